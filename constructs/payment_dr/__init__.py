@@ -1,0 +1,42 @@
+"""Reusable CDK for Terraform constructs for active-passive disaster recovery across two AWS regions.
+
+Import this package before `cdktf` or `constructs`, so that jsii runs on the Node that comes with it.
+"""
+
+from .alerting import AlarmTarget, Alerting, Metric, metric_alarm
+from .bindings import App, TerraformStack, Testing
+from .config_sync import ConfigSync
+from .dns_failover import DnsFailover, Endpoint
+from .encryption import EncryptionKey
+from .errors import ConfigurationError
+from .global_data import GlobalData
+from .health_monitor import HealthMonitor
+from .policies import Condition, Role, Statement
+from .python_function import PythonFunction
+from .region import Region
+from .regional_network import RegionalNetwork
+from .stack import DisasterRecoveryStack
+
+__all__ = [
+    "AlarmTarget",
+    "Alerting",
+    "App",
+    "Condition",
+    "ConfigSync",
+    "ConfigurationError",
+    "DisasterRecoveryStack",
+    "DnsFailover",
+    "EncryptionKey",
+    "Endpoint",
+    "GlobalData",
+    "HealthMonitor",
+    "Metric",
+    "PythonFunction",
+    "Region",
+    "RegionalNetwork",
+    "Role",
+    "Statement",
+    "TerraformStack",
+    "Testing",
+    "metric_alarm",
+]

@@ -1,0 +1,206 @@
+"""Alerting: the encrypted topic that a region's alarms publish to, and the form that every alarm has."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from .bindings import (
+    CloudwatchMetricAlarm,
+    CloudwatchMetricAlarmMetricQuery,
+    CloudwatchMetricAlarmMetricQueryMetric,
+    Construct,
+    SnsTopic,
+    SnsTopicPolicy,
+    SnsTopicSubscription,
+)
+from .naming import name
+from .policies import Condition, Statement, policy_document, source_account
+from .region import Region, account_root, arn
+
+DEFAULT_RUNBOOK = "docs/runbook.md"
+
+# "More than three errors within five minutes."
+ERROR_THRESHOLD = 3
+ERROR_PERIOD_SECONDS = 300
+
+
+@dataclass(frozen=True, kw_only=True)
+class AlarmTarget:
+    """Where alarms of a region go and where the person who gets them reads on.
+
+    Args:
+        topic_arn: SNS topic in the alarms' region: an alarm can only publish at home.
+        runbook: Address of the runbook, to which each alarm adds its own anchor. Default: the one of this project.
+    """
+
+    topic_arn: str
+    runbook: str = DEFAULT_RUNBOOK
+
+
+class Alerting(Construct):
+    """An SNS topic, encrypted with a customer managed key, with one email subscriber.
+
+    The subscriber confirms by hand (AWS sends a link). The key must let CloudWatch use it, as `EncryptionKey` does.
+
+    Args:
+        region: Where the topic lives.
+        environment: Environment name; may be a Terraform variable.
+        key_arn: Key that encrypts the topic.
+        email: Who is told; may be a Terraform variable.
+        runbook: Address that alarm descriptions link to. Default "docs/runbook.md".
+
+    Attributes:
+        topic_arn: The topic.
+        target: What other constructs take as `alarms`.
+
+    Example:
+        >>> alerting = Alerting(self, "alerts", region=east, environment="dev", key_arn=key.key_arn, email="a@b.io")
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        id_: str,
+        *,
+        region: Region,
+        environment: str,
+        key_arn: str,
+        email: str,
+        runbook: str = DEFAULT_RUNBOOK,
+    ) -> None:
+        super().__init__(scope, id_)
+        topic_name = name("sns", "dr-alerts", region, environment)
+        topic = SnsTopic(
+            self,
+            "topic",
+            name=topic_name,
+            display_name=f"Disaster recovery alerts {region.label}",
+            kms_master_key_id=key_arn,
+            tags={"Name": topic_name},
+            provider=region.provider,
+        )
+        # This policy replaces the default one, so it names the owner as well as CloudWatch.
+        # https://docs.aws.amazon.com/sns/latest/dg/sns-access-policy-use-cases.html#sns-allow-cloudwatch-alarm-to-publish-to-topic-in-another-account
+        SnsTopicPolicy(
+            self,
+            "topic_policy",
+            arn=topic.arn,
+            policy=policy_document(
+                self,
+                "topic_policy_document",
+                [
+                    Statement(
+                        sid="AccountUsesItsTopic",
+                        actions=["sns:GetTopicAttributes", "sns:Publish", "sns:SetTopicAttributes", "sns:Subscribe"],
+                        resources=[topic.arn],
+                        principals={"AWS": [account_root(self)]},
+                    ),
+                    Statement(
+                        sid="AlarmsPublish",
+                        actions=["sns:Publish"],
+                        resources=[topic.arn],
+                        principals={"Service": ["cloudwatch.amazonaws.com"]},
+                        conditions=[
+                            source_account(self),
+                            Condition("ArnLike", "aws:SourceArn", [arn(self, "cloudwatch", region, "alarm:*")]),
+                        ],
+                    ),
+                ],
+            ),
+            provider=region.provider,
+        )
+        SnsTopicSubscription(
+            self, "email", topic_arn=topic.arn, protocol="email", endpoint=email, provider=region.provider
+        )
+        self.topic_arn: Final = topic.arn
+        self.target: Final = AlarmTarget(topic_arn=topic.arn, runbook=runbook)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metric:
+    """A CloudWatch metric as its service publishes it: with any other set of dimensions an alarm sees no data.
+
+    Args:
+        namespace: For example "AWS/Lambda".
+        name: Metric name.
+        dimensions: Exactly those that the service publishes the metric with.
+        statistic: Statistic over one period.
+        period_seconds: Length of one period.
+    """
+
+    namespace: str
+    name: str
+    dimensions: Mapping[str, str]
+    statistic: str = "Sum"
+    period_seconds: int = ERROR_PERIOD_SECONDS
+
+
+def metric_alarm(
+    scope: Construct,
+    id_: str,
+    *,
+    purpose: str,
+    region: Region,
+    environment: str,
+    target: AlarmTarget,
+    metrics: Sequence[Metric],
+    what_to_do: str,
+    threshold: float = ERROR_THRESHOLD,
+    comparison: str = "GreaterThanThreshold",
+    periods: int = 1,
+) -> str:
+    """An alarm on one metric or on the sum of several; returns its name.
+
+    It publishes when it fires and when it ends, links to the section of the runbook that has its purpose as heading,
+    and takes silence for health: none of these metrics is published when nothing happens.
+    https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/AlarmThatSendsEmail.html#alarms-and-missing-data
+    """
+    if len(metrics) == 1:
+        (only,) = metrics
+        what: dict[str, Any] = {
+            "namespace": only.namespace,
+            "metric_name": only.name,
+            "dimensions": dict(only.dimensions) or None,
+            "statistic": only.statistic,
+            "period": only.period_seconds,
+        }
+    else:
+        what = {"metric_query": _sum_of(metrics)}
+    return CloudwatchMetricAlarm(
+        scope,
+        id_,
+        alarm_name=name("alarm", purpose, region, environment),
+        alarm_description=f"{what_to_do} Runbook: {target.runbook}#{purpose}",
+        comparison_operator=comparison,
+        threshold=threshold,
+        evaluation_periods=periods,
+        treat_missing_data="notBreaching",
+        alarm_actions=[target.topic_arn],
+        ok_actions=[target.topic_arn],
+        provider=region.provider,
+        **what,
+    ).alarm_name
+
+
+def _sum_of(metrics: Sequence[Metric]) -> list[CloudwatchMetricAlarmMetricQuery]:
+    parts = [
+        CloudwatchMetricAlarmMetricQuery(
+            id=f"m{index}",
+            metric=CloudwatchMetricAlarmMetricQueryMetric(
+                namespace=metric.namespace,
+                metric_name=metric.name,
+                dimensions=dict(metric.dimensions),
+                stat=metric.statistic,
+                period=metric.period_seconds,
+            ),
+        )
+        for index, metric in enumerate(metrics)
+    ]
+    # A metric that has no data in a period would make the whole sum have none.
+    total = CloudwatchMetricAlarmMetricQuery(
+        id="total",
+        label=f"All {metrics[0].name}",
+        expression=" + ".join(f"FILL({part.id}, 0)" for part in parts),
+        return_data=True,
+    )
+    return [total, *parts]

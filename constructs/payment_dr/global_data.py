@@ -1,0 +1,352 @@
+"""GlobalData: the payments' table and documents, replicated from the primary to the secondary region."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from .alerting import AlarmTarget, Metric, metric_alarm
+from .bindings import (
+    Construct,
+    DynamodbTable,
+    DynamodbTableAttribute,
+    DynamodbTablePointInTimeRecovery,
+    DynamodbTableReplica,
+    S3Bucket,
+    S3BucketPublicAccessBlock,
+    S3BucketReplicationConfigurationA,
+    S3BucketReplicationConfigurationRule,
+    S3BucketReplicationConfigurationRuleDeleteMarkerReplication,
+    S3BucketReplicationConfigurationRuleDestination,
+    S3BucketReplicationConfigurationRuleFilter,
+    S3BucketServerSideEncryptionConfigurationA,
+    S3BucketServerSideEncryptionConfigurationRuleA,
+    S3BucketServerSideEncryptionConfigurationRuleApplyServerSideEncryptionByDefaultA,
+    S3BucketVersioningA,
+    S3BucketVersioningVersioningConfiguration,
+)
+from .errors import refuse
+from .excuses import excuse
+from .naming import bucket_name, name
+from .policies import Role, Statement
+from .region import PARTITION, Region, account_id, region_name
+
+# A metric-math alarm takes at most ten metrics; these are the calls that a payments application makes.
+# https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/cloudwatch_limits.html
+OPERATIONS = (
+    "GetItem",
+    "PutItem",
+    "UpdateItem",
+    "DeleteItem",
+    "Query",
+    "BatchGetItem",
+    "BatchWriteItem",
+    "TransactGetItems",
+    "TransactWriteItems",
+)
+LAG_PERIODS = 3
+
+
+def mistakes_in_pair_of_regions(primary: str, secondary: str) -> list[str]:
+    """Say whether both regions are the same one."""
+    if primary != secondary:
+        return []
+    return [f"secondary region {secondary!r} is the primary region too; choose another, or one outage takes both"]
+
+
+class GlobalData(Construct):
+    """A DynamoDB global table and a pair of S3 buckets, both with a copy in the secondary region.
+
+    The table is one resource with a replica. Global tables replicate asynchronously, typically within a second, and the
+    last writer wins, so a write that was acknowledged in the last moment before an outage can be missing on the other
+    side until the region is back: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/V2globaltables_HowItWorks.html
+
+    Every object of the source bucket is replicated to the destination bucket; both keep all versions.
+    https://docs.aws.amazon.com/AmazonS3/latest/userguide/replication.html
+
+    Args:
+        primary, secondary: Source and destination of the replication.
+        environment: Environment name; may be a Terraform variable.
+        table_name: Default "transactions".
+        bucket_purpose: What bucket names carry. Default "payment-docs".
+        primary_alarms, secondary_alarms: Where the regions' alarms go. Default: no alarms.
+        replication_lag_alarm_ms: Mean replication latency, in milliseconds, that is too much. Default 3000.
+        deletion_protection: Refuse to delete the table. Default False.
+        force_destroy: Delete the buckets with what is in them. Default True; set it False with real documents.
+        operations: DynamoDB calls whose SystemErrors are summed, at most ten. Default: those of a payments application.
+
+    Attributes:
+        table_name, table_arn, stream_arn: The table in the primary region.
+        replica_arn: The table in the secondary region.
+        primary_bucket_name, primary_bucket_arn, secondary_bucket_name, secondary_bucket_arn: The buckets.
+        replication_role_arn: The role that S3 replicates with.
+        alarm_names: Names of the alarms in both regions.
+
+    Raises:
+        ConfigurationError: Both regions are the same, or there are too many operations.
+
+    Example:
+        >>> GlobalData(self, "data", primary=east, secondary=west, environment="dev")
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        id_: str,
+        *,
+        primary: Region,
+        secondary: Region,
+        environment: str,
+        table_name: str = "transactions",
+        bucket_purpose: str = "payment-docs",
+        primary_alarms: AlarmTarget | None = None,
+        secondary_alarms: AlarmTarget | None = None,
+        replication_lag_alarm_ms: int = 3000,
+        deletion_protection: bool = False,
+        force_destroy: bool = True,
+        operations: Sequence[str] = OPERATIONS,
+    ) -> None:
+        super().__init__(scope, id_)
+        mistakes = mistakes_in_pair_of_regions(primary.name, secondary.name)
+        if not 0 < len(operations) <= 10:
+            mistakes.append(f"operations has {len(operations)} entries; an alarm sums one to ten metrics")
+        refuse("GlobalData", mistakes)
+
+        table = DynamodbTable(
+            self,
+            "table",
+            name=table_name,
+            billing_mode="PAY_PER_REQUEST",
+            hash_key="transaction_id",
+            range_key="timestamp",
+            attribute=[
+                DynamodbTableAttribute(name="transaction_id", type="S"),
+                DynamodbTableAttribute(name="timestamp", type="N"),
+            ],
+            stream_enabled=True,
+            stream_view_type="NEW_AND_OLD_IMAGES",
+            point_in_time_recovery=DynamodbTablePointInTimeRecovery(enabled=True),
+            replica=[
+                DynamodbTableReplica(
+                    region_name=region_name(self, secondary),
+                    # Neither is inherited from the table.
+                    point_in_time_recovery=True,
+                    propagate_tags=True,
+                )
+            ],
+            deletion_protection_enabled=deletion_protection,
+            tags={"Name": name("dynamodb", table_name, primary, environment)},
+            provider=primary.provider,
+        )
+        excuse(
+            table,
+            CKV_AWS_119="encrypted with the key that DynamoDB owns; a disabled customer key takes a replica down",
+        )
+        self.table_name: Final = table.name
+        self.table_arn: Final = table.arn
+        self.stream_arn: Final = table.stream_arn
+        self.replica_arn: Final = (
+            f"arn:{PARTITION}:dynamodb:{region_name(self, secondary)}:{account_id(self)}:table/{table_name}"
+        )
+
+        source, source_versioning = self._bucket("source", primary, environment, bucket_purpose, force_destroy)
+        destination, destination_versioning = self._bucket(
+            "destination", secondary, environment, bucket_purpose, force_destroy
+        )
+        role = self._replication_role(primary, environment, source, destination)
+        S3BucketReplicationConfigurationA(
+            self,
+            "replication",
+            bucket=source.id,
+            role=role.arn,
+            rule=[
+                S3BucketReplicationConfigurationRule(
+                    id="all-documents",
+                    status="Enabled",
+                    priority=1,
+                    filter=S3BucketReplicationConfigurationRuleFilter(prefix=""),
+                    # A deletion, by mistake or malice, stays in the region where it was made.
+                    delete_marker_replication=S3BucketReplicationConfigurationRuleDeleteMarkerReplication(
+                        status="Disabled"
+                    ),
+                    destination=S3BucketReplicationConfigurationRuleDestination(
+                        bucket=destination.arn, storage_class="STANDARD"
+                    ),
+                )
+            ],
+            depends_on=[source_versioning, destination_versioning, *role.ready],
+            provider=primary.provider,
+        )
+        self.primary_bucket_name: Final = source.bucket
+        self.primary_bucket_arn: Final = source.arn
+        self.secondary_bucket_name: Final = destination.bucket
+        self.secondary_bucket_arn: Final = destination.arn
+        self.replication_role_arn: Final = role.arn
+
+        self.alarm_names: Final[list[str]] = []
+        for region, receiving, target in (
+            (primary, secondary, primary_alarms),
+            (secondary, primary, secondary_alarms),
+        ):
+            if target:
+                self._alarms(region, receiving, target, environment, table_name, operations, replication_lag_alarm_ms)
+
+    def _bucket(
+        self, role: str, region: Region, environment: str, purpose: str, force_destroy: bool
+    ) -> tuple[S3Bucket, S3BucketVersioningA]:
+        bucket = S3Bucket(
+            self,
+            f"{role}_bucket",
+            bucket=bucket_name(self, purpose, region, environment),
+            force_destroy=force_destroy,
+            tags={"Name": name("s3", purpose, region, environment)},
+            provider=region.provider,
+        )
+        excuse(
+            bucket,
+            CKV_AWS_18="data events are the account's CloudTrail's; a log bucket here would need a log bucket too",
+            CKV_AWS_145="the brief asks for keys that AWS manages; SSE-S3 replicates without a further grant",
+            CKV2_AWS_61="payment documents are records: nothing may expire by itself",
+            CKV2_AWS_62="nothing consumes events of this bucket",
+        )
+        if role == "destination":
+            excuse(bucket, CKV_AWS_144="this bucket is the replica")
+        versioning = S3BucketVersioningA(
+            self,
+            f"{role}_versioning",
+            bucket=bucket.id,
+            versioning_configuration=S3BucketVersioningVersioningConfiguration(status="Enabled"),
+            provider=region.provider,
+        )
+        S3BucketServerSideEncryptionConfigurationA(
+            self,
+            f"{role}_encryption",
+            bucket=bucket.id,
+            rule=[
+                S3BucketServerSideEncryptionConfigurationRuleA(
+                    apply_server_side_encryption_by_default=(
+                        S3BucketServerSideEncryptionConfigurationRuleApplyServerSideEncryptionByDefaultA(
+                            sse_algorithm="AES256"
+                        )
+                    )
+                )
+            ],
+            provider=region.provider,
+        )
+        S3BucketPublicAccessBlock(
+            self,
+            f"{role}_public_access_block",
+            bucket=bucket.id,
+            block_public_acls=True,
+            block_public_policy=True,
+            ignore_public_acls=True,
+            restrict_public_buckets=True,
+            provider=region.provider,
+        )
+        return bucket, versioning
+
+    def _replication_role(self, primary: Region, environment: str, source: S3Bucket, destination: S3Bucket) -> Role:
+        # S3's trust carries no condition: no AWS page says that S3 sends aws:SourceArn when it assumes this role, and
+        # with a condition that is never met replication fails without a sound.
+        # https://docs.aws.amazon.com/AmazonS3/latest/userguide/setting-repl-config-perm-overview.html
+        return Role(
+            self,
+            "s3_replication",
+            name=name("iam-role", "s3-replication", primary, environment),
+            policy_name=name("iam-policy", "s3-replication", primary, environment),
+            description="S3 replicates payment documents to the secondary region with it",
+            trust=[
+                Statement(sid="AssumedByS3", actions=["sts:AssumeRole"], principals={"Service": ["s3.amazonaws.com"]})
+            ],
+            permissions=[
+                Statement(
+                    sid="ReadReplicationSettings",
+                    actions=["s3:GetReplicationConfiguration", "s3:ListBucket"],
+                    resources=[source.arn],
+                ),
+                Statement(
+                    sid="ReadSourceVersions",
+                    actions=[
+                        "s3:GetObjectVersionAcl",
+                        "s3:GetObjectVersionForReplication",
+                        "s3:GetObjectVersionTagging",
+                    ],
+                    resources=[f"{source.arn}/*"],
+                ),
+                Statement(
+                    sid="WriteReplicas",
+                    actions=["s3:ReplicateDelete", "s3:ReplicateObject", "s3:ReplicateTags"],
+                    resources=[f"{destination.arn}/*"],
+                ),
+            ],
+        )
+
+    def _alarms(
+        self,
+        region: Region,
+        receiving: Region,
+        target: AlarmTarget,
+        environment: str,
+        table_name: str,
+        operations: Sequence[str],
+        lag_ms: int,
+    ) -> None:
+        # Which dimensions a metric is published with:
+        # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/metrics-dimensions.html
+        table = {"TableName": table_name}
+        alarms: dict[str, tuple[list[Metric], str]] = {
+            "user-errors": (
+                [Metric(namespace="AWS/DynamoDB", name="UserErrors", dimensions={})],
+                f"Some caller of DynamoDB in {region.name}, on any table of the account, sends requests that are "
+                "refused: find it in CloudTrail.",
+            ),
+            "system-errors": (
+                [
+                    Metric(namespace="AWS/DynamoDB", name="SystemErrors", dimensions={**table, "Operation": operation})
+                    for operation in operations
+                ],
+                f"DynamoDB fails calls on {table_name} in {region.name}: look at AWS Health, be ready to fail over.",
+            ),
+            "read-throttles": (
+                [Metric(namespace="AWS/DynamoDB", name="ReadThrottleEvents", dimensions=table)],
+                f"Reads of {table_name} are throttled in {region.name}: look for a hot partition or a quota.",
+            ),
+            "write-throttles": (
+                [Metric(namespace="AWS/DynamoDB", name="WriteThrottleEvents", dimensions=table)],
+                f"Writes to {table_name} are throttled in {region.name}: look for a hot partition or a quota.",
+            ),
+        }
+        for what, (metrics, what_to_do) in alarms.items():
+            self.alarm_names.append(
+                metric_alarm(
+                    self,
+                    f"{what.replace('-', '_')}_{region.label}_alarm",
+                    purpose=f"dynamodb-{what}",
+                    region=region,
+                    environment=environment,
+                    target=target,
+                    metrics=metrics,
+                    what_to_do=what_to_do,
+                )
+            )
+        self.alarm_names.append(
+            metric_alarm(
+                self,
+                f"replication_latency_{region.label}_alarm",
+                purpose="dynamodb-replication-latency",
+                region=region,
+                environment=environment,
+                target=target,
+                metrics=[
+                    Metric(
+                        namespace="AWS/DynamoDB",
+                        name="ReplicationLatency",
+                        dimensions={**table, "ReceivingRegion": receiving.name},
+                        statistic="Average",
+                        period_seconds=60,
+                    )
+                ],
+                what_to_do=f"Writes in {region.name} take more than {lag_ms} ms to reach {receiving.name}: "
+                "a failover now would leave that much behind.",
+                threshold=lag_ms,
+                periods=LAG_PERIODS,
+            )
+        )

@@ -1,0 +1,204 @@
+"""IAM: policy statements as data, policy documents, and roles that refuse wildcards."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from .bindings import (
+    Construct,
+    DataAwsIamPolicyDocument,
+    DataAwsIamPolicyDocumentStatement,
+    DataAwsIamPolicyDocumentStatementCondition,
+    DataAwsIamPolicyDocumentStatementPrincipals,
+    IamPolicy,
+    IamRole,
+    IamRolePolicyAttachment,
+    TerraformResource,
+)
+from .errors import refuse
+from .region import Region, account_id, arn
+
+# AssumeRole sessions end after an hour; it is also the most that role chaining allows.
+# https://docs.aws.amazon.com/IAM/latest/UserGuide/id_roles_terms-and-concepts.html
+MAX_SESSION_SECONDS = 3600
+
+
+@dataclass(frozen=True)
+class Condition:
+    """One condition of a statement: `Condition("StringEquals", "aws:SourceAccount", [account])`."""
+
+    test: str
+    variable: str
+    values: Sequence[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Statement:
+    """One Allow statement of a policy.
+
+    Args:
+        sid: Its name: letters and digits, says what it is for.
+        actions: IAM actions.
+        resources: ARNs. Empty in a trust policy, which has none.
+        principals: Who, by type: `{"Service": ["lambda.amazonaws.com"]}`. Empty in an identity policy.
+        conditions: All must hold.
+    """
+
+    sid: str
+    actions: Sequence[str]
+    resources: Sequence[str] = ()
+    principals: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    conditions: Sequence[Condition] = ()
+
+
+def policy_document(scope: Construct, id_: str, statements: Sequence[Statement]) -> str:
+    """An `aws_iam_policy_document`; returns its JSON (a token)."""
+    return DataAwsIamPolicyDocument(
+        scope,
+        id_,
+        statement=[
+            DataAwsIamPolicyDocumentStatement(
+                sid=statement.sid,
+                effect="Allow",
+                actions=list(statement.actions),
+                resources=list(statement.resources) or None,
+                principals=[
+                    DataAwsIamPolicyDocumentStatementPrincipals(type=kind, identifiers=list(identifiers))
+                    for kind, identifiers in statement.principals.items()
+                ]
+                or None,
+                condition=[
+                    DataAwsIamPolicyDocumentStatementCondition(
+                        test=condition.test, variable=condition.variable, values=list(condition.values)
+                    )
+                    for condition in statement.conditions
+                ]
+                or None,
+            )
+            for statement in statements
+        ],
+    ).json
+
+
+def mistakes_in_permissions(statements: Sequence[Statement]) -> list[str]:
+    """Name every wildcard in an identity policy.
+
+    A resource may end in `:*` (the streams of one log group: their names are made by Lambda) or `/*` (the objects of
+    one bucket).
+    """
+    found = []
+    for statement in statements:
+        found += [
+            f"action {action!r} of statement {statement.sid} has a wildcard; name each action"
+            for action in statement.actions
+            if "*" in action
+        ]
+        found += [
+            f"resource {resource!r} of statement {statement.sid} has a wildcard; name the ARN"
+            for resource in statement.resources
+            if "*" in resource.removesuffix(":*").removesuffix("/*")
+        ]
+    return found
+
+
+class Role(Construct):
+    """A role with one customer managed policy, its trust and permissions given as statements.
+
+    Args:
+        name: Role name.
+        policy_name: Name of its policy.
+        description: What assumes it and why.
+        trust: Who may assume it.
+        permissions: What it may do.
+
+    Attributes:
+        arn: The role's ARN.
+        name: The role's name.
+        ready: The role, its policy and the attachment. What needs the permissions at creation depends on these, because
+            IAM is eventually consistent:
+            https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot.html#troubleshoot_general_eventual-consistency
+
+    Raises:
+        ConfigurationError: A permission has a wildcard.
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        id_: str,
+        *,
+        name: str,
+        policy_name: str,
+        description: str,
+        trust: Sequence[Statement],
+        permissions: Sequence[Statement],
+    ) -> None:
+        super().__init__(scope, id_)
+        refuse(f"Role {name}", mistakes_in_permissions(permissions))
+        role = IamRole(
+            self,
+            "role",
+            name=name,
+            description=description,
+            assume_role_policy=policy_document(self, "trust", trust),
+            max_session_duration=MAX_SESSION_SECONDS,
+        )
+        policy = IamPolicy(
+            self,
+            "policy",
+            name=policy_name,
+            description=f"What {name} may do",
+            policy=policy_document(self, "permissions", permissions),
+        )
+        attachment = IamRolePolicyAttachment(self, "attachment", role=role.name, policy_arn=policy.arn)
+        self.arn: Final = role.arn
+        self.name: Final = role.name
+        self.ready: Final[tuple[TerraformResource, ...]] = (role, policy, attachment)
+
+
+def source_account(scope: Construct) -> Condition:
+    """The request was made by an AWS service on behalf of this account."""
+    return Condition("StringEquals", "aws:SourceAccount", [account_id(scope)])
+
+
+def via_service(service: str, region: str) -> Condition:
+    """KMS is called by `service` on the caller's behalf.
+
+    https://docs.aws.amazon.com/kms/latest/developerguide/conditions-kms.html#conditions-kms-via-service
+    """
+    return Condition("StringEquals", "kms:ViaService", [f"{service}.{region}.amazonaws.com"])
+
+
+def publish_to_encrypted_topic(region: str, topic_arn: str, key_arn: str) -> list[Statement]:
+    """What a publisher to a topic with a customer managed key needs.
+
+    https://docs.aws.amazon.com/sns/latest/dg/sns-key-management.html#sns-what-permissions-for-sse
+    """
+    return [
+        Statement(sid="PublishAlerts", actions=["sns:Publish"], resources=[topic_arn]),
+        Statement(
+            sid="EncryptAlerts",
+            actions=["kms:Decrypt", "kms:GenerateDataKey"],
+            resources=[key_arn],
+            conditions=[via_service("sns", region)],
+        ),
+    ]
+
+
+def function_trust(scope: Construct, region: Region, function_name: str) -> list[Statement]:
+    """Lambda may assume the role, for the one function.
+
+    The Lambda service sends both keys when it assumes an execution role outside of a VPC. The function does not exist
+    yet when its role is made, so the ARN is written out.
+    """
+    return [
+        Statement(
+            sid="AssumedByItsFunction",
+            actions=["sts:AssumeRole"],
+            principals={"Service": ["lambda.amazonaws.com"]},
+            conditions=[
+                source_account(scope),
+                Condition("ArnEquals", "aws:SourceArn", [arn(scope, "lambda", region, f"function:{function_name}")]),
+            ],
+        )
+    ]

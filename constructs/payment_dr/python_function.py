@@ -1,0 +1,186 @@
+"""PythonFunction: a Lambda function made of one Python file, with the role, log group and alarms that belong to it."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from .alerting import AlarmTarget, Metric, metric_alarm
+from .bindings import (
+    AssetType,
+    CloudwatchLogGroup,
+    Construct,
+    DataArchiveFile,
+    LambdaFunction,
+    LambdaFunctionEnvironment,
+    LambdaFunctionEventInvokeConfig,
+    LambdaFunctionEventInvokeConfigDestinationConfig,
+    LambdaFunctionEventInvokeConfigDestinationConfigOnFailure,
+    TerraformAsset,
+)
+from .excuses import excuse
+from .naming import logical, name
+from .policies import Role, Statement, function_trust
+from .region import Region, arn
+
+RUNTIME = "python3.11"
+HANDLERS = Path(__file__).resolve().parents[2] / "handlers"
+
+
+class PythonFunction(Construct):
+    """A Lambda function, outside of any VPC, whose role may write its own log and do what `permissions` say.
+
+    Args:
+        region: Where it runs.
+        environment: Environment name; may be a Terraform variable.
+        purpose: What it is for; names carry it ("health-monitor").
+        description: One sentence for the console.
+        source: The Python file; it must define `handler(event, context)`.
+        variables: Environment variables. No secrets: they are shown to whoever may read the function.
+        permissions: What it may do beyond writing its log.
+        alarms: Where its alarms on errors and throttles go. Default: no alarms.
+        retries: Retries of an asynchronous run that failed, 0 to 2. Default 2.
+        max_event_age_seconds: Age at which an asynchronous event is given up. Default 6 hours.
+        on_failure_arn: Queue or topic for events that were given up. Default: they are dropped.
+        memory_mb: Default 256.
+        timeout_seconds: Default 300.
+        log_retention_days: Default 1.
+
+    Attributes:
+        function_name, function_arn, invoke_arn: The function.
+        role_arn, role_name: Its execution role.
+        log_group_name: Its log group.
+        alarm_names: Names of its alarms.
+
+    Example:
+        >>> PythonFunction(self, "sweep", region=east, environment="dev", purpose="sweep", description="Sweeps",
+        ...                source=Path("handlers/sweep.py"), variables={}, permissions=[])
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        id_: str,
+        *,
+        region: Region,
+        environment: str,
+        purpose: str,
+        description: str,
+        source: Path,
+        variables: Mapping[str, str],
+        permissions: Sequence[Statement],
+        alarms: AlarmTarget | None = None,
+        retries: int = 2,
+        max_event_age_seconds: int = 21_600,
+        on_failure_arn: str | None = None,
+        memory_mb: int = 256,
+        timeout_seconds: int = 300,
+        log_retention_days: int = 1,
+    ) -> None:
+        super().__init__(scope, id_)
+        function_name = name("lambda", purpose, region, environment)
+        log_group_name = f"/aws/lambda/{function_name}"
+        log_group = CloudwatchLogGroup(
+            self,
+            "log_group",
+            name=log_group_name,
+            retention_in_days=log_retention_days,
+            provider=region.provider,
+        )
+        excuse(
+            log_group,
+            CKV_AWS_158="log lines hold no payment data and no secret, so the service's own encryption is enough",
+            CKV_AWS_338="the brief asks for one day, to keep test storage cheap; log_retention_days raises it",
+        )
+        role = Role(
+            self,
+            "role",
+            name=name("iam-role", purpose, region, environment),
+            policy_name=name("iam-policy", purpose, region, environment),
+            description=f"Execution role of {purpose} in {region.name}",
+            trust=function_trust(self, region, function_name),
+            permissions=[
+                # Stream names are made by Lambda; `:*` is the documented ARN of one group's streams.
+                # https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/iam-access-control-overview-cwl.html
+                Statement(
+                    sid="WriteOwnLog",
+                    actions=["logs:CreateLogStream", "logs:PutLogEvents"],
+                    resources=[arn(self, "logs", region, f"log-group:{log_group_name}:*")],
+                ),
+                *permissions,
+            ],
+        )
+        # The asset is copied into the synthesized folder under a relative path, so that folder plans on any machine.
+        asset = TerraformAsset(self, "source", path=str(source), type=AssetType.FILE)
+        package = DataArchiveFile(
+            self,
+            "package",
+            type="zip",
+            source_file=asset.path,
+            # File modes differ between checkouts and would change the hash.
+            output_file_mode="0644",
+            output_path=f"packages/{logical(purpose)}_{region.label}.zip",
+        )
+        function = LambdaFunction(
+            self,
+            "function",
+            function_name=function_name,
+            description=description,
+            runtime=RUNTIME,
+            handler=f"{source.stem}.handler",
+            filename=package.output_path,
+            source_code_hash=package.output_base64_sha256,
+            role=role.arn,
+            memory_size=memory_mb,
+            timeout=timeout_seconds,
+            environment=LambdaFunctionEnvironment(variables=dict(variables)),
+            depends_on=[*role.ready, log_group],
+            provider=region.provider,
+        )
+        excuse(
+            function,
+            CKV_AWS_50="X-Ray's PutTraceSegments can only be granted on every resource",
+            CKV_AWS_115="reserving concurrency fails in accounts with a small quota; the API's stage is throttled",
+            CKV_AWS_116="failed events go to the on-failure destination, the successor of this setting",
+            CKV_AWS_117="the brief rules a VPC out: the function calls AWS APIs only and must start fast",
+            CKV_AWS_173="the variables hold names and ARNs, no secret",
+            CKV_AWS_272="the package is built from this repository by the same plan that deploys it",
+        )
+        LambdaFunctionEventInvokeConfig(
+            self,
+            "event_invoke_config",
+            function_name=function.function_name,
+            maximum_retry_attempts=retries,
+            maximum_event_age_in_seconds=max_event_age_seconds,
+            destination_config=LambdaFunctionEventInvokeConfigDestinationConfig(
+                on_failure=LambdaFunctionEventInvokeConfigDestinationConfigOnFailure(destination=on_failure_arn)
+            )
+            if on_failure_arn
+            else None,
+            provider=region.provider,
+        )
+        self.function_name: Final = function.function_name
+        self.function_arn: Final = function.arn
+        self.invoke_arn: Final = function.invoke_arn
+        self.role_arn: Final = role.arn
+        self.role_name: Final = role.name
+        self.log_group_name: Final = log_group.name
+        self.alarm_names: Final[list[str]] = []
+        for metric, advice in {
+            "Errors": f"{purpose} fails in {region.name}: read the last errors in {log_group_name}.",
+            "Throttles": f"{purpose} is throttled in {region.name}: raise the account's Lambda concurrency quota.",
+        }.items():
+            if alarms:
+                self.alarm_names.append(
+                    metric_alarm(
+                        self,
+                        f"{metric.lower()}_alarm",
+                        purpose=f"{purpose}-{metric.lower()}",
+                        region=region,
+                        environment=environment,
+                        target=alarms,
+                        metrics=[
+                            Metric(namespace="AWS/Lambda", name=metric, dimensions={"FunctionName": function_name})
+                        ],
+                        what_to_do=advice,
+                    )
+                )

@@ -1,0 +1,151 @@
+"""RegionalNetwork: one region's isolated VPC with private subnets."""
+
+from collections.abc import Sequence
+from ipaddress import IPv4Network
+from typing import Final
+
+from .bindings import Construct, DefaultSecurityGroup, Fn, RouteTable, RouteTableAssociation, Subnet, Vpc
+from .errors import refuse
+from .excuses import excuse
+from .naming import name
+from .region import Region, availability_zones
+
+MINIMUM_SUBNETS = 2
+
+
+def _network(prop: str, value: str, mistakes: list[str]) -> IPv4Network | None:
+    try:
+        network = IPv4Network(value)
+    except ValueError as error:
+        mistakes.append(f"{prop}={value!r} is not a network ({error}); write it as in '10.0.0.0/16'")
+        return None
+    # https://docs.aws.amazon.com/vpc/latest/userguide/vpc-cidr-blocks.html
+    if not 16 <= network.prefixlen <= 28:
+        mistakes.append(f"{prop}={value!r} is not between /16 and /28, which is all that a VPC takes; change its size")
+        return None
+    return network
+
+
+def mistakes_in_network(cidr: str, subnet_cidrs: Sequence[str], prefix: str = "") -> list[str]:
+    """Say what is wrong with a VPC's address plan; `prefix` stands before the prop names ("primary_")."""
+    mistakes: list[str] = []
+    vpc = _network(f"{prefix}cidr", cidr, mistakes)
+    prop = f"{prefix}subnet_cidrs"
+    if len(subnet_cidrs) < MINIMUM_SUBNETS:
+        mistakes.append(
+            f"{prop}={list(subnet_cidrs)!r} has fewer than {MINIMUM_SUBNETS} subnets; "
+            "give one for each of two availability zones"
+        )
+    subnets: list[IPv4Network] = []
+    for value in subnet_cidrs:
+        subnet = _network(prop, value, mistakes)
+        if subnet is None:
+            continue
+        if vpc is not None and not subnet.subnet_of(vpc):
+            mistakes.append(f"{prop}={value!r} is outside {prefix}cidr={cidr!r}; choose a range inside the VPC")
+        mistakes += [
+            f"{prop}={value!r} overlaps {str(other)!r}; choose ranges that do not share addresses"
+            for other in subnets
+            if subnet.overlaps(other)
+        ]
+        subnets.append(subnet)
+    return mistakes
+
+
+def mistakes_in_pair(primary_cidr: str, secondary_cidr: str) -> list[str]:
+    """Say whether two VPCs share addresses, which rules out ever connecting them."""
+    ignored: list[str] = []
+    first, second = _network("", primary_cidr, ignored), _network("", secondary_cidr, ignored)
+    if first is None or second is None or not first.overlaps(second):
+        return []
+    return [f"secondary_cidr={secondary_cidr!r} overlaps primary_cidr={primary_cidr!r}; give each region its own range"]
+
+
+class RegionalNetwork(Construct):
+    """A VPC with private subnets in different availability zones and no way to or from the internet.
+
+    No public subnet, internet gateway or NAT gateway is made. DNS support and host names are on, for private DNS. The
+    default security group is stripped of its rules, so nothing is reachable by having forgotten to choose a group.
+
+    Args:
+        region: Where it lives.
+        environment: Environment name; may be a Terraform variable.
+        cidr: Address range of the VPC, /16 to /28.
+        subnet_cidrs: Ranges of the private subnets, one availability zone each, at least two.
+
+    Attributes:
+        vpc_id, vpc_cidr: The VPC.
+        private_subnet_ids: Ids of the subnets, in the order of `subnet_cidrs`.
+        route_table_id: Their route table, which has only the local route.
+        region: As given.
+
+    Raises:
+        ConfigurationError: The ranges do not fit; all mistakes at once.
+
+    Example:
+        >>> RegionalNetwork(self, "network", region=Region(name="eu-west-1"), environment="dev",
+        ...                 cidr="10.2.0.0/16", subnet_cidrs=["10.2.1.0/24", "10.2.2.0/24"])
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        id_: str,
+        *,
+        region: Region,
+        environment: str,
+        cidr: str,
+        subnet_cidrs: Sequence[str],
+    ) -> None:
+        super().__init__(scope, id_)
+        refuse("RegionalNetwork", mistakes_in_network(cidr, subnet_cidrs))
+        vpc = Vpc(
+            self,
+            "vpc",
+            cidr_block=cidr,
+            enable_dns_hostnames=True,
+            enable_dns_support=True,
+            tags={"Name": name("vpc", "payment-app", region, environment)},
+            provider=region.provider,
+        )
+        excuse(vpc, CKV2_AWS_11="nothing runs in this VPC yet; flow logs come with the workload that does")
+        zones = availability_zones(self, region)
+        route_table = RouteTable(
+            self,
+            "private_routes",
+            vpc_id=vpc.id,
+            tags={"Name": name("rtb", "private", region, environment)},
+            provider=region.provider,
+        )
+        subnets: list[Subnet] = []
+        for index, subnet_cidr in enumerate(subnet_cidrs):
+            subnet = Subnet(
+                self,
+                f"private_subnet_{index + 1}",
+                vpc_id=vpc.id,
+                cidr_block=subnet_cidr,
+                availability_zone=Fn.element(zones.names, index),
+                map_public_ip_on_launch=False,
+                tags={"Name": name("subnet", f"private-{index + 1}", region, environment)},
+                provider=region.provider,
+            )
+            RouteTableAssociation(
+                self,
+                f"private_subnet_{index + 1}_routes",
+                subnet_id=subnet.id,
+                route_table_id=route_table.id,
+                provider=region.provider,
+            )
+            subnets.append(subnet)
+        DefaultSecurityGroup(
+            self,
+            "default_security_group",
+            vpc_id=vpc.id,
+            tags={"Name": name("sg", "default-closed", region, environment)},
+            provider=region.provider,
+        )
+        self.region: Final = region
+        self.vpc_id: Final = vpc.id
+        self.vpc_cidr: Final = vpc.cidr_block
+        self.private_subnet_ids: Final = [subnet.id for subnet in subnets]
+        self.route_table_id: Final = route_table.id
