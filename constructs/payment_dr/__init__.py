@@ -4,7 +4,7 @@ Import this package before `cdktf` or `constructs`, so that jsii runs on the Nod
 """
 
 from .alerting import AlarmTarget, Alerting, Metric, metric_alarm
-from .bindings import App, TerraformStack, Testing
+from .bindings import App, TerraformStack
 from .config_sync import ConfigSync
 from .dns_failover import DnsFailover, Endpoint
 from .encryption import EncryptionKey
@@ -37,6 +37,5 @@ __all__ = [
     "Role",
     "Statement",
     "TerraformStack",
-    "Testing",
     "metric_alarm",
 ]

@@ -1,0 +1,43 @@
+"""One synthesis of the default stack for all tests: loading the provider's classes is the slow part."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from payment_dr import DisasterRecoveryStack, TerraformStack
+from payment_dr.bindings import Testing
+
+Json = dict[str, Any]
+
+
+@pytest.fixture(scope="session")
+def stack_text() -> str:
+    """The default stack as cdktf writes it."""
+    return Testing.synth(DisasterRecoveryStack(Testing.app(), "payment-dr"))
+
+
+@pytest.fixture(scope="session")
+def stack_json(stack_text: str) -> Json:
+    """The default stack, parsed."""
+    parsed: Json = json.loads(stack_text)
+    return parsed
+
+
+@pytest.fixture
+def their_stack() -> TerraformStack:
+    """An empty stack of another team."""
+    return TerraformStack(Testing.app(), "theirs")
+
+
+@pytest.fixture
+def synthesize(their_stack: TerraformStack) -> Callable[[Callable[[TerraformStack], object]], Json]:
+    """Synthesize another team's stack, which a function fills with one construct."""
+
+    def run(fill: Callable[[TerraformStack], object]) -> Json:
+        fill(their_stack)
+        parsed: Json = json.loads(Testing.synth(their_stack))
+        return parsed
+
+    return run

@@ -1,0 +1,175 @@
+"""ConfigSync: seeded parameters, two functions that copy changes, and queues for what could not be copied."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from payment_dr import ConfigSync, ConfigurationError, Region, TerraformStack
+from payment_dr.bindings import LambdaFunction
+from payment_dr.bindings import Testing as CdktfTesting
+from tests.constructs.documents import Json, resource
+
+Synthesize = Callable[[Callable[[TerraformStack], object]], Json]
+NAMES = [f"/payment-app/${{var.environment}}/{key}" for key in ("database-connection-string", "api-key")]
+REGION = {"east": "${data.aws_region.current.name}", "west": "${data.aws_region.current_secondary.name}"}
+OTHER = {"east": "west", "west": "east"}
+SIDES = ["east", "west"]
+
+
+def test_every_parameter_exists_in_both_regions_encrypted_with_the_regions_key(stack_json: Json) -> None:
+    found = {
+        (parameter["name"], parameter["key_id"], parameter["type"], parameter.get("provider"))
+        for parameter in stack_json["resource"]["aws_ssm_parameter"].values()
+    }
+    assert found == {
+        (name, f"${{aws_kms_key.encryption_{side}_key.arn}}", "SecureString", provider)
+        for name in NAMES
+        for side, provider in (("east", None), ("west", "aws.secondary"))
+    }
+
+
+def test_a_plan_never_reverts_a_rotated_secret(stack_json: Json) -> None:
+    for parameter in stack_json["resource"]["aws_ssm_parameter"].values():
+        assert set(parameter["lifecycle"]["ignore_changes"]) == {"value", "description"}
+
+
+def test_both_regions_are_seeded_with_the_same_value_given_or_random(stack_json: Json) -> None:
+    for key in ("api_key", "database_connection_string"):
+        values = {
+            resource(stack_json, "aws_ssm_parameter", f"config_sync_parameter_{key}_{side}")["value"] for side in SIDES
+        }
+        assert values == {
+            f'${{lookup(var.initial_secrets, "{key.replace("_", "-")}", random_password.initial_{key}.result)}}'
+        }
+
+
+@pytest.mark.parametrize("side", SIDES)
+def test_the_function_is_as_the_brief_asks(stack_text: str, stack_json: Json, side: str) -> None:
+    other = OTHER[side]
+    assert CdktfTesting.to_have_resource_with_properties(
+        stack_text,
+        LambdaFunction.TF_RESOURCE_TYPE,
+        {
+            "function_name": f"lambda-config-sync-{side}-${{var.environment}}",
+            "runtime": "python3.11",
+            "handler": "lambda_config_sync.handler",
+            "memory_size": 256,
+            "timeout": 300,
+        },
+    )
+    function = resource(stack_json, "aws_lambda_function", f"config_sync_{side}_function")
+    assert "vpc_config" not in function
+    variables = function["environment"]["variables"]
+    assert json.loads(variables.pop("PARAMETER_NAMES")) == NAMES
+    assert variables == {
+        "TARGET_REGION": REGION[other],
+        "TARGET_KMS_KEY_ARN": f"${{aws_kms_key.encryption_{other}_key.arn}}",
+        "CROSS_REGION_ROLE_ARN": "arn:aws:iam::${data.aws_caller_identity.current.account_id}:role/"
+        f"iam-role-config-sync-target-{other}-${{var.environment}}",
+        "METRIC_NAMESPACE": "PaymentApp/ConfigSync",
+    }
+    assert f"aws_iam_role.config_sync_{side}_role" in function["depends_on"]
+    assert f"aws_iam_role_policy_attachment.config_sync_{side}_role_attachment" in function["depends_on"]
+    package = stack_json["data"]["archive_file"][f"config_sync_{side}_package"]
+    assert Path(package["source_file"]).name == "lambda_config_sync.py"
+
+
+@pytest.mark.parametrize("side", SIDES)
+def test_changes_of_its_own_parameters_and_a_schedule_trigger_it(stack_json: Json, side: str) -> None:
+    change = resource(stack_json, "aws_cloudwatch_event_rule", f"config_sync_change_rule_{side}")
+    assert json.loads(change["event_pattern"]) == {
+        "source": ["aws.ssm"],
+        "detail-type": ["Parameter Store Change"],
+        "detail": {"name": NAMES, "operation": ["Create", "Update"]},
+    }
+    reconcile = resource(stack_json, "aws_cloudwatch_event_rule", f"config_sync_reconcile_rule_{side}")
+    assert reconcile["schedule_expression"] == "rate(5 minutes)"
+    for trigger in ("change", "reconcile"):
+        rule = f"aws_cloudwatch_event_rule.config_sync_{trigger}_rule_{side}"
+        target = resource(stack_json, "aws_cloudwatch_event_target", f"config_sync_{trigger}_target_{side}")
+        assert (target["rule"], target["arn"]) == (
+            f"${{{rule}.name}}",
+            f"${{aws_lambda_function.config_sync_{side}_function.arn}}",
+        )
+        permission = resource(stack_json, "aws_lambda_permission", f"config_sync_{trigger}_permission_{side}")
+        assert (permission["principal"], permission["source_arn"]) == ("events.amazonaws.com", f"${{{rule}.arn}}")
+
+
+@pytest.mark.parametrize("side", SIDES)
+def test_events_that_cannot_be_delivered_or_handled_end_in_the_regions_queue(stack_json: Json, side: str) -> None:
+    queue_arn = f"${{aws_sqs_queue.config_sync_dead_letters_{side}.arn}}"
+    for trigger in ("change", "reconcile"):
+        target = resource(stack_json, "aws_cloudwatch_event_target", f"config_sync_{trigger}_target_{side}")
+        assert target["dead_letter_config"] == {"arn": queue_arn}
+    invoke = resource(stack_json, "aws_lambda_function_event_invoke_config", f"config_sync_{side}_event_invoke_config")
+    assert invoke["maximum_retry_attempts"] == 2
+    assert invoke["destination_config"] == {"on_failure": {"destination": queue_arn}}
+    assert resource(stack_json, "aws_sqs_queue", f"config_sync_dead_letters_{side}")["sqs_managed_sse_enabled"] is True
+
+
+@pytest.mark.parametrize("side", SIDES)
+def test_drift_and_dead_letters_have_alarms_with_the_dimensions_that_are_published(stack_json: Json, side: str) -> None:
+    drift = resource(stack_json, "aws_cloudwatch_metric_alarm", f"config_sync_drift_alarm_{side}")
+    assert (drift["namespace"], drift["metric_name"], drift["dimensions"]) == (
+        "PaymentApp/ConfigSync",
+        "ParameterDrift",
+        {"FunctionName": f"lambda-config-sync-{side}-${{var.environment}}"},
+    )
+    assert (drift["statistic"], drift["threshold"], drift["evaluation_periods"]) == ("Minimum", 0, 3)
+    letters = resource(stack_json, "aws_cloudwatch_metric_alarm", f"config_sync_dead_letters_alarm_{side}")
+    assert (letters["namespace"], letters["metric_name"], letters["dimensions"]) == (
+        "AWS/SQS",
+        "ApproximateNumberOfMessagesVisible",
+        {"QueueName": f"sqs-config-sync-dead-letters-{side}-${{var.environment}}"},
+    )
+
+
+EAST, WEST = Region(name="eu-west-1"), Region(name="eu-central-1")
+KEYS = {"primary_key_arn": "arn:aws:kms:eu-west-1:1:key/a", "secondary_key_arn": "arn:aws:kms:eu-central-1:1:key/b"}
+
+
+def test_it_works_alone_under_another_applications_name(synthesize: Synthesize) -> None:
+    stack = synthesize(
+        lambda scope: ConfigSync(
+            scope,
+            "config",
+            primary=EAST,
+            secondary=WEST,
+            environment="prod",
+            parameters={"smtp/password": "?"},
+            application="shop",
+            reconcile_every_minutes=15,
+            **KEYS,
+        )
+    )
+    assert {p["name"] for p in stack["resource"]["aws_ssm_parameter"].values()} == {"/shop/prod/smtp/password"}
+    rules = stack["resource"]["aws_cloudwatch_event_rule"].values()
+    assert "rate(15 minutes)" in {rule.get("schedule_expression") for rule in rules}
+    assert "aws_cloudwatch_metric_alarm" not in stack["resource"]
+
+
+def test_all_mistakes_are_named_in_one_error(their_stack: TerraformStack) -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        ConfigSync(
+            their_stack,
+            "config",
+            primary=EAST,
+            secondary=EAST,
+            environment="dev",
+            parameters={"api key": "?", "/leading": "?", "x" * 600: "?", "good-one": "?"},
+            reconcile_every_minutes=1,
+            **KEYS,
+        )
+    same, blank, leading, long, often = refused.value.mistakes
+    assert "is the primary region too" in same
+    assert blank.startswith("parameters has the key 'api key'; use letters")
+    assert leading.startswith("parameters has the key '/leading'; use letters")
+    assert "too long or too deep" in long
+    assert often.startswith("reconcile_every_minutes=1 is too often; use 2 or more")
+
+
+def test_an_empty_sync_is_refused(their_stack: TerraformStack) -> None:
+    with pytest.raises(ConfigurationError, match="parameters is empty; name at least one key"):
+        ConfigSync(their_stack, "c", primary=EAST, secondary=WEST, environment="dev", parameters={}, **KEYS)

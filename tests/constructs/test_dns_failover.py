@@ -1,0 +1,151 @@
+"""DnsFailover: weighted records with health checks, and an RTO budget that is a rule."""
+
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from payment_dr import AlarmTarget, ConfigurationError, DnsFailover, Endpoint, Region, TerraformStack
+from payment_dr.bindings import Route53HealthCheck, Route53Record
+from payment_dr.bindings import Testing as CdktfTesting
+from payment_dr.dns_failover import mistakes_in_failover_timing
+from tests.constructs.documents import Json, resource
+
+Synthesize = Callable[[Callable[[TerraformStack], object]], Json]
+REGION = {"east": "${data.aws_region.current.name}", "west": "${data.aws_region.current_secondary.name}"}
+
+
+def host(side: str) -> str:
+    return f"${{aws_apigatewayv2_api.health_monitor_{side}_api.id}}.execute-api.{REGION[side]}.amazonaws.com"
+
+
+@pytest.mark.parametrize("side", ["east", "west"])
+def test_each_region_is_probed_over_https_at_its_own_api(stack_text: str, side: str) -> None:
+    assert CdktfTesting.to_have_resource_with_properties(
+        stack_text,
+        Route53HealthCheck.TF_RESOURCE_TYPE,
+        {
+            "type": "HTTPS",
+            "fqdn": host(side),
+            "port": 443,
+            "resource_path": "/health",
+            "request_interval": 30,
+            "failure_threshold": 3,
+            "enable_sni": True,
+        },
+    )
+
+
+@pytest.mark.parametrize(("role", "side", "weight"), [("primary", "east", 100), ("secondary", "west", 0)])
+def test_the_records_share_a_name_and_each_has_a_health_check(
+    stack_text: str, role: str, side: str, weight: int
+) -> None:
+    assert CdktfTesting.to_have_resource_with_properties(
+        stack_text,
+        Route53Record.TF_RESOURCE_TYPE,
+        {
+            "zone_id": "${aws_route53_zone.dns_zone.zone_id}",
+            "name": "app.${var.domain_name}",
+            "type": "CNAME",
+            "ttl": 30,
+            "records": [host(side)],
+            "set_identifier": role,
+            "weighted_routing_policy": {"weight": weight},
+            "health_check_id": f"${{aws_route53_health_check.dns_{role}_health_check.id}}",
+        },
+    )
+
+
+def test_the_zone_is_created_for_the_applications_domain(stack_json: Json) -> None:
+    assert resource(stack_json, "aws_route53_zone", "dns_zone")["name"] == "${var.domain_name}"
+
+
+@pytest.mark.parametrize("role", ["primary", "secondary"])
+def test_both_health_checks_have_an_alarm_in_us_east_1(stack_json: Json, role: str) -> None:
+    alarm = resource(stack_json, "aws_cloudwatch_metric_alarm", f"dns_{role}_health_check_alarm")
+    assert "provider" not in alarm  # the default provider, us-east-1
+    assert (alarm["namespace"], alarm["metric_name"], alarm["dimensions"]) == (
+        "AWS/Route53",
+        "HealthCheckStatus",
+        {"HealthCheckId": f"${{aws_route53_health_check.dns_{role}_health_check.id}}"},
+    )
+    assert (alarm["comparison_operator"], alarm["threshold"], alarm["statistic"]) == ("LessThanThreshold", 1, "Minimum")
+
+
+EAST = Endpoint(region=Region(name="eu-west-1"), host="a.acme.io")
+WEST = Endpoint(region=Region(name="eu-central-1"), host="b.acme.io")
+
+
+def test_it_works_alone_around_somebody_elses_endpoints(synthesize: Synthesize) -> None:
+    stack = synthesize(
+        lambda scope: DnsFailover(
+            scope,
+            "dns",
+            primary=EAST,
+            secondary=WEST,
+            environment="prod",
+            domain_name="acme.io",
+            record_name="api",
+            health_path="/ready",
+            request_interval_seconds=10,
+            ttl_seconds=60,
+            rto_target_seconds=90,
+        )
+    )
+    assert {(r["name"], *r["records"]) for r in stack["resource"]["aws_route53_record"].values()} == {
+        ("api.acme.io", "a.acme.io"),
+        ("api.acme.io", "b.acme.io"),
+    }
+    assert {c["resource_path"] for c in stack["resource"]["aws_route53_health_check"].values()} == {"/ready"}
+    assert "aws_cloudwatch_metric_alarm" not in stack["resource"]
+
+
+@pytest.mark.parametrize(
+    ("timing", "mistake"),
+    [
+        ((30, 3, 91, 180), "is 181 s, beyond rto_target_seconds=180; lower ttl_seconds to 90 or less"),
+        ((30, 6, 30, 180), "is 210 s, beyond rto_target_seconds=180; lower request_interval_seconds to 10 or failure_"),
+        ((20, 3, 30, 180), "request_interval_seconds=20: Route 53 probes every 10 or 30; use one"),
+        ((10, 11, 30, 180), "failure_threshold=11: Route 53 takes 1 to 10; choose one of these"),
+        ((30, 3, -1, 180), "ttl_seconds=-1 is negative; use 30"),
+    ],
+)
+def test_a_failover_that_cannot_be_done_in_time_is_refused(
+    their_stack: TerraformStack, timing: tuple[int, int, int, int], mistake: str
+) -> None:
+    interval, threshold, ttl, target = timing
+    with pytest.raises(ConfigurationError) as refused:
+        DnsFailover(
+            their_stack,
+            "dns",
+            primary=EAST,
+            secondary=WEST,
+            environment="dev",
+            domain_name="acme.io",
+            request_interval_seconds=interval,
+            failure_threshold=threshold,
+            ttl_seconds=ttl,
+            rto_target_seconds=target,
+        )
+    assert [mistake in found for found in refused.value.mistakes] == [True]
+
+
+@given(st.sampled_from([10, 30]), st.integers(1, 10), st.integers(0, 600), st.integers(30, 900))
+def test_the_budget_is_interval_times_threshold_plus_ttl(interval: int, threshold: int, ttl: int, target: int) -> None:
+    refused = bool(mistakes_in_failover_timing(interval, threshold, ttl, target))
+    assert refused == (interval * threshold + ttl > target)
+
+
+def test_alarms_elsewhere_than_in_us_east_1_are_refused(their_stack: TerraformStack) -> None:
+    with pytest.raises(ConfigurationError, match="metrics of health checks exist in us-east-1 only"):
+        DnsFailover(
+            their_stack,
+            "dns",
+            primary=EAST,
+            secondary=WEST,
+            environment="dev",
+            domain_name="acme.io",
+            alarms=AlarmTarget(topic_arn="arn:aws:sns:eu-west-1:1:t"),
+            alarms_region=EAST.region,
+        )

@@ -1,0 +1,94 @@
+"""EncryptionKey, Alerting, and what every alarm has."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from payment_dr import Alerting, EncryptionKey, Region, TerraformStack
+from payment_dr.bindings import KmsKey
+from payment_dr.bindings import Testing as CdktfTesting
+from tests.constructs.documents import Json, resource
+
+Synthesize = Callable[[Callable[[TerraformStack], object]], Json]
+RUNBOOK = Path(__file__).resolve().parents[2] / "docs/runbook.md"
+SIDES = ["east", "west"]
+
+
+@pytest.mark.parametrize("side", SIDES)
+def test_each_region_has_a_rotated_key_with_an_alias(stack_text: str, stack_json: Json, side: str) -> None:
+    assert CdktfTesting.to_have_resource_with_properties(
+        stack_text,
+        KmsKey.TF_RESOURCE_TYPE,
+        {
+            "enable_key_rotation": True,
+            "deletion_window_in_days": 7,
+            "policy": f"${{data.aws_iam_policy_document.encryption_{side}_key_policy.json}}",
+        },
+    )
+    alias = resource(stack_json, "aws_kms_alias", f"encryption_{side}_alias")
+    assert (alias["name"], alias["target_key_id"]) == (
+        f"alias/dr-encryption-{side}-${{var.environment}}",
+        f"${{aws_kms_key.encryption_{side}_key.key_id}}",
+    )
+
+
+@pytest.mark.parametrize("side", SIDES)
+def test_each_region_has_an_encrypted_topic_with_an_email_subscriber(stack_json: Json, side: str) -> None:
+    topic = resource(stack_json, "aws_sns_topic", f"alerting_{side}_topic")
+    assert topic["kms_master_key_id"] == f"${{aws_kms_key.encryption_{side}_key.arn}}"
+    subscription = resource(stack_json, "aws_sns_topic_subscription", f"alerting_{side}_email")
+    assert (subscription["protocol"], subscription["topic_arn"]) == (
+        "email",
+        f"${{aws_sns_topic.alerting_{side}_topic.arn}}",
+    )
+    assert stack_json["variable"]["alert_email"]["default"] == "dr-alerts@example.com"
+
+
+def test_every_alarm_publishes_to_the_topic_of_its_own_region_and_takes_silence_for_health(stack_json: Json) -> None:
+    for name, alarm in stack_json["resource"]["aws_cloudwatch_metric_alarm"].items():
+        side = "west" if alarm.get("provider") == "aws.secondary" else "east"
+        topic = [f"${{aws_sns_topic.alerting_{side}_topic.arn}}"]
+        assert (alarm["alarm_actions"], alarm["ok_actions"]) == (topic, topic), name
+        assert alarm["treat_missing_data"] == "notBreaching", name
+
+
+def test_every_alarm_says_what_to_do_and_leads_to_a_section_of_the_runbook(stack_json: Json) -> None:
+    headings = set(re.findall(r"^## (.+)$", RUNBOOK.read_text(encoding="utf-8"), re.MULTILINE))
+    for name, alarm in stack_json["resource"]["aws_cloudwatch_metric_alarm"].items():
+        what_to_do, _, link = alarm["alarm_description"].partition(" Runbook: ")
+        assert what_to_do.endswith("."), name
+        path, _, anchor = link.partition("#")
+        assert path == "docs/runbook.md"
+        assert anchor in headings, name
+
+
+def test_both_functions_of_each_region_have_alarms_on_errors_and_throttles(stack_json: Json) -> None:
+    alarms = stack_json["resource"]["aws_cloudwatch_metric_alarm"].values()
+    watched = {
+        (alarm["metric_name"], alarm["dimensions"]["FunctionName"])
+        for alarm in alarms
+        if alarm.get("namespace") == "AWS/Lambda"
+        and (alarm["threshold"], alarm["period"], alarm["comparison_operator"]) == (3, 300, "GreaterThanThreshold")
+    }
+    assert watched == {
+        (metric, f"lambda-{purpose}-{side}-${{var.environment}}")
+        for metric in ("Errors", "Throttles")
+        for purpose in ("health-monitor", "config-sync")
+        for side in SIDES
+    }
+
+
+def test_key_and_topic_work_alone(synthesize: Synthesize) -> None:
+    region = Region(name="eu-north-1")
+
+    def fill(scope: TerraformStack) -> None:
+        key = EncryptionKey(scope, "key", region=region, environment="prod", purpose="shop", deletion_window_days=30)
+        Alerting(scope, "alerts", region=region, environment="prod", key_arn=key.key_arn, email="oncall@acme.io")
+
+    stack = synthesize(fill)
+    (key,) = stack["resource"]["aws_kms_key"].values()
+    assert key["deletion_window_in_days"] == 30
+    assert [alias["name"] for alias in stack["resource"]["aws_kms_alias"].values()] == ["alias/shop-north-prod"]
+    assert [topic["name"] for topic in stack["resource"]["aws_sns_topic"].values()] == ["sns-dr-alerts-north-prod"]

@@ -1,0 +1,197 @@
+"""GlobalData: one replicated table, one pair of replicated buckets, and alarms on metrics that exist."""
+
+from collections.abc import Callable
+
+import pytest
+
+from payment_dr import AlarmTarget, ConfigurationError, GlobalData, Region, TerraformStack
+from payment_dr.bindings import DynamodbTable
+from payment_dr.bindings import Testing as CdktfTesting
+from tests.constructs.documents import Json, resource
+
+Synthesize = Callable[[Callable[[TerraformStack], object]], Json]
+
+
+def test_the_table_is_one_resource_with_a_replica(stack_text: str, stack_json: Json) -> None:
+    assert list(stack_json["resource"]["aws_dynamodb_table"]) == ["data_table"]
+    assert "aws_dynamodb_table_replica" not in stack_json["resource"]
+    assert CdktfTesting.to_have_resource_with_properties(
+        stack_text,
+        DynamodbTable.TF_RESOURCE_TYPE,
+        {
+            "name": "transactions",
+            "billing_mode": "PAY_PER_REQUEST",
+            "hash_key": "transaction_id",
+            "range_key": "timestamp",
+            "attribute": [{"name": "transaction_id", "type": "S"}, {"name": "timestamp", "type": "N"}],
+            "stream_enabled": True,
+            "stream_view_type": "NEW_AND_OLD_IMAGES",
+            "point_in_time_recovery": {"enabled": True},
+            "deletion_protection_enabled": False,
+        },
+    )
+    assert resource(stack_json, "aws_dynamodb_table", "data_table")["replica"] == [
+        {
+            "region_name": "${data.aws_region.current_secondary.name}",
+            "point_in_time_recovery": True,
+            "propagate_tags": True,
+        }
+    ]
+
+
+@pytest.mark.parametrize(("bucket", "side"), [("source", "east"), ("destination", "west")])
+def test_each_bucket_is_versioned_encrypted_private_and_deletable(stack_json: Json, bucket: str, side: str) -> None:
+    id_ = f"${{aws_s3_bucket.data_{bucket}_bucket.id}}"
+    body = resource(stack_json, "aws_s3_bucket", f"data_{bucket}_bucket")
+    assert body["force_destroy"] is True
+    assert body["bucket"].startswith(f"s3-payment-docs-{side}-")
+    assert resource(stack_json, "aws_s3_bucket_versioning", f"data_{bucket}_versioning")[
+        "versioning_configuration"
+    ] == {"status": "Enabled"}
+    encryption = resource(stack_json, "aws_s3_bucket_server_side_encryption_configuration", f"data_{bucket}_encryption")
+    assert encryption["bucket"] == id_
+    # AES256 is the encryption with keys that S3 manages
+    assert encryption["rule"] == [{"apply_server_side_encryption_by_default": {"sse_algorithm": "AES256"}}]
+    block = resource(stack_json, "aws_s3_bucket_public_access_block", f"data_{bucket}_public_access_block")
+    assert block["bucket"] == id_
+    assert {key: block[key] for key in block if key.startswith(("block", "ignore", "restrict"))} == {
+        "block_public_acls": True,
+        "block_public_policy": True,
+        "ignore_public_acls": True,
+        "restrict_public_buckets": True,
+    }
+
+
+def test_every_object_is_replicated_once_both_buckets_are_versioned(stack_json: Json) -> None:
+    replication = resource(stack_json, "aws_s3_bucket_replication_configuration", "data_replication")
+    assert replication["bucket"] == "${aws_s3_bucket.data_source_bucket.id}"
+    assert replication["role"] == "${aws_iam_role.data_s3_replication_role.arn}"
+    assert replication["rule"] == [
+        {
+            "id": "all-documents",
+            "status": "Enabled",
+            "priority": 1,
+            "filter": {"prefix": ""},
+            "delete_marker_replication": {"status": "Disabled"},
+            "destination": {"bucket": "${aws_s3_bucket.data_destination_bucket.arn}", "storage_class": "STANDARD"},
+        }
+    ]
+    assert {
+        "aws_s3_bucket_versioning.data_source_versioning",
+        "aws_s3_bucket_versioning.data_destination_versioning",
+    } <= set(replication["depends_on"])
+
+
+# Which dimensions each metric is published with; an alarm with any other set never sees data.
+# https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/metrics-dimensions.html
+PUBLISHED_WITH = {
+    "UserErrors": set(),
+    "SystemErrors": {"TableName", "Operation"},
+    "ReadThrottleEvents": {"TableName"},
+    "WriteThrottleEvents": {"TableName"},
+    "ReplicationLatency": {"TableName", "ReceivingRegion"},
+}
+
+
+@pytest.mark.parametrize("side", ["east", "west"])
+def test_alarms_watch_dynamodb_with_dimensions_that_exist(stack_json: Json, side: str) -> None:
+    alarms = {
+        name: body
+        for name, body in stack_json["resource"]["aws_cloudwatch_metric_alarm"].items()
+        if name.startswith("data_") and f"_{side}_" in name
+    }
+    seen: dict[str, set[str]] = {}
+    for body in alarms.values():
+        metrics = [query["metric"] for query in body.get("metric_query", []) if "metric" in query] or [body]
+        for metric in metrics:
+            assert metric["namespace"] == "AWS/DynamoDB"
+            assert metric.get("dimensions", {}).get("TableName", "transactions") == "transactions"
+            seen[metric["metric_name"]] = set(metric.get("dimensions", {}))
+    assert seen == PUBLISHED_WITH
+
+
+def test_errors_alarm_at_more_than_three_in_five_minutes(stack_json: Json) -> None:
+    for what in ("user_errors", "read_throttles", "write_throttles"):
+        alarm = resource(stack_json, "aws_cloudwatch_metric_alarm", f"data_{what}_east_alarm")
+        assert {key: alarm[key] for key in ("comparison_operator", "threshold", "period", "statistic")} == {
+            "comparison_operator": "GreaterThanThreshold",
+            "threshold": 3,
+            "period": 300,
+            "statistic": "Sum",
+        }
+
+
+def test_system_errors_of_all_operations_are_summed(stack_json: Json) -> None:
+    alarm = resource(stack_json, "aws_cloudwatch_metric_alarm", "data_system_errors_west_alarm")
+    total, *parts = alarm["metric_query"]
+    assert total["expression"] == " + ".join(f"FILL({part['id']}, 0)" for part in parts)
+    assert total["return_data"] is True
+    assert {"PutItem", "TransactWriteItems", "Query"} <= {part["metric"]["dimensions"]["Operation"] for part in parts}
+    assert {(part["metric"]["stat"], part["metric"]["period"]) for part in parts} == {("Sum", 300)}
+    assert (alarm["threshold"], alarm["comparison_operator"]) == (3, "GreaterThanThreshold")
+
+
+@pytest.mark.parametrize(("side", "receiving"), [("east", "us-west-2"), ("west", "us-east-1")])
+def test_replication_lag_is_watched_in_both_directions(stack_json: Json, side: str, receiving: str) -> None:
+    alarm = resource(stack_json, "aws_cloudwatch_metric_alarm", f"data_replication_latency_{side}_alarm")
+    assert alarm["dimensions"] == {"TableName": "transactions", "ReceivingRegion": receiving}
+    assert (alarm["statistic"], alarm["period"], alarm["threshold"], alarm["evaluation_periods"]) == (
+        "Average",
+        60,
+        3000,
+        3,
+    )
+
+
+EAST, WEST = Region(name="eu-west-1"), Region(name="eu-central-1")
+
+
+def test_it_works_alone_with_its_defaults_and_then_has_no_alarm(synthesize: Synthesize) -> None:
+    stack = synthesize(lambda scope: GlobalData(scope, "data", primary=EAST, secondary=WEST, environment="prod"))
+    assert "aws_cloudwatch_metric_alarm" not in stack["resource"]
+    (table,) = stack["resource"]["aws_dynamodb_table"].values()
+    assert table["name"] == "transactions"
+
+
+def test_everything_can_be_set(synthesize: Synthesize) -> None:
+    stack = synthesize(
+        lambda scope: GlobalData(
+            scope,
+            "data",
+            primary=EAST,
+            secondary=WEST,
+            environment="prod",
+            table_name="orders",
+            bucket_purpose="order-docs",
+            primary_alarms=AlarmTarget(topic_arn="arn:aws:sns:eu-west-1:1:t", runbook="https://wiki/runbook"),
+            replication_lag_alarm_ms=500,
+            deletion_protection=True,
+            force_destroy=False,
+            operations=["GetItem", "Query"],
+        )
+    )
+    (table,) = stack["resource"]["aws_dynamodb_table"].values()
+    assert (table["name"], table["deletion_protection_enabled"]) == ("orders", True)
+    assert {bucket["force_destroy"] for bucket in stack["resource"]["aws_s3_bucket"].values()} == {False}
+    alarms = {alarm["alarm_name"]: alarm for alarm in stack["resource"]["aws_cloudwatch_metric_alarm"].values()}
+    assert alarms["alarm-dynamodb-replication-latency-west-prod"]["threshold"] == 500
+    system_errors = alarms["alarm-dynamodb-system-errors-west-prod"]
+    assert [q["metric"]["dimensions"]["Operation"] for q in system_errors["metric_query"][1:]] == ["GetItem", "Query"]
+    assert system_errors["alarm_description"].endswith("Runbook: https://wiki/runbook#dynamodb-system-errors")
+    assert not [name for name in alarms if "central" in name]
+
+
+def test_one_region_twice_and_too_many_operations_are_refused_together(their_stack: TerraformStack) -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        GlobalData(
+            their_stack,
+            "data",
+            primary=EAST,
+            secondary=EAST,
+            environment="dev",
+            operations=[f"Operation{n}" for n in range(11)],
+        )
+    assert refused.value.mistakes == (
+        "secondary region 'eu-west-1' is the primary region too; choose another, or one outage takes both",
+        "operations has 11 entries; an alarm sums one to ten metrics",
+    )

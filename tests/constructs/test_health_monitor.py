@@ -1,0 +1,149 @@
+"""HealthMonitor: function, schedule and public address of a region's verdict on itself."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from payment_dr import HealthMonitor, Region, TerraformStack
+from payment_dr.bindings import LambdaFunction
+from payment_dr.bindings import Testing as CdktfTesting
+from tests.constructs.documents import Json, resource
+
+Synthesize = Callable[[Callable[[TerraformStack], object]], Json]
+SIDES = ["east", "west"]
+
+
+@pytest.mark.parametrize("side", SIDES)
+def test_the_function_is_as_the_brief_asks(stack_text: str, stack_json: Json, side: str) -> None:
+    prefix = f"health_monitor_{side}"
+    assert CdktfTesting.to_have_resource_with_properties(
+        stack_text,
+        LambdaFunction.TF_RESOURCE_TYPE,
+        {
+            "function_name": f"lambda-health-monitor-{side}-${{var.environment}}",
+            "runtime": "python3.11",
+            "handler": "lambda_health_monitor.handler",
+            "memory_size": 256,
+            "timeout": 300,
+            "environment": {
+                "variables": {
+                    "DYNAMODB_TABLE_NAME": "${aws_dynamodb_table.data_table.name}",
+                    "SNS_TOPIC_ARN": f"${{aws_sns_topic.alerting_{side}_topic.arn}}",
+                }
+            },
+        },
+    )
+    function = resource(stack_json, "aws_lambda_function", f"{prefix}_function")
+    assert "vpc_config" not in function
+    assert set(function["depends_on"]) == {
+        f"aws_iam_role.{prefix}_function_role",
+        f"aws_iam_policy.{prefix}_function_role_policy",
+        f"aws_iam_role_policy_attachment.{prefix}_function_role_attachment",
+        f"aws_cloudwatch_log_group.{prefix}_function_log_group",
+    }
+
+
+@pytest.mark.parametrize("side", SIDES)
+def test_the_package_is_made_by_archive_file_from_the_handler(stack_json: Json, side: str) -> None:
+    package = stack_json["data"]["archive_file"][f"health_monitor_{side}_function_package"]
+    assert package["type"] == "zip"
+    assert Path(package["source_file"]).name == "lambda_health_monitor.py"
+    function = resource(stack_json, "aws_lambda_function", f"health_monitor_{side}_function")
+    reference = f"data.archive_file.health_monitor_{side}_function_package"
+    assert function["filename"] == f"${{{reference}.output_path}}"
+    assert function["source_code_hash"] == f"${{{reference}.output_base64sha256}}"
+
+
+@pytest.mark.parametrize("side", SIDES)
+def test_it_runs_every_sixty_seconds_and_a_failed_run_is_not_repeated(stack_json: Json, side: str) -> None:
+    prefix = f"health_monitor_{side}"
+    assert resource(stack_json, "aws_cloudwatch_event_rule", f"{prefix}_schedule")["schedule_expression"] == (
+        "rate(1 minute)"
+    )
+    target = resource(stack_json, "aws_cloudwatch_event_target", f"{prefix}_schedule_target")
+    assert target["arn"] == f"${{aws_lambda_function.{prefix}_function.arn}}"
+    permission = resource(stack_json, "aws_lambda_permission", f"{prefix}_schedule_permission")
+    assert (permission["principal"], permission["source_arn"]) == (
+        "events.amazonaws.com",
+        f"${{aws_cloudwatch_event_rule.{prefix}_schedule.arn}}",
+    )
+    invoke = resource(stack_json, "aws_lambda_function_event_invoke_config", f"{prefix}_function_event_invoke_config")
+    assert (invoke["maximum_retry_attempts"], invoke["maximum_event_age_in_seconds"]) == (0, 60)
+
+
+@pytest.mark.parametrize("side", SIDES)
+def test_get_health_reaches_the_function_and_nothing_else_does(stack_json: Json, side: str) -> None:
+    prefix = f"health_monitor_{side}"
+    api_id = f"${{aws_apigatewayv2_api.{prefix}_api.id}}"
+    assert resource(stack_json, "aws_apigatewayv2_api", f"{prefix}_api")["protocol_type"] == "HTTP"
+    integration = resource(stack_json, "aws_apigatewayv2_integration", f"{prefix}_integration")
+    assert {key: integration[key] for key in integration if key not in {"provider", "integration_method"}} == {
+        "api_id": api_id,
+        "integration_type": "AWS_PROXY",
+        "integration_uri": f"${{aws_lambda_function.{prefix}_function.invoke_arn}}",
+        "payload_format_version": "2.0",
+    }
+    routes = {
+        name: body
+        for name, body in stack_json["resource"]["aws_apigatewayv2_route"].items()
+        if body["api_id"] == api_id
+    }
+    assert {name: (body["route_key"], body["target"]) for name, body in routes.items()} == {
+        f"{prefix}_route": ("GET /health", f"integrations/${{aws_apigatewayv2_integration.{prefix}_integration.id}}")
+    }
+    permission = resource(stack_json, "aws_lambda_permission", f"{prefix}_api_permission")
+    assert (permission["principal"], permission["source_arn"]) == (
+        "apigateway.amazonaws.com",
+        f"${{aws_apigatewayv2_api.{prefix}_api.execution_arn}}/$default/GET/health",
+    )
+
+
+@pytest.mark.parametrize("side", SIDES)
+def test_the_stage_deploys_by_itself_and_is_throttled(stack_json: Json, side: str) -> None:
+    stage = resource(stack_json, "aws_apigatewayv2_stage", f"health_monitor_{side}_stage")
+    assert (stage["name"], stage["auto_deploy"]) == ("$default", True)
+    assert stage["default_route_settings"] == {"throttling_rate_limit": 50, "throttling_burst_limit": 100}
+    assert json.loads(stage["access_log_settings"]["format"])["status"] == "$context.status"
+
+
+def test_every_log_group_keeps_one_day_and_belongs_to_its_function(stack_json: Json) -> None:
+    groups = stack_json["resource"]["aws_cloudwatch_log_group"].values()
+    assert {group["retention_in_days"] for group in groups} == {1}
+    functions = stack_json["resource"]["aws_lambda_function"].values()
+    assert {f"/aws/lambda/{function['function_name']}" for function in functions} <= {g["name"] for g in groups}
+
+
+def test_it_works_alone_around_somebody_elses_table(synthesize: Synthesize) -> None:
+    stack = synthesize(
+        lambda scope: HealthMonitor(
+            scope,
+            "health",
+            region=Region(name="ap-southeast-2"),
+            environment="prod",
+            table_name="orders",
+            table_arn="arn:aws:dynamodb:ap-southeast-2:1:table/orders",
+            topic_arn="arn:aws:sns:ap-southeast-2:1:alerts",
+            topic_key_arn="arn:aws:kms:ap-southeast-2:1:key/k",
+        )
+    )
+    (function,) = stack["resource"]["aws_lambda_function"].values()
+    assert function["function_name"] == "lambda-health-monitor-southeast-prod"
+    assert "aws_cloudwatch_metric_alarm" not in stack["resource"]
+
+
+def test_the_host_is_built_from_id_and_region(their_stack: TerraformStack) -> None:
+    monitor = HealthMonitor(
+        their_stack,
+        "health",
+        region=Region(name="us-east-1"),
+        environment="dev",
+        table_name="t",
+        table_arn="arn:aws:dynamodb:us-east-1:1:table/t",
+        topic_arn="arn:aws:sns:us-east-1:1:t",
+        topic_key_arn="arn:aws:kms:us-east-1:1:key/k",
+    )
+    assert monitor.health_url == f"https://{monitor.host}/health"
+    assert monitor.host.endswith(".amazonaws.com")
+    assert ".execute-api." in monitor.host

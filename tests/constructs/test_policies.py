@@ -1,0 +1,293 @@
+"""Who may do what, on which ARN, under which condition: every policy document of the stack, word for word."""
+
+import pytest
+
+from payment_dr import ConfigurationError, Role, Statement, TerraformStack
+from tests.constructs.documents import Json, allow, statements
+
+ACCOUNT = "${data.aws_caller_identity.current.account_id}"
+REGION = {"east": "${data.aws_region.current.name}", "west": "${data.aws_region.current_secondary.name}"}
+TABLE = {
+    "east": "${aws_dynamodb_table.data_table.arn}",
+    "west": f"arn:aws:dynamodb:{REGION['west']}:{ACCOUNT}:table/transactions",
+}
+KEYS = ["database-connection-string", "api-key"]
+OTHER = {"east": "west", "west": "east"}
+SIDES = ["east", "west"]
+FROM_ACCOUNT = {"StringEquals aws:SourceAccount": [ACCOUNT]}
+ROOT = {"AWS": [f"arn:aws:iam::{ACCOUNT}:root"]}
+
+
+def key_arn(side: str) -> str:
+    return f"${{aws_kms_key.encryption_{side}_key.arn}}"
+
+
+def topic_arn(side: str) -> str:
+    return f"${{aws_sns_topic.alerting_{side}_topic.arn}}"
+
+
+def arn(service: str, side: str, resource: str) -> str:
+    return f"arn:aws:{service}:{REGION[side]}:{ACCOUNT}:{resource}"
+
+
+def named(kind: str, purpose: str, side: str) -> str:
+    return f"{kind}-{purpose}-{side}-${{var.environment}}"
+
+
+def function_arn(purpose: str, side: str) -> str:
+    return arn("lambda", side, f"function:{named('lambda', purpose, side)}")
+
+
+def parameter_arns(side: str) -> list[str]:
+    return sorted(arn("ssm", side, f"parameter/payment-app/${{var.environment}}/{key}") for key in KEYS)
+
+
+def through(service: str, side: str) -> dict[str, list[str]]:
+    return {"StringEquals kms:ViaService": [f"{service}.{REGION[side]}.amazonaws.com"]}
+
+
+def for_parameters(side: str) -> dict[str, list[str]]:
+    return through("ssm", side) | {"StringEquals kms:EncryptionContext:PARAMETER_ARN": parameter_arns(side)}
+
+
+def own_log(purpose: str, side: str) -> Json:
+    group = f"log-group:/aws/lambda/{named('lambda', purpose, side)}:*"
+    return allow("WriteOwnLog", ["logs:CreateLogStream", "logs:PutLogEvents"], [arn("logs", side, group)])
+
+
+def function_trust(purpose: str, side: str) -> list[Json]:
+    return [
+        allow(
+            "AssumedByItsFunction",
+            ["sts:AssumeRole"],
+            principals={"Service": ["lambda.amazonaws.com"]},
+            conditions=FROM_ACCOUNT | {"ArnEquals aws:SourceArn": [function_arn(purpose, side)]},
+        )
+    ]
+
+
+def read_parameters(side: str) -> list[Json]:
+    return [
+        allow("ReadParameters", ["ssm:GetParameter", "ssm:GetParameterHistory"], parameter_arns(side)),
+        allow("DecryptParameters", ["kms:Decrypt"], [key_arn(side)], conditions=for_parameters(side)),
+    ]
+
+
+def from_alarms(side: str) -> dict[str, list[str]]:
+    return FROM_ACCOUNT | {"ArnLike aws:SourceArn": [arn("cloudwatch", side, "alarm:*")]}
+
+
+def target_role_arn(side: str) -> str:
+    return f"arn:aws:iam::{ACCOUNT}:role/{named('iam-role', 'config-sync-target', side)}"
+
+
+def expected() -> dict[str, list[Json]]:
+    documents: dict[str, list[Json]] = {}
+    for side in SIDES:
+        other = OTHER[side]
+        queue_arn = arn("sqs", side, named("sqs", "config-sync-dead-letters", side))
+        documents |= {
+            f"health_monitor_{side}_function_role_trust": function_trust("health-monitor", side),
+            f"health_monitor_{side}_function_role_permissions": [
+                own_log("health-monitor", side),
+                allow("DescribeTable", ["dynamodb:DescribeTable"], [TABLE[side]]),
+                allow("PublishAlerts", ["sns:Publish"], [topic_arn(side)]),
+                allow(
+                    "EncryptAlerts",
+                    ["kms:Decrypt", "kms:GenerateDataKey"],
+                    [key_arn(side)],
+                    conditions=through("sns", side),
+                ),
+            ],
+            f"config_sync_{side}_role_trust": function_trust("config-sync", side),
+            f"config_sync_{side}_role_permissions": [
+                own_log("config-sync", side),
+                *read_parameters(side),
+                allow(
+                    "WriteToOtherRegion",
+                    ["sts:AssumeRole"],
+                    [target_role_arn(other)],
+                    conditions={"ArnEquals lambda:SourceFunctionArn": [function_arn("config-sync", side)]},
+                ),
+                allow("KeepFailedEvents", ["sqs:SendMessage"], [queue_arn]),
+            ],
+            f"config_sync_{side}_to_{other}_trust": [
+                allow(
+                    "AssumedByConfigSync",
+                    ["sts:AssumeRole"],
+                    principals=ROOT,
+                    conditions={"ArnEquals aws:PrincipalArn": [f"${{aws_iam_role.config_sync_{side}_role.arn}}"]},
+                )
+            ],
+            f"config_sync_{side}_to_{other}_permissions": [
+                *read_parameters(other),
+                allow("WriteParameters", ["ssm:PutParameter"], parameter_arns(other)),
+                allow("EncryptParameters", ["kms:Encrypt"], [key_arn(other)], conditions=for_parameters(other)),
+            ],
+            f"config_sync_dead_letters_policy_{side}": [
+                allow(
+                    "RulesKeepUndeliveredEvents",
+                    ["sqs:SendMessage"],
+                    [queue_arn],
+                    {"Service": ["events.amazonaws.com"]},
+                    FROM_ACCOUNT
+                    | {
+                        "ArnEquals aws:SourceArn": [
+                            arn("events", side, f"rule/{named('event-rule', f'config-sync-{trigger}', side)}")
+                            for trigger in ("change", "reconcile")
+                        ]
+                    },
+                )
+            ],
+            f"encryption_{side}_key_policy": [
+                allow("AccountHasFullControl", ["kms:*"], ["*"], ROOT),
+                allow(
+                    "SnsDeliversAlerts",
+                    ["kms:Decrypt", "kms:GenerateDataKey*"],
+                    ["*"],
+                    {"Service": ["sns.amazonaws.com"]},
+                    FROM_ACCOUNT,
+                ),
+                allow(
+                    "AlarmsPublishToEncryptedTopic",
+                    ["kms:Decrypt", "kms:GenerateDataKey*"],
+                    ["*"],
+                    {"Service": ["cloudwatch.amazonaws.com"]},
+                    from_alarms(side),
+                ),
+                allow(
+                    "ParameterStoreEncryptsAndDecrypts",
+                    ["kms:Decrypt", "kms:DescribeKey", "kms:Encrypt", "kms:GenerateDataKey*"],
+                    ["*"],
+                    ROOT,
+                    through("ssm", side) | {"StringEquals kms:CallerAccount": [ACCOUNT]},
+                ),
+            ],
+            f"alerting_{side}_topic_policy_document": [
+                allow(
+                    "AccountUsesItsTopic",
+                    ["sns:GetTopicAttributes", "sns:Publish", "sns:SetTopicAttributes", "sns:Subscribe"],
+                    [topic_arn(side)],
+                    ROOT,
+                ),
+                allow(
+                    "AlarmsPublish",
+                    ["sns:Publish"],
+                    [topic_arn(side)],
+                    {"Service": ["cloudwatch.amazonaws.com"]},
+                    from_alarms(side),
+                ),
+            ],
+        }
+    source, destination = "${aws_s3_bucket.data_source_bucket.arn}", "${aws_s3_bucket.data_destination_bucket.arn}"
+    return documents | {
+        "data_s3_replication_trust": [
+            allow("AssumedByS3", ["sts:AssumeRole"], principals={"Service": ["s3.amazonaws.com"]})
+        ],
+        "data_s3_replication_permissions": [
+            allow("ReadReplicationSettings", ["s3:GetReplicationConfiguration", "s3:ListBucket"], [source]),
+            allow(
+                "ReadSourceVersions",
+                ["s3:GetObjectVersionAcl", "s3:GetObjectVersionForReplication", "s3:GetObjectVersionTagging"],
+                [f"{source}/*"],
+            ),
+            allow(
+                "WriteReplicas", ["s3:ReplicateDelete", "s3:ReplicateObject", "s3:ReplicateTags"], [f"{destination}/*"]
+            ),
+        ],
+    }
+
+
+EXPECTED = expected()
+
+
+@pytest.mark.parametrize("document", sorted(EXPECTED))
+def test_a_policy_says_exactly_what_is_expected(stack_json: Json, document: str) -> None:
+    assert statements(stack_json, document) == EXPECTED[document]
+
+
+def test_no_policy_is_without_an_expectation(stack_json: Json) -> None:
+    assert set(stack_json["data"]["aws_iam_policy_document"]) == set(EXPECTED)
+
+
+def test_every_policy_in_use_is_an_iam_policy_document(stack_json: Json) -> None:
+    in_use = {
+        **{
+            f"aws_iam_role.{name}": role["assume_role_policy"]
+            for name, role in stack_json["resource"]["aws_iam_role"].items()
+        },
+        **{
+            f"{type_}.{name}": resource["policy"]
+            for type_ in ("aws_iam_policy", "aws_kms_key", "aws_sns_topic_policy", "aws_sqs_queue")
+            for name, resource in stack_json["resource"][type_].items()
+        },
+    }
+    documents = {f"${{data.aws_iam_policy_document.{name}.json}}" for name in EXPECTED}
+    assert {address: policy for address, policy in in_use.items() if policy not in documents} == {}
+    assert documents == set(in_use.values())
+    # Policies must not hide elsewhere: inline, or managed by AWS.
+    assert not [
+        type_
+        for type_ in stack_json["resource"]
+        if type_ in {"aws_iam_role_policy", "aws_s3_bucket_policy", "aws_iam_user_policy"}
+    ]
+    for attachment in stack_json["resource"]["aws_iam_role_policy_attachment"].values():
+        assert attachment["policy_arn"].startswith("${aws_iam_policy.")
+
+
+@pytest.mark.parametrize("side", SIDES)
+def test_the_cross_region_role_lasts_an_hour(stack_json: Json, side: str) -> None:
+    role = stack_json["resource"]["aws_iam_role"][f"config_sync_{side}_to_{OTHER[side]}_role"]
+    assert role["max_session_duration"] == 3600
+
+
+def test_no_role_has_a_wildcard_beyond_log_streams_and_objects(stack_json: Json) -> None:
+    for document in stack_json["data"]["aws_iam_policy_document"]:
+        if not document.endswith("_permissions"):
+            continue
+        for statement in statements(stack_json, document):
+            assert not [action for action in statement["actions"] if "*" in action]
+            for resource in statement["resources"]:
+                if resource.endswith(":*"):
+                    assert ":log-group:/aws/lambda/" in resource
+                elif resource.endswith("/*"):
+                    assert resource.startswith("${aws_s3_bucket.")
+                else:
+                    assert "*" not in resource
+
+
+def test_a_trust_in_an_aws_principal_never_asks_for_a_source_arn(stack_json: Json) -> None:
+    """The key is absent when code calls AssumeRole: the role could never be assumed."""
+    for document in stack_json["data"]["aws_iam_policy_document"]:
+        if document.endswith("_trust"):
+            for statement in statements(stack_json, document):
+                if "AWS" in statement["principals"]:
+                    assert not [key for key in statement["conditions"] if "aws:Source" in key]
+
+
+@pytest.mark.parametrize(
+    ("actions", "resources", "named_in_error"),
+    [
+        (["sqs:*"], ["arn:aws:sqs:eu-west-1:1:q"], "'sqs:*'"),
+        (["s3:Get*"], ["arn:aws:s3:::b"], "'s3:Get*'"),
+        (["sqs:SendMessage"], ["*"], "'*'"),
+        (["sqs:SendMessage"], ["arn:aws:sqs:eu-west-1:1:*-q"], "'arn:aws:sqs:eu-west-1:1:*-q'"),
+    ],
+)
+def test_a_role_refuses_wildcards(
+    their_stack: TerraformStack, actions: list[str], resources: list[str], named_in_error: str
+) -> None:
+    statement = Statement(sid="Broad", actions=actions, resources=resources)
+    with pytest.raises(ConfigurationError, match="has a wildcard") as refused:
+        Role(
+            their_stack,
+            "role",
+            name="r",
+            policy_name="p",
+            description="d",
+            trust=[],
+            permissions=[statement, statement],
+        )
+    # both statements are named in the one error
+    assert [mistake for mistake in refused.value.mistakes if named_in_error in mistake] == list(refused.value.mistakes)
+    assert str(refused.value).count(named_in_error) == 2

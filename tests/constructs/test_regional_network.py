@@ -1,0 +1,143 @@
+"""RegionalNetwork: isolated, private, and refusing an address plan that cannot work."""
+
+import re
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from payment_dr import ConfigurationError, Region, RegionalNetwork, TerraformStack
+from payment_dr.bindings import Subnet, Vpc
+from payment_dr.bindings import Testing as CdktfTesting
+from payment_dr.regional_network import mistakes_in_network, mistakes_in_pair
+from tests.constructs.documents import Json, resource
+
+Synthesize = Callable[[Callable[[TerraformStack], object]], Json]
+
+
+@pytest.mark.parametrize(
+    ("side", "cidr", "subnet_cidrs"),
+    [
+        ("east", "10.0.0.0/16", ["10.0.1.0/24", "10.0.2.0/24"]),
+        ("west", "10.1.0.0/16", ["10.1.1.0/24", "10.1.2.0/24"]),
+    ],
+)
+def test_each_region_has_its_vpc_with_two_private_subnets_in_two_zones(
+    stack_text: str, stack_json: Json, side: str, cidr: str, subnet_cidrs: list[str]
+) -> None:
+    vpc = {"cidr_block": cidr, "enable_dns_hostnames": True, "enable_dns_support": True}
+    assert CdktfTesting.to_have_resource_with_properties(stack_text, Vpc.TF_RESOURCE_TYPE, vpc)
+    zones = "available" if side == "east" else "available_secondary"
+    for index, subnet_cidr in enumerate(subnet_cidrs):
+        subnet = {
+            "cidr_block": subnet_cidr,
+            "vpc_id": f"${{aws_vpc.network_{side}_vpc.id}}",
+            "availability_zone": f"${{element(data.aws_availability_zones.{zones}.names, {index})}}",
+            "map_public_ip_on_launch": False,
+        }
+        assert CdktfTesting.to_have_resource_with_properties(stack_text, Subnet.TF_RESOURCE_TYPE, subnet)
+    assert stack_json["data"]["aws_availability_zones"][zones]["state"] == "available"
+
+
+def test_nothing_leads_to_the_internet(stack_json: Json) -> None:
+    forbidden = {"aws_internet_gateway", "aws_nat_gateway", "aws_egress_only_internet_gateway", "aws_eip", "aws_route"}
+    assert forbidden.isdisjoint(stack_json["resource"])
+    for side in ("east", "west"):
+        assert "route" not in resource(stack_json, "aws_route_table", f"network_{side}_private_routes")
+        # no rules given: Terraform strips the default group of those that AWS puts there
+        closed = resource(stack_json, "aws_default_security_group", f"network_{side}_default_security_group")
+        assert not {"ingress", "egress"} & set(closed)
+
+
+def test_every_subnet_uses_the_private_routes(stack_json: Json) -> None:
+    associations = stack_json["resource"]["aws_route_table_association"].values()
+    assert {(a["subnet_id"], a["route_table_id"]) for a in associations} == {
+        (
+            f"${{aws_subnet.network_{side}_private_subnet_{number}.id}}",
+            f"${{aws_route_table.network_{side}_private_routes.id}}",
+        )
+        for side in ("east", "west")
+        for number in (1, 2)
+    }
+
+
+def test_it_works_alone_in_another_region(synthesize: Synthesize) -> None:
+    stack = synthesize(
+        lambda scope: RegionalNetwork(
+            scope,
+            "network",
+            region=Region(name="eu-central-1"),
+            environment="prod",
+            cidr="172.16.0.0/20",
+            subnet_cidrs=["172.16.0.0/24", "172.16.1.0/24", "172.16.2.0/24"],
+        )
+    )
+    (vpc,) = stack["resource"]["aws_vpc"].values()
+    assert (vpc["cidr_block"], vpc["tags"]["Name"]) == ("172.16.0.0/20", "vpc-payment-app-central-prod")
+    assert [s["cidr_block"] for s in stack["resource"]["aws_subnet"].values()] == [
+        "172.16.0.0/24",
+        "172.16.1.0/24",
+        "172.16.2.0/24",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("cidr", "subnet_cidrs", "mistakes"),
+    [
+        ("10.0.0.0/16", ["10.0.1.0/24"], [r"subnet_cidrs=\['10.0.1.0/24'\] has fewer than 2 subnets"]),
+        ("10.0.0.1/16", ["10.0.1.0/24", "10.0.2.0/24"], [r"cidr='10.0.0.1/16' is not a network \(.* host bits set\)"]),
+        ("ten", ["10.0.1.0/24", "10.0.2.0/24"], [r"cidr='ten' is not a network"]),
+        ("10.0.0.0/15", ["10.0.1.0/24", "10.0.2.0/24"], [r"cidr='10.0.0.0/15' is not between /16 and /28"]),
+        ("10.0.0.0/16", ["10.0.1.0/29", "10.0.2.0/24"], [r"subnet_cidrs='10.0.1.0/29' is not between /16 and /28"]),
+        (
+            "10.0.0.0/16",
+            ["10.0.1.0/24", "10.0.1.128/25"],
+            [r"subnet_cidrs='10.0.1.128/25' overlaps '10.0.1.0/24'"],
+        ),
+        (
+            "10.0.0.0/16",
+            ["10.9.1.0/24"],
+            [r"fewer than 2", r"subnet_cidrs='10.9.1.0/24' is outside cidr='10.0.0.0/16'"],
+        ),
+    ],
+)
+def test_an_address_plan_that_cannot_work_is_refused(
+    their_stack: TerraformStack, cidr: str, subnet_cidrs: list[str], mistakes: list[str]
+) -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        RegionalNetwork(
+            their_stack,
+            "network",
+            region=Region(name="us-east-1"),
+            environment="dev",
+            cidr=cidr,
+            subnet_cidrs=subnet_cidrs,
+        )
+    assert len(refused.value.mistakes) == len(mistakes)
+    for mistake, pattern in zip(refused.value.mistakes, mistakes, strict=True):
+        assert re.search(pattern, mistake)
+        assert ";" in mistake  # what to change
+
+
+octet = st.integers(0, 255)
+
+
+@given(octet, octet, st.integers(16, 28), octet, octet, st.integers(16, 28))
+def test_a_pair_is_refused_exactly_when_it_shares_an_address(a: int, b: int, n: int, c: int, d: int, m: int) -> None:
+    def network(second: int, third: int, prefix: int) -> tuple[int, int, str]:
+        size = 2 ** (32 - prefix)
+        first = ((10 << 24) | (second << 16) | (third << 8)) // size * size
+        text = ".".join(str(first >> shift & 255) for shift in (24, 16, 8, 0))
+        return first, first + size - 1, f"{text}/{prefix}"
+
+    first_low, first_high, first = network(a, b, n)
+    second_low, second_high, second = network(c, d, m)
+    share = max(first_low, second_low) <= min(first_high, second_high)
+    assert bool(mistakes_in_pair(first, second)) == share
+
+
+def test_the_briefs_own_plan_has_no_mistake() -> None:
+    assert mistakes_in_network("10.0.0.0/16", ["10.0.1.0/24", "10.0.2.0/24"]) == []
+    assert mistakes_in_network("10.1.0.0/16", ["10.1.1.0/24", "10.1.2.0/24"]) == []
+    assert mistakes_in_pair("10.0.0.0/16", "10.1.0.0/16") == []

@@ -1,0 +1,232 @@
+"""The stack as a whole: providers, variables, names, addresses, and what it refuses."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from payment_dr import ConfigurationError, DisasterRecoveryStack
+from payment_dr.bindings import Testing as CdktfTesting
+from payment_dr.bindings import Vpc
+from tests.constructs.documents import Json, resource
+
+PROJECT = Path(__file__).resolve().parents[2]
+
+
+def synthesized(**settings: Any) -> Json:
+    parsed: Json = json.loads(CdktfTesting.synth(DisasterRecoveryStack(CdktfTesting.app(), "payment-dr", **settings)))
+    return parsed
+
+
+def resources(stack: Json) -> dict[str, Json]:
+    return {
+        f"{type_}.{name}": resource for type_, named in stack["resource"].items() for name, resource in named.items()
+    }
+
+
+def test_terraform_and_providers_are_constrained_as_asked(stack_json: Json) -> None:
+    assert stack_json["terraform"]["required_version"] == ">= 1.5"
+    assert stack_json["terraform"]["required_providers"] == {
+        "aws": {"source": "hashicorp/aws", "version": "~> 5.0"},
+        "archive": {"source": "hashicorp/archive", "version": "~> 2.0"},
+        "random": {"source": "hashicorp/random", "version": "~> 3.0"},
+    }
+
+
+def test_there_is_a_default_and_a_secondary_provider_with_the_same_default_tags(stack_json: Json) -> None:
+    default, secondary = stack_json["provider"]["aws"]
+    assert default["region"] == "us-east-1"
+    assert "alias" not in default
+    assert (secondary["region"], secondary["alias"]) == ("us-west-2", "secondary")
+    tags = {
+        "Environment": "${var.environment}",
+        "DataClassification": "sensitive",
+        "Owner": "platform-team",
+        "ManagedBy": "terraform",
+    }
+    assert [provider["default_tags"] for provider in (default, secondary)] == [[{"tags": tags}]] * 2
+
+
+def test_the_environment_is_a_string_that_defaults_to_dev(stack_json: Json) -> None:
+    variable = stack_json["variable"]["environment"]
+    assert (variable["type"], variable["default"]) == ("string", "dev")
+
+
+def test_every_variable_says_what_it_is_and_initial_secrets_are_sensitive(stack_json: Json) -> None:
+    variables = stack_json["variable"]
+    assert set(variables) == {"environment", "domain_name", "alert_email", "initial_secrets"}
+    assert all(variable["description"] and variable["type"] for variable in variables.values())
+    assert variables["initial_secrets"]["sensitive"] is True
+
+
+def test_only_the_allowed_data_sources_are_used(stack_json: Json) -> None:
+    addresses = {type_: set(named) for type_, named in stack_json["data"].items()}
+    addresses.pop("aws_iam_policy_document")
+    assert addresses.pop("archive_file")
+    assert addresses == {
+        "aws_caller_identity": {"current"},
+        "aws_region": {"current", "current_secondary"},
+        "aws_availability_zones": {"available", "available_secondary"},
+    }
+
+
+def test_the_data_sources_of_the_second_region_use_its_provider(stack_json: Json) -> None:
+    for type_, name in (("aws_region", "current"), ("aws_availability_zones", "available")):
+        assert "provider" not in stack_json["data"][type_][name]
+        assert stack_json["data"][type_][f"{name}_secondary"]["provider"] == "aws.secondary"
+
+
+def test_no_random_string_is_used_and_random_passwords_only_seed_parameters(stack_json: Json) -> None:
+    assert [type_ for type_ in stack_json["resource"] if type_.startswith("random_")] == ["random_password"]
+    reads_password = {
+        address for address, body in resources(stack_json).items() if "random_password." in json.dumps(body)
+    }
+    assert {address.split(".")[0] for address in reads_password} == {"aws_ssm_parameter"}
+
+
+def test_names_follow_the_pattern(stack_json: Json) -> None:
+    """{resource-type}-{purpose}-{region}-{environment}, with the account id behind bucket names."""
+    environment = re.escape("${var.environment}")
+    pattern = re.compile(rf"[a-z0-9-]+-(east|west)-{environment}")
+    bucket = re.compile(
+        rf"s3-payment-docs-(east|west)-{environment}-\$\{{data\.aws_caller_identity\.current\.account_id\}}"
+    )
+    named = {
+        "aws_apigatewayv2_api": "name",
+        "aws_cloudwatch_event_rule": "name",
+        "aws_cloudwatch_metric_alarm": "alarm_name",
+        "aws_iam_policy": "name",
+        "aws_iam_role": "name",
+        "aws_lambda_function": "function_name",
+        "aws_sns_topic": "name",
+        "aws_sqs_queue": "name",
+    }
+    for address, body in resources(stack_json).items():
+        type_ = address.split(".")[0]
+        if type_ in named:
+            assert pattern.fullmatch(body[named[type_]]), address
+        elif type_ == "aws_s3_bucket":
+            assert bucket.fullmatch(body["bucket"]), address
+        elif type_ in {"aws_vpc", "aws_subnet", "aws_route_table", "aws_kms_key", "aws_route53_health_check"}:
+            assert pattern.fullmatch(body["tags"]["Name"]), address
+
+
+def test_names_of_the_brief_are_word_for_word(stack_json: Json) -> None:
+    names = {body.get("function_name") for body in stack_json["resource"]["aws_lambda_function"].values()}
+    environment = "${var.environment}"
+    assert names == {
+        f"lambda-{purpose}-{side}-{environment}"
+        for purpose in ("health-monitor", "config-sync")
+        for side in ("east", "west")
+    }
+    assert resource(stack_json, "aws_kms_key", "encryption_west_key")["tags"]["Name"] == (
+        f"kms-dr-encryption-west-{environment}"
+    )
+
+
+def test_resources_of_the_second_region_use_its_provider(stack_json: Json) -> None:
+    """A forgotten provider would put a resource into the wrong region."""
+    global_types = {"aws_iam_role", "aws_iam_policy", "aws_iam_role_policy_attachment", "aws_route53_record"}
+    global_types |= {"aws_route53_health_check", "aws_route53_zone", "random_password"}
+    for address, body in resources(stack_json).items():
+        type_, name = address.split(".")
+        if type_ in global_types:
+            assert "provider" not in body, address
+            continue
+        secondary = "west" in name or "destination" in name
+        assert body.get("provider") == ("aws.secondary" if secondary else None), address
+
+
+def test_no_address_ends_in_a_hash(stack_json: Json) -> None:
+    addresses = [*resources(stack_json), *stack_json["output"], *stack_json["variable"]]
+    addresses += [f"{type_}.{name}" for type_, named in stack_json["data"].items() for name in named]
+    assert [address for address in addresses if re.search(r"_[0-9A-F]{8}$", address)] == []
+    assert "aws_lambda_function.health_monitor_east_function" in addresses
+
+
+def test_two_resources_with_one_address_are_refused() -> None:
+    stack = DisasterRecoveryStack(CdktfTesting.app(), "payment-dr")
+    Vpc(stack, "a-b", cidr_block="10.9.0.0/16")
+    Vpc(stack, "a_b", cidr_block="10.9.0.0/16")
+    with pytest.raises(RuntimeError, match=r"both have the address aws_vpc\.a_b"):
+        CdktfTesting.synth(stack)
+
+
+def test_two_syntheses_are_byte_identical(stack_text: str) -> None:
+    again = CdktfTesting.synth(DisasterRecoveryStack(CdktfTesting.app(), "payment-dr"))
+    assert again == stack_text
+
+
+def test_nothing_in_the_output_names_a_path_of_the_machine(stack_text: str, stack_json: Json) -> None:
+    assert str(PROJECT) not in stack_text
+    assert str(Path.home()) not in stack_text
+    assert stack_json["terraform"]["backend"] == {"local": {"path": "../../../terraform.payment-dr.tfstate"}}
+    for package in stack_json["data"]["archive_file"].values():
+        assert package["source_file"].startswith("assets/")
+        assert package["output_path"].startswith("packages/")
+
+
+def test_all_mistakes_are_named_in_one_error() -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        DisasterRecoveryStack(
+            CdktfTesting.app(),
+            "payment-dr",
+            primary_region="us-east-7",
+            secondary_region="us-east-7",
+            primary_cidr="10.0.0.0/8",
+            primary_subnet_cidrs=["10.0.1.0/24"],
+            secondary_cidr="10.1.0.0/16",
+            secondary_subnet_cidrs=["10.1.1.0/24", "10.2.1.0/24"],
+            config_keys=["api key"],
+            ttl_seconds=300,
+        )
+    assert refused.value.mistakes == (
+        "primary_region='us-east-7' is not a commercial AWS region; use a name such as 'us-east-1'",
+        "secondary_region='us-east-7' is not a commercial AWS region; use a name such as 'us-east-1'",
+        "secondary region 'us-east-7' is the primary region too; choose another, or one outage takes both",
+        "primary_cidr='10.0.0.0/8' is not between /16 and /28, which is all that a VPC takes; change its size",
+        "primary_subnet_cidrs=['10.0.1.0/24'] has fewer than 2 subnets; give one for each of two availability zones",
+        "secondary_subnet_cidrs='10.2.1.0/24' is outside secondary_cidr='10.1.0.0/16'; choose a range inside the VPC",
+        "config_keys has the key 'api key'; use letters, digits, '.', '-' and '_', with single '/' between levels",
+        "request_interval_seconds=30 x failure_threshold=3 + ttl_seconds=300 is 390 s, beyond rto_target_seconds=180; "
+        "lower ttl_seconds to 90 or less",
+    )
+    assert str(refused.value).startswith("DisasterRecoveryStack: 8 mistakes in the configuration\n  - primary_region")
+
+
+def test_overlapping_vpcs_are_refused() -> None:
+    with pytest.raises(
+        ConfigurationError, match=r"secondary_cidr='10\.0\.128\.0/17' overlaps primary_cidr='10\.0\.0\.0/16'"
+    ):
+        DisasterRecoveryStack(
+            CdktfTesting.app(),
+            "payment-dr",
+            secondary_cidr="10.0.128.0/17",
+            secondary_subnet_cidrs=["10.0.129.0/24", "10.0.130.0/24"],
+        )
+
+
+def test_another_pair_of_regions_has_labels_of_its_own() -> None:
+    stack = synthesized(primary_region="eu-west-1", secondary_region="us-west-2")
+    names = {body["function_name"] for body in stack["resource"]["aws_lambda_function"].values()}
+    assert "lambda-health-monitor-euwest1-${var.environment}" in names
+    assert "lambda-health-monitor-uswest2-${var.environment}" in names
+    # Route 53 publishes its metrics in us-east-1 only, and nothing of this pair is there.
+    assert not [name for name in stack["resource"]["aws_cloudwatch_metric_alarm"] if name.startswith("dns_")]
+
+
+def test_alarms_on_health_checks_are_where_their_metrics_are_even_when_that_is_the_secondary() -> None:
+    stack = synthesized(primary_region="us-west-2", secondary_region="us-east-1")
+    for role in ("primary", "secondary"):
+        alarm = resource(stack, "aws_cloudwatch_metric_alarm", f"dns_{role}_health_check_alarm")
+        assert alarm["provider"] == "aws.secondary"
+        assert alarm["alarm_actions"] == ["${aws_sns_topic.alerting_east_topic.arn}"]
+
+
+def test_settings_that_differ_by_environment_reach_the_resources(stack_json: Json) -> None:
+    assert resource(stack_json, "aws_route53_zone", "dns_zone")["name"] == "${var.domain_name}"
+    for side in ("east", "west"):
+        subscription = resource(stack_json, "aws_sns_topic_subscription", f"alerting_{side}_email")
+        assert (subscription["protocol"], subscription["endpoint"]) == ("email", "${var.alert_email}")
