@@ -1,0 +1,65 @@
+"""The emulator's process: ministack, patched, until it is told to stop or nobody is left to tell it.
+
+``EmbeddedAws`` starts it as ``python -m embedded_aws.emulator`` with everything it needs in its environment.
+"""
+
+import importlib.metadata
+import os
+import shutil
+import signal
+import sys
+import threading
+
+MINISTACK_VERSION = "1.5.33"
+
+
+def check_version() -> None:
+    """Refuse any ministack but the one that the patches were written against.
+
+    The patches replace private functions: with another version they could fail, or worse, change nothing.
+
+    Raises:
+        SystemExit: Another version is installed, or none.
+    """
+    try:
+        installed = importlib.metadata.version("ministack")
+    except importlib.metadata.PackageNotFoundError:
+        sys.exit("error: ministack is not installed\nhint: pipenv sync --dev")
+    if installed != MINISTACK_VERSION:
+        sys.exit(
+            f"error: ministack {installed} is installed, but the patches are for {MINISTACK_VERSION}\n"
+            "hint: pipenv sync --dev"
+        )
+
+
+def end_with_parent() -> None:
+    """End this process, its functions and its directory once stdin closes: then the parent is gone.
+
+    A pipe is told of any death of its other end, SIGKILL included, on every Unix.
+    """
+
+    def watch() -> None:
+        os.read(0, 1)  # not sys.stdin, whose lock a blocked reader holds against the interpreter's own end
+        shutil.rmtree(os.environ["EMBEDDED_AWS_DIRECTORY"], ignore_errors=True)
+        os.killpg(os.getpgid(0), signal.SIGKILL)
+
+    threading.Thread(target=watch, name="end-with-parent", daemon=True).start()
+
+
+def main() -> None:
+    """Patch ministack and serve."""
+    check_version()
+    end_with_parent()
+
+    # ministack reads its environment when it is imported, and the version has to be checked before.
+    from ministack import app  # type: ignore[import-untyped]
+
+    from embedded_aws import patches
+
+    patches.apply_all()
+    sys.argv[1:] = []  # ministack parses the command line
+    app.main()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,58 @@
+"""Where ministack 1.5.33 answers other than AWS in a way that matters here, one module a gap.
+
+Each module says what AWS does, what ministack does, and why that matters. They replace private functions inside the
+emulator's process, so ministack's version is pinned and checked; a test for each module also says when upstream has
+closed the gap and the module can go.
+"""
+
+from types import ModuleType
+
+from embedded_aws.patches import (
+    alarm_actions,
+    cloudwatch_alarms,
+    default_credentials,
+    event_delivery,
+    execution_role_trust,
+    health_path,
+    kms_authorization,
+    lambda_errors,
+    lambda_permissions,
+    log_stream_arn,
+    parameter_authorization,
+    parameter_events,
+    parameter_history,
+    principal_keys,
+    region_outage,
+    replication_role,
+    rights,
+    route53_changes,
+)
+
+# Modules further down wrap what modules further up have put in place: a parameter call is authorized before it is
+# recorded, and announced after that; a failed region answers before anything else is asked.
+ORDER: tuple[ModuleType, ...] = (
+    rights,
+    default_credentials,
+    principal_keys,
+    log_stream_arn,
+    parameter_history,
+    parameter_events,
+    kms_authorization,
+    parameter_authorization,
+    execution_role_trust,
+    replication_role,
+    lambda_errors,
+    lambda_permissions,
+    event_delivery,
+    cloudwatch_alarms,
+    alarm_actions,
+    route53_changes,
+    health_path,
+    region_outage,
+)
+
+
+def apply_all() -> None:
+    """Apply every patch to the ministack of this process, once and before it serves."""
+    for patch in ORDER:
+        patch.apply()

@@ -1,0 +1,56 @@
+"""S3 replicates with the rights of the replication role.
+
+AWS: the role has to trust S3 and to be allowed to read the versions of the source and to write to the destination;
+otherwise the replication status of the object becomes FAILED
+(https://docs.aws.amazon.com/AmazonS3/latest/userguide/setting-repl-config-perm-overview.html).
+
+ministack 1.5.33: replicates within an account whatever the role may do.
+
+Why it matters: documents that never reach the other region would first be missed there.
+"""
+
+from contextvars import ContextVar
+from typing import Any
+
+from ministack.services import s3  # type: ignore[import-untyped]
+
+from embedded_aws.patches import rights
+
+_ON_BUCKET = ("s3:GetReplicationConfiguration", "s3:ListBucket")
+_ON_OBJECTS = ("s3:GetObjectVersionForReplication", "s3:GetObjectVersionAcl", "s3:GetObjectVersionTagging")
+_write_action: ContextVar[str] = ContextVar("embedded_aws_replica_write", default="s3:ReplicateObject")
+
+
+def apply() -> None:
+    """Find no destination for a role that may not write there."""
+    find_destination, replicate_delete_marker = s3._replication_destination, s3._maybe_replicate_delete_marker
+
+    def find(bucket: str, key: str, rule: dict[str, Any], role_arn: str) -> Any:
+        found = find_destination(bucket, key, rule, role_arn)
+        if found is None or not _may_replicate(role_arn, f"arn:aws:s3:::{bucket}", f"arn:aws:s3:::{found[0]}", key):
+            return None
+        return found
+
+    def replicate_marker(bucket: str, key: str) -> None:
+        token = _write_action.set("s3:ReplicateDelete")
+        try:
+            replicate_delete_marker(bucket, key)
+        finally:
+            _write_action.reset(token)
+
+    s3._replication_destination = find
+    s3._maybe_replicate_delete_marker = replicate_marker
+
+
+def _may_replicate(role_arn: str, source_arn: str, destination_arn: str, key: str) -> bool:
+    needed = [
+        *((action, source_arn) for action in _ON_BUCKET),
+        *((action, f"{source_arn}/{key}") for action in _ON_OBJECTS),
+        (_write_action.get(), f"{destination_arn}/{key}"),
+    ]
+    missing = [action for action, arn in needed if not rights.role_may(role_arn, action, arn)]
+    if not rights.service_may_assume("s3.amazonaws.com", role_arn, source_arn):
+        missing.append("sts:AssumeRole")
+    if missing:
+        s3.logger.warning("%s may not replicate %s/%s: %s", role_arn, source_arn, key, ", ".join(missing))
+    return not missing

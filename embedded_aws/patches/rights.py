@@ -1,0 +1,107 @@
+"""Who else may do what: the questions that AWS services ask IAM beyond the one about the call itself.
+
+AWS: SSM asks KMS as the reader of a SecureString and SNS as the publisher, a service that acts on its own needs a
+statement for it in the resource's policy, and one that acts as a role needs that role's trust and its rights
+(https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_evaluation-logic.html).
+
+ministack 1.5.33: asks about the one action of a call, and then forgets the access key.
+
+Why it matters: the other patches ask here. This one keeps the access key for the length of a call.
+"""
+
+from collections.abc import Mapping
+from contextvars import ContextVar
+from typing import Any
+
+from ministack.core import iam_evaluator, responses, router  # type: ignore[import-untyped]
+from ministack.services import iam  # type: ignore[import-untyped]
+
+_access_key: ContextVar[str] = ContextVar("embedded_aws_access_key", default="")
+
+
+def apply() -> None:
+    """Keep the access key of each call."""
+    pin_request_caller = iam_evaluator.pin_request_caller
+
+    def keep(headers: Any, query_params: Any = None) -> None:
+        pin_request_caller(headers, query_params)
+        _access_key.set(router.extract_access_key_id(headers, query_params))
+
+    iam_evaluator.pin_request_caller = keep
+
+
+def denial(action: str, resource_arn: str, context: Mapping[str, Any] | None = None) -> str | None:
+    """Why the caller may not do this, in AWS's words; None if it may.
+
+    The policy of the resource counts as well where ministack keeps one.
+
+    Args:
+        action: IAM action, such as ``kms:Decrypt``.
+        resource_arn: ARN of the resource.
+        context: Condition keys of the request.
+    """
+    if not _access_key.get():  # the emulator itself, on behalf of nobody
+        return None
+    result = iam_evaluator.enforce(
+        _access_key.get(), action, action.partition(":")[0], responses.get_region(), resource_arn, dict(context or {})
+    )
+    if result is None:
+        return None
+    if isinstance(result, iam_evaluator.AuthError):
+        return str(result.message)
+    return f"User: {result.principal_arn} is not authorized to perform: {action} on resource: {resource_arn}"
+
+
+def service_may(service: str, action: str, resource_arn: str, policy: Any, source_arn: str) -> bool:
+    """Whether a resource's policy lets a service act on behalf of a source in this account.
+
+    Args:
+        service: Service principal, such as ``events.amazonaws.com``.
+        action: IAM action, such as ``lambda:InvokeFunction``.
+        resource_arn: ARN of the resource.
+        policy: The resource's policy document.
+        source_arn: ``aws:SourceArn``, such as a rule's.
+    """
+    context = _context("", "Service", action, resource_arn, source_arn)
+    decision: str = iam_evaluator.evaluate_resource_policy(policy, context, service=service).decision
+    return decision == "Allow"
+
+
+def service_may_assume(service: str, role_arn: str, source_arn: str) -> bool:
+    """Whether a role trusts a service that acts on behalf of a source in this account."""
+    role = _role(role_arn)
+    return role is not None and service_may(
+        service, "sts:AssumeRole", role_arn, role["AssumeRolePolicyDocument"], source_arn
+    )
+
+
+def role_may(role_arn: str, action: str, resource_arn: str) -> bool:
+    """Whether the policies of a role let it do this."""
+    role = _role(role_arn)
+    if role is None:
+        return False
+    account = responses.get_account_id()
+    session_arn = f"arn:aws:sts::{account}:assumed-role/{role['RoleName']}/service"
+    policies = iam_evaluator._gather_role_policies(role["RoleName"], account)
+    limits = iam_evaluator._permissions_boundary(iam._roles, role["RoleName"], account)
+    context = _context(session_arn, "AssumedRole", action, resource_arn)
+    decision: str = iam_evaluator.evaluate(context, policies, *limits).decision
+    return decision == "Allow"
+
+
+def _role(role_arn: str) -> Any:
+    return iam._roles.get(role_arn.rpartition("/")[2])
+
+
+def _context(principal_arn: str, kind: str, action: str, resource_arn: str, source_arn: str | None = None) -> Any:
+    account = responses.get_account_id()
+    source = {"aws:sourcearn": source_arn, "aws:sourceaccount": account} if source_arn else {}
+    return iam_evaluator.EvalContext(
+        principal_arn=principal_arn,
+        principal_type=kind,
+        principal_account=account if principal_arn else "",
+        action=action,
+        resource_arn=resource_arn,
+        region=responses.get_region(),
+        service_context=source,
+    )

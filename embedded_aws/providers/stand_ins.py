@@ -1,0 +1,49 @@
+"""The stand-in providers as Terraform finds them: packages in a filesystem mirror."""
+
+import shlex
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+from embedded_aws.errors import EmbeddedAwsError
+
+# Numbered above every release of the line that they stand in for, so that "~>" constraints take them.
+VERSIONS = {
+    "registry.terraform.io/hashicorp/archive": "2.99.0",
+    "registry.terraform.io/hashicorp/random": "3.99.0",
+}
+# What each one offers of the real provider, for the notice that it is in use.
+OFFERS = {
+    "registry.terraform.io/hashicorp/archive": "archive_file",
+    "registry.terraform.io/hashicorp/random": "random_password",
+}
+
+
+def install(source: str, mirror: Path, platform: str) -> None:
+    """Put the stand-in for a provider into a mirror directory.
+
+    Args:
+        source: Address of the provider, one of ``VERSIONS``.
+        mirror: Directory of the run's own; the stand-in also keeps its certificate and sockets there, because the
+            library that speaks the plugin protocol writes to HOME and TMPDIR.
+        platform: Terraform's name of this platform, such as ``linux_amd64``.
+
+    Raises:
+        EmbeddedAwsError: The Python package ``tf`` is not installed.
+    """
+    if find_spec("tf") is None:
+        raise EmbeddedAwsError(
+            f"the stand-in for the Terraform provider {source} needs the Python package tf",
+            hint="install the development packages: pipenv sync --dev",
+        )
+    version, name = VERSIONS[source], source.rsplit("/", 1)[-1]
+    home = mirror / "home" / name
+    home.mkdir(parents=True, exist_ok=True)
+    package = mirror / source / version / platform
+    package.mkdir(parents=True, exist_ok=True)
+    program = Path(__file__).with_name(f"{OFFERS[source]}.py")
+    launcher = package / f"terraform-provider-{name}_v{version}"
+    # By file, not by module: a provider starts several times a run, and the package would import boto3 each time.
+    command = shlex.join([sys.executable, str(program)])
+    launcher.write_text(f'#!/bin/sh\nHOME={shlex.quote(str(home))} exec {command} "$@"\n')
+    launcher.chmod(0o755)

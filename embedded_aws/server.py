@@ -1,0 +1,357 @@
+"""Starting, using and stopping the embedded AWS."""
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, ClassVar, Self
+
+import boto3
+import botocore.loaders
+import botocore.session
+from botocore.config import Config
+
+from embedded_aws.errors import EmbeddedAwsError
+
+HOST = "127.0.0.1"
+HEALTH_PATH = "/_ministack/health"
+FAULT_PATH = "/_fault"
+DEFAULT_ACCOUNT_ID = "000000000000"
+DEFAULT_REGION = "us-east-1"
+
+_START_DEADLINE_SECONDS = 30.0
+_LOG_TAIL_LINES = 15
+# What a Python needs from its surroundings to start at all. Everything else, and every AWS_* variable above all, stays
+# outside: functions inherit the emulator's environment.
+_INHERITED = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "VIRTUAL_ENV")
+
+_service_models = botocore.loaders.create_loader()  # shared: reading them is most of what making a client takes
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _is_taken(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a port in TIME_WAIT is free
+        try:
+            probe.bind((HOST, port))
+        except OSError:
+            return True
+        return False
+
+
+def _session_without_user_configuration() -> Any:  # untyped: boto3's stubs know a client by its literal name only
+    """A session that knows no profile and no file, whatever AWS_PROFILE and the user's home hold."""
+    session = botocore.session.Session(
+        session_vars={
+            "profile": (None, None, None, None),
+            "config_file": (None, None, os.devnull, None),
+            "credentials_file": (None, None, os.devnull, None),
+        }
+    )
+    session.register_component("data_loader", _service_models)
+    return boto3.Session(botocore_session=session)
+
+
+class EmbeddedAws:
+    """An AWS on the loopback address, for the length of a ``with`` block.
+
+    It runs in a process group of its own, writes only to a temporary directory of its own, and ends with this process
+    even if that is killed: the emulator watches a pipe that closes then. Ctrl-C unwinds the ``with`` block by itself;
+    for SIGTERM wrap it in ``lifecycle.terminate_gracefully``.
+
+    Args:
+        port: Port to listen on; a free one if None.
+        account_id: The 12-digit account that unsigned requests, such as ``GET /health``, belong to, and that
+            ``environment`` and ``client`` are the root of.
+
+    Raises:
+        EmbeddedAwsError: The port is taken, or the emulator did not come up.
+
+    Example:
+        >>> with EmbeddedAws() as aws:
+        ...     aws.client("s3", "us-west-2").list_buckets()["Buckets"]
+        []
+    """
+
+    _command: ClassVar[tuple[str, ...]] = (sys.executable, "-m", "embedded_aws.emulator")
+
+    def __init__(self, port: int | None = None, account_id: str = DEFAULT_ACCOUNT_ID) -> None:
+        if not (len(account_id) == 12 and account_id.isascii() and account_id.isdigit()):
+            raise EmbeddedAwsError(
+                f"{account_id!r} is not an AWS account id", hint="give twelve digits, such as 000000000000"
+            )
+        self.account_id = account_id
+        self._requested_port = port
+        self._port: int | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+        self._directory: Path | None = None
+        self._last_log = ""
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Start the emulator and wait until it answers.
+
+        Raises:
+            EmbeddedAwsError: The port is taken, or the emulator did not come up; nothing is left behind then.
+        """
+        if self._process is not None:
+            raise EmbeddedAwsError("this embedded AWS is already running", hint="stop it first, or make another one")
+        if self._requested_port is not None and _is_taken(self._requested_port):
+            raise EmbeddedAwsError(
+                f"port {self._requested_port} of {HOST} is taken",
+                hint="give another port, or none to have a free one picked",
+            )
+        self._port = self._requested_port or _free_port()
+        try:
+            self._launch()
+            self._wait_until_healthy()
+        except BaseException:  # Ctrl-C while waiting must not leave a process either
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        """End the emulator and every function it runs, and remove its directory. Stopping twice is fine."""
+        process, self._process = self._process, None
+        if process is not None:
+            self._end(process)
+        directory, self._directory = self._directory, None
+        if directory is not None:
+            self._last_log = self._read_log(directory)
+            shutil.rmtree(directory, ignore_errors=True)
+
+    def alive(self) -> None:
+        """Check that the emulator still runs.
+
+        Raises:
+            EmbeddedAwsError: It has died; what was left of it has been cleaned up.
+        """
+        if self._process is None:
+            raise EmbeddedAwsError("the embedded AWS is not running", hint="start it first")
+        code = self._process.poll()
+        if code is not None:
+            self.stop()
+            raise EmbeddedAwsError(
+                f"the embedded AWS ended by itself with exit code {code}; its last lines:\n{self._log_tail()}",
+                hint="run it again; if it ends again, the lines above say why",
+            )
+
+    def _launch(self) -> None:
+        self._directory = Path(tempfile.mkdtemp(prefix="embedded-aws-"))
+        with (self._directory / "emulator.log").open("wb") as log:
+            self._process = subprocess.Popen(
+                self._command,
+                cwd=Path(__file__).parent.parent,  # where `-m` finds this package, without a PYTHONPATH for functions
+                env=self._emulator_environment(self._directory),
+                stdin=subprocess.PIPE,  # never written to: its end tells the emulator that this process is gone
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                process_group=0,
+            )
+
+    def _emulator_environment(self, directory: Path) -> dict[str, str]:
+        home, temporary = directory / "home", directory / "tmp"
+        for folder in (home, temporary):
+            folder.mkdir()
+        return {
+            **self.environment({name: os.environ[name] for name in _INHERITED if name in os.environ}),
+            "HOME": str(home),
+            "TMPDIR": str(temporary),  # function code is unpacked here
+            "EMBEDDED_AWS_DIRECTORY": str(directory),
+            "BIND_HOST": HOST,
+            "GATEWAY_PORT": str(self.port),
+            "AUTH": "true",
+            "MINISTACK_ACCOUNT_ID": self.account_id,
+            "MINISTACK_EDITION": directory.name,  # the health path repeats it: see _answers
+            "MINISTACK_REGION": DEFAULT_REGION,
+            "LAMBDA_EXECUTOR": "local",
+            "PERSIST_STATE": "0",
+            "STATE_DIR": str(directory / "state"),
+            "S3_PERSIST": "0",
+            "S3_DATA_DIR": str(directory / "s3"),
+            # These would listen on fixed ports of all addresses, or sweep containers of another ministack.
+            "IOT_MTLS_ENABLED": "0",
+            "SFTP_ENABLED": "0",
+            "DOCKER_HOST": f"unix://{directory / 'no-docker.sock'}",
+        }
+
+    def _wait_until_healthy(self) -> None:
+        deadline = time.monotonic() + _START_DEADLINE_SECONDS
+        while time.monotonic() < deadline:
+            self.alive()
+            if self._answers():
+                return
+            time.sleep(0.02)
+        raise EmbeddedAwsError(
+            f"the embedded AWS did not answer within {_START_DEADLINE_SECONDS:.0f} s; its last lines:\n"
+            f"{self._log_tail()}",
+            hint="look for a machine under load, then try again",
+        )
+
+    def _answers(self) -> bool:
+        # Between picking the port and listening on it, another emulator may have taken it: it must not pass for ours.
+        try:
+            with self._open("GET", HEALTH_PATH) as answer:
+                edition = json.load(answer).get("edition")
+        except (OSError, ValueError):
+            return False
+        return self._directory is not None and edition == self._directory.name
+
+    @staticmethod
+    def _end(process: subprocess.Popen[bytes]) -> None:
+        # At once and for the whole group: there is no state to save, and a function that is still at work, or ignores
+        # SIGTERM, must not outlive the emulator.
+        with contextlib.suppress(ProcessLookupError, PermissionError):  # none left; on macOS EPERM for zombies alone
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        if process.stdin is not None:
+            process.stdin.close()
+
+    @property
+    def port(self) -> int:
+        """The port of the loopback address it listens on."""
+        if self._port is None:
+            raise EmbeddedAwsError("the embedded AWS has not been started", hint="start it first")
+        return self._port
+
+    @property
+    def pid(self) -> int:
+        """The emulator's process id, which is its process group's id too."""
+        if self._process is None:
+            raise EmbeddedAwsError("the embedded AWS is not running", hint="start it first")
+        return self._process.pid
+
+    @property
+    def endpoint_url(self) -> str:
+        """The endpoint of every service in every region."""
+        return f"http://{HOST}:{self.port}"
+
+    def log_text(self) -> str:
+        """What the emulator has logged so far; after ``stop`` what it had logged until then."""
+        return self._last_log if self._directory is None else self._read_log(self._directory)
+
+    def _log_tail(self) -> str:
+        return "\n".join(self.log_text().splitlines()[-_LOG_TAIL_LINES:])
+
+    @staticmethod
+    def _read_log(directory: Path) -> str:
+        try:
+            return (directory / "emulator.log").read_text(encoding="utf-8", errors="replace")
+        except FileNotFoundError:
+            return ""
+
+    def environment(self, base: Mapping[str, str] | None = None) -> dict[str, str]:
+        """The variables that point an AWS tool at this AWS, and keep it from the user's own configuration.
+
+        Args:
+            base: The rest of a tool's environment. None of its ``AWS_*`` variables is taken over: a profile, an
+                endpoint of one service, or ``AWS_IGNORE_CONFIGURED_ENDPOINT_URLS`` could send calls elsewhere.
+
+        Example:
+            >>> subprocess.run(["terraform", "plan"], env=aws.environment(os.environ))  # doctest: +SKIP
+        """
+        return {
+            **{name: value for name, value in (base or {}).items() if not name.startswith("AWS_")},
+            "AWS_ENDPOINT_URL": self.endpoint_url,
+            "AWS_ACCESS_KEY_ID": self.account_id,  # a 12-digit access key is the root of that account
+            "AWS_SECRET_ACCESS_KEY": "embedded",
+            "AWS_SESSION_TOKEN": "",
+            "AWS_REGION": DEFAULT_REGION,
+            "AWS_DEFAULT_REGION": DEFAULT_REGION,
+            "AWS_CONFIG_FILE": os.devnull,
+            "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+            "AWS_EC2_METADATA_DISABLED": "true",
+        }
+
+    def client(self, service: str, region: str, credentials: Mapping[str, str] | None = None) -> Any:
+        """A boto3 client of this AWS that reads nothing of the user's configuration.
+
+        Args:
+            service: Service name as boto3 knows it, such as ``dynamodb``.
+            region: Region name, such as ``us-west-2``.
+            credentials: What ``sts.assume_role`` returns under ``Credentials``, or ``AccessKeyId`` and
+                ``SecretAccessKey`` of an IAM user; the root of the account if None.
+        """
+        given = credentials or {"AccessKeyId": self.account_id, "SecretAccessKey": "embedded"}
+        return _session_without_user_configuration().client(
+            service,
+            region_name=region,
+            endpoint_url=self.endpoint_url,
+            aws_access_key_id=given["AccessKeyId"],
+            aws_secret_access_key=given["SecretAccessKey"],
+            aws_session_token=given.get("SessionToken"),
+            config=Config(
+                connect_timeout=5, read_timeout=60, retries={"mode": "standard", "total_max_attempts": 1}, proxies={}
+            ),
+        )
+
+    def execute_api_url(self, api_id: str, path: str) -> str:
+        """The URL of an HTTP API's default stage, which on AWS is ``https://{api_id}.execute-api.{region}...``.
+
+        Example:
+            >>> aws.execute_api_url("1a2b3c4d", "/health")  # doctest: +SKIP
+            'http://127.0.0.1:40125/_aws/execute-api/1a2b3c4d/$default/health'
+        """
+        return f"{self.endpoint_url}/_aws/execute-api/{api_id}/$default/{path.lstrip('/')}"
+
+    def fail_region(self, region: str) -> None:
+        """Let every call of this region answer 503 until ``restore_region``."""
+        self._fault("PUT", f"/{region}")
+
+    def restore_region(self, region: str) -> None:
+        """End the outage of this region."""
+        self._fault("DELETE", f"/{region}")
+
+    def failed_regions(self) -> list[str]:
+        """The regions that are down at the moment."""
+        return self._fault("GET", "")
+
+    @contextlib.contextmanager
+    def region_outage(self, region: str) -> Iterator[None]:
+        """An outage of this region for the length of a ``with`` block."""
+        self.fail_region(region)
+        try:
+            yield
+        finally:
+            self.restore_region(region)
+
+    def _fault(self, method: str, region_path: str) -> list[str]:
+        self.alive()
+        try:
+            with self._open(method, FAULT_PATH + region_path) as answer:
+                regions: list[str] = json.load(answer)["regions"]
+                return regions
+        except OSError as error:
+            raise EmbeddedAwsError(
+                f"the embedded AWS did not take the region fault: {error}",
+                hint="look into its log for the reason",
+            ) from error
+
+    def _open(self, method: str, path: str) -> Any:
+        request = urllib.request.Request(f"{self.endpoint_url}{path}", method=method)  # noqa: S310 - always http://127.0.0.1
+        # A proxy of the user's must not come between.
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        return opener.open(request, timeout=5)

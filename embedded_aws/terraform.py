@@ -1,0 +1,529 @@
+"""Terraform, run by a program: found, given its providers, followed while it works, and stopped without leftovers.
+
+Example:
+    >>> with workspace(Path("cdktf.out/stacks/payment-dr")) as directory:  # doctest: +SKIP
+    ...     with Terraform(directory, env={"AWS_ENDPOINT_URL": aws.endpoint_url}) as terraform:
+    ...         terraform.init()
+    ...         terraform.apply()
+    ...         terraform.output()["dynamodb_table_name"].value
+    'transactions'
+"""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from tempfile import TemporaryDirectory, gettempdir
+from textwrap import shorten
+from types import TracebackType
+from typing import Any, Self
+
+from embedded_aws.errors import EmbeddedAwsError
+from embedded_aws.providers import sources
+
+OLDEST = (1, 5, 0)
+BINARY_VARIABLE = "TERRAFORM_BINARY_NAME"  # cdktf's name for it too
+INTERRUPT_SECONDS = 20.0
+
+# Of the user's own environment: what makes Terraform talk, and what lets it into a private registry. Everything else
+# that steers Terraform or names an AWS account stays outside: this run is not about the user's account.
+_KEPT = ("TF_LOG", "TF_TOKEN_", "TF_REGISTRY_")
+_SET_ASIDE = ("TF_", "AWS_")
+
+
+@dataclass(frozen=True)
+class Diagnostic:
+    """An error or a warning of Terraform.
+
+    Attributes:
+        severity: ``error`` or ``warning``.
+        summary: What is wrong, in short.
+        detail: The explanation, possibly several lines.
+        address: The resource concerned, or empty.
+    """
+
+    severity: str
+    summary: str
+    detail: str = ""
+    address: str = ""
+
+    def __str__(self) -> str:
+        about = f" ({self.address})" if self.address else ""
+        return f"{self.summary}{about}: {self.detail}" if self.detail else f"{self.summary}{about}"
+
+
+class TerraformFailed(EmbeddedAwsError):  # noqa: N818 - named after what happened, as subprocess.TimeoutExpired is
+    """A Terraform command ended with an error.
+
+    Attributes:
+        diagnostics: Everything that Terraform reported, warnings included.
+    """
+
+    def __init__(self, command: str, diagnostics: Sequence[Diagnostic], *, hint: str) -> None:
+        errors = [each for each in diagnostics if each.severity == "error"]
+        first = shorten(str(errors[0]), 400, placeholder=" ...") if errors else "it gave no reason"
+        more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
+        super().__init__(f"terraform {command} failed: {first}{more}", hint=hint)
+        self.diagnostics = tuple(diagnostics)
+
+
+@dataclass(frozen=True)
+class ResourceEvent:
+    """Terraform began, goes on with or ended something on one resource.
+
+    Attributes:
+        address: The resource, such as ``aws_dynamodb_table.transactions``.
+        action: ``create``, ``read``, ``update``, ``delete`` or ``refresh``.
+        phase: ``start``, ``progress``, ``complete`` or ``errored``.
+        elapsed: Seconds since its start, whole.
+    """
+
+    address: str
+    action: str
+    phase: str
+    elapsed: int
+
+
+@dataclass(frozen=True)
+class Changes:
+    """How many resources an apply or a destroy touched."""
+
+    add: int = 0
+    change: int = 0
+    remove: int = 0
+
+
+@dataclass(frozen=True)
+class PlanResult:
+    """A plan.
+
+    Attributes:
+        changed: Whether applying it would change a resource or an output.
+        actions: The resources to be changed: address to ``create``, ``update``, ``replace`` or ``delete``.
+        path: The plan file, for ``apply``.
+    """
+
+    changed: bool
+    actions: dict[str, str]
+    path: Path
+    _show: Callable[[Path], dict[str, Any]]
+
+    @cached_property
+    def json(self) -> dict[str, Any]:
+        """The whole plan in Terraform's JSON format, sensitive values included; read when first asked for."""
+        return self._show(self.path)
+
+
+@dataclass(frozen=True)
+class Output:
+    """A root output: its value, whether it is sensitive, and its type as Terraform writes types in JSON."""
+
+    value: Any
+    sensitive: bool
+    type: Any
+
+
+@dataclass(frozen=True)
+class TerraformBinary:
+    """A Terraform on this machine: where it is, its version, and its name for this platform (``linux_amd64``)."""
+
+    path: str
+    version: str
+    platform: str
+
+
+def find_terraform(environ: Mapping[str, str] | None = None) -> TerraformBinary:
+    """Find Terraform 1.5 or newer.
+
+    Args:
+        environ: Environment with PATH, and TERRAFORM_BINARY_NAME where it is not called ``terraform``.
+
+    Raises:
+        EmbeddedAwsError: There is none, it does not run, or it is too old.
+    """
+    environ = os.environ if environ is None else environ
+    name = environ.get(BINARY_VARIABLE) or "terraform"
+    hint = f"install Terraform 1.5 or newer, or name it by {BINARY_VARIABLE}"
+    path = shutil.which(name, path=environ.get("PATH"))
+    if path is None:
+        raise EmbeddedAwsError(f"{name} is not on the PATH", hint=hint)
+    quiet = {**environ, "CHECKPOINT_DISABLE": "1", "TF_CLI_CONFIG_FILE": os.devnull}
+    try:
+        reply = subprocess.run(
+            [path, "version", "-json"], capture_output=True, text=True, env=quiet, timeout=30, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise EmbeddedAwsError(f"{path} does not run: {error}", hint=hint) from error
+    try:
+        told = json.loads(reply.stdout)
+    except ValueError:  # before 0.13 there was no JSON
+        match = re.search(r"v(\d+\.\d+\.\d+)", reply.stdout)
+        told = {"terraform_version": match[1] if match else "of unknown version"}
+    version = str(told.get("terraform_version", "of unknown version"))
+    match = re.match(r"(\d+)\.(\d+)\.(\d+)", version)
+    if match is None or tuple(map(int, match.groups())) < OLDEST or "platform" not in told:
+        raise EmbeddedAwsError(f"{path} is Terraform {version}, too old for this project", hint=hint)
+    return TerraformBinary(path, version, told["platform"])
+
+
+@contextmanager
+def workspace(stack_dir: Path) -> Iterator[Path]:
+    """Copy a synthesized stack into a working directory of its own, which is removed at the end.
+
+    Its state lives in that directory whatever backend the stack names, and a lock file or state that Terraform left
+    beside the stack stays behind.
+
+    Args:
+        stack_dir: What ``cdktf synth`` wrote, such as ``cdktf.out/stacks/payment-dr``.
+
+    Raises:
+        EmbeddedAwsError: There is no synthesized stack.
+    """
+    if not any(stack_dir.glob("*.tf.json")):
+        raise EmbeddedAwsError(f"{stack_dir} holds no synthesized stack", hint="run 'cdktf synth' first")
+    with TemporaryDirectory(prefix="tfwork-") as folder:
+        directory = Path(folder, "stack")
+        shutil.copytree(
+            stack_dir,
+            directory,
+            ignore=shutil.ignore_patterns(".terraform", ".terraform.lock.hcl", "*.tfstate", "*.tfstate.*"),
+        )
+        # https://developer.hashicorp.com/terraform/language/files/override: an override file replaces the backend.
+        backend = {"terraform": {"backend": {"local": {"path": "terraform.tfstate"}}}}
+        (directory / "backend_override.tf.json").write_text(json.dumps(backend))
+        yield directory
+
+
+class Terraform:
+    """Terraform in one working directory; a context manager that removes what the run needed for itself.
+
+    The user's CLI configuration, plugin cache and AWS settings are not touched and, but for the sources of providers,
+    not used: the child processes get what ``env`` gives them.
+
+    Args:
+        directory: Working directory with the configuration, see ``workspace``.
+        env: Environment variables of the run, such as AWS_ENDPOINT_URL and credentials.
+        variables: Values of the configuration's variables.
+        on_event: Called with each step on a resource, for a progress display.
+        machine: Where Terraform and providers are looked for.
+
+    Attributes:
+        notices: What the user should be told about this run, such as a stand-in provider; filled by ``init``.
+
+    Raises:
+        EmbeddedAwsError: Terraform is missing or too old.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        env: Mapping[str, str],
+        *,
+        variables: Mapping[str, Any] | None = None,
+        on_event: Callable[[ResourceEvent], None] | None = None,
+        machine: sources.Machine | None = None,
+    ) -> None:
+        self._machine = machine or sources.Machine()
+        self.binary = find_terraform(self._machine.environ)
+        self.directory = directory.absolute()
+        self.notices: list[str] = []
+        self._on_event = on_event
+        self._run_directory = TemporaryDirectory(prefix="tfrun-", dir=_short_temporary_directory())
+        self._run = Path(self._run_directory.name)
+        self._temporary = self._run / "t"
+        self._temporary.mkdir()
+        self._env = self._environment(env, variables or {})
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._run_directory.cleanup()
+
+    def _environment(self, env: Mapping[str, str], variables: Mapping[str, Any]) -> dict[str, str]:
+        inherited = {
+            name: value
+            for name, value in self._machine.environ.items()
+            if name.startswith(_KEPT) or not name.startswith(_SET_ASIDE)
+        }
+        if log := inherited.get("TF_LOG_PATH"):
+            inherited["TF_LOG_PATH"] = str(Path(log).absolute())  # not relative to a directory that goes away
+        return {
+            **inherited,
+            "AWS_CONFIG_FILE": os.devnull,
+            "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+            "AWS_EC2_METADATA_DISABLED": "true",
+            **env,
+            **{f"TF_VAR_{k}": v if isinstance(v, str) else json.dumps(v) for k, v in variables.items()},
+            "CHECKPOINT_DISABLE": "1",
+            "TF_IN_AUTOMATION": "1",
+            "TF_INPUT": "0",
+            "TF_CLI_CONFIG_FILE": os.devnull,
+            "TMPDIR": str(self._temporary),  # sockets of providers that get killed go with the run
+        }
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The environment of the child processes, for tools that start Terraform themselves; complete after `init`."""
+        return dict(self._env)
+
+    def init(self) -> None:
+        """Find the providers and initialize the working directory.
+
+        Raises:
+            EmbeddedAwsError: A provider is nowhere to be had.
+            TerraformFailed: Terraform could not initialize.
+        """
+        installation = sources.locate(
+            sources.requirements(self.directory),
+            directory=self.directory,
+            run=self._run / "stand-ins",
+            platform=self.binary.platform,
+            machine=self._machine,
+            by_user_configuration=self._install_as_the_user_does,
+        )
+        self.notices += installation.notices
+        configuration = installation.user_file or self._run / "terraform.rc"
+        if installation.user_file is None:
+            configuration.write_text(installation.cli_configuration())
+        self._env["TF_CLI_CONFIG_FILE"] = str(configuration)
+        if installation.cache:
+            self._env["TF_PLUGIN_CACHE_DIR"] = str(installation.cache)
+            # There is no lock file to compare with: https://developer.hashicorp.com/terraform/cli/config/config-file
+            self._env["TF_PLUGIN_CACHE_MAY_BREAK_DEPENDENCY_LOCK_FILE"] = "1"
+        self._text("init", "-input=false", "-no-color")
+
+    def _install_as_the_user_does(self, required: sources.Requirement, configuration: Path) -> Path | None:
+        """Let Terraform install one provider by the user's configuration; what it installs is laid out as a mirror."""
+        probe = self._run / "probe" / required.name
+        probe.mkdir(parents=True, exist_ok=True)
+        wanted = {required.name: {"source": required.source, "version": required.constraint or ">= 0"}}
+        (probe / "main.tf.json").write_text(json.dumps({"terraform": {"required_providers": wanted}}))
+        env = {
+            "TF_REGISTRY_DISCOVERY_RETRY": "0",
+            "TF_REGISTRY_CLIENT_TIMEOUT": "5",
+            **self._env,
+            "TF_CLI_CONFIG_FILE": str(configuration),
+        }
+        arguments = [self.binary.path, "init", "-input=false", "-no-color", "-backend=false"]
+        code, _, _ = _follow(arguments, cwd=probe, env=env, errors=self._run / "stderr")
+        return probe / ".terraform" / "providers" if code == 0 else None
+
+    def validate(self) -> tuple[Diagnostic, ...]:
+        """Check the configuration against the providers' schemas and return the warnings.
+
+        Raises:
+            TerraformFailed: It is not valid.
+        """
+        code, text, errors = self._terraform("validate", "-no-color", "-json")
+        try:
+            found = [_diagnostic(each) for each in json.loads(text)["diagnostics"]]
+        except (ValueError, KeyError):
+            found = _diagnostics_in(errors)
+        if code:
+            raise _failed("validate", found)
+        return tuple(found)
+
+    def plan(self, out: Path | None = None) -> PlanResult:
+        """Plan.
+
+        Args:
+            out: Where to write the plan file; a place of the run's own if unset.
+
+        Raises:
+            TerraformFailed: There is no plan.
+        """
+        path = (out or self._run / "plan").absolute()
+        actions: dict[str, str] = {}
+
+        def note(message: Mapping[str, Any]) -> None:
+            if message["type"] == "planned_change":
+                actions[message["change"]["resource"]["addr"]] = message["change"]["action"]
+
+        code = self._ui("plan", f"-out={path}", "-detailed-exitcode", accept=(0, 2), on_message=note)
+        return PlanResult(code == 2, actions, path, self._show)
+
+    def text_of(self, plan: PlanResult) -> str:
+        """Return a plan as Terraform shows it to people, sensitive values hidden."""
+        return self._text("show", "-no-color", str(plan.path))
+
+    def _show(self, plan: Path) -> dict[str, Any]:
+        shown: dict[str, Any] = json.loads(self._text("show", "-no-color", "-json", str(plan)))
+        return shown
+
+    def apply(self, plan: PlanResult | None = None) -> Changes:
+        """Apply a plan, or the configuration as it is.
+
+        Raises:
+            TerraformFailed: Not everything could be applied; what was is in the state.
+        """
+        return self._change("apply", *([str(plan.path)] if plan else []))
+
+    def destroy(self) -> Changes:
+        """Destroy everything in the state.
+
+        Raises:
+            TerraformFailed: Something is left; it is in the state.
+        """
+        return self._change("destroy")
+
+    def _change(self, command: str, *arguments: str) -> Changes:
+        counts: dict[str, int] = {}
+
+        def note(message: Mapping[str, Any]) -> None:
+            if message["type"] == "change_summary":  # of the plan first, then of what was done
+                counts.update({k: message["changes"][k] for k in ("add", "change", "remove")})
+
+        self._ui(command, "-auto-approve", *arguments, on_message=note)
+        return Changes(**counts)
+
+    def output(self) -> dict[str, Output]:
+        """Return the root outputs, sensitive values included.
+
+        Raises:
+            TerraformFailed: The state cannot be read.
+        """
+        told = json.loads(self._text("output", "-no-color", "-json"))
+        return {name: Output(each["value"], each["sensitive"], each["type"]) for name, each in told.items()}
+
+    def state_resources(self) -> list[str]:
+        """List the addresses in the state, data sources included; nothing when there is no state yet.
+
+        Raises:
+            TerraformFailed: The state cannot be read.
+        """
+        code, text, errors = self._terraform("state", "list")
+        if code and "No state file was found" not in errors:
+            raise _failed("state list", _diagnostics_in(errors))
+        return text.split()
+
+    def _ui(
+        self,
+        command: str,
+        *arguments: str,
+        accept: Sequence[int] = (0,),
+        on_message: Callable[[Mapping[str, Any]], None],
+    ) -> int:
+        # https://developer.hashicorp.com/terraform/internals/machine-readable-ui
+        diagnostics: list[Diagnostic] = []
+
+        def follow(line: str) -> None:
+            try:
+                message = json.loads(line)
+            except ValueError:  # a panic, or a provider that prints
+                return
+            if message["type"] == "diagnostic":
+                diagnostics.append(_diagnostic(message["diagnostic"]))
+            elif self._on_event and (event := _event(message)):
+                self._on_event(event)
+            on_message(message)
+
+        code, _, errors = self._terraform(command, "-input=false", "-no-color", "-json", *arguments, on_line=follow)
+        if code not in accept:
+            raise _failed(command, diagnostics or _diagnostics_in(errors))
+        return code
+
+    def _text(self, command: str, *arguments: str) -> str:
+        code, text, errors = self._terraform(command, *arguments)
+        if code:
+            raise _failed(command, _diagnostics_in(errors))
+        return text
+
+    def _terraform(self, *arguments: str, on_line: Callable[[str], None] | None = None) -> tuple[int, str, str]:
+        command = [self.binary.path, *arguments]
+        return _follow(command, cwd=self.directory, env=self._env, errors=self._run / "stderr", on_line=on_line)
+
+
+def _short_temporary_directory() -> str:
+    """Where providers can put their sockets, whose whole path may have 104 bytes (macOS) or 108 (Linux)."""
+    usual = gettempdir()
+    return usual if len(usual) <= 50 else "/tmp"  # noqa: S108 - for a TemporaryDirectory
+
+
+def _follow(
+    command: Sequence[str],
+    *,
+    cwd: Path,
+    env: Mapping[str, str],
+    errors: Path,
+    on_line: Callable[[str], None] | None = None,
+) -> tuple[int, str, str]:
+    """Run a command to its end and return exit code, stdout and stderr.
+
+    It runs in a session of its own, so that Ctrl-C reaches it once, through us. When we are interrupted, it gets the
+    time to write its state; after that nothing of its process group survives.
+    """
+    lines = []
+    with errors.open("w") as stderr:
+        process = subprocess.Popen(
+            command,
+            cwd=cwd,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            text=True,
+            start_new_session=True,
+        )
+    assert process.stdout is not None  # noqa: S101 - it is a pipe
+    try:
+        for line in process.stdout:
+            lines.append(line)
+            if on_line:
+                on_line(line)
+        process.wait()
+    except BaseException:
+        process.send_signal(signal.SIGINT)
+        with suppress(subprocess.TimeoutExpired):
+            process.communicate(timeout=INTERRUPT_SECONDS)
+        raise
+    finally:
+        with suppress(ProcessLookupError, PermissionError):  # nothing left, the usual case
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        process.stdout.close()
+    return process.returncode, "".join(lines), errors.read_text()
+
+
+def _event(message: Mapping[str, Any]) -> ResourceEvent | None:
+    verb, _, phase = message["type"].partition("_")
+    hook = message.get("hook", {})
+    if verb not in ("apply", "refresh") or "resource" not in hook:
+        return None
+    action = hook.get("action", verb)
+    return ResourceEvent(hook["resource"]["addr"], action, phase, int(hook.get("elapsed_seconds", 0)))
+
+
+def _diagnostic(told: Mapping[str, Any]) -> Diagnostic:
+    return Diagnostic(told["severity"], told["summary"], told.get("detail", ""), told.get("address", ""))
+
+
+def _diagnostics_in(text: str) -> list[Diagnostic]:
+    """Read diagnostics from what Terraform writes for people, where it has no JSON (init, state, show)."""
+    plain = "\n".join(line.strip(" \t╷│╵") for line in re.sub(r"\x1b\[[0-9;]*m", "", text).splitlines()).strip()
+    _, *parts = re.split(r"^(Error|Warning): ", f"\n{plain}", flags=re.MULTILINE)
+    if not parts:
+        return [Diagnostic("error", plain)] if plain else []
+    found = []
+    for severity, body in zip(parts[::2], parts[1::2], strict=True):
+        summary, _, detail = body.partition("\n\n")
+        if not summary.startswith("Terraform encountered problems"):  # the heading above what the problems are
+            found.append(Diagnostic(severity.lower(), " ".join(summary.split()), detail.strip()))
+    return found
+
+
+def _failed(command: str, diagnostics: Sequence[Diagnostic]) -> TerraformFailed:
+    if command == "init":
+        hint = f"if it is about a provider, name a mirror directory that has it by {sources.MIRROR_VARIABLE}"
+    else:
+        hint = "set TF_LOG=debug and TF_LOG_PATH=FILE to see every call that Terraform and its providers made"
+    return TerraformFailed(command, diagnostics, hint=hint)

@@ -1,0 +1,355 @@
+"""What `make deploy-local` checks on a deployed stack, through boto3 and HTTP alone."""
+
+import json
+import time
+import urllib.error
+import urllib.request
+import uuid
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from embedded_aws.deployment import Deployment
+
+ROLES = ("primary", "secondary")
+ARRIVAL_DEADLINE_SECONDS = 30.0
+
+
+class CheckFailed(Exception):  # noqa: N818 - it is a finding, not a fault of the program
+    """Something deployed is not what it should be; the text says what was found."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """One row of the report.
+
+    Attributes:
+        name: What was checked.
+        passed: Whether it holds.
+        found: What was found, for a person.
+        seconds: How long it took.
+    """
+
+    name: str
+    passed: bool
+    found: str
+    seconds: float
+
+
+def run_check(name: str, check: Callable[[], str]) -> Check:
+    """Run one check and time it; a finding, or an answer of AWS that is an error, becomes a failed row."""
+    started = time.monotonic()
+    try:
+        found, passed = check(), True
+    except (CheckFailed, BotoCoreError, ClientError) as failure:
+        found, passed = str(failure), False
+    return Check(name, passed, found, time.monotonic() - started)
+
+
+def _one(items: Iterable[Any], what: str) -> Any:
+    found = list(items)
+    if len(found) != 1:
+        raise CheckFailed(f"expected one {what}, found {found}")
+    return found[0]
+
+
+class Deployed:
+    """The deployed resources, found by listing, not by the outputs that are to be compared with them."""
+
+    def __init__(self, deployment: Deployment) -> None:
+        self._deployment = deployment
+
+    def _listed(self, service: str, role: str, operation: str, items: str, **arguments: Any) -> list[Any]:
+        client = self._deployment.client(service, role)
+        if not client.can_paginate(operation):
+            return list(getattr(client, operation)(**arguments)[items])
+        return [item for page in client.get_paginator(operation).paginate(**arguments) for item in page.get(items, [])]
+
+    def vpc(self, role: str) -> Any:
+        """The VPC that is tagged as the application's."""
+        return _one(
+            self._listed("ec2", role, "describe_vpcs", "Vpcs", Filters=[{"Name": "tag:Name", "Values": ["vpc-*"]}]),
+            "VPC",
+        )
+
+    def subnet_ids(self, role: str) -> list[str]:
+        """The VPC's subnets."""
+        within = [{"Name": "vpc-id", "Values": [self.vpc(role)["VpcId"]]}]
+        return [s["SubnetId"] for s in self._listed("ec2", role, "describe_subnets", "Subnets", Filters=within)]
+
+    def table(self, role: str) -> Any:
+        """The region's replica of the one table."""
+        name = _one(self._listed("dynamodb", role, "list_tables", "TableNames"), "table")
+        return self._deployment.client("dynamodb", role).describe_table(TableName=name)["Table"]
+
+    def bucket(self, role: str) -> str:
+        """The bucket whose location is the region."""
+        client = self._deployment.client("s3", role)
+        names = [bucket["Name"] for bucket in client.list_buckets()["Buckets"]]
+        # us-east-1 is told as no location at all.
+        location = {n: client.get_bucket_location(Bucket=n)["LocationConstraint"] or "us-east-1" for n in names}
+        return str(_one([n for n in names if location[n] == self._deployment.region(role)], "bucket"))
+
+    def replication_role(self) -> str:
+        """The role in the source bucket's replication configuration."""
+        client = self._deployment.client("s3", "primary")
+        replication = client.get_bucket_replication(Bucket=self.bucket("primary"))
+        return str(replication["ReplicationConfiguration"]["Role"])
+
+    def function(self, role: str, purpose: str) -> Any:
+        """The configuration of the region's function for this purpose."""
+        functions = self._listed("lambda", role, "list_functions", "Functions")
+        return _one([f for f in functions if f["FunctionName"].startswith(f"lambda-{purpose}-")], "function")
+
+    def target_role(self, role: str) -> str:
+        """The role that the region's config sync assumes; it must exist."""
+        arn = self.function(role, "config-sync")["Environment"]["Variables"]["CROSS_REGION_ROLE_ARN"]
+        client = self._deployment.client("iam", role)
+        return str(client.get_role(RoleName=arn.rsplit("/", 1)[1])["Role"]["Arn"])
+
+    def api(self, role: str) -> Any:
+        """The region's HTTP API."""
+        return _one(self._listed("apigatewayv2", role, "get_apis", "Items"), "API")
+
+    def zone(self) -> Any:
+        """The hosted zone, with its name servers."""
+        zone = _one(self._listed("route53", "primary", "list_hosted_zones", "HostedZones"), "hosted zone")
+        return self._deployment.client("route53", "primary").get_hosted_zone(Id=zone["Id"])
+
+    def record(self, role: str) -> Any:
+        """The weighted record of a region."""
+        zone_id = self.zone()["HostedZone"]["Id"]
+        records = self._listed(
+            "route53", "primary", "list_resource_record_sets", "ResourceRecordSets", HostedZoneId=zone_id
+        )
+        return _one([record for record in records if record.get("SetIdentifier") == role], f"{role} record")
+
+    def probed_url(self, role: str) -> str:
+        """The address that the region's health check probes."""
+        client = self._deployment.client("route53", "primary")
+        check = client.get_health_check(HealthCheckId=self.record(role)["HealthCheckId"])["HealthCheck"]
+        config = check["HealthCheckConfig"]
+        return f"{config['Type'].lower()}://{config['FullyQualifiedDomainName']}{config['ResourcePath']}"
+
+    def alarms(self) -> list[str]:
+        """Names of the alarms in both regions."""
+        found = [self._listed("cloudwatch", role, "describe_alarms", "MetricAlarms") for role in ROLES]
+        return [alarm["AlarmName"] for alarms in found for alarm in alarms]
+
+    def topic_arn(self, role: str) -> str:
+        """The region's topic."""
+        return str(_one(self._listed("sns", role, "list_topics", "Topics"), "topic")["TopicArn"])
+
+    def key(self, role: str) -> Any:
+        """The key behind the region's alias."""
+        aliases = self._listed("kms", role, "list_aliases", "Aliases")
+        alias = _one([a for a in aliases if a["AliasName"].startswith("alias/dr-encryption-")], "alias")
+        return self._deployment.client("kms", role).describe_key(KeyId=alias["AliasName"])["KeyMetadata"]
+
+    def parameters(self) -> dict[str, str]:
+        """Parameters of the primary region, decrypted."""
+        names = [p["Name"] for p in self._listed("ssm", "primary", "describe_parameters", "Parameters")]
+        client = self._deployment.client("ssm", "primary")
+        return {p["Name"]: p["Value"] for p in client.get_parameters(Names=names, WithDecryption=True)["Parameters"]}
+
+    def queue_url(self, role: str) -> str:
+        """The region's queue."""
+        return str(_one(self._listed("sqs", role, "list_queues", "QueueUrls"), "queue"))
+
+
+def _tag(tags: list[Any], key: str) -> str:
+    return str(_one([tag["Value"] for tag in tags if tag["Key"] == key], f"tag {key}"))
+
+
+def _by_role(deployed: Callable[[str], Any], output: str) -> dict[str, Callable[[], Any]]:
+    def of(role: str) -> Callable[[], Any]:
+        return lambda: deployed(role)
+
+    return {output.format(role): of(role) for role in ROLES}
+
+
+def deployed_values(deployment: Deployment) -> Mapping[str, Callable[[], Any]]:
+    """For every output, how to ask AWS for what it should say."""
+    aws = Deployed(deployment)
+    health, sync = "health-monitor", "config-sync"
+    return {
+        "environment": lambda: _tag(aws.vpc("primary")["Tags"], "Environment"),
+        "primary_region": lambda: aws.table("primary")["TableArn"].split(":")[3],
+        "secondary_region": lambda: _one([r["RegionName"] for r in aws.table("primary")["Replicas"]], "replica"),
+        **_by_role(lambda role: aws.vpc(role)["VpcId"], "{}_vpc_id"),
+        **_by_role(lambda role: aws.vpc(role)["CidrBlock"], "{}_vpc_cidr"),
+        **_by_role(aws.subnet_ids, "{}_private_subnet_ids"),
+        "dynamodb_table_name": lambda: aws.table("primary")["TableName"],
+        "dynamodb_table_arn": lambda: aws.table("primary")["TableArn"],
+        "dynamodb_replica_arn": lambda: aws.table("secondary")["TableArn"],
+        "dynamodb_stream_arn": lambda: aws.table("primary")["LatestStreamArn"],
+        **_by_role(aws.bucket, "{}_bucket_name"),
+        **_by_role(lambda role: f"arn:aws:s3:::{aws.bucket(role)}", "{}_bucket_arn"),
+        "s3_replication_role_arn": aws.replication_role,
+        **_by_role(lambda role: aws.function(role, health)["FunctionName"], "{}_health_monitor_function_name"),
+        **_by_role(lambda role: aws.function(role, health)["FunctionArn"], "{}_health_monitor_function_arn"),
+        **_by_role(lambda role: aws.function(role, sync)["FunctionName"], "{}_config_sync_function_name"),
+        **_by_role(lambda role: aws.function(role, sync)["FunctionArn"], "{}_config_sync_function_arn"),
+        "lambda_execution_role_arn": lambda: aws.function("primary", health)["Role"],
+        "lambda_execution_role_arns": lambda: {
+            f"{role}_{purpose.replace('-', '_')}": aws.function(role, purpose)["Role"]
+            for role in ROLES
+            for purpose in (health, sync)
+        },
+        "cross_region_role_arn": lambda: aws.target_role("primary"),
+        "cross_region_role_arns": lambda: {
+            "primary_to_secondary": aws.target_role("primary"),
+            "secondary_to_primary": aws.target_role("secondary"),
+        },
+        **_by_role(lambda role: aws.api(role)["ApiEndpoint"], "{}_api_endpoint"),
+        **_by_role(lambda role: aws.api(role)["ApiId"], "{}_api_id"),
+        **_by_role(aws.probed_url, "{}_health_url"),
+        "hosted_zone_id": lambda: aws.zone()["HostedZone"]["Id"].rsplit("/", 1)[1],
+        "hosted_zone_name": lambda: aws.zone()["HostedZone"]["Name"].rstrip("."),
+        "hosted_zone_name_servers": lambda: [s.rstrip(".") for s in aws.zone()["DelegationSet"]["NameServers"]],
+        **_by_role(lambda role: aws.record(role)["HealthCheckId"], "{}_health_check_id"),
+        "application_fqdn": lambda: aws.record("primary")["Name"].rstrip("."),
+        "alarm_names": aws.alarms,
+        **_by_role(aws.topic_arn, "{}_sns_topic_arn"),
+        **_by_role(lambda role: aws.key(role)["KeyId"], "{}_kms_key_id"),
+        **_by_role(lambda role: aws.key(role)["Arn"], "{}_kms_key_arn"),
+        "ssm_parameter_names": lambda: list(aws.parameters()),
+        "ssm_parameter_values": aws.parameters,
+        "config_sync_dead_letter_queue_urls": lambda: {role: aws.queue_url(role) for role in ROLES},
+    }
+
+
+def _comparable(value: Any) -> Any:
+    """Lists are compared as sets of items: AWS lists in an order of its own. Name servers may end in a dot."""
+    if isinstance(value, list):
+        return sorted(str(item).rstrip(".") for item in value)
+    return value
+
+
+def check_output(deployment: Deployment, name: str) -> str:
+    """Compare one output with the deployed resource."""
+    said, is_there = deployment.value(name), deployed_values(deployment)[name]()
+    if _comparable(said) != _comparable(is_there):
+        if deployment.outputs[name].sensitive:
+            raise CheckFailed("the output differs from what is deployed (sensitive, not shown)")
+        raise CheckFailed(f"the output says {said!r}, deployed is {is_there!r}")
+    return "(sensitive)" if deployment.outputs[name].sensitive else _shortened(said)
+
+
+def _shortened(value: Any) -> str:
+    return f"{len(value)} names" if isinstance(value, list | dict) else str(value)
+
+
+def check_health(deployment: Deployment, role: str) -> str:
+    """Call the health URL as Route 53 does; it must say that its own region is healthy."""
+    url = deployment.aws.execute_api_url(deployment.value(f"{role}_api_id"), "/health")
+    try:
+        with urllib.request.urlopen(url, timeout=10) as answer:  # noqa: S310 - the embedded AWS, on loopback
+            status, body = answer.status, json.load(answer)
+    except urllib.error.HTTPError as error:
+        raise CheckFailed(f"GET /health answers {error.code}: {error.read().decode(errors='replace')}") from error
+    if (body["status"], body["region"]) != ("healthy", deployment.region(role)):
+        raise CheckFailed(f"GET /health answers {status}: {body}")
+    return f"GET /health answers {status}, status {body['status']}, table {body['table_status']}"
+
+
+def eventually(observe: Callable[[], bool], what: str, seconds: float = ARRIVAL_DEADLINE_SECONDS) -> None:
+    """Wait until something is so, or fail saying what did not happen."""
+    deadline = time.monotonic() + seconds
+    while not observe():
+        if time.monotonic() > deadline:
+            raise CheckFailed(f"{what}: not within {seconds:.0f} s")
+        time.sleep(0.1)
+
+
+def check_parameter_follows(deployment: Deployment, source: str, target: str) -> str:
+    """Change each parameter in one region and see it in the other, encrypted with that region's key."""
+    origin, copy = deployment.client("ssm", source), deployment.client("ssm", target)
+    names: list[str] = deployment.value("ssm_parameter_names")
+    started = time.monotonic()
+    for name in names:
+        rotated = f"rotated-{uuid.uuid4()}"
+        origin.put_parameter(
+            Name=name, Value=rotated, Type="SecureString", Overwrite=True, KeyId=_key(deployment, source)
+        )
+
+        def arrived(name: str = name, rotated: str = rotated) -> bool:
+            return bool(copy.get_parameter(Name=name, WithDecryption=True)["Parameter"]["Value"] == rotated)
+
+        eventually(arrived, f"{name}, changed in {deployment.region(source)}, appears in {deployment.region(target)}")
+        described = copy.describe_parameters(ParameterFilters=[{"Key": "Name", "Values": [name]}])["Parameters"]
+        if _one(described, name)["KeyId"] != _key(deployment, target):
+            raise CheckFailed(f"{name} in {deployment.region(target)} is not encrypted with that region's key")
+    return f"{len(names)} parameters copied in {time.monotonic() - started:.1f} s"
+
+
+def _key(deployment: Deployment, role: str) -> str:
+    return str(deployment.value(f"{role}_kms_key_arn"))
+
+
+def check_transaction_replicates(deployment: Deployment) -> str:
+    """Put a transaction in the primary region and read it in the secondary."""
+    table = deployment.value("dynamodb_table_name")
+    key = {"transaction_id": {"S": str(uuid.uuid4())}, "timestamp": {"N": str(time.time_ns())}}
+    item = {**key, "amount": {"N": "1999"}, "currency": {"S": "EUR"}}
+    deployment.client("dynamodb", "primary").put_item(TableName=table, Item=item)
+    replica = deployment.client("dynamodb", "secondary")
+    eventually(lambda: replica.get_item(TableName=table, Key=key).get("Item") == item, "the transaction is replicated")
+    return f"read back in {deployment.region('secondary')} by key and content"
+
+
+def check_object_replicates(deployment: Deployment) -> str:
+    """Put a document into the source bucket and read it, encrypted, from the destination."""
+    key, body = f"receipts/{uuid.uuid4()}.json", b'{"amount": 1999}'
+    source, destination = deployment.client("s3", "primary"), deployment.client("s3", "secondary")
+    source.put_object(Bucket=deployment.value("primary_bucket_name"), Key=key, Body=body)
+    bucket = deployment.value("secondary_bucket_name")
+
+    def arrived() -> bool:
+        listed = destination.list_objects_v2(Bucket=bucket, Prefix=key).get("Contents", [])
+        return [item["Key"] for item in listed] == [key]
+
+    eventually(arrived, "the document is replicated")
+    replica = destination.get_object(Bucket=bucket, Key=key)
+    if replica["Body"].read() != body:
+        raise CheckFailed("the replica has another content")
+    return f"read back in {deployment.region('secondary')}, encryption {replica.get('ServerSideEncryption')}"
+
+
+def check_second_plan_is_empty(deployment: Deployment) -> str:
+    """Plan again: what was deployed must be what was asked for."""
+    plan = deployment.plan()
+    if plan.changed:
+        raise CheckFailed(f"would change {plan.actions}")
+    return "no changes"
+
+
+def check_plan_keeps_rotated_secrets(deployment: Deployment) -> str:
+    """Plan after parameters were changed in Parameter Store: only the output that shows them may follow."""
+    plan = deployment.plan()
+    if plan.actions:
+        raise CheckFailed(f"would change {plan.actions}")
+    return "no resource changes"
+
+
+def checks_of(deployment: Deployment) -> dict[str, Callable[[], str]]:
+    """All checks of a deployed stack, by name, in the order in which they are run."""
+    first, second = deployment.region("primary"), deployment.region("secondary")
+    outputs = {f"output {name}": _bound(check_output, deployment, name) for name in sorted(deployment.outputs)}
+    return {
+        **outputs,
+        "second plan is empty": lambda: check_second_plan_is_empty(deployment),
+        f"health of {first}": lambda: check_health(deployment, "primary"),
+        f"health of {second}": lambda: check_health(deployment, "secondary"),
+        f"config sync {first} to {second}": lambda: check_parameter_follows(deployment, "primary", "secondary"),
+        f"config sync {second} to {first}": lambda: check_parameter_follows(deployment, "secondary", "primary"),
+        "transaction replicates": lambda: check_transaction_replicates(deployment),
+        "document replicates": lambda: check_object_replicates(deployment),
+        "plan keeps rotated secrets": lambda: check_plan_keeps_rotated_secrets(deployment),
+    }
+
+
+def _bound(check: Callable[[Deployment, str], str], deployment: Deployment, name: str) -> Callable[[], str]:
+    return lambda: check(deployment, name)

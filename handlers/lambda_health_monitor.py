@@ -1,0 +1,390 @@
+"""Health monitor: says whether the DynamoDB table of its own region can serve payments.
+
+Invoked by API Gateway (``GET /health``, probed by Route 53 about 30 times a minute) and by EventBridge every minute.
+
+===========  =====  ================================================================================================
+verdict      HTTP   meaning
+===========  =====  ================================================================================================
+healthy      200    the table serves: ACTIVE, or UPDATING, which "remains available for data operations"
+unhealthy    503    the table does not serve, or DynamoDB is unreachable, does not answer in time or answers 5xx
+unknown      200    the monitor itself is at fault (permission, throttling, setting, credentials, an answer it does
+                    not understand). Never fails a region over: the scheduled run raises, so the Errors alarm tells
+===========  =====  ================================================================================================
+
+Route 53 gives up 2 s after connecting, so DynamoDB has ``DEADLINE_SECONDS`` to answer, whatever it does meanwhile:
+https://docs.aws.amazon.com/Route53/latest/DeveloperGuide/dns-failover-determining-health-of-endpoints.html
+
+Only the scheduled run mails, on a change of verdict and every 15 minutes while a verdict other than healthy lasts. What
+was mailed is remembered by the execution environment alone: a new one knows nothing, so it mails at once when things
+are bad and not at all when they are good, and where Lambda keeps several warm, each may mail the same change once.
+
+Environment: DYNAMODB_TABLE_NAME, SNS_TOPIC_ARN, AWS_REGION (set by Lambda).
+Permissions: dynamodb:DescribeTable on the table of this region; sns:Publish on the topic, with kms:GenerateDataKey and
+kms:Decrypt on the topic's key; logs:CreateLogStream and logs:PutLogEvents on the function's log group.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import json
+import os
+import queue
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any, Protocol
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import (
+    ClientError,
+    HTTPClientError,
+    IncompleteReadError,
+    ProxyConnectionError,
+    SSLError,
+)
+from botocore.exceptions import ConnectionError as NoConnectionError
+
+HEALTHY, UNHEALTHY, UNKNOWN = "healthy", "unhealthy", "unknown"
+
+DEADLINE_SECONDS = 1.2
+# Two attempts, made in `_ask`, take 2 x (0.3 + 0.4) s at worst, if the deadline lets them. These limits hold for one
+# socket operation each, and none for name resolution: a server that dribbles, or a resolver that hangs, meets the
+# deadline alone.
+DYNAMODB_CONFIG = Config(connect_timeout=0.3, read_timeout=0.4, retries={"total_max_attempts": 1, "mode": "standard"})
+SNS_CONFIG = Config(connect_timeout=2, read_timeout=3, retries={"total_max_attempts": 3, "mode": "standard"})
+# A call that outlives its deadline keeps its thread until a socket timeout ends it. So many may hang at the same time.
+HUNG_CALLS_MAX = 8
+# 15 minutes, less half a minute for the jitter of a schedule that ticks every minute.
+REMINDER_INTERVAL = timedelta(minutes=14, seconds=30)
+
+# https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TableDescription.html. A status that is in neither
+# set is newer than this code, which cannot know whether such a table serves: unknown.
+SERVING = frozenset({"ACTIVE", "UPDATING"})
+NOT_SERVING = frozenset(
+    {
+        "CREATING",
+        "DELETING",
+        "ARCHIVING",
+        "ARCHIVED",
+        "INACCESSIBLE_ENCRYPTION_CREDENTIALS",
+        "REPLICATION_NOT_AUTHORIZED",
+    }
+)
+THROTTLED = frozenset(
+    {
+        "LimitExceededException",
+        "ProvisionedThroughputExceededException",
+        "RequestLimitExceeded",
+        "Throttling",
+        "ThrottlingException",
+        "TooManyRequestsException",
+    }
+)
+ADVICE = {
+    HEALTHY: "The table serves again. Nothing is left to do here; see the runbook before traffic is moved back.",
+    UNHEALTHY: "Route 53 moves traffic to the other region after three failed checks in a row, if that one is healthy. "
+    "See the AWS Health Dashboard for DynamoDB in this region, and the table with: "
+    "aws dynamodb describe-table --table-name {table} --region {region}",
+    UNKNOWN: "The monitor cannot tell, and no traffic is moved because of that. An outage would now go unnoticed: "
+    "see the monitor's log for the error, then its role, its environment variables and the account's API limits.",
+}
+
+
+class DescribesTables(Protocol):
+    """The part of a DynamoDB client that is used here."""
+
+    def describe_table(self, **kwargs: Any) -> Any: ...  # noqa: D102
+
+
+class Publishes(Protocol):
+    """The part of an SNS client that is used here."""
+
+    def publish(self, **kwargs: Any) -> Any: ...  # noqa: D102
+
+
+class MonitorFault(Exception):  # noqa: N818
+    """The monitor could not do its work: it cannot tell the table's health, or nobody could be told of it."""
+
+
+class NoAnswerError(Exception):
+    """DynamoDB did not answer before the deadline."""
+
+
+class MissingSettingError(Exception):
+    """An environment variable that the monitor needs is not set."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What is known of the table.
+
+    Attributes:
+        status: healthy, unhealthy or unknown.
+        reason: a fixed code that is fit for the public, None when healthy.
+        table_status: as DynamoDB calls it, None when not known.
+        cause: the error behind the verdict, for the log alone.
+    """
+
+    status: str
+    reason: str | None = None
+    table_status: str | None = None
+    cause: BaseException | None = field(default=None, compare=False)
+
+
+def judge(outcome: object) -> Verdict:
+    """Turn what DescribeTable answered, or the exception that it ended in, into a verdict.
+
+    Example:
+        >>> judge({"Table": {"TableStatus": "ACTIVE"}}).status
+        'healthy'
+        >>> judge(NoAnswerError())
+        Verdict(status='unhealthy', reason='dynamodb_timeout', table_status=None, cause=NoAnswerError())
+    """
+    if isinstance(outcome, BaseException):
+        status, reason = _judge_error(outcome)
+        return Verdict(status, reason, cause=outcome)
+    table = outcome.get("Table") if isinstance(outcome, Mapping) else None
+    table_status = table.get("TableStatus") if isinstance(table, Mapping) else None
+    if not isinstance(table_status, str):
+        return Verdict(UNKNOWN, "unexpected_answer")
+    if table_status in SERVING:
+        return Verdict(HEALTHY, None, table_status)
+    if table_status in NOT_SERVING:
+        return Verdict(UNHEALTHY, "table_not_serving", table_status)
+    return Verdict(UNKNOWN, "unexpected_table_status", table_status)
+
+
+def _judge_error(error: BaseException) -> tuple[str, str]:
+    if isinstance(error, ClientError):
+        code = error.response.get("Error", {}).get("Code", "")
+        http_status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        if code == "ResourceNotFoundException":
+            return UNHEALTHY, "table_not_found"
+        if code in THROTTLED:
+            return UNKNOWN, "monitor_throttled"
+        if http_status >= 500:
+            return UNHEALTHY, "dynamodb_error"
+        return UNKNOWN, "monitor_refused"  # missing permission, expired credentials, disabled region, bad request ...
+    if isinstance(error, NoAnswerError):
+        return UNHEALTHY, "dynamodb_timeout"
+    # A proxy is the monitor's own setting, and a certificate is judged by the monitor's own trust store and clock.
+    if isinstance(error, ProxyConnectionError) or (
+        isinstance(error, SSLError) and "CERTIFICATE_VERIFY_FAILED" in str(error)
+    ):
+        return UNKNOWN, "monitor_connection"
+    # Refused, reset, not resolved, TLS or read broken off, timed out: botocore has no single base class for these.
+    if isinstance(error, (NoConnectionError, HTTPClientError, IncompleteReadError)):
+        return UNHEALTHY, "dynamodb_unreachable"
+    if isinstance(error, MissingSettingError):
+        return UNKNOWN, "monitor_setting"
+    return UNKNOWN, "monitor_error"  # no credentials, no region, an answer that cannot be parsed, a defect in this file
+
+
+_hung_calls = threading.BoundedSemaphore(HUNG_CALLS_MAX)
+
+
+def describe(dynamodb: DescribesTables, table_name: str, deadline: float = DEADLINE_SECONDS) -> object:
+    """Ask DynamoDB for the table's description, for at most `deadline` seconds.
+
+    The call runs in a thread that is abandoned at the deadline: nothing else bounds a hanging name resolution or a
+    server that sends one byte at a time.
+
+    Returns:
+        The answer, or the exception that came instead of it. Nothing is raised.
+    """
+    if not _hung_calls.acquire(blocking=False):
+        return NoAnswerError(f"{HUNG_CALLS_MAX} earlier calls are still waiting for an answer")
+    answers: queue.SimpleQueue[object] = queue.SimpleQueue()
+
+    def call() -> None:
+        try:
+            answers.put(_ask(dynamodb, table_name))
+        except BaseException as error:
+            answers.put(error)
+        finally:
+            _hung_calls.release()
+
+    try:
+        threading.Thread(target=call, daemon=True, name="describe-table").start()
+    except RuntimeError as error:  # the operating system gives no more threads
+        _hung_calls.release()
+        return error
+    try:
+        return answers.get(timeout=deadline)
+    except queue.Empty:
+        return NoAnswerError(f"no answer within {deadline} s")
+
+
+def _ask(dynamodb: DescribesTables, table_name: str) -> object:
+    """Ask, and once more at once if DynamoDB could not be reached: Lambda freezes connections between invocations.
+
+    botocore's own retry would first sleep for up to a second, which is most of the deadline.
+    """
+    try:
+        return dynamodb.describe_table(TableName=table_name)
+    except Exception as error:
+        if judge(error).reason not in {"dynamodb_unreachable", "dynamodb_error"}:
+            raise
+    return dynamodb.describe_table(TableName=table_name)
+
+
+def check_health(dynamodb: DescribesTables, table_name: str) -> Verdict:
+    """Judge the table by what DynamoDB says of it now."""
+    return judge(describe(dynamodb, table_name))
+
+
+def public_body(verdict: Verdict, region: str | None, now: datetime) -> dict[str, str | None]:
+    """What anyone may read: no account, no ARN, no text of an error."""
+    return {
+        "status": verdict.status,
+        "timestamp": now.isoformat(timespec="milliseconds"),
+        "region": region,
+        "table_status": verdict.table_status,
+        "reason": verdict.reason,
+    }
+
+
+class Announcer:
+    """Decides whether a verdict is worth a mail, and sends it.
+
+    Lives as long as the execution environment. Probes must never touch it.
+
+    Example:
+        >>> announcer = Announcer()
+        >>> announcer.announce(Verdict(HEALTHY), sns, topic_arn, "transactions", "us-east-1", now)  # nothing to tell
+        False
+    """
+
+    def __init__(self) -> None:
+        self._seen = HEALTHY
+        self._since: datetime | None = None
+        self._mailed = HEALTHY  # what the readers believe, who have not been told otherwise
+        self._mailed_at: datetime | None = None
+
+    def announce(
+        self, verdict: Verdict, sns: Publishes, topic_arn: str, table_name: str, region: str, now: datetime
+    ) -> bool:
+        """Publish the verdict if it is due, and remember it only if that worked, so that the next minute tries again.
+
+        Returns:
+            Whether a message was published.
+        """
+        if self._since is None or verdict.status != self._seen:
+            self._seen, self._since = verdict.status, now
+        overdue = self._mailed_at is not None and now - self._mailed_at >= REMINDER_INTERVAL
+        if verdict.status == self._mailed and not (verdict.status != HEALTHY and overdue):
+            return False
+        sns.publish(TopicArn=topic_arn, **self._message(verdict, table_name, region, self._since))
+        self._mailed, self._mailed_at = verdict.status, now
+        return True
+
+    @staticmethod
+    def _message(verdict: Verdict, table_name: str, region: str, since: datetime) -> dict[str, str]:
+        return {
+            # SNS: ASCII, one line, fewer than 100 characters.
+            "Subject": f"Payment health in {region} is {verdict.status}"[:99],
+            "Message": "\n".join(
+                [
+                    f"Region:       {region}",
+                    f"Verdict:      {verdict.status}" + (f" ({verdict.reason})" if verdict.reason else ""),
+                    f"Table:        {table_name}",
+                    f"Table status: {verdict.table_status or 'not known'}",
+                    f"Since:        {since.isoformat(timespec='seconds')}",
+                    "",
+                    ADVICE[verdict.status].format(table=table_name, region=region),
+                ]
+            ),
+        }
+
+
+_announcer = Announcer()
+
+
+@functools.cache
+def _dynamodb() -> Any:
+    return boto3.client("dynamodb", config=DYNAMODB_CONFIG)
+
+
+@functools.cache
+def _sns() -> Any:
+    return boto3.client("sns", config=SNS_CONFIG)
+
+
+def _setting(name: str) -> str:
+    value = os.environ.get(name, "").strip()
+    if not value:
+        raise MissingSettingError(f"environment variable {name} is not set")
+    return value
+
+
+def _check() -> Verdict:
+    try:
+        return check_health(_dynamodb(), _setting("DYNAMODB_TABLE_NAME"))
+    except Exception as error:
+        return judge(error)
+
+
+def _log(level: str, message: str, **fields: object) -> None:
+    sys.stdout.write(json.dumps({"level": level, "message": message, **fields}, default=str) + "\n")
+
+
+def handler(event: Any, context: object) -> dict[str, Any]:  # noqa: ARG001
+    """Answer a probe, or do the scheduled round.
+
+    Returns:
+        For an API Gateway event (payload 2.0) its HTTP answer; it never raises. For anything else the body alone.
+
+    Raises:
+        MonitorFault: in a scheduled run whose verdict is unknown or whose message could not be published.
+    """
+    started = time.monotonic()
+    event = event if isinstance(event, dict) else {}
+    request_context = event.get("requestContext")
+    is_probe = isinstance(request_context, dict) and "http" in request_context
+    is_scheduled = event.get("detail-type") == "Scheduled Event"
+
+    verdict = _check()
+    now = datetime.now(UTC)
+    body = public_body(verdict, os.environ.get("AWS_REGION"), now)
+    _log(
+        "INFO" if verdict.status == HEALTHY else "ERROR",
+        "health",
+        trigger="probe" if is_probe else "schedule" if is_scheduled else "manual",
+        duration_ms=round((time.monotonic() - started) * 1000),
+        error=None if verdict.cause is None else f"{type(verdict.cause).__name__}: {verdict.cause}",
+        **body,
+    )
+    if is_probe:
+        return {
+            "statusCode": 503 if verdict.status == UNHEALTHY else 200,
+            "headers": {"content-type": "application/json", "cache-control": "no-store"},
+            "body": json.dumps(body),
+        }
+    if is_scheduled:
+        _report(verdict, now)
+    return dict(body)
+
+
+def _report(verdict: Verdict, now: datetime) -> None:
+    """Tell people, then tell Lambda's Errors metric."""
+    try:
+        topic_arn, table_name, region = map(_setting, ("SNS_TOPIC_ARN", "DYNAMODB_TABLE_NAME", "AWS_REGION"))
+        if _announcer.announce(verdict, _sns(), topic_arn, table_name, region, now):
+            _log("INFO", "published", status=verdict.status)
+    except Exception as error:
+        _log("ERROR", "publish failed", status=verdict.status, error=f"{type(error).__name__}: {error}")
+        raise MonitorFault(f"the verdict {verdict.status} could not be published: {type(error).__name__}") from error
+    if verdict.status == UNKNOWN:
+        raise MonitorFault(f"the table's health is unknown: {verdict.reason}") from verdict.cause
+
+
+# Lambda lends a full CPU while it loads this module: a client made here costs the first probe less. What fails here is
+# made again by the handler, and is told of there.
+if "AWS_LAMBDA_FUNCTION_NAME" in os.environ:
+    with contextlib.suppress(Exception):
+        _dynamodb()

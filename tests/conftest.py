@@ -1,0 +1,14 @@
+"""Fixtures that tests of every folder share."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from embedded_aws import EmbeddedAws
+
+
+@pytest.fixture(scope="session")
+def aws() -> Iterator[EmbeddedAws]:
+    """One embedded AWS for all tests: use names of your own, or a 12-digit access key (an account) of your own."""
+    with EmbeddedAws() as running:
+        yield running

@@ -1,0 +1,315 @@
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from embedded_aws import EmbeddedAws, EmbeddedAwsError
+from tests.embedded_aws.tenant import Tenant, eventually
+
+REPOSITORY = Path(__file__).parents[2]
+SHOWS_ITS_SURROUNDINGS = """
+    import importlib.util
+    import os
+    import time
+
+    def handler(event, context):
+        if event.get("hang"):
+            time.sleep(600)
+        found = importlib.util.find_spec("embedded_aws") is not None
+        return {"pid": os.getpid(), "environment": dict(os.environ), "finds this repository": found}
+"""
+
+RUNS_UNTIL_TOLD = """
+import json, signal
+from embedded_aws import EmbeddedAws
+from embedded_aws.lifecycle import terminate_gracefully
+from tests.embedded_aws.test_server import hanging_function
+
+with terminate_gracefully(), EmbeddedAws() as aws:
+    print(json.dumps({"pid": aws.pid, "port": aws.port, "function": hanging_function(aws)}), flush=True)
+    signal.pause()
+"""
+
+
+def runs(pid: int) -> bool:
+    """Whether this process still does something (a zombie that nobody has collected yet does not)."""
+    seen = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True).stdout.strip()
+    return bool(seen) and not seen.startswith("Z")
+
+
+def listens(port: int, host: str = "127.0.0.1") -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex((host, port)) == 0
+
+
+def gone(pid: int, port: int) -> bool:
+    return not runs(pid) and not listens(port)
+
+
+@pytest.fixture(autouse=True)
+def temporary_directory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """Where everything temporary of a test goes, so that it can be seen to be empty afterwards."""
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    return folder
+
+
+def invoke(aws: EmbeddedAws) -> Any:
+    answer = aws.client("lambda", "us-east-1").invoke(FunctionName="shows", Payload="{}")
+    return json.loads(answer["Payload"].read())
+
+
+def hanging_function(aws: EmbeddedAws) -> int:
+    """Process id of a function that is at work on something long."""
+    Tenant(aws, aws.account_id).function(SHOWS_ITS_SURROUNDINGS, name="shows")
+    pid: int = invoke(aws)["pid"]
+    aws.client("lambda", "us-east-1").invoke(FunctionName="shows", InvocationType="Event", Payload='{"hang": true}')
+    return pid
+
+
+def test_it_answers_while_its_block_lasts() -> None:
+    with EmbeddedAws() as aws:
+        assert aws.client("sts", "us-west-2").get_caller_identity()["Account"] == "000000000000"
+        assert aws.endpoint_url == f"http://127.0.0.1:{aws.port}"
+        aws.alive()
+
+
+def test_it_listens_on_the_loopback_address_only() -> None:
+    with EmbeddedAws() as aws:
+        assert listens(aws.port)
+        assert not listens(aws.port, "127.0.0.2")  # open if it listened on every address
+
+
+def test_nothing_is_left_after_its_block(temporary_directory: Path) -> None:
+    with EmbeddedAws() as aws:
+        pid, port, function = aws.pid, aws.port, hanging_function(aws)
+        assert list(temporary_directory.iterdir())
+
+    assert gone(pid, port)
+    assert eventually(lambda: not runs(function))
+    assert list(temporary_directory.iterdir()) == []
+
+
+def test_nothing_is_left_after_an_error_in_its_block(temporary_directory: Path) -> None:
+    aws = EmbeddedAws()
+    pids = []
+
+    def fail() -> None:
+        with aws:
+            pids.append(aws.pid)
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+
+    assert gone(pids[0], aws.port)
+    assert list(temporary_directory.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [
+        (signal.SIGTERM, 128 + signal.SIGTERM),
+        (signal.SIGHUP, 128 + signal.SIGHUP),
+        (signal.SIGINT, -signal.SIGINT),  # how Python ends on KeyboardInterrupt
+        (signal.SIGKILL, -signal.SIGKILL),
+    ],
+    ids=["SIGTERM", "SIGHUP", "Ctrl-C", "SIGKILL"],
+)
+def test_nothing_is_left_when_its_owner_is_told_to_end(
+    temporary_directory: Path, number: signal.Signals, code: int
+) -> None:
+    owner = subprocess.Popen(
+        [sys.executable, "-c", RUNS_UNTIL_TOLD],
+        cwd=REPOSITORY,
+        env={**os.environ, "TMPDIR": str(temporary_directory)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    with owner:
+        assert owner.stdout is not None
+        started = json.loads(owner.stdout.readline())
+        assert runs(started["pid"])
+        owner.send_signal(number)
+        assert owner.wait(20) == code
+
+    assert eventually(lambda: gone(started["pid"], started["port"]))
+    assert eventually(lambda: not runs(started["function"]))
+    assert eventually(lambda: list(temporary_directory.iterdir()) == [])
+
+
+def test_stopping_twice_is_fine() -> None:
+    aws = EmbeddedAws()
+    aws.start()
+    aws.stop()
+    aws.stop()
+
+    with pytest.raises(EmbeddedAwsError, match="not running"):
+        aws.alive()
+
+
+def test_starting_twice_is_refused_and_keeps_the_first() -> None:
+    with EmbeddedAws() as aws:
+        with pytest.raises(EmbeddedAwsError, match="already running"):
+            aws.start()
+        aws.alive()
+
+
+def test_it_can_be_started_again_with_nothing_of_before() -> None:
+    aws = EmbeddedAws()
+    for _ in range(2):
+        with aws:
+            assert aws.client("dynamodb", "us-east-1").list_tables()["TableNames"] == []
+            aws.client("ssm", "us-east-1").put_parameter(Name="/a", Value="1", Type="String")
+
+
+def test_its_death_is_noticed_and_cleaned_up(temporary_directory: Path) -> None:
+    with EmbeddedAws() as aws:
+        pid, port, function = aws.pid, aws.port, hanging_function(aws)
+        os.kill(pid, signal.SIGKILL)
+        assert eventually(lambda: not listens(port))
+
+        with pytest.raises(EmbeddedAwsError, match="exit code -9") as died:
+            eventually(aws.alive)
+        assert died.value.hint
+
+        assert eventually(lambda: not runs(function))
+        assert list(temporary_directory.iterdir()) == []
+    assert "Running on http://127.0.0.1" in aws.log_text()
+
+
+class BrokenAws(EmbeddedAws):
+    _command = (sys.executable, "-c", "raise SystemExit('cannot go on like this')")
+
+
+def test_an_emulator_that_does_not_come_up_says_why(temporary_directory: Path) -> None:
+    with pytest.raises(EmbeddedAwsError, match="cannot go on like this") as failed:
+        BrokenAws().start()
+
+    assert failed.value.hint
+    assert list(temporary_directory.iterdir()) == []
+
+
+@pytest.fixture
+def taken_port() -> Iterator[int]:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        yield other.getsockname()[1]
+
+
+def test_a_taken_port_is_refused_before_anything_starts(temporary_directory: Path, taken_port: int) -> None:
+    with pytest.raises(EmbeddedAwsError, match=f"port {taken_port} of 127.0.0.1 is taken") as refused:
+        EmbeddedAws(taken_port).start()
+
+    assert "another port" in refused.value.hint
+    assert list(temporary_directory.iterdir()) == []
+
+
+def test_another_one_on_its_port_does_not_pass_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    with EmbeddedAws() as first:
+        monkeypatch.setattr("embedded_aws.server._free_port", lambda: first.port)  # taken after it was seen to be free
+
+        with pytest.raises(EmbeddedAwsError, match="already in use"):
+            EmbeddedAws().start()
+        first.alive()
+
+
+def test_it_listens_on_the_port_that_was_asked_for() -> None:
+    with EmbeddedAws() as first:
+        port = first.port
+
+    with EmbeddedAws(port) as aws:  # it is free again at once
+        assert aws.endpoint_url == f"http://127.0.0.1:{port}"
+        assert aws.client("s3", "us-east-1").list_buckets()["Buckets"] == []
+
+
+def test_two_run_side_by_side() -> None:
+    with EmbeddedAws() as one, EmbeddedAws() as other:
+        one.client("ssm", "us-east-1").put_parameter(Name="/a", Value="1", Type="String")
+
+        assert other.client("ssm", "us-east-1").describe_parameters()["Parameters"] == []
+
+
+def test_unsigned_requests_belong_to_its_account() -> None:
+    with EmbeddedAws(account_id="210987654321") as aws:
+        assert aws.client("sts", "us-east-1").get_caller_identity()["Account"] == "210987654321"
+        assert aws.environment()["AWS_ACCESS_KEY_ID"] == "210987654321"
+
+
+@pytest.mark.parametrize("account_id", ["", "12345678901", "1234567890123", "12345678901a", "١٢٣٤٥٦٧٨٩٠١٢"])
+def test_what_is_no_account_id_is_refused(account_id: str) -> None:
+    with pytest.raises(EmbeddedAwsError, match="is not an AWS account id"):
+        EmbeddedAws(account_id=account_id)
+
+
+def test_the_users_own_configuration_does_not_reach_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    credentials = tmp_path / "credentials"
+    credentials.write_text("[production]\naws_access_key_id = AKIAPRODUCTION\naws_secret_access_key = x\n")
+    for name, value in {
+        "AWS_SHARED_CREDENTIALS_FILE": str(credentials),
+        "AWS_PROFILE": "production",
+        "AWS_ACCESS_KEY_ID": "AKIAPRODUCTION",
+        "AWS_SESSION_TOKEN": "production",
+        "AWS_ENDPOINT_URL_STS": "http://127.0.0.1:9",
+        "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "true",
+        "HTTP_PROXY": "http://127.0.0.1:9",
+        "DATABASE_PASSWORD": "hunter2",
+    }.items():
+        monkeypatch.setenv(name, value)
+
+    with EmbeddedAws() as aws:
+        assert aws.client("sts", "us-east-1").get_caller_identity()["Account"] == "000000000000"
+
+        Tenant(aws, aws.account_id).function(SHOWS_ITS_SURROUNDINGS, name="shows")
+        seen = invoke(aws)
+        assert "hunter2" not in seen["environment"].values()
+        assert "production" not in json.dumps(seen["environment"]).lower()
+        assert seen["finds this repository"] is False
+
+
+def test_the_environment_for_tools_takes_over_no_aws_setting() -> None:
+    with EmbeddedAws() as aws:
+        environment = aws.environment({"PATH": "/bin", "AWS_PROFILE": "production", "AWS_ENDPOINT_URL_S3": "http://s3"})
+
+        assert environment == {"PATH": "/bin", **aws.environment()}
+        assert environment["AWS_ENDPOINT_URL"] == aws.endpoint_url
+        assert environment["AWS_CONFIG_FILE"] == environment["AWS_SHARED_CREDENTIALS_FILE"] == os.devnull
+
+
+def test_boto3_finds_it_by_the_environment_for_tools() -> None:
+    script = "import boto3; print(boto3.client('sts').get_caller_identity()['Account'])"
+
+    with EmbeddedAws(account_id="210987654321") as aws:
+        environment = aws.environment({**os.environ, "AWS_PROFILE": "production"})
+        ran = subprocess.run(
+            [sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True
+        )
+
+    assert ran.stdout.strip() == "210987654321"
+
+
+def test_what_it_logged_can_be_read_during_and_after() -> None:
+    with EmbeddedAws() as aws:
+        aws.client("ssm", "us-east-1").put_parameter(Name="/during", Value="1", Type="String")
+        assert "/during" in aws.log_text()
+    assert "/during" in aws.log_text()
+
+
+def test_nothing_can_be_asked_of_it_before_it_runs() -> None:
+    aws = EmbeddedAws()
+
+    for ask in (aws.alive, lambda: aws.port, lambda: aws.pid, lambda: aws.fail_region("us-east-1")):
+        with pytest.raises(EmbeddedAwsError) as refused:
+            ask()
+        assert refused.value.hint == "start it first"

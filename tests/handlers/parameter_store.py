@@ -1,0 +1,175 @@
+"""An in-memory SSM Parameter Store, as far as config sync uses it, with what is easily got wrong about the real one.
+
+Versions start at 1 again after a delete. A history keeps 100 versions, pages hold 50 at most, times have milliseconds,
+an overwrite without a description keeps the old one, and validation errors quote the value.
+https://docs.aws.amazon.com/systems-manager/latest/userguide/sysman-paramstore-versions.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+AWS_MANAGED_KEY = "alias/aws/ssm"
+# boto3 answers in the local time zone of the machine: whoever forgets that should notice.
+LOCAL_ZONE = timezone(timedelta(hours=-8))
+
+
+@dataclass
+class Clock:
+    """The true time. Every region's own clock may differ from it by some milliseconds."""
+
+    now_ms: int = int(datetime(2026, 11, 22, 12, tzinfo=UTC).timestamp() * 1000)
+    offsets_ms: dict[str, int] = field(default_factory=dict)
+
+    def advance(self, milliseconds: int) -> None:
+        self.now_ms += milliseconds
+
+    def now(self, region: str = "") -> datetime:
+        milliseconds = self.now_ms + self.offsets_ms.get(region, 0)
+        return datetime.fromtimestamp(milliseconds // 1000, UTC) + timedelta(milliseconds=milliseconds % 1000)
+
+
+@dataclass
+class StoredVersion:
+    number: int
+    value: str
+    type: str
+    key_id: str
+    tier: str
+    description: str
+    modified: datetime
+    labels: list[str] = field(default_factory=list)
+
+
+def api_error(operation: str, code: str, message: str = "", status: int = 400) -> ClientError:
+    return ClientError(
+        {"Error": {"Code": code, "Message": message}, "ResponseMetadata": {"HTTPStatusCode": status}},  # type: ignore[typeddict-item]
+        operation,
+    )
+
+
+class ParameterStore:
+    """One region's Parameter Store. Its methods answer as those of `boto3.client("ssm")` do."""
+
+    def __init__(self, region: str, clock: Clock, *, versions_max: int = 100, page_max: int = 50) -> None:
+        self.region = region
+        self.parameters: dict[str, list[StoredVersion]] = {}
+        self.on_change: Callable[[str, str, str], None] = lambda _region, _name, _operation: None
+        self._clock = clock
+        self._versions_max, self._page_max = versions_max, page_max
+
+    def value(self, name: str) -> str | None:
+        """The current value, None if there is no such parameter."""
+        history = self.parameters.get(name)
+        return history[-1].value if history else None
+
+    def put_parameter(
+        self,
+        *,
+        Name: str,  # noqa: N803
+        Value: str,  # noqa: N803
+        Type: str | None = None,  # noqa: N803
+        Description: str | None = None,  # noqa: N803
+        KeyId: str = AWS_MANAGED_KEY,  # noqa: N803
+        Tier: str = "Standard",  # noqa: N803
+        Overwrite: bool = False,  # noqa: N803
+    ) -> dict[str, Any]:
+        history = self.parameters.get(Name, [])
+        previous = history[-1] if history else None
+        if previous and not Overwrite:
+            raise api_error("PutParameter", "ParameterAlreadyExists")
+        if ":" in Name or not 1 <= len(Value) <= 4096 or len(Description or "") > 1024:
+            raise api_error("PutParameter", "ValidationException", f"Value '{Value}' failed to satisfy constraint")
+        if previous is None and Type is None:
+            raise api_error("PutParameter", "ValidationException", "A parameter type is required")
+        if previous and Type not in (None, previous.type):
+            raise api_error("PutParameter", "ValidationException", "The type of a parameter cannot be changed")
+        if previous and previous.tier == "Advanced" and Tier == "Standard":
+            raise api_error("PutParameter", "ValidationException", "An advanced parameter cannot become standard")
+        if len(history) >= self._versions_max:
+            if history[0].labels:
+                raise api_error("PutParameter", "ParameterMaxVersionLimitExceeded")
+            del history[0]
+        version = StoredVersion(
+            number=previous.number + 1 if previous else 1,
+            value=Value,
+            type=previous.type if previous else str(Type),
+            key_id=KeyId,
+            tier=Tier,
+            description=Description if Description is not None else previous.description if previous else "",
+            modified=self._clock.now(self.region).astimezone(LOCAL_ZONE),
+        )
+        self.parameters[Name] = [*history, version]
+        self.on_change(self.region, Name, "Update" if previous else "Create")
+        return {"Version": version.number, "Tier": Tier}
+
+    def get_parameter(self, *, Name: str, WithDecryption: bool = False) -> dict[str, Any]:  # noqa: N803
+        name, _, selector = Name.partition(":")
+        history = self.parameters.get(name)
+        if not history:
+            raise api_error("GetParameter", "ParameterNotFound")
+        found = [version for version in history if selector in ("", str(version.number), *version.labels)]
+        if not found:
+            raise api_error("GetParameter", "ParameterVersionNotFound")
+        version = found[-1]
+        return {
+            "Parameter": {
+                "Name": name,
+                "Type": version.type,
+                "Value": self._shown(name, version, WithDecryption),
+                "Version": version.number,
+                "LastModifiedDate": version.modified,
+                "ARN": f"arn:aws:ssm:{self.region}:111122223333:parameter{name}",
+                "DataType": "text",
+            }
+        }
+
+    def get_parameter_history(
+        self,
+        *,
+        Name: str,  # noqa: N803
+        WithDecryption: bool = False,  # noqa: N803
+        MaxResults: int = 50,  # noqa: N803
+        NextToken: str = "0",  # noqa: N803
+    ) -> dict[str, Any]:
+        history = self.parameters.get(Name)
+        if not history:
+            raise api_error("GetParameterHistory", "ParameterNotFound")
+        if not NextToken.isdigit() or not 1 <= MaxResults <= 50:
+            raise api_error("GetParameterHistory", "InvalidNextToken")
+        start, end = int(NextToken), int(NextToken) + min(MaxResults, self._page_max)
+        entries: list[dict[str, Any]] = [
+            {
+                "Name": Name,
+                "Type": version.type,
+                "KeyId": version.key_id,
+                "LastModifiedDate": version.modified,
+                "LastModifiedUser": "arn:aws:iam::111122223333:user/someone",
+                "Value": self._shown(Name, version, WithDecryption),
+                "Version": version.number,
+                "Labels": version.labels,
+                "Tier": version.tier,
+                "Policies": [],
+                # DescribeParameters and GetParameterHistory leave an empty description out.
+                **({"Description": version.description} if version.description else {}),
+            }
+            for version in history[start:end]
+        ]
+        return {"Parameters": entries, **({"NextToken": str(end)} if end < len(history) else {})}
+
+    def delete_parameter(self, *, Name: str) -> dict[str, Any]:  # noqa: N803
+        if not self.parameters.pop(Name, None):
+            raise api_error("DeleteParameter", "ParameterNotFound")
+        self.on_change(self.region, Name, "Delete")
+        return {}
+
+    @staticmethod
+    def _shown(name: str, version: StoredVersion, decrypted: bool) -> str:
+        return (
+            version.value if decrypted or version.type != "SecureString" else f"ciphertext of {name}:{version.number}"
+        )

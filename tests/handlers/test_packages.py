@@ -1,0 +1,37 @@
+"""What is deployed: single files that need nothing but the Lambda runtime."""
+
+from __future__ import annotations
+
+import ast
+import io
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+HANDLERS = sorted((Path(__file__).parents[2] / "handlers").glob("*.py"))
+
+
+def test_there_are_two_handlers() -> None:
+    assert [path.name for path in HANDLERS] == ["lambda_config_sync.py", "lambda_health_monitor.py"]
+
+
+@pytest.mark.parametrize("path", HANDLERS, ids=lambda path: path.stem)
+def test_a_handler_is_a_package_of_less_than_8_kb(path: Path) -> None:
+    package = io.BytesIO()
+    with zipfile.ZipFile(package, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.write(path, path.name)
+    assert len(package.getvalue()) < 8192
+
+
+@pytest.mark.parametrize("path", HANDLERS, ids=lambda path: path.stem)
+def test_a_handler_imports_only_what_the_runtime_has(path: Path) -> None:
+    imported = set()
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            imported |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0
+            imported.add(str(node.module).partition(".")[0])
+    assert imported - set(sys.stdlib_module_names) <= {"boto3", "botocore"}
