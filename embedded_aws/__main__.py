@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable
 from functools import wraps
+from pathlib import Path
 from typing import Annotated, ParamSpec, TypeVar
 
 import typer
@@ -27,6 +28,11 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 progress = Console(stderr=True)
 
 Port = Annotated[int | None, typer.Option(min=1, max=65535, help="Port of 127.0.0.1; a free one if unset.")]
+
+StackDir = Annotated[
+    Path | None,
+    typer.Option(help="A synthesized stack, such as cdktf.out/stacks/payment-dr; synthesized anew if unset."),
+]
 
 
 def command(run: Callable[P, T]) -> Callable[P, T]:
@@ -71,11 +77,11 @@ def start(port: Port = None) -> None:
 
 @app.command()
 @command
-def plan(port: Port = None) -> None:
+def plan(port: Port = None, stack_dir: StackDir = None) -> None:
     """Synthesize the stack and plan it against an empty embedded AWS; the plan goes to stdout."""
     with (
         progress_of(progress) as (on_step, on_event),
-        Deployment(on_step=on_step, on_event=on_event, port=port) as stack,
+        Deployment(on_step=on_step, on_event=on_event, port=port, stack_dir=stack_dir) as stack,
     ):
         sys.stdout.write(stack.terraform.text_of(stack.plan()))
 
@@ -84,13 +90,14 @@ def plan(port: Port = None) -> None:
 @command
 def deploy(
     port: Port = None,
+    stack_dir: StackDir = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
     """Deploy the stack on an embedded AWS, check every output and behaviour, destroy it, and report.
 
     Exits with 0 when every check passed, 1 when one did not, 2 when nothing could be said.
     """
-    raise typer.Exit(deploy_local(progress, as_json=as_json, port=port))
+    raise typer.Exit(deploy_local(progress, as_json=as_json, port=port, stack_dir=stack_dir))
 
 
 if __name__ == "__main__":

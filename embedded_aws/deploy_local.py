@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
 from itertools import groupby
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -17,7 +18,7 @@ from rich.table import Table
 from embedded_aws.deployment import Deployment
 from embedded_aws.inventory import inventory
 from embedded_aws.terraform import ResourceEvent
-from embedded_aws.verification import ROLES, Check, CheckFailed, checks_of, run_check
+from embedded_aws.verification import OUTPUT, ROLES, Check, CheckFailed, checks_of, run_check
 
 PASSED, MISSED = 0, 1
 
@@ -48,13 +49,14 @@ def progress_of(console: Console) -> Iterator[tuple[Callable[[str], None], Calla
         yield on_step, on_event
 
 
-def deploy_local(console: Console, *, as_json: bool, port: int | None = None) -> int:
+def deploy_local(console: Console, *, as_json: bool, port: int | None = None, stack_dir: Path | None = None) -> int:
     """Deploy the stack on an embedded AWS, check everything, destroy it.
 
     Args:
         console: Where progress goes (stderr). The report goes to stdout.
         as_json: Print the report as JSON.
         port: Port of the embedded AWS. Default: a free one.
+        stack_dir: A synthesized stack. Default: this project's, synthesized anew.
 
     Returns:
         The exit code: 0 when every check passed, 1 when one did not.
@@ -65,7 +67,7 @@ def deploy_local(console: Console, *, as_json: bool, port: int | None = None) ->
     started = time.monotonic()
     with (
         progress_of(console) as (on_step, on_event),
-        Deployment(on_step=on_step, on_event=on_event, port=port) as stack,
+        Deployment(on_step=on_step, on_event=on_event, port=port, stack_dir=stack_dir) as stack,
     ):
         for notice in stack.terraform.notices:
             console.print(f"note: {notice}", highlight=False, markup=False, soft_wrap=True)
@@ -73,8 +75,12 @@ def deploy_local(console: Console, *, as_json: bool, port: int | None = None) ->
         changes = stack.apply(stack.plan())
         regions = [stack.region(role) for role in ROLES]
         checks = []
+        last = ""
         for name, check in checks_of(stack).items():
-            on_step(f"check {name}")
+            what = "outputs" if name.startswith(OUTPUT) else name
+            if what != last:
+                on_step(f"check {what}")
+            last = what
             checks.append(run_check(name, check))
         stack.destroy()
         on_step("look for leftovers")
@@ -105,6 +111,8 @@ def deploy_local(console: Console, *, as_json: bool, port: int | None = None) ->
 
 def _print_report(report: dict[str, Any], checks: list[Check]) -> None:
     out = Console(highlight=False)
+    if not out.is_terminal:
+        out.width = 110  # of a log file or a pipe
     table = Table(title="Checked on the embedded AWS", title_justify="left", header_style="bold")
     table.add_column("check", no_wrap=True)
     table.add_column("result")
@@ -113,7 +121,7 @@ def _print_report(report: dict[str, Any], checks: list[Check]) -> None:
     for step, seconds in report["steps"].items():
         table.add_row(step, "done", f"{seconds:.1f}", "")
     table.add_section()
-    for outputs, rows in groupby(checks, key=lambda check: check.passed and check.name.startswith("output ")):
+    for outputs, rows in groupby(checks, key=lambda check: check.passed and check.name.startswith(OUTPUT)):
         group = list(rows)
         if outputs:  # one row for all that agree; --json lists them
             seconds = sum(check.seconds for check in group)

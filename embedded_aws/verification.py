@@ -14,6 +14,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from embedded_aws.deployment import Deployment
 
 ROLES = ("primary", "secondary")
+OUTPUT = "output "  # what the names of the checks of outputs begin with
 ARRIVAL_DEADLINE_SECONDS = 30.0
 
 
@@ -264,7 +265,9 @@ def eventually(observe: Callable[[], bool], what: str, seconds: float = ARRIVAL_
         time.sleep(0.1)
 
 
-def check_parameter_follows(deployment: Deployment, source: str, target: str) -> str:
+def check_parameter_follows(
+    deployment: Deployment, source: str, target: str, seconds: float = ARRIVAL_DEADLINE_SECONDS
+) -> str:
     """Change each parameter in one region and see it in the other, encrypted with that region's key."""
     origin, copy = deployment.client("ssm", source), deployment.client("ssm", target)
     names: list[str] = deployment.value("ssm_parameter_names")
@@ -278,7 +281,9 @@ def check_parameter_follows(deployment: Deployment, source: str, target: str) ->
         def arrived(name: str = name, rotated: str = rotated) -> bool:
             return bool(copy.get_parameter(Name=name, WithDecryption=True)["Parameter"]["Value"] == rotated)
 
-        eventually(arrived, f"{name}, changed in {deployment.region(source)}, appears in {deployment.region(target)}")
+        eventually(
+            arrived, f"{name}, changed in {deployment.region(source)}, appears in {deployment.region(target)}", seconds
+        )
         described = copy.describe_parameters(ParameterFilters=[{"Key": "Name", "Values": [name]}])["Parameters"]
         if _one(described, name)["KeyId"] != _key(deployment, target):
             raise CheckFailed(f"{name} in {deployment.region(target)} is not encrypted with that region's key")
@@ -337,7 +342,7 @@ def check_plan_keeps_rotated_secrets(deployment: Deployment) -> str:
 def checks_of(deployment: Deployment) -> dict[str, Callable[[], str]]:
     """All checks of a deployed stack, by name, in the order in which they are run."""
     first, second = deployment.region("primary"), deployment.region("secondary")
-    outputs = {f"output {name}": _bound(check_output, deployment, name) for name in sorted(deployment.outputs)}
+    outputs = {f"{OUTPUT}{name}": _bound(check_output, deployment, name) for name in sorted(deployment.outputs)}
     return {
         **outputs,
         "second plan is empty": lambda: check_second_plan_is_empty(deployment),

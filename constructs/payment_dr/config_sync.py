@@ -148,14 +148,18 @@ class ConfigSync(Construct):
         ]
         self.parameter_names: Final[list[str]] = []
         self.parameter_values: Final[dict[str, str]] = {}
+        all_parameters: list[SsmParameter] = []
         for key, initial_value in parameters.items():
             seeded = [self._parameter(side, key, names[key], initial_value) for side in sides]
+            all_parameters += seeded
             self.parameter_names.append(seeded[0].name)
             self.parameter_values[names[key]] = seeded[0].value
 
         self.alarm_names: Final[list[str]] = []
         directions = [
-            self._direction(home, target, environment, list(names.values()), reconcile_every_minutes, source)
+            self._direction(
+                home, target, environment, list(names.values()), all_parameters, reconcile_every_minutes, source
+            )
             for home, target in (sides, sides[::-1])
         ]
         (first, first_role, first_queue), (second, second_role, second_queue) = directions
@@ -194,6 +198,7 @@ class ConfigSync(Construct):
         target: _Side,
         environment: str,
         names: list[str],
+        parameters: list[SsmParameter],
         reconcile_every_minutes: int,
         source: Path,
     ) -> tuple[PythonFunction, Role, SqsQueue]:
@@ -240,6 +245,8 @@ class ConfigSync(Construct):
             ],
             alarms=home.alarms,
             on_failure_arn=queue.arn,
+            # A function that outlived a parameter would create it anew, during a destroy, from the other region.
+            after=parameters,
         )
         cross_region_role = Role(
             self,

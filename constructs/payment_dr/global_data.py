@@ -207,8 +207,6 @@ class GlobalData(Construct):
             CKV2_AWS_61="payment documents are records: nothing may expire by itself",
             CKV2_AWS_62="nothing consumes events of this bucket",
         )
-        if role == "destination":
-            excuse(bucket, CKV_AWS_144="this bucket is the replica")
         versioning = S3BucketVersioningA(
             self,
             f"{role}_versioning",

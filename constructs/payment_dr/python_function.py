@@ -16,6 +16,7 @@ from .bindings import (
     LambdaFunctionEventInvokeConfigDestinationConfig,
     LambdaFunctionEventInvokeConfigDestinationConfigOnFailure,
     TerraformAsset,
+    TerraformResource,
 )
 from .excuses import excuse
 from .naming import logical, name
@@ -44,6 +45,7 @@ class PythonFunction(Construct):
         memory_mb: Default 256.
         timeout_seconds: Default 300.
         log_retention_days: Default 1.
+        after: Resources that must exist while it runs: made before it, destroyed after it. Default: none.
 
     Attributes:
         function_name, function_arn, invoke_arn: The function.
@@ -75,6 +77,7 @@ class PythonFunction(Construct):
         memory_mb: int = 256,
         timeout_seconds: int = 300,
         log_retention_days: int = 1,
+        after: Sequence[TerraformResource] = (),
     ) -> None:
         super().__init__(scope, id_)
         function_name = name("lambda", purpose, region, environment)
@@ -133,16 +136,14 @@ class PythonFunction(Construct):
             memory_size=memory_mb,
             timeout=timeout_seconds,
             environment=LambdaFunctionEnvironment(variables=dict(variables)),
-            depends_on=[*role.ready, log_group],
+            depends_on=[*role.ready, log_group, *after],
             provider=region.provider,
         )
         excuse(
             function,
             CKV_AWS_50="X-Ray's PutTraceSegments can only be granted on every resource",
-            CKV_AWS_115="reserving concurrency fails in accounts with a small quota; the API's stage is throttled",
             CKV_AWS_116="failed events go to the on-failure destination, the successor of this setting",
             CKV_AWS_117="the brief rules a VPC out: the function calls AWS APIs only and must start fast",
-            CKV_AWS_173="the variables hold names and ARNs, no secret",
             CKV_AWS_272="the package is built from this repository by the same plan that deploys it",
         )
         LambdaFunctionEventInvokeConfig(

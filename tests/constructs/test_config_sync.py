@@ -71,7 +71,12 @@ def test_the_function_is_as_the_brief_asks(stack_text: str, stack_json: Json, si
         "METRIC_NAMESPACE": "PaymentApp/ConfigSync",
     }
     assert f"aws_iam_role.config_sync_{side}_role" in function["depends_on"]
+    assert f"aws_iam_policy.config_sync_{side}_role_policy" in function["depends_on"]
     assert f"aws_iam_role_policy_attachment.config_sync_{side}_role_attachment" in function["depends_on"]
+    # destroyed before any parameter, which it would otherwise create anew from the other region
+    assert {f"aws_ssm_parameter.{name}" for name in stack_json["resource"]["aws_ssm_parameter"]} <= set(
+        function["depends_on"]
+    )
     package = stack_json["data"]["archive_file"][f"config_sync_{side}_package"]
     assert Path(package["source_file"]).name == "lambda_config_sync.py"
 
@@ -127,7 +132,7 @@ def test_drift_and_dead_letters_have_alarms_with_the_dimensions_that_are_publish
 
 
 EAST, WEST = Region(name="eu-west-1"), Region(name="eu-central-1")
-KEYS = {"primary_key_arn": "arn:aws:kms:eu-west-1:1:key/a", "secondary_key_arn": "arn:aws:kms:eu-central-1:1:key/b"}
+EAST_KEY, WEST_KEY = "arn:aws:kms:eu-west-1:1:key/a", "arn:aws:kms:eu-central-1:1:key/b"
 
 
 def test_it_works_alone_under_another_applications_name(synthesize: Synthesize) -> None:
@@ -141,7 +146,8 @@ def test_it_works_alone_under_another_applications_name(synthesize: Synthesize) 
             parameters={"smtp/password": "?"},
             application="shop",
             reconcile_every_minutes=15,
-            **KEYS,
+            primary_key_arn=EAST_KEY,
+            secondary_key_arn=WEST_KEY,
         )
     )
     assert {p["name"] for p in stack["resource"]["aws_ssm_parameter"].values()} == {"/shop/prod/smtp/password"}
@@ -160,7 +166,8 @@ def test_all_mistakes_are_named_in_one_error(their_stack: TerraformStack) -> Non
             environment="dev",
             parameters={"api key": "?", "/leading": "?", "x" * 600: "?", "good-one": "?"},
             reconcile_every_minutes=1,
-            **KEYS,
+            primary_key_arn=EAST_KEY,
+            secondary_key_arn=WEST_KEY,
         )
     same, blank, leading, long, often = refused.value.mistakes
     assert "is the primary region too" in same
@@ -172,4 +179,13 @@ def test_all_mistakes_are_named_in_one_error(their_stack: TerraformStack) -> Non
 
 def test_an_empty_sync_is_refused(their_stack: TerraformStack) -> None:
     with pytest.raises(ConfigurationError, match="parameters is empty; name at least one key"):
-        ConfigSync(their_stack, "c", primary=EAST, secondary=WEST, environment="dev", parameters={}, **KEYS)
+        ConfigSync(
+            their_stack,
+            "config",
+            primary=EAST,
+            secondary=WEST,
+            environment="dev",
+            parameters={},
+            primary_key_arn=EAST_KEY,
+            secondary_key_arn=WEST_KEY,
+        )

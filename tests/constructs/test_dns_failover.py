@@ -57,6 +57,13 @@ def test_the_records_share_a_name_and_each_has_a_health_check(
     )
 
 
+@pytest.mark.parametrize(("role", "side"), [("primary", "east"), ("secondary", "west")])
+def test_a_record_is_switched_by_the_region_that_it_points_to(stack_json: Json, role: str, side: str) -> None:
+    check = resource(stack_json, "aws_route53_health_check", f"dns_{role}_health_check")
+    record = resource(stack_json, "aws_route53_record", f"dns_{role}_record")
+    assert [check["fqdn"]] == record["records"] == [host(side)]
+
+
 def test_the_zone_is_created_for_the_applications_domain(stack_json: Json) -> None:
     assert resource(stack_json, "aws_route53_zone", "dns_zone")["name"] == "${var.domain_name}"
 

@@ -62,6 +62,20 @@ def test_each_bucket_is_versioned_encrypted_private_and_deletable(stack_json: Js
     }
 
 
+@pytest.mark.parametrize(("bucket", "provider"), [("source", None), ("destination", "aws.secondary")])
+def test_the_settings_of_a_bucket_are_on_that_bucket_in_its_region(
+    stack_json: Json, bucket: str, provider: str | None
+) -> None:
+    assert resource(stack_json, "aws_s3_bucket", f"data_{bucket}_bucket").get("provider") == provider
+    for type_, name in {
+        "aws_s3_bucket_versioning": "versioning",
+        "aws_s3_bucket_server_side_encryption_configuration": "encryption",
+        "aws_s3_bucket_public_access_block": "public_access_block",
+    }.items():
+        setting = resource(stack_json, type_, f"data_{bucket}_{name}")
+        assert (setting["bucket"], setting.get("provider")) == (f"${{aws_s3_bucket.data_{bucket}_bucket.id}}", provider)
+
+
 def test_every_object_is_replicated_once_both_buckets_are_versioned(stack_json: Json) -> None:
     replication = resource(stack_json, "aws_s3_bucket_replication_configuration", "data_replication")
     assert replication["bucket"] == "${aws_s3_bucket.data_source_bucket.id}"

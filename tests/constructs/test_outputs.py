@@ -36,6 +36,53 @@ def test_the_forty_one_outputs_of_the_brief_are_there(stack_json: Json) -> None:
     assert set(stack_json["output"]) >= OF_THE_BRIEF
 
 
+def of_a_region(role: str, side: str, bucket: str) -> Json:
+    """What the outputs of one region must read."""
+    reads = {
+        "vpc_id": f"aws_vpc.network_{side}_vpc.id",
+        "vpc_cidr": f"aws_vpc.network_{side}_vpc.cidr_block",
+        "bucket_name": f"aws_s3_bucket.data_{bucket}_bucket.bucket",
+        "bucket_arn": f"aws_s3_bucket.data_{bucket}_bucket.arn",
+        "health_monitor_function_name": f"aws_lambda_function.health_monitor_{side}_function.function_name",
+        "health_monitor_function_arn": f"aws_lambda_function.health_monitor_{side}_function.arn",
+        "config_sync_function_name": f"aws_lambda_function.config_sync_{side}_function.function_name",
+        "config_sync_function_arn": f"aws_lambda_function.config_sync_{side}_function.arn",
+        "api_endpoint": f"aws_apigatewayv2_api.health_monitor_{side}_api.api_endpoint",
+        "api_id": f"aws_apigatewayv2_api.health_monitor_{side}_api.id",
+        "health_check_id": f"aws_route53_health_check.dns_{role}_health_check.id",
+        "sns_topic_arn": f"aws_sns_topic.alerting_{side}_topic.arn",
+        "kms_key_id": f"aws_kms_key.encryption_{side}_key.key_id",
+        "kms_key_arn": f"aws_kms_key.encryption_{side}_key.arn",
+    }
+    return {f"{role}_{what}": f"${{{read}}}" for what, read in reads.items()} | {
+        f"{role}_private_subnet_ids": [
+            f"${{aws_subnet.network_{side}_private_subnet_{number}.id}}" for number in (1, 2)
+        ]
+    }
+
+
+def test_every_output_of_the_brief_reads_the_resource_that_it_names(stack_json: Json) -> None:
+    expected = {
+        **of_a_region("primary", "east", "source"),
+        **of_a_region("secondary", "west", "destination"),
+        "dynamodb_table_name": "${aws_dynamodb_table.data_table.name}",
+        "dynamodb_table_arn": "${aws_dynamodb_table.data_table.arn}",
+        "dynamodb_stream_arn": "${aws_dynamodb_table.data_table.stream_arn}",
+        "s3_replication_role_arn": "${aws_iam_role.data_s3_replication_role.arn}",
+        "lambda_execution_role_arn": "${aws_iam_role.health_monitor_east_function_role.arn}",
+        "hosted_zone_id": "${aws_route53_zone.dns_zone.zone_id}",
+        "hosted_zone_name": "${aws_route53_zone.dns_zone.name}",
+        "application_fqdn": "${aws_route53_record.dns_primary_record.fqdn}",
+        "ssm_parameter_names": [
+            f"${{aws_ssm_parameter.config_sync_parameter_{key}_east.name}}"
+            for key in ("database_connection_string", "api_key")
+        ],
+        "cross_region_role_arn": "${aws_iam_role.config_sync_east_to_west_role.arn}",
+    }
+    assert set(expected) == OF_THE_BRIEF - {"alarm_names"}  # which has a test of its own
+    assert {name: stack_json["output"][name]["value"] for name in expected} == expected
+
+
 def test_the_outputs_beyond_the_brief_are_these(stack_json: Json) -> None:
     assert set(stack_json["output"]) - OF_THE_BRIEF == {
         "environment",

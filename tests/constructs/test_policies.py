@@ -235,6 +235,40 @@ def test_every_policy_in_use_is_an_iam_policy_document(stack_json: Json) -> None
         assert attachment["policy_arn"].startswith("${aws_iam_policy.")
 
 
+def test_every_role_key_and_topic_has_its_own_policy(stack_json: Json) -> None:
+    """A document can say the right thing and still be on the wrong resource."""
+    resources = stack_json["resource"]
+
+    def document(name: str) -> str:
+        return f"${{data.aws_iam_policy_document.{name}.json}}"
+
+    for name, role in resources["aws_iam_role"].items():
+        stem = name if f"{name}_trust" in EXPECTED else name.removesuffix("_role")
+        attachment = f"{stem}_attachment"
+        assert role["assume_role_policy"] == document(f"{stem}_trust"), name
+        assert resources["aws_iam_policy"][f"{stem}_policy"]["policy"] == document(f"{stem}_permissions"), name
+        assert {
+            key: resources["aws_iam_role_policy_attachment"][attachment][key] for key in ("role", "policy_arn")
+        } == {
+            "role": f"${{aws_iam_role.{name}.name}}",
+            "policy_arn": f"${{aws_iam_policy.{stem}_policy.arn}}",
+        }
+    assert len(resources["aws_iam_role_policy_attachment"]) == len(resources["aws_iam_role"])
+    for side in SIDES:
+        assert resources["aws_kms_key"][f"encryption_{side}_key"]["policy"] == document(f"encryption_{side}_key_policy")
+        topic_policy = resources["aws_sns_topic_policy"][f"alerting_{side}_topic_policy"]
+        assert (topic_policy["arn"], topic_policy["policy"]) == (
+            topic_arn(side),
+            document(f"alerting_{side}_topic_policy_document"),
+        )
+
+
+def test_every_function_runs_under_its_own_role(stack_json: Json) -> None:
+    for name, function in stack_json["resource"]["aws_lambda_function"].items():
+        role = f"{name}_role" if name.startswith("health_monitor") else f"{name.removesuffix('_function')}_role"
+        assert function["role"] == f"${{aws_iam_role.{role}.arn}}"
+
+
 @pytest.mark.parametrize("side", SIDES)
 def test_the_cross_region_role_lasts_an_hour(stack_json: Json, side: str) -> None:
     role = stack_json["resource"]["aws_iam_role"][f"config_sync_{side}_to_{OTHER[side]}_role"]

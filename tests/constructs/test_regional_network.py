@@ -40,6 +40,24 @@ def test_each_region_has_its_vpc_with_two_private_subnets_in_two_zones(
     assert stack_json["data"]["aws_availability_zones"][zones]["state"] == "available"
 
 
+def test_the_vpcs_hold_no_other_subnet_and_are_not_joined(stack_json: Json) -> None:
+    ranges = {
+        kind: {name: body["cidr_block"] for name, body in stack_json["resource"][kind].items()}
+        for kind in ("aws_vpc", "aws_subnet")
+    }
+    assert ranges == {
+        "aws_vpc": {"network_east_vpc": "10.0.0.0/16", "network_west_vpc": "10.1.0.0/16"},
+        "aws_subnet": {
+            "network_east_private_subnet_1": "10.0.1.0/24",
+            "network_east_private_subnet_2": "10.0.2.0/24",
+            "network_west_private_subnet_1": "10.1.1.0/24",
+            "network_west_private_subnet_2": "10.1.2.0/24",
+        },
+    }
+    joins = ("aws_vpc_peering_", "aws_ec2_transit_gateway", "aws_vpn_", "aws_dx_")
+    assert [type_ for type_ in stack_json["resource"] if type_.startswith(joins)] == []
+
+
 def test_nothing_leads_to_the_internet(stack_json: Json) -> None:
     forbidden = {"aws_internet_gateway", "aws_nat_gateway", "aws_egress_only_internet_gateway", "aws_eip", "aws_route"}
     assert forbidden.isdisjoint(stack_json["resource"])

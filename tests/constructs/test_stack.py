@@ -7,7 +7,16 @@ from typing import Any
 
 import pytest
 
-from payment_dr import ConfigurationError, DisasterRecoveryStack
+from payment_dr import (
+    ConfigSync,
+    ConfigurationError,
+    DisasterRecoveryStack,
+    DnsFailover,
+    GlobalData,
+    HealthMonitor,
+    RegionalNetwork,
+    TerraformStack,
+)
 from payment_dr.bindings import Testing as CdktfTesting
 from payment_dr.bindings import Vpc
 from tests.constructs.documents import Json, resource
@@ -166,6 +175,20 @@ def test_nothing_in_the_output_names_a_path_of_the_machine(stack_text: str, stac
     for package in stack_json["data"]["archive_file"].values():
         assert package["source_file"].startswith("assets/")
         assert package["output_path"].startswith("packages/")
+
+
+def test_nothing_holds_up_a_destroy(stack_json: Json) -> None:
+    for address, body in resources(stack_json).items():
+        assert "prevent_destroy" not in body.get("lifecycle", {}), address
+        assert not body.get("skip_destroy"), address
+        assert not body.get("deletion_protection_enabled"), address
+
+
+def test_it_is_composed_of_the_reusable_constructs() -> None:
+    stack = DisasterRecoveryStack(CdktfTesting.app(), "payment-dr")
+    parts = {RegionalNetwork: 2, HealthMonitor: 2, ConfigSync: 1, GlobalData: 1, DnsFailover: 1}
+    assert {kind: sum(isinstance(child, kind) for child in stack.node.children) for kind in parts} == parts
+    assert isinstance(stack, TerraformStack)
 
 
 def test_all_mistakes_are_named_in_one_error() -> None:

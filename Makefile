@@ -1,0 +1,87 @@
+# `make help` lists the commands. Each sets up what it needs, inside this folder, and only once.
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+# Arguments for the command behind a target: make deploy-local ARGS=--json
+ARGS ?=
+
+PIPENV_VERSION := 2026.10.3
+BIN := .venv/bin
+PIPENV := env -u VIRTUAL_ENV PIPENV_VENV_IN_PROJECT=1 PIPENV_IGNORE_VIRTUALENVS=1 PIPENV_VERBOSITY=-1 .pipenv/bin/pipenv
+READY := .venv/.ready
+CDKTF_READY := node_modules/.package-lock.json
+CHECKOV_READY := .checkov/.ready
+
+.PHONY: help setup deploy-local test synth plan lint format lock bench clean
+
+help: ## List these commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
+
+deploy-local: $(READY) ## Deploy the stack on an embedded AWS, check everything, destroy it (ARGS=--json)
+	@$(BIN)/python -m embedded_aws deploy $(ARGS)
+
+test: lint $(CDKTF_READY) $(CHECKOV_READY) ## Lint, then run all tests
+	@$(BIN)/pytest $(ARGS)
+
+synth: $(READY) ## Synthesize the stack into cdktf.out
+	@$(BIN)/python main.py
+
+plan: $(READY) ## Show the plan of the stack against an embedded AWS
+	@$(BIN)/python -m embedded_aws plan $(ARGS)
+
+lint: $(READY) ## Check style, formatting and types
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff format --quiet --check .
+	@$(BIN)/mypy --no-error-summary .
+
+format: $(READY) ## Format the code and mend what can be mended
+	@$(BIN)/ruff check --quiet --fix .
+	@$(BIN)/ruff format --quiet .
+
+bench: $(READY) ## Time deploy-local and the tests; prints JSON
+	@$(BIN)/python benchmarks/commands.py $(ARGS)
+
+lock: .pipenv/bin/pipenv ## Resolve the dependencies anew, naming no package index in the lock files
+	@$(PIPENV) lock
+	@$(PYTHON) -c "$$STRIP_INDEX"
+	@$(BIN)/npm install --package-lock-only
+
+setup: $(READY) $(CDKTF_READY) $(CHECKOV_READY) ## Install everything that the other commands need
+
+clean: ## Remove everything that these commands have made
+	rm -rf .venv .pipenv .checkov node_modules cdktf.out build .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
+
+# The lock file must not say where packages come from: that is the reader's own setting.
+define STRIP_INDEX
+import json, pathlib
+path = pathlib.Path("Pipfile.lock")
+lock = json.loads(path.read_text())
+lock["_meta"]["sources"] = []
+for section in ("default", "develop"):
+    for package in lock[section].values():
+        package.pop("index", None)
+path.write_text(json.dumps(lock, indent=4) + "\n")
+endef
+export STRIP_INDEX
+
+.pipenv/bin/pipenv:
+	@echo "setting up: pipenv" >&2
+	@$(PYTHON) -c 'import sys; sys.exit("error: Python 3.11 or newer is needed\nhint: make PYTHON=python3.11" if sys.version_info < (3, 11) else 0)'
+	@$(PYTHON) -m venv .pipenv
+	@.pipenv/bin/pip install --quiet --disable-pip-version-check pipenv==$(PIPENV_VERSION)
+
+$(READY): Pipfile.lock pyproject.toml .pipenv/bin/pipenv
+	@echo "setting up: Python packages (once, about a minute)" >&2
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(PIPENV) sync --dev >/dev/null
+	@touch $@
+
+$(CDKTF_READY): package-lock.json $(READY)
+	@echo "setting up: the cdktf command line (once, about half a minute)" >&2
+	@PATH="$(CURDIR)/$(BIN):$$PATH" npm ci --silent
+	@touch $@
+
+$(CHECKOV_READY): tests/deploy/checkov-requirements.txt
+	@echo "setting up: checkov, in an environment of its own (once, about half a minute)" >&2
+	@$(PYTHON) -m venv .checkov
+	@.checkov/bin/pip install --quiet --disable-pip-version-check -r $<
+	@touch $@

@@ -1,0 +1,34 @@
+"""The stack, synthesized once and deployed once for all tests that only look at it."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from embedded_aws.deployment import STACK, Deployment, synthesized
+from embedded_aws.terraform import PlanResult
+
+
+@pytest.fixture(scope="session")
+def stack_dir() -> Iterator[Path]:
+    """This project's stack as `make synth` writes it."""
+    with synthesized() as folder:
+        yield folder / "stacks" / STACK
+
+
+class Deployed(Deployment):
+    """A deployment that keeps its first plan."""
+
+    first_plan: PlanResult
+    planned: dict[str, Any]
+
+
+@pytest.fixture(scope="session")
+def deployment(stack_dir: Path) -> Iterator[Deployed]:
+    """The stack with its defaults, applied."""
+    with Deployed(stack_dir=stack_dir) as deployed:
+        deployed.first_plan = deployed.plan()
+        deployed.planned = deployed.first_plan.json
+        deployed.apply(deployed.first_plan)
+        yield deployed

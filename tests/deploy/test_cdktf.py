@@ -1,0 +1,62 @@
+"""`cdktf synth` and `cdktf deploy`, as the pinned cdktf-cli runs them."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from embedded_aws.deployment import PROJECT, STACK, Deployment
+
+pytestmark = pytest.mark.xdist_group("deployment")
+
+
+def test_cdktf_synthesizes_deploys_and_destroys_on_the_embedded_aws(stack_dir: Path, tmp_path: Path) -> None:
+    settings = json.loads((PROJECT / "cdktf.json").read_text())
+    assert settings["app"] == ".venv/bin/python main.py"
+    # Run in a folder of its own, where the state and cdktf.out end as well.
+    (tmp_path / "cdktf.json").write_text(json.dumps({**settings, "app": f"{sys.executable} {PROJECT / 'main.py'}"}))
+    with Deployment(stack_dir=stack_dir) as deployment:
+        node = PROJECT / ".venv/bin"
+        environment = {
+            **deployment.terraform.environment,
+            "PATH": f"{node}{os.pathsep}{os.environ['PATH']}",
+            "TMPDIR": str(tmp_path),
+        }
+
+        def cdktf(*arguments: str) -> str:
+            run = subprocess.run(
+                [str(PROJECT / "node_modules/.bin/cdktf"), *arguments],
+                cwd=tmp_path,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            assert run.returncode == 0, run.stdout[-3000:] + run.stderr[-3000:]
+            return run.stdout
+
+        cdktf("synth")
+        written = tmp_path / "cdktf.out/stacks" / STACK
+        assert (written / "cdk.tf.json").read_bytes() == (stack_dir / "cdk.tf.json").read_bytes()
+        # Without a lock file cdktf asks the registry for checksums; Terraform makes one from where it finds providers.
+        subprocess.run(
+            [str(deployment.terraform.binary.path), "init", "-input=false"],
+            cwd=written,
+            env=environment,
+            check=True,
+            capture_output=True,
+        )
+        cdktf("deploy", STACK, "--auto-approve", "--no-color", "--var=environment=cdktf")
+        functions = deployment.aws.client("lambda", "us-west-2").list_functions()["Functions"]
+        assert {function["FunctionName"] for function in functions} == {
+            "lambda-health-monitor-west-cdktf",
+            "lambda-config-sync-west-cdktf",
+        }
+        # The state lies where main.py's backend says, relative to the stack: beside cdktf.json.
+        assert (tmp_path / f"terraform.{STACK}.tfstate").exists()
+        cdktf("destroy", STACK, "--auto-approve", "--no-color", "--var=environment=cdktf")
+        assert deployment.aws.client("lambda", "us-west-2").list_functions()["Functions"] == []

@@ -1,0 +1,164 @@
+"""`python -m embedded_aws deploy` and `plan` as a user meets them: exit codes, streams, and nothing left behind."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from embedded_aws.deployment import PROJECT
+
+pytestmark = pytest.mark.xdist_group("command line")
+DEADLINE_SECONDS = 180
+
+
+class Run:
+    """One run of the command line, with a temporary folder of its own."""
+
+    def __init__(self, folder: Path, *arguments: str, path: str = os.environ["PATH"]) -> None:
+        self.temporary = folder / "tmp"
+        self.temporary.mkdir()
+        self.errors = folder / "stderr"
+        with self.errors.open("w") as stderr:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "embedded_aws", *arguments],
+                cwd=PROJECT,
+                env={**os.environ, "PATH": path, "TMPDIR": str(self.temporary), "NO_COLOR": "1"},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=stderr,
+                text=True,
+                start_new_session=True,
+            )
+
+    def wait(self) -> tuple[int, str, str]:
+        out, _ = self.process.communicate(timeout=DEADLINE_SECONDS)
+        return self.process.returncode, out, self.errors.read_text()
+
+    def until(self, text: str) -> None:
+        deadline = time.monotonic() + DEADLINE_SECONDS
+        while text not in self.errors.read_text():
+            assert self.process.poll() is None, self.errors.read_text()
+            assert time.monotonic() < deadline, self.errors.read_text()
+            time.sleep(0.1)
+
+    def leftovers(self) -> list[str]:
+        """Files in its temporary folder, and processes that have that folder in their environment."""
+        marker = f"TMPDIR={self.temporary}".encode()
+        left = [str(path) for path in self.temporary.iterdir()]
+        for process in Path("/proc").glob("[0-9]*"):
+            try:
+                if marker in (process / "environ").read_bytes() and (process / "cmdline").read_bytes():
+                    left.append((process / "cmdline").read_bytes().replace(b"\0", b" ").decode())
+            except OSError:  # it ended meanwhile
+                continue
+        return left
+
+
+@contextmanager
+def running(folder: Path, *arguments: str, path: str = os.environ["PATH"]) -> Iterator[Run]:
+    run = Run(folder, *arguments, path=path)
+    try:
+        yield run
+    finally:
+        if run.process.poll() is None:
+            os.killpg(run.process.pid, signal.SIGKILL)
+            run.process.wait()
+
+
+def test_deploy_reports_every_check_as_json_and_leaves_nothing(stack_dir: Path, tmp_path: Path) -> None:
+    with running(tmp_path, "deploy", "--json", "--stack-dir", str(stack_dir)) as run:
+        code, out, errors = run.wait()
+        assert code == 0, out + errors
+        report = json.loads(out)
+        assert report["passed"] is True
+        checks = {check["name"]: check for check in report["checks"]}
+        assert all(check["passed"] for check in checks.values())
+        assert {
+            "output application_fqdn",
+            "second plan is empty",
+            "health of us-east-1",
+            "health of us-west-2",
+            "config sync us-east-1 to us-west-2",
+            "config sync us-west-2 to us-east-1",
+            "transaction replicates",
+            "document replicates",
+            "plan keeps rotated secrets",
+            "destroy leaves nothing",
+        } <= set(checks)
+        assert {"terraform plan", "terraform apply", "terraform destroy"} <= set(report["steps"])
+        assert "terraform apply ..." in errors
+        assert "Traceback" not in errors
+        assert run.leftovers() == []
+
+
+@pytest.mark.parametrize(("sent", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_an_interrupted_deployment_leaves_nothing(
+    stack_dir: Path, tmp_path: Path, sent: signal.Signals, code: int
+) -> None:
+    with running(tmp_path, "deploy", "--stack-dir", str(stack_dir)) as run:
+        run.until("terraform apply ...")
+        run.process.send_signal(sent)
+        assert run.wait()[0] == code
+        assert run.leftovers() == []
+
+
+def test_plan_shows_the_plan_on_stdout(stack_dir: Path, tmp_path: Path) -> None:
+    with running(tmp_path, "plan", "--stack-dir", str(stack_dir)) as run:
+        code, out, errors = run.wait()
+        assert code == 0, errors
+        assert "# aws_dynamodb_table.data_table will be created" in out
+        assert "0 to change, 0 to destroy" in out
+        assert run.leftovers() == []
+
+
+def test_a_taken_port_is_one_line_and_a_hint(stack_dir: Path, tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        with running(tmp_path, "deploy", "--port", port, "--stack-dir", str(stack_dir)) as run:
+            code, out, errors = run.wait()
+            assert (code, out) == (2, "")
+            error, hint = errors.strip().splitlines()[-2:]
+            assert error.startswith(f"error: port {port}")
+            assert hint.startswith("hint: ")
+            assert run.leftovers() == []
+
+
+def test_terraform_missing_is_one_line_and_a_hint(stack_dir: Path, tmp_path: Path) -> None:
+    with running(tmp_path, "deploy", "--stack-dir", str(stack_dir), path=str(tmp_path)) as run:
+        code, out, errors = run.wait()
+        assert (code, out) == (2, "")
+        error, hint = errors.strip().splitlines()[-2:]
+        assert error.startswith("error: ")
+        assert "erraform" in error
+        assert hint.startswith("hint: ")
+        assert run.leftovers() == []
+
+
+def test_settings_that_cannot_work_are_refused_before_anything_starts(tmp_path: Path) -> None:
+    """main.py prints every mistake and the next move, without a stack trace."""
+    app = tmp_path / "main.py"
+    app.write_text(
+        (PROJECT / "main.py")
+        .read_text()
+        .replace('"payment-dr")', '"payment-dr", ttl_seconds=300, config_keys=["a b"])')
+    )
+    run = subprocess.run(
+        [sys.executable, str(app)], cwd=tmp_path, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False
+    )
+    assert run.returncode == 1
+    lines = run.stderr.strip().splitlines()
+    assert lines[0] == "error: DisasterRecoveryStack: 2 mistakes in the configuration"
+    assert "config_keys has the key 'a b'" in lines[1]
+    assert "ttl_seconds=300 is 390 s, beyond rto_target_seconds=180" in lines[2]
+    assert lines[3] == "hint: change these settings in main.py"
+    assert not (tmp_path / "cdktf.out").exists()
