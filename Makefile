@@ -37,7 +37,7 @@ format: $(READY) ## Format the code and mend what can be mended
 	@$(BIN)/ruff check --quiet --fix .
 	@$(BIN)/ruff format --quiet .
 
-bench: $(READY) ## Time deploy-local and the tests; prints JSON
+bench: $(READY) ## Time deploy-local (ARGS=--with-tests: and the tests); prints JSON
 	@$(BIN)/python benchmarks/commands.py $(ARGS)
 
 lock: .pipenv/bin/pipenv ## Resolve the dependencies anew, naming no package index in the lock files

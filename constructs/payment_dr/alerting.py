@@ -13,9 +13,10 @@ from .bindings import (
     SnsTopicPolicy,
     SnsTopicSubscription,
 )
+from .errors import refuse
 from .naming import name
 from .policies import Condition, Statement, policy_document, source_account
-from .region import Region, account_root, arn
+from .region import Region, account_root, arn, mistakes_in_providers
 
 DEFAULT_RUNBOOK = "docs/runbook.md"
 
@@ -49,6 +50,9 @@ class Alerting(Construct):
         email: Who is told; may be a Terraform variable.
         runbook: Address that alarm descriptions link to. Default "docs/runbook.md".
 
+    Raises:
+        ConfigurationError: The region's provider deploys to another region.
+
     Attributes:
         topic_arn: The topic.
         target: What other constructs take as `alarms`.
@@ -69,6 +73,7 @@ class Alerting(Construct):
         runbook: str = DEFAULT_RUNBOOK,
     ) -> None:
         super().__init__(scope, id_)
+        refuse("Alerting", mistakes_in_providers(self, region))
         topic_name = name("sns", "dr-alerts", region, environment)
         topic = SnsTopic(
             self,
@@ -143,6 +148,7 @@ def metric_alarm(
     region: Region,
     environment: str,
     target: AlarmTarget,
+    section: str,
     metrics: Sequence[Metric],
     what_to_do: str,
     threshold: float = ERROR_THRESHOLD,
@@ -151,9 +157,9 @@ def metric_alarm(
 ) -> str:
     """An alarm on one metric or on the sum of several; returns its name.
 
-    It publishes when it fires and when it ends, links to the section of the runbook that has its purpose as heading,
-    and takes silence for health: none of these metrics is published when nothing happens.
-    https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/AlarmThatSendsEmail.html#alarms-and-missing-data
+    It publishes when it fires and when it ends, and links to a section of the runbook. Silence is taken for health,
+    because most of these metrics are not published when nothing happens; so it does not notice a function that has
+    stopped running. https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/alarms-and-missing-data.html
     """
     if len(metrics) == 1:
         (only,) = metrics
@@ -170,7 +176,7 @@ def metric_alarm(
         scope,
         id_,
         alarm_name=name("alarm", purpose, region, environment),
-        alarm_description=f"{what_to_do} Runbook: {target.runbook}#{purpose}",
+        alarm_description=f"{what_to_do} Runbook: {target.runbook}#{section}",
         comparison_operator=comparison,
         threshold=threshold,
         evaluation_periods=periods,

@@ -19,11 +19,13 @@ def _packaged_node() -> dict[str, str]:
     if "JSII_NODE" in os.environ or spec is None or spec.origin is None:
         return {}
     nodes = [node for name in ("bin/node", "node.exe") if (node := Path(spec.origin).parent / name).exists()]
-    return {"JSII_NODE": str(nodes[0]), "NODE_OPTIONS": "--disable-warning=DEP0044"} if nodes else {}
+    options = f"{os.environ.get('NODE_OPTIONS', '')} --disable-warning=DEP0044".strip()
+    return {"JSII_NODE": str(nodes[0]), "NODE_OPTIONS": options} if nodes else {}
 
 
-_environment_before = dict(os.environ)
-os.environ |= _packaged_node()
+_for_jsii = _packaged_node()
+_before = {name: os.environ.get(name) for name in _for_jsii}
+os.environ |= _for_jsii
 
 from cdktf import (
     App,
@@ -37,8 +39,8 @@ from cdktf import (
     TerraformResourceLifecycle,
     TerraformStack,
     TerraformVariable,
-    TerraformVariableValidationConfig,
     Testing,
+    Token,
 )
 from cdktf_cdktf_provider_archive.data_archive_file import DataArchiveFile
 from cdktf_cdktf_provider_archive.provider import ArchiveProvider
@@ -62,7 +64,10 @@ from cdktf_cdktf_provider_aws.cloudwatch_metric_alarm import (
     CloudwatchMetricAlarmMetricQuery,
     CloudwatchMetricAlarmMetricQueryMetric,
 )
-from cdktf_cdktf_provider_aws.data_aws_availability_zones import DataAwsAvailabilityZones
+from cdktf_cdktf_provider_aws.data_aws_availability_zones import (
+    DataAwsAvailabilityZones,
+    DataAwsAvailabilityZonesFilter,
+)
 from cdktf_cdktf_provider_aws.data_aws_caller_identity import DataAwsCallerIdentity
 from cdktf_cdktf_provider_aws.data_aws_iam_policy_document import (
     DataAwsIamPolicyDocument,
@@ -126,8 +131,11 @@ from cdktf_cdktf_provider_random.provider import RandomProvider
 from constructs import Construct, Node
 
 # jsii has started its Node by now; what others start is none of our business.
-os.environ.clear()
-os.environ |= _environment_before
+for _name, _value in _before.items():
+    if _value is None:
+        del os.environ[_name]
+    else:
+        os.environ[_name] = _value
 
 __all__ = [
     "Apigatewayv2Api",
@@ -152,6 +160,7 @@ __all__ = [
     "Construct",
     "DataArchiveFile",
     "DataAwsAvailabilityZones",
+    "DataAwsAvailabilityZonesFilter",
     "DataAwsCallerIdentity",
     "DataAwsIamPolicyDocument",
     "DataAwsIamPolicyDocumentStatement",
@@ -210,7 +219,7 @@ __all__ = [
     "TerraformResourceLifecycle",
     "TerraformStack",
     "TerraformVariable",
-    "TerraformVariableValidationConfig",
     "Testing",
+    "Token",
     "Vpc",
 ]

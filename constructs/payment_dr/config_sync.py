@@ -9,24 +9,17 @@ from typing import Final
 
 from .alerting import AlarmTarget, Metric, metric_alarm
 from .bindings import (
-    CloudwatchEventRule,
-    CloudwatchEventTarget,
-    CloudwatchEventTargetDeadLetterConfig,
-    CloudwatchEventTargetRetryPolicy,
     Construct,
-    LambdaPermission,
     SqsQueue,
     SsmParameter,
     TerraformResourceLifecycle,
 )
 from .errors import refuse
-from .global_data import mistakes_in_pair_of_regions
 from .naming import logical, name, parameter_name
-from .policies import Condition, Role, Statement, policy_document, source_account, via_service
-from .python_function import HANDLERS, PythonFunction
-from .region import Region, account_root, arn, region_name, role_arn
+from .policies import Condition, Role, Statement, policy_document, via_service
+from .python_function import PythonFunction, handler_file
+from .region import Region, account_root, arn, mistakes_in_pair, region_name, role_arn
 
-PURPOSE = "config-sync"
 METRIC_NAMESPACE = "PaymentApp/ConfigSync"
 DRIFT_ALARM_PERIODS = 3
 TRIGGERS = CHANGE, RECONCILE = "change", "reconcile"
@@ -34,6 +27,10 @@ TRIGGERS = CHANGE, RECONCILE = "change", "reconcile"
 # https://docs.aws.amazon.com/systems-manager/latest/userguide/sysman-paramstore-su-create.html
 _KEY = re.compile(r"[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*")
 _LONGEST_KEY = 512
+# The target role's policy names every parameter twice, once as resource and once in the encryption context, beside
+# about a thousand characters of its own: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
+_POLICY_LENGTH = 6144 - 1000
+_ARN_LENGTH = len('"arn:aws:ssm:ap-southeast-2:123456789012:parameter/payment-app/environment0/",')
 _DEEPEST_KEY = 13  # fifteen levels, of which /{application}/{environment} takes two
 
 
@@ -41,6 +38,15 @@ def mistakes_in_config_keys(prop: str, keys: Iterable[str]) -> list[str]:
     """Say which keys cannot be the end of a parameter's name."""
     keys = list(keys)
     mistakes = [] if keys else [f"{prop} is empty; name at least one key to keep in sync"]
+    if sum(2 * (_ARN_LENGTH + len(key)) for key in keys) > _POLICY_LENGTH:
+        mistakes.append(
+            f"{prop} has {len(keys)} keys, more than one IAM policy can name; split them between two ConfigSyncs, "
+            "each with a purpose of its own"
+        )
+    alike: dict[str, str] = {}
+    for key in keys:
+        if key in alike.values() or alike.setdefault(logical(key), key) != key:
+            mistakes.append(f"{prop} has the keys {alike[logical(key)]!r} and {key!r}, too much alike; rename one")
     for key in keys:
         if not _KEY.fullmatch(key):
             mistakes.append(
@@ -84,7 +90,10 @@ class ConfigSync(Construct):
         primary_key_arn, secondary_key_arn: Keys that encrypt the parameters, one in each region.
         application: First level of the names. Default "payment-app".
         primary_alarms, secondary_alarms: Where the regions' alarms go. Default: no alarms.
-        reconcile_every_minutes: How often everything is compared, at least 2. Default 5.
+        reconcile_every_minutes: How often everything is compared, 2 to 60. Parameters that differ three times in a row
+            are drift. Default 5.
+        purpose: What names carry; a second sync between these regions needs another. Default "config-sync".
+        log_retention_days: Days that the logs of the functions are kept. Default 1.
         source: The handler's file. Default: this project's.
 
     Attributes:
@@ -92,12 +101,14 @@ class ConfigSync(Construct):
         parameter_values: Value in the primary region by name; sensitive.
         primary_function_name, primary_function_arn, secondary_function_name, secondary_function_arn: The functions.
         primary_role_arn, secondary_role_arn: Their execution roles.
+        primary_log_group_name, secondary_log_group_name: Their log groups.
         primary_to_secondary_role_arn, secondary_to_primary_role_arn: The roles that they assume.
         primary_dead_letter_queue_url, secondary_dead_letter_queue_url: Events that could not be handled.
         alarm_names: Names of the alarms in both regions.
 
     Raises:
-        ConfigurationError: A key cannot be a parameter's name, or both regions are the same; all mistakes at once.
+        ConfigurationError: A key cannot be a parameter's name, there are more keys than a policy can name, or the
+            regions cannot hold copies of each other; all mistakes at once.
 
     Example:
         >>> ConfigSync(self, "config", primary=east, secondary=west, environment="dev", parameters={"api-key": "?"},
@@ -119,19 +130,25 @@ class ConfigSync(Construct):
         primary_alarms: AlarmTarget | None = None,
         secondary_alarms: AlarmTarget | None = None,
         reconcile_every_minutes: int = 5,
-        source: Path = HANDLERS / "lambda_config_sync.py",
+        purpose: str = "config-sync",
+        log_retention_days: int = 1,
+        source: Path | None = None,
     ) -> None:
         super().__init__(scope, id_)
-        mistakes = mistakes_in_pair_of_regions(primary.name, secondary.name)
+        mistakes = mistakes_in_pair(self, primary, secondary)
         mistakes += mistakes_in_config_keys("parameters", parameters)
         mistakes += mistakes_in_config_keys("application", [application])
-        if reconcile_every_minutes < 2:
+        if not 2 <= reconcile_every_minutes <= 60:
             mistakes.append(
-                f"reconcile_every_minutes={reconcile_every_minutes} is too often; "
-                "use 2 or more, change events do the rest"
+                f"reconcile_every_minutes={reconcile_every_minutes} is too often or too rare; "
+                "use 2 to 60, change events do the rest"
             )
         refuse("ConfigSync", mistakes)
 
+        self._environment = environment
+        self._purpose = purpose
+        self._minutes = reconcile_every_minutes
+        self._log_retention_days = log_retention_days
         names = {key: parameter_name(application, environment, key) for key in parameters}
         sides = [
             _Side(
@@ -158,7 +175,7 @@ class ConfigSync(Construct):
         self.alarm_names: Final[list[str]] = []
         directions = [
             self._direction(
-                home, target, environment, list(names.values()), all_parameters, reconcile_every_minutes, source
+                home, target, list(names.values()), all_parameters, source or handler_file("lambda_config_sync.py")
             )
             for home, target in (sides, sides[::-1])
         ]
@@ -176,12 +193,15 @@ class ConfigSync(Construct):
         self.secondary_to_primary_role_arn: Final = second_role.arn
         self.secondary_dead_letter_queue_url: Final = second_queue.url
 
+    def _name(self, resource_type: str, region: Region, part: str = "") -> str:
+        return name(resource_type, "-".join(filter(None, [self._purpose, part])), region, self._environment)
+
     def _parameter(self, side: _Side, key: str, full_name: str, initial_value: str) -> SsmParameter:
         return SsmParameter(
             self,
             f"parameter_{logical(key)}_{side.region.label}",
             name=full_name,
-            description=f"{key} of the payments application; change the value in Parameter Store, not in Terraform",
+            description=f"{key} ; change the value in Parameter Store, not in Terraform",
             type="SecureString",
             tier="Standard",
             key_id=side.key_arn,
@@ -196,24 +216,23 @@ class ConfigSync(Construct):
         self,
         home: _Side,
         target: _Side,
-        environment: str,
         names: list[str],
         parameters: list[SsmParameter],
-        reconcile_every_minutes: int,
         source: Path,
     ) -> tuple[PythonFunction, Role, SqsQueue]:
         region, label = home.region, home.region.label
-        queue_name = name("sqs", f"{PURPOSE}-dead-letters", region, environment)
-        queue = self._dead_letters(home, environment, queue_name)
+        queue_name = self._name("sqs", region, "dead-letters")
+        queue = self._dead_letters(home, queue_name)
         # The role's name is written out here, because the role in turn names the function's role.
-        cross_region_role_name = name("iam-role", f"{PURPOSE}-target", target.region, environment)
-        function_name = name("lambda", PURPOSE, region, environment)
+        cross_region_role_name = self._name("iam-role", target.region, "target")
+        function_name = self._name("lambda", region)
         function = PythonFunction(
             self,
             label,
             region=region,
-            environment=environment,
-            purpose=PURPOSE,
+            environment=self._environment,
+            purpose=self._purpose,
+            section="config-sync",
             description=f"Copies changed parameters from {region.name} to {target.region.name}",
             source=source,
             variables={
@@ -224,7 +243,7 @@ class ConfigSync(Construct):
                 "METRIC_NAMESPACE": METRIC_NAMESPACE,
             },
             permissions=[
-                *_read_parameters(home),
+                *_use_parameters(home, writing=False),
                 Statement(
                     sid="WriteToOtherRegion",
                     actions=["sts:AssumeRole"],
@@ -244,6 +263,7 @@ class ConfigSync(Construct):
                 ),
             ],
             alarms=home.alarms,
+            log_retention_days=self._log_retention_days,
             on_failure_arn=queue.arn,
             # A function that outlived a parameter would create it anew, during a destroy, from the other region.
             after=parameters,
@@ -252,7 +272,7 @@ class ConfigSync(Construct):
             self,
             f"{label}_to_{target.region.label}",
             name=cross_region_role_name,
-            policy_name=name("iam-policy", f"{PURPOSE}-target", target.region, environment),
+            policy_name=self._name("iam-policy", target.region, "target"),
             description=f"Lets config sync of {region.name} write parameters in {target.region.name}",
             # The account is the principal and the condition names the role: a role named as principal would be
             # stored by its internal id, and a role made anew would be locked out.
@@ -265,24 +285,15 @@ class ConfigSync(Construct):
                     conditions=[Condition("ArnEquals", "aws:PrincipalArn", [function.role_arn])],
                 )
             ],
-            permissions=[
-                *_read_parameters(target),
-                Statement(sid="WriteParameters", actions=["ssm:PutParameter"], resources=target.parameter_arns),
-                Statement(
-                    sid="EncryptParameters",
-                    actions=["kms:Encrypt"],
-                    resources=[target.key_arn],
-                    conditions=_only_for_parameters(target),
-                ),
-            ],
+            permissions=_use_parameters(target, writing=True),
         )
-        self._triggers(home, environment, names, reconcile_every_minutes, function, queue)
+        self._triggers(home, names, function, queue, cross_region_role)
         self.alarm_names.extend(function.alarm_names)
         if home.alarms:
-            self._alarms(home, target, home.alarms, environment, function_name, queue_name)
+            self._alarms(home, target, home.alarms, function_name, queue_name)
         return function, cross_region_role, queue
 
-    def _dead_letters(self, home: _Side, environment: str, queue_name: str) -> SqsQueue:
+    def _dead_letters(self, home: _Side, queue_name: str) -> SqsQueue:
         # The policy is written into the queue, with ARNs of rules that do not exist yet: as a resource of its own it
         # would wait for the queue, and the provider waits 25 seconds for each of the two.
         return SqsQueue(
@@ -302,13 +313,12 @@ class ConfigSync(Construct):
                         resources=[arn(self, "sqs", home.region, queue_name)],
                         principals={"Service": ["events.amazonaws.com"]},
                         conditions=[
-                            source_account(self),
                             Condition(
                                 "ArnEquals",
                                 "aws:SourceArn",
                                 [
-                                    arn(self, "events", home.region, f"rule/{_rule_name(trigger, home, environment)}")
-                                    for trigger in TRIGGERS
+                                    arn(self, "events", home.region, f"rule/{self._name('event-rule', home.region, t)}")
+                                    for t in TRIGGERS
                                 ],
                             ),
                         ],
@@ -322,64 +332,39 @@ class ConfigSync(Construct):
     def _triggers(
         self,
         home: _Side,
-        environment: str,
         names: list[str],
-        reconcile_every_minutes: int,
         function: PythonFunction,
         queue: SqsQueue,
+        cross_region_role: Role,
     ) -> None:
-        region, label = home.region, home.region.label
-        for trigger, description, schedule, pattern in (
+        for trigger, description, how in (
             (
                 CHANGE,
                 "A parameter was created or updated",
-                None,
-                # https://docs.aws.amazon.com/systems-manager/latest/userguide/sysman-paramstore-cwe.html
                 {
-                    "source": ["aws.ssm"],
-                    "detail-type": ["Parameter Store Change"],
-                    "detail": {"name": names, "operation": ["Create", "Update"]},
+                    # https://docs.aws.amazon.com/systems-manager/latest/userguide/sysman-paramstore-cwe.html
+                    "pattern": {
+                        "source": ["aws.ssm"],
+                        "detail-type": ["Parameter Store Change"],
+                        "detail": {"name": names, "operation": ["Create", "Update"]},
+                    }
                 },
             ),
             (
                 RECONCILE,
                 "Compares all parameters: change events are best effort",
-                f"rate({reconcile_every_minutes} minutes)",
-                None,
+                {"schedule": f"rate({self._minutes} minutes)"},
             ),
         ):
-            rule_name = _rule_name(trigger, home, environment)
-            rule = CloudwatchEventRule(
-                self,
-                f"{trigger}_rule_{label}",
-                name=rule_name,
+            function.invoke_by_rule(
+                trigger,
+                rule_name=self._name("event-rule", home.region, trigger),
                 description=description,
-                schedule_expression=schedule,
-                event_pattern=json.dumps(pattern) if pattern else None,
-                tags={"Name": rule_name},
-                provider=region.provider,
-            )
-            CloudwatchEventTarget(
-                self,
-                f"{trigger}_target_{label}",
-                rule=rule.name,
-                target_id=PURPOSE,
-                arn=function.function_arn,
-                retry_policy=CloudwatchEventTargetRetryPolicy(
-                    maximum_event_age_in_seconds=3600, maximum_retry_attempts=10
-                ),
-                dead_letter_config=CloudwatchEventTargetDeadLetterConfig(arn=queue.arn),
-                provider=region.provider,
-            )
-            LambdaPermission(
-                self,
-                f"{trigger}_permission_{label}",
-                statement_id=f"Allow{trigger.capitalize()}Rule",
-                action="lambda:InvokeFunction",
-                function_name=function.function_name,
-                principal="events.amazonaws.com",
-                source_arn=rule.arn,
-                provider=region.provider,
+                max_event_age_seconds=3600,
+                max_retries=10,
+                dead_letter_arn=queue.arn,
+                after=cross_region_role.ready,
+                **how,
             )
 
     def _alarms(
@@ -387,7 +372,6 @@ class ConfigSync(Construct):
         home: _Side,
         target: _Side,
         alarms: AlarmTarget,
-        environment: str,
         function_name: str,
         queue_name: str,
     ) -> None:
@@ -396,9 +380,10 @@ class ConfigSync(Construct):
             metric_alarm(
                 self,
                 f"drift_alarm_{home.region.label}",
-                purpose=f"{PURPOSE}-drift",
+                purpose=f"{self._purpose}-drift",
+                section="config-sync-drift",
                 region=home.region,
-                environment=environment,
+                environment=self._environment,
                 target=alarms,
                 metrics=[
                     Metric(
@@ -407,6 +392,7 @@ class ConfigSync(Construct):
                         dimensions={"FunctionName": function_name},
                         # Drift that one run finds and the next has mended is no drift.
                         statistic="Minimum",
+                        period_seconds=60 * self._minutes,
                     )
                 ],
                 what_to_do=f"Parameters differ between {both} and stay so: the log of {function_name} names them.",
@@ -419,9 +405,10 @@ class ConfigSync(Construct):
             metric_alarm(
                 self,
                 f"dead_letters_alarm_{home.region.label}",
-                purpose=f"{PURPOSE}-dead-letters",
+                purpose=f"{self._purpose}-dead-letters",
+                section="config-sync-dead-letters",
                 region=home.region,
-                environment=environment,
+                environment=self._environment,
                 target=alarms,
                 metrics=[
                     Metric(
@@ -437,32 +424,23 @@ class ConfigSync(Construct):
         )
 
 
-def _rule_name(trigger: str, home: _Side, environment: str) -> str:
-    return name("event-rule", f"{PURPOSE}-{trigger}", home.region, environment)
-
-
-def _only_for_parameters(side: _Side) -> list[Condition]:
-    """KMS is called by Parameter Store, for our parameters: it puts their ARN into the encryption context.
-
-    https://docs.aws.amazon.com/systems-manager/latest/userguide/secure-string-parameter-kms-encryption.html
-    """
-    return [
-        via_service("ssm", side.region_token),
-        Condition("StringEquals", "kms:EncryptionContext:PARAMETER_ARN", side.parameter_arns),
-    ]
-
-
-def _read_parameters(side: _Side) -> list[Statement]:
+def _use_parameters(side: _Side, *, writing: bool) -> list[Statement]:
+    # Parameter Store calls KMS for its caller, with the parameter's ARN as encryption context.
+    # https://docs.aws.amazon.com/systems-manager/latest/userguide/secure-string-parameter-kms-encryption.html
+    verb = "Write" if writing else "Read"
     return [
         Statement(
-            sid="ReadParameters",
-            actions=["ssm:GetParameter", "ssm:GetParameterHistory"],
+            sid=f"{verb}Parameters",
+            actions=["ssm:GetParameter", "ssm:GetParameterHistory", *(["ssm:PutParameter"] if writing else [])],
             resources=side.parameter_arns,
         ),
         Statement(
-            sid="DecryptParameters",
-            actions=["kms:Decrypt"],
+            sid=f"{verb}ParametersWithKey",
+            actions=["kms:Decrypt", *(["kms:Encrypt"] if writing else [])],
             resources=[side.key_arn],
-            conditions=_only_for_parameters(side),
+            conditions=[
+                via_service("ssm", side.region_token),
+                Condition("StringEquals", "kms:EncryptionContext:PARAMETER_ARN", side.parameter_arns),
+            ],
         ),
     ]

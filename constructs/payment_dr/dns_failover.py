@@ -15,7 +15,7 @@ from .errors import refuse
 from .excuses import excuse
 from .health_monitor import HEALTH_PATH
 from .naming import name
-from .region import Region
+from .region import Region, mistakes_in_same_region
 
 RTO_TARGET_SECONDS = 180
 # Route 53 publishes the metrics of health checks in this region only.
@@ -70,7 +70,8 @@ class DnsFailover(Construct):
     weight is unhealthy, so the switch is made by its data plane alone; nothing has to be changed during an outage.
     https://docs.aws.amazon.com/Route53/latest/DeveloperGuide/health-checks-how-route-53-chooses-records.html
 
-    Worst case from outage to the last cached answer: interval x threshold + TTL, which must be within the RTO target.
+    The time from an outage to the last cached answer of the primary is interval x threshold + TTL, which must be within
+    the RTO target. A probe that times out (up to 6 s) and the spread of the new answer come on top; leave them room.
 
     Args:
         primary, secondary: What the name points to.
@@ -82,7 +83,8 @@ class DnsFailover(Construct):
         failure_threshold: Failures in a row before a check is unhealthy. Default 3.
         ttl_seconds: How long resolvers may keep an answer. Default 30.
         rto_target_seconds: Default 180.
-        alarms: Where alarms on the health checks go; its topic is in us-east-1. Default: no alarms.
+        alarms: Where alarms on the health checks go; its topic is in us-east-1, because Route 53 publishes its metrics
+            there. Default: no alarms.
         alarms_region: The region us-east-1 with its provider; needed with `alarms`.
 
     Attributes:
@@ -119,7 +121,8 @@ class DnsFailover(Construct):
         alarms_region: Region | None = None,
     ) -> None:
         super().__init__(scope, id_)
-        mistakes = mistakes_in_failover_timing(
+        mistakes = mistakes_in_same_region(primary.region.name, secondary.region.name)
+        mistakes += mistakes_in_failover_timing(
             request_interval_seconds, failure_threshold, ttl_seconds, rto_target_seconds
         )
         if alarms and (alarms_region is None or alarms_region.name != METRICS_REGION):
@@ -178,7 +181,8 @@ class DnsFailover(Construct):
                     metric_alarm(
                         self,
                         f"{role}_health_check_alarm",
-                        purpose=f"route53-{role}-health-check",
+                        purpose=f"{record_name}-{role}-health-check",
+                        section=f"route53-{role}-health-check",
                         region=alarms_region,
                         environment=environment,
                         target=alarms,

@@ -3,9 +3,10 @@
 from typing import Final
 
 from .bindings import Construct, KmsAlias, KmsKey
+from .errors import refuse
 from .naming import name
 from .policies import Condition, Statement, policy_document, source_account, via_service
-from .region import Region, account_id, account_root, arn, region_name
+from .region import Region, account_id, account_root, arn, mistakes_in_providers, region_name
 
 MINIMUM_DELETION_WINDOW_DAYS = 7
 
@@ -24,6 +25,9 @@ class EncryptionKey(Construct):
         environment: Environment name; may be a Terraform variable.
         purpose: What names carry. Default "dr-encryption", so alias/dr-encryption-{label}-{environment}.
         deletion_window_days: Days between deletion and loss, 7 to 30. Default 7.
+
+    Raises:
+        ConfigurationError: The region's provider deploys to another region.
 
     Attributes:
         key_arn, key_id: The key.
@@ -44,6 +48,7 @@ class EncryptionKey(Construct):
         deletion_window_days: int = MINIMUM_DELETION_WINDOW_DAYS,
     ) -> None:
         super().__init__(scope, id_)
+        refuse("EncryptionKey", mistakes_in_providers(self, region))
         # In a key policy "*" is the key itself: https://docs.aws.amazon.com/kms/latest/developerguide/key-policy-overview.html
         this_key = ["*"]
         region_token = region_name(self, region)

@@ -1,4 +1,4 @@
-"""GlobalData: the payments' table and documents, replicated from the primary to the secondary region."""
+"""GlobalData: the application's table and documents, replicated from the primary to the secondary region."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -27,7 +27,7 @@ from .errors import refuse
 from .excuses import excuse
 from .naming import bucket_name, name
 from .policies import Role, Statement
-from .region import PARTITION, Region, account_id, region_name
+from .region import PARTITION, Region, account_id, mistakes_in_pair, region_name
 
 # A metric-math alarm takes at most ten metrics; these are the calls that a payments application makes.
 # https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/cloudwatch_limits.html
@@ -45,13 +45,6 @@ OPERATIONS = (
 LAG_PERIODS = 3
 
 
-def mistakes_in_pair_of_regions(primary: str, secondary: str) -> list[str]:
-    """Say whether both regions are the same one."""
-    if primary != secondary:
-        return []
-    return [f"secondary region {secondary!r} is the primary region too; choose another, or one outage takes both"]
-
-
 class GlobalData(Construct):
     """A DynamoDB global table and a pair of S3 buckets, both with a copy in the secondary region.
 
@@ -65,8 +58,8 @@ class GlobalData(Construct):
     Args:
         primary, secondary: Source and destination of the replication.
         environment: Environment name; may be a Terraform variable.
-        table_name: Default "transactions".
-        bucket_purpose: What bucket names carry. Default "payment-docs".
+        table_name: Default "transactions". Names of alarms carry it.
+        bucket_purpose: What the names of buckets and of the replication role carry. Default "payment-docs".
         primary_alarms, secondary_alarms: Where the regions' alarms go. Default: no alarms.
         replication_lag_alarm_ms: Mean replication latency, in milliseconds, that is too much. Default 3000.
         deletion_protection: Refuse to delete the table. Default False.
@@ -81,7 +74,7 @@ class GlobalData(Construct):
         alarm_names: Names of the alarms in both regions.
 
     Raises:
-        ConfigurationError: Both regions are the same, or there are too many operations.
+        ConfigurationError: The regions cannot hold copies of each other, or there are too many operations.
 
     Example:
         >>> GlobalData(self, "data", primary=east, secondary=west, environment="dev")
@@ -105,7 +98,7 @@ class GlobalData(Construct):
         operations: Sequence[str] = OPERATIONS,
     ) -> None:
         super().__init__(scope, id_)
-        mistakes = mistakes_in_pair_of_regions(primary.name, secondary.name)
+        mistakes = mistakes_in_pair(self, primary, secondary)
         if not 0 < len(operations) <= 10:
             mistakes.append(f"operations has {len(operations)} entries; an alarm sums one to ten metrics")
         refuse("GlobalData", mistakes)
@@ -151,7 +144,7 @@ class GlobalData(Construct):
         destination, destination_versioning = self._bucket(
             "destination", secondary, environment, bucket_purpose, force_destroy
         )
-        role = self._replication_role(primary, environment, source, destination)
+        role = self._replication_role(primary, environment, bucket_purpose, source, destination)
         S3BucketReplicationConfigurationA(
             self,
             "replication",
@@ -203,8 +196,8 @@ class GlobalData(Construct):
         excuse(
             bucket,
             CKV_AWS_18="data events are the account's CloudTrail's; a log bucket here would need a log bucket too",
-            CKV_AWS_145="the brief asks for keys that AWS manages; SSE-S3 replicates without a further grant",
-            CKV2_AWS_61="payment documents are records: nothing may expire by itself",
+            CKV_AWS_145="keys that S3 manages replicate without a further grant",
+            CKV2_AWS_61="documents are records: nothing may expire by itself",
             CKV2_AWS_62="nothing consumes events of this bucket",
         )
         versioning = S3BucketVersioningA(
@@ -241,16 +234,18 @@ class GlobalData(Construct):
         )
         return bucket, versioning
 
-    def _replication_role(self, primary: Region, environment: str, source: S3Bucket, destination: S3Bucket) -> Role:
+    def _replication_role(
+        self, primary: Region, environment: str, purpose: str, source: S3Bucket, destination: S3Bucket
+    ) -> Role:
         # S3's trust carries no condition: no AWS page says that S3 sends aws:SourceArn when it assumes this role, and
         # with a condition that is never met replication fails without a sound.
         # https://docs.aws.amazon.com/AmazonS3/latest/userguide/setting-repl-config-perm-overview.html
         return Role(
             self,
             "s3_replication",
-            name=name("iam-role", "s3-replication", primary, environment),
-            policy_name=name("iam-policy", "s3-replication", primary, environment),
-            description="S3 replicates payment documents to the secondary region with it",
+            name=name("iam-role", f"{purpose}-replication", primary, environment),
+            policy_name=name("iam-policy", f"{purpose}-replication", primary, environment),
+            description=f"S3 replicates {purpose} to the secondary region with it",
             trust=[
                 Statement(sid="AssumedByS3", actions=["sts:AssumeRole"], principals={"Service": ["s3.amazonaws.com"]})
             ],
@@ -317,7 +312,8 @@ class GlobalData(Construct):
                 metric_alarm(
                     self,
                     f"{what.replace('-', '_')}_{region.label}_alarm",
-                    purpose=f"dynamodb-{what}",
+                    purpose=f"{table_name}-{what}",
+                    section=f"dynamodb-{what}",
                     region=region,
                     environment=environment,
                     target=target,
@@ -329,7 +325,8 @@ class GlobalData(Construct):
             metric_alarm(
                 self,
                 f"replication_latency_{region.label}_alarm",
-                purpose="dynamodb-replication-latency",
+                purpose=f"{table_name}-replication-latency",
+                section="dynamodb-replication-latency",
                 region=region,
                 environment=environment,
                 target=target,

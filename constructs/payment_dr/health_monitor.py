@@ -11,8 +11,6 @@ from .bindings import (
     Apigatewayv2Stage,
     Apigatewayv2StageAccessLogSettings,
     Apigatewayv2StageDefaultRouteSettings,
-    CloudwatchEventRule,
-    CloudwatchEventTarget,
     CloudwatchLogGroup,
     Construct,
     LambdaPermission,
@@ -20,10 +18,9 @@ from .bindings import (
 from .excuses import excuse
 from .naming import name
 from .policies import Statement, publish_to_encrypted_topic
-from .python_function import HANDLERS, PythonFunction
+from .python_function import PythonFunction, handler_file
 from .region import Region, region_name
 
-PURPOSE = "health-monitor"
 HEALTH_PATH = "/health"
 
 
@@ -40,8 +37,15 @@ class HealthMonitor(Construct):
         topic_arn, topic_key_arn: Encrypted topic for notifications, and its key.
         alarms: Where the function's alarms go. Default: no alarms.
         requests_per_second, burst: Throttle of the public address. Route 53 needs about one in two seconds, in bursts
-            of up to some dozens. Default 50 and 100.
+            of up to some dozens. Beyond it callers, health checkers too, are answered 429, which Route 53 takes for
+            unhealthy: keep it well above what a nuisance can send, below what the account's functions can take. Default
+            200 and 400.
+        purpose: What names carry; a second monitor in the region needs another. Default "health-monitor".
+        log_retention_days: Days that the logs of function and API are kept. Default 1.
         source: The handler's file. Default: this project's.
+
+    Raises:
+        ConfigurationError: The region's provider deploys to another region.
 
     Attributes:
         function_name, function_arn, role_arn, log_group_name: The function.
@@ -67,9 +71,11 @@ class HealthMonitor(Construct):
         topic_arn: str,
         topic_key_arn: str,
         alarms: AlarmTarget | None = None,
-        requests_per_second: float = 50,
-        burst: int = 100,
-        source: Path = HANDLERS / "lambda_health_monitor.py",
+        requests_per_second: float = 200,
+        burst: int = 400,
+        purpose: str = "health-monitor",
+        log_retention_days: int = 1,
+        source: Path | None = None,
     ) -> None:
         super().__init__(scope, id_)
         region_token = region_name(self, region)
@@ -78,9 +84,10 @@ class HealthMonitor(Construct):
             "function",
             region=region,
             environment=environment,
-            purpose=PURPOSE,
-            description=f"Tells whether the payments table serves in {region.name}",
-            source=source,
+            purpose=purpose,
+            section="health-monitor",
+            description=f"Tells whether the table serves in {region.name}",
+            source=source or handler_file("lambda_health_monitor.py"),
             variables={"DYNAMODB_TABLE_NAME": table_name, "SNS_TOPIC_ARN": topic_arn},
             permissions=[
                 Statement(sid="DescribeTable", actions=["dynamodb:DescribeTable"], resources=[table_arn]),
@@ -88,40 +95,21 @@ class HealthMonitor(Construct):
             ],
             alarms=alarms,
             # The next run comes in a minute: a retry would only report the past, and count one fault three times.
+            log_retention_days=log_retention_days,
             retries=0,
             max_event_age_seconds=60,
         )
 
-        rule_name = name("event-rule", PURPOSE, region, environment)
-        rule = CloudwatchEventRule(
-            self,
+        function.invoke_by_rule(
             "schedule",
-            name=rule_name,
+            rule_name=name("event-rule", purpose, region, environment),
             description="Looks at the table every sixty seconds",
-            schedule_expression="rate(1 minute)",
-            tags={"Name": rule_name},
-            provider=region.provider,
-        )
-        CloudwatchEventTarget(
-            self,
-            "schedule_target",
-            rule=rule.name,
-            target_id=PURPOSE,
-            arn=function.function_arn,
-            provider=region.provider,
-        )
-        LambdaPermission(
-            self,
-            "schedule_permission",
-            statement_id="AllowSchedule",
-            action="lambda:InvokeFunction",
-            function_name=function.function_name,
-            principal="events.amazonaws.com",
-            source_arn=rule.arn,
-            provider=region.provider,
+            schedule="rate(1 minute)",
+            max_event_age_seconds=60,
+            max_retries=0,
         )
 
-        api_name = name("api", PURPOSE, region, environment)
+        api_name = name("api", purpose, region, environment)
         api = Apigatewayv2Api(
             self,
             "api",
@@ -150,17 +138,19 @@ class HealthMonitor(Construct):
             provider=region.provider,
         )
         excuse(route, CKV_AWS_309="health checkers of Route 53 cannot sign a request; the answer holds nothing private")
+        # Groups under this prefix need no entry in the account's resource policy for log delivery, which is limited.
+        # https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/AWS-logs-and-resource-policy.html
         access_log = CloudwatchLogGroup(
             self,
             "access_log",
-            name=f"/aws/apigateway/{api_name}",
-            retention_in_days=1,
+            name=f"/aws/vendedlogs/apigateway/{api_name}",
+            retention_in_days=log_retention_days,
             provider=region.provider,
         )
         excuse(
             access_log,
             CKV_AWS_158="addresses of health checkers need no key of their own",
-            CKV_AWS_338="one day is enough to see who probed during an incident, and keeps test storage cheap",
+            CKV_AWS_338="a day is enough to see who probed during an incident",
         )
         Apigatewayv2Stage(
             self,

@@ -1,5 +1,6 @@
 """IAM: policy statements as data, policy documents, and roles that refuse wildcards."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -80,23 +81,34 @@ def policy_document(scope: Construct, id_: str, statements: Sequence[Statement])
     ).json
 
 
+_WILDCARD = re.compile(r"[*?]")
+# Account and name may be Terraform values, which stand in the ARN as ${...} tokens.
+_LOG_STREAMS = re.compile(r"arn:aws:logs:[^:]+:[^:]+:log-group:[^:]+:\*")
+_OBJECTS = re.compile(r"(arn:aws:s3:::[^/:]+|\$\{[^}]+\})/\*")
+
+
+def _has_wildcard(resource: str) -> bool:
+    allowed = _LOG_STREAMS.fullmatch(resource) or _OBJECTS.fullmatch(resource)
+    return bool(_WILDCARD.search(resource[:-1] if allowed else resource))
+
+
 def mistakes_in_permissions(statements: Sequence[Statement]) -> list[str]:
     """Name every wildcard in an identity policy.
 
-    A resource may end in `:*` (the streams of one log group: their names are made by Lambda) or `/*` (the objects of
-    one bucket).
+    A resource may end in `:*` when it is one log group (the names of its streams are made by Lambda), and in `/*` when
+    it is one bucket (a name, or an attribute of a bucket resource): neither can be listed beforehand.
     """
     found = []
     for statement in statements:
         found += [
             f"action {action!r} of statement {statement.sid} has a wildcard; name each action"
             for action in statement.actions
-            if "*" in action
+            if _WILDCARD.search(action)
         ]
         found += [
             f"resource {resource!r} of statement {statement.sid} has a wildcard; name the ARN"
             for resource in statement.resources
-            if "*" in resource.removesuffix(":*").removesuffix("/*")
+            if _has_wildcard(resource)
         ]
     return found
 

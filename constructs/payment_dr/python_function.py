@@ -1,12 +1,17 @@
 """PythonFunction: a Lambda function made of one Python file, with the role, log group and alarms that belong to it."""
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from .alerting import AlarmTarget, Metric, metric_alarm
 from .bindings import (
     AssetType,
+    CloudwatchEventRule,
+    CloudwatchEventTarget,
+    CloudwatchEventTargetDeadLetterConfig,
+    CloudwatchEventTargetRetryPolicy,
     CloudwatchLogGroup,
     Construct,
     DataArchiveFile,
@@ -15,16 +20,23 @@ from .bindings import (
     LambdaFunctionEventInvokeConfig,
     LambdaFunctionEventInvokeConfigDestinationConfig,
     LambdaFunctionEventInvokeConfigDestinationConfigOnFailure,
+    LambdaPermission,
     TerraformAsset,
     TerraformResource,
 )
+from .errors import refuse
 from .excuses import excuse
 from .naming import logical, name
 from .policies import Role, Statement, function_trust
-from .region import Region, arn
+from .region import Region, arn, mistakes_in_providers
 
 RUNTIME = "python3.11"
-HANDLERS = Path(__file__).resolve().parents[2] / "handlers"
+
+
+def handler_file(file_name: str) -> Path:
+    """Where one of this project's handlers lies: in the installed package, or beside it in a checkout."""
+    packaged = Path(__file__).with_name("handlers") / file_name
+    return packaged if packaged.exists() else Path(__file__).resolve().parents[2] / "handlers" / file_name
 
 
 class PythonFunction(Construct):
@@ -39,6 +51,7 @@ class PythonFunction(Construct):
         variables: Environment variables. No secrets: they are shown to whoever may read the function.
         permissions: What it may do beyond writing its log.
         alarms: Where its alarms on errors and throttles go. Default: no alarms.
+        section: Section of the runbook that these alarms lead to, before "-errors" or "-throttles". Default `purpose`.
         retries: Retries of an asynchronous run that failed, 0 to 2. Default 2.
         max_event_age_seconds: Age at which an asynchronous event is given up. Default 6 hours.
         on_failure_arn: Queue or topic for events that were given up. Default: they are dropped.
@@ -47,9 +60,12 @@ class PythonFunction(Construct):
         log_retention_days: Default 1.
         after: Resources that must exist while it runs: made before it, destroyed after it. Default: none.
 
+    Raises:
+        ConfigurationError: A permission has a wildcard, or the region's provider deploys to another region.
+
     Attributes:
         function_name, function_arn, invoke_arn: The function.
-        role_arn, role_name: Its execution role.
+        role_arn: Its execution role.
         log_group_name: Its log group.
         alarm_names: Names of its alarms.
 
@@ -71,6 +87,7 @@ class PythonFunction(Construct):
         variables: Mapping[str, str],
         permissions: Sequence[Statement],
         alarms: AlarmTarget | None = None,
+        section: str | None = None,
         retries: int = 2,
         max_event_age_seconds: int = 21_600,
         on_failure_arn: str | None = None,
@@ -80,6 +97,8 @@ class PythonFunction(Construct):
         after: Sequence[TerraformResource] = (),
     ) -> None:
         super().__init__(scope, id_)
+        refuse("PythonFunction", mistakes_in_providers(self, region))
+        self._region = region
         function_name = name("lambda", purpose, region, environment)
         log_group_name = f"/aws/lambda/{function_name}"
         log_group = CloudwatchLogGroup(
@@ -92,7 +111,7 @@ class PythonFunction(Construct):
         excuse(
             log_group,
             CKV_AWS_158="log lines hold no payment data and no secret, so the service's own encryption is enough",
-            CKV_AWS_338="the brief asks for one day, to keep test storage cheap; log_retention_days raises it",
+            CKV_AWS_338="alarms and Parameter Store's history tell what happened; the log is for the day's faults",
         )
         role = Role(
             self,
@@ -142,8 +161,8 @@ class PythonFunction(Construct):
         excuse(
             function,
             CKV_AWS_50="X-Ray's PutTraceSegments can only be granted on every resource",
-            CKV_AWS_116="failed events go to the on-failure destination, the successor of this setting",
-            CKV_AWS_117="the brief rules a VPC out: the function calls AWS APIs only and must start fast",
+            CKV_AWS_116="events worth keeping go to an on-failure destination, the successor of this setting",
+            CKV_AWS_117="it calls AWS APIs only; a VPC would cut it off from them and slow its start",
             CKV_AWS_272="the package is built from this repository by the same plan that deploys it",
         )
         LambdaFunctionEventInvokeConfig(
@@ -163,7 +182,6 @@ class PythonFunction(Construct):
         self.function_arn: Final = function.arn
         self.invoke_arn: Final = function.invoke_arn
         self.role_arn: Final = role.arn
-        self.role_name: Final = role.name
         self.log_group_name: Final = log_group.name
         self.alarm_names: Final[list[str]] = []
         for metric, advice in {
@@ -176,6 +194,7 @@ class PythonFunction(Construct):
                         self,
                         f"{metric.lower()}_alarm",
                         purpose=f"{purpose}-{metric.lower()}",
+                        section=f"{section or purpose}-{metric.lower()}",
                         region=region,
                         environment=environment,
                         target=alarms,
@@ -185,3 +204,62 @@ class PythonFunction(Construct):
                         what_to_do=advice,
                     )
                 )
+
+    def invoke_by_rule(
+        self,
+        trigger: str,
+        *,
+        rule_name: str,
+        description: str,
+        schedule: str | None = None,
+        pattern: Mapping[str, Any] | None = None,
+        max_event_age_seconds: int,
+        max_retries: int,
+        dead_letter_arn: str | None = None,
+        after: Sequence[TerraformResource] = (),
+    ) -> None:
+        """Let an EventBridge rule invoke the function.
+
+        Args:
+            trigger: Short name of the trigger; part of Terraform addresses.
+            rule_name: Name of the rule.
+            description: When it fires.
+            schedule: Schedule expression; give either this or `pattern`.
+            pattern: Event pattern.
+            max_event_age_seconds: Age at which EventBridge gives up delivering an event.
+            max_retries: How often it tries again before that.
+            dead_letter_arn: Queue for events that could not be delivered. Default: they are dropped.
+            after: Resources that must exist before the first event comes.
+        """
+        rule = CloudwatchEventRule(
+            self,
+            f"{trigger}_rule",
+            name=rule_name,
+            description=description,
+            schedule_expression=schedule,
+            event_pattern=json.dumps(pattern) if pattern else None,
+            tags={"Name": rule_name},
+            provider=self._region.provider,
+        )
+        permission = LambdaPermission(
+            self,
+            f"{trigger}_permission",
+            statement_id=f"Allow{trigger.capitalize()}",
+            action="lambda:InvokeFunction",
+            function_name=self.function_name,
+            principal="events.amazonaws.com",
+            source_arn=rule.arn,
+            provider=self._region.provider,
+        )
+        CloudwatchEventTarget(
+            self,
+            f"{trigger}_target",
+            rule=rule.name,
+            arn=self.function_arn,
+            retry_policy=CloudwatchEventTargetRetryPolicy(
+                maximum_event_age_in_seconds=max_event_age_seconds, maximum_retry_attempts=max_retries
+            ),
+            dead_letter_config=CloudwatchEventTargetDeadLetterConfig(arn=dead_letter_arn) if dead_letter_arn else None,
+            depends_on=[permission, *after],
+            provider=self._region.provider,
+        )

@@ -6,12 +6,14 @@ from functools import cache
 from botocore.session import Session
 
 from .bindings import (
+    AwsProvider,
     Construct,
     DataAwsAvailabilityZones,
+    DataAwsAvailabilityZonesFilter,
     DataAwsCallerIdentity,
     DataAwsRegion,
-    TerraformProvider,
     TerraformStack,
+    Token,
 )
 from .errors import refuse
 
@@ -45,13 +47,15 @@ class Region:
         ConfigurationError: The name is not a region of the commercial partition.
 
     Example:
-        >>> Region(name="us-west-2").label
+        >>> east = Region(name="us-east-1")
+        >>> west = Region(name="us-west-2", provider=AwsProvider(stack, "west", alias="west", region="us-west-2"))
+        >>> west.label
         'west'
     """
 
     name: str
     label: str = ""
-    provider: TerraformProvider | None = field(default=None, compare=False)
+    provider: AwsProvider | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         refuse("Region", mistakes_in_region_name("name", self.name))
@@ -68,6 +72,53 @@ def labels_of(first: str, second: str) -> tuple[str, str]:
     """
     middles = first.split("-")[1], second.split("-")[1]
     return middles if middles[0] != middles[1] else (first.replace("-", ""), second.replace("-", ""))
+
+
+def mistakes_in_providers(scope: Construct, *regions: Region) -> list[str]:
+    """Say which region has a provider of another one, so that its resources would be made in the wrong place.
+
+    A stack without a default provider, and a provider whose region is a Terraform value, cannot be judged.
+    """
+    default = next(
+        (p for p in TerraformStack.of(scope).node.children if isinstance(p, AwsProvider) and not p.alias), None
+    )
+    mistakes = []
+    for region in regions:
+        provider = region.provider or default
+        deploys_to = provider.region if provider else None
+        if deploys_to and not Token.is_unresolved(deploys_to) and deploys_to != region.name:
+            which = f"provider {provider.alias!r}" if region.provider and provider else "the default provider"
+            mistakes.append(
+                f"region {region.name!r} would be deployed by {which} to {deploys_to!r}; "
+                f"give Region a provider=AwsProvider(..., region={region.name!r})"
+            )
+    return mistakes
+
+
+def mistakes_in_same_region(primary: str, secondary: str) -> list[str]:
+    """Say whether both names are of one region."""
+    if primary != secondary:
+        return []
+    return [f"secondary region {secondary!r} is the primary region too; choose another, or one outage takes both"]
+
+
+def mistakes_in_pair(scope: Construct, primary: Region, secondary: Region) -> list[str]:
+    """Say why two regions cannot hold copies of each other's resources, or nothing."""
+    mistakes = mistakes_in_same_region(primary.name, secondary.name)
+    if mistakes:
+        return mistakes
+    mistakes = mistakes_in_providers(scope, primary, secondary)
+    if primary.label == secondary.label:
+        mistakes.append(
+            f"regions {primary.name!r} and {secondary.name!r} have the same label {primary.label!r}, so their "
+            "resources would have the same names; give one of them a label"
+        )
+    if not mistakes and _suffix(primary) == _suffix(secondary):
+        mistakes.append(
+            f"regions {primary.name!r} and {secondary.name!r} use the same provider; "
+            "give one of them a provider with an alias"
+        )
+    return mistakes
 
 
 def _suffix(region: Region) -> str:
@@ -101,7 +152,13 @@ def availability_zones(scope: Construct, region: Region) -> DataAwsAvailabilityZ
     found = stack.node.try_find_child(f"availability_zones{suffix}")
     if not isinstance(found, DataAwsAvailabilityZones):
         found = DataAwsAvailabilityZones(
-            stack, f"availability_zones{suffix}", state="available", provider=region.provider
+            stack,
+            f"availability_zones{suffix}",
+            state="available",
+            # Without it the list also has the Local Zones that the account has opted into.
+            # https://docs.aws.amazon.com/local-zones/latest/ug/concepts-local-zones.html
+            filter=[DataAwsAvailabilityZonesFilter(name="opt-in-status", values=["opt-in-not-required"])],
+            provider=region.provider,
         )
         found.override_logical_id(f"available{suffix}")
     return found

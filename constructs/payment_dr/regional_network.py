@@ -8,7 +8,7 @@ from .bindings import Construct, DefaultSecurityGroup, Fn, RouteTable, RouteTabl
 from .errors import refuse
 from .excuses import excuse
 from .naming import name
-from .region import Region, availability_zones
+from .region import Region, availability_zones, mistakes_in_providers
 
 MINIMUM_SUBNETS = 2
 
@@ -52,7 +52,7 @@ def mistakes_in_network(cidr: str, subnet_cidrs: Sequence[str], prefix: str = ""
     return mistakes
 
 
-def mistakes_in_pair(primary_cidr: str, secondary_cidr: str) -> list[str]:
+def mistakes_in_overlap(primary_cidr: str, secondary_cidr: str) -> list[str]:
     """Say whether two VPCs share addresses, which rules out ever connecting them."""
     ignored: list[str] = []
     first, second = _network("", primary_cidr, ignored), _network("", secondary_cidr, ignored)
@@ -71,7 +71,7 @@ class RegionalNetwork(Construct):
         region: Where it lives.
         environment: Environment name; may be a Terraform variable.
         cidr: Address range of the VPC, /16 to /28.
-        subnet_cidrs: Ranges of the private subnets, one availability zone each, at least two.
+        subnet_cidrs: Ranges of the private subnets, at least two, spread over the availability zones in turn.
 
     Attributes:
         vpc_id, vpc_cidr: The VPC.
@@ -98,7 +98,7 @@ class RegionalNetwork(Construct):
         subnet_cidrs: Sequence[str],
     ) -> None:
         super().__init__(scope, id_)
-        refuse("RegionalNetwork", mistakes_in_network(cidr, subnet_cidrs))
+        refuse("RegionalNetwork", mistakes_in_providers(self, region) + mistakes_in_network(cidr, subnet_cidrs))
         vpc = Vpc(
             self,
             "vpc",

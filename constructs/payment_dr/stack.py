@@ -26,12 +26,12 @@ from .dns_failover import (
 )
 from .encryption import EncryptionKey
 from .errors import refuse
-from .global_data import GlobalData, mistakes_in_pair_of_regions
+from .global_data import GlobalData
 from .health_monitor import HealthMonitor
 from .naming import ENVIRONMENT_PATTERN, logical
 from .outputs import Output, declare_outputs
-from .region import Region, labels_of, mistakes_in_region_name
-from .regional_network import RegionalNetwork, mistakes_in_network, mistakes_in_pair
+from .region import Region, labels_of, mistakes_in_region_name, mistakes_in_same_region
+from .regional_network import RegionalNetwork, mistakes_in_network, mistakes_in_overlap
 
 PROVIDERS = {"hashicorp/aws": "~> 5.0", "hashicorp/archive": "~> 2.0", "hashicorp/random": "~> 3.0"}
 INITIAL_SECRET_LENGTH = 32
@@ -48,6 +48,8 @@ class DisasterRecoveryStack(TerraformStack):
 
     What differs between environments is a Terraform variable: `environment`, `domain_name`, `alert_email` and
     `initial_secrets`. What shapes the stack is an argument here.
+
+    When neither region is us-east-1, the health checks have no alarm: Route 53 publishes their metrics only there.
 
     Args:
         id_: Name of the stack.
@@ -99,10 +101,10 @@ class DisasterRecoveryStack(TerraformStack):
             [
                 *mistakes_in_region_name("primary_region", primary_region),
                 *mistakes_in_region_name("secondary_region", secondary_region),
-                *mistakes_in_pair_of_regions(primary_region, secondary_region),
+                *mistakes_in_same_region(primary_region, secondary_region),
                 *mistakes_in_network(primary_cidr, primary_subnet_cidrs, "primary_"),
                 *mistakes_in_network(secondary_cidr, secondary_subnet_cidrs, "secondary_"),
-                *mistakes_in_pair(primary_cidr, secondary_cidr),
+                *mistakes_in_overlap(primary_cidr, secondary_cidr),
                 *mistakes_in_config_keys("config_keys", config_keys),
                 *mistakes_in_failover_timing(*timing),
             ],

@@ -26,6 +26,7 @@ from embedded_aws.patches import (
     replication_role,
     rights,
     route53_changes,
+    whole_responses,
 )
 
 # Modules further down wrap what modules further up have put in place: a parameter call is authorized before it is
@@ -49,6 +50,7 @@ ORDER: tuple[ModuleType, ...] = (
     route53_changes,
     health_path,
     region_outage,
+    whole_responses,
 )
 
 

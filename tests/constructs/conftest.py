@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from payment_dr import DisasterRecoveryStack, TerraformStack
-from payment_dr.bindings import Testing
+from payment_dr import DisasterRecoveryStack, Region, TerraformStack
+from payment_dr.bindings import AwsProvider, Testing
 
 Json = dict[str, Any]
 
@@ -29,6 +29,14 @@ def stack_json(stack_text: str) -> Json:
 def their_stack() -> TerraformStack:
     """An empty stack of another team."""
     return TerraformStack(Testing.app(), "theirs")
+
+
+@pytest.fixture
+def pair(their_stack: TerraformStack) -> tuple[Region, Region]:
+    """Two regions of the other team's stack, each with its provider."""
+    AwsProvider(their_stack, "aws", region="eu-west-1")
+    second = AwsProvider(their_stack, "second", alias="second", region="eu-central-1")
+    return Region(name="eu-west-1"), Region(name="eu-central-1", provider=second)
 
 
 @pytest.fixture

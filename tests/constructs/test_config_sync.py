@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from payment_dr import ConfigSync, ConfigurationError, Region, TerraformStack
+from payment_dr import AlarmTarget, ConfigSync, ConfigurationError, Region, TerraformStack
 from payment_dr.bindings import LambdaFunction
 from payment_dr.bindings import Testing as CdktfTesting
+from payment_dr.config_sync import mistakes_in_config_keys
 from tests.constructs.documents import Json, resource
 
 Synthesize = Callable[[Callable[[TerraformStack], object]], Json]
@@ -83,22 +84,22 @@ def test_the_function_is_as_the_brief_asks(stack_text: str, stack_json: Json, si
 
 @pytest.mark.parametrize("side", SIDES)
 def test_changes_of_its_own_parameters_and_a_schedule_trigger_it(stack_json: Json, side: str) -> None:
-    change = resource(stack_json, "aws_cloudwatch_event_rule", f"config_sync_change_rule_{side}")
+    change = resource(stack_json, "aws_cloudwatch_event_rule", f"config_sync_{side}_change_rule")
     assert json.loads(change["event_pattern"]) == {
         "source": ["aws.ssm"],
         "detail-type": ["Parameter Store Change"],
         "detail": {"name": NAMES, "operation": ["Create", "Update"]},
     }
-    reconcile = resource(stack_json, "aws_cloudwatch_event_rule", f"config_sync_reconcile_rule_{side}")
+    reconcile = resource(stack_json, "aws_cloudwatch_event_rule", f"config_sync_{side}_reconcile_rule")
     assert reconcile["schedule_expression"] == "rate(5 minutes)"
     for trigger in ("change", "reconcile"):
-        rule = f"aws_cloudwatch_event_rule.config_sync_{trigger}_rule_{side}"
-        target = resource(stack_json, "aws_cloudwatch_event_target", f"config_sync_{trigger}_target_{side}")
+        rule = f"aws_cloudwatch_event_rule.config_sync_{side}_{trigger}_rule"
+        target = resource(stack_json, "aws_cloudwatch_event_target", f"config_sync_{side}_{trigger}_target")
         assert (target["rule"], target["arn"]) == (
             f"${{{rule}.name}}",
             f"${{aws_lambda_function.config_sync_{side}_function.arn}}",
         )
-        permission = resource(stack_json, "aws_lambda_permission", f"config_sync_{trigger}_permission_{side}")
+        permission = resource(stack_json, "aws_lambda_permission", f"config_sync_{side}_{trigger}_permission")
         assert (permission["principal"], permission["source_arn"]) == ("events.amazonaws.com", f"${{{rule}.arn}}")
 
 
@@ -106,7 +107,7 @@ def test_changes_of_its_own_parameters_and_a_schedule_trigger_it(stack_json: Jso
 def test_events_that_cannot_be_delivered_or_handled_end_in_the_regions_queue(stack_json: Json, side: str) -> None:
     queue_arn = f"${{aws_sqs_queue.config_sync_dead_letters_{side}.arn}}"
     for trigger in ("change", "reconcile"):
-        target = resource(stack_json, "aws_cloudwatch_event_target", f"config_sync_{trigger}_target_{side}")
+        target = resource(stack_json, "aws_cloudwatch_event_target", f"config_sync_{side}_{trigger}_target")
         assert target["dead_letter_config"] == {"arn": queue_arn}
     invoke = resource(stack_json, "aws_lambda_function_event_invoke_config", f"config_sync_{side}_event_invoke_config")
     assert invoke["maximum_retry_attempts"] == 2
@@ -131,17 +132,16 @@ def test_drift_and_dead_letters_have_alarms_with_the_dimensions_that_are_publish
     )
 
 
-EAST, WEST = Region(name="eu-west-1"), Region(name="eu-central-1")
 EAST_KEY, WEST_KEY = "arn:aws:kms:eu-west-1:1:key/a", "arn:aws:kms:eu-central-1:1:key/b"
 
 
-def test_it_works_alone_under_another_applications_name(synthesize: Synthesize) -> None:
+def test_it_works_alone_under_another_applications_name(synthesize: Synthesize, pair: tuple[Region, Region]) -> None:
     stack = synthesize(
         lambda scope: ConfigSync(
             scope,
             "config",
-            primary=EAST,
-            secondary=WEST,
+            primary=pair[0],
+            secondary=pair[1],
             environment="prod",
             parameters={"smtp/password": "?"},
             application="shop",
@@ -156,36 +156,82 @@ def test_it_works_alone_under_another_applications_name(synthesize: Synthesize) 
     assert "aws_cloudwatch_metric_alarm" not in stack["resource"]
 
 
-def test_all_mistakes_are_named_in_one_error(their_stack: TerraformStack) -> None:
+def test_all_mistakes_are_named_in_one_error(their_stack: TerraformStack, pair: tuple[Region, Region]) -> None:
     with pytest.raises(ConfigurationError) as refused:
         ConfigSync(
             their_stack,
             "config",
-            primary=EAST,
-            secondary=EAST,
+            primary=pair[0],
+            secondary=pair[0],
             environment="dev",
-            parameters={"api key": "?", "/leading": "?", "x" * 600: "?", "good-one": "?"},
+            parameters={"api key": "?", "/leading": "?", "x" * 600: "?", "good-one": "?", "good.one": "?"},
             reconcile_every_minutes=1,
             primary_key_arn=EAST_KEY,
             secondary_key_arn=WEST_KEY,
         )
-    same, blank, leading, long, often = refused.value.mistakes
+    same, alike, blank, leading, long, often = refused.value.mistakes
     assert "is the primary region too" in same
     assert blank.startswith("parameters has the key 'api key'; use letters")
     assert leading.startswith("parameters has the key '/leading'; use letters")
     assert "too long or too deep" in long
-    assert often.startswith("reconcile_every_minutes=1 is too often; use 2 or more")
+    assert alike == "parameters has the keys 'good-one' and 'good.one', too much alike; rename one"
+    assert often.startswith("reconcile_every_minutes=1 is too often or too rare; use 2 to 60")
 
 
-def test_an_empty_sync_is_refused(their_stack: TerraformStack) -> None:
+def test_an_empty_sync_is_refused(their_stack: TerraformStack, pair: tuple[Region, Region]) -> None:
     with pytest.raises(ConfigurationError, match="parameters is empty; name at least one key"):
         ConfigSync(
             their_stack,
             "config",
-            primary=EAST,
-            secondary=WEST,
+            primary=pair[0],
+            secondary=pair[1],
             environment="dev",
             parameters={},
             primary_key_arn=EAST_KEY,
             secondary_key_arn=WEST_KEY,
         )
+
+
+def test_more_keys_than_a_policy_can_name_are_refused() -> None:
+    def keys(count: int) -> list[str]:
+        return [f"some-service/secret-{number}" for number in range(count)]
+
+    assert mistakes_in_config_keys("parameters", keys(20)) == []
+    (too_many,) = mistakes_in_config_keys("parameters", keys(40))
+    assert too_many.startswith("parameters has 40 keys, more than one IAM policy can name")
+
+
+def test_drift_is_measured_over_three_reconciliations_however_far_apart(
+    synthesize: Synthesize, pair: tuple[Region, Region]
+) -> None:
+    stack = synthesize(
+        lambda scope: ConfigSync(
+            scope,
+            "config",
+            primary=pair[0],
+            secondary=pair[1],
+            environment="prod",
+            parameters={"api-key": "?"},
+            primary_key_arn=EAST_KEY,
+            secondary_key_arn=WEST_KEY,
+            primary_alarms=AlarmTarget(topic_arn="arn:aws:sns:eu-west-1:1:t"),
+            reconcile_every_minutes=60,
+            purpose="shop-sync",
+        )
+    )
+    alarms = {alarm["alarm_name"]: alarm for alarm in stack["resource"]["aws_cloudwatch_metric_alarm"].values()}
+    drift = alarms["alarm-shop-sync-drift-west-prod"]
+    assert (drift["period"], drift["evaluation_periods"]) == (3600, 3)
+
+
+@pytest.mark.parametrize("side", SIDES)
+def test_no_event_comes_before_the_other_regions_role_exists(stack_json: Json, side: str) -> None:
+    direction = f"config_sync_{side}_to_{OTHER[side]}"
+    for trigger in ("change", "reconcile"):
+        target = resource(stack_json, "aws_cloudwatch_event_target", f"config_sync_{side}_{trigger}_target")
+        assert {
+            f"aws_iam_role.{direction}_role",
+            f"aws_iam_policy.{direction}_policy",
+            f"aws_iam_role_policy_attachment.{direction}_attachment",
+            f"aws_lambda_permission.config_sync_{side}_{trigger}_permission",
+        } == set(target["depends_on"])

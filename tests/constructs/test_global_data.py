@@ -157,23 +157,22 @@ def test_replication_lag_is_watched_in_both_directions(stack_json: Json, side: s
     )
 
 
-EAST, WEST = Region(name="eu-west-1"), Region(name="eu-central-1")
-
-
-def test_it_works_alone_with_its_defaults_and_then_has_no_alarm(synthesize: Synthesize) -> None:
-    stack = synthesize(lambda scope: GlobalData(scope, "data", primary=EAST, secondary=WEST, environment="prod"))
+def test_it_works_alone_with_its_defaults_and_then_has_no_alarm(
+    synthesize: Synthesize, pair: tuple[Region, Region]
+) -> None:
+    stack = synthesize(lambda scope: GlobalData(scope, "data", primary=pair[0], secondary=pair[1], environment="prod"))
     assert "aws_cloudwatch_metric_alarm" not in stack["resource"]
     (table,) = stack["resource"]["aws_dynamodb_table"].values()
     assert table["name"] == "transactions"
 
 
-def test_everything_can_be_set(synthesize: Synthesize) -> None:
+def test_everything_can_be_set(synthesize: Synthesize, pair: tuple[Region, Region]) -> None:
     stack = synthesize(
         lambda scope: GlobalData(
             scope,
             "data",
-            primary=EAST,
-            secondary=WEST,
+            primary=pair[0],
+            secondary=pair[1],
             environment="prod",
             table_name="orders",
             bucket_purpose="order-docs",
@@ -188,20 +187,22 @@ def test_everything_can_be_set(synthesize: Synthesize) -> None:
     assert (table["name"], table["deletion_protection_enabled"]) == ("orders", True)
     assert {bucket["force_destroy"] for bucket in stack["resource"]["aws_s3_bucket"].values()} == {False}
     alarms = {alarm["alarm_name"]: alarm for alarm in stack["resource"]["aws_cloudwatch_metric_alarm"].values()}
-    assert alarms["alarm-dynamodb-replication-latency-west-prod"]["threshold"] == 500
-    system_errors = alarms["alarm-dynamodb-system-errors-west-prod"]
+    assert alarms["alarm-orders-replication-latency-west-prod"]["threshold"] == 500
+    system_errors = alarms["alarm-orders-system-errors-west-prod"]
     assert [q["metric"]["dimensions"]["Operation"] for q in system_errors["metric_query"][1:]] == ["GetItem", "Query"]
     assert system_errors["alarm_description"].endswith("Runbook: https://wiki/runbook#dynamodb-system-errors")
     assert not [name for name in alarms if "central" in name]
 
 
-def test_one_region_twice_and_too_many_operations_are_refused_together(their_stack: TerraformStack) -> None:
+def test_one_region_twice_and_too_many_operations_are_refused_together(
+    their_stack: TerraformStack, pair: tuple[Region, Region]
+) -> None:
     with pytest.raises(ConfigurationError) as refused:
         GlobalData(
             their_stack,
             "data",
-            primary=EAST,
-            secondary=EAST,
+            primary=pair[0],
+            secondary=pair[0],
             environment="dev",
             operations=[f"Operation{n}" for n in range(11)],
         )

@@ -59,15 +59,15 @@ def test_the_package_is_made_by_archive_file_from_the_handler(stack_json: Json, 
 @pytest.mark.parametrize("side", SIDES)
 def test_it_runs_every_sixty_seconds_and_a_failed_run_is_not_repeated(stack_json: Json, side: str) -> None:
     prefix = f"health_monitor_{side}"
-    assert resource(stack_json, "aws_cloudwatch_event_rule", f"{prefix}_schedule")["schedule_expression"] == (
-        "rate(1 minute)"
-    )
-    target = resource(stack_json, "aws_cloudwatch_event_target", f"{prefix}_schedule_target")
+    assert resource(stack_json, "aws_cloudwatch_event_rule", f"{prefix}_function_schedule_rule")[
+        "schedule_expression"
+    ] == ("rate(1 minute)")
+    target = resource(stack_json, "aws_cloudwatch_event_target", f"{prefix}_function_schedule_target")
     assert target["arn"] == f"${{aws_lambda_function.{prefix}_function.arn}}"
-    permission = resource(stack_json, "aws_lambda_permission", f"{prefix}_schedule_permission")
+    permission = resource(stack_json, "aws_lambda_permission", f"{prefix}_function_schedule_permission")
     assert (permission["principal"], permission["source_arn"]) == (
         "events.amazonaws.com",
-        f"${{aws_cloudwatch_event_rule.{prefix}_schedule.arn}}",
+        f"${{aws_cloudwatch_event_rule.{prefix}_function_schedule_rule.arn}}",
     )
     invoke = resource(stack_json, "aws_lambda_function_event_invoke_config", f"{prefix}_function_event_invoke_config")
     assert (invoke["maximum_retry_attempts"], invoke["maximum_event_age_in_seconds"]) == (0, 60)
@@ -104,7 +104,7 @@ def test_get_health_reaches_the_function_and_nothing_else_does(stack_json: Json,
 def test_the_stage_deploys_by_itself_and_is_throttled(stack_json: Json, side: str) -> None:
     stage = resource(stack_json, "aws_apigatewayv2_stage", f"health_monitor_{side}_stage")
     assert (stage["name"], stage["auto_deploy"]) == ("$default", True)
-    assert stage["default_route_settings"] == {"throttling_rate_limit": 50, "throttling_burst_limit": 100}
+    assert stage["default_route_settings"] == {"throttling_rate_limit": 200, "throttling_burst_limit": 400}
     assert json.loads(stage["access_log_settings"]["format"])["status"] == "$context.status"
 
 

@@ -66,11 +66,7 @@ def function_trust(purpose: str, side: str) -> list[Json]:
     ]
 
 
-def read_parameters(side: str) -> list[Json]:
-    return [
-        allow("ReadParameters", ["ssm:GetParameter", "ssm:GetParameterHistory"], parameter_arns(side)),
-        allow("DecryptParameters", ["kms:Decrypt"], [key_arn(side)], conditions=for_parameters(side)),
-    ]
+READ = ["ssm:GetParameter", "ssm:GetParameterHistory"]
 
 
 def from_alarms(side: str) -> dict[str, list[str]]:
@@ -102,7 +98,8 @@ def expected() -> dict[str, list[Json]]:
             f"config_sync_{side}_role_trust": function_trust("config-sync", side),
             f"config_sync_{side}_role_permissions": [
                 own_log("config-sync", side),
-                *read_parameters(side),
+                allow("ReadParameters", READ, parameter_arns(side)),
+                allow("ReadParametersWithKey", ["kms:Decrypt"], [key_arn(side)], conditions=for_parameters(side)),
                 allow(
                     "WriteToOtherRegion",
                     ["sts:AssumeRole"],
@@ -120,9 +117,13 @@ def expected() -> dict[str, list[Json]]:
                 )
             ],
             f"config_sync_{side}_to_{other}_permissions": [
-                *read_parameters(other),
-                allow("WriteParameters", ["ssm:PutParameter"], parameter_arns(other)),
-                allow("EncryptParameters", ["kms:Encrypt"], [key_arn(other)], conditions=for_parameters(other)),
+                allow("WriteParameters", [*READ, "ssm:PutParameter"], parameter_arns(other)),
+                allow(
+                    "WriteParametersWithKey",
+                    ["kms:Decrypt", "kms:Encrypt"],
+                    [key_arn(other)],
+                    conditions=for_parameters(other),
+                ),
             ],
             f"config_sync_dead_letters_policy_{side}": [
                 allow(
@@ -130,8 +131,7 @@ def expected() -> dict[str, list[Json]]:
                     ["sqs:SendMessage"],
                     [queue_arn],
                     {"Service": ["events.amazonaws.com"]},
-                    FROM_ACCOUNT
-                    | {
+                    {
                         "ArnEquals aws:SourceArn": [
                             arn("events", side, f"rule/{named('event-rule', f'config-sync-{trigger}', side)}")
                             for trigger in ("change", "reconcile")
@@ -306,6 +306,9 @@ def test_a_trust_in_an_aws_principal_never_asks_for_a_source_arn(stack_json: Jso
         (["s3:Get*"], ["arn:aws:s3:::b"], "'s3:Get*'"),
         (["sqs:SendMessage"], ["*"], "'*'"),
         (["sqs:SendMessage"], ["arn:aws:sqs:eu-west-1:1:*-q"], "'arn:aws:sqs:eu-west-1:1:*-q'"),
+        (["sqs:SendMessage"], ["arn:aws:sqs:eu-west-1:1:*"], "'arn:aws:sqs:eu-west-1:1:*'"),
+        (["ssm:GetParameter"], ["arn:aws:ssm:eu-west-1:1:parameter/*"], "'arn:aws:ssm:eu-west-1:1:parameter/*'"),
+        (["sts:AssumeRole"], ["arn:aws:iam::1:role/?"], "'arn:aws:iam::1:role/?'"),
     ],
 )
 def test_a_role_refuses_wildcards(

@@ -2,9 +2,10 @@
 
 import pytest
 
-from payment_dr import ConfigurationError, Region
+from payment_dr import ConfigurationError, EncryptionKey, Region, TerraformStack
+from payment_dr.bindings import AwsProvider
 from payment_dr.naming import ENVIRONMENT_PATTERN, name
-from payment_dr.region import known_regions, labels_of
+from payment_dr.region import known_regions, labels_of, mistakes_in_pair
 
 LONGEST_ENVIRONMENT = "e" * 12
 
@@ -18,6 +19,31 @@ def test_the_label_is_the_middle_of_the_name() -> None:
 def test_an_unknown_region_is_refused(unknown: str) -> None:
     with pytest.raises(ConfigurationError, match="is not a commercial AWS region; use a name such as 'us-east-1'"):
         Region(name=unknown)
+
+
+def test_a_region_whose_provider_deploys_elsewhere_is_refused(their_stack: TerraformStack) -> None:
+    AwsProvider(their_stack, "aws", region="us-east-1")
+    west = AwsProvider(their_stack, "west", alias="west", region="us-west-2")
+    with pytest.raises(
+        ConfigurationError, match="region 'us-west-2' would be deployed by the default provider to 'us-e"
+    ):
+        EncryptionKey(their_stack, "no_provider", region=Region(name="us-west-2"), environment="dev")
+    with pytest.raises(
+        ConfigurationError, match="region 'eu-west-1' would be deployed by provider 'west' to 'us-west-2'"
+    ):
+        EncryptionKey(their_stack, "wrong", region=Region(name="eu-west-1", provider=west), environment="dev")
+    EncryptionKey(their_stack, "right", region=Region(name="us-west-2", provider=west), environment="dev")
+
+
+def test_a_pair_needs_two_names_two_labels_and_two_providers(their_stack: TerraformStack) -> None:
+    second = AwsProvider(their_stack, "second", alias="second", region="us-east-2")
+    first, other = Region(name="us-east-1"), Region(name="us-east-2", provider=second)
+    (alike,) = mistakes_in_pair(their_stack, first, other)
+    assert "have the same label 'east'" in alike
+    named = Region(name="us-east-2", label="ohio", provider=second)
+    assert mistakes_in_pair(their_stack, first, named) == []
+    (shared,) = mistakes_in_pair(their_stack, first, Region(name="us-west-2"))
+    assert "use the same provider; give one of them a provider with an alias" in shared
 
 
 def test_two_regions_never_have_the_same_label() -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from payment_dr import ConfigurationError, Region, RegionalNetwork, TerraformStack
 from payment_dr.bindings import Subnet, Vpc
 from payment_dr.bindings import Testing as CdktfTesting
-from payment_dr.regional_network import mistakes_in_network, mistakes_in_pair
+from payment_dr.regional_network import mistakes_in_network, mistakes_in_overlap
 from tests.constructs.documents import Json, resource
 
 Synthesize = Callable[[Callable[[TerraformStack], object]], Json]
@@ -37,7 +37,10 @@ def test_each_region_has_its_vpc_with_two_private_subnets_in_two_zones(
             "map_public_ip_on_launch": False,
         }
         assert CdktfTesting.to_have_resource_with_properties(stack_text, Subnet.TF_RESOURCE_TYPE, subnet)
-    assert stack_json["data"]["aws_availability_zones"][zones]["state"] == "available"
+    data = stack_json["data"]["aws_availability_zones"][zones]
+    assert data["state"] == "available"
+    # no Local Zone, even when the account has opted into one
+    assert data["filter"] == [{"name": "opt-in-status", "values": ["opt-in-not-required"]}]
 
 
 def test_the_vpcs_hold_no_other_subnet_and_are_not_joined(stack_json: Json) -> None:
@@ -152,10 +155,10 @@ def test_a_pair_is_refused_exactly_when_it_shares_an_address(a: int, b: int, n: 
     first_low, first_high, first = network(a, b, n)
     second_low, second_high, second = network(c, d, m)
     share = max(first_low, second_low) <= min(first_high, second_high)
-    assert bool(mistakes_in_pair(first, second)) == share
+    assert bool(mistakes_in_overlap(first, second)) == share
 
 
 def test_the_briefs_own_plan_has_no_mistake() -> None:
     assert mistakes_in_network("10.0.0.0/16", ["10.0.1.0/24", "10.0.2.0/24"]) == []
     assert mistakes_in_network("10.1.0.0/16", ["10.1.1.0/24", "10.1.2.0/24"]) == []
-    assert mistakes_in_pair("10.0.0.0/16", "10.1.0.0/16") == []
+    assert mistakes_in_overlap("10.0.0.0/16", "10.1.0.0/16") == []

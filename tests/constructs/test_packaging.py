@@ -1,0 +1,32 @@
+"""The library works from a wheel: the handlers that it deploys are in it."""
+
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+from payment_dr.python_function import handler_file
+
+PROJECT = Path(__file__).resolve().parents[2]
+HANDLERS = ["lambda_config_sync.py", "lambda_health_monitor.py"]
+
+
+def test_the_wheel_holds_the_handlers_and_the_type_marker(tmp_path: Path) -> None:
+    source = tmp_path / "source"  # a build writes beside what it builds
+    for folder in ("constructs", "handlers"):
+        shutil.copytree(PROJECT / folder, source / folder, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+    shutil.copy(PROJECT / "pyproject.toml", source)
+    build = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "-w", str(tmp_path), str(source)]
+    subprocess.run(build, check=True, capture_output=True)
+    (wheel,) = tmp_path.glob("payment_dr-*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        names = set(archive.namelist())
+        for handler in HANDLERS:
+            assert archive.read(f"payment_dr/handlers/{handler}") == (PROJECT / "handlers" / handler).read_bytes()
+    assert {"payment_dr/py.typed", "payment_dr/stack.py"} <= names
+    assert not [name for name in names if name.startswith(("embedded_aws", "tests", "drill"))]
+
+
+def test_a_checkout_deploys_the_handlers_that_lie_in_it() -> None:
+    assert [handler_file(name) for name in HANDLERS] == [PROJECT / "handlers" / name for name in HANDLERS]
