@@ -75,7 +75,7 @@ $(READY): Pipfile.lock pyproject.toml .pipenv/bin/pipenv
 	@$(PIPENV) sync --dev >/dev/null
 	@touch $@
 
-$(CDKTF_READY): package-lock.json $(READY)
+$(CDKTF_READY): package-lock.json | $(READY)
 	@echo "setting up: the cdktf command line (once, about half a minute)" >&2
 	@PATH="$(CURDIR)/$(BIN):$$PATH" npm ci --silent
 	@touch $@

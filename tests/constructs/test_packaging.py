@@ -17,7 +17,17 @@ def test_the_wheel_holds_the_handlers_and_the_type_marker(tmp_path: Path) -> Non
     for folder in ("constructs", "handlers"):
         shutil.copytree(PROJECT / folder, source / folder, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
     shutil.copy(PROJECT / "pyproject.toml", source)
-    build = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "-w", str(tmp_path), str(source)]
+    build = [
+        sys.executable,
+        "-m",
+        "pip",
+        "wheel",
+        "--no-deps",
+        "--no-build-isolation",
+        "-w",
+        str(tmp_path),
+        str(source),
+    ]
     subprocess.run(build, check=True, capture_output=True)
     (wheel,) = tmp_path.glob("payment_dr-*.whl")
     with zipfile.ZipFile(wheel) as archive:

@@ -161,4 +161,4 @@ def test_settings_that_cannot_work_are_refused_before_anything_starts(tmp_path: 
     assert "config_keys has the key 'a b'" in lines[1]
     assert "ttl_seconds=300 is 390 s, beyond rto_target_seconds=180" in lines[2]
     assert lines[3] == "hint: change these settings in main.py"
-    assert not (tmp_path / "cdktf.out").exists()
+    assert list(tmp_path.rglob("cdk.tf.json")) == []

@@ -134,6 +134,16 @@ def test_a_scheduled_run_with_a_failing_table_mails_through_the_encrypted_topic(
     queue = sqs.create_queue(QueueName="mailbox")["QueueUrl"]
     topic = deployment.value(f"{role}_sns_topic_arn")
     queue_arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    # as on AWS, the queue has to let the topic in
+    deliver = {
+        "Effect": "Allow",
+        "Principal": {"Service": "sns.amazonaws.com"},
+        "Action": "sqs:SendMessage",
+        "Resource": queue_arn,
+        "Condition": {"ArnEquals": {"aws:SourceArn": topic}},
+    }
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [deliver]})
+    sqs.set_queue_attributes(QueueUrl=queue, Attributes={"Policy": policy})
     subscription = sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=queue_arn)["SubscriptionArn"]
     lambda_ = deployment.client("lambda", role)
     name = deployment.value(f"{role}_health_monitor_function_name")
