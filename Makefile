@@ -77,7 +77,7 @@ $(READY): Pipfile.lock pyproject.toml .pipenv/bin/pipenv
 
 $(CDKTF_READY): package-lock.json | $(READY)
 	@echo "setting up: the cdktf command line (once, about half a minute)" >&2
-	@PATH="$(CURDIR)/$(BIN):$$PATH" npm ci --silent
+	@NODE_OPTIONS=--use-system-ca PATH="$(CURDIR)/$(BIN):$$PATH" npm ci --loglevel=error >/dev/null  # a proxy's CA counts
 	@touch $@
 
 $(CHECKOV_READY): tests/deploy/checkov-requirements.txt

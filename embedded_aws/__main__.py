@@ -14,7 +14,7 @@ import typer
 from rich.console import Console
 
 from embedded_aws.deploy_local import deploy_local, progress_of
-from embedded_aws.deployment import Deployment
+from embedded_aws.deployment import Deployment, provider_settings
 from embedded_aws.errors import EmbeddedAwsError
 from embedded_aws.lifecycle import terminate_gracefully
 from embedded_aws.server import EmbeddedAws
@@ -61,12 +61,14 @@ def main() -> None:
 @app.command()
 @command
 def start(port: Port = None) -> None:
-    """Run the embedded AWS in the foreground and print the variables that point AWS tools at it."""
-    with EmbeddedAws(port) as aws:
+    """Run the embedded AWS in the foreground and print the variables that point AWS tools and Terraform at it."""
+    with EmbeddedAws(port) as aws, provider_settings() as (providers, notices):
+        for notice in notices:
+            progress.print(f"note: {notice}", markup=False, highlight=False, soft_wrap=True)
         environment = aws.environment()
         for name in sorted(name for name in os.environ if name.startswith("AWS_") and name not in environment):
             sys.stdout.write(f"unset {name}\n")  # a profile, say, would send the calls elsewhere
-        for name, value in environment.items():
+        for name, value in {**providers, **environment}.items():
             sys.stdout.write(f"export {name}={shlex.quote(value)}\n")
         sys.stdout.flush()
         progress.print(f"Embedded AWS is up at {aws.endpoint_url}. Ctrl-C ends it.", highlight=False)

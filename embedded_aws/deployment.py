@@ -1,5 +1,6 @@
 """The synthesized stack, deployed by the real Terraform on an embedded AWS."""
 
+import json
 import os
 import subprocess
 import sys
@@ -17,6 +18,8 @@ from embedded_aws.terraform import Changes, Output, PlanResult, ResourceEvent, T
 
 PROJECT = Path(__file__).resolve().parent.parent
 STACK = "payment-dr"
+# Those of the stack; cdktf.out says the same, but need not be there yet.
+PROVIDERS = {"aws": "~> 5.0", "archive": "~> 2.0", "random": "~> 3.0"}
 
 Step = Callable[[str], None]
 
@@ -52,6 +55,29 @@ def synthesized(app: Path = PROJECT / "main.py") -> Iterator[Path]:
         yield Path(folder)
 
 
+@contextmanager
+def provider_settings() -> Iterator[tuple[dict[str, str], list[str]]]:
+    """Find the stack's providers for tools that start Terraform themselves, such as ``cdktf deploy``.
+
+    Yields:
+        The variables that tell Terraform where they are, valid until the end, and what the user should be told.
+
+    Raises:
+        EmbeddedAwsError: Terraform or a provider is nowhere to be had.
+    """
+    with tempfile.TemporaryDirectory(prefix="providers-") as folder:
+        required = {name: {"source": f"hashicorp/{name}", "version": version} for name, version in PROVIDERS.items()}
+        Path(folder, "versions.tf.json").write_text(json.dumps({"terraform": {"required_providers": required}}))
+        with Terraform(Path(folder), {}) as terraform:
+            terraform.init()
+            found = {
+                name: value
+                for name, value in terraform.environment.items()
+                if name.startswith(("TF_CLI_", "TF_PLUGIN"))
+            }
+            yield found, terraform.notices
+
+
 class Deployment:
     """A stack on an embedded AWS; a context manager that leaves nothing behind.
 
@@ -65,7 +91,7 @@ class Deployment:
     Attributes:
         aws: The embedded AWS.
         terraform: Terraform in the stack's working directory.
-        seconds: How long each step took, by name.
+        seconds: How long each step took when it was first done, by name.
 
     Raises:
         EmbeddedAwsError: A step failed.
@@ -133,7 +159,7 @@ class Deployment:
         try:
             yield
         finally:
-            self.seconds[name] = time.monotonic() - started
+            self.seconds.setdefault(name, time.monotonic() - started)
 
     def plan(self) -> PlanResult:
         """Plan against what is deployed."""
