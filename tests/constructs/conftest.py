@@ -6,16 +6,22 @@ from typing import Any
 
 import pytest
 
-from payment_dr import DisasterRecoveryStack, Region, TerraformStack
+from payment_dr import App, DisasterRecoveryStack, Region, TerraformStack
 from payment_dr.bindings import AwsProvider, Testing
 
 Json = dict[str, Any]
 
 
 @pytest.fixture(scope="session")
-def stack_text() -> str:
+def new_app(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], App]:
+    """An app that writes where pytest cleans up; `Testing.app` would leave a folder behind for each."""
+    return lambda: App(outdir=str(tmp_path_factory.mktemp("cdktf.out")))
+
+
+@pytest.fixture(scope="session")
+def stack_text(new_app: Callable[[], App]) -> str:
     """The default stack as cdktf writes it."""
-    return Testing.synth(DisasterRecoveryStack(Testing.app(), "payment-dr"))
+    return Testing.synth(DisasterRecoveryStack(new_app(), "payment-dr"))
 
 
 @pytest.fixture(scope="session")
@@ -26,9 +32,9 @@ def stack_json(stack_text: str) -> Json:
 
 
 @pytest.fixture
-def their_stack() -> TerraformStack:
+def their_stack(new_app: Callable[[], App]) -> TerraformStack:
     """An empty stack of another team."""
-    return TerraformStack(Testing.app(), "theirs")
+    return TerraformStack(new_app(), "theirs")
 
 
 @pytest.fixture

@@ -2,12 +2,14 @@
 
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from payment_dr import (
+    App,
     ConfigSync,
     ConfigurationError,
     DisasterRecoveryStack,
@@ -21,11 +23,12 @@ from payment_dr.bindings import Testing as CdktfTesting
 from payment_dr.bindings import Vpc
 from tests.constructs.documents import Json, resource
 
+NewApp = Callable[[], App]
 PROJECT = Path(__file__).resolve().parents[2]
 
 
-def synthesized(**settings: Any) -> Json:
-    parsed: Json = json.loads(CdktfTesting.synth(DisasterRecoveryStack(CdktfTesting.app(), "payment-dr", **settings)))
+def synthesized(new_app: NewApp, **settings: Any) -> Json:
+    parsed: Json = json.loads(CdktfTesting.synth(DisasterRecoveryStack(new_app(), "payment-dr", **settings)))
     return parsed
 
 
@@ -155,16 +158,16 @@ def test_no_address_ends_in_a_hash(stack_json: Json) -> None:
     assert "aws_lambda_function.health_monitor_east_function" in addresses
 
 
-def test_two_resources_with_one_address_are_refused() -> None:
-    stack = DisasterRecoveryStack(CdktfTesting.app(), "payment-dr")
+def test_two_resources_with_one_address_are_refused(new_app: NewApp) -> None:
+    stack = DisasterRecoveryStack(new_app(), "payment-dr")
     Vpc(stack, "a-b", cidr_block="10.9.0.0/16")
     Vpc(stack, "a_b", cidr_block="10.9.0.0/16")
     with pytest.raises(RuntimeError, match=r"both have the address aws_vpc\.a_b"):
         CdktfTesting.synth(stack)
 
 
-def test_two_syntheses_are_byte_identical(stack_text: str) -> None:
-    again = CdktfTesting.synth(DisasterRecoveryStack(CdktfTesting.app(), "payment-dr"))
+def test_two_syntheses_are_byte_identical(stack_text: str, new_app: NewApp) -> None:
+    again = CdktfTesting.synth(DisasterRecoveryStack(new_app(), "payment-dr"))
     assert again == stack_text
 
 
@@ -184,17 +187,17 @@ def test_nothing_holds_up_a_destroy(stack_json: Json) -> None:
         assert not body.get("deletion_protection_enabled"), address
 
 
-def test_it_is_composed_of_the_reusable_constructs() -> None:
-    stack = DisasterRecoveryStack(CdktfTesting.app(), "payment-dr")
+def test_it_is_composed_of_the_reusable_constructs(new_app: NewApp) -> None:
+    stack = DisasterRecoveryStack(new_app(), "payment-dr")
     parts = {RegionalNetwork: 2, HealthMonitor: 2, ConfigSync: 1, GlobalData: 1, DnsFailover: 1}
     assert {kind: sum(isinstance(child, kind) for child in stack.node.children) for kind in parts} == parts
     assert isinstance(stack, TerraformStack)
 
 
-def test_all_mistakes_are_named_in_one_error() -> None:
+def test_all_mistakes_are_named_in_one_error(new_app: NewApp) -> None:
     with pytest.raises(ConfigurationError) as refused:
         DisasterRecoveryStack(
-            CdktfTesting.app(),
+            new_app(),
             "payment-dr",
             primary_region="us-east-7",
             secondary_region="us-east-7",
@@ -219,20 +222,20 @@ def test_all_mistakes_are_named_in_one_error() -> None:
     assert str(refused.value).startswith("DisasterRecoveryStack: 8 mistakes in the configuration\n  - primary_region")
 
 
-def test_overlapping_vpcs_are_refused() -> None:
+def test_overlapping_vpcs_are_refused(new_app: NewApp) -> None:
     with pytest.raises(
         ConfigurationError, match=r"secondary_cidr='10\.0\.128\.0/17' overlaps primary_cidr='10\.0\.0\.0/16'"
     ):
         DisasterRecoveryStack(
-            CdktfTesting.app(),
+            new_app(),
             "payment-dr",
             secondary_cidr="10.0.128.0/17",
             secondary_subnet_cidrs=["10.0.129.0/24", "10.0.130.0/24"],
         )
 
 
-def test_another_pair_of_regions_has_labels_of_its_own() -> None:
-    stack = synthesized(primary_region="eu-west-1", secondary_region="us-west-2")
+def test_another_pair_of_regions_has_labels_of_its_own(new_app: NewApp) -> None:
+    stack = synthesized(new_app, primary_region="eu-west-1", secondary_region="us-west-2")
     names = {body["function_name"] for body in stack["resource"]["aws_lambda_function"].values()}
     assert "lambda-health-monitor-euwest1-${var.environment}" in names
     assert "lambda-health-monitor-uswest2-${var.environment}" in names
@@ -240,8 +243,8 @@ def test_another_pair_of_regions_has_labels_of_its_own() -> None:
     assert not [name for name in stack["resource"]["aws_cloudwatch_metric_alarm"] if name.startswith("dns_")]
 
 
-def test_alarms_on_health_checks_are_where_their_metrics_are_even_when_that_is_the_secondary() -> None:
-    stack = synthesized(primary_region="us-west-2", secondary_region="us-east-1")
+def test_alarms_on_health_checks_are_where_their_metrics_are_even_when_that_is_the_secondary(new_app: NewApp) -> None:
+    stack = synthesized(new_app, primary_region="us-west-2", secondary_region="us-east-1")
     for role in ("primary", "secondary"):
         alarm = resource(stack, "aws_cloudwatch_metric_alarm", f"dns_{role}_health_check_alarm")
         assert alarm["provider"] == "aws.secondary"
