@@ -85,7 +85,8 @@ def plan(port: Port = None, stack_dir: StackDir = None) -> None:
         progress_of(progress) as (on_step, on_event),
         Deployment(on_step=on_step, on_event=on_event, port=port, stack_dir=stack_dir) as stack,
     ):
-        sys.stdout.write(stack.terraform.text_of(stack.plan()))
+        text = stack.terraform.text_of(stack.plan())
+    sys.stdout.write(text)  # once the progress display is gone from the terminal
 
 
 @app.command()
