@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -48,6 +49,9 @@ def synthesized(app: Path = PROJECT / "main.py") -> Iterator[Path]:
             check=False,
         )
         if synth.returncode:
+            refused = re.search(r"^error: (.*)\nhint: (.*)", synth.stderr, re.MULTILINE | re.DOTALL)
+            if refused:  # main.py names every mistake and the next move
+                raise EmbeddedAwsError(refused[1], hint=refused[2].strip())
             last = [line for line in synth.stderr.strip().splitlines() if line] or ["it printed nothing"]
             raise EmbeddedAwsError(
                 f"synthesis failed: {last[-1]}", hint=f"run 'python {app.name}' to see all that it says"

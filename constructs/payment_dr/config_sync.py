@@ -201,7 +201,7 @@ class ConfigSync(Construct):
             self,
             f"parameter_{logical(key)}_{side.region.label}",
             name=full_name,
-            description=f"{key} ; change the value in Parameter Store, not in Terraform",
+            description=f"{key}; change the value in Parameter Store, not in Terraform",
             type="SecureString",
             tier="Standard",
             key_id=side.key_arn,

@@ -94,8 +94,8 @@ class HealthMonitor(Construct):
                 *publish_to_encrypted_topic(region_token, topic_arn, topic_key_arn),
             ],
             alarms=alarms,
-            # The next run comes in a minute: a retry would only report the past, and count one fault three times.
             log_retention_days=log_retention_days,
+            # The next run comes in a minute: a retry would only report the past, and count one fault three times.
             retries=0,
             max_event_age_seconds=60,
         )

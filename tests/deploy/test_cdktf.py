@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from embedded_aws.deployment import PROJECT, STACK, Deployment
+from embedded_aws.deployment import PROJECT, PROVIDERS, STACK, Deployment
 
 pytestmark = pytest.mark.xdist_group("deployment")
 
@@ -42,6 +42,8 @@ def test_cdktf_synthesizes_and_deploys_on_the_embedded_aws(stack_dir: Path, tmp_
         cdktf("synth")
         written = tmp_path / "cdktf.out/stacks" / STACK
         assert (written / "cdk.tf.json").read_bytes() == (stack_dir / "cdk.tf.json").read_bytes()
+        required = json.loads((written / "cdk.tf.json").read_text())["terraform"]["required_providers"]
+        assert {name: provider["version"] for name, provider in required.items()} == PROVIDERS
         # Without a lock file cdktf asks the registry for checksums; Terraform makes one from where it finds providers.
         subprocess.run(
             [str(deployment.terraform.binary.path), "init", "-input=false"],

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from embedded_aws.deployment import PROJECT
+from embedded_aws.deployment import PROJECT, synthesized
+from embedded_aws.errors import EmbeddedAwsError
 
 pytestmark = pytest.mark.xdist_group("command line")
 DEADLINE_SECONDS = 180
@@ -162,3 +163,9 @@ def test_settings_that_cannot_work_are_refused_before_anything_starts(tmp_path: 
     assert "ttl_seconds=300 is 390 s, beyond rto_target_seconds=180" in lines[2]
     assert lines[3] == "hint: change these settings in main.py"
     assert list(tmp_path.rglob("cdk.tf.json")) == []
+
+    # The commands that synthesize pass all of it on.
+    app.write_text(f"import sys; sys.exit({run.stderr.strip()!r})")
+    with pytest.raises(EmbeddedAwsError) as refused, synthesized(app):
+        pass
+    assert f"error: {refused.value.message}\nhint: {refused.value.hint}" == run.stderr.strip()
