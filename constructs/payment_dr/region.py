@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, field
 from functools import cache
+from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
 
 from botocore.session import Session
 
@@ -16,6 +18,8 @@ from .bindings import (
     Token,
 )
 from .errors import refuse
+
+T = TypeVar("T", DataAwsCallerIdentity, DataAwsRegion, DataAwsAvailabilityZones)
 
 # ARNs in this library are written for the commercial partition; China and GovCloud have their own Route 53.
 PARTITION = "aws"
@@ -126,42 +130,48 @@ def _suffix(region: Region) -> str:
     return f"_{alias}" if alias else ""
 
 
+_found: WeakKeyDictionary[Construct, dict[str, Any]] = WeakKeyDictionary()  # each look into the stack asks Node
+
+
+def _of_stack(scope: Construct, kind: type[T], id_: str, logical_id: str, **config: Any) -> T:
+    """The one element of this id in a scope's stack, made when it is first asked for."""
+    known = _found.setdefault(scope, {})
+    element = known.get(id_)
+    if not isinstance(element, kind):
+        stack = TerraformStack.of(scope)
+        element = stack.node.try_find_child(id_)
+        if not isinstance(element, kind):
+            element = kind(stack, id_, **config)
+            element.override_logical_id(logical_id)
+        known[id_] = element
+    return element
+
+
 def account_id(scope: Construct) -> str:
     """The account that is deployed to: `data.aws_caller_identity.current`, one for the stack."""
-    stack = TerraformStack.of(scope)
-    found = stack.node.try_find_child("caller_identity")
-    if not isinstance(found, DataAwsCallerIdentity):
-        found = DataAwsCallerIdentity(stack, "caller_identity")
-        found.override_logical_id("current")
-    return found.account_id
+    return _of_stack(scope, DataAwsCallerIdentity, "caller_identity", "current").account_id
 
 
 def region_name(scope: Construct, region: Region) -> str:
     """The region's name as its provider reports it: `data.aws_region.current` (or `current_<alias>`)."""
-    stack, suffix = TerraformStack.of(scope), _suffix(region)
-    found = stack.node.try_find_child(f"region{suffix}")
-    if not isinstance(found, DataAwsRegion):
-        found = DataAwsRegion(stack, f"region{suffix}", provider=region.provider)
-        found.override_logical_id(f"current{suffix}")
-    return found.name
+    suffix = _suffix(region)
+    return _of_stack(scope, DataAwsRegion, f"region{suffix}", f"current{suffix}", provider=region.provider).name
 
 
 def availability_zones(scope: Construct, region: Region) -> DataAwsAvailabilityZones:
     """The zones of a region that can be used: `data.aws_availability_zones.available` (or `available_<alias>`)."""
-    stack, suffix = TerraformStack.of(scope), _suffix(region)
-    found = stack.node.try_find_child(f"availability_zones{suffix}")
-    if not isinstance(found, DataAwsAvailabilityZones):
-        found = DataAwsAvailabilityZones(
-            stack,
-            f"availability_zones{suffix}",
-            state="available",
-            # Without it the list also has the Local Zones that the account has opted into.
-            # https://docs.aws.amazon.com/local-zones/latest/ug/concepts-local-zones.html
-            filter=[DataAwsAvailabilityZonesFilter(name="opt-in-status", values=["opt-in-not-required"])],
-            provider=region.provider,
-        )
-        found.override_logical_id(f"available{suffix}")
-    return found
+    suffix = _suffix(region)
+    return _of_stack(
+        scope,
+        DataAwsAvailabilityZones,
+        f"availability_zones{suffix}",
+        f"available{suffix}",
+        state="available",
+        # Without it the list also has the Local Zones that the account has opted into.
+        # https://docs.aws.amazon.com/local-zones/latest/ug/concepts-local-zones.html
+        filter=[DataAwsAvailabilityZonesFilter(name="opt-in-status", values=["opt-in-not-required"])],
+        provider=region.provider,
+    )
 
 
 def arn(scope: Construct, service: str, region: Region, resource: str) -> str:

@@ -279,13 +279,13 @@ class DisasterRecoveryStack(TerraformStack):
         Addresses stay readable, and the same as long as the path is. A part that repeats the one before it is left out:
         `health_monitor_east/function/function` becomes `health_monitor_east_function`.
         """
-        node = getattr(element, "node", element)  # assets hand over the node itself
-        parts = node.path.split("/")[1:]
+        path: str = getattr(element, "node", element).path  # assets hand over the node itself
+        parts = path.split("/")[1:]
         id_ = "_".join(logical(part) for before, part in zip(["", *parts], parts, strict=False) if part != before)
         address = f"{getattr(element, 'terraform_resource_type', '')}.{id_}"
-        if self._addresses.setdefault(address, node.path) != node.path:
+        if self._addresses.setdefault(address, path) != path:
             # cdktf would merge both into one resource without a word.
-            raise ValueError(f"{node.path} and {self._addresses[address]} both have the address {address}; rename one")
+            raise ValueError(f"{path} and {self._addresses[address]} both have the address {address}; rename one")
         return id_
 
     def _variables(self) -> tuple[str, str, str, Any]:

@@ -12,7 +12,7 @@ PROJECT = Path(__file__).resolve().parents[2]
 HANDLERS = ["lambda_config_sync.py", "lambda_health_monitor.py"]
 
 
-def test_the_wheel_holds_the_handlers_and_the_type_marker(tmp_path: Path) -> None:
+def test_the_wheel_holds_the_handlers_and_what_is_no_python(tmp_path: Path) -> None:
     source = tmp_path / "source"  # a build writes beside what it builds
     for folder in ("constructs", "handlers"):
         shutil.copytree(PROJECT / folder, source / folder, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
@@ -34,7 +34,7 @@ def test_the_wheel_holds_the_handlers_and_the_type_marker(tmp_path: Path) -> Non
         names = set(archive.namelist())
         for handler in HANDLERS:
             assert archive.read(f"payment_dr/handlers/{handler}") == (PROJECT / "handlers" / handler).read_bytes()
-    assert {"payment_dr/py.typed", "payment_dr/stack.py"} <= names
+    assert {"payment_dr/py.typed", "payment_dr/on_demand.cjs", "payment_dr/stack.py"} <= names
     assert not [name for name in names if name.startswith(("embedded_aws", "tests", "drill"))]
 
 
