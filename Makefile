@@ -9,7 +9,7 @@ BIN := .venv/bin
 PIPENV := env -u VIRTUAL_ENV PIPENV_VENV_IN_PROJECT=1 PIPENV_IGNORE_VIRTUALENVS=1 PIPENV_VERBOSITY=-1 .pipenv/bin/pipenv
 READY := .venv/.ready
 CDKTF_READY := node_modules/.package-lock.json
-CHECKOV_READY := .checkov/.ready
+LINTERS_READY := .linters/.ready
 
 .PHONY: help setup deploy-local test synth plan lint format lock bench clean
 
@@ -19,7 +19,7 @@ help: ## List these commands
 deploy-local: $(READY) ## Deploy the stack on an embedded AWS, check everything, destroy it (ARGS=--json)
 	@$(BIN)/python -m embedded_aws deploy $(ARGS)
 
-test: lint $(CDKTF_READY) $(CHECKOV_READY) ## Lint, then run all tests
+test: lint $(CDKTF_READY) $(LINTERS_READY) ## Lint, then run all tests
 	@$(BIN)/pytest $(ARGS)
 
 synth: $(READY) ## Synthesize the stack into cdktf.out
@@ -45,10 +45,10 @@ lock: .pipenv/bin/pipenv ## Resolve the dependencies anew, naming no package ind
 	@$(PYTHON) -c "$$STRIP_INDEX"
 	@$(BIN)/npm install --package-lock-only
 
-setup: $(READY) $(CDKTF_READY) $(CHECKOV_READY) ## Install everything that the other commands need
+setup: $(READY) $(CDKTF_READY) $(LINTERS_READY) ## Install everything that the other commands need
 
 clean: ## Remove everything that these commands have made
-	rm -rf .venv .pipenv .checkov node_modules cdktf.out build .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
+	rm -rf .venv .pipenv .linters node_modules cdktf.out build .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
 
 # The lock file must not say where packages come from: that is the reader's own setting.
 define STRIP_INDEX
@@ -80,8 +80,8 @@ $(CDKTF_READY): package-lock.json | $(READY)
 	@NODE_OPTIONS=--use-system-ca PATH="$(CURDIR)/$(BIN):$$PATH" npm ci --loglevel=error >/dev/null  # a proxy's CA counts
 	@touch $@
 
-$(CHECKOV_READY): tests/deploy/checkov-requirements.txt
-	@echo "setting up: checkov, in an environment of its own (once, about half a minute)" >&2
-	@$(PYTHON) -m venv .checkov
-	@.checkov/bin/pip install --quiet --disable-pip-version-check -r $<
+$(LINTERS_READY): tests/deploy/linter-requirements.txt
+	@echo "setting up: policy linters, in an environment of their own (once, about half a minute)" >&2
+	@$(PYTHON) -m venv .linters
+	@.linters/bin/pip install --quiet --disable-pip-version-check -r $<
 	@touch $@

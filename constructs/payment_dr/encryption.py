@@ -4,6 +4,7 @@ from typing import Final
 
 from .bindings import Construct, KmsAlias, KmsKey
 from .errors import refuse
+from .excuses import excuse
 from .naming import name
 from .policies import Condition, Statement, policy_document, source_account, via_service
 from .region import Region, account_id, account_root, arn, mistakes_in_providers, region_name
@@ -90,7 +91,7 @@ class EncryptionKey(Construct):
                     # https://docs.aws.amazon.com/systems-manager/latest/userguide/secure-string-parameter-kms-encryption.html
                     Statement(
                         sid="ParameterStoreEncryptsAndDecrypts",
-                        actions=["kms:Decrypt", "kms:DescribeKey", "kms:Encrypt", "kms:GenerateDataKey*"],
+                        actions=["kms:Decrypt", "kms:Encrypt", "kms:GenerateDataKey*"],
                         resources=this_key,
                         principals={"AWS": [account_root(self)]},
                         conditions=[
@@ -102,6 +103,11 @@ class EncryptionKey(Construct):
             ),
             tags={"Name": name("kms", purpose, region, environment)},
             provider=region.provider,
+        )
+        excuse(
+            key,
+            PARLIAMENT_RESOURCE_STAR="in a key policy it is this key alone: "
+            "docs.aws.amazon.com/kms/latest/developerguide/key-policy-overview.html",
         )
         alias = KmsAlias(
             self,

@@ -4,9 +4,13 @@ from .bindings import TerraformResource
 
 
 def excuse(resource: TerraformResource, **reasons: str) -> None:
-    """Say, beside the code, why a checkov check does not apply to a resource.
+    """Say, beside the code, why a finding of checkov or parliament does not apply to a resource.
 
-    The reasons are written into the synthesized resource; the policy test accepts a failed check only with one.
+    The reasons are written into the synthesized resource; the linters' test accepts a finding only with one.
+
+    Args:
+        resource: What the finding is about.
+        reasons: The reason by check: checkov's id, or PARLIAMENT_ and the issue's name.
 
     Example:
         >>> excuse(bucket, CKV_AWS_18="the trail of data events is kept by the account's CloudTrail")

@@ -17,6 +17,7 @@ from .bindings import (
     TerraformResource,
 )
 from .errors import refuse
+from .excuses import excuse
 from .region import Region, account_id, arn
 
 # AssumeRole sessions end after an hour; it is also the most that role chaining allows.
@@ -43,6 +44,7 @@ class Statement:
         resources: ARNs. Empty in a trust policy, which has none.
         principals: Who, by type: `{"Service": ["lambda.amazonaws.com"]}`. Empty in an identity policy.
         conditions: All must hold.
+        excused: Findings of a policy linter that do not apply to it, with the reason; see `excuse`.
     """
 
     sid: str
@@ -50,6 +52,7 @@ class Statement:
     resources: Sequence[str] = ()
     principals: Mapping[str, Sequence[str]] = field(default_factory=dict)
     conditions: Sequence[Condition] = ()
+    excused: Mapping[str, str] = field(default_factory=dict)
 
 
 def policy_document(scope: Construct, id_: str, statements: Sequence[Statement]) -> str:
@@ -162,6 +165,8 @@ class Role(Construct):
             description=f"What {name} may do",
             policy=policy_document(self, "permissions", permissions),
         )
+        for statement in permissions:
+            excuse(policy, **statement.excused)
         attachment = IamRolePolicyAttachment(self, "attachment", role=role.name, policy_arn=policy.arn)
         self.arn: Final = role.arn
         self.name: Final = role.name
