@@ -276,7 +276,8 @@ class Announcer:
         """
         if self._since is None or verdict.status != self._seen:
             self._seen, self._since = verdict.status, now
-        overdue = self._mailed_at is not None and now - self._mailed_at >= REMINDER_INTERVAL
+        # Either way: a clock that was put back must not silence the reminders for as long as it was put back by.
+        overdue = self._mailed_at is not None and abs(now - self._mailed_at) >= REMINDER_INTERVAL
         if verdict.status == self._mailed and not (verdict.status != HEALTHY and overdue):
             return False
         sns.publish(TopicArn=topic_arn, **self._message(verdict, table_name, region, self._since))

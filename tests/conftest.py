@@ -6,6 +6,8 @@ import pytest
 
 from embedded_aws import EmbeddedAws
 
+pytest_plugins = ["tests.handlers.config_sync_seed"]
+
 
 @pytest.fixture(scope="session")
 def aws() -> Iterator[EmbeddedAws]:

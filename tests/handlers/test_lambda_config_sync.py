@@ -644,8 +644,10 @@ def test_a_parameter_restored_from_a_backup_with_its_old_description_is_a_new_wr
 
 def test_a_write_is_later_than_what_it_replaced_even_if_the_regions_clock_is_behind() -> None:
     origin = Write(COPIED_AT + timedelta(milliseconds=800), EAST, 7)
-    history = read_history(WEST, [entry(1, Stamp(WEST, origin, COPIED_AT, "5f").attach_to("")), entry(2, None)])
-    assert choose(history).number == 2
+    copy = entry(1, Stamp(WEST, origin, COPIED_AT, "5f").attach_to(""))
+    copy_that_hides_it = entry(2, STAMP.attach_to(""))
+    assert choose(read_history(WEST, [copy, entry(2, None)])).number == 2
+    assert choose(read_history(WEST, [copy, copy_that_hides_it, entry(3, None)])).number == 3
 
 
 def test_two_writes_of_the_same_instant_are_decided_by_region() -> None:

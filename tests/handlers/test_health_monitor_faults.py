@@ -1,0 +1,255 @@
+"""Every row of docs/health-faults.md happens: the real handler with its real clients, against real sockets."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta, tzinfo
+from typing import Any, Self
+
+import boto3
+import pytest
+
+from handlers import lambda_health_monitor as monitor
+from handlers.lambda_health_monitor import MonitorFault, handler
+from tests.handlers.health_faults import EXPECTATIONS, PROBE, ROUTE_53_BUDGET_SECONDS, SCHEDULE, Expectation
+from tests.handlers.loopback import (
+    Manner,
+    Server,
+    closes,
+    dribbles,
+    has_table,
+    http,
+    is_silent,
+    publishes,
+    refuses_with,
+    replies,
+    resets,
+)
+
+pytestmark = pytest.mark.usefixtures("new_environment")
+
+
+class Stage:
+    """The monitor's surroundings."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, open_until_the_end: contextlib.ExitStack) -> None:
+        self.monkeypatch, self._open = monkeypatch, open_until_the_end
+        self.dynamodb = self.serve("DYNAMODB", has_table("ACTIVE"))
+        self.sns = self.serve("SNS", publishes)
+
+    def serve(self, service: str, *manners: Manner) -> Server:
+        server = self._open.enter_context(Server(*manners))
+        self.monkeypatch.setenv(f"AWS_ENDPOINT_URL_{service}", server.url)
+        return server
+
+    def dynamodb_is(self, manner: Manner) -> None:
+        self.dynamodb.manners = [manner]
+
+    def dynamodb_is_at(self, url: str) -> None:
+        self.monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", url)
+
+    def dynamodb_leaves_connections_unanswered(self) -> None:
+        full = self._open.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
+        for _ in range(4):  # the kernel ignores further handshakes once the queue is full
+            client = self._open.enter_context(socket.socket())
+            client.setblocking(False)
+            client.connect_ex(full.getsockname())
+        self.dynamodb_is_at(f"http://127.0.0.1:{full.getsockname()[1]}")
+
+    def resolver_hangs(self) -> None:
+        released = threading.Event()
+        resolve = socket.getaddrinfo
+
+        def hang(host: Any, *arguments: Any) -> Any:
+            if host == "dynamodb.test":
+                released.wait(30)
+                raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+            return resolve(host, *arguments)
+
+        self._open.callback(released.set)
+        self.monkeypatch.setattr(socket, "getaddrinfo", hang)
+        self.dynamodb_is_at("http://dynamodb.test")
+
+    def credentials_are_missing(self) -> None:
+        self.monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+        for name, value in {
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "AWS_SHARED_CREDENTIALS_FILE": "/nonexistent",
+            "AWS_CONFIG_FILE": "/nonexistent",
+        }.items():
+            self.monkeypatch.setenv(name, value)
+
+    def clock_jumps(self, hours: int) -> None:
+        class Jumping(datetime):
+            looks = 0
+
+            @classmethod
+            def now(cls, tz: tzinfo | None = None) -> Self:
+                cls.looks += 1
+                return super().now(tz) + cls.looks * timedelta(hours=hours)
+
+        self.dynamodb_is(has_table("DELETING"))
+        self.monkeypatch.setattr(monitor, "datetime", Jumping)
+
+    def arrange(self, fault: str) -> None:
+        """Make the fault happen. The client is there before the first probe comes, as in Lambda."""
+        if match := re.match(r"table `(\w+)`", fault):
+            self.dynamodb_is(has_table(match[1]))
+        elif match := re.match(r"(\d+) `(\w+)`", fault):
+            self.dynamodb_is(refuses_with(match[2], f"{match[1]} Reason"))
+        elif match := re.match(r"`(\w+)` missing", fault):
+            self.monkeypatch.delenv(match[1])
+        else:
+            FAULTS[fault](self)
+        with contextlib.suppress(ValueError):  # a malformed URL
+            monitor._dynamodb()
+
+
+ACTIVE = '{"Table": {"TableStatus": "ACTIVE"}}'
+HTML = "<html><body>busy</body></html>"
+FAULTS: dict[str, Callable[[Stage], None]] = {
+    "none": lambda _stage: None,
+    "DynamoDB accepts connections and says nothing": lambda stage: stage.dynamodb_is(is_silent),
+    "DynamoDB answers byte by byte": lambda stage: stage.dynamodb_is(dribbles(b"", http("200 OK", ACTIVE))),
+    "DynamoDB answers its head at once and its body byte by byte": lambda stage: stage.dynamodb_is(
+        dribbles(http("200 OK", "", length=len(ACTIVE)), ACTIVE.encode())
+    ),
+    "DynamoDB breaks off in its answer": lambda stage: stage.dynamodb_is(
+        replies("200 OK", ACTIVE, length=len(ACTIVE) + 10)
+    ),
+    "DynamoDB refuses connections": lambda stage: stage.dynamodb.close(),
+    "DynamoDB leaves connections unanswered": Stage.dynamodb_leaves_connections_unanswered,
+    "DynamoDB resets connections": lambda stage: stage.dynamodb_is(resets),
+    "DynamoDB closes connections": lambda stage: stage.dynamodb_is(closes),
+    "DynamoDB does not speak TLS": lambda stage: stage.dynamodb_is_at(stage.dynamodb.url.replace("http", "https")),
+    # too long for DNS, so that no resolver asks anybody
+    "DynamoDB's name does not resolve": lambda stage: stage.dynamodb_is_at(f"http://{'.'.join(['a' * 50] * 5)}"),
+    "the resolver hangs": Stage.resolver_hangs,
+    "503 with a page of HTML": lambda stage: stage.dynamodb_is(replies("503 Service Unavailable", HTML)),
+    "503 with nothing": lambda stage: stage.dynamodb_is(replies("503 Service Unavailable", "")),
+    "403 with a page of HTML": lambda stage: stage.dynamodb_is(replies("403 Forbidden", HTML)),
+    "200 without a table": lambda stage: stage.dynamodb_is(replies("200 OK", "{}")),
+    "200 with a page of HTML": lambda stage: stage.dynamodb_is(replies("200 OK", HTML)),
+    "credentials missing": Stage.credentials_are_missing,
+    "`AWS_ENDPOINT_URL_DYNAMODB` malformed": lambda stage: stage.dynamodb_is_at("not a url"),
+    "the clock jumps ahead by an hour at every look": lambda stage: stage.clock_jumps(1),
+    "the clock jumps back by an hour at every look": lambda stage: stage.clock_jumps(-1),
+}
+
+
+@pytest.fixture
+def stage(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
+    with contextlib.ExitStack() as open_until_the_end:
+        yield Stage(monkeypatch, open_until_the_end)
+    deadline = time.monotonic() + 10
+    while [thread for thread in threading.enumerate() if thread.name == "describe-table"]:
+        assert time.monotonic() < deadline, "a call outlives its server"
+        time.sleep(0.01)
+
+
+def probe() -> tuple[int, str, str]:
+    """HTTP status, verdict and reason that Route 53 is told, in time."""
+    started = time.monotonic()
+    answer = handler(PROBE, None)
+    assert time.monotonic() - started < ROUTE_53_BUDGET_SECONDS
+    body = json.loads(answer["body"])
+    return answer["statusCode"], body["status"], body["reason"] or "-"
+
+
+def scheduled_run_fails() -> bool:
+    try:
+        handler(SCHEDULE, None)
+    except MonitorFault:
+        return True
+    return False
+
+
+@pytest.mark.parametrize("expected", EXPECTATIONS, ids=lambda expected: expected.fault)
+def test_a_fault_is_judged_answered_mailed_and_counted_as_the_table_says(stage: Stage, expected: Expectation) -> None:
+    stage.arrange(expected.fault)
+
+    started = time.monotonic()
+    assert probe() == expected.answer()
+    assert time.monotonic() - started >= float(expected.seconds)
+    assert not stage.sns.connections
+
+    assert scheduled_run_fails() == (expected.errors == "yes")
+    assert expected.mailed(stage.sns.requests)
+
+
+def test_every_table_status_and_every_fault_is_in_the_table() -> None:
+    shape: Any = boto3.client("dynamodb").meta.service_model.shape_for("TableStatus")
+    assert {f"table `{status}`" for status in shape.enum} | set(FAULTS) <= {row.fault for row in EXPECTATIONS}
+
+
+@pytest.mark.parametrize(
+    "manner",
+    [
+        is_silent,
+        None,
+        resets,
+        closes,
+        replies("200 OK", HTML),
+        refuses_with("InternalFailure", "500 Internal Server Error"),
+        replies("503 Service Unavailable", HTML),
+        refuses_with("Throttling"),
+        refuses_with("AuthorizationError", "403 Forbidden"),
+        refuses_with("ExpiredToken", "403 Forbidden"),
+        refuses_with("KMSAccessDenied"),
+        refuses_with("NotFound", "404 Not Found"),
+    ],
+    ids=[
+        "silent",
+        "refusing",
+        "resetting",
+        "closing",
+        "garbage",
+        "500",
+        "503",
+        "throttling",
+        "denied",
+        "expired token",
+        "key denied",
+        "topic missing",
+    ],
+)
+def test_a_failing_sns_changes_no_answer_and_fires_errors_when_there_is_something_to_mail(
+    stage: Stage, manner: Manner | None
+) -> None:
+    if manner:
+        stage.sns.manners = [manner]
+    else:
+        stage.sns.close()
+    assert not scheduled_run_fails()
+    assert probe() == (200, "healthy", "-")
+    assert not stage.sns.connections
+
+    stage.dynamodb_is(has_table("DELETING"))
+    assert probe() == (503, "unhealthy", "table_not_serving")
+    with pytest.raises(MonitorFault, match=r"^the verdict unhealthy could not be published: "):
+        handler(SCHEDULE, None)
+    attempts = stage.sns.connections
+    assert probe() == (503, "unhealthy", "table_not_serving")
+    assert stage.sns.connections == attempts
+
+
+def test_a_connection_that_died_while_lambda_had_us_frozen_is_replaced(stage: Stage) -> None:
+    stage.dynamodb.manners = [resets, has_table("ACTIVE")]
+    assert probe()[0] == 200
+
+
+def test_a_connection_is_kept_between_probes(stage: Stage) -> None:
+    def keeps(server: Server, connection: socket.socket) -> None:
+        for _ in range(2):
+            server.read(connection)
+            connection.sendall(http("200 OK", ACTIVE))
+
+    stage.dynamodb_is(keeps)
+    assert [probe()[0], probe()[0]] == [200, 200]
+    assert stage.dynamodb.connections == 1
