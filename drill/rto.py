@@ -1,0 +1,366 @@
+"""The recovery time (RTO) as a distribution: from an outage to the first transaction completed in the other region.
+
+One run is what one client sees that pays all the time. Its phases, and the most that each can take:
+
+    detect       threshold x (interval + a failed probe) + a healthy probe: a checker has just asked when the outage
+                 starts, waits an interval, and then needs `threshold` failures; each wait starts with the last answer.
+                 Route 53 waits for all but 18 % of the checkers, hence for one of the last.
+    switch       what Route 53's DNS servers take to learn it
+    cache        TTL: the client's resolver has asked just before the switch
+    first_write  the client's pause before it tries again, and the write itself
+
+With 30 s, threshold 3 and TTL 30 that is 30 x 3 + 30 = 120 s, and what the probes and the write take: 126.7 s with the
+times assumed in `Settings`, 140.2 s when every probe hangs for the 6 s that a checker allows. Failback is the same with
+healthy and failed probes exchanged, and is faster as a rule: more than 18 % of the checkers are enough.
+
+What the model leaves out, so that the bound is the model's and no promise of AWS's: the spread of a new status among
+Route 53's servers (AWS publishes no time; `propagation_seconds` is yours to set, 0 by default); resolvers and runtimes
+that keep an answer beyond its TTL; clients that stay on a pooled connection instead of asking again; a client whose
+first call hangs in the failed region for longer than `retry_seconds`; load that the other region cannot take.
+"""
+
+import itertools
+import math
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final, NamedTuple
+
+from drill.route53 import (
+    CHECKER_REGIONS,
+    CHECKERS_PER_REGION,
+    HTTP_CONNECT_SECONDS,
+    RESPONSE_SECONDS,
+    HealthCheck,
+    HealthCheckerFleet,
+    Observation,
+    ProbeResult,
+    Record,
+    Zone,
+    most_healthy_of_an_unhealthy_check,
+)
+
+HANGING_PROBE_SECONDS = HTTP_CONNECT_SECONDS + RESPONSE_SECONDS
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What the recovery time depends on. The defaults are those of the stack.
+
+    Args:
+        request_interval_seconds, failure_threshold, ttl_seconds: As in `DnsFailover`.
+        checkers: How many health checkers there are.
+        probe_seconds: What a probe takes that finds the region healthy.
+        failed_probe_seconds: What one takes that does not, up to `HANGING_PROBE_SECONDS`: a region that does not answer
+            at all. Default 1.5, by when the health function answers 503 even though DynamoDB hangs.
+        propagation_seconds: The longest that Route 53's DNS servers take to learn of a new status.
+        retry_seconds: The longest that the client waits before its next try.
+        write_seconds: The longest that the first write takes, TLS and a cold start included.
+    """
+
+    request_interval_seconds: int = 30
+    failure_threshold: int = 3
+    ttl_seconds: int = 30
+    checkers: int = len(CHECKER_REGIONS) * CHECKERS_PER_REGION
+    probe_seconds: float = 0.2
+    failed_probe_seconds: float = 1.5
+    propagation_seconds: float = 0.0
+    retry_seconds: float = 1.0
+    write_seconds: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Phases:
+    """Seconds that each phase of a failover or failback took."""
+
+    detect: float
+    switch: float
+    cache: float
+    first_write: float
+
+    @property
+    def total(self) -> float:
+        """The recovery time."""
+        return self.detect + self.switch + self.cache + self.first_write
+
+
+PHASES: Final = ("detect", "switch", "cache", "first_write", "total")
+
+
+class _Draw(NamedTuple):
+    """The chance in one run, each as a share from 0 to 1 of the longest possible, whatever the settings are."""
+
+    waits: Sequence[float]  # until each checker's next request, ascending
+    switch: float
+    cache: float
+    retry: float
+    write: float
+
+
+_WORST: Final = _Draw([1.0], 1.0, 1.0, 1.0, 1.0)
+
+
+def _draw(checkers: int, seed: int) -> _Draw:
+    rng = random.Random(seed)  # noqa: S311 - a simulation, which has to be repeatable
+    waits = sorted(rng.random() for _ in range(checkers))
+    # Most writes are fast, few take as long as a cold start.
+    return _Draw(waits, rng.random(), rng.random(), rng.random(), rng.random() ** 3)
+
+
+def _phases(settings: Settings, draw: _Draw, wait: float, before: float, after: float) -> Phases:
+    """The phases when the decisive checker's next request comes after this share of its cycle.
+
+    Its cycle is the interval and what a probe took before the change (`before`); `failure_threshold` probes of the new
+    kind (`after`) follow, an interval between each two.
+    """
+    interval, threshold = settings.request_interval_seconds, settings.failure_threshold
+    return Phases(
+        detect=wait * (interval + before) + (threshold - 1) * (interval + after) + after,
+        switch=draw.switch * settings.propagation_seconds,
+        cache=draw.cache * settings.ttl_seconds,
+        first_write=draw.retry * settings.retry_seconds + draw.write * settings.write_seconds,
+    )
+
+
+def _failover(settings: Settings, draw: _Draw) -> Phases:
+    # Unhealthy as soon as no more than 18 % of the checkers are left that report healthy: the rest have flipped.
+    last_to_flip = len(draw.waits) - most_healthy_of_an_unhealthy_check(len(draw.waits))
+    wait = draw.waits[last_to_flip - 1]
+    return _phases(settings, draw, wait, settings.probe_seconds, settings.failed_probe_seconds)
+
+
+def _failback(settings: Settings, draw: _Draw) -> Phases:
+    wait = draw.waits[most_healthy_of_an_unhealthy_check(len(draw.waits))]  # of the first beyond 18 %
+    return _phases(settings, draw, wait, settings.failed_probe_seconds, settings.probe_seconds)
+
+
+def simulate_failover(settings: Settings, seed: int) -> Phases:
+    """One run: from an outage of the primary to the first transaction completed in the secondary.
+
+    The moment of detection follows from the checkers' phases in closed form; a test compares it with the event model.
+    """
+    return _failover(settings, _draw(settings.checkers, seed))
+
+
+def simulate_failback(settings: Settings, seed: int) -> Phases:
+    """One run: from the primary's return to health to the first transaction completed there again."""
+    return _failback(settings, _draw(settings.checkers, seed))
+
+
+def failover_bound(settings: Settings) -> Phases:
+    """The most that each phase of a failover can take in the model.
+
+    Example:
+        >>> round(failover_bound(Settings()).total, 1)
+        126.7
+    """
+    return _failover(settings, _WORST)
+
+
+def failback_bound(settings: Settings) -> Phases:
+    """The most that each phase of a failback can take in the model."""
+    return _failback(settings, _WORST)
+
+
+def longest_harmless_blip(settings: Settings) -> float:
+    """Seconds that an outage may last without a failover, wherever the checkers are in their cycles.
+
+    A checker needs `failure_threshold` failed requests, and they are at least this far apart.
+    """
+    return (settings.failure_threshold - 1) * (settings.request_interval_seconds + settings.failed_probe_seconds)
+
+
+@dataclass(frozen=True)
+class Percentiles:
+    """Seconds. `worst` is the longest observed, `bound` the longest possible in the model."""
+
+    p50: float
+    p95: float
+    p99: float
+    worst: float
+    bound: float
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What many runs took.
+
+    Attributes:
+        phases: By phase, and for the total.
+        runs_by_second: How many runs took 0 to 1 s in all, 1 to 2 s, and so on: a histogram.
+        worst_seed: The seed of the longest run, to look at it again.
+    """
+
+    phases: dict[str, Percentiles]
+    runs_by_second: list[int]
+    worst_seed: int
+
+
+@dataclass(frozen=True)
+class Distribution:
+    """Failover and failback over many runs of the model."""
+
+    settings: Settings
+    runs: int
+    seed: int
+    failover: Summary
+    failback: Summary
+
+
+def _percentiles(seconds: Sequence[float], bound: float) -> Percentiles:
+    ordered = sorted(seconds)
+    p50, p95, p99 = (ordered[math.ceil(len(ordered) * percent / 100) - 1] for percent in (50, 95, 99))
+    return Percentiles(p50, p95, p99, ordered[-1], bound)
+
+
+def _summary(seeds: range, runs: Sequence[Phases], bound: Phases) -> Summary:
+    totals = [run.total for run in runs]
+    runs_by_second = [0] * (int(max(totals)) + 1)
+    for total in totals:
+        runs_by_second[int(total)] += 1
+    return Summary(
+        {name: _percentiles([getattr(run, name) for run in runs], getattr(bound, name)) for name in PHASES},
+        runs_by_second,
+        seeds[totals.index(max(totals))],
+    )
+
+
+def _seeds(runs: int, seed: int) -> range:
+    return range(seed * runs, (seed + 1) * runs)  # no run of one seed is a run of another
+
+
+def distribution(settings: Settings, runs: int = 10_000, seed: int = 0) -> Distribution:
+    """Failover and failback over this many runs, with the bound beside the worst that was observed.
+
+    Example:
+        >>> found = distribution(Settings(), runs=1000).failover.phases["total"]
+        >>> found.p50 < found.worst <= found.bound < 180
+        True
+    """
+    seeds = _seeds(runs, seed)
+    draws = [_draw(settings.checkers, run) for run in seeds]
+    return Distribution(
+        settings,
+        runs,
+        seed,
+        _summary(seeds, [_failover(settings, draw) for draw in draws], failover_bound(settings)),
+        _summary(seeds, [_failback(settings, draw) for draw in draws], failback_bound(settings)),
+    )
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The failover's total for one setting of the stack; `hanging_bound` is the bound when every failed probe hangs."""
+
+    request_interval_seconds: int
+    failure_threshold: int
+    ttl_seconds: int
+    failover: Percentiles
+    hanging_bound: float
+
+
+def sensitivity(
+    runs: int = 10_000,
+    seed: int = 0,
+    *,
+    intervals: Sequence[int] = (10, 30),
+    thresholds: Sequence[int] = (1, 2, 3, 4, 5),
+    ttls: Sequence[int] = (10, 30, 60, 300),
+) -> list[Choice]:
+    """The recovery time by interval, threshold and TTL, so that an operator can choose. All see the same runs."""
+    draws = [_draw(Settings().checkers, run) for run in _seeds(runs, seed)]
+    choices = []
+    for interval, threshold, ttl in itertools.product(intervals, thresholds, ttls):
+        settings = Settings(request_interval_seconds=interval, failure_threshold=threshold, ttl_seconds=ttl)
+        totals = [_failover(settings, draw).total for draw in draws]
+        hanging = replace(settings, failed_probe_seconds=HANGING_PROBE_SECONDS)
+        percentiles = _percentiles(totals, failover_bound(settings).total)
+        choices.append(Choice(interval, threshold, ttl, percentiles, failover_bound(hanging).total))
+    return choices
+
+
+Outages = Mapping[str, tuple[float, float]]
+"""From when until when (virtual seconds) the primary and the secondary are down."""
+_NEVER: Final = (math.inf, math.inf)
+
+
+@dataclass(frozen=True)
+class Switch:
+    """From this virtual time on, Route 53 answers with the record of this set identifier."""
+
+    time: float
+    set_identifier: str
+
+
+def switches(settings: Settings, outages: Outages, seed: int, until: float) -> list[Switch]:
+    """When Route 53 changes its answer under these outages, event by event; it begins with the primary.
+
+    For one outage it agrees with `simulate_failover` and `simulate_failback`; it knows blips and both regions down too.
+
+    Args:
+        settings: Settings of both health checks and of the records. It takes the propagation for nothing.
+        outages: When which region is down; what is down before time 0 has to be so from ``-math.inf`` on.
+        seed: At time 0 the primary's checkers are where they are in a run with this seed.
+        until: Virtual time at which to stop.
+
+    Example:
+        >>> switches(Settings(), {"primary": (0, 45)}, seed=1, until=600)
+        []
+        >>> [switch.set_identifier for switch in switches(Settings(), {"primary": (0, 300)}, seed=1, until=600)]
+        ['secondary', 'primary']
+    """
+    checks = {
+        role: HealthCheck(
+            id=role,
+            host=role,
+            request_interval_seconds=settings.request_interval_seconds,
+            failure_threshold=settings.failure_threshold,
+        )
+        for role in ("primary", "secondary")
+    }
+    zone = Zone(
+        "model",
+        tuple(
+            Record(
+                name="app",
+                type="CNAME",
+                ttl_seconds=settings.ttl_seconds,
+                values=(role,),
+                routing="weighted",
+                set_identifier=role,
+                weight=weight,
+                health_check_id=role,
+            )
+            for role, weight in (("primary", 100), ("secondary", 0))
+        ),
+        checks,
+    )
+
+    def probe(check: HealthCheck, time: float) -> ProbeResult:
+        start, end = outages.get(check.id, _NEVER)
+        down = start <= time < end
+        seconds = settings.failed_probe_seconds if down else settings.probe_seconds
+        connect = seconds * HTTP_CONNECT_SECONDS / HANGING_PROBE_SECONDS  # so that both limits are met together
+        return ProbeResult(connect_seconds=connect, response_seconds=seconds - connect, status=503 if down else 200)
+
+    observations: list[tuple[Observation, str]] = []
+    for number, (role, check) in enumerate(checks.items()):
+        down = outages.get(role, _NEVER)[0] < 0
+        cycle = settings.request_interval_seconds + (settings.failed_probe_seconds if down else settings.probe_seconds)
+        # One cycle more than the threshold: at 0 all checkers have settled, and are where the draw has them.
+        first_requests = [
+            (wait - settings.failure_threshold - 1) * cycle for wait in _draw(settings.checkers, seed + number).waits
+        ]
+        fleet = HealthCheckerFleet(check, probe, first_requests)
+        observations += [(observation, role) for observation in fleet.advance(until)]
+
+    healthy = dict.fromkeys(checks, True)
+    rng = random.Random(seed)  # noqa: S311 - never decides: one record has a weight
+    answered, found = "primary", []
+    for observation, role in sorted(observations, key=lambda pair: pair[0].time):
+        healthy[role] = observation.healthy
+        answer = zone.answer("app", "CNAME", healthy, rng).values[0]
+        if answer != answered:
+            answered = answer
+            found.append(Switch(observation.time, answer))
+    return found
