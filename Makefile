@@ -11,16 +11,19 @@ READY := .venv/.ready
 CDKTF_READY := node_modules/.package-lock.json
 LINTERS_READY := .linters/.ready
 
-.PHONY: help setup deploy-local test synth plan lint format lock bench clean
+.PHONY: help setup deploy-local test prove-permissions synth plan lint format lock bench clean
 
 help: ## List these commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' Makefile
 
 deploy-local: $(READY) ## Deploy the stack on an embedded AWS, check everything, destroy it (ARGS=--json)
 	@$(BIN)/python -m embedded_aws deploy $(ARGS)
 
 test: lint $(CDKTF_READY) $(LINTERS_READY) ## Lint, then run all tests
 	@$(BIN)/pytest $(ARGS)
+
+prove-permissions: $(READY) ## Show that every right is needed and enough (ARGS=--json)
+	@$(BIN)/python -m permission_proof $(ARGS)
 
 synth: $(READY) ## Synthesize the stack into cdktf.out
 	@$(BIN)/python main.py

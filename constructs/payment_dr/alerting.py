@@ -16,7 +16,7 @@ from .bindings import (
 from .errors import refuse
 from .naming import name
 from .policies import Condition, Statement, policy_document, source_account
-from .region import Region, account_root, arn, mistakes_in_providers
+from .region import Region, arn, mistakes_in_providers
 
 DEFAULT_RUNBOOK = "docs/runbook.md"
 
@@ -84,7 +84,8 @@ class Alerting(Construct):
             tags={"Name": topic_name},
             provider=region.provider,
         )
-        # This policy replaces the default one, so it names the owner as well as CloudWatch.
+        # This policy replaces the default one. It need not name the account: who is of the account and has the right
+        # by an identity policy may use the topic.
         # https://docs.aws.amazon.com/sns/latest/dg/sns-access-policy-use-cases.html#sns-allow-cloudwatch-alarm-to-publish-to-topic-in-another-account
         SnsTopicPolicy(
             self,
@@ -94,12 +95,6 @@ class Alerting(Construct):
                 self,
                 "topic_policy_document",
                 [
-                    Statement(
-                        sid="AccountUsesItsTopic",
-                        actions=["sns:GetTopicAttributes", "sns:Publish", "sns:SetTopicAttributes", "sns:Subscribe"],
-                        resources=[topic.arn],
-                        principals={"AWS": [account_root(self)]},
-                    ),
                     Statement(
                         sid="AlarmsPublish",
                         actions=["sns:Publish"],

@@ -264,11 +264,8 @@ class GlobalData(Construct):
                     ],
                     resources=[f"{source.arn}/*"],
                 ),
-                Statement(
-                    sid="WriteReplicas",
-                    actions=["s3:ReplicateDelete", "s3:ReplicateObject", "s3:ReplicateTags"],
-                    resources=[f"{destination.arn}/*"],
-                ),
+                # Tags come with the object, without s3:ReplicateTags (see the page above). Deletions do not come along.
+                Statement(sid="WriteReplicas", actions=["s3:ReplicateObject"], resources=[f"{destination.arn}/*"]),
             ],
         )
 

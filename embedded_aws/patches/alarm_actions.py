@@ -11,8 +11,7 @@ Why it matters: without those statements no alarm reaches anyone, and nothing el
 
 from typing import Any
 
-from ministack.core.responses import get_account_id  # type: ignore[import-untyped]
-from ministack.services import cloudwatch, kms, sns  # type: ignore[import-untyped]
+from ministack.services import cloudwatch, sns  # type: ignore[import-untyped]
 
 from embedded_aws.patches import rights
 
@@ -34,20 +33,10 @@ def apply() -> None:
 
 
 def _may_publish(topic_arn: str, alarm_arn: str) -> bool:
-    if sns.topic_policy_allows(topic_arn, _CLOUDWATCH, alarm_arn, get_account_id()) and _may_encrypt(
-        topic_arn, alarm_arn
+    topic = sns._topic_by_arn_any_scope(topic_arn)
+    if topic is None or not rights.service_may(
+        _CLOUDWATCH, "sns:Publish", topic_arn, topic["attributes"].get("Policy"), alarm_arn
     ):
-        return True
-    cloudwatch.logger.warning("%s may not publish to %s", alarm_arn, topic_arn)
-    return False
-
-
-def _may_encrypt(topic_arn: str, alarm_arn: str) -> bool:
-    key_id = sns._topic_by_arn_any_scope(topic_arn)["attributes"].get("KmsMasterKeyId")
-    if not key_id:
-        return True
-    key = kms._resolve_key(key_id)
-    return key is not None and all(
-        rights.service_may(_CLOUDWATCH, action, key["Arn"], key["Policy"], alarm_arn)
-        for action in ("kms:Decrypt", "kms:GenerateDataKey")
-    )
+        return False
+    key_id = topic["attributes"].get("KmsMasterKeyId")
+    return not key_id or rights.service_may_encrypt(_CLOUDWATCH, key_id, alarm_arn)

@@ -17,7 +17,6 @@ from contextvars import ContextVar
 from typing import Any
 
 from ministack.core.arn import parse_arn  # type: ignore[import-untyped]
-from ministack.core.responses import get_account_id  # type: ignore[import-untyped]
 from ministack.services import eventbridge, lambda_svc, sqs  # type: ignore[import-untyped]
 
 from embedded_aws.patches import rights
@@ -42,7 +41,6 @@ def apply() -> None:
         function = lambda_svc._functions.get(function_name)
         role_arn = function["config"]["Role"] if function else ""
         if ":sqs:" in target_arn and not rights.role_may(role_arn, "sqs:SendMessage", target_arn):
-            lambda_svc.logger.error("%s may not send to %s: a failed event is lost", role_arn, target_arn)
             return
         route_async_failure(target_arn, function_name, event, result)
 
@@ -66,12 +64,14 @@ def _dispatch_to_lambda(arn: str, payload: str) -> None:
 
 
 def _dead_letter(target: dict[str, Any], rule: dict[str, Any], payload: str, code: str, message: str) -> None:
-    queue_arn = (target.get("DeadLetterConfig") or {}).get("Arn")
+    queue_arn = (target.get("DeadLetterConfig") or {}).get("Arn", "")
     eventbridge.logger.warning("EventBridge did not deliver to %s: %s", target["Arn"], message)
-    if not queue_arn or not sqs.queue_policy_allows(queue_arn, "events.amazonaws.com", rule["Arn"], get_account_id()):
+    queue = sqs._queue_by_arn(queue_arn)
+    if queue is None or not rights.service_may(
+        "events.amazonaws.com", "sqs:SendMessage", queue_arn, queue["attributes"].get("Policy"), rule["Arn"]
+    ):
         return
     attributes = {"RULE_ARN": rule["Arn"], "TARGET_ARN": target["Arn"], "ERROR_CODE": code, "ERROR_MESSAGE": message}
-    queue = sqs._queue_by_arn(queue_arn)
     eventbridge._dispatch_to_sqs(parse_arn(queue_arn), payload)
     queue["messages"][-1]["message_attributes"] = {
         name: {"DataType": "String", "StringValue": value} for name, value in attributes.items()

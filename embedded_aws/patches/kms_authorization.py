@@ -6,18 +6,23 @@ the advanced tier), each through ``kms:ViaService`` and with the encryption cont
 to an encrypted topic needs ``kms:GenerateDataKey`` and ``kms:Decrypt``
 (https://docs.aws.amazon.com/sns/latest/dg/sns-key-management.html). Both the identity's policies and the key's policy
 have to allow it (https://docs.aws.amazon.com/kms/latest/developerguide/policy-evaluation.html). A key that does not
-exist is refused with InvalidKeyId.
+exist is refused with InvalidKeyId. A direct call of KMS carries ``kms:CallerAccount`` and its encryption context as
+condition keys too (https://docs.aws.amazon.com/kms/latest/developerguide/conditions-kms.html). SNS uses the key of an
+encrypted queue that it delivers to as itself
+(https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-key-management.html).
 
-ministack 1.5.33: asks for none of it and takes any key name.
+ministack 1.5.33: asks for none of it, takes any key name, and knows no condition key of KMS.
 
 Why it matters: a missing KMS right, or a wrong key, goes unnoticed until the day of the failover.
 """
 
+import json
 from collections.abc import Callable
 from typing import Any
 
+from ministack.core import iam_actions  # type: ignore[import-untyped]
 from ministack.core.responses import error_response_json, get_account_id, get_region  # type: ignore[import-untyped]
-from ministack.services import kms, sns, ssm  # type: ignore[import-untyped]
+from ministack.services import kms, sns, sqs, ssm  # type: ignore[import-untyped]
 
 from embedded_aws.patches import rights
 
@@ -26,7 +31,24 @@ Handler = Callable[[Any], Any]
 
 
 def apply() -> None:
-    """Ask KMS before SSM and SNS handle a call."""
+    """Ask KMS before SSM and SNS handle a call, and tell it what a direct call says."""
+    request_tag_context = iam_actions.request_tag_context
+    deliver_to_sqs = sns._deliver_to_sqs
+
+    def context(service: str, action: str, body: bytes, params: Any) -> Any:
+        found = request_tag_context(service, action, body, params)
+        if service == "kms":
+            found |= _context(json.loads(body or b"{}").get("EncryptionContext") or {})
+        return found
+
+    def deliver(endpoint: str, *args: Any, topic_arn: str = "", **kwargs: Any) -> None:
+        queue = sqs._queue_by_arn(endpoint)
+        key_id = queue["attributes"].get("KmsMasterKeyId") if queue else None
+        if not key_id or rights.service_may_encrypt("sns.amazonaws.com", key_id, topic_arn):
+            deliver_to_sqs(endpoint, *args, topic_arn=topic_arn, **kwargs)
+
+    iam_actions.request_tag_context = context
+    sns._deliver_to_sqs = deliver
     ssm._get_parameter = _before(ssm._get_parameter, lambda data: _decrypts(data, [data.get("Name")]))
     ssm._get_parameters = _before(ssm._get_parameters, lambda data: _decrypts(data, data.get("Names", [])))
     ssm._get_parameters_by_path = _before(
@@ -56,13 +78,16 @@ def _kms_denial(action: str, key_id: str, via: str, encryption_context: dict[str
     return rights.denial(
         action,
         key["Arn"] if key else key_id,
-        {
-            "kms:ViaService": f"{via}.{get_region()}.amazonaws.com",
-            "kms:CallerAccount": get_account_id(),
-            "kms:EncryptionContextKeys": list(encryption_context),
-            **{f"kms:EncryptionContext:{name}": value for name, value in encryption_context.items()},
-        },
+        {"kms:ViaService": f"{via}.{get_region()}.amazonaws.com", **_context(encryption_context)},
     )
+
+
+def _context(encryption_context: dict[str, str]) -> dict[str, Any]:
+    return {
+        "kms:CallerAccount": get_account_id(),
+        "kms:EncryptionContextKeys": list(encryption_context),
+        **{f"kms:EncryptionContext:{name}": value for name, value in encryption_context.items()},
+    }
 
 
 def _parameter_context(name: str) -> dict[str, str]:
@@ -101,8 +126,7 @@ def _publishes(params: dict[str, Any]) -> Any:
     key_id = topic["attributes"].get("KmsMasterKeyId") if topic else None
     if not key_id:
         return None
-    for action in ("kms:GenerateDataKey", "kms:Decrypt"):
-        refused = _kms_denial(action, key_id, "sns", {"aws:sns:topicArn": arn})
-        if refused:
-            return sns._error("KMSAccessDenied", refused, 400)
-    return None
+    actions = ("kms:GenerateDataKey", "kms:Decrypt")
+    refusals = [_kms_denial(action, key_id, "sns", {"aws:sns:topicArn": arn}) for action in actions]
+    refused = next(filter(None, refusals), None)
+    return sns._error("KMSAccessDenied", refused, 400) if refused else None

@@ -27,9 +27,12 @@ def apply() -> None:
         reference = apigateway._extract_lambda_ref_from_integration_uri(integration.get("integrationUri", ""))
         account, region = kwargs["owner_account_id"], kwargs["owner_region"]
         function, config, _ = lambda_svc._get_func_record_for_ref_in_scope(reference, account_id=account, region=region)
-        route_arn = f"arn:aws:execute-api:{region}:{account}:{api_id}/{stage}/{method}{path}"
+        _, _, _, route_key, *_ = args
+        route = route_key.partition(" ")[2] or path  # not the path: //health is the route GET /health too
+        route_arn = f"arn:aws:execute-api:{region}:{account}:{api_id}/{stage}/{method}{route}"
         if not function or not may_invoke("apigateway.amazonaws.com", function, config, route_arn):
-            return INTERNAL_SERVER_ERROR
+            status, headers, body = INTERNAL_SERVER_ERROR
+            return status, dict(headers), body  # every answer gets a request id
         return await invoke_lambda_proxy(integration, api_id, stage, path, method, *args, **kwargs)
 
     apigateway._invoke_lambda_proxy = invoke

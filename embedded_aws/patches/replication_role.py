@@ -48,9 +48,4 @@ def _may_replicate(role_arn: str, source_arn: str, destination_arn: str, key: st
         *((action, f"{source_arn}/{key}") for action in _ON_OBJECTS),
         (_write_action.get(), f"{destination_arn}/{key}"),
     ]
-    missing = [action for action, arn in needed if not rights.role_may(role_arn, action, arn)]
-    if not rights.service_may_assume("s3.amazonaws.com", role_arn, source_arn):
-        missing.append("sts:AssumeRole")
-    if missing:
-        s3.logger.warning("%s may not replicate %s/%s: %s", role_arn, source_arn, key, ", ".join(missing))
-    return not missing
+    return rights.service_may_assume("s3.amazonaws.com", role_arn, source_arn) and rights.role_may_all(role_arn, needed)

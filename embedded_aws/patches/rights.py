@@ -4,30 +4,60 @@ AWS: SSM asks KMS as the reader of a SecureString and SNS as the publisher, a se
 statement for it in the resource's policy, and one that acts as a role needs that role's trust and its rights
 (https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_evaluation-logic.html).
 
-ministack 1.5.33: asks about the one action of a call, and then forgets the access key.
+ministack 1.5.33: asks about the one action of a call, and then forgets the access key; a refusal leaves no trace.
 
-Why it matters: the other patches ask here. This one keeps the access key for the length of a call.
+Why it matters: the other patches ask here. This one keeps the access key for the length of a call, and logs each
+refusal in AWS's words: a service that may not do something on its own has nobody to answer to.
 """
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Iterable, Mapping
 from contextvars import ContextVar
 from typing import Any
 
 from ministack.core import iam_evaluator, responses, router  # type: ignore[import-untyped]
-from ministack.services import iam  # type: ignore[import-untyped]
+from ministack.services import iam, kms  # type: ignore[import-untyped]
 
+_logger = logging.getLogger("ministack")
 _access_key: ContextVar[str] = ContextVar("embedded_aws_access_key", default="")
 
 
 def apply() -> None:
-    """Keep the access key of each call."""
-    pin_request_caller = iam_evaluator.pin_request_caller
+    """Keep the access key of each call, and log what is refused."""
+    pin_request_caller, enforce = iam_evaluator.pin_request_caller, iam_evaluator.enforce
+    evaluate_trust_policy = iam_evaluator.evaluate_trust_policy
 
     def keep(headers: Any, query_params: Any = None) -> None:
         pin_request_caller(headers, query_params)
         _access_key.set(router.extract_access_key_id(headers, query_params))
 
+    def enforce_and_log(
+        access_key: str, action: str, service: str, region: str, resource_arn: str = "*", service_context: Any = None
+    ) -> Any:
+        result = enforce(access_key, action, service, region, resource_arn, service_context)
+        if isinstance(result, iam_evaluator.EvalResult):
+            _log_refusal(result.principal_arn, action, resource_arn)
+        return result
+
+    def trust_and_log(trust: Any, caller_arn: str, context: Any = None) -> bool:
+        trusted: bool = evaluate_trust_policy(trust, caller_arn, context)
+        if not trusted and context:
+            _log_refusal(caller_arn, context.action, context.resource_arn)
+        return trusted
+
     iam_evaluator.pin_request_caller = keep
+    iam_evaluator.enforce = enforce_and_log
+    iam_evaluator.evaluate_trust_policy = trust_and_log
+
+
+def _log_refusal(principal: str, action: str, resource_arn: str) -> None:
+    _logger.warning("%s is not authorized to perform: %s on resource: %s", principal, action, resource_arn)
+
+
+def _is_allowed(decision: str, principal: str, action: str, resource_arn: str) -> bool:
+    if decision != "Allow":
+        _log_refusal(principal, action, resource_arn)
+    return decision == "Allow"
 
 
 def denial(action: str, resource_arn: str, context: Mapping[str, Any] | None = None) -> str | None:
@@ -63,8 +93,22 @@ def service_may(service: str, action: str, resource_arn: str, policy: Any, sourc
         source_arn: ``aws:SourceArn``, such as a rule's.
     """
     context = _context("", "Service", action, resource_arn, source_arn)
-    decision: str = iam_evaluator.evaluate_resource_policy(policy, context, service=service).decision
-    return decision == "Allow"
+    decision = iam_evaluator.evaluate_resource_policy(policy, context, service=service).decision
+    return _is_allowed(decision, service, action, resource_arn)
+
+
+def role_may_all(role_arn: str, needed: Iterable[tuple[str, str]]) -> bool:
+    """Whether the policies of a role let it do all of these actions on these resources; each refusal is logged."""
+    return False not in [role_may(role_arn, action, resource_arn) for action, resource_arn in needed]
+
+
+def service_may_encrypt(service: str, key_id: str, source_arn: str) -> bool:
+    """Whether a key's policy lets a service encrypt messages on behalf of a source; an AWS managed key never does."""
+    key = kms._resolve_key(key_id)
+    return key is not None and all(
+        service_may(service, action, key["Arn"], key["Policy"], source_arn)
+        for action in ("kms:Decrypt", "kms:GenerateDataKey")
+    )
 
 
 def service_may_assume(service: str, role_arn: str, source_arn: str) -> bool:
@@ -85,8 +129,7 @@ def role_may(role_arn: str, action: str, resource_arn: str) -> bool:
     policies = iam_evaluator._gather_role_policies(role["RoleName"], account)
     limits = iam_evaluator._permissions_boundary(iam._roles, role["RoleName"], account)
     context = _context(session_arn, "AssumedRole", action, resource_arn)
-    decision: str = iam_evaluator.evaluate(context, policies, *limits).decision
-    return decision == "Allow"
+    return _is_allowed(iam_evaluator.evaluate(context, policies, *limits).decision, role_arn, action, resource_arn)
 
 
 def _role(role_arn: str) -> Any:
@@ -95,7 +138,9 @@ def _role(role_arn: str) -> Any:
 
 def _context(principal_arn: str, kind: str, action: str, resource_arn: str, source_arn: str | None = None) -> Any:
     account = responses.get_account_id()
-    source = {"aws:sourcearn": source_arn, "aws:sourceaccount": account} if source_arn else {}
+    # aws:SourceOwner is in the default policy of a topic.
+    owner = {"aws:sourceaccount": account, "aws:sourceowner": account}
+    source = {"aws:sourcearn": source_arn, **owner} if source_arn else {}
     return iam_evaluator.EvalContext(
         principal_arn=principal_arn,
         principal_type=kind,

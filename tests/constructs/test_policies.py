@@ -157,19 +157,13 @@ def expected() -> dict[str, list[Json]]:
                 ),
                 allow(
                     "ParameterStoreEncryptsAndDecrypts",
-                    ["kms:Decrypt", "kms:DescribeKey", "kms:Encrypt", "kms:GenerateDataKey*"],
+                    ["kms:Decrypt", "kms:Encrypt", "kms:GenerateDataKey*"],
                     ["*"],
                     ROOT,
                     through("ssm", side) | {"StringEquals kms:CallerAccount": [ACCOUNT]},
                 ),
             ],
             f"alerting_{side}_topic_policy_document": [
-                allow(
-                    "AccountUsesItsTopic",
-                    ["sns:GetTopicAttributes", "sns:Publish", "sns:SetTopicAttributes", "sns:Subscribe"],
-                    [topic_arn(side)],
-                    ROOT,
-                ),
                 allow(
                     "AlarmsPublish",
                     ["sns:Publish"],
@@ -191,9 +185,7 @@ def expected() -> dict[str, list[Json]]:
                 ["s3:GetObjectVersionAcl", "s3:GetObjectVersionForReplication", "s3:GetObjectVersionTagging"],
                 [f"{source}/*"],
             ),
-            allow(
-                "WriteReplicas", ["s3:ReplicateDelete", "s3:ReplicateObject", "s3:ReplicateTags"], [f"{destination}/*"]
-            ),
+            allow("WriteReplicas", ["s3:ReplicateObject"], [f"{destination}/*"]),
         ],
     }
 

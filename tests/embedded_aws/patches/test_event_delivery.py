@@ -60,8 +60,9 @@ def test_a_failed_event_goes_to_the_functions_destination(account: Tenant) -> No
 def test_a_role_without_the_right_cannot_send_to_the_destination(account: Tenant) -> None:
     url = fail_with_destination(account)
 
-    lost = f"may not send to arn:aws:sqs:us-east-1:{account.account_id}:failures: a failed event is lost"
-    assert eventually(lambda: lost in account.aws.log_text())
+    queue = f"arn:aws:sqs:us-east-1:{account.account_id}:failures"
+    refusal = f"role/function-role is not authorized to perform: sqs:SendMessage on resource: {queue}"
+    assert eventually(lambda: refusal in account.aws.log_text())
     assert account.receive(url, seconds=0) is None
 
 

@@ -198,3 +198,60 @@ def test_publishing_encrypted_through_sns_is_allowed_with_both(account: Tenant) 
 
 def test_upstream_still_publishes_without_asking_kms(unpatched_account: Tenant) -> None:
     assert publish(unpatched_account, key_of(unpatched_account), [])  # refused: that part of kms_authorization may go
+
+
+def encrypt_directly(account: Tenant, name: str, value: str) -> None:
+    key = key_of(account)
+    context = {"PARAMETER_ARN": "a"}
+    role = account.role(allow("kms:Encrypt", key, {"StringEquals": {name: value}}))
+    role.client("kms").encrypt(KeyId=key, Plaintext=b"s3cret", EncryptionContext=context)
+
+
+def test_a_direct_call_of_kms_carries_the_account_and_the_encryption_context(account: Tenant) -> None:
+    encrypt_directly(account, "kms:CallerAccount", account.account_id)
+    key = key_of(account)
+    for_a = {"StringEquals": {"kms:EncryptionContext:PARAMETER_ARN": "a"}}
+    kms = account.role(allow("kms:Encrypt", key, for_a), name="for-a").client("kms")
+    kms.encrypt(KeyId=key, Plaintext=b"s3cret", EncryptionContext={"PARAMETER_ARN": "a"})
+    with pytest.raises(ClientError, match="AccessDenied"):
+        kms.encrypt(KeyId=key, Plaintext=b"s3cret", EncryptionContext={"PARAMETER_ARN": "b"})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("kms:CallerAccount", "111111111111"), ("kms:ViaService", "ssm.us-east-1.amazonaws.com")]
+)
+def test_a_direct_call_of_kms_is_told_from_others(account: Tenant, name: str, value: str) -> None:
+    with pytest.raises(ClientError, match="AccessDenied"):
+        encrypt_directly(account, name, value)
+
+
+def test_upstream_still_knows_no_condition_key_of_kms(unpatched_account: Tenant) -> None:
+    with pytest.raises(ClientError, match="AccessDenied"):  # if not: that part of kms_authorization may go
+        encrypt_directly(unpatched_account, "kms:CallerAccount", unpatched_account.account_id)
+
+
+def delivered(account: Tenant, granted: list[str]) -> bool:
+    """Whether a message reaches a queue behind a topic; the queue's key lets SNS do this."""
+    owner = {**allow("kms:*", "*"), "Principal": {"AWS": f"arn:aws:iam::{account.account_id}:root"}}
+    sns_may = {**allow(granted, "*"), "Principal": {"Service": "sns.amazonaws.com"}}
+    key = key_of(account, owner, *([sns_may] if granted else []))
+    sqs, sns = account.client("sqs"), account.client("sns")
+    url, arn = account.queue("mail", {**allow("sqs:SendMessage", "*"), "Principal": "*"})
+    sqs.set_queue_attributes(QueueUrl=url, Attributes={"KmsMasterKeyId": key})
+    topic = sns.create_topic(Name="alerts")["TopicArn"]
+    sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn)
+    sns.publish(TopicArn=topic, Message="hello")
+    return bool(sqs.receive_message(QueueUrl=url).get("Messages"))  # it is there before publish answers
+
+
+def test_sns_delivers_to_an_encrypted_queue_whose_key_lets_it(account: Tenant) -> None:
+    assert delivered(account, ["kms:Decrypt", "kms:GenerateDataKey*"])
+
+
+@pytest.mark.parametrize("granted", [[], ["kms:Decrypt"], ["kms:GenerateDataKey"]], ids=str)
+def test_sns_does_not_deliver_to_an_encrypted_queue_whose_key_keeps_it_out(account: Tenant, granted: list[str]) -> None:
+    assert not delivered(account, granted)
+
+
+def test_upstream_still_delivers_to_any_encrypted_queue(unpatched_account: Tenant) -> None:
+    assert delivered(unpatched_account, [])  # if not: that part of kms_authorization may go

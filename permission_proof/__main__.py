@@ -1,0 +1,51 @@
+"""``python -m permission_proof``: prove the permissions of the stack on the embedded AWS."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from embedded_aws.__main__ import Port, StackDir, command
+from embedded_aws.deploy_local import progress_of
+from embedded_aws.deployment import Deployment
+from permission_proof.proof import prove
+from permission_proof.report import as_data, as_markdown, print_report
+
+PROVEN, GAP = 0, 1
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+progress = Console(stderr=True)
+
+
+@app.command()
+@command
+def main(
+    port: Port = None,
+    stack_dir: StackDir = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+    write: Annotated[Path | None, typer.Option(help="Write the report to this file too, as Markdown.")] = None,
+) -> None:
+    """Deploy the stack on an embedded AWS and prove that each right is needed, each condition holds, no more is open.
+
+    Exits with 0 when all is proven, 1 when there is a gap, which is named, 2 when nothing could be said.
+    """
+    with (
+        progress_of(progress) as (on_step, on_event),
+        Deployment(on_step=on_step, on_event=on_event, port=port, stack_dir=stack_dir) as stack,
+    ):
+        stack.apply(stack.plan())
+        data = as_data(stack, prove(stack, on_step))
+    if write:
+        write.write_text(as_markdown(data), encoding="utf-8")
+    if as_json:
+        sys.stdout.write(json.dumps(data, indent=2) + "\n")
+    else:
+        print_report(data)
+    raise typer.Exit(PROVEN if data["passed"] else GAP)
+
+
+if __name__ == "__main__":
+    app(prog_name="python -m permission_proof")

@@ -1,0 +1,340 @@
+"""Which scenario proves which right, by owner, statement, and action or condition. What is not here is a gap."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from permission_proof.policies import Row
+from permission_proof.scenarios import (
+    MONITOR,
+    SYNC,
+    Scenario,
+    alarm_heard,
+    another_api_asks,
+    another_bucket_replicated,
+    another_function_takes_role,
+    another_rule_keeps,
+    another_rule_starts,
+    assumes_another_role,
+    call,
+    copied,
+    failed_event_kept,
+    health_answers,
+    log_written,
+    monitor_asks_for_a_key,
+    monitor_mails,
+    operator_describes,
+    operator_encrypts,
+    operator_reads,
+    operator_writes,
+    publishes_with_another_key,
+    reads_another_parameter,
+    reads_with_another_key,
+    replicated,
+    rule_starts,
+    sync_decrypts,
+    takes_role,
+    target_decrypts,
+    undelivered_kept,
+    writes,
+    wrong_function_assumes,
+    wrong_role_assumes,
+)
+from permission_proof.stage import NAME, Stage
+
+ANOTHER_ACCOUNT = "111111111111"
+Turn = Callable[[Stage, str], tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class Claim:
+    """How something is proven.
+
+    Args:
+        scenario: For an action, what passes with it and is refused without it. For a condition, what is refused with
+            it and passes without it: a request that is not meant, or, where there is a `turn`, the one that is meant.
+        turn: Old and new text in the condition's value, where the request that is not meant cannot be made: the
+            condition is turned round, and the request that is meant becomes the other.
+        aside: Statements of the same policy that would hide this one; they are set aside meanwhile.
+        about: What the scenario is about, such as a parameter.
+        outside: Requests for something else with the same action; they are refused by the policy as deployed.
+    """
+
+    scenario: Scenario
+    turn: Turn | None = None
+    aside: tuple[str, ...] = ()
+    about: Callable[[Row], str] = lambda _: ""
+    outside: tuple[Scenario, ...] = ()
+
+
+Claims = Mapping[tuple[str, str, str], Claim]
+
+
+def _other_account(stage: Stage, _: str) -> tuple[str, str]:
+    return stage.stack.aws.account_id, ANOTHER_ACCOUNT
+
+
+def _other_region(stage: Stage, side: str) -> tuple[str, str]:
+    return stage.region(side), stage.region(stage.other(side))
+
+
+def _parameter(row: Row) -> str:
+    return (row.value or row.resource).partition(":parameter")[2]
+
+
+def _value(row: Row) -> str:
+    return row.value
+
+
+def _statement(owner: str, sid: str, claims: Mapping[str, Claim]) -> dict[tuple[str, str, str], Claim]:
+    return {(owner, sid, what): claim for what, claim in claims.items()}
+
+
+FROM_ACCOUNT, FROM_ARN, LIKE_ARN = "StringEquals aws:SourceAccount", "ArnEquals aws:SourceArn", "ArnLike aws:SourceArn"
+OF_FUNCTION = "ArnLike AWS:SourceArn"  # as Lambda writes it
+VIA, FOR_PARAMETER = "StringEquals kms:ViaService", "StringEquals kms:EncryptionContext:PARAMETER_ARN"
+_ROOT = ("AccountHasFullControl",)
+
+
+def _function_role(purpose: str, owner: str) -> dict[tuple[str, str, str], Claim]:
+    other = SYNC if purpose == MONITOR else MONITOR
+
+    def log_of_other(operation: str, **more: Any) -> tuple[Scenario, ...]:
+        def arguments(stage: Stage, side: str) -> dict[str, Any]:
+            return {"logGroupName": f"/aws/lambda/{stage.function(side, other)}", "logStreamName": NAME, **more}
+
+        return (call("The role writes into the other function's log", owner, "logs", operation, arguments),)
+
+    logged, events = log_written(purpose), [{"timestamp": 0, "message": "?"}]
+    return {
+        **_statement(
+            owner,
+            "AssumedByItsFunction",
+            {
+                "sts:AssumeRole": Claim(takes_role(purpose)),
+                FROM_ACCOUNT: Claim(takes_role(purpose), turn=_other_account),
+                FROM_ARN: Claim(another_function_takes_role(purpose)),
+            },
+        ),
+        **_statement(
+            owner,
+            "WriteOwnLog",
+            {
+                "logs:CreateLogStream": Claim(logged, outside=log_of_other("create_log_stream")),
+                "logs:PutLogEvents": Claim(logged, outside=log_of_other("put_log_events", logEvents=events)),
+            },
+        ),
+    }
+
+
+def _reads_of_another(owner: str, operation: str, *, abroad: bool) -> Scenario:
+    text = "The role reads a parameter that is not ours"
+    return call(text, owner, "ssm", operation, lambda _, __: {"Name": f"/{NAME}/x"}, abroad=abroad)
+
+
+def _use_of_parameters(verb: str, owner: str, *, abroad: bool) -> dict[tuple[str, str, str], Claim]:
+    key = (reads_with_another_key(owner, abroad=abroad),)
+    return {
+        **_statement(
+            owner,
+            f"{verb}Parameters",
+            {
+                action: Claim(copied, about=_parameter, outside=(_reads_of_another(owner, operation, abroad=abroad),))
+                for action, operation in {
+                    "ssm:GetParameter": "get_parameter",
+                    "ssm:GetParameterHistory": "get_parameter_history",
+                }.items()
+            },
+        ),
+        **_statement(
+            owner,
+            f"{verb}ParametersWithKey",
+            {
+                "kms:Decrypt": Claim(copied, outside=key),
+                VIA: Claim(target_decrypts if abroad else sync_decrypts),
+                FOR_PARAMETER: Claim(reads_another_parameter(owner, abroad=abroad)),
+                f"each value of {FOR_PARAMETER}": Claim(copied, about=_parameter),
+            },
+        ),
+    }
+
+
+def _started(owner: str, purpose: str, **triggers: str) -> dict[tuple[str, str, str], Claim]:
+    return {
+        key: claim
+        for sid, trigger in triggers.items()
+        for key, claim in _statement(
+            owner,
+            sid,
+            {
+                "lambda:InvokeFunction": Claim(rule_starts(purpose, trigger)),
+                OF_FUNCTION: Claim(another_rule_starts(purpose)),
+            },
+        ).items()
+    }
+
+
+_asks_another_table = call(
+    "The role describes another table",
+    "health monitor role",
+    "dynamodb",
+    "describe_table",
+    lambda _, __: {"TableName": NAME},
+)
+_publishes_abroad = call(
+    "The role publishes to the other region's topic",
+    "health monitor role",
+    "sns",
+    "publish",
+    lambda stage, side: {"TopicArn": stage.stack.value(f"{stage.other(side)}_sns_topic_arn"), "Message": "?"},
+    abroad=True,
+)
+_sends_abroad = call(
+    "The role sends to the other region's queue",
+    "config sync role",
+    "sqs",
+    "send_message",
+    lambda stage, side: {"QueueUrl": stage.queue_url(stage.other(side)), "MessageBody": "?"},
+    abroad=True,
+)
+_monitor_assumes = call(
+    "The health monitor's role assumes the cross-region role",
+    "health monitor role",
+    "sts",
+    "assume_role",
+    lambda stage, side: {
+        "RoleArn": stage.policy("cross-region role", side, "trust").name,
+        "RoleSessionName": NAME,
+    },
+)
+_copied_buckets = (another_bucket_replicated,)
+_alarm_statement = {
+    FROM_ACCOUNT: Claim(alarm_heard, turn=_other_account),
+    LIKE_ARN: Claim(alarm_heard, turn=_other_region),
+}
+
+CLAIMS: Claims = {
+    **_function_role(MONITOR, "health monitor role"),
+    **_statement(
+        "health monitor role",
+        "DescribeTable",
+        {"dynamodb:DescribeTable": Claim(health_answers, outside=(_asks_another_table,))},
+    ),
+    **_statement(
+        "health monitor role",
+        "PublishAlerts",
+        {"sns:Publish": Claim(monitor_mails, outside=(_publishes_abroad,))},
+    ),
+    **_statement(
+        "health monitor role",
+        "EncryptAlerts",
+        {
+            "kms:Decrypt": Claim(monitor_mails, outside=(publishes_with_another_key,)),
+            "kms:GenerateDataKey": Claim(monitor_mails, outside=(publishes_with_another_key,)),
+            VIA: Claim(monitor_asks_for_a_key),
+        },
+    ),
+    **_function_role(SYNC, "config sync role"),
+    **_use_of_parameters("Read", "config sync role", abroad=False),
+    **_statement(
+        "config sync role",
+        "WriteToOtherRegion",
+        {
+            "sts:AssumeRole": Claim(copied, outside=(assumes_another_role,)),
+            "ArnEquals lambda:SourceFunctionArn": Claim(wrong_function_assumes),
+        },
+    ),
+    **_statement(
+        "config sync role", "KeepFailedEvents", {"sqs:SendMessage": Claim(failed_event_kept, outside=(_sends_abroad,))}
+    ),
+    **_statement(
+        "cross-region role",
+        "AssumedByConfigSync",
+        {"sts:AssumeRole": Claim(copied), "ArnEquals aws:PrincipalArn": Claim(wrong_role_assumes)},
+    ),
+    **_use_of_parameters("Write", "cross-region role", abroad=True),
+    **_statement(
+        "cross-region role",
+        "WriteParameters",
+        {
+            "ssm:PutParameter": Claim(
+                copied,
+                about=_parameter,
+                outside=(
+                    writes("The role writes a parameter that is not ours", name=f"/{NAME}/x"),
+                    writes("The role writes in the wrong region", abroad=False),
+                ),
+            )
+        },
+    ),
+    **_statement(
+        "cross-region role",
+        "WriteParametersWithKey",
+        {"kms:Encrypt": Claim(copied, outside=(writes("The role writes with another key", own_key=False),))},
+    ),
+    **_statement("replication role", "AssumedByS3", {"sts:AssumeRole": Claim(replicated)}),
+    **{
+        ("replication role", sid, action): Claim(replicated, outside=_copied_buckets)
+        for sid, actions in {
+            "ReadReplicationSettings": ("s3:GetReplicationConfiguration", "s3:ListBucket"),
+            "ReadSourceVersions": (
+                "s3:GetObjectVersionAcl",
+                "s3:GetObjectVersionForReplication",
+                "s3:GetObjectVersionTagging",
+            ),
+            "WriteReplicas": ("s3:ReplicateObject",),
+        }.items()
+        for action in actions
+    },
+    **_statement("key", *_ROOT, {"kms:*": Claim(operator_describes)}),
+    **_statement(
+        "key",
+        "SnsDeliversAlerts",
+        {
+            "kms:Decrypt": Claim(alarm_heard),
+            "kms:GenerateDataKey*": Claim(alarm_heard),
+            FROM_ACCOUNT: Claim(alarm_heard, turn=_other_account),
+        },
+    ),
+    **_statement(
+        "key",
+        "AlarmsPublishToEncryptedTopic",
+        {"kms:Decrypt": Claim(alarm_heard), "kms:GenerateDataKey*": Claim(alarm_heard), **_alarm_statement},
+    ),
+    **_statement(
+        "key",
+        "ParameterStoreEncryptsAndDecrypts",
+        {
+            "kms:Decrypt": Claim(operator_reads, aside=_ROOT),
+            "kms:Encrypt": Claim(operator_writes("Standard"), aside=_ROOT),
+            "kms:GenerateDataKey*": Claim(operator_writes("Advanced"), aside=_ROOT),
+            VIA: Claim(operator_encrypts, aside=_ROOT),
+            "StringEquals kms:CallerAccount": Claim(operator_reads, turn=_other_account, aside=_ROOT),
+        },
+    ),
+    **_statement("topic", "AlarmsPublish", {"sns:Publish": Claim(alarm_heard), **_alarm_statement}),
+    **_statement(
+        "dead-letter queue",
+        "RulesKeepUndeliveredEvents",
+        {
+            "sqs:SendMessage": Claim(undelivered_kept),
+            FROM_ARN: Claim(another_rule_keeps),
+            f"each value of {FROM_ARN}": Claim(undelivered_kept, about=_value),
+        },
+    ),
+    **_statement(
+        "health monitor function",
+        "AllowHealthRoute",
+        {"lambda:InvokeFunction": Claim(health_answers), OF_FUNCTION: Claim(another_api_asks)},
+    ),
+    **_started("health monitor function", MONITOR, AllowSchedule=""),
+    **_started("config sync function", SYNC, AllowChange="change", AllowReconcile="reconcile"),
+}
+
+# Beyond the actions that a role has: what it must not do at all.
+REFUSED: tuple[tuple[str, str, Scenario], ...] = (
+    ("health monitor role", "sts:AssumeRole", _monitor_assumes),
+    ("config sync role", "sts:AssumeRole", wrong_function_assumes),
+)
+# The only owner that exists on one side alone.
+ONE_SIDED = {"replication role": ("primary",)}

@@ -1,0 +1,319 @@
+"""The deployed policies: read from AWS, taken apart into what has to be proven, changed for a moment and put back."""
+
+import copy
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from embedded_aws.deployment import Deployment
+from embedded_aws.verification import ROLES
+
+Document = dict[str, Any]
+# By owner and part, the order in which policies are reported. One that is not listed is a gap.
+OWNERS = (
+    "health monitor role",
+    "config sync role",
+    "cross-region role",
+    "replication role",
+    "key",
+    "topic",
+    "dead-letter queue",
+    "health monitor function",
+    "config sync function",
+)
+
+
+@dataclass(frozen=True)
+class Policy:
+    """One deployed policy.
+
+    Attributes:
+        owner: What it is attached to, such as ``health monitor role``; the name if that is none of ours.
+        side: ``primary`` or ``secondary``. A cross-region role belongs to the side whose function assumes it.
+        part: ``permissions`` and ``trust`` of a role, else ``policy``.
+        name: Name or ARN of the role, key, topic, queue or function.
+        text: The policy as deployed.
+        put: Replaces it.
+    """
+
+    owner: str
+    side: str
+    part: str
+    name: str
+    text: str
+    put: Callable[[str], None]
+
+    @property
+    def document(self) -> Document:
+        """The policy, each of its lists a list."""
+        return normal(json.loads(self.text))
+
+    @contextmanager
+    def changed(self, document: Document) -> Iterator[None]:
+        """Another policy in its place, until the end."""
+        if document == self.document:
+            yield
+            return
+        try:
+            self.put(json.dumps(document))
+            yield
+        finally:
+            self.put(self.text)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One thing to prove: an action on a resource is needed, or a condition holds.
+
+    Attributes:
+        policy: Where it stands.
+        sid: Which statement.
+        action: The action; all of the statement's where a condition is to be proven.
+        resource: The resource; all of the statement's where a condition is to be proven.
+        principal: Who, such as ``Service s3.amazonaws.com``, all where a condition is to be proven; empty in a role's
+            own policy.
+        condition: The condition to be proven, such as ``StringEquals aws:SourceAccount``; empty for an action.
+        value: The one value of it that is to be proven, where it has several.
+    """
+
+    policy: Policy
+    sid: str
+    action: str
+    resource: str
+    principal: str = ""
+    condition: str = ""
+    value: str = ""
+
+    @property
+    def claim(self) -> tuple[str, str, str]:
+        """By which a scenario is found: owner, statement, and action or condition."""
+        what = f"each value of {self.condition}" if self.value else self.condition or self.action
+        return self.policy.owner, self.sid, what
+
+    def __str__(self) -> str:
+        owner, sid, what = self.claim
+        value = f" {self.value}" if self.value else ""
+        who = f" by {self.principal}" if self.principal else ""
+        return (
+            f"{owner} ({self.policy.side}), {self.policy.part}, statement {sid}: {what}{value}{who} on {self.resource}"
+        )
+
+
+def normal(document: Document) -> Document:
+    """The same policy with every action, resource, principal and condition value in a sorted list."""
+
+    def listed(value: Any) -> list[str]:
+        return [value] if isinstance(value, str) else sorted(value)
+
+    whole = copy.deepcopy(document)
+    for statement in whole["Statement"]:
+        for name in ("Action", "Resource"):
+            if name in statement:
+                statement[name] = listed(statement[name])
+        if "Principal" in statement and not isinstance(statement["Principal"], dict):
+            statement["Principal"] = {"AWS": statement["Principal"]}
+        for keys in (*statement.get("Condition", {}).values(), statement.get("Principal", {})):
+            keys.update({key: listed(values) for key, values in keys.items()})
+    return whole
+
+
+def _principals(statement: Document) -> list[str]:
+    return [f"{kind} {name}" for kind, names in statement.get("Principal", {}).items() for name in names]
+
+
+def rows_of(policy: Policy) -> list[Row]:
+    """All that has to be proven of a policy, in the same order whatever the order of its statements."""
+    rows = []
+    for statement in sorted(policy.document["Statement"], key=lambda each: str(each.get("Sid", ""))):
+        conditions = {
+            f"{operator} {key}": values
+            for operator, keys in statement.get("Condition", {}).items()
+            for key, values in keys.items()
+        }
+        actions, resources = statement.get("Action", ["NotAction"]), statement.get("Resource", [policy.name])
+        row = partial(Row, policy, statement.get("Sid", ""))
+        rows += [
+            row(action=action, resource=resource, principal=principal)
+            for action in actions
+            for resource in resources
+            for principal in _principals(statement) or [""]
+        ]
+        principals = ", ".join(_principals(statement))
+        whole = partial(row, action=", ".join(actions), resource=", ".join(resources), principal=principals)
+        for condition, values in sorted(conditions.items()):
+            rows.append(whole(condition=condition))
+            rows += [whole(condition=condition, value=value) for value in values if len(values) > 1]
+    return rows
+
+
+def without(document: Document, row: Row) -> Document:
+    """The policy less exactly what the row is about; the rest of its statement stays."""
+    changed: list[Document] = []
+    for statement in copy.deepcopy(document)["Statement"]:
+        if statement.get("Sid", "") != row.sid:
+            changed.append(statement)
+        elif row.condition:
+            operator, key = row.condition.split()
+            if row.value:
+                statement["Condition"][operator][key].remove(row.value)
+            else:
+                del statement["Condition"][operator][key]
+            changed.append(statement)
+        else:
+            # Apart: the other actions, this action on the other resources, and it by the other principals.
+            apart = [{**statement, "Action": [a for a in statement["Action"] if a != row.action]}]
+            alone = {**statement, "Action": [row.action]}
+            if "Resource" in statement:
+                others = [r for r in statement["Resource"] if r != row.resource]
+                apart.append({**alone, "Sid": f"{row.sid}2", "Resource": others})
+            for principal in _principals(statement):
+                kind, _, name = principal.partition(" ")
+                if principal != row.principal:
+                    apart.append({**alone, "Sid": f"{row.sid}3", "Principal": {kind: [name]}})
+            changed += [part for part in apart if part["Action"] and part.get("Resource", True)]
+    return {**document, "Statement": changed or [_nothing(document)]}
+
+
+def aside(document: Document, sids: Sequence[str]) -> Document:
+    """The policy less whole statements."""
+    left = [statement for statement in document["Statement"] if statement.get("Sid", "") not in sids]
+    return {**document, "Statement": left or [_nothing(document)]}
+
+
+def turned(document: Document, row: Row, old: str, new: str) -> Document:
+    """The policy with another value in the row's condition: as it would be seen from elsewhere."""
+    changed = copy.deepcopy(document)
+    operator, key = row.condition.split()
+    for statement in changed["Statement"]:
+        if statement.get("Sid", "") == row.sid:
+            values = statement["Condition"][operator][key]
+            statement["Condition"][operator][key] = [value.replace(old, new) for value in values]
+    return changed
+
+
+def _nothing(document: Document) -> Document:
+    """A statement that grants nothing: a policy has to have one."""
+    first = document["Statement"][0]
+    return {**first, "Action": [f"{first['Action'][0].partition(':')[0]}:NothingAtAll"]}
+
+
+def deployed_policies(stack: Deployment) -> list[Policy]:
+    """Every policy in the account, whoever made it, ours in the order of `OWNERS`."""
+    owners = _owners(stack)
+
+    def policy(name: str, part: str, text: Any, put: Callable[[str], None]) -> Policy:
+        owner, side = owners.get(name, (name, "primary"))
+        return Policy(owner, side, part, name, text if isinstance(text, str) else json.dumps(text), put)
+
+    found = []
+    iam = stack.client("iam", "primary")
+    for role in iam.list_roles()["Roles"]:
+        name, arn = role["RoleName"], role["Arn"]
+        for attached in iam.list_attached_role_policies(RoleName=name)["AttachedPolicies"]:
+            version = iam.get_policy(PolicyArn=attached["PolicyArn"])["Policy"]["DefaultVersionId"]
+            text = iam.get_policy_version(PolicyArn=attached["PolicyArn"], VersionId=version)["PolicyVersion"]
+            put_managed = partial(_put_managed, iam, attached["PolicyArn"])
+            found.append(policy(arn, "permissions", text["Document"], put_managed))
+        for inline in iam.list_role_policies(RoleName=name)["PolicyNames"]:
+            text = iam.get_role_policy(RoleName=name, PolicyName=inline)["PolicyDocument"]
+            put_inline = partial(_put, iam.put_role_policy, "PolicyDocument", RoleName=name, PolicyName=inline)
+            found.append(policy(arn, f"inline policy {inline}", text, put_inline))
+        put_trust = partial(_put, iam.update_assume_role_policy, "PolicyDocument", RoleName=name)
+        found.append(policy(arn, "trust", role["AssumeRolePolicyDocument"], put_trust))
+    for side in ROLES:
+        found += [policy(*parts) for parts in _policies_of_resources(stack, side)]
+    known = {owner: place for place, owner in enumerate(OWNERS)}
+    return sorted(found, key=lambda p: (known.get(p.owner, len(known)), p.owner, p.side, p.part))
+
+
+def _policies_of_resources(stack: Deployment, side: str) -> Iterator[tuple[str, str, Any, Callable[[str], None]]]:
+    kms, sns, sqs = (stack.client(service, side) for service in ("kms", "sns", "sqs"))
+    for key in kms.list_keys()["Keys"]:
+        arn = key["KeyArn"]
+        if kms.describe_key(KeyId=arn)["KeyMetadata"]["KeyState"] == "PendingDeletion":
+            continue
+        text = kms.get_key_policy(KeyId=arn, PolicyName="default")["Policy"]
+        yield arn, "policy", text, partial(_put, kms.put_key_policy, "Policy", KeyId=arn, PolicyName="default")
+    for topic in sns.list_topics()["Topics"]:
+        arn = topic["TopicArn"]
+        text = sns.get_topic_attributes(TopicArn=arn)["Attributes"]["Policy"]
+        put = partial(_put, sns.set_topic_attributes, "AttributeValue", TopicArn=arn, AttributeName="Policy")
+        yield arn, "policy", text, put
+    for url in sqs.list_queues().get("QueueUrls", []):
+        attributes = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn", "Policy"])["Attributes"]
+        if "Policy" in attributes:
+            yield attributes["QueueArn"], "policy", attributes["Policy"], partial(_put_queue, sqs, url)
+    lambda_ = stack.client("lambda", side)
+    for function in lambda_.list_functions()["Functions"]:
+        try:
+            text = lambda_.get_policy(FunctionName=function["FunctionName"])["Policy"]
+        except lambda_.exceptions.ResourceNotFoundException:
+            continue
+        yield function["FunctionArn"], "policy", text, partial(_put_function, lambda_, function["FunctionName"])
+    s3 = stack.client("s3", side)
+    for bucket in s3.list_buckets()["Buckets"] if side == "primary" else ():
+        try:
+            text = s3.get_bucket_policy(Bucket=bucket["Name"])["Policy"]
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "NoSuchBucketPolicy":
+                raise
+            continue
+        yield bucket["Name"], "policy", text, partial(_put, s3.put_bucket_policy, "Policy", Bucket=bucket["Name"])
+
+
+def _owners(stack: Deployment) -> Mapping[str, tuple[str, str]]:
+    value = stack.value
+    owners = {
+        arn: (f"{purpose.replace('_', ' ')} role", side)
+        for name, arn in value("lambda_execution_role_arns").items()
+        for side, _, purpose in [name.partition("_")]
+    }
+    owners |= {a: ("cross-region role", n.split("_")[0]) for n, a in value("cross_region_role_arns").items()}
+    owners[value("s3_replication_role_arn")] = ("replication role", "primary")
+    for side in ROLES:
+        owners[value(f"{side}_kms_key_arn")] = ("key", side)
+        owners[value(f"{side}_sns_topic_arn")] = ("topic", side)
+        queue = value("config_sync_dead_letter_queue_urls")[side].rsplit("/", 1)[1]
+        owners[f"arn:aws:sqs:{stack.region(side)}:{stack.aws.account_id}:{queue}"] = ("dead-letter queue", side)
+        owners[value(f"{side}_health_monitor_function_arn")] = ("health monitor function", side)
+        owners[value(f"{side}_config_sync_function_arn")] = ("config sync function", side)
+    return owners
+
+
+def _put(call: Callable[..., Any], argument: str, text: str, **arguments: Any) -> None:
+    call(**arguments, **{argument: text})
+
+
+def _put_queue(sqs: Any, url: str, text: str) -> None:
+    sqs.set_queue_attributes(QueueUrl=url, Attributes={"Policy": text})
+
+
+def _put_managed(iam: Any, arn: str, text: str) -> None:
+    """One more version, and none besides: a policy can have five."""
+    iam.create_policy_version(PolicyArn=arn, PolicyDocument=text, SetAsDefault=True)
+    for version in iam.list_policy_versions(PolicyArn=arn)["Versions"]:
+        if not version["IsDefaultVersion"]:
+            iam.delete_policy_version(PolicyArn=arn, VersionId=version["VersionId"])
+
+
+def _put_function(lambda_: Any, name: str, text: str) -> None:
+    for statement in json.loads(lambda_.get_policy(FunctionName=name)["Policy"])["Statement"]:
+        lambda_.remove_permission(FunctionName=name, StatementId=statement["Sid"])
+    for statement in normal(json.loads(text))["Statement"]:
+        conditions = {
+            key.removeprefix("AWS:"): values[0]
+            for keys in statement.get("Condition", {}).values()
+            for key, values in keys.items()
+        }
+        lambda_.add_permission(
+            FunctionName=name,
+            StatementId=statement["Sid"],
+            Action=statement["Action"][0],
+            Principal=statement["Principal"]["Service"][0],
+            **conditions,
+        )

@@ -1,0 +1,231 @@
+"""The proof itself: each right taken away for a moment, each condition too, and what is outside asked for."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from embedded_aws.deployment import Deployment
+from embedded_aws.verification import ROLES, CheckFailed, check_parameter_follows, check_plan_keeps_rotated_secrets
+from permission_proof.claims import CLAIMS, ONE_SIDED, REFUSED, Claim, Claims
+from permission_proof.policies import Document, Policy, Row, aside, deployed_policies, rows_of, turned, without
+from permission_proof.scenarios import Run, Scenario
+from permission_proof.stage import NotPassed, Outcome, Refusal, Stage
+
+PASSES = "passes"
+_Failed = (NotPassed, CheckFailed, BotoCoreError, ClientError)
+
+
+@dataclass(frozen=True)
+class Proof:
+    """A line of the table.
+
+    Attributes:
+        row: What was to be proven.
+        scenario: What was done.
+        how: What was arranged for it: a condition turned round, or statements set aside.
+        with_it: What came of it with the right, or with the condition.
+        without_it: What came of it without.
+        proven: Whether both are as they have to be.
+    """
+
+    row: Row
+    scenario: Scenario
+    how: str
+    with_it: str
+    without_it: str
+    proven: bool
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A request that has to be refused by the policies as deployed."""
+
+    owner: str
+    side: str
+    action: str
+    scenario: Scenario
+    found: str
+    proven: bool
+
+
+@dataclass(frozen=True)
+class Report:
+    """All that was found.
+
+    Attributes:
+        proofs: A line for each right and condition that has a scenario.
+        refused: A line for each request that has to be refused.
+        gaps: What is not proven, one line each; empty when all is well.
+    """
+
+    proofs: list[Proof]
+    refused: list[Refused]
+    gaps: list[str]
+
+
+def gaps_between(rows: Sequence[Row], claims: Claims = CLAIMS) -> list[str]:
+    """Name what is in the policies and has no scenario, and what has a scenario and is in the policies no more."""
+    gaps = [f"no scenario: {row}" for row in rows if row.claim not in claims]
+    there = {(*row.claim, row.policy.side) for row in rows}
+    for owner, sid, what in claims:
+        for side in ONE_SIDED.get(owner, ROLES):
+            if (owner, sid, what, side) not in there:
+                gaps.append(f"dropped: {owner} ({side}), statement {sid}: {what}")
+    # A role's own right needs a request for something else, too.
+    gaps += [
+        f"nothing outside is asked for: {row}"
+        for row in rows
+        if row.policy.part == "permissions"
+        and not row.condition
+        and row.claim in claims
+        and not claims[row.claim].outside
+    ]
+    return gaps
+
+
+def prove(stack: Deployment, on_step: Callable[[str], None] = lambda _: None) -> Report:
+    """Prove the rights of a deployed stack, and leave it as it was.
+
+    Args:
+        stack: The stack, applied.
+        on_step: Told each step before it begins.
+    """
+    policies = deployed_policies(stack)
+    rows = [row for policy in policies for row in rows_of(policy)]
+    gaps = gaps_between(rows)
+    on_step("let the functions do their jobs")
+    gaps += list(_jobs_not_done(stack))
+    with Stage(stack, policies) as stage:
+        proofs = list(_proofs(stage, [row for row in rows if row.claim in CLAIMS], on_step))
+        on_step("ask for what is outside")
+        refused = list(_refused(stage, rows))
+    gaps += [f"not proven: {p.row}: with it {p.with_it}, without it {p.without_it}" for p in proofs if not p.proven]
+    gaps += [f"not refused: {r.owner} ({r.side}): {r.scenario.text}: {r.found}" for r in refused if not r.proven]
+    on_step("look whether all policies are as deployed")
+    gaps += list(_not_restored(stack, policies))
+    place = {row: number for number, row in enumerate(rows)}
+    return Report(sorted(proofs, key=lambda proof: place[proof.row]), refused, gaps)
+
+
+def _jobs_not_done(stack: Deployment) -> Iterator[str]:
+    """Whether parameters are copied on their own, by the rules as deployed."""
+    for source, target in (ROLES, ROLES[::-1]):
+        try:
+            check_parameter_follows(stack, source, target)
+        except _Failed as failed:
+            yield f"job not done: config sync ({source}): {failed}"
+
+
+def _not_restored(stack: Deployment, policies: Sequence[Policy]) -> Iterator[str]:
+    now = {(p.owner, p.side, p.part): p for p in deployed_policies(stack)}
+    for policy in policies:
+        found = now.pop((policy.owner, policy.side, policy.part), None)
+        if found is None or _statements(found.document) != _statements(policy.document):
+            yield f"not restored: {policy.owner} ({policy.side}), {policy.part}"
+    for policy in now.values():
+        yield f"left behind: {policy.owner} ({policy.side}), {policy.part}"
+    try:
+        check_plan_keeps_rotated_secrets(stack)
+    except CheckFailed as failed:
+        yield f"not restored: Terraform {failed}"
+
+
+def _statements(document: Document) -> list[str]:
+    return sorted(str(statement) for statement in document["Statement"])
+
+
+def _proofs(stage: Stage, rows: Sequence[Row], on_step: Callable[[str], None]) -> Iterator[Proof]:
+    groups: dict[object, list[Row]] = {}
+    for row in rows:
+        claim = CLAIMS[row.claim]
+        # Rights that the same play needs are taken away one after the other, while it goes on.
+        alone = row if row.condition and not row.value else None
+        groups.setdefault((claim.scenario.text, row.policy.side, claim.about(row), claim.aside, alone), []).append(row)
+    subject = ""
+    for group in groups.values():
+        claim, side = CLAIMS[group[0].claim], group[0].policy.side
+        if subject != (subject := f"{group[0].policy.owner} ({side})"):
+            on_step(f"prove the rights of {subject}")
+        try:
+            with claim.scenario.play(stage, side, claim.about(group[0])) as run:
+                yield from _prove_group(stage, group, claim, run)
+        except _Failed as failed:
+            for row in group:
+                yield Proof(row, claim.scenario, "", f"could not be set up: {failed}", "", proven=False)
+
+
+def _prove_group(stage: Stage, group: Sequence[Row], claim: Claim, run: Run) -> Iterator[Proof]:
+    base = aside(group[0].policy.document, claim.aside)
+    lacking: list[Outcome] = []
+    for row in group:
+        document = base if claim.aside else row.policy.document
+        with row.policy.changed(without(document, row)):
+            lacking.append(stage.outcome(run))
+    first = group[0]
+    is_condition = bool(first.condition and not first.value)
+    if is_condition and claim.turn:
+        base = turned(base, first, *claim.turn(stage, first.policy.side))
+    with first.policy.changed(base):
+        having = stage.outcome(run)
+    how = [f"the condition names {claim.turn(stage, first.policy.side)[1]}"] if claim.turn and is_condition else []
+    how += [f"{sid} set aside" for sid in claim.aside]
+    for row, lack in zip(group, lacking, strict=True):
+        refused, passed = (having, lack) if is_condition else (lack, having)
+        yield Proof(
+            row,
+            claim.scenario,
+            "; ".join(how),
+            _text(having, row),
+            _text(lack, row),
+            proven=passed.passed and not refused.passed and _named(refused, row) is not None,
+        )
+
+
+def _named(outcome: Outcome, row: Row) -> Refusal | None:
+    """The refusal that is due to the row, if there is one."""
+    principals = row.principal.split(", ")
+    by = [name for principal in principals for kind, _, name in [principal.partition(" ")] if kind == "Service"]
+    if row.policy.part == "permissions":
+        by = [row.policy.name.rsplit("/", 1)[1]]
+    for refusal in outcome.refusals:
+        is_action = any(fnmatchcase(refusal.action, action) for action in row.action.split(", "))
+        is_resource = any(fnmatchcase(refusal.resource, resource) for resource in row.resource.split(", "))
+        if is_action and is_resource and (not by or any(name in refusal.principal for name in by)):
+            return refusal
+    return None
+
+
+def _text(outcome: Outcome, row: Row) -> str:
+    if outcome.passed:
+        return PASSES
+    refusal = _named(outcome, row)
+    return f"refused: {refusal.action}" if refusal else f"stopped otherwise: {outcome.why}"
+
+
+def _refused(stage: Stage, rows: Sequence[Row]) -> Iterator[Refused]:
+    asked: set[tuple[str, str, str, str]] = set()
+    for row in rows:
+        if row.claim not in CLAIMS or row.condition:
+            continue
+        for scenario in CLAIMS[row.claim].outside:
+            key = (row.policy.owner, row.policy.side, row.action, scenario.text)
+            if key not in asked:
+                asked.add(key)
+                yield _ask(stage, row.policy.owner, row.policy.side, row.action, scenario)
+    for owner, action, scenario in REFUSED:
+        for side in ROLES:
+            yield _ask(stage, owner, side, action, scenario)
+
+
+def _ask(stage: Stage, owner: str, side: str, action: str, scenario: Scenario) -> Refused:
+    by = stage.policy(owner, side, "trust").name.rsplit("/", 1)[1]
+    with suppress(*_Failed), scenario.play(stage, side, "") as run:
+        outcome = stage.outcome(run)
+        resources = {r.resource for r in outcome.refusals if r.action == action and by in r.principal}
+        proven = not outcome.passed and bool(resources)
+        found = f"refused: {action} on {', '.join(sorted(resources))}" if proven else outcome.why or PASSES
+        return Refused(owner, side, action, scenario, found, proven)
+    return Refused(owner, side, action, scenario, "could not be set up", proven=False)

@@ -1,0 +1,172 @@
+"""The report: a table on the terminal, JSON, and docs/permissions.md."""
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from embedded_aws.deployment import Deployment
+from embedded_aws.verification import ROLES
+from permission_proof.proof import PASSES, Proof, Refused, Report
+
+COLUMNS = ("role", "action", "resource", "condition", "scenario", "with", "without")
+WIDTH = 220  # of a log file or a pipe
+_JOBS = {
+    "health monitor": ("health monitor role", "health monitor function"),
+    "config sync": ("config sync role", "cross-region role", "dead-letter queue", "config sync function"),
+}
+_HEAD = """# Permissions
+
+Every right that the stack grants, and what shows that it is needed. `make prove-permissions` deploys the stack on the
+embedded AWS, reads all policies from there (of roles, keys, topics, queues and functions), takes each action and each
+condition away for a moment, and puts it back. It fails, and names the line, when a right has no scenario, when a
+scenario has lost its right, when something works without the right that it is said to need, when something is refused
+for another reason than the missing right, and when a policy is not as deployed at the end. This file is what it wrote
+(`make prove-permissions ARGS="--write docs/permissions.md"`); a test compares the two.
+
+How to read a line:
+
+- An **action**: the scenario passes *with* it, and without it AWS refuses this very action. Of an action on several
+  resources, each is taken away by itself.
+- A **condition** (in bold): a request that is not meant is refused *with* it, and passes without it. Where such a
+  request cannot be made here, the condition is turned round ("names …"): then the request that is meant is the wrong
+  one. Each value of a condition that has several is taken away like an action.
+- **Set aside**: another statement of the same policy would hide this one, so it is taken away for both runs.
+- **Roles called directly**: where no function makes a call, the proof takes a session of the role, which trusts the
+  account's root for that moment.
+- **Enforced**: IAM decides on the call as it is made. **Documented**: a service acts without being called (S3
+  replicates, CloudWatch alarms, EventBridge delivers, Lambda logs); the embedded AWS asks for the rights that the
+  linked page lists, and refuses without them. No line is static, that is, compared with a page and not run.
+- The key that encrypts parameters and alerts is used through Parameter Store and SNS; which KMS action they ask for is
+  [documented](https://docs.aws.amazon.com/systems-manager/latest/userguide/secure-string-parameter-kms-encryption.html)
+  [as well](https://docs.aws.amazon.com/sns/latest/dg/sns-key-management.html).
+
+What only AWS itself can show: that its documentation lists every right a service asks for; that it sends
+`aws:SourceArn` and `aws:SourceAccount` when Lambda assumes an execution role; how long a changed policy takes to be in
+force everywhere. A write that names no key takes the AWS managed key of Parameter Store, which the account's roles may
+use through it; the sync always names the key.
+"""
+
+
+def _shortener(stack: Deployment) -> Callable[[str], str]:
+    """Make names readable, and the same in every run."""
+
+    def short(text: str) -> str:
+        for side in ROLES:
+            text = text.replace(stack.value(f"{side}_kms_key_arn"), f"kms {stack.region(side)} our key")
+        text = re.sub(r"key/[0-9a-f-]{36}", "another key", text)
+        text = re.sub(r"arn:aws:(\w+):([\w-]*):\d*:", lambda m: " ".join(filter(None, m.groups())) + " ", text)
+        return text.replace(stack.aws.account_id, "ACCOUNT")
+
+    return short
+
+
+def as_data(stack: Deployment, report: Report) -> dict[str, Any]:
+    """The report as JSON: every line with names made readable.
+
+    Args:
+        stack: The deployment that it is about.
+        report: What was found.
+    """
+    short = _shortener(stack)
+    return {
+        "passed": not report.gaps,
+        "gaps": [short(gap) for gap in report.gaps],
+        "rights": [_line(proof, short) for proof in report.proofs],
+        "refused": [_refused_line(refused, short) for refused in report.refused],
+        "jobs": list(_jobs(report.proofs)),
+    }
+
+
+def _line(proof: Proof, short: Callable[[str], str]) -> dict[str, Any]:
+    row = proof.row
+    condition = row.condition if not row.value else f"{row.condition} = {row.value}"
+    return {
+        "role": f"{row.policy.owner}, {row.policy.side}: {row.sid}",
+        "action": row.action,
+        "resource": short(row.resource),
+        "condition": short(condition),
+        "scenario": proof.scenario.text + (f" ({short(proof.how)})" if proof.how else ""),
+        "with": short(proof.with_it),
+        "without": short(proof.without_it),
+        "page": proof.scenario.page,
+        "proven": proof.proven,
+    }
+
+
+def _refused_line(refused: Refused, short: Callable[[str], str]) -> dict[str, Any]:
+    return {
+        "role": f"{refused.owner}, {refused.side}",
+        "request": refused.scenario.text,
+        "found": short(refused.found),
+        "proven": refused.proven,
+    }
+
+
+def _jobs(proofs: Sequence[Proof]) -> Iterator[dict[str, Any]]:
+    for function, owners in _JOBS.items():
+        for side in ROLES:
+            tried = {
+                proof.scenario.text: proof.with_it == PASSES
+                for proof in proofs
+                if proof.row.policy.owner in owners
+                and proof.row.policy.side == side
+                and not (proof.row.condition and not proof.row.value)
+            }
+            yield {"function": f"{function}, {side}", "job": sorted(tried), "done": all(tried.values())}
+
+
+def print_report(data: dict[str, Any]) -> None:
+    """Print the report on stdout."""
+    out = Console(highlight=False)
+    if not out.is_terminal:
+        out.width = WIDTH
+    table = Table(title="Rights", title_justify="left", header_style="bold")
+    for column in COLUMNS:
+        table.add_column(column, overflow="fold", ratio=2 if column in {"resource", "scenario"} else 1)
+    owner = ""
+    for line in data["rights"]:
+        if owner != (owner := line["role"].partition(":")[0]):
+            table.add_section()
+        table.add_row(*(line[column] for column in COLUMNS), style=None if line["proven"] else "red")
+    out.print(table)
+    refused = Table("role", "request", "found", title="Refused", title_justify="left", header_style="bold")
+    for line in data["refused"]:
+        refused.add_row(line["role"], line["request"], line["found"], style=None if line["proven"] else "red")
+    out.print(refused)
+    for gap in data["gaps"]:
+        out.print(f"gap: {gap}", markup=False, soft_wrap=True)
+    proven = sum(line["proven"] for line in data["rights"]) + sum(line["proven"] for line in data["refused"])
+    lines = len(data["rights"]) + len(data["refused"])
+    out.print(f"{proven} of {lines} lines proven, {len(data['gaps']) or 'no'} gap{'s' * (len(data['gaps']) > 1)}")
+
+
+def as_markdown(data: dict[str, Any]) -> str:
+    """docs/permissions.md."""
+    parts = [_HEAD, "## Rights\n", _row([*COLUMNS, "how"]), _row(["---"] * 8)]
+    for line in data["rights"]:
+        condition = line["condition"] and f"**{line['condition']}**"
+        how = f"[documented]({line['page']})" if line["page"] else "enforced"
+        cells = [line["role"], f"`{line['action']}`", f"`{line['resource']}`", condition]
+        parts.append(_row([*cells, *(line[column] for column in ("scenario", "with", "without")), how]))
+    parts += [
+        "\n## Whole jobs\n\nEach function has its own policy and no other, and with it does all of this. Besides, by "
+        "the rules as deployed, a\nparameter that is changed in either region is copied to the other one.\n",
+        _row(["function", "job", "done"]),
+        _row(["---"] * 3),
+    ]
+    parts += [_row([job["function"], "; ".join(job["job"]), "yes" if job["done"] else "no"]) for job in data["jobs"]]
+    parts += [
+        "\n## Refused\n\nRequests with the policies as deployed: for something else with an action that the role has, "
+        "and for what the role\nmust not do at all. Reading a secret without the key is `kms:Decrypt` above.\n",
+        _row(["role", "request", "found"]),
+        _row(["---"] * 3),
+    ]
+    parts += [_row([line["role"], line["request"], line["found"]]) for line in data["refused"]]
+    return "\n".join(parts) + "\n"
+
+
+def _row(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"

@@ -1,0 +1,538 @@
+"""What the stack does with its rights, as small plays on the deployed stack; and what nobody may do with them.
+
+A scenario is entered once for several runs. A run comes to its end, or raises what stopped it.
+"""
+
+import io
+import json
+import urllib.error
+import urllib.request
+import uuid
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from embedded_aws.verification import check_health
+from permission_proof.policies import aside
+from permission_proof.stage import NAME, NotPassed, Stage
+
+Run = Callable[[], object]
+Play = Callable[[Stage, str, str], Iterator[Run]]
+MONITOR, SYNC = "health_monitor", "config_sync"
+PURPOSES = {MONITOR: "health monitor", SYNC: "config sync"}
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """Something that is done.
+
+    Attributes:
+        text: What, for the report.
+        play: Given the stage, the side, and what it is about (a parameter, say), a context manager that yields a run.
+        page: The page of AWS that says which rights the service asks for, where it acts without being called.
+    """
+
+    text: str
+    play: Callable[[Stage, str, str], AbstractContextManager[Run]]
+    page: str = ""
+
+
+def scenario(play: Play) -> Scenario:
+    """Make a scenario of a generator function; the first line of its docstring is the text."""
+    return named(str(play.__doc__).partition("\n")[0].rstrip("."))(play)
+
+
+def named(text: str, page: str = "") -> Callable[[Play], Scenario]:
+    """Make a scenario of a generator function."""
+    return lambda play: Scenario(text, contextmanager(play), page)
+
+
+AWS = "https://docs.aws.amazon.com"
+_INVOKED = f"{AWS}/lambda/latest/dg/access-control-resource-based.html"
+_FAILED = f"{AWS}/lambda/latest/dg/invocation-async-retain-records.html"
+_UNDELIVERED = f"{AWS}/eventbridge/latest/userguide/eb-rule-dlq.html"
+_REPLICATED = f"{AWS}/AmazonS3/latest/userguide/setting-repl-config-perm-overview.html"
+_ROLE_OF_FUNCTION = f"{AWS}/lambda/latest/dg/lambda-intro-execution-role.html"
+
+
+def call(
+    text: str, owner: str, service: str, operation: str, arguments: Callable[[Stage, str], Any], *, abroad: bool = False
+) -> Scenario:
+    """A call with a role's session, in the region of the side or, `abroad`, in the other one."""
+
+    def play(stage: Stage, side: str, _: str) -> Iterator[Run]:
+        client = stage.as_role(owner, side, service, stage.other(side) if abroad else side)
+        yield lambda: getattr(client, operation)(**arguments(stage, side))
+
+    return named(text)(play)
+
+
+# The health monitor
+
+
+@scenario
+def health_answers(stage: Stage, side: str, _: str) -> Iterator[Run]:
+    """GET /health answers healthy."""
+    yield lambda: check_health(stage.stack, side)
+
+
+@scenario
+def monitor_mails(stage: Stage, side: str, _: str) -> Iterator[Run]:
+    """The monitor, pointed at another table, mails that it cannot tell."""
+    with stage.restarted(side, MONITOR, DYNAMODB_TABLE_NAME=NAME), stage.mailbox(side) as received:
+
+        def run() -> None:
+            try:
+                stage.invoke(side, MONITOR, {"detail-type": "Scheduled Event"})
+            except NotPassed as failed:  # as it has to, not knowing
+                if "health is unknown" not in str(failed):
+                    raise
+            stage.expect(lambda: received("Verdict:      unknown"), "the mail", ignoring="dynamodb:DescribeTable")
+
+        yield run
+
+
+def log_written(purpose: str) -> Scenario:
+    """A run of a function appears in its log group."""
+
+    @named(f"A run of the {PURPOSES[purpose]} is logged", f"{AWS}/lambda/latest/dg/monitoring-cloudwatchlogs.html")
+    def play(stage: Stage, side: str, _: str) -> Iterator[Run]:
+        def run() -> None:
+            before = _log_streams(stage, side, purpose)
+            stage.invoke(side, purpose, {"detail-type": NAME})
+            stage.expect(lambda: bool(_log_streams(stage, side, purpose) - before), "its log")
+
+        yield run
+
+    return play
+
+
+def _log_streams(stage: Stage, side: str, purpose: str) -> set[str]:
+    pages = stage.client("logs", side).get_paginator("describe_log_streams")
+    group = f"/aws/lambda/{stage.function(side, purpose)}"
+    return {stream["logStreamName"] for page in pages.paginate(logGroupName=group) for stream in page["logStreams"]}
+
+
+def rule_starts(purpose: str, trigger: str = "") -> Scenario:
+    """A rule starts a function."""
+
+    @named(f"The {trigger or 'schedule'} rule starts the {PURPOSES[purpose]}", _INVOKED)
+    def play(stage: Stage, side: str, _: str) -> Iterator[Run]:
+        def run() -> None:
+            before = _log_streams(stage, side, purpose)
+            stage.fire(side, stage.rule(side, purpose, trigger))
+            stage.expect(lambda: bool(_log_streams(stage, side, purpose) - before), "a run")
+
+        yield run
+
+    return play
+
+
+def another_rule_starts(purpose: str) -> Scenario:
+    """A rule that is not the function's own starts it."""
+
+    @named(f"Another rule starts the {PURPOSES[purpose]}", _INVOKED)
+    def play(stage: Stage, side: str, _: str) -> Iterator[Run]:
+        target = stage.stack.value(f"{side}_{purpose}_function_arn")
+        with _another_rule(stage, side, {"Arn": target}) as rule:
+
+            def run() -> None:
+                before = _log_streams(stage, side, purpose)
+                stage.fire(side, rule)
+                stage.expect(lambda: bool(_log_streams(stage, side, purpose) - before), "a run")
+
+            yield run
+
+    return play
+
+
+@contextmanager
+def _another_rule(stage: Stage, side: str, target: dict[str, Any]) -> Iterator[str]:
+    events = stage.client("events", side)
+    arn = events.put_rule(Name=NAME, EventPattern=json.dumps({"source": [NAME]}))["RuleArn"]
+    pattern = json.dumps({"source": [NAME], "resources": [arn]})
+    events.put_rule(Name=NAME, EventPattern=pattern)
+    events.put_targets(Rule=NAME, Targets=[{"Id": NAME, **target}])
+    try:
+        yield arn
+    finally:
+        events.remove_targets(Rule=NAME, Ids=[NAME])
+        events.delete_rule(Name=NAME)
+
+
+@named("Another API asks the monitor", _INVOKED)
+def another_api_asks(stage: Stage, side: str, _: str) -> Iterator[Run]:  # noqa: D103
+    gateway = stage.client("apigatewayv2", side)
+    target = stage.stack.value(f"{side}_{MONITOR}_function_arn")
+    api = gateway.create_api(Name=NAME, ProtocolType="HTTP")["ApiId"]
+    try:
+        integration = gateway.create_integration(
+            ApiId=api, IntegrationType="AWS_PROXY", IntegrationUri=target, PayloadFormatVersion="2.0"
+        )["IntegrationId"]
+        gateway.create_route(ApiId=api, RouteKey="GET /health", Target=f"integrations/{integration}")
+        gateway.create_stage(ApiId=api, StageName="$default", AutoDeploy=True)
+        yield lambda: _get(stage.stack.aws.execute_api_url(api, "/health"))
+    finally:
+        gateway.delete_api(ApiId=api)
+
+
+def _get(url: str) -> None:
+    try:
+        with urllib.request.urlopen(url, timeout=10) as answer:  # noqa: S310 - the embedded AWS, on loopback
+            answer.read()
+    except urllib.error.HTTPError as error:
+        raise NotPassed(f"GET {url} answers {error.code}") from error
+
+
+# Config sync
+
+
+@scenario
+def copied(stage: Stage, side: str, name: str) -> Iterator[Run]:
+    """A changed value is copied to the other region."""
+    name = name or stage.parameters()[0]
+    value = str(uuid.uuid4())
+    stage.client("ssm", side).put_parameter(
+        Name=name, Value=value, Type="SecureString", KeyId=stage.key(side), Overwrite=True
+    )
+    event = {"detail-type": "Parameter Store Change", "detail": {"name": name, "operation": "Update"}}
+    target = stage.client("ssm", stage.other(side))
+
+    def run() -> None:
+        stage.invoke(side, SYNC, event)
+        if target.get_parameter(Name=name, WithDecryption=True)["Parameter"]["Value"] != value:
+            raise NotPassed(f"{name} was not copied")
+
+    with stage.restarted(side, SYNC):  # or it would go on with the session that it has
+        yield run
+
+
+@named(
+    "An event that the sync failed on is kept in the queue",
+    f"{AWS}/lambda/latest/dg/invocation-async-retain-records.html",
+)
+def failed_event_kept(stage: Stage, side: str, _: str) -> Iterator[Run]:  # noqa: D103
+    lambda_, name = stage.client("lambda", side), stage.function(side, SYNC)
+    deployed = lambda_.get_function_event_invoke_config(FunctionName=name)
+    config = {key: deployed[key] for key in ("MaximumEventAgeInSeconds", "DestinationConfig")}
+    another_role = stage.policy("cross-region role", stage.other(side), "trust").name
+
+    def run() -> None:
+        event_id = str(uuid.uuid4())
+        event = json.dumps({"detail-type": "Scheduled Event", "id": event_id}).encode()
+        lambda_.invoke(FunctionName=name, InvocationType="Event", Payload=event)
+        queue = stage.queue_url(side)
+        stage.expect(lambda: stage.received(side, queue, event_id), "the event in the queue", "sts:AssumeRole")
+
+    def retry(times: int) -> None:
+        lambda_.put_function_event_invoke_config(FunctionName=name, MaximumRetryAttempts=times, **config)
+
+    with stage.restarted(side, SYNC, CROSS_REGION_ROLE_ARN=another_role):  # which it may not assume
+        retry(0)
+        try:
+            yield run
+        finally:
+            retry(deployed["MaximumRetryAttempts"])
+
+
+@scenario
+def assumes_another_role(stage: Stage, side: str, _: str) -> Iterator[Run]:
+    """The sync, pointed at the other direction's role, assumes it."""
+    another_role = stage.policy("cross-region role", stage.other(side), "trust").name
+    with stage.restarted(side, SYNC, CROSS_REGION_ROLE_ARN=another_role):
+        yield lambda: stage.invoke(side, SYNC, {})
+
+
+@named("An event that a rule could not deliver is kept in the queue", _UNDELIVERED)
+def undelivered_kept(stage: Stage, side: str, rule_arn: str) -> Iterator[Run]:  # noqa: D103
+    rule = rule_arn or stage.rule(side, SYNC, "change")
+    function = stage.policy("config sync function", side)
+    with function.changed(aside(function.document, ["AllowChange", "AllowReconcile"])):
+        yield lambda: _is_kept(stage, side, rule)
+
+
+@named("Another rule keeps an event in the queue", _UNDELIVERED)
+def another_rule_keeps(stage: Stage, side: str, _: str) -> Iterator[Run]:  # noqa: D103
+    queue = stage.policy("dead-letter queue", side).name
+    target = {"Arn": stage.stack.value(f"{side}_{SYNC}_function_arn"), "DeadLetterConfig": {"Arn": queue}}
+    with _another_rule(stage, side, target) as rule:
+        yield lambda: _is_kept(stage, side, rule)
+
+
+def _is_kept(stage: Stage, side: str, rule: str) -> None:
+    event_id, queue = stage.fire(side, rule), stage.queue_url(side)
+    stage.expect(lambda: stage.received(side, queue, event_id), "the event in the queue", "lambda:InvokeFunction")
+
+
+@scenario
+def wrong_function_assumes(stage: Stage, side: str, _: str) -> Iterator[Run]:
+    """Another function with the same role assumes the cross-region role.
+
+    The role is lent to a function of the proof's; the role's own trust lets it be, for a moment.
+    """
+    trust = stage.policy("config sync role", side, "trust")
+    role = stage.policy("cross-region role", side, "trust").name
+    source = f"import boto3\n\ndef handler(event, context):\n    boto3.client('sts').assume_role(RoleArn={role!r}, "
+    source += f"RoleSessionName={NAME!r})\n"
+    open_trust = json.loads(json.dumps(trust.document))
+    for statement in open_trust["Statement"]:
+        statement.pop("Condition", None)
+    lambda_ = stage.client("lambda", side)
+    with trust.changed(open_trust):
+        lambda_.create_function(**_function(NAME, trust.name, source))
+
+    def run() -> None:
+        answer = lambda_.invoke(FunctionName=NAME)
+        if "FunctionError" in answer:
+            raise NotPassed(answer["Payload"].read().decode())
+
+    try:
+        yield run
+    finally:
+        lambda_.delete_function(FunctionName=NAME)
+
+
+@scenario
+def wrong_role_assumes(stage: Stage, side: str, _: str) -> Iterator[Run]:
+    """The health monitor's role, with the right to, assumes the cross-region role."""
+    role = stage.policy("cross-region role", side, "trust").name
+    sts = stage.as_role("health monitor role", side, "sts", side)
+    with stage.also_may("health monitor role", side, "sts:AssumeRole", role):
+        yield lambda: sts.assume_role(RoleArn=role, RoleSessionName=NAME)
+
+
+def reads_another_parameter(owner: str, *, abroad: bool) -> Scenario:
+    """A SecureString with the right key and another name."""
+
+    @named("With the right to its name, another parameter with the same key is read")
+    def play(stage: Stage, side: str, _: str) -> Iterator[Run]:
+        where = stage.other(side) if abroad else side
+        name, root = f"/{NAME}/{uuid.uuid4()}", stage.client("ssm", where)
+        root.put_parameter(Name=name, Value="a secret", Type="SecureString", KeyId=stage.key(where))
+        arn = f"arn:aws:ssm:{stage.region(where)}:{stage.stack.aws.account_id}:parameter{name}"
+        ssm = stage.as_role(owner, side, "ssm", where)
+        try:
+            with stage.also_may(owner, side, "ssm:GetParameter", arn):
+                yield lambda: ssm.get_parameter(Name=name, WithDecryption=True)
+        finally:
+            root.delete_parameter(Name=name)
+
+    return play
+
+
+def reads_with_another_key(owner: str, *, abroad: bool) -> Scenario:
+    """One of our parameters that somebody has encrypted with another key."""
+
+    @named("A parameter that was encrypted with another key is read")
+    def play(stage: Stage, side: str, _: str) -> Iterator[Run]:
+        where, name = stage.other(side) if abroad else side, stage.parameters()[0]
+        root = stage.client("ssm", where)
+
+        def encrypt(key: str) -> None:
+            root.put_parameter(Name=name, Value="a secret", Type="SecureString", KeyId=key, Overwrite=True)
+
+        encrypt(stage.other_key(where))
+        try:
+            ssm = stage.as_role(owner, side, "ssm", where)
+            yield lambda: ssm.get_parameter(Name=name, WithDecryption=True)
+        finally:
+            encrypt(stage.key(where))
+
+    return play
+
+
+def _decryption(stage: Stage, where: str) -> dict[str, Any]:
+    name = stage.parameters()[0]
+    arn = f"arn:aws:ssm:{stage.region(where)}:{stage.stack.aws.account_id}:parameter{name}"
+    request = {"KeyId": stage.key(where), "EncryptionContext": {"PARAMETER_ARN": arn}}
+    cipher = stage.client("kms", where).encrypt(Plaintext=b"a secret", **request)["CiphertextBlob"]
+    return {**request, "CiphertextBlob": cipher}
+
+
+sync_decrypts = call(
+    "The role asks KMS itself to decrypt",
+    "config sync role",
+    "kms",
+    "decrypt",
+    lambda stage, side: _decryption(stage, side),
+)
+target_decrypts = call(
+    "The role asks KMS itself to decrypt",
+    "cross-region role",
+    "kms",
+    "decrypt",
+    lambda stage, side: _decryption(stage, stage.other(side)),
+    abroad=True,
+)
+monitor_asks_for_a_key = call(
+    "The role asks KMS itself for a data key",
+    "health monitor role",
+    "kms",
+    "generate_data_key",
+    lambda stage, side: {"KeyId": stage.key(side), "KeySpec": "AES_256"},
+)
+
+
+def writes(text: str, *, name: str = "", own_key: bool = True, abroad: bool = True) -> Scenario:
+    """The cross-region role writes a parameter."""
+
+    def arguments(stage: Stage, side: str) -> dict[str, Any]:
+        where = stage.other(side) if abroad else side
+        key = stage.key(where) if own_key else stage.other_key(where)
+        name_ = name or stage.parameters()[0]
+        return {"Name": name_, "Value": "x", "Type": "SecureString", "KeyId": key, "Overwrite": True}
+
+    return call(text, "cross-region role", "ssm", "put_parameter", arguments, abroad=abroad)
+
+
+# Roles and their functions
+
+
+def takes_role(purpose: str) -> Scenario:
+    """Lambda assumes a role for the function that it was made for."""
+
+    @named(f"Lambda assumes the role for the {PURPOSES[purpose]}", _ROLE_OF_FUNCTION)
+    def play(stage: Stage, side: str, _: str) -> Iterator[Run]:
+        role = stage.policy(f"{PURPOSES[purpose]} role", side, "trust").name
+        yield lambda: stage.client("lambda", side).update_function_configuration(
+            FunctionName=stage.function(side, purpose), Role=role
+        )
+
+    return play
+
+
+def another_function_takes_role(purpose: str) -> Scenario:
+    """Lambda assumes a role for another function."""
+
+    @named("Lambda assumes the role for another function", _ROLE_OF_FUNCTION)
+    def play(stage: Stage, side: str, _: str) -> Iterator[Run]:
+        role, lambda_ = stage.policy(f"{PURPOSES[purpose]} role", side, "trust").name, stage.client("lambda", side)
+
+        def run() -> None:
+            lambda_.create_function(**_function(NAME, role, "def handler(event, context): pass"))
+            lambda_.delete_function(FunctionName=NAME)
+
+        yield run
+
+    return play
+
+
+def _function(name: str, role: str, source: str) -> dict[str, Any]:
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as file:
+        file.writestr("index.py", source)
+    code = {"ZipFile": archive.getvalue()}
+    return {"FunctionName": name, "Role": role, "Runtime": "python3.11", "Handler": "index.handler", "Code": code}
+
+
+# Keys, topics, buckets
+
+
+@named("An alarm reaches an encrypted queue behind the topic", f"{AWS}/sns/latest/dg/sns-key-management.html")
+def alarm_heard(stage: Stage, side: str, _: str) -> Iterator[Run]:  # noqa: D103
+    cloudwatch = stage.client("cloudwatch", side)
+    alarm = cloudwatch.describe_alarms()["MetricAlarms"][0]
+    state = {"AlarmName": alarm["AlarmName"], "StateReason": NAME}
+    with stage.mailbox(side, stage.key(side)) as received:
+
+        def run() -> None:
+            reason = str(uuid.uuid4())
+            cloudwatch.set_alarm_state(AlarmName=alarm["AlarmName"], StateValue="ALARM", StateReason=reason)
+            try:
+                stage.expect(lambda: received(reason), "the alarm")
+            finally:
+                cloudwatch.set_alarm_state(StateValue=alarm["StateValue"], **state)
+
+        yield run
+
+
+operator_describes = call(
+    "An operator describes the key", "operator", "kms", "describe_key", lambda stage, side: {"KeyId": stage.key(side)}
+)
+operator_encrypts = call(
+    "An operator asks KMS itself to encrypt",
+    "operator",
+    "kms",
+    "encrypt",
+    lambda stage, side: {"KeyId": stage.key(side), "Plaintext": b"a secret"},
+)
+operator_reads = call(
+    "An operator reads a parameter",
+    "operator",
+    "ssm",
+    "get_parameter",
+    lambda stage, _: {"Name": stage.parameters()[0], "WithDecryption": True},
+)
+
+
+def operator_writes(tier: str) -> Scenario:
+    """An operator writes a parameter of his own."""
+
+    @named(f"An operator writes a parameter of the {tier.lower()} tier")
+    def play(stage: Stage, side: str, _: str) -> Iterator[Run]:
+        ssm, name = stage.as_role("operator", side, "ssm", side), f"/{NAME}/{tier}"
+        request = {"Name": name, "Value": "x", "Type": "SecureString", "KeyId": stage.key(side), "Tier": tier}
+        try:
+            yield lambda: ssm.put_parameter(**request, Overwrite=True)
+        finally:
+            stage.client("ssm", side).delete_parameters(Names=[name])
+
+    return play
+
+
+@named("A document is replicated with its tags", _REPLICATED)
+def replicated(stage: Stage, _side: str, _: str) -> Iterator[Run]:  # noqa: D103
+    source, destination = (stage.stack.value(f"{side}_bucket_name") for side in ("primary", "secondary"))
+    s3, key = stage.client("s3", "primary"), f"{NAME}/document"
+
+    def run() -> None:
+        _put_document(s3, source, key)
+        tags = stage.client("s3", "secondary").get_object_tagging(Bucket=destination, Key=key)["TagSet"]
+        if not tags:
+            raise NotPassed("the replica has no tags")
+
+    yield run
+
+
+def _put_document(s3: Any, bucket: str, key: str) -> None:
+    s3.put_object(Bucket=bucket, Key=key, Body=b"{}", Tagging="kind=receipt")
+    status = s3.head_object(Bucket=bucket, Key=key).get("ReplicationStatus")
+    if status != "COMPLETED":
+        raise NotPassed(f"replication of {key}: {status}")
+
+
+@named("Another bucket is replicated, to another one, with the role", _REPLICATED)
+def another_bucket_replicated(stage: Stage, _side: str, _: str) -> Iterator[Run]:  # noqa: D103
+    s3 = stage.client("s3", "primary")
+    buckets = source, destination = f"{NAME}-source", f"{NAME}-destination"
+    rule = {"Status": "Enabled", "Prefix": "", "Destination": {"Bucket": f"arn:aws:s3:::{destination}"}}
+    try:
+        for bucket in buckets:
+            s3.create_bucket(Bucket=bucket)
+            s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+        role = stage.policy("replication role", "primary", "trust").name
+        s3.put_bucket_replication(Bucket=source, ReplicationConfiguration={"Role": role, "Rules": [rule]})
+        yield lambda: _put_document(s3, source, NAME)
+    finally:
+        for bucket in buckets:
+            for version in s3.list_object_versions(Bucket=bucket).get("Versions", []):
+                s3.delete_object(Bucket=bucket, Key=version["Key"], VersionId=version["VersionId"])
+            s3.delete_bucket(Bucket=bucket)
+
+
+@scenario
+def publishes_with_another_key(stage: Stage, side: str, _: str) -> Iterator[Run]:
+    """The monitor's role publishes to the topic with another key."""
+    root, topic = stage.client("sns", side), stage.stack.value(f"{side}_sns_topic_arn")
+
+    def encrypt(key: str) -> None:
+        root.set_topic_attributes(TopicArn=topic, AttributeName="KmsMasterKeyId", AttributeValue=key)
+
+    sns = stage.as_role("health monitor role", side, "sns", side)
+    encrypt(stage.other_key(side))
+    try:
+        yield lambda: sns.publish(TopicArn=topic, Message="?")
+    finally:
+        encrypt(stage.key(side))
