@@ -1,5 +1,7 @@
 """``python -m embedded_aws``: the command line of the embedded AWS."""
 
+import dataclasses
+import json
 import os
 import shlex
 import signal
@@ -13,6 +15,7 @@ from typing import Annotated, ParamSpec, TypeVar
 import typer
 from rich.console import Console
 
+from embedded_aws.adoption import NOT_ADOPTED, adopt_here
 from embedded_aws.deploy_local import deploy_local, progress_of
 from embedded_aws.deployment import Deployment, provider_settings
 from embedded_aws.errors import EmbeddedAwsError
@@ -101,6 +104,31 @@ def deploy(
     Exits with 0 when every check passed, 1 when one did not, 2 when nothing could be said.
     """
     raise typer.Exit(deploy_local(progress, as_json=as_json, port=port, stack_dir=stack_dir))
+
+
+@app.command()
+@command
+def adopt(
+    directory: Annotated[Path, typer.Argument(help="Where Terraform ran, such as cdktf.out/stacks/payment-dr.")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list what would be adopted.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print what was found as JSON.")] = False,
+) -> None:
+    """After an interrupted deployment, on AWS or here: import what was created and is missing in Terraform's state.
+
+    Uses your AWS settings and TF_VAR_ variables. Exits with 0 when the next apply can go ahead, 1 when something has to
+    be decided by a person, 2 when nothing could be said.
+    """
+    with progress.status("comparing the plan with what exists"):
+        findings = adopt_here(directory.absolute(), dry_run=dry_run)
+    if as_json:
+        sys.stdout.write(json.dumps([dataclasses.asdict(finding) for finding in findings], indent=2) + "\n")
+    for finding in [] if as_json else findings:
+        sys.stdout.write(" ".join([f"{finding.outcome}:", finding.address, *finding.ids]) + "\n")
+        if finding.reason:
+            sys.stdout.write(f"  {finding.reason}\n")
+    if not findings:
+        progress.print("Nothing that the plan wants to create exists already.", highlight=False)
+    raise typer.Exit(1 if any(finding.outcome == NOT_ADOPTED for finding in findings) else 0)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """What exists in an account: used to show that a destroy leaves nothing."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 from embedded_aws.server import EmbeddedAws
 
@@ -32,6 +33,23 @@ _GLOBAL = (
 )
 
 
+def listed(client: Any, operation: str, items: str, **arguments: Any) -> Iterator[Any]:
+    """List with any boto3 client, page by page where the operation has pages.
+
+    Args:
+        client: The service's client.
+        operation: Name of the call, such as ``list_tables``.
+        items: The key of the list in the answer.
+        arguments: Arguments of the call.
+    """
+    pages = (
+        client.get_paginator(operation).paginate(**arguments)
+        if client.can_paginate(operation)
+        else [getattr(client, operation)(**arguments)]
+    )
+    return (item for page in pages for item in page.get(items, []))
+
+
 def inventory(aws: EmbeddedAws, regions: Iterable[str]) -> frozenset[str]:
     """Name everything in these regions, and everything global, as "region service call name".
 
@@ -40,20 +58,13 @@ def inventory(aws: EmbeddedAws, regions: Iterable[str]) -> frozenset[str]:
     found: set[str] = set()
     where = [(region, call) for region in regions for call in _REGIONAL] + [("us-east-1", call) for call in _GLOBAL]
     for region, (service, operation, items, key) in where:
-        client = aws.client(service, region)
         arguments = {"Scope": "Local"} if operation == "list_policies" else {}
-        pages = (
-            client.get_paginator(operation).paginate(**arguments)
-            if client.can_paginate(operation)
-            else [getattr(client, operation)(**arguments)]
-        )
-        for page in pages:
-            found |= {f"{region} {service} {operation} {item[key] if key else item}" for item in page.get(items, [])}
+        for item in listed(aws.client(service, region), operation, items, **arguments):
+            found.add(f"{region} {service} {operation} {item[key] if key else item}")
     for region in regions:
         kms = aws.client("kms", region)
-        for page in kms.get_paginator("list_keys").paginate():
-            for listed in page["Keys"]:
-                metadata = kms.describe_key(KeyId=listed["KeyId"])["KeyMetadata"]
-                if metadata["KeyState"] != "PendingDeletion":
-                    found.add(f"{region} kms list_keys {metadata['Arn']}")
+        for each in listed(kms, "list_keys", "Keys"):
+            metadata = kms.describe_key(KeyId=each["KeyId"])["KeyMetadata"]
+            if metadata["KeyState"] != "PendingDeletion":
+                found.add(f"{region} kms list_keys {metadata['Arn']}")
     return frozenset(found)

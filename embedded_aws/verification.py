@@ -12,6 +12,7 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from embedded_aws.deployment import Deployment
+from embedded_aws.inventory import listed
 
 ROLES = ("primary", "secondary")
 OUTPUT = "output "  # what the names of the checks of outputs begin with
@@ -63,10 +64,7 @@ class Deployed:
         self._deployment = deployment
 
     def _listed(self, service: str, role: str, operation: str, items: str, **arguments: Any) -> list[Any]:
-        client = self._deployment.client(service, role)
-        if not client.can_paginate(operation):
-            return list(getattr(client, operation)(**arguments)[items])
-        return [item for page in client.get_paginator(operation).paginate(**arguments) for item in page.get(items, [])]
+        return list(listed(self._deployment.client(service, role), operation, items, **arguments))
 
     def vpc(self, role: str) -> Any:
         """The VPC that is tagged as the application's."""

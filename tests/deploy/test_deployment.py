@@ -8,7 +8,6 @@ import shutil
 import urllib.request
 import zipfile
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -18,6 +17,7 @@ from embedded_aws.inventory import inventory
 from embedded_aws.terraform import Output
 from embedded_aws.verification import CheckFailed, deployed_values, eventually
 from tests.deploy.conftest import Deployed
+from tests.deploy.mailbox import mailbox
 
 pytestmark = pytest.mark.xdist_group("deployment")
 ROLES = ["primary", "secondary"]
@@ -130,21 +130,6 @@ def test_a_scheduled_run_with_a_failing_table_mails_through_the_encrypted_topic(
     deployment: Deployed, role: str
 ) -> None:
     """With IAM enforced: the function may publish, and use the topic's key to do so."""
-    sqs, sns = deployment.client("sqs", role), deployment.client("sns", role)
-    queue = sqs.create_queue(QueueName="mailbox")["QueueUrl"]
-    topic = deployment.value(f"{role}_sns_topic_arn")
-    queue_arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
-    # as on AWS, the queue has to let the topic in
-    deliver = {
-        "Effect": "Allow",
-        "Principal": {"Service": "sns.amazonaws.com"},
-        "Action": "sqs:SendMessage",
-        "Resource": queue_arn,
-        "Condition": {"ArnEquals": {"aws:SourceArn": topic}},
-    }
-    policy = json.dumps({"Version": "2012-10-17", "Statement": [deliver]})
-    sqs.set_queue_attributes(QueueUrl=queue, Attributes={"Policy": policy})
-    subscription = sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=queue_arn)["SubscriptionArn"]
     lambda_ = deployment.client("lambda", role)
     name = deployment.value(f"{role}_health_monitor_function_name")
     variables = lambda_.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
@@ -156,22 +141,14 @@ def test_a_scheduled_run_with_a_failing_table_mails_through_the_encrypted_topic(
         event = {"source": "aws.events", "detail-type": "Scheduled Event"}
         lambda_.invoke(FunctionName=name, Payload=json.dumps(event).encode())
 
-    mails: list[Any] = []
-
-    def received() -> bool:
-        messages = sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10).get("Messages", [])
-        mails.extend(json.loads(message["Body"]) for message in messages)
-        return bool(mails)
-
-    try:
-        # describing another table is denied: the monitor is at fault, so nobody is mailed "unhealthy"
-        run("not-our-table")
-        eventually(received, "the mail arrives")
-        assert "unknown" in mails[0]["Subject"].lower()
-    finally:
-        run(variables["DYNAMODB_TABLE_NAME"])
-        sns.unsubscribe(SubscriptionArn=subscription)
-        sqs.delete_queue(QueueUrl=queue)
+    with mailbox(deployment, role) as box:
+        try:
+            # describing another table is denied: the monitor is at fault, so nobody is mailed "unhealthy"
+            run("not-our-table")
+            eventually(box.received, "the mail arrives")
+            assert "unknown" in box.mails[0]["Subject"].lower()
+        finally:
+            run(variables["DYNAMODB_TABLE_NAME"])
 
 
 def test_a_deployment_planned_in_another_folder_is_the_same(

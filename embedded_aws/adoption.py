@@ -1,0 +1,396 @@
+"""After an interrupted deployment: bring into Terraform's state what exists in AWS but is missing there.
+
+When Terraform is killed, a resource whose creation was under way can exist without being in the state. The next apply
+then stops at "already exists" or, where AWS asks for no unique name, quietly makes a second VPC, key or API. This
+module looks for what the plan wants to create, by its planned name or tags, and imports it. Terraform itself is the
+judge of every find: it has to read the resource, its tags have to be this stack's, and it must not have to be replaced.
+
+It uses Terraform and AWS's public APIs alone, so it works on any account that the given Terraform and clients reach.
+
+Example:
+    >>> for finding in adopt(terraform, clients=aws.client, dry_run=True):  # doctest: +SKIP
+    ...     print(finding.outcome, finding.address, *finding.ids)
+    to adopt aws_vpc.network_east_vpc vpc-0a1b2c3d
+"""
+
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import boto3
+from botocore.exceptions import BotoCoreError, ClientError
+
+from embedded_aws.errors import EmbeddedAwsError
+from embedded_aws.inventory import listed
+from embedded_aws.terraform import PlanResult, Terraform
+
+ADOPTED, TO_ADOPT, NOT_ADOPTED = "adopted", "to adopt", "not adopted"
+
+Clients = Callable[[str, str], Any]
+"""Makes a boto3 client of a service in a region."""
+Planned = Mapping[str, Any]
+"""The attributes that a resource will have, as far as the plan knows them."""
+Find = Callable[[Callable[[str], Any], Planned], Iterable[str]]
+"""Given clients of the resource's region by service: the import ids of what may be the planned resource."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A resource that the plan wants to create and that exists, or may exist.
+
+    Attributes:
+        outcome: ``adopted``, ``to adopt`` (a dry run) or ``not adopted``.
+        address: Its address in the configuration.
+        ids: What it was found as; several where it cannot be told which one it is.
+        reason: Why it is not adopted, and what to do.
+    """
+
+    outcome: str
+    address: str
+    ids: tuple[str, ...] = ()
+    reason: str = ""
+
+
+class NotKnownYet(Exception):  # noqa: N818
+    """The plan does not know an attribute: the id of something that is to be created itself."""
+
+
+class _Attributes(dict[str, Any]):
+    def __missing__(self, key: str) -> Any:
+        raise NotKnownYet(key)
+
+
+def _search(
+    service: str,
+    operation: str,
+    items: str,
+    is_it: Callable[[Any, Planned], bool],
+    id_of: Callable[[Any, Planned], str],
+    arguments: Callable[[Planned], dict[str, Any]] = lambda _: {},
+) -> Find:
+    """Look through what one call lists."""
+
+    def find(client: Callable[[str], Any], new: Planned) -> list[str]:
+        found = listed(client(service), operation, items, **arguments(new))
+        return [id_of(item, new) for item in found if is_it(item, new)]
+
+    return find
+
+
+def _named(service: str, operation: str, items: str, key: str, attribute: str = "name", id_: str = "") -> Find:
+    """Look for a name that only one can have; `id_` is the key of the import id, if that is not the name."""
+    return _search(
+        service,
+        operation,
+        items,
+        lambda item, new: item[key] == new[attribute],
+        lambda item, _: item[id_ or key],
+        lambda _: {"Scope": "Local"} if operation == "list_policies" else {},
+    )
+
+
+def _tagged(operation: str, items: str, id_: str, *, in_vpc: bool = True) -> Find:
+    """Look for the Name tag of an EC2 resource."""
+
+    def filters(new: Planned) -> dict[str, Any]:
+        within = [{"Name": "vpc-id", "Values": [new["vpc_id"]]}] if in_vpc else []
+        return {"Filters": [{"Name": "tag:Name", "Values": [new["tags_all"]["Name"]]}, *within]}
+
+    return _search("ec2", operation, items, lambda *_: True, lambda item, _: item[id_], filters)
+
+
+def _of_api(operation: str, key: str, attribute: str, id_: str) -> Find:
+    """Look for a part of an HTTP API."""
+    return _search(
+        "apigatewayv2",
+        operation,
+        "Items",
+        lambda part, new: part.get(key) == new[attribute],
+        lambda part, new: f"{new['api_id']}/{part[id_]}",
+        lambda new: {"ApiId": new["api_id"]},
+    )
+
+
+def _keys(client: Callable[[str], Any], new: Planned) -> Iterator[str]:
+    kms, name = client("kms"), {"TagKey": "Name", "TagValue": new["tags_all"]["Name"]}
+    for key in listed(kms, "list_keys", "Keys"):
+        metadata = kms.describe_key(KeyId=key["KeyId"])["KeyMetadata"]
+        is_like_it = metadata["Description"] == new["description"] and metadata["KeyState"] != "PendingDeletion"
+        if is_like_it and name in kms.list_resource_tags(KeyId=key["KeyId"])["Tags"]:
+            yield key["KeyId"]
+
+
+def _permissions(client: Callable[[str], Any], new: Planned) -> Iterator[str]:
+    policy = json.loads(client("lambda").get_policy(FunctionName=new["function_name"])["Policy"])
+    if new["statement_id"] in [statement["Sid"] for statement in policy["Statement"]]:
+        yield f"{new['function_name']}/{new['statement_id']}"
+
+
+FIND: Mapping[str, Find] = {
+    "aws_apigatewayv2_api": _named("apigatewayv2", "get_apis", "Items", "Name", id_="ApiId"),
+    "aws_apigatewayv2_integration": _of_api("get_integrations", "IntegrationUri", "integration_uri", "IntegrationId"),
+    "aws_apigatewayv2_route": _of_api("get_routes", "RouteKey", "route_key", "RouteId"),
+    "aws_apigatewayv2_stage": _of_api("get_stages", "StageName", "name", "StageName"),
+    "aws_cloudwatch_event_rule": _named("events", "list_rules", "Rules", "Name"),
+    "aws_cloudwatch_event_target": _search(
+        "events",
+        "list_targets_by_rule",
+        "Targets",
+        lambda target, new: target["Arn"] == new["arn"],
+        lambda target, new: f"{new['rule']}/{target['Id']}",
+        lambda new: {"Rule": new["rule"]},
+    ),
+    "aws_cloudwatch_log_group": _named("logs", "describe_log_groups", "logGroups", "logGroupName"),
+    "aws_cloudwatch_metric_alarm": _named("cloudwatch", "describe_alarms", "MetricAlarms", "AlarmName", "alarm_name"),
+    "aws_dynamodb_table": _search(
+        "dynamodb", "list_tables", "TableNames", lambda name, new: name == new["name"], lambda name, _: name
+    ),
+    "aws_iam_policy": _named("iam", "list_policies", "Policies", "PolicyName", id_="Arn"),
+    "aws_iam_role": _named("iam", "list_roles", "Roles", "RoleName"),
+    "aws_iam_role_policy_attachment": _search(
+        "iam",
+        "list_attached_role_policies",
+        "AttachedPolicies",
+        lambda policy, new: policy["PolicyArn"] == new["policy_arn"],
+        lambda policy, new: f"{new['role']}/{policy['PolicyArn']}",
+        lambda new: {"RoleName": new["role"]},
+    ),
+    "aws_kms_alias": _named("kms", "list_aliases", "Aliases", "AliasName"),
+    "aws_kms_key": _keys,
+    "aws_lambda_function": _named("lambda", "list_functions", "Functions", "FunctionName", "function_name"),
+    "aws_lambda_permission": _permissions,
+    "aws_route53_health_check": _search(
+        "route53",
+        "list_health_checks",
+        "HealthChecks",
+        lambda check, new: check["HealthCheckConfig"].get("FullyQualifiedDomainName") == new["fqdn"],
+        lambda check, _: check["Id"],
+    ),
+    "aws_route53_record": _search(
+        "route53",
+        "list_resource_record_sets",
+        "ResourceRecordSets",
+        lambda record, new: (
+            (record["Name"], record["Type"], record.get("SetIdentifier"))
+            == (f"{new['name']}.", new["type"], new["set_identifier"])
+        ),
+        lambda _, new: "_".join([new["zone_id"], new["name"], new["type"], new["set_identifier"]]),
+        lambda new: {"HostedZoneId": new["zone_id"]},
+    ),
+    "aws_route53_zone": _search(
+        "route53",
+        "list_hosted_zones",
+        "HostedZones",
+        lambda zone, new: (zone["Name"], zone["Config"].get("Comment")) == (f"{new['name']}.", new["comment"]),
+        lambda zone, _: zone["Id"].rsplit("/", 1)[1],
+    ),
+    "aws_route_table": _tagged("describe_route_tables", "RouteTables", "RouteTableId"),
+    "aws_route_table_association": _search(
+        "ec2",
+        "describe_route_tables",
+        "RouteTables",
+        lambda table, new: new["subnet_id"] in [each.get("SubnetId") for each in table["Associations"]],
+        lambda _, new: f"{new['subnet_id']}/{new['route_table_id']}",
+        lambda new: {"RouteTableIds": [new["route_table_id"]]},
+    ),
+    "aws_s3_bucket": _named("s3", "list_buckets", "Buckets", "Name", "bucket"),
+    "aws_sns_topic": _search(
+        "sns",
+        "list_topics",
+        "Topics",
+        lambda topic, new: topic["TopicArn"].rsplit(":", 1)[1] == new["name"],
+        lambda topic, _: topic["TopicArn"],
+    ),
+    "aws_sqs_queue": _search(
+        "sqs",
+        "list_queues",
+        "QueueUrls",
+        lambda url, new: url.rsplit("/", 1)[1] == new["name"],
+        lambda url, _: url,
+        lambda new: {"QueueNamePrefix": new["name"]},
+    ),
+    "aws_ssm_parameter": _named("ssm", "describe_parameters", "Parameters", "Name"),
+    "aws_subnet": _tagged("describe_subnets", "Subnets", "SubnetId"),
+    "aws_vpc": _tagged("describe_vpcs", "Vpcs", "VpcId", in_vpc=False),
+}
+# Creating these again overwrites what is there, and they end with what they belong to: nothing has to be adopted.
+REPEATABLE = frozenset(
+    {
+        "aws_default_security_group",
+        "aws_lambda_function_event_invoke_config",
+        "aws_s3_bucket_public_access_block",
+        "aws_s3_bucket_replication_configuration",
+        "aws_s3_bucket_server_side_encryption_configuration",
+        "aws_s3_bucket_versioning",
+        "aws_sns_topic_policy",
+        "aws_sns_topic_subscription",
+        "random_password",  # exists in the state alone
+    }
+)
+# AWS tags these by a second call, before which Terraform may have been killed. Their other traits tell them apart.
+TAGGED_LATER = frozenset({"aws_route53_health_check", "aws_route53_zone", "aws_s3_bucket"})
+
+
+def adopt(terraform: Terraform, *, clients: Clients, dry_run: bool = False) -> list[Finding]:
+    """Import what the configuration wants to create and what exists already.
+
+    Args:
+        terraform: Terraform in an initialized working directory; nobody else may be applying there.
+        clients: Clients with the rights to list and describe.
+        dry_run: Only say what would be done.
+
+    Returns:
+        What was found, by address. Nothing else stands between the state and the next apply.
+
+    Raises:
+        TerraformFailed: Terraform could not plan or import.
+        ClientError: AWS refuses to list something.
+    """
+    found: dict[str, str] = {}
+    refused: dict[str, Finding] = {}
+    plan = _plan(terraform, found)
+    while True:  # what belongs to something that was found can be looked for in the next plan, which knows its id
+        more = _look(plan.json, clients, refused)
+        if not more:
+            break
+        found |= more
+        plan = _plan(terraform, found)
+        if misfits := {misfit.address: misfit for misfit in _misfits(plan.json, found)}:
+            refused |= misfits
+            found = {address: id_ for address, id_ in found.items() if address not in misfits}
+            plan = _plan(terraform, found)
+    if found and not dry_run:
+        only = _plan(terraform, found, targets=True)
+        beyond = [
+            change["address"]
+            for change in only.json["resource_changes"]
+            if set(change["change"]["actions"]) & {"create", "delete"} and change["type"] not in REPEATABLE
+        ]
+        if beyond:
+            reason = f"it cannot be imported without changing {', '.join(sorted(beyond))}: see to those first"
+            refused |= {address: Finding(NOT_ADOPTED, address, (id_,), reason) for address, id_ in found.items()}
+            found = {}
+        else:
+            with _import_blocks(terraform, found):
+                terraform.apply(only)
+    outcome = TO_ADOPT if dry_run else ADOPTED
+    findings = {address: Finding(outcome, address, (id_,)) for address, id_ in found.items()} | refused
+    return [findings[address] for address in sorted(findings)]
+
+
+def _look(plan: Mapping[str, Any], clients: Clients, refused: dict[str, Finding]) -> dict[str, str]:
+    """Find what the plan wants to create; what cannot be decided goes to `refused`."""
+    regions = _regions(plan)
+    found = {}
+    for change in plan["resource_changes"]:
+        address, kind = change["address"], change["type"]
+        if change["change"]["actions"] != ["create"] or kind in REPEATABLE or address in refused:
+            continue
+        if kind not in FIND:
+            reason = f"nobody has said yet how to find a {kind}: look for it by hand, and import it if it exists"
+            refused[address] = Finding(NOT_ADOPTED, address, (), reason)
+            continue
+        ids = _ids(FIND[kind], _in(clients, regions[address]), change["change"]["after"])
+        if len(ids) == 1:
+            found[address] = ids[0]
+        elif ids:
+            reason = f"{len(ids)} of that name exist: delete those that are not in use, or import the one that is"
+            refused[address] = Finding(NOT_ADOPTED, address, tuple(ids), reason)
+    return found
+
+
+def _in(clients: Clients, region: str) -> Callable[[str], Any]:
+    return lambda service: clients(service, region)
+
+
+def _ids(find: Find, client: Callable[[str], Any], planned: Planned) -> list[str]:
+    try:
+        return list(find(client, _Attributes(planned)))
+    except NotKnownYet:
+        return []
+    except ClientError as error:
+        code = error.response["Error"]["Code"]
+        if "NotFound" in code or "NoSuch" in code or "NonExistent" in code:
+            return []
+        raise
+
+
+def _regions(plan: Mapping[str, Any]) -> dict[str, str]:
+    """The region of each resource, by address: its provider's."""
+    configuration = plan["configuration"]
+    region_of = {
+        key: provider.get("expressions", {}).get("region", {}).get("constant_value", "")
+        for key, provider in configuration["provider_config"].items()
+    }
+    resources = configuration["root_module"]["resources"]
+    return {resource["address"]: region_of[resource["provider_config_key"]] for resource in resources}
+
+
+def _misfits(plan: Mapping[str, Any], found: Mapping[str, str]) -> Iterator[Finding]:
+    """What was found and is not the planned resource after all."""
+    for change in plan["resource_changes"]:
+        address, kind, before = change["address"], change["type"], change["change"]["before"] or {}
+        if address not in found:
+            continue
+        wanted, tags = (change["change"]["after"] or {}).get("tags_all") or {}, before.get("tags_all") or {}
+        ids = (found[address],)
+        if not tags and kind in TAGGED_LATER:
+            tags = wanted
+        if not wanted.items() <= tags.items():
+            reason = "its tags are not this stack's: if it is, tag it so; if not, one of the two needs another name"
+            yield Finding(NOT_ADOPTED, address, ids, reason)
+        elif "delete" in change["change"]["actions"]:
+            reason = "Terraform would have to replace it: delete it if it is not in use, or correct the configuration"
+            yield Finding(NOT_ADOPTED, address, ids, reason)
+
+
+def _plan(terraform: Terraform, found: Mapping[str, str], *, targets: bool = False) -> PlanResult:
+    with _import_blocks(terraform, found):
+        # The state is not compared with AWS: what is in it is not looked for, and what is imported is read anyway.
+        plan = terraform.plan(targets=sorted(found) if targets else (), refresh=False)
+        _ = plan.json  # read while the plan file is this one
+    return plan
+
+
+@contextmanager
+def _import_blocks(terraform: Terraform, found: Mapping[str, str]) -> Iterator[None]:
+    """Have import blocks in the configuration (https://developer.hashicorp.com/terraform/language/import)."""
+    path = terraform.directory / "adoption.tf"
+    blocks = (f"import {{\n  to = {address}\n  id = {_quoted(id_)}\n}}\n" for address, id_ in found.items())
+    path.write_text("".join(blocks))
+    try:
+        yield
+    finally:
+        path.unlink()
+
+
+def _quoted(text: str) -> str:
+    return json.dumps(text).replace("${", "$${").replace("%{", "%%{")
+
+
+def adopt_here(directory: Path, *, dry_run: bool) -> list[Finding]:
+    """Adopt in an operator's own working directory, with the operator's AWS settings, state and variables.
+
+    Args:
+        directory: An initialized working directory, such as cdktf.out/stacks/payment-dr.
+        dry_run: Only say what would be done.
+
+    Raises:
+        EmbeddedAwsError: It is not initialized, or Terraform or AWS refuses.
+    """
+    if not (directory / os.environ.get("TF_DATA_DIR", ".terraform")).is_dir():
+        raise EmbeddedAwsError(f"{directory} is not initialized", hint=f"run 'terraform -chdir={directory} init' first")
+    home = Path.home() / ".aws"
+    own = {name: value for name, value in os.environ.items() if name.startswith(("AWS_", "TF_"))}
+    files = {"AWS_CONFIG_FILE": str(home / "config"), "AWS_SHARED_CREDENTIALS_FILE": str(home / "credentials")}
+    session: Any = boto3.Session()
+    try:
+        with Terraform(directory, {"AWS_EC2_METADATA_DISABLED": "false", **files, **own}) as terraform:
+            return adopt(terraform, clients=lambda service, region: session.client(service, region), dry_run=dry_run)
+    except (BotoCoreError, ClientError) as error:
+        hint = "check the AWS settings, and that they allow to list and describe what the stack is made of"
+        raise EmbeddedAwsError(f"AWS does not answer: {error}", hint=hint) from error

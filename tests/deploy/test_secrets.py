@@ -1,0 +1,229 @@
+"""No value of a parameter is in anything that a deployment and its functions leave behind, but where it has to be.
+
+Exempt are the state, the saved plan and JSON made of either, which Terraform itself calls as sensitive as the state
+(https://developer.hashicorp.com/terraform/language/state/sensitive-data), and the sensitive output.
+"""
+
+import base64
+import dataclasses
+import html
+import json
+import urllib.parse
+import uuid
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from embedded_aws import terraform as terraform_module
+from embedded_aws import verification
+from embedded_aws.deployment import Deployment
+from embedded_aws.inventory import listed
+from embedded_aws.terraform import Output
+from embedded_aws.verification import ROLES, CheckFailed, eventually, run_check
+from tests.deploy.mailbox import mailbox
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("secrets")]
+
+KEY = "/payment-app/dev/database-connection-string"
+TOO_LONG = 4097  # more than a parameter of the standard tier takes
+
+
+def sentinel(kind: str, length: int = 0) -> str:
+    """A value that nothing else looks like, with what has to be escaped somewhere."""
+    return f"{kind}-{uuid.uuid4()}:p\"a's\\s/w+örd&<%40>=".ljust(length, "x")
+
+
+def spellings(secret: str) -> Iterator[bytes]:
+    """A value as it is, as it stands in JSON, in an address and in HTML, and as a part of something in base64."""
+    raw, quoted = secret.encode(), json.dumps(secret, ensure_ascii=False)[1:-1]
+    by_terraform = quoted.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")  # as Go does
+    ascii_quoted = json.dumps(secret)[1:-1]
+    for text in (secret, quoted, by_terraform, ascii_quoted, json.dumps(ascii_quoted)[1:-1], html.escape(secret)):
+        yield text.encode()
+    for safe in ("", "/"):
+        yield urllib.parse.quote(secret, safe=safe).encode()
+        yield urllib.parse.quote_plus(secret, safe=safe).encode()
+    for before in range(3):  # the first and last characters depend on what is around
+        yield base64.b64encode(b"\0" * before + raw)[4:-4]
+
+
+def is_in(content: bytes, secret: str) -> bool:
+    return any(spelling in content for spelling in spellings(secret))
+
+
+class Run:
+    """Everything that one deployment produces, by where it was found."""
+
+    def __init__(self) -> None:
+        self.produced: dict[str, bytes] = {}
+
+    def keep(self, name: str, content: object) -> None:
+        text = content if isinstance(content, (str, bytes)) else json.dumps(content, default=str)
+        data = text.encode() if isinstance(text, str) else text
+        self.produced[name] = self.produced.get(name, b"") + data
+
+    def keep_folder(self, name: str, folder: Path, exempt: Mapping[str, str]) -> None:
+        for path in folder.rglob("*"):
+            if path.is_file() and not path.is_symlink() and path.name not in exempt and "providers" not in path.parts:
+                self.keep(f"{name}/{path.relative_to(folder)}", path.read_bytes())
+
+    def found_in(self, secrets: Mapping[str, str]) -> dict[str, list[str]]:
+        """Where each secret is, in any spelling; the secret itself is not told."""
+        return {
+            name: places
+            for name, secret in secrets.items()
+            if (places := [place for place, content in self.produced.items() if is_in(content, secret)])
+        }
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Keeps what Terraform prints, on either stream, but for JSON made of the state or of a plan."""
+    run, follow = Run(), terraform_module._follow
+
+    def following(command: Any, **options: Any) -> tuple[int, str, str]:
+        code, out, errors = follow(command, **options)
+        made_of_state = command[1] in {"show", "output"} and "-json" in command
+        run.keep(f"terraform {command[1]}", errors + ("" if made_of_state else out))
+        return code, out, errors
+
+    monkeypatch.setattr(terraform_module, "_follow", following)
+    return run
+
+
+def rotate(stack: Deployment, role: str, value: str, **options: Any) -> None:
+    key = stack.value(f"{role}_kms_key_arn")
+    ssm = stack.client("ssm", role)
+    ssm.put_parameter(Name=KEY, Value=value, Type="SecureString", Overwrite=True, KeyId=key, **options)
+
+
+def value_in(stack: Deployment, role: str) -> str:
+    return str(stack.client("ssm", role).get_parameter(Name=KEY, WithDecryption=True)["Parameter"]["Value"])
+
+
+def sync(stack: Deployment, run: Run, role: str) -> bool:
+    """Reconcile now, keep all that is told, and say whether it failed."""
+    answer = stack.client("lambda", role).invoke(
+        FunctionName=stack.value(f"{role}_config_sync_function_name"),
+        Payload=json.dumps({"source": "aws.events", "detail-type": "Scheduled Event"}).encode(),
+        LogType="Tail",
+    )
+    run.keep("answers of config sync", answer["Payload"].read() + base64.b64decode(answer.get("LogResult", "")))
+    return "FunctionError" in answer
+
+
+def rotate_both_ways_and_fail_to(stack: Deployment, run: Run) -> None:
+    for role, other in (ROLES, ROLES[::-1]):
+        value = sentinel(f"rotated-in-{role}")
+        rotate(stack, role, value)
+        eventually(lambda other=other, value=value: value_in(stack, other) == value, "the value is copied")  # type: ignore[misc]
+
+    iam, name = stack.aws.client("iam", "us-east-1"), stack.value("cross_region_role_arn").rsplit("/", 1)[1]
+    policy = iam.list_attached_role_policies(RoleName=name)["AttachedPolicies"][0]["PolicyArn"]
+    iam.detach_role_policy(RoleName=name, PolicyArn=policy)
+    rotate(stack, "primary", sentinel("denied"))
+    assert sync(stack, run, "primary")
+    iam.attach_role_policy(RoleName=name, PolicyArn=policy)
+    rotate(stack, "primary", sentinel("too-long", TOO_LONG), Tier="Advanced")
+    assert sync(stack, run, "primary")
+
+
+def keep_what_aws_holds(stack: Deployment, run: Run) -> None:
+    """Logs of all functions and APIs, dead letters, notifications."""
+    for role in ROLES:
+        logs, sqs = stack.client("logs", role), stack.client("sqs", role)
+        for group in listed(logs, "describe_log_groups", "logGroups"):
+            name = group["logGroupName"]
+            events = listed(logs, "filter_log_events", "events", logGroupName=name)
+            run.keep(f"log group {name}", "\n".join(event["message"] for event in events))
+        queue = stack.value("config_sync_dead_letter_queue_urls")[role]
+
+        def dead_letters(sqs: Any = sqs, queue: str = queue, role: str = role) -> bool:
+            messages = sqs.receive_message(
+                QueueUrl=queue, MaxNumberOfMessages=10, MessageAttributeNames=["All"], AttributeNames=["All"]
+            )
+            run.keep(f"dead letters {role}", messages.get("Messages", []))
+            return role == "secondary" or bool(messages.get("Messages"))
+
+        eventually(dead_letters, "changes that could not be copied are dead letters")
+
+
+def mail(stack: Deployment, run: Run, role: str) -> None:
+    """Let the scheduled health check mail that it does not know."""
+    lambda_, name = stack.client("lambda", role), stack.value(f"{role}_health_monitor_function_name")
+    variables = lambda_.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
+    variables["DYNAMODB_TABLE_NAME"] = "not-our-table"
+    lambda_.update_function_configuration(FunctionName=name, Environment={"Variables": variables})
+    with mailbox(stack, role) as box:
+        event = {"source": "aws.events", "detail-type": "Scheduled Event"}
+        run.keep(
+            "answers of the health monitor",
+            lambda_.invoke(FunctionName=name, Payload=json.dumps(event))["Payload"].read(),
+        )
+        eventually(box.received, "the mail arrives")
+        run.keep(f"mail {role}", box.mails)
+
+
+def all_values(stack: Deployment) -> dict[str, str]:
+    """Every value that a parameter has ever had, in either region, by where it was."""
+    found = {}
+    for role in ROLES:
+        ssm = stack.client("ssm", role)
+        for name in stack.value("ssm_parameter_names"):
+            for version in listed(ssm, "get_parameter_history", "Parameters", Name=name, WithDecryption=True):
+                found[f"{role} {name} {version['Version']}"] = version["Value"]
+    return found
+
+
+def test_no_secret_is_in_anything_that_a_run_produces(
+    stack_dir: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    initial = {"database-connection-string": sentinel("initial")}  # the other one gets a random value
+    with Deployment(
+        stack_dir=stack_dir,
+        variables={"initial_secrets": initial},
+        on_event=lambda event: run.keep("events", dataclasses.asdict(event)),
+        on_step=lambda step: run.keep("steps", step),
+    ) as stack:
+        plan = stack.plan()
+        run.keep("plan text", stack.terraform.text_of(plan))
+        stack.apply(plan)
+        report = [run_check(name, check) for name, check in verification.checks_of(stack).items()]
+        assert [check for check in report if not check.passed] == []
+        run.keep("report", [dataclasses.asdict(check) for check in report])
+        wrong = Output({KEY: sentinel("wrong")}, sensitive=True, type="string")
+        with monkeypatch.context() as patched:
+            patched.setattr(stack, "_outputs", {**stack.outputs, "ssm_parameter_values": wrong})
+            with pytest.raises(CheckFailed) as failed:
+                verification.check_output(stack, "ssm_parameter_values")
+        run.keep("failed check", str(failed.value))
+
+        rotate_both_ways_and_fail_to(stack, run)
+        run.keep("plan text", stack.terraform.text_of(stack.plan()))
+        for role in ROLES:
+            mail(stack, run, role)
+        keep_what_aws_holds(stack, run)
+
+        secrets = {"wrong": wrong.value[KEY], **all_values(stack)}
+        kinds = ["initial", "rotated-in-primary", "rotated-in-secondary", "denied", "too-long", "rotated"]
+        assert [kind for kind in kinds if not any(value.startswith(f"{kind}-") for value in secrets.values())] == []
+        state = stack.terraform.directory / "terraform.tfstate"
+        assert stack.terraform.output()["ssm_parameter_values"].sensitive
+        first = [secrets[f"primary {name} 1"] for name in stack.value("ssm_parameter_names")]
+        assert all(is_in(state.read_bytes(), value) for value in first)
+
+        exempt = {state.name: "state", f"{state.name}.backup": "state", "plan": "saved plan"}
+        run.keep_folder("working directory", stack.terraform.directory, exempt)
+        run.keep_folder("Terraform's temporary files", Path(stack.terraform._run_directory.name), exempt)
+        assert stack.aws._directory
+        run.keep_folder("the embedded AWS's files", stack.aws._directory, {})
+        stack.destroy()
+    run.keep("log of the embedded AWS", stack.aws.log_text())
+
+    produced = b"".join(run.produced.values())
+    for told in [b"AccessDenied", b"ValidationException", b"(sensitive value)", b"copied"]:
+        assert told in produced
+    assert {place.split()[0] for place in run.produced} >= {"terraform", "events", "log", "mail", "dead", "report"}
+    assert run.found_in(secrets) == {}

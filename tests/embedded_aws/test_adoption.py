@@ -1,0 +1,154 @@
+"""What an interrupted apply created is imported; what only looks like it is left alone and named."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from embedded_aws import EmbeddedAws
+from embedded_aws.adoption import ADOPTED, NOT_ADOPTED, TO_ADOPT, Finding, adopt
+from embedded_aws.terraform import Terraform
+from tests.embedded_aws.tenant import Tenant
+
+pytestmark = pytest.mark.slow
+
+TAGS = {"Environment": "test", "ManagedBy": "terraform"}
+SETTINGS = {
+    "terraform": {"required_providers": {"aws": {"source": "hashicorp/aws", "version": "~> 5.0"}}},
+    "provider": {"aws": {"region": "us-west-2", "default_tags": [{"tags": TAGS}]}},
+}
+TRUST = {"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": {"Service": "lambda.amazonaws.com"}}
+ROLE = {
+    "name": "iam-role-worker",
+    "assume_role_policy": json.dumps({"Version": "2012-10-17", "Statement": [TRUST]}),
+}
+RESOURCES = {
+    "aws_vpc": {"net": {"cidr_block": "10.9.0.0/16", "tags": {"Name": "vpc-net"}}},
+    "aws_subnet": {
+        "net": {"vpc_id": "${aws_vpc.net.id}", "cidr_block": "10.9.1.0/24", "tags": {"Name": "subnet-net"}},
+    },
+    "aws_cloudwatch_log_group": {"logs": {"name": "/logs/${aws_vpc.net.cidr_block}"}},
+    "aws_iam_role": {"role": ROLE},
+}
+
+
+class Interrupted:
+    """A working directory without state, and an account in which things exist already."""
+
+    def __init__(self, aws: EmbeddedAws, directory: Path, resources: Mapping[str, Any]) -> None:
+        self.account = Tenant(aws)
+        self.environment = {**aws.environment(), "AWS_ACCESS_KEY_ID": self.account.account_id}
+        directory.mkdir()
+        (directory / "cdk.tf.json").write_text(json.dumps({**SETTINGS, "resource": resources}))
+        self.terraform = Terraform(directory, self.environment)
+        self.terraform.init()
+
+    def vpc(self, cidr: str = "10.9.0.0/16", **tags: str) -> str:
+        tags = {"Name": "vpc-net", **TAGS, **tags}
+        spec = [{"ResourceType": "vpc", "Tags": [{"Key": key, "Value": value} for key, value in tags.items()]}]
+        vpc_id: str = self.client("ec2").create_vpc(CidrBlock=cidr, TagSpecifications=spec)["Vpc"]["VpcId"]
+        return vpc_id
+
+    def client(self, service: str) -> Any:
+        return self.account.client(service, "us-west-2")
+
+    def adopt(self, **options: Any) -> dict[str, Finding]:
+        found = adopt(self.terraform, clients=self.account.client, **options)
+        return {finding.address: finding for finding in found}
+
+
+@pytest.fixture
+def made(aws: EmbeddedAws, tmp_path: Path) -> Iterator[Interrupted]:
+    made = Interrupted(aws, tmp_path / "stack", RESOURCES)
+    yield made
+    made.terraform.__exit__(None, None, None)
+
+
+def test_what_exists_is_imported_with_what_belongs_to_it_and_the_next_plan_finds_it(made: Interrupted) -> None:
+    vpc = made.vpc()
+    spec = [
+        {"ResourceType": "subnet", "Tags": [{"Key": k, "Value": v} for k, v in {"Name": "subnet-net", **TAGS}.items()]}
+    ]
+    subnet = made.client("ec2").create_subnet(VpcId=vpc, CidrBlock="10.9.1.0/24", TagSpecifications=spec)["Subnet"]
+    made.client("logs").create_log_group(logGroupName="/logs/10.9.0.0/16", tags=TAGS)
+    exists = {
+        "aws_cloudwatch_log_group.logs": ("/logs/10.9.0.0/16",),
+        "aws_subnet.net": (subnet["SubnetId"],),
+        "aws_vpc.net": (vpc,),
+    }
+
+    planned = made.adopt(dry_run=True)
+    assert {address: finding.ids for address, finding in planned.items()} == exists
+    assert {finding.outcome for finding in planned.values()} == {TO_ADOPT}
+    assert made.terraform.state_resources() == []
+
+    assert {finding.outcome for finding in made.adopt().values()} == {ADOPTED}
+    assert made.terraform.state_resources() == sorted(exists)
+    assert made.terraform.plan().actions == {"aws_iam_role.role": "create"}
+    assert sorted(path.name for path in made.terraform.directory.glob("*.tf*")) == ["cdk.tf.json", "terraform.tfstate"]
+    assert made.adopt() == {}
+
+
+def test_what_only_looks_like_it_is_named_and_left_alone(aws: EmbeddedAws, tmp_path: Path) -> None:
+    others = {
+        "aws_secretsmanager_secret": {"it": {"name": "a"}},
+        "aws_route_table": {"x": {"vpc_id": "${aws_vpc.net.id}"}},
+    }
+    made = Interrupted(aws, tmp_path / "stack", {**RESOURCES, **others})
+    with made.terraform:
+        twins = {made.vpc(), made.vpc()}
+        made.client("logs").create_log_group(logGroupName="/logs/10.9.0.0/16", tags={**TAGS, "Environment": "prod"})
+        made.client("iam").create_role(
+            RoleName=ROLE["name"],
+            AssumeRolePolicyDocument=ROLE["assume_role_policy"],
+            Path="/other/",
+            Tags=[{"Key": key, "Value": value} for key, value in TAGS.items()],
+        )
+        found = made.adopt()
+        assert {finding.outcome for finding in found.values()} == {NOT_ADOPTED}
+        assert set(found["aws_vpc.net"].ids) == twins
+        assert "2 of that name exist" in found["aws_vpc.net"].reason
+        assert "its tags are not this stack's" in found["aws_cloudwatch_log_group.logs"].reason
+        assert "would have to replace it" in found["aws_iam_role.role"].reason
+        assert (
+            "nobody has said yet how to find a aws_secretsmanager_secret"
+            in found["aws_secretsmanager_secret.it"].reason
+        )
+        assert made.terraform.state_resources() == []
+
+
+def command(made: Interrupted, *arguments: str) -> subprocess.CompletedProcess[str]:
+    program = [sys.executable, "-m", "embedded_aws", "adopt", *arguments]
+    return subprocess.run(
+        program,
+        capture_output=True,
+        text=True,
+        env={**os.environ, **made.environment},
+        stdin=subprocess.DEVNULL,
+        check=False,
+    )
+
+
+def test_the_command_lists_adopts_and_tells_by_its_exit_code(made: Interrupted, tmp_path: Path) -> None:
+    directory = str(made.terraform.directory)
+    vpc = made.vpc()
+    listed = command(made, directory, "--dry-run")
+    assert (listed.returncode, listed.stdout) == (0, f"to adopt: aws_vpc.net {vpc}\n"), listed.stderr
+
+    made.client("logs").create_log_group(logGroupName="/logs/10.9.0.0/16")
+    some = command(made, directory, "--json")
+    assert some.returncode == 1, some.stderr
+    outcomes = {finding["address"]: finding["outcome"] for finding in json.loads(some.stdout)}
+    assert outcomes == {"aws_vpc.net": ADOPTED, "aws_cloudwatch_log_group.logs": NOT_ADOPTED}
+
+    nowhere = command(made, str(tmp_path))
+    assert (nowhere.returncode, nowhere.stdout) == (2, "")
+    assert nowhere.stderr.splitlines() == [
+        f"error: {tmp_path} is not initialized",
+        f"hint: run 'terraform -chdir={tmp_path} init' first",
+    ]
