@@ -33,7 +33,7 @@ import queue
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
@@ -185,39 +185,49 @@ def _judge_error(error: BaseException) -> tuple[str, str]:
     return UNKNOWN, "monitor_error"  # no credentials, no region, an answer that cannot be parsed, a defect in this file
 
 
-_hung_calls = threading.BoundedSemaphore(HUNG_CALLS_MAX)
+# Threads that ask, made when all others are at work, and those of them that wait for work: to start one takes longer
+# than all else that this file does.
+_threads = threading.BoundedSemaphore(HUNG_CALLS_MAX)
+_idle: list[queue.SimpleQueue[tuple[Callable[[], object], queue.SimpleQueue[object]]]] = []
 
 
 def describe(dynamodb: DescribesTables, table_name: str, deadline: float = DEADLINE_SECONDS) -> object:
     """Ask DynamoDB for the table's description, for at most `deadline` seconds.
 
-    The call runs in a thread that is abandoned at the deadline: nothing else bounds a hanging name resolution or a
+    The call runs in a thread that is left alone at the deadline: nothing else bounds a hanging name resolution or a
     server that sends one byte at a time.
 
     Returns:
         The answer, or the exception that came instead of it. Nothing is raised.
     """
-    if not _hung_calls.acquire(blocking=False):
-        return NoAnswerError(f"{HUNG_CALLS_MAX} earlier calls are still waiting for an answer")
-    answers: queue.SimpleQueue[object] = queue.SimpleQueue()
-
-    def call() -> None:
-        try:
-            answers.put(_ask(dynamodb, table_name))
-        except BaseException as error:
-            answers.put(error)
-        finally:
-            _hung_calls.release()
-
     try:
-        threading.Thread(target=call, daemon=True, name="describe-table").start()
-    except RuntimeError as error:  # the operating system gives no more threads
-        _hung_calls.release()
-        return error
+        calls = _idle.pop()
+    except IndexError:
+        if not _threads.acquire(blocking=False):
+            return NoAnswerError(f"{HUNG_CALLS_MAX} earlier calls are still waiting for an answer")
+        calls = queue.SimpleQueue()
+        try:
+            threading.Thread(target=_work, args=(calls,), daemon=True, name="describe-table").start()
+        except RuntimeError as error:  # the operating system gives no more threads
+            _threads.release()
+            return error
+    answers: queue.SimpleQueue[object] = queue.SimpleQueue()
+    calls.put((functools.partial(_ask, dynamodb, table_name), answers))
     try:
         return answers.get(timeout=deadline)
     except queue.Empty:
         return NoAnswerError(f"no answer within {deadline} s")
+
+
+def _work(calls: queue.SimpleQueue[tuple[Callable[[], object], queue.SimpleQueue[object]]]) -> None:
+    while True:
+        ask, answers = calls.get()
+        try:
+            answer = ask()
+        except BaseException as error:
+            answer = error
+        _idle.append(calls)  # before the answer, so that whoever gets it finds this thread
+        answers.put(answer)
 
 
 def _ask(dynamodb: DescribesTables, table_name: str) -> object:

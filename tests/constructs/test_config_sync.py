@@ -95,8 +95,9 @@ def test_changes_of_its_own_parameters_and_a_schedule_trigger_it(stack_json: Jso
     for trigger in ("change", "reconcile"):
         rule = f"aws_cloudwatch_event_rule.config_sync_{side}_{trigger}_rule"
         target = resource(stack_json, "aws_cloudwatch_event_target", f"config_sync_{side}_{trigger}_target")
-        assert (target["rule"], target["arn"]) == (
+        assert (target["rule"], target["target_id"], target["arn"]) == (
             f"${{{rule}.name}}",
+            trigger,
             f"${{aws_lambda_function.config_sync_{side}_function.arn}}",
         )
         permission = resource(stack_json, "aws_lambda_permission", f"config_sync_{side}_{trigger}_permission")

@@ -148,7 +148,7 @@ def stage(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
     with contextlib.ExitStack() as open_until_the_end:
         yield Stage(monkeypatch, open_until_the_end)
     deadline = time.monotonic() + 10
-    while [thread for thread in threading.enumerate() if thread.name == "describe-table"]:
+    while len(monitor._idle) < len([each for each in threading.enumerate() if each.name == "describe-table"]):
         assert time.monotonic() < deadline, "a call outlives its server"
         time.sleep(0.01)
 

@@ -242,6 +242,19 @@ def test_calls_that_never_end_do_not_use_up_all_threads_and_are_forgotten_when_t
     wait_until(lambda: monitor.describe(DynamoDb(table("ACTIVE")), "transactions") == table("ACTIVE"))
 
 
+def test_probes_that_are_answered_need_one_thread_among_them() -> None:
+    asked_in = set()
+
+    class Asked:
+        def describe_table(self, **_request: Any) -> Any:
+            asked_in.add(threading.current_thread())
+            return table("ACTIVE")
+
+    for _ in range(5):
+        assert monitor.describe(Asked(), "transactions") == table("ACTIVE")
+    assert len(asked_in) == 1
+
+
 def test_no_thread_to_be_had_is_the_monitors_own_fault(
     answers: Callable[..., DynamoDb], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -251,6 +264,8 @@ def test_no_thread_to_be_had_is_the_monitors_own_fault(
     answers(table("ACTIVE"))
     with monkeypatch.context() as patch:
         patch.setattr(threading.Thread, "start", fail)
+        patch.setattr(monitor, "_idle", [])
+        patch.setattr(monitor, "_threads", threading.BoundedSemaphore(monitor.HUNG_CALLS_MAX))
         for _ in range(monitor.HUNG_CALLS_MAX + 1):
             assert handler({}, None)["reason"] == "monitor_error"
     assert handler({}, None)["status"] == "healthy"
