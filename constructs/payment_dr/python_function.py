@@ -23,6 +23,7 @@ from .bindings import (
     LambdaPermission,
     TerraformAsset,
     TerraformResource,
+    TerraformResourceLifecycle,
 )
 from .errors import refuse
 from .excuses import excuse
@@ -59,6 +60,7 @@ class PythonFunction(Construct):
         timeout_seconds: Default 300.
         log_retention_days: Default 1.
         after: Resources that must exist while it runs: made before it, destroyed after it. Default: none.
+        ignore_changes: Arguments of the function that are changed outside of Terraform, and stay so. Default: none.
 
     Raises:
         ConfigurationError: A permission has a wildcard, or the region's provider deploys to another region.
@@ -95,6 +97,7 @@ class PythonFunction(Construct):
         timeout_seconds: int = 300,
         log_retention_days: int = 1,
         after: Sequence[TerraformResource] = (),
+        ignore_changes: Sequence[str] = (),
     ) -> None:
         super().__init__(scope, id_)
         refuse("PythonFunction", mistakes_in_providers(self, region))
@@ -156,6 +159,7 @@ class PythonFunction(Construct):
             timeout=timeout_seconds,
             environment=LambdaFunctionEnvironment(variables=dict(variables)),
             depends_on=[*role.ready, log_group, *after],
+            lifecycle=TerraformResourceLifecycle(ignore_changes=[*ignore_changes]) if ignore_changes else None,
             provider=region.provider,
         )
         excuse(
@@ -255,6 +259,8 @@ class PythonFunction(Construct):
             self,
             f"{trigger}_target",
             rule=rule.name,
+            # Without it Terraform invents one, and what an interrupted apply left behind would be a second target.
+            target_id=trigger,
             arn=self.function_arn,
             retry_policy=CloudwatchEventTargetRetryPolicy(
                 maximum_event_age_in_seconds=max_event_age_seconds, maximum_retry_attempts=max_retries

@@ -94,7 +94,7 @@ class DisasterRecoveryStack(TerraformStack):
         runbook: str = DEFAULT_RUNBOOK,
     ) -> None:
         super().__init__(scope, id_)
-        self._addresses: dict[str, str] = {}
+        self._paths: dict[tuple[type, str], str] = {}  # of elements by class and address
         timing = (request_interval_seconds, failure_threshold, ttl_seconds, rto_target_seconds)
         refuse(
             "DisasterRecoveryStack",
@@ -282,10 +282,11 @@ class DisasterRecoveryStack(TerraformStack):
         path: str = getattr(element, "node", element).path  # assets hand over the node itself
         parts = path.split("/")[1:]
         id_ = "_".join(logical(part) for before, part in zip(["", *parts], parts, strict=False) if part != before)
-        address = f"{getattr(element, 'terraform_resource_type', '')}.{id_}"
-        if self._addresses.setdefault(address, path) != path:
+        before = self._paths.setdefault((type(element), id_), path)
+        if before != path:
             # cdktf would merge both into one resource without a word.
-            raise ValueError(f"{path} and {self._addresses[address]} both have the address {address}; rename one")
+            address = f"{getattr(element, 'terraform_resource_type', '')}.{id_}"
+            raise ValueError(f"{path} and {before} both have the address {address}; rename one")
         return id_
 
     def _variables(self) -> tuple[str, str, str, Any]:

@@ -45,6 +45,17 @@ def test_the_function_is_as_the_brief_asks(stack_text: str, stack_json: Json, si
     }
 
 
+def test_terraform_leaves_a_fence_alone_and_knows_none_of_other_functions(stack_json: Json) -> None:
+    ignored = {
+        body["function_name"].split("-${")[0]: body.get("lifecycle", {}).get("ignore_changes")
+        for body in stack_json["resource"]["aws_lambda_function"].values()
+    }
+    assert ignored == {
+        **{f"lambda-health-monitor-{side}": ["reserved_concurrent_executions"] for side in SIDES},
+        **{f"lambda-config-sync-{side}": None for side in SIDES},
+    }
+
+
 @pytest.mark.parametrize("side", SIDES)
 def test_the_package_is_made_by_archive_file_from_the_handler(stack_json: Json, side: str) -> None:
     package = stack_json["data"]["archive_file"][f"health_monitor_{side}_function_package"]
