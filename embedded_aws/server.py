@@ -10,11 +10,13 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self, TypedDict, Unpack
 
 import boto3
 import botocore.loaders
@@ -26,8 +28,12 @@ from embedded_aws.errors import EmbeddedAwsError
 HOST = "127.0.0.1"
 HEALTH_PATH = "/_ministack/health"
 FAULT_PATH = "/_fault"
+REPLICATION_PATH = "/_replication"
 DEFAULT_ACCOUNT_ID = "000000000000"
 DEFAULT_REGION = "us-east-1"
+# Replication "usually" takes less than a second: with this median and spread 96 % of the writes do.
+TYPICAL_REPLICATION_SECONDS = 0.5
+TYPICAL_REPLICATION_SPREAD = 0.4
 
 _START_DEADLINE_SECONDS = 30.0
 _LOG_TAIL_LINES = 15
@@ -68,6 +74,23 @@ def _session_without_user_configuration() -> Any:  # untyped: boto3's stubs know
     return boto3.Session(botocore_session=session)
 
 
+class Fault(TypedDict, total=False):
+    """What a failed region does: all of its calls answer 503, unless one of these says otherwise."""
+
+    kind: Literal["error", "hang"]
+    """``error`` answers 503; ``hang`` answers nothing until the client gives up or the region is restored."""
+    service: str | None
+    """The one service that fails, if not all, by its signing name: ``dynamodb``, ``execute-api`` (the APIs) ..."""
+    share: float
+    """The share of the calls that fails, above 0 and at most 1."""
+    seed: int
+    """Which of the calls they are, in the order in which they come in."""
+
+
+def _lag_query(seconds: float, spread: float, seed: int) -> str:
+    return urllib.parse.urlencode({"seconds": seconds, "spread": spread, "seed": seed})
+
+
 class EmbeddedAws:
     """An AWS on the loopback address, for the length of a ``with`` block.
 
@@ -79,6 +102,8 @@ class EmbeddedAws:
         port: Port to listen on; a free one if None.
         account_id: The 12-digit account that unsigned requests, such as ``GET /health``, belong to, and that
             ``environment`` and ``client`` are the root of.
+        replication_lag: Median of the seconds that a write to a global table takes to the other regions; at once if 0.
+            See ``set_replication_lag``.
 
     Raises:
         EmbeddedAwsError: The port is taken, or the emulator did not come up.
@@ -91,12 +116,15 @@ class EmbeddedAws:
 
     _command: ClassVar[tuple[str, ...]] = (sys.executable, "-m", "embedded_aws.emulator")
 
-    def __init__(self, port: int | None = None, account_id: str = DEFAULT_ACCOUNT_ID) -> None:
+    def __init__(
+        self, port: int | None = None, account_id: str = DEFAULT_ACCOUNT_ID, replication_lag: float = 0.0
+    ) -> None:
         if not (len(account_id) == 12 and account_id.isascii() and account_id.isdigit()):
             raise EmbeddedAwsError(
                 f"{account_id!r} is not an AWS account id", hint="give twelve digits, such as 000000000000"
             )
         self.account_id = account_id
+        self._replication_lag = replication_lag
         self._requested_port = port
         self._port: int | None = None
         self._process: subprocess.Popen[bytes] | None = None
@@ -181,6 +209,7 @@ class EmbeddedAws:
             "HOME": str(home),
             "TMPDIR": str(temporary),  # function code is unpacked here
             "EMBEDDED_AWS_DIRECTORY": str(directory),
+            "EMBEDDED_AWS_REPLICATION_LAG": _lag_query(self._replication_lag, TYPICAL_REPLICATION_SPREAD, seed=0),
             "BIND_HOST": HOST,
             "GATEWAY_PORT": str(self.port),
             "AUTH": "true",
@@ -317,36 +346,67 @@ class EmbeddedAws:
         """
         return f"{self.endpoint_url}/_aws/execute-api/{api_id}/$default/{path.lstrip('/')}"
 
-    def fail_region(self, region: str) -> None:
-        """Let every call of this region answer 503 until ``restore_region``."""
-        self._fault("PUT", f"/{region}")
+    def fail_region(self, region: str, **fault: Unpack[Fault]) -> None:
+        """Let calls of this region fail until ``restore_region``: all with 503, unless ``fault`` narrows it.
+
+        Faults of several services of a region add up; another one of the same service, or of the region as a whole,
+        takes the former's place.
+
+        Args:
+            region: Region name, such as ``us-east-1``.
+            **fault: See ``Fault``.
+
+        Raises:
+            EmbeddedAwsError: There is no such fault, or the emulator is gone.
+
+        Example:
+            >>> aws.fail_region("us-east-1", kind="hang", service="dynamodb")  # doctest: +SKIP
+            >>> aws.fail_region("us-west-2", share=0.3, seed=7)  # doctest: +SKIP
+        """
+        given = {name: value for name, value in fault.items() if value is not None}
+        self._control("PUT", f"{FAULT_PATH}/{region}?{urllib.parse.urlencode(given)}")
 
     def restore_region(self, region: str) -> None:
-        """End the outage of this region."""
-        self._fault("DELETE", f"/{region}")
+        """Lift all faults of this region."""
+        self._control("DELETE", f"{FAULT_PATH}/{region}")
 
     def failed_regions(self) -> list[str]:
-        """The regions that are down at the moment."""
-        return self._fault("GET", "")
+        """The regions that have a fault at the moment."""
+        regions: list[str] = self._control("GET", FAULT_PATH)["regions"]
+        return regions
 
     @contextlib.contextmanager
-    def region_outage(self, region: str) -> Iterator[None]:
-        """An outage of this region for the length of a ``with`` block."""
-        self.fail_region(region)
+    def region_outage(self, region: str, **fault: Unpack[Fault]) -> Iterator[None]:
+        """Such a fault of this region for the length of a ``with`` block; then all faults of the region are lifted."""
+        self.fail_region(region, **fault)
         try:
             yield
         finally:
             self.restore_region(region)
 
-    def _fault(self, method: str, region_path: str) -> list[str]:
+    def set_replication_lag(self, seconds: float, *, spread: float = TYPICAL_REPLICATION_SPREAD, seed: int = 0) -> None:
+        """Set how long writes to global tables take from now on; those on their way keep the lag they have.
+
+        Args:
+            seconds: Median of the log-normal distribution that lags are drawn from; 0 replicates at once, and then
+                into a region that is down as well.
+            spread: Its sigma; with 0 every write takes ``seconds``.
+            seed: Which lags are drawn, in the order of the writes.
+
+        Raises:
+            EmbeddedAwsError: There is no such lag, or the emulator is gone.
+        """
+        self._control("PUT", f"{REPLICATION_PATH}?{_lag_query(seconds, spread, seed)}")
+
+    def _control(self, method: str, path: str) -> Any:
         self.alive()
         try:
-            with self._open(method, FAULT_PATH + region_path) as answer:
-                regions: list[str] = json.load(answer)["regions"]
-                return regions
+            with self._open(method, path) as answer:
+                return json.load(answer)
         except OSError as error:
+            said = f": {error.read().decode()}" if isinstance(error, urllib.error.HTTPError) else ""
             raise EmbeddedAwsError(
-                f"the embedded AWS did not take the region fault: {error}",
+                f"the embedded AWS did not take {method} {path}: {error}{said}",
                 hint="look into its log for the reason",
             ) from error
 

@@ -9,20 +9,24 @@ from types import ModuleType
 
 from embedded_aws.patches import (
     alarm_actions,
+    api_host,
     cloudwatch_alarms,
     default_credentials,
     event_delivery,
     execution_role_trust,
-    health_path,
+    function_logs,
     kms_authorization,
     lambda_errors,
     lambda_permissions,
+    lambda_throttles,
     log_stream_arn,
     parameter_authorization,
     parameter_events,
     parameter_history,
+    parameter_tiers,
     principal_keys,
     region_outage,
+    replication_lag,
     replication_role,
     rights,
     route53_changes,
@@ -30,26 +34,30 @@ from embedded_aws.patches import (
 )
 
 # Modules further down wrap what modules further up have put in place: a parameter call is authorized before it is
-# recorded, and announced after that; a failed region answers before anything else is asked.
+# recorded, and announced after that; a failed region answers before anything else is asked, but for whose host it is.
 ORDER: tuple[ModuleType, ...] = (
     rights,
     default_credentials,
     principal_keys,
     log_stream_arn,
+    parameter_tiers,
     parameter_history,
     parameter_events,
     kms_authorization,
     parameter_authorization,
     execution_role_trust,
+    function_logs,
     replication_role,
     lambda_errors,
+    lambda_throttles,
     lambda_permissions,
     event_delivery,
     cloudwatch_alarms,
     alarm_actions,
     route53_changes,
-    health_path,
     region_outage,
+    replication_lag,
+    api_host,
     whole_responses,
 )
 

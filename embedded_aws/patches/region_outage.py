@@ -1,4 +1,4 @@
-"""Regions can fail.
+"""Regions can fail: as a whole, one service of them, or a share of their calls.
 
 AWS: regions are isolated from each other, and one can be unreachable as a whole
 (https://docs.aws.amazon.com/whitepapers/latest/aws-fault-isolation-boundaries/regions.html). Control planes of global
@@ -9,16 +9,22 @@ ministack 1.5.33: every region is always up.
 
 Why it matters: without an outage there is nothing to fail over from.
 
-``PUT /_fault/{region}`` fails a region, ``DELETE`` restores it, ``GET /_fault`` lists. In a failed region every call
-that is signed for it, and every request to an API deployed in it, answers 503, and EventBridge delivers nothing. What
-replicates on its own (global tables, buckets) still arrives: it is there when the region comes back, as it would be
-after catching up.
+``PUT /_fault/{region}`` fails a region, ``DELETE`` lifts all its faults, ``GET /_fault`` lists the regions with one. A
+fault hits every call that is signed for the region, those of functions included, and every request to an API deployed
+in it. The query narrows it: ``kind=hang`` accepts calls and answers nothing until the client gives up or the fault is
+lifted (then 503) instead of 503 at once, ``service`` is a service's signing name (``execute-api`` for the APIs), and
+``share`` of the calls fail, drawn with ``seed`` in the order they come in. While a region is down as a whole,
+EventBridge delivers nothing there. What replicates on its own still arrives unless ``replication_lag`` is set.
 """
 
+import asyncio
 import json
+import re
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from random import Random
 from typing import Any
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, parse_qsl
 
 from ministack import app  # type: ignore[import-untyped]
 from ministack.core import responses, router  # type: ignore[import-untyped]
@@ -28,7 +34,17 @@ _FAULT_PATH = "/_fault"
 # What a load balancer says when nobody is behind it. SDKs take an HTML answer for what it is, whatever their protocol.
 _NOBODY_THERE = b"<html><body><b>Http/1.1 Service Unavailable</b></body></html>"
 
-_failed: set[str] = set()
+
+@dataclass
+class _Fault:
+    kind: str
+    share: float
+    random: Random
+    lifted: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+_faults: dict[str, dict[str | None, _Fault]] = {}  # by region, then by service; None is every service
+on_change: list[Callable[[], None]] = []  # called whenever a region fails or is restored
 
 
 def apply() -> None:
@@ -38,44 +54,110 @@ def apply() -> None:
     async def serve_what_is_up(scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] != "http":
             await serve(scope, receive, send)
-            return
-        headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
-        if scope["path"].startswith(_FAULT_PATH):
-            status, answer = _switch(scope["method"], scope["path"].removeprefix(_FAULT_PATH).strip("/"))
-            await _respond(send, status, "application/json", json.dumps(answer).encode())
-        elif _region(headers, scope) in _failed:
-            await _respond(send, 503, "text/html", _NOBODY_THERE)
-        else:
+        elif scope["path"].startswith(_FAULT_PATH):
+            await respond_json(send, *_switch(scope))
+        elif (fault := _fault_of_call(scope)) is None:
             await serve(scope, receive, send)
+        elif await (_is_read(receive) if fault.kind == "error" else _is_waited_out(fault, receive)):
+            await _respond(send, 503, "text/html", _NOBODY_THERE)
 
     def invoke_what_is_up(target: Any, event: Any, rule: Any, view: Any = None) -> None:
-        if responses.get_region() not in _failed:
+        if not is_down(responses.get_region(), "events"):
             invoke_target(target, event, rule, view)
 
     app.app = serve_what_is_up
     eventbridge._invoke_target = invoke_what_is_up
 
 
-def _switch(method: str, region: str) -> tuple[int, dict[str, Any]]:
+def is_down(region: str, service: str) -> bool:
+    """Whether no call of this service, by its signing name, is served in this region."""
+    faults = _faults.get(region, {})
+    return any(name in faults and faults[name].share == 1 for name in (None, service))
+
+
+def _switch(scope: Any) -> tuple[int, dict[str, Any]]:
+    method, region = scope["method"], scope["path"].removeprefix(_FAULT_PATH).strip("/")
     if method == "PUT" and region:
-        _failed.add(region)
+        try:
+            service, fault = _read_fault(scope["query_string"].decode())
+        except ValueError as error:
+            return 400, {"message": str(error)}
+        faults = _faults.setdefault(region, {})
+        replaced = faults.pop(service, None)
+        faults[service] = fault
+        _lift([replaced] if replaced else [])
     elif method == "DELETE" and region:
-        _failed.discard(region)
+        _lift(list(_faults.pop(region, {}).values()))
     elif method != "GET" or region:
         return 400, {"message": f"PUT or DELETE {_FAULT_PATH}/{{region}}, or GET {_FAULT_PATH}"}
-    return 200, {"regions": sorted(_failed)}
+    return 200, {"regions": sorted(_faults)}
 
 
-def _region(headers: dict[str, str], scope: Any) -> str | None:
-    if not _failed:
+def _read_fault(query: str) -> tuple[str | None, _Fault]:
+    given = dict(parse_qsl(query))
+    service = given.pop("service", None)
+    random = Random(int(given.pop("seed", 0)))  # noqa: S311 - it has to be reproducible
+    fault = _Fault(given.pop("kind", "error"), float(given.pop("share", 1)), random)
+    if given or fault.kind not in ("error", "hang") or not 0 < fault.share <= 1:
+        raise ValueError("a fault has a kind (error or hang), a service, a share (above 0, at most 1) and a seed")
+    return service, fault
+
+
+def _lift(faults: list[_Fault]) -> None:
+    for fault in faults:
+        fault.lifted.set()
+    for tell in on_change:
+        tell()
+
+
+def _fault_of_call(scope: Any) -> _Fault | None:
+    if not _faults:
         return None
+    headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
+    region, service = _callee(headers, scope)
+    found = (fault for name, fault in _faults.get(region or "", {}).items() if name in (None, service))
+    return next((fault for fault in found if fault.random.random() < fault.share), None)
+
+
+def _callee(headers: dict[str, str], scope: Any) -> tuple[str | None, str | None]:
+    """Region and service that a call is for."""
     query = parse_qs(scope.get("query_string", b"").decode("latin-1"), keep_blank_values=True)
     api = app._parse_execute_api_url(headers.get("host", ""), scope["path"])
     if api is None:
-        signed: str | None = router.extract_signed_region(headers, query)
-        return signed
-    stores = (apigateway._apis, apigateway_v1._rest_apis)
-    return next((region for store in stores for (_, region, api_id), _ in store.all_items() if api_id == api[0]), None)
+        credential = headers.get("authorization") or query.get("X-Amz-Credential", [""])[0]
+        service = re.search(r"/([^/]+)/aws4_request", credential)
+        return router.extract_signed_region(headers, query), service and service[1]
+    apis = (key for store in (apigateway._apis, apigateway_v1._rest_apis) for key, _ in store.all_items())
+    return next((region for _, region, api_id in apis if api_id == api[0]), None), "execute-api"
+
+
+async def _is_read(receive: Callable[[], Awaitable[Any]]) -> bool:
+    """Take all of a call: answered before that, its connection is closed, and the client may miss the answer."""
+    message = {"type": "http.request", "more_body": True}
+    while message["type"] == "http.request" and message.get("more_body"):
+        message = await receive()
+    return message["type"] == "http.request"
+
+
+async def _is_waited_out(fault: _Fault, receive: Callable[[], Awaitable[Any]]) -> bool:
+    """Wait until the fault is lifted, which is True, or until the client has given up."""
+
+    async def give_up() -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+
+    waiting = [asyncio.create_task(fault.lifted.wait()), asyncio.create_task(give_up())]
+    try:
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        return not waiting[1].done()
+    finally:
+        for task in waiting:
+            task.cancel()
+
+
+async def respond_json(send: Callable[[Any], Awaitable[None]], status: int, answer: dict[str, Any]) -> None:
+    """Answer a call of the emulator's own."""
+    await _respond(send, status, "application/json", json.dumps(answer).encode())
 
 
 async def _respond(send: Callable[[Any], Awaitable[None]], status: int, content_type: str, body: bytes) -> None:

@@ -1,17 +1,37 @@
+import contextlib
+import http.client
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from random import Random
+from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
 from embedded_aws import EmbeddedAws, EmbeddedAwsError
-from tests.embedded_aws.tenant import Tenant, get, unique
+from embedded_aws.server import Fault
+from tests.embedded_aws.tenant import Tenant, allow, get, unique
 
 ANSWERS = """
     def handler(event, context):
         return {"statusCode": 200, "body": "here"}
+"""
+
+
+LISTS_TABLES = """
+    import boto3
+    from botocore.config import Config
+
+    def handler(event, context):
+        once = Config(read_timeout=1, retries={"total_max_attempts": 1})
+        try:
+            boto3.client("dynamodb", region_name=event["region"], config=once).list_tables()
+        except Exception as error:
+            return type(error).__name__
+        return "served"
 """
 
 
@@ -20,6 +40,46 @@ def failing_aws() -> Iterator[EmbeddedAws]:
     """One of its own: other tests need their regions."""
     with EmbeddedAws() as running:
         yield running
+
+
+@contextlib.contextmanager
+def half_a_call(account: Tenant) -> Iterator[http.client.HTTPConnection]:
+    """A call of DynamoDB in us-east-1 whose body of two bytes is still to be sent."""
+    scope = f"{account.account_id}/20261122/us-east-1/dynamodb/aws4_request"
+    headers = {  # the signature of an account's root is not checked
+        "Authorization": f"AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host, Signature=0",
+        "X-Amz-Target": "DynamoDB_20120810.ListTables",
+        "Content-Length": "2",
+    }
+    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", account.aws.port, timeout=20)) as connection:
+        connection.request("POST", "/", headers=headers)
+        account.aws.failed_regions()  # answered by the same loop after this much was taken
+        yield connection
+
+
+@contextlib.contextmanager
+def hanging_call(account: Tenant) -> Iterator[http.client.HTTPConnection]:
+    """A call of DynamoDB in us-east-1 that the emulator has taken; its answer can be waited for."""
+    with half_a_call(account) as connection:
+        connection.send(b"{}")
+        account.aws.failed_regions()
+        yield connection
+
+
+def status_of(call: Any) -> int:
+    try:
+        status: int = call()["ResponseMetadata"]["HTTPStatusCode"]
+    except ClientError as error:
+        status = error.response["ResponseMetadata"]["HTTPStatusCode"]
+    return status
+
+
+def api_of(account: Tenant, function: str, region: str = "us-east-1") -> str:
+    """URL of an HTTP API in front of this function."""
+    api_id = account.http_api(function, unique(region), region)
+    source = f"arn:aws:execute-api:{region}:{account.account_id}:{api_id}/*/*"
+    account.let_in(function, "apigateway.amazonaws.com", source, region)
+    return account.aws.execute_api_url(api_id, "/health")
 
 
 @pytest.fixture
@@ -56,17 +116,127 @@ def test_other_regions_stay_up(account: Tenant) -> None:
 
 
 def test_an_api_answers_from_its_own_region(failing_aws: EmbeddedAws) -> None:
-    account, urls = Tenant(failing_aws, failing_aws.account_id), {}
-    for region in ("us-east-1", "us-west-2"):
-        function = account.function(ANSWERS, name=unique(region), region=region)
-        api_id = account.http_api(function, unique(region), region)
-        source = f"arn:aws:execute-api:{region}:{account.account_id}:{api_id}/*/*"
-        account.let_in(function, "apigateway.amazonaws.com", source, region)
-        urls[region] = failing_aws.execute_api_url(api_id, "/health")
+    account = Tenant(failing_aws, failing_aws.account_id)
+    urls = {
+        region: api_of(account, account.function(ANSWERS, name=unique(region), region=region), region)
+        for region in ("us-east-1", "us-west-2")
+    }
 
     with failing_aws.region_outage("us-east-1"):
         assert {region: get(url).status for region, url in urls.items()} == {"us-east-1": 503, "us-west-2": 200}
     assert get(urls["us-east-1"]).status == 200
+
+
+def test_a_refused_call_leaves_its_connection_usable(account: Tenant) -> None:
+    with account.aws.region_outage("us-east-1"), half_a_call(account) as connection:
+        connection.send(b"{}")
+        answer = connection.getresponse()
+        answer.read()
+        connection.request("GET", "/_fault")
+
+        assert (answer.status, connection.getresponse().status) == (503, 200)
+
+
+def test_a_hanging_region_answers_nothing_until_the_client_gives_up(account: Tenant) -> None:
+    with account.aws.region_outage("us-east-1", kind="hang"):
+        with hanging_call(account) as call:
+            call.sock.settimeout(1)
+            with pytest.raises(TimeoutError):
+                call.getresponse()
+
+        assert account.client("dynamodb", "us-west-2").list_tables()["TableNames"] == []
+
+    assert account.client("dynamodb", "us-east-1").list_tables()["TableNames"] == []
+    assert "Traceback" not in account.aws.log_text()
+
+
+def test_a_hanging_region_can_be_restored_and_then_refuses_who_still_waits(account: Tenant) -> None:
+    account.aws.fail_region("us-east-1", kind="hang")
+    with hanging_call(account) as call:
+        account.aws.restore_region("us-east-1")
+
+        assert call.getresponse().status == 503
+    assert account.client("dynamodb", "us-east-1").list_tables()["TableNames"] == []
+
+
+def test_a_fault_takes_the_place_of_one_like_it(account: Tenant) -> None:
+    account.aws.fail_region("us-east-1", kind="hang")
+    with hanging_call(account) as call, account.aws.region_outage("us-east-1", kind="error"):
+        assert call.getresponse().status == 503
+        assert status_of(account.client("dynamodb", "us-east-1").list_tables) == 503
+
+
+def test_an_emulator_stops_while_calls_hang() -> None:
+    with EmbeddedAws() as aws:
+        aws.fail_region("us-east-1", kind="hang")
+        with hanging_call(Tenant(aws)) as call:
+            aws.stop()
+            with pytest.raises(ConnectionError):
+                call.getresponse()
+
+
+@pytest.mark.parametrize("service", [None, "ssm"])
+def test_a_share_of_the_calls_fails_the_same_ones_for_a_seed(account: Tenant, service: str | None) -> None:
+    fault: Fault = {"share": 0.3, "seed": 7, "service": service}
+    ssm, drawn = account.client("ssm", "us-east-1"), Random(7)  # noqa: S311 - the emulator's
+    expected = [503 if drawn.random() < 0.3 else 200 for _ in range(30)]
+
+    for _ in range(2):
+        with account.aws.region_outage("us-east-1", **fault):
+            assert [status_of(ssm.describe_parameters) for _ in range(30)] == expected
+    assert {200, 503} == set(expected)
+
+
+def test_a_service_can_fail_alone(account: Tenant) -> None:
+    with account.aws.region_outage("us-east-1", service="dynamodb"):
+        assert status_of(account.client("dynamodb", "us-east-1").list_tables) == 503
+        assert status_of(account.client("ssm", "us-east-1").describe_parameters) == 200
+        assert status_of(account.client("dynamodb", "us-west-2").list_tables) == 200
+
+
+@pytest.mark.parametrize(("kind", "seen"), [("error", "ClientError"), ("hang", "ReadTimeoutError")])
+def test_a_function_sees_that_the_database_of_its_region_is_down(account: Tenant, kind: Any, seen: str) -> None:
+    account.function(LISTS_TABLES, allow("dynamodb:ListTables", "*"))
+
+    def lists_tables(region: str) -> str:
+        payload = json.dumps({"region": region})
+        answer = account.client("lambda", "us-east-1").invoke(FunctionName="function", Payload=payload)
+        found: str = json.load(answer["Payload"])
+        return found
+
+    with account.aws.region_outage("us-east-1", service="dynamodb", kind=kind):
+        assert (lists_tables("us-east-1"), lists_tables("us-west-2")) == (seen, "served")
+    assert lists_tables("us-east-1") == "served"
+
+
+def test_apis_can_fail_alone(failing_aws: EmbeddedAws) -> None:
+    account = Tenant(failing_aws, failing_aws.account_id)
+    name = unique("api")
+    url = api_of(account, account.function(ANSWERS, name=name))
+
+    with failing_aws.region_outage("us-east-1", service="execute-api"):
+        assert get(url).status == 503
+        answer = account.client("lambda", "us-east-1").invoke(FunctionName=name)
+        assert json.load(answer["Payload"])["body"] == "here"
+    assert get(url).status == 200
+
+
+def test_faults_of_a_region_add_up_and_are_lifted_together(account: Tenant) -> None:
+    calls = [account.client("ssm", "us-east-1").describe_parameters, account.client("sns", "us-east-1").list_topics]
+    for service in ("ssm", "sns"):
+        account.aws.fail_region("us-east-1", service=service)
+
+    assert [status_of(call) for call in calls] == [503, 503]
+    account.aws.restore_region("us-east-1")
+    assert [status_of(call) for call in calls] == [200, 200]
+
+
+@pytest.mark.parametrize("fault", [{"kind": "explode"}, {"share": 0}, {"share": 1.1}, {"seed": "a"}, {"sort": "hang"}])
+def test_what_is_no_fault_is_refused(failing_aws: EmbeddedAws, fault: Any) -> None:
+    with pytest.raises(EmbeddedAwsError, match="did not take PUT /_fault/us-east-1"):
+        failing_aws.fail_region("us-east-1", **fault)
+
+    assert failing_aws.failed_regions() == []
 
 
 A_RULE_THAT_IS_DUE = """
@@ -82,7 +252,7 @@ queue = {"Id": "queue", "Arn": "arn:aws:sqs:us-east-1:000000000000:ticks"}
 eventbridge._rules.set_scoped("000000000000", "us-east-1", "default/tick", rule)
 eventbridge._targets.set_scoped("000000000000", "us-east-1", "default/tick", [queue])
 for region in ("us-east-1", "us-west-2"):
-    region_outage._failed = {region}
+    region_outage._faults = {region: {None: region_outage._read_fault("")[1]}}
     eventbridge._rule_last_fired.clear()
     print(region, "fails:", end=" ")
     eventbridge._tick_scheduled_rules()
@@ -121,5 +291,5 @@ def test_the_emulator_itself_stays_reachable_in_an_outage(failing_aws: EmbeddedA
 
 
 def test_upstream_still_knows_no_outage(unpatched_aws: EmbeddedAws) -> None:
-    with pytest.raises(EmbeddedAwsError, match="did not take the region fault"):  # if it does: region_outage may go
+    with pytest.raises(EmbeddedAwsError, match="did not take PUT /_fault"):  # if it does: region_outage may go
         unpatched_aws.fail_region("us-east-1")
