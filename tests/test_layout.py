@@ -1,10 +1,12 @@
 """The project's own shape: what is at the top, what it depends on, and which package `constructs` is."""
 
 import json
+import os
 import tomllib
 from pathlib import Path
 
 import constructs
+import pytest
 
 import payment_dr
 
@@ -45,3 +47,8 @@ def test_the_folder_constructs_does_not_hide_the_library_of_that_name() -> None:
 def test_nothing_is_written_in_hcl() -> None:
     ours = ("constructs", "handlers", "embedded_aws", "tests", "docs")
     assert [*PROJECT.glob("*.tf"), *(found for folder in ours for found in (PROJECT / folder).rglob("*.tf"))] == []
+
+
+@pytest.mark.xdist_group("a group")
+def test_tests_that_share_a_deployment_are_kept_on_one_worker(request: pytest.FixtureRequest) -> None:
+    assert "PYTEST_XDIST_WORKER" not in os.environ or request.node.nodeid.endswith("@a group")
