@@ -11,10 +11,13 @@ READY := .venv/.ready
 CDKTF_READY := node_modules/.package-lock.json
 LINTERS_READY := .linters/.ready
 
-.PHONY: help setup deploy-local test prove-permissions synth plan lint format lock bench clean
+.PHONY: help setup drill deploy-local test prove-permissions synth plan lint format lock bench clean
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' Makefile
+
+drill: $(READY) ## Let a region fail and come back on an embedded AWS, and measure what its clients see (ARGS=--outage=hang)
+	@$(BIN)/dr drill $(ARGS)
 
 deploy-local: $(READY) ## Deploy the stack on an embedded AWS, check everything, destroy it (ARGS=--json)
 	@$(BIN)/python -m embedded_aws deploy $(ARGS)
@@ -51,7 +54,7 @@ lock: .pipenv/bin/pipenv ## Resolve the dependencies anew, naming no package ind
 setup: $(READY) $(CDKTF_READY) $(LINTERS_READY) ## Install everything that the other commands need
 
 clean: ## Remove everything that these commands have made
-	rm -rf .venv .pipenv .linters node_modules cdktf.out build .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
+	rm -rf .venv .pipenv .linters node_modules cdktf.out drill-reports build .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
 
 # The lock file must not say where packages come from: that is the reader's own setting.
 define STRIP_INDEX

@@ -1,5 +1,6 @@
-"""The library works from a wheel: the handlers that it deploys are in it."""
+"""The library works from a wheel: the handlers that it deploys are in it, and the operator's command."""
 
+import email
 import shutil
 import subprocess
 import sys
@@ -12,9 +13,9 @@ PROJECT = Path(__file__).resolve().parents[2]
 HANDLERS = ["lambda_config_sync.py", "lambda_health_monitor.py"]
 
 
-def test_the_wheel_holds_the_handlers_and_what_is_no_python(tmp_path: Path) -> None:
+def test_the_wheel_holds_the_handlers_the_operators_command_and_what_is_no_python(tmp_path: Path) -> None:
     source = tmp_path / "source"  # a build writes beside what it builds
-    for folder in ("constructs", "handlers"):
+    for folder in ("constructs", "handlers", "drill"):
         shutil.copytree(PROJECT / folder, source / folder, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
     shutil.copy(PROJECT / "pyproject.toml", source)
     build = [
@@ -34,8 +35,16 @@ def test_the_wheel_holds_the_handlers_and_what_is_no_python(tmp_path: Path) -> N
         names = set(archive.namelist())
         for handler in HANDLERS:
             assert archive.read(f"payment_dr/handlers/{handler}") == (PROJECT / "handlers" / handler).read_bytes()
-    assert {"payment_dr/py.typed", "payment_dr/on_demand.cjs", "payment_dr/stack.py"} <= names
-    assert not [name for name in names if name.startswith(("embedded_aws", "tests", "drill"))]
+        (scripts,) = (name for name in names if name.endswith("entry_points.txt"))
+        assert archive.read(scripts).decode() == "[console_scripts]\ndr = drill.cli:main\n"
+        (metadata,) = (name for name in names if name.endswith("METADATA"))
+        needs = email.message_from_bytes(archive.read(metadata)).get_all("Requires-Dist", [])
+    assert {"payment_dr/py.typed", "payment_dr/on_demand.cjs", "payment_dr/stack.py", "drill/cli.py"} <= names
+    assert not [name for name in names if name.startswith(("embedded_aws", "tests"))]
+    # who only synthesizes installs none of what the command needs
+    extra = {need.partition(">")[0] for need in needs if 'extra == "dr"' in need}
+    assert extra == {"boto3", "jinja2", "matplotlib", "rich", "typer"}
+    assert "drill/report.html.j2" in names
 
 
 def test_a_checkout_deploys_the_handlers_that_lie_in_it() -> None:

@@ -1,0 +1,181 @@
+"""The deployed stack as an operator sees it: its Terraform outputs, and AWS in its regions."""
+
+import json
+import os
+import subprocess
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
+from botocore.exceptions import ConnectionError as NoConnectionError
+
+from drill import DrillError
+
+ROLES = ("primary", "secondary")
+OTHER = {"primary": "secondary", "secondary": "primary"}
+STACK_DIRECTORY = Path("cdktf.out/stacks/payment-dr")
+# Each call may meet a region that is gone: it is not waited for longer than an operator would.
+CONFIG: dict[str, Any] = {"connect_timeout": 3, "read_timeout": 4, "retries": {"total_max_attempts": 2}}
+NEEDED = (
+    "alarm_names",
+    "application_fqdn",
+    "dynamodb_table_arn",
+    "dynamodb_table_name",
+    "hosted_zone_id",
+    "hosted_zone_name_servers",
+    "ssm_parameter_names",
+    *(f"{role}_{name}" for role in ROLES for name in ("api_endpoint", "api_id", "health_check_id")),
+    *(f"{role}_{name}" for role in ROLES for name in ("health_monitor_function_name", "region")),
+)
+
+T = TypeVar("T")
+
+
+class CannotTellError(DrillError):
+    """AWS refused a question, or it could not be asked."""
+
+
+class NoAnswerError(CannotTellError):
+    """A service does not answer at all, or with 5xx."""
+
+
+def asked(what: str, call: Callable[[], T]) -> T:
+    """Ask AWS.
+
+    Args:
+        what: Who is asked, such as "DynamoDB in us-east-1".
+        call: Asks.
+
+    Raises:
+        NoAnswerError: No answer came, or one with 5xx.
+        CannotTellError: The question was refused, or there are no credentials to ask with.
+    """
+    try:
+        return call()
+    except ClientError as error:
+        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        code = error.response.get("Error", {}).get("Code") or status
+        if status >= 500:
+            raise NoAnswerError(f"{what} answers {status}", hint="look at the AWS Health Dashboard") from error
+        raise CannotTellError(f"{what} refuses: {code}", hint="check the rights of these credentials") from error
+    except (NoConnectionError, HTTPClientError) as error:
+        raise NoAnswerError(f"{what} does not answer", hint="look at the AWS Health Dashboard") from error
+    except BotoCoreError as error:
+        raise CannotTellError(f"{what} cannot be asked: {error}", hint="log in to AWS, or set AWS_PROFILE") from error
+
+
+class Deployed:
+    """A deployed stack, on AWS or, if AWS_ENDPOINT_URL is set, on an embedded AWS.
+
+    Args:
+        outputs: The stack's Terraform outputs by name.
+        endpoint_url: Where every AWS service is. Default: on AWS.
+
+    Raises:
+        DrillError: Outputs are missing.
+
+    Example:
+        >>> stack = Deployed.read(outputs=Path("outputs.json"))  # doctest: +SKIP
+        >>> stack.region("secondary")  # doctest: +SKIP
+        'us-west-2'
+    """
+
+    def __init__(self, outputs: Mapping[str, Any], endpoint_url: str | None = None) -> None:
+        if missing := [name for name in NEEDED if name not in outputs]:
+            raise DrillError(
+                f"these outputs are missing: {', '.join(missing)}",
+                hint="deploy first; --dir names the synthesized stack, --outputs a file of 'terraform output -json'",
+            )
+        self.outputs = {name: outputs[name] for name in NEEDED}  # the secret ones stay out
+        self.endpoint_url = endpoint_url
+        self._session: Any = None
+        self._clients: dict[tuple[str, str], Any] = {}
+        self._lock = threading.Lock()  # a session makes clients for one thread at a time
+
+    @classmethod
+    def read(cls, *, outputs: Path | None = None, directory: Path = STACK_DIRECTORY) -> Self:
+        """Read the outputs from a file, else from Terraform in a working directory.
+
+        Raises:
+            DrillError: They cannot be read.
+        """
+        text = _text_of(outputs) if outputs else _terraform_output(directory)
+        try:
+            values = {name: output["value"] for name, output in json.loads(text).items()}
+        except (ValueError, AttributeError, KeyError, TypeError) as error:
+            raise DrillError(
+                f"{outputs or directory} holds no outputs of Terraform", hint="write it with 'terraform output -json'"
+            ) from error
+        return cls(values, os.environ.get("AWS_ENDPOINT_URL") or None)
+
+    @property
+    def is_live(self) -> bool:
+        """Whether this is AWS."""
+        return self.endpoint_url is None
+
+    @property
+    def account_id(self) -> str:
+        """The account that the stack was deployed to."""
+        return str(self.outputs["dynamodb_table_arn"].split(":")[4])
+
+    def region(self, role: str) -> str:
+        """The region that is "primary" or "secondary"."""
+        return str(self.outputs[f"{role}_region"])
+
+    def output(self, role: str, name: str) -> str:
+        """An output that there is for each of both regions."""
+        return str(self.outputs[f"{role}_{name}"])
+
+    def health_url(self, role: str) -> str:
+        """What Route 53 probes; on an embedded AWS where that is served."""
+        if self.is_live:
+            return f"{self.output(role, 'api_endpoint')}/health"
+        return f"{self.endpoint_url}/_aws/execute-api/{self.output(role, 'api_id')}/$default/health"
+
+    def client(self, service: str, role: str) -> Any:
+        """A boto3 client with the credentials of the user, of short patience."""
+        key = (service, self.region(role))
+        with self._lock:
+            if key not in self._clients:
+                # an embedded AWS is never behind the user's proxy
+                config = Config(**CONFIG) if self.is_live else Config(**CONFIG, proxies={})
+                try:
+                    self._session = self._session or boto3.Session()
+                    client = self._session.client(
+                        service, region_name=self.region(role), endpoint_url=self.endpoint_url, config=config
+                    )
+                except BotoCoreError as error:
+                    raise CannotTellError(f"no client for AWS: {error}", hint="check the AWS settings") from error
+                self._clients[key] = client
+            return self._clients[key]
+
+
+def _text_of(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DrillError(f"{path} cannot be read: {error}", hint="write it with 'terraform output -json'") from error
+
+
+def _terraform_output(directory: Path) -> str:
+    terraform = os.environ.get("TERRAFORM_BINARY_NAME") or "terraform"  # cdktf's name for it too
+    hint = "run it where the stack was deployed, name that by --dir, or give --outputs a file"
+    try:
+        reply = subprocess.run(
+            [terraform, f"-chdir={directory}", "output", "-json", "-no-color"],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise DrillError(f"{terraform} does not run: {error}", hint=hint) from error
+    if reply.returncode:
+        said = next((line.strip("│╷ ") for line in reply.stderr.splitlines() if "Error" in line), reply.stderr.strip())
+        raise DrillError(f"terraform output in {directory} failed: {said}", hint=hint)
+    return reply.stdout

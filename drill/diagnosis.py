@@ -1,0 +1,108 @@
+"""What is wrong with a deployed stack before anything has failed: each finding a sentence that names the cause."""
+
+from collections.abc import Mapping
+
+from drill import probes
+from drill.deployed import OTHER, ROLES, Deployed
+from drill.probes import SERVING
+from drill.route53 import Record, Zone
+from drill.rto import Settings
+from drill.status import answers
+
+TARGET_SECONDS = 180
+
+
+def _host(stack: Deployed, role: str) -> str:
+    # Not the output: an embedded AWS serves its APIs elsewhere.
+    return f"{stack.output(role, 'api_id')}.execute-api.{stack.region(role)}.amazonaws.com"
+
+
+def role_of(stack: Deployed, record: Record) -> str | None:
+    """The role of the region that a record points to."""
+    hosts = {_host(stack, role): role for role in ROLES}
+    return next((hosts[value.rstrip(".")] for value in record.values if value.rstrip(".") in hosts), None)
+
+
+def settings_of(stack: Deployed, zone: Zone) -> Settings:
+    """The settings that the recovery time depends on, as they are deployed; the defaults where there are none."""
+    check = zone.health_checks.get(stack.output("primary", "health_check_id"))
+    ttls = [record.ttl_seconds for record in _records(stack, zone).values()]
+    settings = Settings(ttl_seconds=max(ttls, default=Settings().ttl_seconds))
+    if check is None:
+        return settings
+    return Settings(
+        request_interval_seconds=check.request_interval_seconds,
+        failure_threshold=check.failure_threshold,
+        ttl_seconds=settings.ttl_seconds,
+        checkers=2 * len(check.regions),
+    )
+
+
+def _records(stack: Deployed, zone: Zone) -> dict[str, Record]:
+    name = str(stack.outputs["application_fqdn"]).lower()
+    found = {role_of(stack, record): record for record in zone.records if record.name == name}
+    return {role: record for role, record in found.items() if role}
+
+
+def unfit_to_start(stack: Deployed, zone: Zone) -> list[str]:
+    """Why a drill would measure nothing: the data are not in both regions, or DNS answers something else already."""
+    found = []
+    first, second = (stack.region(role) for role in ROLES)
+    table = str(stack.outputs["dynamodb_table_name"])
+    if probes.table(stack, "primary").replica_status not in SERVING:
+        found.append(f"no replica in {second}: the table {table} of {first} is not replicated, so a failover loses all")
+    records = _records(stack, zone)
+    fqdn = stack.outputs["application_fqdn"]
+    found += [f"{fqdn} has no record of {stack.region(role)}" for role in ROLES if role not in records]
+    if len(records) == len(ROLES) and answers(stack, zone, dict.fromkeys(ROLES, True)) != ["primary"]:
+        weights = ", ".join(f"{stack.region(role)} {records[role].weight}" for role in ROLES)
+        found.append(
+            f"weights swapped: with both regions healthy Route 53 does not answer with {first} alone, "
+            f"because the weights of {fqdn} are {weights}"
+        )
+    return found
+
+
+def faults(stack: Deployed, zone: Zone) -> list[str]:
+    """What would keep a failover from being right, or quick enough."""
+    found = []
+    records, fqdn = _records(stack, zone), stack.outputs["application_fqdn"]
+    for role, record in records.items():
+        found += _of_check(stack, zone, role, record)
+    settings = settings_of(stack, zone)
+    detection = settings.request_interval_seconds * settings.failure_threshold
+    if detection + settings.ttl_seconds > TARGET_SECONDS:
+        what = (
+            f"TTL of {fqdn} is {settings.ttl_seconds} s"
+            if settings.ttl_seconds > detection
+            else f"the health check of {stack.region('primary')} needs {settings.failure_threshold} x "
+            f"{settings.request_interval_seconds} s"
+        )
+        found.append(
+            f"{what}, so a failover takes up to {detection} s of detection and {settings.ttl_seconds} s of caching, "
+            f"more than the target of {TARGET_SECONDS} s"
+        )
+    return found
+
+
+_WITHOUT_CHECK: Mapping[str, str] = {
+    "primary": "so Route 53 never stops answering with it",
+    "secondary": "so Route 53 takes it for healthy even when it is not",
+}
+
+
+def _of_check(stack: Deployed, zone: Zone, role: str, record: Record) -> list[str]:
+    region, check_id = stack.region(role), record.health_check_id
+    if check_id is None:
+        return [f"the {role} record ({region}) has no health check, {_WITHOUT_CHECK[role]}"]
+    check = zone.health_checks[check_id]
+    if check_id == stack.output(OTHER[role], "health_check_id"):
+        return [f"the {role} record ({region}) has the health check of {stack.region(OTHER[role])}"]
+    found = []
+    if check.disabled:
+        found.append(f"the health check of the {role} record ({region}) is disabled, {_WITHOUT_CHECK[role]}")
+    if check.inverted:
+        found.append(f"the health check of the {role} record ({region}) is inverted: healthy counts as unhealthy")
+    if check.host != _host(stack, role):
+        found.append(f"the health check of the {role} record ({region}) probes {check.host}, which is not that region")
+    return found

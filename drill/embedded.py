@@ -1,0 +1,139 @@
+"""The drill's place on the embedded AWS: the one module that knows of it."""
+
+import json
+import os
+import platform
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from drill import DrillError
+from drill.deployed import Deployed
+from drill.drill import Drill, Place
+from drill.journal import Journal
+from embedded_aws.deploy_local import progress_of
+from embedded_aws.deployment import Deployment
+from embedded_aws.errors import EmbeddedAwsError
+from embedded_aws.server import TYPICAL_REPLICATION_SECONDS, TYPICAL_REPLICATION_SPREAD, EmbeddedAws
+
+MADE_OF = {
+    "real": [
+        "Terraform and the AWS provider, which deployed the stack",
+        "every probe: an HTTP call to the deployed API, which runs the deployed health function",
+        "every transaction: a write to the deployed table with boto3",
+    ],
+    "emulated": [
+        "AWS itself: DynamoDB, Lambda, API Gateway, IAM, Parameter Store, S3 and the rest, on this machine",
+        f"replication of the global table, with a lag of {TYPICAL_REPLICATION_SECONDS} s (median of a log-normal "
+        "distribution): AWS publishes only that it is usually below a second",
+        "the outage: the emulator fails the calls of a region",
+    ],
+    "simulated": [
+        "Route 53: its health checkers, its choice of a record, its DNS servers, by the rules that AWS documents",
+        "time between the events: probes and transactions are made one after the other, as fast as they go",
+        "caches: one resolver and one client, which both respect the TTL",
+        "alarms are stored and not evaluated",
+    ],
+}
+_DENY = "drill-deny"
+
+
+def drill(kind: str, seed: int, directory: Path, console: Console) -> Journal:
+    """Deploy the stack on an embedded AWS, which ends with the drill, and do one drill there.
+
+    Args:
+        kind: One of `drill.actions.OUTAGES`.
+        seed: Decides what is left to chance.
+        directory: Where the journal goes.
+        console: Where progress goes.
+
+    Raises:
+        DrillError: It could not tell.
+    """
+    with (
+        _told(),
+        progress_of(console) as (on_step, on_event),
+        Deployment(on_step=on_step, on_event=on_event) as deployment,
+    ):
+        deployment.apply(deployment.plan())
+        with place_of(deployment, seed) as place:
+            return Drill(place, kind, seed=seed, directory=directory, tell=on_step).run()
+
+
+@contextmanager
+def place_of(deployment: Deployment, seed: int) -> Iterator[Place]:
+    """A drill's place: this process's AWS settings point there meanwhile, and replication takes time."""
+    aws, before = deployment.aws, dict(os.environ)
+    outputs = {name: output.value for name, output in deployment.outputs.items()}
+    os.environ.clear()
+    os.environ.update(aws.environment(before))
+    try:
+        with _told():
+            aws.set_replication_lag(TYPICAL_REPLICATION_SECONDS, seed=seed)
+        yield Place(
+            name="embedded AWS",
+            stack=Deployed(outputs, aws.endpoint_url),
+            maker=_Maker(deployment),
+            buckets={role: str(outputs[f"{role}_bucket_name"]) for role in ("primary", "secondary")},
+            replication_lag={"median": TYPICAL_REPLICATION_SECONDS, "spread": TYPICAL_REPLICATION_SPREAD},
+            made_of=MADE_OF,
+            versions={
+                "terraform": deployment.terraform.binary.version,
+                "ministack": version("ministack"),
+                "python": platform.python_version(),
+            },
+            check=lambda: _check(aws),
+        )
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+        with suppress(EmbeddedAwsError):  # it may be gone, and the lag with it
+            aws.set_replication_lag(0)
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    try:
+        yield
+    except EmbeddedAwsError as error:
+        raise DrillError(error.message, hint=error.hint) from error
+
+
+def _check(aws: EmbeddedAws) -> None:
+    with _told():
+        aws.alive()
+
+
+class _Maker:
+    """Makes regions of the embedded AWS fail."""
+
+    def __init__(self, deployment: Deployment) -> None:
+        self._aws, self._deployment = deployment.aws, deployment
+
+    def fail(self, region: str, **fault: Any) -> None:
+        with _told():
+            self._aws.fail_region(region, **fault)
+
+    def restore(self, region: str) -> None:
+        with _told():
+            self._aws.restore_region(region)
+
+    def forbid_describe_table(self) -> None:
+        statement = {"Effect": "Deny", "Action": "dynamodb:DescribeTable", "Resource": "*"}
+        policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+        self._iam.put_role_policy(RoleName=self._role, PolicyName=_DENY, PolicyDocument=policy)
+
+    def allow_describe_table(self) -> None:
+        self._iam.delete_role_policy(RoleName=self._role, PolicyName=_DENY)
+
+    @property
+    def _iam(self) -> Any:
+        return self._deployment.client("iam", "primary")
+
+    @property
+    def _role(self) -> str:
+        return str(self._deployment.value("lambda_execution_role_arn")).rsplit("/", 1)[1]

@@ -1,0 +1,194 @@
+"""What can be seen of a deployed stack. Nothing here changes anything."""
+
+import contextlib
+import http.client
+import json
+import math
+import socket
+import ssl
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from drill.deployed import OTHER, Deployed, asked
+from drill.route53 import HTTP_CONNECT_SECONDS, RESPONSE_SECONDS, HealthCheck, ProbeResult, Verdict, judge
+
+# https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TableDescription.html: an updating table serves.
+SERVING = ("ACTIVE", "UPDATING")
+
+
+@dataclass(frozen=True)
+class Health:
+    """What a probe of a region found.
+
+    Attributes:
+        verdict: What Route 53 makes of it.
+        body: What the health monitor says; empty without an answer of its.
+    """
+
+    verdict: Verdict
+    body: Mapping[str, Any]
+
+    def __str__(self) -> str:
+        said = [str(self.body[key]) for key in ("status", "reason") if self.body.get(key)]
+        return ", ".join([f"{'passes' if self.verdict.passed else 'fails'}: {self.verdict.reason}", *said])
+
+
+def health(stack: Deployed, role: str) -> Health:
+    """Probe a region as Route 53 does, once, from here."""
+    url = stack.health_url(role)
+    result, text = probe(url)
+    try:
+        body = json.loads(text)
+    except ValueError:
+        body = {}
+    check = HealthCheck(id=role, host=urlsplit(url).netloc)
+    return Health(judge(check, result), body if isinstance(body, dict) else {})
+
+
+def probe(url: str) -> tuple[ProbeResult, bytes]:
+    """Make one request with the limits of a health checker; what it met, and the body of the answer."""
+    parts = urlsplit(url)
+    host, is_tls = parts.hostname or "", parts.scheme == "https"
+    started = time.monotonic()
+    try:
+        connection = socket.create_connection((host, parts.port or (443 if is_tls else 80)), HTTP_CONNECT_SECONDS)
+    except OSError as error:
+        waited = math.inf if isinstance(error, TimeoutError) else time.monotonic() - started
+        return ProbeResult(connect_seconds=waited, error=f"no connection: {error}"), b""
+    connected = time.monotonic()
+    request = http.client.HTTPConnection(parts.netloc)
+    try:
+        connection.settimeout(RESPONSE_SECONDS)
+        request.sock = _checkers_tls().wrap_socket(connection, server_hostname=host) if is_tls else connection
+        request.request("GET", parts.path)
+        answer = request.getresponse()
+        responded = time.monotonic()
+        text = b""
+        with contextlib.suppress(OSError, http.client.HTTPException):  # Route 53 reads the status alone
+            text = answer.read(65536)
+    except (OSError, http.client.HTTPException) as error:
+        waited = math.inf if isinstance(error, TimeoutError) else time.monotonic() - connected
+        return ProbeResult(
+            connect_seconds=connected - started, response_seconds=waited, error=f"no answer: {error}"
+        ), b""
+    finally:
+        request.close()
+        connection.close()
+    return ProbeResult(
+        connect_seconds=connected - started, response_seconds=responded - connected, status=answer.status
+    ), text
+
+
+def _checkers_tls() -> ssl.SSLContext:
+    # "HTTPS health checks don't validate SSL/TLS certificates, so checks don't fail if a certificate is invalid or
+    # expired." https://docs.aws.amazon.com/Route53/latest/DeveloperGuide/dns-failover-determining-health-of-endpoints.html
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+@dataclass(frozen=True)
+class Table:
+    """The table's status in a region, and that of its replica in the other one; None if there is none."""
+
+    status: str
+    replica_status: str | None
+
+
+def table(stack: Deployed, role: str) -> Table:
+    """Ask a region's table directly.
+
+    Raises:
+        CannotTellError: It could not be asked.
+    """
+    client = stack.client("dynamodb", role)
+    name = stack.outputs["dynamodb_table_name"]
+    found = asked(f"DynamoDB in {stack.region(role)}", lambda: client.describe_table(TableName=name))["Table"]
+    replicas = {replica["RegionName"]: replica.get("ReplicaStatus") for replica in found.get("Replicas", [])}
+    return Table(found["TableStatus"], replicas.get(stack.region(OTHER[role])))
+
+
+def replication_latency_ms(stack: Deployed, role: str, now: float, minutes: int = 5) -> float | None:
+    """The worst minute's mean time, of the last few, that writes took to the other region; None without a data point.
+
+    Raises:
+        CannotTellError: It could not be asked.
+    """
+    client = stack.client("cloudwatch", role)
+    answer = asked(
+        f"CloudWatch in {stack.region(role)}",
+        lambda: client.get_metric_statistics(
+            Namespace="AWS/DynamoDB",
+            MetricName="ReplicationLatency",
+            Dimensions=[
+                {"Name": "TableName", "Value": stack.outputs["dynamodb_table_name"]},
+                {"Name": "ReceivingRegion", "Value": stack.region(OTHER[role])},
+            ],
+            StartTime=now - 60 * minutes,
+            EndTime=now,
+            Period=60,
+            Statistics=["Average"],
+        ),
+    )
+    return max((point["Average"] for point in answer["Datapoints"]), default=None)
+
+
+def alarms(stack: Deployed, role: str) -> dict[str, str]:
+    """State of each of the stack's alarms that is in this region, by name.
+
+    Raises:
+        CannotTellError: It could not be asked.
+    """
+    client = stack.client("cloudwatch", role)
+    return {
+        alarm["AlarmName"]: alarm["StateValue"]
+        for names in _in_portions(stack.outputs["alarm_names"], 100)
+        for alarm in asked(
+            f"CloudWatch in {stack.region(role)}",
+            lambda names=names: client.describe_alarms(AlarmNames=names, MaxRecords=100),  # type: ignore[misc]
+        )["MetricAlarms"]
+    }
+
+
+def reserved_concurrency(stack: Deployed, role: str) -> int | None:
+    """The reserved concurrency of a region's health function: 0 is a fence, None is what the stack deploys.
+
+    Raises:
+        CannotTellError: It could not be asked.
+    """
+    client = stack.client("lambda", role)
+    name = stack.output(role, "health_monitor_function_name")
+    answer = asked(f"Lambda in {stack.region(role)}", lambda: client.get_function_concurrency(FunctionName=name))
+    reserved: int | None = answer.get("ReservedConcurrentExecutions")
+    return reserved
+
+
+def drifted_parameters(stack: Deployed) -> list[str]:
+    """Names of the parameters whose values differ between the regions, or that one of them lacks.
+
+    Raises:
+        CannotTellError: A region could not be asked.
+    """
+    primary, secondary = (_parameters(stack, role) for role in OTHER)
+    names: list[str] = stack.outputs["ssm_parameter_names"]
+    return [name for name in names if name not in primary or primary[name] != secondary.get(name)]
+
+
+def _parameters(stack: Deployed, role: str) -> dict[str, str]:
+    client = stack.client("ssm", role)
+    return {
+        parameter["Name"]: parameter["Value"]
+        for names in _in_portions(stack.outputs["ssm_parameter_names"], 10)
+        for parameter in asked(
+            f"Parameter Store in {stack.region(role)}",
+            lambda names=names: client.get_parameters(Names=names, WithDecryption=True),  # type: ignore[misc]
+        )["Parameters"]
+    }
+
+
+def _in_portions(items: list[str], size: int) -> Iterable[list[str]]:
+    return (items[start : start + size] for start in range(0, len(items), size))

@@ -1,0 +1,258 @@
+"""The figures of a drill's report."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import FigureBase
+from matplotlib.patches import PathPatch, Rectangle
+from matplotlib.path import Path as Shape
+from matplotlib.ticker import FuncFormatter, MultipleLocator
+
+from drill.report_content import Drill, clock, number
+
+# Light and dark. The light ones mark in the SVG what the page's style sheet may repaint, so no two are the same.
+COLOURS: Final = {
+    "ink": ("#18202b", "#e8edf3"),
+    "muted": ("#56616f", "#a3afbd"),
+    "rule": ("#d3d9e0", "#384350"),
+    "paper": ("#ffffff", "#11161d"),
+    "shade": ("#f1f3f6", "#1a212a"),
+    "on": ("#fffffe", "#0d1117"),
+    "primary": ("#1d5fa6", "#79b8ff"),
+    "secondary": ("#a85400", "#ffb265"),
+    "good": ("#18713b", "#62d08d"),
+    "bad": ("#b01f2e", "#ff838d"),
+    "doubt": ("#7a5c00", "#e8c547"),
+    "detect": ("#5a3d9e", "#b9a3f5"),
+    "switch": ("#a0407e", "#f29bd0"),
+    "cache": ("#0c7377", "#5fd0d3"),
+    "first_write": ("#6b6210", "#d6c95a"),
+}
+INK, MUTED, RULE, PAPER, SHADE, ON, PRIMARY, SECONDARY, GOOD, BAD, DOUBT, *_ = (light for light, _ in COLOURS.values())
+PHASES: Final = ("detect", "switch", "cache", "first_write")
+STYLE: Final = {
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans"],
+    "font.size": 9,
+    "text.parse_math": False,  # a "$" in a journal is a "$"
+    "text.color": INK,
+    "axes.edgecolor": RULE,
+    "axes.labelcolor": MUTED,
+    "axes.facecolor": "none",
+    "xtick.color": MUTED,
+    "ytick.color": MUTED,
+    "hatch.linewidth": 0.6,
+    "svg.fonttype": "none",  # text that can be read aloud, searched and copied
+}
+
+
+def line(text: object, length: int = 120) -> str:
+    """Text of a journal as one line of a figure."""
+    line = "".join(letter if letter.isprintable() else " " for letter in str(text))
+    return line if len(line) <= length else f"{line[: length - 1]}…"
+
+
+def draw_timeline(figure: FigureBase, drill: Drill) -> None:
+    """Steps, probes and verdicts of both regions, the DNS answer, and transactions a second by mode."""
+    heights = [0.5, 1.5, 0.26, 1.5, 0.26, 0.3, 1.3, 1.3]
+    grid = figure.add_gridspec(len(heights), 1, height_ratios=heights, left=0.155, right=0.985, top=0.94, bottom=0.07)
+    axes = [figure.add_subplot(grid[row]) for row in range(len(heights))]
+    for ax in axes:
+        ax.set(xlim=(0, drill.end), yticks=[])
+        ax.spines[["top", "right", "left"]].set_visible(False)
+        ax.tick_params(bottom=ax is axes[-1], labelbottom=ax is axes[-1])
+        if outage := drill.outage():
+            ax.axvspan(*outage, color=BAD, alpha=0.07, linewidth=0)
+            for moment in outage:
+                ax.axvline(moment, color=BAD, linewidth=0.8, linestyle=(0, (3, 2)), zorder=0.5)
+    if outage:
+        axes[0].text(
+            sum(outage) / 2, 1.08, f"outage of {line(drill.journal['outage']['region'], 40)}", color=BAD,
+            ha="center", va="bottom", weight="bold", transform=axes[0].get_xaxis_transform(),
+        )  # fmt: skip
+    colours = {drill.primary: PRIMARY, drill.secondary: SECONDARY}
+
+    _label(axes[0], "steps of the drill")
+    steps = [
+        (start, end, str(place), f"{place} {line(name, 30)}")
+        for place, (start, end, name) in enumerate(drill.spans(drill.of("step"), "name"), 1)
+    ]
+    _band(axes[0], [(start, end, (long, short), SHADE, INK, None) for start, end, short, long in steps])
+    cut = [long for start, end, _, long in steps if _width(axes[0], long, 8) > end - start]
+    figure.text(0.155, 0.012, "  ".join(cut), fontsize=8, color=INK)
+    for role, region, raster, strip in (
+        ("primary", drill.primary, axes[1], axes[2]),
+        ("secondary", drill.secondary, axes[3], axes[4]),
+    ):
+        probes = drill.of("probe", region=region)
+        checkers = sorted({str(probe["checker"]) for probe in probes})
+        _label(raster, f"{line(region, 20)}\n({role})", colours[region], "bold", y=0.78)
+        _label(raster, f"probes of {len(checkers)}\nhealth checkers:\n| passed, x failed", y=0.3)
+        _raster(raster, probes, checkers, drill.end)
+        verdicts = drill.spans(drill.of("verdict", region=region), "healthy", True)
+        _label(strip, "Route 53 finds it")
+        _band(strip, [
+            (start, end, ("✓ healthy" if healthy else "✗ unhealthy", "✓" if healthy else "✗"),
+             GOOD if healthy else BAD, ON, None if healthy else "////")
+            for start, end, healthy in verdicts
+        ])  # fmt: skip
+    _label(axes[5], "DNS answers with")
+    answers = drill.spans(drill.of("answer"), "region", drill.primary)
+    _band(axes[5], [
+        (start, end, (line(region, 30), ""), colours.get(region, MUTED), ON, None) for start, end, region in answers
+    ])  # fmt: skip
+    for ax, (mode, ledger, lost) in zip(axes[6:], drill.modes(), strict=True):
+        _label(ax, f"{mode} mode,\ntransactions per s", weight="bold", y=0.74)
+        _label(ax, "▲ acknowledged\n▼ failed\n(logarithmic)", y=0.28)
+        top = bottom = 1.0
+        for region, colour in colours.items():
+            done, failed = drill.load(region, mode, "acknowledged"), drill.load(region, mode, "failed")
+            top, bottom = max(top, done.max()), max(bottom, failed.max())
+            _area(ax, done, colour, None if region == drill.primary else "\\\\\\\\")
+            _area(ax, -failed, BAD, "////")
+        ax.set_yscale("symlog", linthresh=1)
+        ax.set_ylim(-bottom * 40, top * 14)  # room for the words above and below
+        ax.axhline(0, color=MUTED, linewidth=0.6)
+        ticks = [
+            sign * value for sign, most in ((1, top), (-1, bottom)) for value in (1, 10, 100, 1000) if value <= most
+        ]
+        ax.set_yticks([0, *ticks], ["0", *(number(abs(tick)) for tick in ticks)], fontsize=6.5)
+        ax.minorticks_off()
+        ax.tick_params(left=False, pad=2)
+        for start, end, region in drill.called(mode):
+            if _width(ax, region, 8) <= end - start:
+                ax.text((start + end) / 2, 0.97, line(region, 30), color=colours.get(region, INK), fontsize=8,
+                        ha="center", va="top", transform=ax.get_xaxis_transform(),
+                        bbox={"facecolor": PAPER, "edgecolor": "none", "pad": 0.5})  # fmt: skip
+        if outage:
+            ax.text(outage[1] - drill.end * 0.004, 0.04, f"lost: {lost}", ha="right", va="bottom", weight="bold",
+                    color=BAD if ledger.get("missing_at_switch") else INK,
+                    transform=ax.get_xaxis_transform())  # fmt: skip
+    step = next(size for size in (10, 15, 30, 60, 120, 300, 900, 3600, 86400) if drill.end / size <= 16)
+    axes[-1].xaxis.set_major_locator(MultipleLocator(step))
+    axes[-1].xaxis.set_major_formatter(FuncFormatter(lambda value, _: clock(value)))
+    axes[-1].set_xlabel("time of the drill (min:s)", labelpad=2, loc="right")
+
+
+def _label(ax: Axes, text: str, colour: str = INK, weight: str = "normal", y: float = 0.5) -> None:
+    ax.text(-0.035, y, text, color=colour, weight=weight, ha="right", va="center", transform=ax.transAxes)
+
+
+def _width(ax: Axes, text: str, size: float) -> float:
+    """About how much of the x axis a text takes, in its unit; widths of letters differ from screen to screen."""
+    inches = ax.get_position().width * ax.get_figure(root=True).get_size_inches()[0]  # type: ignore[union-attr]
+    left, right = ax.get_xlim()
+    return float(len(text) * size * 0.66 / 72 / inches * (right - left))
+
+
+def _band(ax: Axes, spans: list[tuple[float, float, tuple[str, ...], str, str, str | None]]) -> None:
+    """A row of rectangles (start, end, its labels from long to short, colour, colour of the label, hatch)."""
+    ax.set_ylim(0, 1)
+    ax.spines["bottom"].set_visible(False)
+    for start, end, labels, colour, ink, hatch in spans:
+        ax.add_patch(Rectangle((start, 0), end - start, 1, facecolor=colour, edgecolor=RULE, linewidth=0.6))
+        if hatch:
+            ax.add_patch(Rectangle((start, 0), end - start, 1, facecolor="none", edgecolor=ON, alpha=0.25, hatch=hatch))
+        for label in labels:
+            if label and _width(ax, label, 8) <= end - start:
+                ax.text((start + end) / 2, 0.48, label, ha="center", va="center", color=ink, fontsize=8)
+                break
+    if not spans:
+        ax.text(0, 0.5, "nothing recorded", va="center", color=MUTED, fontsize=8)
+
+
+def _raster(ax: Axes, probes: list[Mapping[str, Any]], checkers: list[str], end: float) -> None:
+    """One row for each checker: a stroke for a probe that passed, a cross for one that failed."""
+    ax.set_ylim(len(checkers) - 0.3, -0.7)
+    row = {checker: place for place, checker in enumerate(checkers)}
+    x, y = end / 420, 0.36
+    for ok, strokes, colour, width in (
+        (True, [(0, -y, 0, y)], GOOD, 0.9),
+        (False, [(-x, -y, x, y), (-x, y, x, -y)], BAD, 1.1),
+    ):
+        points = [
+            (probe["at"] + dx, row[str(probe["checker"])] + dy)
+            for probe in probes if probe["ok"] is ok
+            for stroke in strokes for dx, dy in (stroke[:2], stroke[2:])
+        ]  # fmt: skip
+        if points:
+            codes = [Shape.MOVETO, Shape.LINETO] * (len(points) // 2)
+            ax.add_patch(PathPatch(Shape(points, codes), facecolor="none", edgecolor=colour, linewidth=width))
+
+
+def _area(ax: Axes, values: np.ndarray[Any, np.dtype[np.float64]], colour: str, hatch: str | None) -> None:
+    edges = np.concatenate(([0], np.flatnonzero(np.diff(values)) + 1, [len(values)]))
+    heights = np.where(values == 0, np.nan, values)[edges[:-1]]  # nothing is not drawn
+    if values.any():
+        ax.stairs(heights, edges, fill=True, color=colour, alpha=0.45, linewidth=0)
+        ax.stairs(heights, edges, facecolor="none", edgecolor=colour, hatch=hatch, fill=True, linewidth=0.9)
+
+
+def draw_bars(figure: FigureBase, drill: Drill) -> None:
+    """The phases of failover and failback one after the other, measured and at most, against the target."""
+    ax = figure.add_axes((0.185, 0.19, 0.8, 0.61))
+    bars: list[tuple[str, Mapping[str, float]]] = []
+    for name in ("failover", "failback"):
+        if name in drill.measured:
+            bars.append((f"{name}\nmeasured", drill.measured[name]))
+        if name in drill.simulated:
+            phases = drill.simulated[name]["phases"]
+            bars.append(
+                (f"{name}\nbound of the model", {phase: phases[phase]["bound"] for phase in (*PHASES, "total")})
+            )
+    ax.set_xlim(0, 1.2 * max([drill.target, *(bar["total"] for _, bar in bars)]))
+    for row, (_, bar) in enumerate(bars):
+        left = 0.0
+        for phase in PHASES:
+            name, colour = phase.replace("_", " "), COLOURS[phase][0]
+            ax.barh(row, bar[phase], left=left, height=0.62, color=colour, edgecolor=PAPER, linewidth=0.8,
+                    label="" if row else name)  # fmt: skip
+            for text in (f"{name} {bar[phase]:.1f} s", f"{bar[phase]:.1f}"):
+                if _width(ax, text, 8) <= bar[phase]:
+                    ax.text(left + bar[phase] / 2, row, text, ha="center", va="center", color=ON, fontsize=8,
+                            bbox={"facecolor": colour, "edgecolor": "none", "pad": 1})  # fmt: skip
+                    break
+            left += bar[phase]
+        over = " ✗ over target" if bar["total"] > drill.target else ""
+        ax.text(left, row, f"  {bar['total']:.1f} s{over}", va="center", weight="bold", color=BAD if over else INK,
+                bbox={"facecolor": PAPER, "edgecolor": "none", "pad": 0.5, "alpha": 0.85})  # fmt: skip
+    ax.axvline(drill.target, color=INK, linewidth=1.4, linestyle=(0, (5, 3)))
+    ax.text(drill.target, 1.02, f"target {number(drill.target)} s", ha="center", va="bottom", weight="bold",
+            transform=ax.get_xaxis_transform())  # fmt: skip
+    ax.set_yticks(range(len(bars)), [label for label, _ in bars], color=INK)
+    ax.set_ylim(len(bars) - 0.5, -0.5)
+    ax.spines[["top", "right", "left"]].set_visible(False)
+    ax.tick_params(left=False)
+    ax.set_xlabel("seconds from the outage (failover) or from recovery (failback) to the first transaction", labelpad=2)
+    ax.legend(loc="lower left", bbox_to_anchor=(0, 1.14), ncols=4, frameon=False, borderaxespad=0, handlelength=1.2)
+
+
+def draw_distribution(figure: FigureBase, drill: Drill) -> None:
+    """How often the model took how many seconds, with percentiles, bound and target."""
+    found = drill.simulated
+    right = 1.16 * max([drill.target, *(each["phases"]["total"]["bound"] for each in found.values())])
+    grid = figure.add_gridspec(len(found), 1, left=0.155, right=0.985, top=0.97, bottom=0.11, hspace=0.22)
+    for row, (name, summary) in enumerate(found.items()):
+        ax = figure.add_subplot(grid[row])
+        runs, total = np.array(summary["runs_by_second"]), summary["phases"]["total"]
+        ax.stairs(100 * runs / runs.sum(), fill=True, color=PRIMARY, alpha=0.55, linewidth=0)
+        top = 100 * runs.max() / runs.sum()
+        marks = {key: total[key] for key in ("p50", "p95", "p99", "worst", "bound")} | {"target": drill.target}
+        # From left to right each label one line lower, so that no line crosses a label.
+        for line, (key, value) in enumerate(sorted(marks.items(), key=lambda mark: mark[1])):
+            height = top * (2.05 - 0.19 * line)
+            colour, weight = (BAD, "bold") if key == "target" else (INK, "normal")
+            ax.vlines(value, 0, height, color=colour, linewidth=1.4 if key == "target" else 0.8,
+                      linestyle=(0, (5, 3)) if key == "target" else "solid")  # fmt: skip
+            ax.text(value + right * 0.004, height, f"{key} {number(value, 's')}", va="top", fontsize=8, color=colour,
+                    weight=weight)  # fmt: skip
+        ax.set(xlim=(0, right), ylim=(0, top * 2.12))
+        ax.set_yticks([0, top], ["0", f"{top:.1f} %"])
+        ax.spines[["top", "right"]].set_visible(False)
+        ax.spines["left"].set_bounds(0, top)
+        ax.tick_params(labelbottom=row == len(found) - 1)
+        _label(ax, name, weight="bold", y=0.9)
+        _label(ax, f"share of\n{drill.runs:,} runs", y=0.72)
+    ax.set_xlabel("recovery time in s (bars of 1 s)", labelpad=2)

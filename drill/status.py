@@ -1,0 +1,193 @@
+"""The state of a deployed stack in one look: what `dr status` prints."""
+
+import random
+import time
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from rich.table import Table
+from rich.text import Text
+
+from drill import DrillError, probes
+from drill.deployed import OTHER, ROLES, Deployed, asked
+from drill.probes import SERVING, Health
+from drill.route53 import Zone
+
+OK, BAD, CANNOT_TELL = "ok", "bad", "cannot tell"
+EXIT_CODES = {OK: 0, BAD: 1, CANNOT_TELL: 2}
+_STYLES = {OK: "green", BAD: "red", CANNOT_TELL: "yellow"}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at: what was found, and whether it is "ok", "bad" or "cannot tell"."""
+
+    found: str
+    state: str = OK
+
+    def __str__(self) -> str:
+        return f"{CANNOT_TELL}: {self.found}" if self.state == CANNOT_TELL else self.found
+
+
+def judged(good: bool, found: str) -> Finding:
+    """A finding that is as it should be, or not."""
+    return Finding(found, OK if good else BAD)
+
+
+def look(see: Callable[[], Finding]) -> Finding:
+    """Look at one thing; what AWS does not tell becomes a finding too."""
+    try:
+        return see()
+    except DrillError as error:
+        return Finding(error.message, CANNOT_TELL)
+
+
+def exit_code(findings: Iterable[Finding]) -> int:
+    """0 when all is as it should be, 1 when something is not, 2 when something could not be told."""
+    return max((EXIT_CODES[finding.state] for finding in findings), default=0)
+
+
+@dataclass(frozen=True)
+class Status:
+    """What was found in each region, by role, and what concerns both."""
+
+    stack: Deployed
+    regions: Mapping[str, Mapping[str, Finding]]
+    both: Mapping[str, Finding]
+
+    @property
+    def exit_code(self) -> int:
+        """The exit code of `dr status`."""
+        return exit_code([*(each for found in self.regions.values() for each in found.values()), *self.both.values()])
+
+    def as_json(self) -> dict[str, object]:
+        """What `dr status --json` prints."""
+
+        def told(findings: Mapping[str, Finding]) -> dict[str, dict[str, str]]:
+            return {name: {"state": each.state, "found": each.found} for name, each in findings.items()}
+
+        return {
+            "regions": {self.stack.region(role): {"role": role, **told(self.regions[role])} for role in ROLES},
+            **told(self.both),
+            "exit_code": self.exit_code,
+        }
+
+    def table(self) -> Table:
+        """What `dr status` prints."""
+        columns = ("", *(f"{self.stack.region(role)} ({role})" for role in ROLES))
+        table = Table(*columns, caption="serves: a model of Route 53 with the zone's records and these probes")
+        for name in self.regions["primary"]:
+            table.add_row(name, *(_cell(self.regions[role][name]) for role in ROLES))
+        table.add_section()
+        for name, finding in self.both.items():
+            table.add_row(name, _cell(finding))
+        return table
+
+
+def _cell(finding: Finding) -> Text:
+    return Text(str(finding), _STYLES[finding.state])
+
+
+def look_at(stack: Deployed) -> Status:
+    """Look at everything at the same time: a region that hangs costs its limit once."""
+    see: dict[str, Callable[[str], Finding]] = {
+        "table": lambda role: _table(stack, role),
+        "replica": lambda role: _replica(stack, role),
+        "replication lag": lambda role: _lag(stack, role),
+        "alarms": lambda role: _alarms(stack, role),
+        "fenced": lambda role: _fenced(stack, role),
+    }
+
+    with ThreadPoolExecutor(16) as pool:
+        probed = {role: pool.submit(probes.health, stack, role) for role in ROLES}
+        zone = pool.submit(read_zone, stack)
+        found = {
+            role: {
+                name: pool.submit(look, lambda role=role, each=each: each(role))  # type: ignore[misc]
+                for name, each in see.items()
+            }
+            for role in ROLES
+        }
+        config = pool.submit(look, lambda: _config(stack))
+        health = {role: future.result() for role, future in probed.items()}
+        return Status(
+            stack,
+            {
+                role: {"health": _health(health[role])}
+                | {name: future.result() for name, future in found[role].items()}
+                for role in ROLES
+            },
+            {"config": config.result(), "serves": look(lambda: _serves(stack, zone.result(), health))},
+        )
+
+
+def _health(health: Health) -> Finding:
+    # "unknown" keeps Route 53 from failing over, but it is the monitor's own fault
+    return judged(health.verdict.passed and health.body.get("status") == "healthy", str(health))
+
+
+def _table(stack: Deployed, role: str) -> Finding:
+    status = probes.table(stack, role).status
+    return judged(status in SERVING, status)
+
+
+def _replica(stack: Deployed, role: str) -> Finding:
+    status, other = probes.table(stack, role).replica_status, stack.region(OTHER[role])
+    return judged(status in SERVING, f"{status or 'none'} in {other}")
+
+
+def _lag(stack: Deployed, role: str) -> Finding:
+    latency = probes.replication_latency_ms(stack, role, time.time())
+    # whether that is too much is the deployed alarm's to say
+    return Finding("no data in 5 minutes" if latency is None else f"{latency:.0f} ms to {stack.region(OTHER[role])}")
+
+
+def _alarms(stack: Deployed, role: str) -> Finding:
+    states = probes.alarms(stack, role)
+    ringing = sorted(name for name, state in states.items() if state == "ALARM")
+    if not states:
+        return Finding("none of the stack's alarms exists here", BAD)
+    return judged(not ringing, ", ".join(ringing) or f"none of {len(states)} in ALARM")
+
+
+def _fenced(stack: Deployed, role: str) -> Finding:
+    is_fenced = probes.reserved_concurrency(stack, role) == 0
+    return judged(not is_fenced, "FENCED" if is_fenced else "no")
+
+
+def _config(stack: Deployed) -> Finding:
+    drifted = probes.drifted_parameters(stack)
+    return judged(not drifted, f"differs: {', '.join(drifted)}" if drifted else "the same in both regions")
+
+
+def _serves(stack: Deployed, zone: Zone, health: Mapping[str, Health]) -> Finding:
+    serving = answers(stack, zone, {role: each.verdict.passed for role, each in health.items()})
+    told = " and ".join(f"{stack.region(role)} ({role})" if role in ROLES else role for role in serving)
+    return judged(serving == ["primary"], told)
+
+
+def read_zone(stack: Deployed) -> Zone:
+    """Read the zone as it is deployed.
+
+    Raises:
+        CannotTellError: Route 53's API does not answer; it lives in us-east-1.
+        DrillError: The zone is not what the model knows.
+    """
+    client = stack.client("route53", "primary")
+    return asked("Route 53's API", lambda: Zone.read(client, str(stack.outputs["hosted_zone_id"])))
+
+
+def answers(stack: Deployed, zone: Zone, passed: Mapping[str, bool]) -> list[str]:
+    """Whom Route 53 answers with when the probes of each role pass, or not, for long enough: set identifiers.
+
+    Raises:
+        DrillError: The zone is not what the model knows.
+    """
+    by_check = {stack.output(role, "health_check_id"): passed[role] for role in ROLES}
+    if strange := sorted(zone.health_checks.keys() - by_check.keys()):
+        raise DrillError(f"the zone uses other health checks: {', '.join(strange)}", hint="run terraform apply")
+    healthy = {id_: (by_check[id_] or each.disabled) != each.inverted for id_, each in zone.health_checks.items()}
+    name, rng = str(stack.outputs["application_fqdn"]), random.Random(0)  # noqa: S311 - decides between weights
+    drawn = [zone.answer(name, "CNAME", healthy, rng) for _ in range(100)]
+    return sorted({record.set_identifier or record.values[0] for record in drawn})

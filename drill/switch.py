@@ -1,0 +1,287 @@
+"""Failing over and back by hand, with Lambda's API alone: `dr failover` and `dr failback`.
+
+Route 53's API lives in us-east-1 and may be down when it is needed. So the primary region is fenced instead: a reserved
+concurrency of 0 stops its health function (https://docs.aws.amazon.com/lambda/latest/dg/configuration-concurrency.html),
+its probe fails, Route 53's data plane switches by itself, and stays there until the fence is removed. Nothing else
+stops in the fenced region: should the other one fail as well, Route 53 answers with the primary, as none is healthy.
+"""
+
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from drill import DrillError, probes
+from drill.deployed import ROLES, Deployed, NoAnswerError, asked
+from drill.probes import SERVING
+from drill.status import Finding, answers, exit_code, judged, look, read_zone
+
+POLL_SECONDS = 2.0
+TAKES_EFFECT_SECONDS = 60.0  # Lambda is quick to throttle, but a function that was throttled starts cold
+CANARY_SECONDS = 10.0  # "typically within a second"; three are an alarm
+CANARY_PREFIX = "dr-canary-"
+
+
+class RefusedError(DrillError):
+    """It would do harm, or had no effect; nothing is changed. Exit code 1."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a switch came to.
+
+    Attributes:
+        action: "failover" or "failback".
+        account_id, region: Where the fence is, or was.
+        changed: Whether the fence was set or removed now.
+        fenced: Whether it is there now; None if that could not be told.
+        text: The same for a person.
+    """
+
+    action: str
+    account_id: str
+    region: str
+    changed: bool
+    fenced: bool | None
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Switch:
+    """The operator's switch. Both ways may be called again: what is done already is not done twice.
+
+    Args:
+        stack: The deployed stack.
+        confirm: Asked before anything is changed: what is done, and the word to type. It raises if it must not be.
+        tell: Told of progress.
+        force: Go on against what would make it refuse.
+        dry_run: Change nothing.
+        wait: Wait until Route 53 has switched.
+        timeout: Seconds that waiting takes at most.
+
+    Example:
+        >>> Switch(stack=stack, confirm=ask, tell=print, wait=True).failover().text  # doctest: +SKIP
+        'us-east-1 is fenced. Its probe fails: HTTP status 503. Route 53 answers with us-west-2.'
+    """
+
+    stack: Deployed
+    confirm: Callable[[str, str], None]
+    tell: Callable[[str], None]
+    force: bool = False
+    dry_run: bool = False
+    wait: bool = False
+    timeout: float = 300
+
+    def failover(self) -> Outcome:
+        """Fence the primary region, or find that its probe fails without it.
+
+        Raises:
+            RefusedError: The secondary region is not healthy, or the fence had no effect and was removed.
+            DrillError: AWS refused, or did not answer.
+        """
+        region, other = self.stack.region("primary"), self.stack.region("secondary")
+        self._weigh(f"{other} could not serve", self._healthy("secondary"), self._table_serves("secondary"))
+        account = self._account("secondary")
+
+        def outcome(text: str, *, changed: bool = False, fenced: bool | None = True) -> Outcome:
+            return Outcome("failover", account, region, changed, fenced, text)
+
+        try:
+            reserved = probes.reserved_concurrency(self.stack, "primary")
+        except NoAnswerError as error:
+            found = probes.health(self.stack, "primary")
+            if found.verdict.passed:  # only Lambda's API is away
+                raise
+            text = f"{error.message}, and its probe {found}. It fails by itself: nothing needs to be done."
+            return outcome(self._waited(text, "secondary"), fenced=None)
+        if reserved == 0:
+            text = f"{region} is fenced already."
+            return outcome(text if self.dry_run else self._waited(text + self._probed("fail"), "secondary"))
+        if self.dry_run:
+            text = f"would set the reserved concurrency of {self._function} in account {account} from {reserved} to 0"
+            return outcome(f"{text}, so that clients go to {other}", fenced=False)
+        self.confirm(f"This fences {region} in account {account}: clients go to {other}.", f"{account}/{region}")
+        if reserved is not None:
+            self.tell(f"the reserved concurrency was {reserved}: failback removes it altogether")
+        self._reserve(0)
+        try:
+            text = f"{region} is fenced." + self._probed("fail")
+        except RefusedError:
+            self.tell("removing the fence again")
+            self._reserve(reserved)
+            raise
+        return outcome(self._waited(text, "secondary"), changed=True)
+
+    def failback(self) -> Outcome:
+        """Remove the fence from the primary region, once it can serve again.
+
+        Raises:
+            RefusedError: The primary is unhealthy, config differs or replication lags; or its probe does not pass
+                without the fence, which was then set again, unless forced.
+            DrillError: AWS refused, or did not answer.
+        """
+        region = self.stack.region("primary")
+        account = self._account("primary")
+
+        def outcome(text: str, *, changed: bool = False, fenced: bool = False) -> Outcome:
+            return Outcome("failback", account, region, changed, fenced, text)
+
+        if probes.reserved_concurrency(self.stack, "primary") != 0:
+            found = probes.health(self.stack, "primary")
+            if not (found.verdict.passed or self.wait):
+                raise RefusedError(
+                    f"{region} is not fenced, yet its probe {found}", hint="clients return by themselves when it passes"
+                )
+            return outcome(self._waited(f"{region} is not fenced.", "primary"))
+        not_ready = f"{region} is not ready"
+        self.tell(f"{region} is fenced, so its probe cannot be asked: its table is asked directly")
+        self._weigh(not_ready, self._table_serves("primary"), look(self._config_is_equal))
+        if self.dry_run:
+            text = f"would remove the fence from {region} in account {account}, if replication to it does not lag"
+            return outcome(text, fenced=True)
+        self.confirm(f"This lets clients return to {region} in account {account}.", f"{account}/{region}")
+        self._weigh(not_ready, look(self._replicates))
+        self._reserve(None)
+        try:
+            text = f"The fence is removed from {region}." + self._probed("pass")
+        except RefusedError:
+            if not self.force:
+                self.tell(f"fencing {region} again")
+                self._reserve(0)
+            raise
+        return outcome(self._waited(text, "primary"), changed=True)
+
+    def _weigh(self, objection: str, *findings: Finding) -> None:
+        against = [finding for finding in findings if exit_code([finding])]
+        if against and not self.force:
+            error = RefusedError if exit_code(against) == 1 else DrillError
+            raise error(
+                f"refused, {objection}: {'; '.join(map(str, against))}",
+                hint="mend that, see 'dr status'; --force does it nevertheless",
+            )
+        for finding in against:
+            self.tell(f"forced: {finding}")
+
+    def _healthy(self, role: str) -> Finding:
+        found = probes.health(self.stack, role)
+        return judged(found.verdict.passed, f"the probe of {self.stack.region(role)} {found}")
+
+    def _table_serves(self, role: str) -> Finding:
+        def see() -> Finding:
+            try:
+                status = probes.table(self.stack, role).status
+            except NoAnswerError as error:
+                return judged(False, error.message)
+            return judged(status in SERVING, f"the table in {self.stack.region(role)} is {status}")
+
+        return look(see)
+
+    def _config_is_equal(self) -> Finding:
+        drifted = probes.drifted_parameters(self.stack)
+        return judged(not drifted, f"config differs between the regions: {', '.join(drifted)}")
+
+    def _replicates(self) -> Finding:
+        """Write an item in the secondary region, see it in the primary one, delete it."""
+        name, region = self.stack.outputs["dynamodb_table_name"], self.stack.region("primary")
+        key = {"transaction_id": {"S": f"{CANARY_PREFIX}{uuid.uuid4()}"}, "timestamp": {"N": str(int(time.time()))}}
+        source, target = (self.stack.client("dynamodb", role) for role in ("secondary", "primary"))
+        deadline = time.monotonic() + CANARY_SECONDS
+        try:
+            asked("DynamoDB", lambda: source.put_item(TableName=name, Item=key))
+            while "Item" not in asked("DynamoDB", lambda: target.get_item(TableName=name, Key=key)):
+                if time.monotonic() > deadline:
+                    return judged(False, f"replication to {region} lags by more than {CANARY_SECONDS:.0f} s")
+                time.sleep(0.1)
+        finally:  # even if only the answer to the write was lost; the deletion is replicated too
+            asked("DynamoDB", lambda: source.delete_item(TableName=name, Key=key))
+        return judged(True, f"replication to {region} does not lag")
+
+    def _account(self, role: str) -> str:
+        client = self.stack.client("sts", role)
+        account = str(asked(f"STS in {self.stack.region(role)}", client.get_caller_identity)["Account"])
+        if account != self.stack.account_id:
+            raise DrillError(
+                f"these credentials are of account {account}, the stack is in {self.stack.account_id}",
+                hint="set AWS_PROFILE, or give the outputs of the other stack",
+            )
+        return account
+
+    @property
+    def _function(self) -> str:
+        return self.stack.output("primary", "health_monitor_function_name")
+
+    def _reserve(self, concurrency: int | None) -> None:
+        """Set the reserved concurrency of the primary's health function, or remove it."""
+        client, function = self.stack.client("lambda", "primary"), self._function
+
+        def change() -> None:
+            if concurrency is None:
+                client.delete_function_concurrency(FunctionName=function)
+            else:
+                client.put_function_concurrency(FunctionName=function, ReservedConcurrentExecutions=concurrency)
+
+        asked(f"Lambda in {self.stack.region('primary')}", change)
+
+    def _probed(self, wanted: str) -> str:
+        """Probe the primary region until that passes, or fails."""
+        region = self.stack.region("primary")
+        self.tell(f"probing {region}: it has to {wanted}")
+        deadline = time.monotonic() + min(self.timeout, TAKES_EFFECT_SECONDS)
+        while (found := probes.health(self.stack, "primary")).verdict.passed is not (wanted == "pass"):
+            if time.monotonic() > deadline:
+                raise RefusedError(f"the probe of {region} does not {wanted}: it {found}", hint="see 'dr status'")
+            time.sleep(POLL_SECONDS)
+        return f" Its probe {found}."
+
+    def _waited(self, done: str, role: str) -> str:
+        """If asked to, wait until Route 53 answers with this role; what is done is told before, whatever comes."""
+        if self.dry_run or not self.wait:
+            return done
+        region = self.stack.region(role)
+        self.tell(f"{done} Waiting until Route 53 answers with {region}.")
+        deadline = time.monotonic() + self.timeout
+        has_switched = self._answered_on_aws if self.stack.is_live else self._modelled()
+        while not has_switched(role):
+            if time.monotonic() > deadline:
+                raise DrillError(f"after {self.timeout:.0f} s Route 53 does not answer with {region}", hint=self._dig)
+            time.sleep(POLL_SECONDS)
+        return f"{done} Route 53 answers with {region}" + ("." if self.stack.is_live else ", by the model of it.")
+
+    def _answered_on_aws(self, role: str) -> bool:
+        # "The value that Amazon Route 53 returns in response to a DNS request":
+        # https://docs.aws.amazon.com/Route53/latest/APIReference/API_TestDNSAnswer.html
+        client, outputs = self.stack.client("route53", role), self.stack.outputs
+        try:
+            answer = asked(
+                "Route 53's API",
+                lambda: client.test_dns_answer(
+                    HostedZoneId=outputs["hosted_zone_id"], RecordName=outputs["application_fqdn"], RecordType="CNAME"
+                ),
+            )
+        except NoAnswerError as error:
+            raise NoAnswerError(error.message, hint=self._dig) from error
+        host = self.stack.output(role, "api_endpoint").removeprefix("https://")
+        return [value.rstrip(".") for value in answer["RecordData"]] == [host]
+
+    @property
+    def _dig(self) -> str:
+        server = self.stack.outputs["hosted_zone_name_servers"][0]
+        return f"ask the zone itself: dig +short CNAME {self.stack.outputs['application_fqdn']} @{server}"
+
+    def _modelled(self) -> Callable[[str], bool]:
+        """Where nothing answers DNS: the probes have been as they are for as long as the health check takes to turn."""
+        zone = read_zone(self.stack)
+        check = zone.health_checks.get(self.stack.output("primary", "health_check_id"))
+        if check is None:
+            raise DrillError("no record of the zone uses the primary's health check", hint="run terraform apply")
+        needed = check.request_interval_seconds * check.failure_threshold
+        since = time.monotonic()
+
+        def has_switched(role: str) -> bool:
+            nonlocal since
+            passed = {each: probes.health(self.stack, each).verdict.passed for each in ROLES}
+            if passed["primary"] is not (role == "primary"):
+                since = time.monotonic()
+            return time.monotonic() - since >= needed and answers(self.stack, zone, passed) == [role]
+
+        return has_switched

@@ -1,0 +1,156 @@
+"""`dr` on the deployed stack, which it knows by its outputs and AWS_ENDPOINT_URL alone, as it would on AWS."""
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from drill import cli, switch
+from embedded_aws import verification
+from tests.deploy.conftest import Deployed
+from tests.drill.stack import Clock
+
+pytestmark = pytest.mark.xdist_group("deployment")
+
+Dr = Callable[..., Result]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _well(deployment: Deployed) -> None:
+    """Other tests may have left parameters different, or functions cold: too slow for Route 53 on a busy machine."""
+    verification.check_parameter_follows(deployment, "primary", "secondary")
+    for role in ("primary", "secondary"):
+        verification.check_health(deployment, role)
+
+
+@pytest.fixture
+def dr(deployment: Deployed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Dr]:
+    """Runs `dr`; at the end no fence and no fault is left."""
+    outputs = tmp_path / "outputs.json"
+    outputs.write_text(json.dumps({name: {"value": output.value} for name, output in deployment.outputs.items()}))
+    for name, value in deployment.aws.environment().items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("AWS_PROFILE", raising=False)
+    monkeypatch.setattr(cli.progress, "file", None)  # whatever stderr is by then
+
+    def run(*arguments: str) -> Result:
+        return CliRunner().invoke(cli.app, [*arguments, "--outputs", str(outputs)])
+
+    yield run
+    for role in ("primary", "secondary"):
+        deployment.aws.restore_region(deployment.region(role))
+        set_concurrency(deployment, role, None)
+
+
+def set_concurrency(deployment: Deployed, role: str, reserved: int | None) -> None:
+    client, function = deployment.client("lambda", role), deployment.value(f"{role}_health_monitor_function_name")
+    if reserved is None:
+        client.delete_function_concurrency(FunctionName=function)
+    else:
+        client.put_function_concurrency(FunctionName=function, ReservedConcurrentExecutions=reserved)
+
+
+def items(deployment: Deployed, role: str) -> list[Any]:
+    found = deployment.client("dynamodb", role).scan(TableName=deployment.value("dynamodb_table_name"))["Items"]
+    return [item for item in found if item["transaction_id"]["S"].startswith(switch.CANARY_PREFIX)]
+
+
+def test_status_of_a_stack_that_is_well(deployment: Deployed, dr: Dr) -> None:
+    found = dr("status", "--json")
+    told = json.loads(found.stdout)
+    assert (found.exit_code, told["serves"]["found"]) == (0, "us-east-1 (primary)")
+    for region in ("us-east-1", "us-west-2"):
+        cells = {name: cell["found"] for name, cell in told["regions"][region].items() if name != "role"}
+        assert cells["health"] == "passes: HTTP status 200, healthy"
+        assert (cells["table"], cells["fenced"]) == ("ACTIVE", "no")
+        assert cells["replication lag"] == "no data in 5 minutes"  # nothing publishes that metric here
+    secrets = deployment.value("ssm_parameter_values").values()
+    assert [secret for secret in secrets if secret in found.output] == []
+
+
+def test_status_of_a_region_that_is_gone(deployment: Deployed, dr: Dr) -> None:
+    deployment.aws.fail_region("us-east-1")
+    found = dr("status", "--json")
+    told = json.loads(found.stdout)
+    assert found.exit_code == 2
+    assert told["regions"]["us-east-1"]["health"] == {"state": "bad", "found": "fails: HTTP status 503"}
+    assert told["regions"]["us-east-1"]["table"]["state"] == "cannot tell"
+    assert told["regions"]["us-west-2"]["table"] == {"state": "ok", "found": "ACTIVE"}
+
+
+def test_over_and_back_by_hand_with_terraform_in_between(
+    deployment: Deployed, dr: Dr, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(switch, "time", Clock())  # three intervals of the health check
+    over = dr("failover", "--yes", "--wait")
+    assert (over.exit_code, over.stdout) == (
+        0,
+        "us-east-1 is fenced. Its probe fails: HTTP status 503. Route 53 answers with us-west-2, by the model of it.\n",
+    )
+    fenced = json.loads(dr("status", "--json").stdout)
+    assert fenced["regions"]["us-east-1"]["fenced"] == {"state": "bad", "found": "FENCED"}
+    assert fenced["serves"]["found"] == "us-west-2 (secondary)"
+
+    deployment.apply()
+    assert verification.check_second_plan_is_empty(deployment) == "no changes"
+    assert "fenced already" in dr("failover", "--yes").stdout
+
+    back = dr("failback", "--yes", "--wait")
+    assert (back.exit_code, back.stdout) == (
+        0,
+        "The fence is removed from us-east-1. Its probe passes: HTTP status 200, healthy. "
+        "Route 53 answers with us-east-1, by the model of it.\n",
+    )
+    assert [items(deployment, role) for role in ("primary", "secondary")] == [[], []]
+
+
+@pytest.mark.parametrize("kind", ["error", "hang"])
+def test_failover_of_a_region_that_is_gone_has_nothing_to_do(deployment: Deployed, dr: Dr, kind: Any) -> None:
+    deployment.aws.fail_region("us-east-1", kind=kind)
+    found = dr("failover", "--yes")
+    assert found.exit_code == 0, found.output
+    assert "It fails by itself: nothing needs to be done." in found.stdout
+
+
+def test_failover_into_a_region_that_is_gone_is_refused(deployment: Deployed, dr: Dr) -> None:
+    deployment.aws.fail_region("us-west-2")
+    found = dr("failover", "--yes")
+    assert found.exit_code == 1
+    assert "us-west-2 could not serve: the probe of us-west-2 fails: HTTP status 503" in found.stderr
+
+
+def test_failback_is_refused_while_the_table_does_not_serve_config_differs_or_replication_lags(
+    deployment: Deployed, dr: Dr, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_concurrency(deployment, "primary", 0)
+    deployment.aws.fail_region("us-east-1", service="dynamodb")
+    gone = dr("failback", "--yes")
+    deployment.aws.restore_region("us-east-1")
+    assert (gone.exit_code, "DynamoDB in us-east-1 answers 503" in gone.stderr) == (1, True)
+
+    name, ssm = deployment.value("ssm_parameter_names")[0], deployment.client("ssm", "primary")
+    value = ssm.get_parameter(Name=name, WithDecryption=True)["Parameter"]["Value"]
+    deployment.client("events", "secondary").disable_rule(Name="event-rule-config-sync-change-west-dev")
+    west = deployment.client("ssm", "secondary")
+    key = deployment.value("secondary_kms_key_arn")
+    try:
+        west.put_parameter(Name=name, Value="rotated", Type="SecureString", Overwrite=True, KeyId=key)
+        differs = dr("failback", "--yes")
+    finally:
+        west.put_parameter(Name=name, Value=value, Type="SecureString", Overwrite=True, KeyId=key)
+        deployment.client("events", "secondary").enable_rule(Name="event-rule-config-sync-change-west-dev")
+    assert (differs.exit_code, f"config differs between the regions: {name}" in differs.stderr) == (1, True)
+
+    monkeypatch.setattr(switch, "CANARY_SECONDS", 0.5)
+    deployment.aws.set_replication_lag(600, spread=0)
+    try:
+        lags = dr("failback", "--yes")
+    finally:
+        deployment.aws.set_replication_lag(0)
+    assert lags.exit_code == 1
+    assert "replication to us-east-1 lags by more than" in lags.stderr
+    assert items(deployment, "secondary") == []
+    assert dr("failback", "--yes").exit_code == 0

@@ -1,0 +1,231 @@
+"""The drill on a deployed stack: every kind of outage, and faults that it has to find."""
+
+import io
+import itertools
+import json
+import os
+import signal
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from drill import DrillError, cli, embedded
+from drill.drill import Drill
+from drill.journal import Journal
+from embedded_aws.deployment import PROJECT, Deployment
+
+pytestmark = [pytest.mark.xdist_group("drill"), pytest.mark.slow]
+
+SEEDS = itertools.count(1)
+Run = Callable[[str], Journal]
+
+
+@pytest.fixture(scope="session")
+def stack(stack_dir: Path) -> Iterator[Deployment]:
+    """A deployment of these tests' own: a drill needs all of it to itself."""
+    with Deployment(stack_dir=stack_dir) as deployment:
+        deployment.apply(deployment.plan())
+        yield deployment
+
+
+@pytest.fixture
+def drill(stack: Deployment, tmp_path: Path) -> Run:
+    """Runs a drill of a kind."""
+
+    def run(kind: str) -> Journal:
+        seed = next(SEEDS)
+        with embedded.place_of(stack, seed) as place:
+            return Drill(place, kind, seed=seed, directory=tmp_path).run()
+
+    return run
+
+
+def regions_of(journal: Journal, kind: str) -> list[Any]:
+    return [event["region"] for event in journal["events"] if event["kind"] == kind]
+
+
+@pytest.mark.parametrize("kind", ["region", "hang", "dynamodb", "api", "health", "fence"])
+def test_an_outage_fails_over_and_back_within_the_target_and_loses_nothing_that_was_confirmed(
+    kind: str, drill: Run, stack: Deployment
+) -> None:
+    journal = drill(kind)
+    assert (journal["verdict"], journal["causes"]) == ("passed", [])
+    assert regions_of(journal, "answer") == ["us-east-1", "us-west-2", "us-east-1"]
+    for way in ("failover", "failback"):
+        measured, bound = journal["rto"][way], journal["rto"]["distribution"][way]["phases"]["total"]["bound"]
+        assert 0 < measured["detect"] <= measured["total"] <= bound
+    confirmed, local = journal["rpo"]["confirmed"], journal["rpo"]["local"]
+    assert confirmed["acknowledged"] > 20
+    assert (confirmed["missing_at_switch"], confirmed["missing_after_recovery"]) == ([], [])
+    # What stays behind is what a region that has lost its table could not send; it arrives after the recovery.
+    assert (local["missing_at_switch"] != []) == (kind in ("region", "hang", "dynamodb"))
+    assert local["missing_after_recovery"] == []
+    assert journal["after"]["items"]["equal"]
+    assert journal["after"]["undone"]
+    assert stack.aws.failed_regions() == []
+
+
+@pytest.mark.parametrize("kind", ["blip", "partial", "permission"])
+def test_what_is_no_outage_does_not_fail_over(kind: str, drill: Run) -> None:
+    journal = drill(kind)
+    assert (journal["verdict"], journal["causes"]) == ("passed", [])
+    assert regions_of(journal, "answer") == ["us-east-1"]
+    assert journal["rto"]["failover"] is None
+
+
+def test_while_both_regions_are_down_dns_stays_where_it_is(drill: Run) -> None:
+    journal = drill("both")
+    assert (journal["verdict"], journal["causes"]) == ("passed", [])
+    assert regions_of(journal, "answer")[-1] == "us-east-1"
+    probed = {e["region"] for e in journal["events"] if e["kind"] == "probe" and not e["ok"]}
+    assert probed == {"us-east-1", "us-west-2"}
+
+
+def test_a_ttl_of_300_seconds_misses_the_target(drill: Run, stack: Deployment) -> None:
+    with changed_records(stack, lambda record: record | {"TTL": 300}):
+        journal = drill("region")
+    assert journal["verdict"] == "missed"
+    assert "TTL of app.payment-app.test is 300 s" in journal["causes"][0]
+    missed = [target["what"] for target in journal["targets"] if not target["met"]]
+    assert "failover, worst of 10,000 simulated runs" in missed
+
+
+def test_a_secondary_record_without_a_health_check_is_found(drill: Run, stack: Deployment) -> None:
+    def drop(record: dict[str, Any]) -> dict[str, Any]:
+        is_secondary = record["SetIdentifier"] == "secondary"
+        return {name: value for name, value in record.items() if name != "HealthCheckId" or not is_secondary}
+
+    with changed_records(stack, drop):
+        journal = drill("region")
+    assert journal["verdict"] == "missed"
+    assert journal["causes"] == [
+        "the secondary record (us-west-2) has no health check, so Route 53 takes it for healthy even when it is not"
+    ]
+
+
+def test_swapped_weights_are_found_and_nothing_is_broken_then(drill: Run, stack: Deployment) -> None:
+    with changed_records(stack, lambda record: record | {"Weight": 100 - record["Weight"]}):
+        journal = drill("region")
+    assert journal["verdict"] == "missed"
+    assert "the weights of app.payment-app.test are us-east-1 0, us-west-2 100" in journal["causes"][0]
+    assert [event for event in journal["events"] if event["kind"] == "action"] == []
+
+
+def test_a_dropped_replica_is_found_and_nothing_is_broken_then(drill: Run, stack: Deployment) -> None:
+    client, table = stack.client("dynamodb", "primary"), stack.value("dynamodb_table_name")
+
+    def update(change: str) -> None:
+        client.update_table(TableName=table, ReplicaUpdates=[{change: {"RegionName": "us-west-2"}}])
+
+    update("Delete")
+    try:
+        journal = drill("region")
+    finally:
+        update("Create")
+    assert journal["verdict"] == "missed"
+    assert journal["causes"][0].startswith("no replica in us-west-2: the table transactions of us-east-1")
+    assert [event for event in journal["events"] if event["kind"] == "action"] == []
+
+
+def test_a_health_function_that_takes_a_missing_right_for_an_outage_is_found(drill: Run, stack: Deployment) -> None:
+    with changed_health_function(
+        stack, '    return UNKNOWN, "monitor_refused"', '    return UNHEALTHY, "monitor_refused"'
+    ):
+        journal = drill("permission")
+    assert journal["verdict"] == "missed"
+    assert "the health function of us-east-1 calls AccessDenied unhealthy" in journal["causes"][0]
+
+
+def test_a_degraded_stack_is_not_drilled(drill: Run, stack: Deployment) -> None:
+    stack.aws.fail_region("us-west-2", service="execute-api")
+    try:
+        with pytest.raises(DrillError, match=r"does not start from a degraded state: .*health of us-west-2"):
+            drill("region")
+    finally:
+        stack.aws.restore_region("us-west-2")
+
+
+def test_an_interrupted_drill_is_undone_and_leaves_its_journal(stack: Deployment, tmp_path: Path) -> None:
+    def tell(step: str) -> None:
+        if step == "switch":
+            assert stack.aws.failed_regions() == ["us-east-1"]
+            raise KeyboardInterrupt
+
+    with embedded.place_of(stack, 1) as place, pytest.raises(KeyboardInterrupt):
+        Drill(place, "region", seed=1, directory=tmp_path, tell=tell).run()
+    assert stack.aws.failed_regions() == []
+    (path,) = tmp_path.glob("*.json")
+    left = json.loads(path.read_text())
+    assert (left["verdict"], left["causes"]) == ("could not tell", ["interrupted: KeyboardInterrupt"])
+    assert left["after"]["undone"]
+
+
+def test_a_drill_whose_aws_ends_midway_exits_with_2_and_says_so(
+    stack_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The whole command line, on a deployment of its own."""
+    monkeypatch.setattr(cli.progress, "file", None)
+    made: list[Deployment] = []
+
+    def deployment(*, on_step: Callable[[str], None], **options: Any) -> Deployment:
+        made.append(Deployment(stack_dir=stack_dir, **options))
+        return made[0]
+
+    def end_aws(step: str) -> None:
+        if step == "detection":
+            os.killpg(made[0].aws.pid, signal.SIGKILL)
+
+    monkeypatch.setattr(embedded, "Deployment", deployment)
+    monkeypatch.setattr(embedded, "progress_of", lambda _: nullcontext((end_aws, lambda _: None)))
+    found = CliRunner().invoke(cli.app, ["drill", "--report-dir", str(tmp_path)])
+    assert found.exit_code == 2, found.output
+    assert "error: could not tell: the embedded AWS ended by itself" in found.stderr
+    assert "all that was done is undone" in found.stderr
+    (path,) = tmp_path.glob("*.json")
+    assert json.loads(path.read_text())["verdict"] == "could not tell"
+
+
+@contextmanager
+def changed_records(stack: Deployment, change: Callable[[dict[str, Any]], dict[str, Any]]) -> Iterator[None]:
+    """The two weighted records are others for the length of a block."""
+    client, zone = stack.client("route53", "primary"), stack.value("hosted_zone_id")
+    records = [
+        record
+        for record in client.list_resource_record_sets(HostedZoneId=zone)["ResourceRecordSets"]
+        if record["Type"] == "CNAME"
+    ]
+
+    def put(wanted: list[dict[str, Any]]) -> None:
+        changes = [{"Action": "UPSERT", "ResourceRecordSet": record} for record in wanted]
+        client.change_resource_record_sets(HostedZoneId=zone, ChangeBatch={"Changes": changes})
+
+    try:
+        put([change(record) for record in records])
+        yield
+    finally:
+        put(records)
+
+
+@contextmanager
+def changed_health_function(stack: Deployment, old: str, new: str) -> Iterator[None]:
+    """The primary's health function runs other code for the length of a block."""
+    client, name = stack.client("lambda", "primary"), stack.value("primary_health_monitor_function_name")
+    code = (PROJECT / "handlers/lambda_health_monitor.py").read_text(encoding="utf-8")
+    assert code.count(old) == 1
+
+    def put(text: str) -> None:
+        packed = io.BytesIO()
+        with zipfile.ZipFile(packed, "w") as archive:
+            archive.writestr("lambda_health_monitor.py", text)
+        client.update_function_code(FunctionName=name, ZipFile=packed.getvalue())
+
+    try:
+        put(code.replace(old, new))
+        yield
+    finally:
+        put(code)

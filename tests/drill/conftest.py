@@ -1,0 +1,37 @@
+"""The deployed stack that the tests of `dr` look at."""
+
+from collections.abc import Callable
+
+import pytest
+
+from drill import probes, switch
+from drill.route53 import Zone
+from tests.drill.stack import Clock, Stack, zone
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """The clock that the switch waits by."""
+    clock = Clock()
+    monkeypatch.setattr(switch, "time", clock)
+    return clock
+
+
+@pytest.fixture
+def make_stack(monkeypatch: pytest.MonkeyPatch, clock: Clock) -> Callable[..., Stack]:
+    """Makes a stack of fakes: AWS, the probe's socket and the clock are replaced, nothing else."""
+
+    def make(*, live: bool = False, weights: tuple[int, int] = (100, 0)) -> Stack:
+        made = Stack(live=live)
+        monkeypatch.setattr(probes, "health", lambda _stack, role: made.health(role))
+        monkeypatch.setattr(Zone, "read", lambda client, zone_id: client.read(zone_id))
+        made.zone = zone(weights)
+        return made
+
+    return make
+
+
+@pytest.fixture
+def stack(make_stack: Callable[..., Stack]) -> Stack:
+    """A stack on an embedded AWS."""
+    return make_stack()

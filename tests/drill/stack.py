@@ -1,0 +1,174 @@
+"""A deployed stack of fakes, of which everything is well until a test says otherwise."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from botocore.exceptions import ClientError, EndpointConnectionError
+
+from drill.deployed import OTHER, ROLES, Deployed
+from drill.probes import Health
+from drill.route53 import HealthCheck, Record, Verdict, Zone
+
+REGIONS = {"primary": "us-east-1", "secondary": "us-west-2"}
+ACCOUNT = "123456789012"
+NAMES = ["/payment-app/dev/api-key", "/payment-app/dev/database-connection-string"]
+OUTPUTS: dict[str, Any] = {
+    "alarm_names": ["alarm-drift-east-dev", "alarm-drift-west-dev"],
+    "application_fqdn": "app.pay.acme.io",
+    "dynamodb_table_arn": f"arn:aws:dynamodb:us-east-1:{ACCOUNT}:table/transactions",
+    "dynamodb_table_name": "transactions",
+    "hosted_zone_id": "Z1",
+    "hosted_zone_name_servers": ["ns-1.awsdns-01.org", "ns-2.awsdns-02.com"],
+    "ssm_parameter_names": NAMES,
+    "ssm_parameter_values": dict.fromkeys(NAMES, "hunter2"),
+    **{f"{role}_region": region for role, region in REGIONS.items()},
+    **{f"{role}_api_id": role for role in ROLES},
+    **{f"{role}_api_endpoint": f"https://{role}.execute-api.{REGIONS[role]}.amazonaws.com" for role in ROLES},
+    **{f"{role}_health_check_id": f"check-{role}" for role in ROLES},
+    **{f"{role}_health_monitor_function_name": f"lambda-health-monitor-{role}" for role in ROLES},
+}
+GONE = EndpointConnectionError(endpoint_url="https://…")
+
+
+def refusal(status: int, code: str = "AccessDeniedException") -> ClientError:
+    return ClientError({"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": status}}, "Anything")  # type: ignore[typeddict-item]
+
+
+def zone(weights: tuple[int, int] = (100, 0)) -> Zone:
+    records = [
+        Record(
+            name="app.pay.acme.io",
+            type="CNAME",
+            ttl_seconds=30,
+            values=(role,),
+            routing="weighted",
+            set_identifier=role,
+            weight=weight,
+            health_check_id=f"check-{role}",
+        )
+        for role, weight in zip(ROLES, weights, strict=True)
+    ]
+    return Zone("Z1", tuple(records), {f"check-{role}": HealthCheck(id=f"check-{role}", host=role) for role in ROLES})
+
+
+class Clock:
+    """Time that passes only while somebody sleeps."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    time = monotonic
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+class Stack(Deployed):
+    """The stack, and what can be wrong with it.
+
+    Attributes:
+        failing: What a service in a region, or one operation of it, answers in place of the truth.
+        reserved: Reserved concurrency of the health functions.
+        passes: Whether the probe of a role passes, beyond its fence.
+        replicates: Whether what is written in one region arrives in the other.
+        calls: Every call that changes something.
+    """
+
+    def __init__(self, *, live: bool = False) -> None:
+        super().__init__(OUTPUTS, None if live else "http://127.0.0.1:1")
+        self.failing: dict[tuple[str, ...], Exception] = {}
+        self.reserved: dict[str, int | None] = {"primary": None, "secondary": None}
+        self.passes: dict[str, Callable[[], bool]] = {role: lambda: True for role in ROLES}
+        self.fence_works = True
+        self.replicates = True
+        self.tables = dict.fromkeys(ROLES, "ACTIVE")
+        self.replicas = dict.fromkeys(ROLES, "ACTIVE")
+        self.parameters = {role: dict.fromkeys(NAMES, "hunter2") for role in ROLES}
+        self.alarms = {role: {OUTPUTS["alarm_names"][number]: "OK"} for number, role in enumerate(ROLES)}
+        self.latencies: dict[str, list[float]] = {role: [] for role in ROLES}
+        self.items: dict[str, list[Any]] = {role: [] for role in ROLES}
+        self.answered: Iterator[list[str]] = iter(())
+        self.calls: list[tuple[Any, ...]] = []
+        self.account = ACCOUNT
+        self.zone = zone()
+
+    def client(self, service: str, role: str) -> Any:
+        return _Client(self, service, role)
+
+    def health(self, role: str) -> Health:
+        passes = self.passes[role]() and not (self.fence_works and self.reserved[role] == 0)
+        status = 200 if passes else 503
+        verdict = Verdict(passed=passes, seconds=0.1, reason=f"HTTP status {status}")
+        return Health(verdict, {"status": "healthy"} if passes else {})
+
+
+class _Client:
+    def __init__(self, stack: Stack, service: str, role: str) -> None:
+        self._stack, self._service, self._role = stack, service, role
+
+    def __getattr__(self, operation: str) -> Callable[..., Any]:
+        answer = getattr(type(self), f"_{operation}")
+
+        def call(*positional: Any, **arguments: Any) -> Any:
+            for place in ((self._service, self._role), (self._service, self._role, operation)):
+                if place in self._stack.failing:
+                    raise self._stack.failing[place]
+            if operation.startswith(("put_", "delete_")):
+                self._stack.calls.append((operation, self._role))
+            return answer(self, *positional, **arguments)
+
+        return call
+
+    def _get_caller_identity(self) -> Any:
+        return {"Account": self._stack.account}
+
+    def _describe_table(self, **_: Any) -> Any:
+        other = OTHER[self._role]
+        replicas = [{"RegionName": REGIONS[other], "ReplicaStatus": self._stack.replicas[self._role]}]
+        return {"Table": {"TableStatus": self._stack.tables[self._role], "Replicas": replicas}}
+
+    def _get_function_concurrency(self, **_: Any) -> Any:
+        reserved = self._stack.reserved[self._role]
+        return {} if reserved is None else {"ReservedConcurrentExecutions": reserved}
+
+    def _put_function_concurrency(self, **arguments: Any) -> None:
+        assert arguments["FunctionName"] == OUTPUTS[f"{self._role}_health_monitor_function_name"]
+        self._stack.reserved[self._role] = arguments["ReservedConcurrentExecutions"]
+
+    def _delete_function_concurrency(self, **_: Any) -> None:
+        self._stack.reserved[self._role] = None
+
+    def _get_parameters(self, **arguments: Any) -> Any:
+        found = self._stack.parameters[self._role]
+        return {"Parameters": [{"Name": n, "Value": found[n]} for n in arguments["Names"] if n in found]}
+
+    def _describe_alarms(self, **arguments: Any) -> Any:
+        found = self._stack.alarms[self._role]
+        return {
+            "MetricAlarms": [{"AlarmName": n, "StateValue": found[n]} for n in arguments["AlarmNames"] if n in found]
+        }
+
+    def _get_metric_statistics(self, **arguments: Any) -> Any:
+        assert {"Name": "ReceivingRegion", "Value": REGIONS[OTHER[self._role]]} in arguments["Dimensions"]
+        return {"Datapoints": [{"Average": latency} for latency in self._stack.latencies[self._role]]}
+
+    def _put_item(self, **arguments: Any) -> None:
+        for role in ROLES if self._stack.replicates else [self._role]:
+            self._stack.items[role].append(arguments["Item"])
+
+    def _get_item(self, **arguments: Any) -> Any:
+        return {"Item": arguments["Key"]} if arguments["Key"] in self._stack.items[self._role] else {}
+
+    def _delete_item(self, **arguments: Any) -> None:
+        assert arguments["Key"]["transaction_id"]["S"].startswith("dr-canary-")
+        for role in ROLES:
+            self._stack.items[role] = [item for item in self._stack.items[role] if item != arguments["Key"]]
+
+    def _read(self, _zone_id: str) -> Zone:
+        return self._stack.zone
+
+    def _test_dns_answer(self, **_: Any) -> Any:
+        return {"RecordData": next(self._stack.answered)}

@@ -1,0 +1,123 @@
+"""`dr` as an operator meets it: streams, exit codes, questions."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from drill import cli
+from drill.deployed import Deployed
+from tests.drill.stack import ACCOUNT, NAMES, Stack
+
+
+@pytest.fixture
+def dr(make_stack: Callable[..., Stack], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
+    """Runs a command line against a stack of fakes."""
+
+    def run(stack: Stack, *arguments: str, typed: str = "") -> Result:
+        monkeypatch.setattr(Deployed, "read", lambda **_: stack)
+        monkeypatch.setattr(cli.progress, "file", None)  # whatever stderr is by now
+        return CliRunner().invoke(cli.app, arguments, input=typed)
+
+    return run
+
+
+Dr = Callable[..., Result]
+
+
+def test_status_is_a_table_or_json_and_exits_with_what_was_found(dr: Dr, stack: Stack) -> None:
+    well = dr(stack, "status")
+    assert (well.exit_code, well.stderr) == (0, "")
+    assert "us-east-1 (primary)" in well.stdout
+    stack.tables["primary"] = "CREATING"
+    told = dr(stack, "status", "--json")
+    assert told.exit_code == json.loads(told.stdout)["exit_code"] == 1
+
+
+def test_an_error_has_a_hint_on_stderr_and_exits_with_2(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cli.progress, "file", None)
+    found = CliRunner().invoke(cli.app, ["status", "--outputs", str(tmp_path / "none.json")])
+    assert (found.exit_code, found.stdout) == (2, "")
+    error, hint = found.stderr.splitlines()
+    assert error.startswith("error: ")
+    assert hint == "hint: write it with 'terraform output -json'"
+
+
+def test_a_refusal_exits_with_1(dr: Dr, stack: Stack) -> None:
+    stack.tables["secondary"] = "CREATING"
+    found = dr(stack, "failover", "--yes")
+    assert (found.exit_code, found.stdout) == (1, "")
+    assert found.stderr.splitlines()[-2:] == [
+        "error: refused, us-west-2 could not serve: the table in us-west-2 is CREATING",
+        "hint: mend that, see 'dr status'; --force does it nevertheless",
+    ]
+
+
+@pytest.mark.parametrize(("typed", "code", "reserved"), [("y\n", 0, 0), ("n\n", 2, None), ("", 2, None)])
+def test_on_an_embedded_aws_yes_is_enough(dr: Dr, stack: Stack, typed: str, code: int, reserved: int | None) -> None:
+    found = dr(stack, "failover", typed=typed)
+    assert (found.exit_code, stack.reserved["primary"]) == (code, reserved)
+    assert f"This fences us-east-1 in account {ACCOUNT}: clients go to us-west-2." in found.stderr
+
+
+@pytest.mark.parametrize(
+    ("typed", "arguments", "code", "reserved"),
+    [
+        (f"{ACCOUNT}/us-east-1\n", (), 0, 0),
+        ("y\n", (), 2, None),
+        ("", (), 2, None),
+        ("", ("--yes",), 0, 0),
+    ],
+)
+def test_on_aws_account_and_region_have_to_be_typed(
+    dr: Dr, make_stack: Callable[..., Stack], typed: str, arguments: tuple[str, ...], code: int, reserved: int | None
+) -> None:
+    stack = make_stack(live=True)
+    found = dr(stack, "failover", *arguments, typed=typed)
+    assert (found.exit_code, stack.reserved["primary"]) == (code, reserved)
+
+
+def test_failback_tells_its_outcome_as_json_alone_on_stdout(dr: Dr, stack: Stack) -> None:
+    stack.reserved["primary"] = 0
+    found = dr(stack, "failback", "--yes", "--json")
+    assert json.loads(found.stdout) == {
+        "action": "failback",
+        "account_id": ACCOUNT,
+        "region": "us-east-1",
+        "changed": True,
+        "fenced": False,
+        "text": "The fence is removed from us-east-1. Its probe passes: HTTP status 200, healthy.",
+    }
+    assert "us-east-1 is fenced, so its probe cannot be asked: its table is asked directly" in found.stderr
+
+
+def test_options_reach_the_switch(dr: Dr, stack: Stack) -> None:
+    stack.reserved["primary"] = 0
+    stack.parameters["primary"][NAMES[0]] = "old"
+    assert dr(stack, "failback", "--yes", "--force", "--dry-run").exit_code == 0
+    assert stack.reserved["primary"] == 0
+    assert "by the model of it" in dr(stack, "failback", "--yes", "--force", "--wait").stdout
+    assert stack.reserved["primary"] is None
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_unwinds_and_sets_the_exit_code(tmp_path: Path, number: signal.Signals, code: int) -> None:
+    """The console script, with a Terraform that sends the signal and never answers."""
+    terraform = tmp_path / "terraform"
+    terraform.write_text(f"#!/bin/sh\nkill -{number.value} $PPID\nexec sleep 60\n")
+    terraform.chmod(0o755)
+    ended = subprocess.run(
+        [str(Path(sys.executable).with_name("dr")), "status"],
+        env={**os.environ, "TERRAFORM_BINARY_NAME": str(terraform), "NO_COLOR": "1"},
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    assert (ended.returncode, ended.stdout) == (code, "")
+    assert "Traceback" not in ended.stderr

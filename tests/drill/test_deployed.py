@@ -1,0 +1,120 @@
+"""Outputs are read, AWS is asked, and every way not to get an answer has its sentence."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from botocore.exceptions import NoCredentialsError
+
+from drill import DrillError
+from drill.deployed import CannotTellError, Deployed, NoAnswerError, asked
+from embedded_aws import EmbeddedAws
+from tests.drill.stack import GONE, OUTPUTS, refusal
+
+
+def outputs_file(folder: Path, without: str = "") -> Path:
+    path = folder / "outputs.json"
+    told = {name: {"value": value, "sensitive": False} for name, value in OUTPUTS.items() if name != without}
+    path.write_text(json.dumps(told))
+    return path
+
+
+def terraform(folder: Path, script: str) -> str:
+    path = folder / "terraform"
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+    return str(path)
+
+
+def test_outputs_come_from_a_file_and_secrets_are_not_kept(tmp_path: Path) -> None:
+    stack = Deployed.read(outputs=outputs_file(tmp_path))
+    assert [stack.region(role) for role in ("primary", "secondary")] == ["us-east-1", "us-west-2"]
+    assert stack.account_id == "123456789012"
+    assert "hunter2" not in str(vars(stack))
+
+
+def test_outputs_come_from_terraform_in_its_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = outputs_file(tmp_path)
+    monkeypatch.setenv(
+        "TERRAFORM_BINARY_NAME", terraform(tmp_path, f'test "$*" = "-chdir=there output -json -no-color" && cat {path}')
+    )
+    assert Deployed.read(directory=Path("there")).region("secondary") == "us-west-2"
+
+
+@pytest.mark.parametrize(
+    ("script", "said"),
+    [
+        ("echo '│ Error: Backend initialization required' >&2; exit 1", "failed: Error: Backend initialization"),
+        ("echo {}", "these outputs are missing: alarm_names, application_fqdn"),
+        ("echo Usage", "holds no outputs of Terraform"),
+    ],
+)
+def test_a_terraform_that_knows_nothing_is_told_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str, said: str
+) -> None:
+    monkeypatch.setenv("TERRAFORM_BINARY_NAME", terraform(tmp_path, script))
+    with pytest.raises(DrillError, match=said) as error:
+        Deployed.read(directory=Path("there"))
+    assert error.value.hint
+
+
+def test_a_terraform_or_a_file_that_is_not_there_is_told_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERRAFORM_BINARY_NAME", str(tmp_path / "terraform"))
+    with pytest.raises(DrillError, match=r"terraform does not run: .*No such file"):
+        Deployed.read()
+    with pytest.raises(DrillError, match=r"outputs.json cannot be read"):
+        Deployed.read(outputs=tmp_path / "outputs.json")
+
+
+def test_a_missing_output_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DrillError, match=r"these outputs are missing: secondary_api_id$"):
+        Deployed.read(outputs=outputs_file(tmp_path, without="secondary_api_id"))
+
+
+def test_the_health_url_is_the_apis_own_or_the_embedded_awss(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = outputs_file(tmp_path)
+    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+    assert Deployed.read(outputs=path).health_url("primary") == (
+        "https://primary.execute-api.us-east-1.amazonaws.com/health"
+    )
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:4566")
+    assert Deployed.read(outputs=path).health_url("primary") == (
+        "http://127.0.0.1:4566/_aws/execute-api/primary/$default/health"
+    )
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "message"),
+    [
+        (GONE, NoAnswerError, "DynamoDB does not answer"),
+        (refusal(503, "ServiceUnavailable"), NoAnswerError, "DynamoDB answers 503"),
+        (refusal(400), CannotTellError, "DynamoDB refuses: AccessDeniedException"),
+        (NoCredentialsError(), CannotTellError, "DynamoDB cannot be asked: Unable to locate credentials"),
+    ],
+)
+def test_what_comes_in_place_of_an_answer(error: Exception, kind: type[DrillError], message: str) -> None:
+    def fail() -> Any:
+        raise error
+
+    with pytest.raises(DrillError) as told:
+        asked("DynamoDB", fail)
+    assert (type(told.value), told.value.message) == (kind, message)
+
+
+def test_clients_go_to_the_endpoint_past_a_proxy_and_to_their_region(
+    aws: EmbeddedAws, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in aws.environment({"HTTP_PROXY": "http://127.0.0.1:9", "NO_PROXY": ""}).items():
+        monkeypatch.setenv(name, value)
+    stack = Deployed.read(outputs=outputs_file(tmp_path))
+    assert stack.client("sts", "secondary").get_caller_identity()["Account"] == aws.account_id
+    with aws.region_outage("us-west-2"), pytest.raises(NoAnswerError, match="DynamoDB answers 503"):
+        asked("DynamoDB", stack.client("dynamodb", "secondary").list_tables)
+    assert asked("DynamoDB", stack.client("dynamodb", "primary").list_tables)["TableNames"] is not None
+
+
+def test_a_profile_that_does_not_exist_is_told_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_PROFILE", "nobody")
+    with pytest.raises(CannotTellError, match=r"The config profile \(nobody\) could not be found"):
+        Deployed.read(outputs=outputs_file(tmp_path)).client("sts", "primary")

@@ -1,0 +1,103 @@
+"""What is wrong before anything has failed, in sentences that name the cause."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from drill import diagnosis
+from drill.route53 import Zone
+from tests.drill.stack import REGIONS, Stack, zone
+
+
+def host(role: str) -> str:
+    return f"{role}.execute-api.{REGIONS[role]}.amazonaws.com"
+
+
+def deployed(*, weights: tuple[int, int] = (100, 0), role: str = "", **change: Any) -> Zone:
+    """The zone; one role's record may have other fields."""
+    made = zone(weights)
+    records = tuple(
+        replace(record, values=(host(record.values[0]),), **(change if record.values == (role,) else {}))
+        for record in made.records
+    )
+    checks = {id_: replace(check, host=host(check.host)) for id_, check in made.health_checks.items()}
+    return Zone(made.id, records, checks)
+
+
+def test_nothing_is_found_in_a_zone_as_it_should_be(stack: Stack) -> None:
+    assert diagnosis.unfit_to_start(stack, deployed()) == []
+    assert diagnosis.faults(stack, deployed()) == []
+
+
+def test_a_long_ttl_is_the_cause_of_a_slow_failover(stack: Stack) -> None:
+    found = diagnosis.faults(stack, deployed(role="secondary", ttl_seconds=300))
+    assert found == [
+        "TTL of app.pay.acme.io is 300 s, so a failover takes up to 90 s of detection and 300 s of caching, "
+        "more than the target of 180 s"
+    ]
+
+
+def test_a_slow_health_check_is_the_cause_of_a_slow_failover(stack: Stack) -> None:
+    made = deployed()
+    slow = replace(made.health_checks["check-primary"], failure_threshold=10)
+    found = diagnosis.faults(stack, Zone("Z1", made.records, {**made.health_checks, "check-primary": slow}))
+    assert found[0].startswith("the health check of us-east-1 needs 10 x 30 s, so")
+
+
+@pytest.mark.parametrize(
+    ("role", "so"),
+    [
+        ("primary", "the primary record (us-east-1) has no health check, so Route 53 never stops answering with it"),
+        (
+            "secondary",
+            "the secondary record (us-west-2) has no health check, "
+            "so Route 53 takes it for healthy even when it is not",
+        ),
+    ],
+)
+def test_a_record_without_a_health_check_is_named(role: str, so: str, stack: Stack) -> None:
+    assert diagnosis.faults(stack, deployed(role=role, health_check_id=None)) == [so]
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        ({"disabled": True}, "is disabled, so Route 53 takes it for healthy even when it is not"),
+        ({"inverted": True}, "is inverted: healthy counts as unhealthy"),
+        ({"host": "status.acme.io"}, "probes status.acme.io, which is not that region"),
+    ],
+)
+def test_a_health_check_that_sees_something_else_is_named(change: dict[str, Any], what: str, stack: Stack) -> None:
+    made = deployed()
+    other = replace(made.health_checks["check-secondary"], **change)
+    found = diagnosis.faults(stack, Zone("Z1", made.records, {**made.health_checks, "check-secondary": other}))
+    assert found == [f"the health check of the secondary record (us-west-2) {what}"]
+
+
+def test_the_health_check_of_the_other_region_is_named(stack: Stack) -> None:
+    found = diagnosis.faults(stack, deployed(role="secondary", health_check_id="check-primary"))
+    assert found == ["the secondary record (us-west-2) has the health check of us-east-1"]
+
+
+@pytest.mark.parametrize("weights", [(0, 100), (50, 50)])
+def test_weights_that_do_not_send_clients_to_the_primary_alone_are_named(
+    weights: tuple[int, int], stack: Stack
+) -> None:
+    (found,) = diagnosis.unfit_to_start(stack, deployed(weights=weights))
+    assert found.endswith(f"the weights of app.pay.acme.io are us-east-1 {weights[0]}, us-west-2 {weights[1]}")
+
+
+def test_a_missing_record_is_named(stack: Stack) -> None:
+    made = deployed()
+    found = diagnosis.unfit_to_start(stack, Zone("Z1", made.records[:1], made.health_checks))
+    assert found == ["app.pay.acme.io has no record of us-west-2"]
+
+
+@pytest.mark.parametrize("status", [None, "CREATING"])
+def test_a_replica_that_is_not_there_is_named(status: Any, make_stack: Callable[..., Stack]) -> None:
+    stack = make_stack()
+    stack.replicas["primary"] = status
+    (found,) = diagnosis.unfit_to_start(stack, deployed())
+    assert found.startswith("no replica in us-west-2: the table transactions of us-east-1 is not replicated")

@@ -1,0 +1,55 @@
+"""The journal: whole at any time, in the order of drill time."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from drill.journal import Journal
+
+
+def journal(directory: Path) -> Journal:
+    return Journal(directory / "new", {"kind": "blip"}, seed=7)
+
+
+def test_a_step_saves_what_is_known_until_then(tmp_path: Path) -> None:
+    found = journal(tmp_path)
+    found.now = 12.5
+    found.event("action", name="fail us-east-1", undone=False)
+    found.step("outage")
+    saved = json.loads(found.path.read_text())
+    assert (saved["seed"], saved["verdict"], saved["ended"]) == (7, "could not tell", None)
+    assert [(event["at"], event["kind"]) for event in saved["events"]] == [(12.5, "action"), (12.5, "step")]
+    assert found.path.name == f"{saved['id']}.json"
+    assert saved["id"].endswith("Z-blip")
+
+
+def test_events_that_are_known_late_stand_where_they_happened(tmp_path: Path) -> None:
+    found = journal(tmp_path)
+    found.event("answer", at=9, region="us-west-2")
+    found.event("transactions", at=3, region="us-east-1")
+    assert [event["at"] for event in found["events"]] == [3, 9]
+
+
+def test_a_reader_never_sees_half_a_journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = journal(tmp_path)
+    found.step("preflight")
+    before = found.path.read_text()
+
+    def full(path: Path, text: str, **_: object) -> None:
+        with path.open("w") as file:
+            file.write(text[:10])
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(OSError, match="no space"):
+        found.close("passed", [])
+    assert found.path.read_text() == before
+
+
+def test_the_end_has_a_verdict_and_its_causes(tmp_path: Path) -> None:
+    found = journal(tmp_path)
+    found.close("missed", ["TTL is 300 s"])
+    saved = json.loads(found.path.read_text())
+    assert (saved["verdict"], saved["causes"]) == ("missed", ["TTL is 300 s"])
+    assert saved["ended"] >= saved["started"]

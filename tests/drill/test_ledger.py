@@ -1,0 +1,37 @@
+"""The ledger: what is missing is missing by key and content."""
+
+from typing import Any
+
+from drill.ledger import Ledger, different, missing, written_twice
+
+
+def item(id_: str, timestamp: int = 1, amount: int = 5) -> dict[str, Any]:
+    return {"transaction_id": {"S": id_}, "timestamp": {"N": str(timestamp)}, "amount": {"N": str(amount)}}
+
+
+def test_what_was_acknowledged_is_missing_unless_key_and_content_are_there() -> None:
+    ledger = Ledger()
+    for each in ("same", "gone", "changed", "moved"):
+        ledger.acknowledge(item(each), "local", "us-east-1", 0.01)
+    there = [item("same"), item("changed", amount=6), item("moved", timestamp=2), item("new")]
+    assert missing(ledger.acknowledged("local"), there) == ["gone", "changed", "moved"]
+
+
+def test_modes_are_told_apart_and_open_ones_are_taken_once() -> None:
+    ledger = Ledger()
+    ledger.acknowledge(item("a"), "local", "us-east-1", 0.01)
+    ledger.acknowledge(item("b"), "confirmed", "us-east-1", 0.5, confirmed=False)
+    ledger.leave_open(item("c"), "confirmed")
+    assert [entry.id for entry in ledger.acknowledged("confirmed")] == ["b"]
+    assert ledger.take_open() == [("confirmed", item("c"))]
+    assert ledger.take_open() == []
+
+
+def test_tables_differ_in_items_that_are_not_the_same_in_both() -> None:
+    attributes_in_another_order = dict(reversed(item("a").items()))
+    assert different([item("a")], [attributes_in_another_order]) == []
+    assert different([item("a"), item("b")], [item("b", amount=6), item("c")]) == ["a", "b", "c"]
+
+
+def test_one_transaction_under_two_keys_was_written_twice() -> None:
+    assert written_twice([item("a"), item("b"), item("a", timestamp=2)]) == ["a"]

@@ -1,0 +1,282 @@
+"""The report of a drill: what it says, that it says so of any journal, and that it needs nothing but itself."""
+
+import hashlib
+import json
+import re
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import matplotlib as mpl
+import pytest
+
+from drill import DrillError
+from drill.report import write_report
+from drill.report_figures import COLOURS
+from tests.drill import journals
+from tests.drill.journals import LOST, Journal
+
+MAKERS = [journals.passed, journals.missed, journals.killed]
+HOSTILE = "\0\x1b<script>alert(1)</script> \"quoted\" & 'so' $x_{ #18202b 'DejaVu Sans' \U0001f4a5"
+BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+
+@pytest.fixture
+def page(tmp_path: Path) -> Callable[[Journal], ElementTree.Element]:
+    """Makes the page of a journal; it is read by a strict parser."""
+
+    def make(journal: Journal) -> ElementTree.Element:
+        html, _ = write_report(journals.write(journal, tmp_path))
+        return read(html)
+
+    return make
+
+
+def read(html: Path) -> ElementTree.Element:
+    """The page, as a parser sees it that forgives nothing."""
+    return ElementTree.fromstring(html.read_text(encoding="utf-8"))  # noqa: S314 - our own
+
+
+def text(element: ElementTree.Element, path: str = ".") -> str:
+    """The text of the first element on this path, as one line."""
+    found = element.find(path)
+    assert found is not None
+    return " ".join("".join(found.itertext()).split())
+
+
+def cards(page: ElementTree.Element) -> dict[str, str]:
+    """The cards at the top by their titles."""
+    return {text(card, "dt"): " ".join(text(dd) for dd in card.findall("dd")) for card in page.findall(".//dl/div")}
+
+
+def rows(page: ElementTree.Element) -> list[list[str]]:
+    """The rows of all tables."""
+    return [[text(cell) for cell in row] for row in page.iter("tr")]
+
+
+class TestTheTop:
+    def test_a_passed_drill_says_so_with_outage_recovery_times_and_losses(self, page: Any) -> None:
+        found = page(journals.passed())
+        assert text(found, ".//h1") == "✓ Passed: every target was met"
+        top = cards(found)
+        assert top["Outage of us-east-1"] == "300 s every call of us-east-1 answers 503"
+        assert top["Failover (RTO), measured"].startswith("102.5 s target 180 s: ✓ met")
+        assert top["Failback (RTO), measured"].startswith("74.6 s target 180 s: ✓ met")
+        assert top["Lost, local mode"].startswith("9 of 11,102 ")
+        assert top["Lost, confirmed mode"].startswith("0 of 10,987 ")
+
+    def test_a_missed_drill_names_the_cause_and_the_target_it_missed(self, page: Any) -> None:
+        journal = journals.missed()
+        found = page(journal)
+        assert text(found, ".//h1") == "✗ Missed: not every target was met"
+        assert journal["causes"][0] in text(found, ".//header")
+        assert cards(found)["Failover (RTO), measured"].startswith("320.3 s target 180 s: ✗ missed")
+        assert ["failover, worst of 500 simulated runs", "180 s", "393.2 s", "✗ no", "simulated"] in rows(found)
+
+    def test_a_killed_drill_could_not_tell_whatever_it_had_hoped_for(self, page: Any) -> None:
+        journal = journals.killed()
+        found = page(journal | {"verdict": "passed"})
+        assert text(found, ".//h1") == "? Could not tell"
+        assert journal["causes"][0] in text(found, ".//header")
+        assert "the journal stops 1:59 (min:s) after its start" in text(found, ".//header")
+        told = {title: card for title, card in cards(found).items() if not title.startswith("Outage")}
+        assert len(told) == 4
+        assert [card for card in told.values() if not card.startswith("could not tell")] == []
+        assert ["fail us-east-1", "1:00", "✗ no undo recorded"] in rows(found)
+        assert ["tables equal, item by item", "? could not tell", "could not tell and could not tell items"] in rows(
+            found
+        )
+
+    def test_a_drill_that_was_refused_in_preflight_has_no_outage_and_no_target(self, page: Any) -> None:
+        refused = {"settings": {}, "outage": {**journals.killed()["outage"], "seconds": None}, "verdict": "missed"}
+        refused |= {
+            "ended": "2026-11-22T16:50:04Z",
+            "events": [{"at": 0.0, "real": 0.0, "kind": "step", "name": "preflight"}],
+        }
+        top = cards(page(journals.killed() | refused))
+        assert top["Outage of us-east-1"].startswith("did not begin")
+        assert top["Failover (RTO), measured"].startswith("none target could not tell")
+
+    def test_an_outage_that_is_not_to_fail_over_has_no_recovery_time(self, page: Any) -> None:
+        journal = journals.passed()
+        journal["rto"] |= {"failover": None, "failback": None}
+        assert cards(page(journal))["Failover (RTO), measured"].startswith("none target 180 s")
+
+
+class TestTheRest:
+    def test_every_number_says_what_it_was_made_of(self, page: Any) -> None:
+        journal = journals.passed()
+        emulated, live = page(journal), page(journal | {"place": "live AWS"})
+        assert cards(emulated)["Failover (RTO), measured"].endswith(
+            "real probes, emulated AWS, simulated DNS and clock"
+        )
+        assert cards(emulated)["Lost, local mode"].endswith("counted, emulated AWS")
+        assert cards(live)["Failover (RTO), measured"].endswith("real, live AWS")
+        assert cards(live)["Lost, local mode"].endswith("counted, live AWS")
+        by_phase = ["failover", "bound", "94.7 s", "0.0 s", "30.0 s", "2.0 s", "126.7 s", "simulated"]
+        assert by_phase in rows(emulated)
+        assert "Simulated: 500 runs" in text(emulated)
+        assert ["failover, this run", "180 s", "102.5 s", "✓ yes", "measured, embedded AWS"] in rows(emulated)
+        for kind, sentences in journal["made_of"].items():
+            assert [kind, "".join(sentences)] in rows(emulated)
+
+    def test_every_lost_transaction_is_listed(self, page: Any) -> None:
+        assert [text(each) for each in page(journals.passed()).findall(".//li")] == LOST
+
+    def test_settings_over_the_target_are_marked_in_words_and_the_drill_s_own_is_marked(self, page: Any) -> None:
+        journal = journals.missed()
+        choices = {
+            (each["request_interval_seconds"], each["failure_threshold"], each["ttl_seconds"]): each["failover"][
+                "worst"
+            ]
+            for each in journal["rto"]["sensitivity"]
+        }
+        table = page(journal).find(".//table[@class='choices']")
+        header, *lines = ([text(cell) for cell in row] for row in table.iter("tr"))
+        for interval, threshold, *cells in lines:
+            for ttl, cell in zip(header[2:], cells, strict=True):
+                key = int(interval.split()[0]), int(threshold.split()[0]), int(ttl.split()[1])
+                sign, over = ("✗", " s, over p50") if choices[key] > 180 else ("✓", " s p50")
+                assert cell.startswith(f"{sign} {choices[key]:.1f}{over}")
+                assert cell.endswith("this drill's") == (key == (30, 3, 300))
+
+    def test_actions_have_their_undo_and_events_their_times(self, page: Any) -> None:
+        journal = journals.passed()
+        found = rows(page(journal))
+        assert ["fail us-east-1", "1:00", "6:00"] in found
+        assert ["6:00", "30.0 s", "action", "undone: fail us-east-1"] in found
+        assert ["2:17", "11.5 s", "verdict", "us-east-1 is unhealthy"] in found
+        assert ["2:17", "11.5 s", "answer", "DNS answers us-west-2"] in found
+        assert ["2:26", "12.2 s", "alarm", "route53-primary-health-check-dev: ALARM"] in found
+        probes = [event["ok"] for event in journal["events"] if event.get("checker") and event["region"] == "us-east-1"]
+        assert ["us-east-1", str(probes.count(True)), str(probes.count(False)), "HTTP status 503"] in found
+
+    def test_the_timeline_names_regions_verdicts_modes_and_losses(self, page: Any) -> None:
+        timeline = text(page(journals.passed()), ".//div[@aria-label]/{*}svg")
+        for words in ("us-east-1", "us-west-2", "✗ unhealthy", "confirmed mode,", "lost: 9 of 11,102", "3 outage"):
+            assert words in timeline
+
+    def test_seed_versions_settings_and_the_journal_s_sha256_are_told(self, tmp_path: Path) -> None:
+        path = journals.write(journals.passed(), tmp_path)
+        html, _ = write_report(path)
+        found = read(html)
+        assert hashlib.sha256(path.read_bytes()).hexdigest() in [text(code) for code in found.iter("code")]
+        for row in (["seed", "42"], ["terraform", "1.15.8"], ["replication lag seconds", "median 0.5, p99 1.5"]):
+            assert row in rows(found)
+
+
+class TestTheFiles:
+    @pytest.mark.parametrize("make", MAKERS)
+    def test_the_page_needs_nothing_from_elsewhere(self, make: Callable[[], Journal], page: Any) -> None:
+        found = page(make())
+        assert {each.tag.rpartition("}")[2] for each in found.iter()} & {"script", "link", "img", "image"} == set()
+        attributes = [(key, value) for each in found.iter() for key, value in each.attrib.items()]
+        assert [value for key, value in attributes if key in ("href", "src") and not value.startswith("#")] == []
+        whole = ElementTree.tostring(found, encoding="unicode")
+        assert re.findall(r"url\((?!#)|@import", whole) == []
+        assert set(re.findall(r"https?://[^\"]*", whole)) <= {"http://www.w3.org/2000/svg"}
+
+    def test_figures_follow_the_page_s_colours_light_or_dark(self, page: Any) -> None:
+        figures = [
+            ElementTree.tostring(svg, encoding="unicode")
+            for svg in page(journals.passed()).iter()
+            if svg.tag.endswith("svg")
+        ]
+        assert len(figures) == 3
+        assert [re.findall(r"#[0-9a-f]{6}\b", figure) for figure in figures] == [[], [], []]
+
+    def test_no_id_is_used_twice(self, page: Any) -> None:
+        ids = [each.attrib["id"] for each in page(journals.passed()).iter() if "id" in each.attrib]
+        assert len(set(ids)) == len(ids) > 0
+
+    @pytest.mark.parametrize("mode", [0, 1], ids=["light", "dark"])
+    def test_words_stand_out_from_what_is_behind_them(self, mode: int) -> None:
+        def luminance(name: str) -> float:
+            channels = (int(COLOURS[name][mode][at : at + 2], 16) / 255 for at in (1, 3, 5))
+            linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+            return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+        pairs = [(words, behind) for words in ("ink", "muted", "good", "bad", "doubt") for behind in ("paper", "shade")]
+        pairs += [
+            ("on", behind) for behind in COLOURS if behind not in ("ink", "muted", "rule", "paper", "shade", "on")
+        ]
+        for pair in pairs:
+            darker, lighter = sorted(map(luminance, pair))
+            assert (lighter + 0.05) / (darker + 0.05) >= 4.5, pair  # WCAG 2.2, 1.4.3
+
+    @pytest.mark.parametrize("make", MAKERS)
+    def test_the_picture_is_1600_pixels_wide(self, make: Callable[[], Journal], tmp_path: Path) -> None:
+        _, png = write_report(journals.write(make(), tmp_path))
+        assert png.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+        assert int.from_bytes(png.read_bytes()[16:20]) == 1600
+
+    def test_the_same_journal_gives_the_same_files_whatever_the_reader_s_style(self, tmp_path: Path) -> None:
+        path = journals.write(journals.passed(), tmp_path)
+        first = [file.read_bytes() for file in write_report(path)]
+        with mpl.rc_context({"font.size": 30, "axes.labelsize": 30, "ytick.labelsize": 3}):
+            assert [file.read_bytes() for file in write_report(path)] == first
+
+    def test_files_are_named_after_the_journal_s_file_not_after_what_it_says(self, tmp_path: Path) -> None:
+        path = journals.write(journals.killed() | {"id": "../elsewhere"}, tmp_path)
+        assert write_report(path) == (tmp_path / "drill.html", tmp_path / "drill.png")
+
+    @pytest.mark.parametrize("make", MAKERS)
+    def test_a_browser_has_nothing_to_complain_about(self, make: Callable[[], Journal], tmp_path: Path) -> None:
+        html, _ = write_report(journals.write(make(), tmp_path))
+        shown, complaints = html.read_text(encoding="utf-8"), ""
+        if BROWSER:  # else the strict parser has to do, as in the other tests
+            options = ["--headless=new", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}"]
+            command = [BROWSER, *options, "--enable-logging=stderr", "--dump-dom", html.as_uri()]
+            run = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+            shown, complaints = run.stdout, run.stderr
+        assert re.findall(r".*CONSOLE.*", complaints) == []
+        assert re.findall(r"<h1[^>]*>(\S)", shown) in (["✓"], ["✗"], ["?"])
+
+
+class TestWhatOthersHaveWritten:
+    def test_no_text_of_a_journal_becomes_markup(self, page: Any) -> None:
+        def poisoned(value: Any) -> Any:
+            if isinstance(value, dict):
+                keep = ("kind", "mode", "ended")
+                return {key: each if key in keep else poisoned(each) for key, each in value.items()}
+            if isinstance(value, list):
+                return [poisoned(each) for each in value]
+            return HOSTILE + value if isinstance(value, str) else value
+
+        found = page(poisoned(journals.passed()))
+        assert [each for each in found.iter() if each.tag.endswith("script")] == []
+        shown = " ".join(HOSTILE.replace("\0", "\ufffd").replace("\x1b", "\ufffd").split())
+        whole = text(found)
+        for value in ("fail us-east-1", "HTTP status 503", "1.15.8", "tx-local-001093", "simulated"):
+            assert shown + value in whole
+
+    @pytest.mark.parametrize(
+        "content",
+        [
+            b"",
+            b"\xff",
+            b"[]",
+            b"{}",
+            json.dumps(journals.passed() | {"schema": 2}).encode(),
+            json.dumps(journals.passed() | {"events": [{"kind": "step", "name": "preflight"}]}).encode(),
+            json.dumps(journals.passed() | {"events": [{"at": 1e12, "kind": "step", "name": "late"}]}).encode(),
+            json.dumps(journals.passed() | {"seed": float("nan")}).encode(),
+            json.dumps(journals.passed() | {"rto": {"failover": {"total": "soon"}}}).encode(),
+            json.dumps(journals.passed() | {"place": "\ud800"}).encode(),
+        ],
+        ids=["empty", "not UTF-8", "list", "nothing in it", "schema", "no time", "late", "NaN", "text", "surrogate"],
+    )
+    def test_a_file_that_is_no_journal_is_refused_with_a_hint(self, content: bytes, tmp_path: Path) -> None:
+        path = tmp_path / "drill.json"
+        path.write_bytes(content)
+        with pytest.raises(DrillError, match=r"drill\.json is no journal of a drill") as refused:
+            write_report(path)
+        assert refused.value.hint == "give the JSON file that 'dr drill' wrote, unchanged"
+        assert list(tmp_path.iterdir()) == [path]
+
+    def test_a_journal_that_is_not_there_is_told(self, tmp_path: Path) -> None:
+        with pytest.raises(DrillError, match=r"nowhere\.json cannot be read: No such file"):
+            write_report(tmp_path / "nowhere.json")

@@ -1,0 +1,146 @@
+"""`dr status`: each thing that can be wrong is found, and what cannot be told is said."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from drill.probes import Health
+from drill.status import Status, look_at
+from tests.drill.stack import GONE, NAMES, Stack, refusal
+
+
+def breaks(**values: Any) -> Callable[[Stack], None]:
+    """Set parts of a stack's attributes: ``tables={"primary": "CREATING"}``."""
+
+    def apply(stack: Stack) -> None:
+        for name, value in values.items():
+            getattr(stack, name).update(value)
+
+    return apply
+
+
+def shown(status: Status) -> str:
+    console = Console(width=200)
+    with console.capture() as capture:
+        console.print(status.table())
+    return capture.get()
+
+
+def test_a_stack_that_is_well_is_told_cell_by_cell(stack: Stack) -> None:
+    stack.latencies["primary"] = [300.0, 812.4]
+    found = look_at(stack).as_json()
+    assert found.pop("exit_code") == 0
+    assert found == {
+        "regions": {
+            "us-east-1": {
+                "role": "primary",
+                "health": {"state": "ok", "found": "passes: HTTP status 200, healthy"},
+                "table": {"state": "ok", "found": "ACTIVE"},
+                "replica": {"state": "ok", "found": "ACTIVE in us-west-2"},
+                "replication lag": {"state": "ok", "found": "812 ms to us-west-2"},
+                "alarms": {"state": "ok", "found": "none of 1 in ALARM"},
+                "fenced": {"state": "ok", "found": "no"},
+            },
+            "us-west-2": {
+                "role": "secondary",
+                "health": {"state": "ok", "found": "passes: HTTP status 200, healthy"},
+                "table": {"state": "ok", "found": "ACTIVE"},
+                "replica": {"state": "ok", "found": "ACTIVE in us-east-1"},
+                "replication lag": {"state": "ok", "found": "no data in 5 minutes"},
+                "alarms": {"state": "ok", "found": "none of 1 in ALARM"},
+                "fenced": {"state": "ok", "found": "no"},
+            },
+        },
+        "config": {"state": "ok", "found": "the same in both regions"},
+        "serves": {"state": "ok", "found": "us-east-1 (primary)"},
+    }
+
+
+@pytest.mark.parametrize(
+    ("broken", "where", "found"),
+    [
+        (breaks(passes={"primary": lambda: False}), "health", "fails: HTTP status 503"),
+        (breaks(tables={"primary": "CREATING"}), "table", "CREATING"),
+        (breaks(replicas={"primary": "REGION_DISABLED"}), "replica", "REGION_DISABLED in us-west-2"),
+        (breaks(alarms={"primary": {"alarm-drift-east-dev": "ALARM"}}), "alarms", "alarm-drift-east-dev"),
+        (breaks(alarms={"primary": {}}), "alarms", "none of the stack's alarms exists here"),
+        (breaks(reserved={"primary": 0}), "fenced", "FENCED"),
+        (breaks(parameters={"secondary": {NAMES[0]: "other", NAMES[1]: "hunter2"}}), "config", f"differs: {NAMES[0]}"),
+        (breaks(parameters={"secondary": {}}), "config", f"differs: {', '.join(NAMES)}"),
+        (breaks(passes={"primary": lambda: False}), "serves", "us-west-2 (secondary)"),
+    ],
+)
+def test_what_is_not_as_it_should_be_is_bad_and_exits_with_1(
+    stack: Stack, broken: Callable[[Stack], None], where: str, found: str
+) -> None:
+    broken(stack)
+    status = look_at(stack)
+    cells = {**status.regions["primary"], **status.both}
+    assert (cells[where].state, cells[where].found) == ("bad", found)
+    assert status.exit_code == 1
+
+
+@pytest.mark.parametrize(
+    ("weights", "serves"),
+    [((0, 100), "us-west-2 (secondary)"), ((50, 50), "us-east-1 (primary) and us-west-2 (secondary)")],
+)
+def test_weights_that_somebody_has_changed_are_seen(
+    make_stack: Callable[..., Stack], weights: tuple[int, int], serves: str
+) -> None:
+    status = look_at(make_stack(weights=weights))
+    assert (status.both["serves"].found, status.exit_code) == (serves, 1)
+
+
+def test_both_regions_unhealthy_means_that_the_primary_is_answered(stack: Stack) -> None:
+    stack.passes = {"primary": lambda: False, "secondary": lambda: False}
+    assert look_at(stack).both["serves"].found == "us-east-1 (primary)"
+
+
+def test_a_verdict_that_the_monitor_does_not_know_is_bad_though_route_53_lets_it_pass(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    passing = stack.health("primary")
+    body = {"status": "unknown", "reason": "monitor_refused"}
+    monkeypatch.setattr(stack, "health", lambda _role: Health(passing.verdict, body))
+    health = look_at(stack).regions["primary"]["health"]
+    assert (health.state, health.found) == ("bad", "passes: HTTP status 200, unknown, monitor_refused")
+
+
+def test_a_region_that_is_gone_cannot_be_told_and_exits_with_2(stack: Stack) -> None:
+    for service in ("dynamodb", "cloudwatch", "lambda", "ssm", "route53"):
+        stack.failing[service, "primary"] = GONE
+    stack.passes["primary"] = lambda: False
+    status = look_at(stack)
+    assert status.exit_code == 2
+    assert status.regions["primary"]["health"].state == "bad"
+    for row, service in {
+        "table": "DynamoDB",
+        "alarms": "CloudWatch",
+        "replica": "DynamoDB",
+        "fenced": "Lambda",
+    }.items():
+        assert f"cannot tell: {service} in us-east-1 does not answer" in shown(status)
+        assert status.regions["primary"][row].state == "cannot tell"
+    assert status.both["serves"].found == "Route 53's API does not answer"
+    assert {finding.state for finding in status.regions["secondary"].values()} == {"ok"}
+
+
+def test_a_missing_right_is_no_outage_but_said(stack: Stack) -> None:
+    stack.failing["ssm", "secondary"] = refusal(400)
+    config = look_at(stack).both["config"]
+    assert (config.state, config.found) == (
+        "cannot tell",
+        "Parameter Store in us-west-2 refuses: AccessDeniedException",
+    )
+
+
+def test_no_value_of_a_parameter_is_ever_shown(stack: Stack) -> None:
+    stack.parameters["secondary"] = dict.fromkeys(NAMES, "correct horse")
+    status = look_at(stack)
+    told = shown(status) + json.dumps(status.as_json())
+    assert NAMES[0] in told
+    assert "hunter2" not in told
+    assert "correct horse" not in told

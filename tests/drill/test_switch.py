@@ -1,0 +1,227 @@
+"""`dr failover` and `dr failback`: what they refuse, what they change, and what they put back."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from drill import DrillError
+from drill.deployed import CannotTellError, NoAnswerError
+from drill.switch import Outcome, RefusedError, Switch
+from tests.drill.stack import ACCOUNT, GONE, NAMES, Clock, Stack, refusal
+
+FENCE = ("put_function_concurrency", "primary")
+LIFT = ("delete_function_concurrency", "primary")
+CANARY = [("put_item", "secondary"), ("delete_item", "secondary")]
+
+
+def switch(stack: Stack, **options: Any) -> Switch:
+    told: list[str] = []
+    made = Switch(stack=stack, confirm=lambda _what, _word: None, tell=told.append, **options)
+    object.__setattr__(made, "told", told)
+    return made
+
+
+def fenced(stack: Stack) -> Stack:
+    stack.reserved["primary"] = 0
+    return stack
+
+
+def test_failover_fences_the_primary_and_sees_its_probe_fail(stack: Stack) -> None:
+    text = "us-east-1 is fenced. Its probe fails: HTTP status 503."
+    assert switch(stack).failover() == Outcome("failover", ACCOUNT, "us-east-1", changed=True, fenced=True, text=text)
+    assert stack.reserved == {"primary": 0, "secondary": None}
+    assert stack.calls == [FENCE]
+
+
+def test_failover_twice_changes_nothing_the_second_time(stack: Stack) -> None:
+    switch(stack).failover()
+    again = switch(stack).failover()
+    assert (again.changed, again.fenced) == (False, True)
+    assert "fenced already" in again.text
+    assert stack.calls == [FENCE]
+
+
+def test_failback_removes_the_fence_and_leaves_no_canary(stack: Stack) -> None:
+    found = switch(fenced(stack)).failback()
+    assert (found.changed, found.fenced) == (True, False)
+    assert "passes: HTTP status 200" in found.text
+    assert stack.reserved["primary"] is None
+    assert stack.calls == [*CANARY, LIFT]
+    assert stack.items == {"primary": [], "secondary": []}
+
+
+def test_failback_without_a_fence_has_nothing_to_do(stack: Stack) -> None:
+    found = switch(stack).failback()
+    assert (found.changed, found.text) == (False, "us-east-1 is not fenced.")
+    assert stack.calls == []
+
+
+def test_failback_without_a_fence_says_that_the_primary_is_sick(stack: Stack) -> None:
+    stack.passes["primary"] = lambda: False
+    with pytest.raises(RefusedError, match="us-east-1 is not fenced, yet its probe fails: HTTP status 503"):
+        switch(stack).failback()
+
+
+@pytest.mark.parametrize(("direction", "before"), [("failover", None), ("failback", 0)])
+def test_a_dry_run_and_a_declined_question_change_nothing(stack: Stack, direction: str, before: int | None) -> None:
+    def decline(what: str, word: str) -> None:
+        assert ACCOUNT in what
+        assert word == f"{ACCOUNT}/us-east-1"
+        raise DrillError("not confirmed", hint="")
+
+    stack.reserved["primary"] = before
+    assert "would" in getattr(switch(stack, dry_run=True), direction)().text
+    with pytest.raises(DrillError, match="not confirmed"):
+        getattr(Switch(stack=stack, confirm=decline, tell=print), direction)()
+    assert stack.calls == []
+
+
+@pytest.mark.parametrize(
+    ("break_it", "reason"),
+    [
+        (lambda stack: stack.passes.update(secondary=lambda: False), "the probe of us-west-2 fails: HTTP status 503"),
+        (lambda stack: stack.tables.update(secondary="CREATING"), "the table in us-west-2 is CREATING"),
+        (
+            lambda stack: stack.failing.update({("dynamodb", "secondary"): GONE}),
+            "DynamoDB in us-west-2 does not answer",
+        ),
+    ],
+)
+def test_failover_is_refused_while_the_secondary_could_not_serve(
+    stack: Stack, break_it: Callable[[Stack], None], reason: str
+) -> None:
+    break_it(stack)
+    with pytest.raises(RefusedError, match=f"us-west-2 could not serve: {reason}"):
+        switch(stack).failover()
+    assert stack.calls == []
+    forced = switch(stack, force=True)
+    assert forced.failover().changed
+    assert f"forced: {reason}" in forced.told  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("break_it", "reason"),
+    [
+        (lambda stack: stack.tables.update(primary="INACCESSIBLE_ENCRYPTION_CREDENTIALS"), "the table in us-east-1 is"),
+        (lambda stack: stack.failing.update({("dynamodb", "primary"): GONE}), "DynamoDB in us-east-1 does not answer"),
+        (lambda stack: stack.parameters["primary"].update({NAMES[1]: "old"}), f"config differs .*: {NAMES[1]}$"),
+        (lambda stack: setattr(stack, "replicates", False), "replication to us-east-1 lags by more than 10 s"),
+    ],
+)
+def test_failback_is_refused_while_the_primary_is_not_ready(
+    stack: Stack, break_it: Callable[[Stack], None], reason: str
+) -> None:
+    break_it(fenced(stack))
+    with pytest.raises(RefusedError, match=f"us-east-1 is not ready: {reason}"):
+        switch(stack).failback()
+    assert stack.reserved["primary"] == 0
+    assert stack.items == {"primary": [], "secondary": []}
+    assert switch(stack, force=True).failback().changed
+
+
+def test_what_cannot_be_asked_is_no_reason_but_refused_too(stack: Stack) -> None:
+    fenced(stack).failing["ssm", "primary"] = refusal(400)
+    with pytest.raises(DrillError, match="cannot tell: Parameter Store in us-east-1 refuses") as refused:
+        switch(stack).failback()
+    assert not isinstance(refused.value, RefusedError)
+
+
+def test_a_canary_that_was_written_is_deleted_even_if_it_cannot_be_read(stack: Stack) -> None:
+    fenced(stack).failing["dynamodb", "primary", "get_item"] = refusal(400)
+    with pytest.raises(DrillError, match="DynamoDB refuses"):
+        switch(stack).failback()
+    assert stack.calls == CANARY
+    assert stack.items == {"primary": [], "secondary": []}
+
+
+def test_a_primary_that_is_gone_needs_no_fence(stack: Stack) -> None:
+    stack.failing["lambda", "primary"] = GONE
+    stack.passes["primary"] = lambda: False
+    found = switch(stack).failover()
+    assert (found.changed, found.fenced) == (False, None)
+    assert "its probe fails: HTTP status 503. It fails by itself: nothing needs to be done." in found.text
+
+
+def test_a_lambda_api_that_is_gone_alone_is_no_failover(stack: Stack) -> None:
+    stack.failing["lambda", "primary"] = GONE
+    with pytest.raises(NoAnswerError, match="Lambda in us-east-1 does not answer"):
+        switch(stack).failover()
+
+
+def test_a_missing_right_is_not_taken_for_a_region_that_is_gone(stack: Stack) -> None:
+    stack.failing["lambda", "primary"] = refusal(403)
+    stack.passes["primary"] = lambda: False
+    with pytest.raises(CannotTellError, match="Lambda in us-east-1 refuses: AccessDeniedException"):
+        switch(stack).failover()
+
+
+@pytest.mark.parametrize("direction", ["failover", "failback"])
+def test_credentials_of_another_account_are_refused(stack: Stack, direction: str) -> None:
+    stack.account = "999999999999"
+    with pytest.raises(DrillError, match=f"are of account 999999999999, the stack is in {ACCOUNT}"):
+        getattr(switch(fenced(stack)), direction)()
+    assert stack.calls == []
+
+
+@pytest.mark.parametrize("before", [None, 5])
+def test_a_fence_without_effect_is_removed_again(stack: Stack, before: int | None) -> None:
+    stack.reserved["primary"], stack.fence_works = before, False
+    with pytest.raises(RefusedError, match="the probe of us-east-1 does not fail: it passes"):
+        switch(stack).failover()
+    assert stack.reserved["primary"] == before
+
+
+@pytest.mark.parametrize(("force", "after"), [(False, 0), (True, None)])
+def test_a_primary_that_is_sick_without_the_fence_is_fenced_again(stack: Stack, force: bool, after: int | None) -> None:
+    fenced(stack).passes["primary"] = lambda: False
+    with pytest.raises(RefusedError, match="the probe of us-east-1 does not pass: it fails"):
+        switch(stack, force=force).failback()
+    assert stack.reserved["primary"] == after
+
+
+@pytest.mark.parametrize(("direction", "region"), [("failover", "us-west-2"), ("failback", "us-east-1")])
+def test_waiting_takes_as_long_as_the_health_check_does(
+    stack: Stack, clock: Clock, direction: str, region: str
+) -> None:
+    if direction == "failback":
+        fenced(stack)
+    started = clock.now
+    found = getattr(switch(stack, wait=True), direction)()
+    assert found.text.endswith(f"Route 53 answers with {region}, by the model of it.")
+    assert 90 <= clock.now - started < 95
+
+
+def test_a_probe_that_passes_in_between_starts_the_wait_anew(stack: Stack, clock: Clock) -> None:
+    started = clock.now
+    stack.fence_works = False
+    stack.passes["primary"] = lambda: 60 <= clock.now - started < 70
+    switch(stack, wait=True).failover()
+    assert clock.now - started == 68 + 90  # the last probe that passed, and three intervals
+
+
+def test_waiting_ends_when_the_time_is_up_and_keeps_the_fence(make_stack: Callable[..., Stack], clock: Clock) -> None:
+    stack = make_stack(weights=(100, 100))
+    stack.passes["secondary"] = iter([True] * 10 + [False] * 1000).__next__
+    with pytest.raises(DrillError, match="after 120 s Route 53 does not answer with us-west-2") as late:
+        switch(stack, wait=True, timeout=120).failover()
+    assert "dig +short CNAME app.pay.acme.io @ns-1.awsdns-01.org" in late.value.hint
+    assert stack.reserved["primary"] == 0
+
+
+def test_on_aws_route_53_is_asked(make_stack: Callable[..., Stack], clock: Clock) -> None:
+    stack = make_stack(live=True)
+    hosts = [stack.output(role, "api_endpoint").removeprefix("https://") for role in ("primary", "secondary")]
+    stack.answered = iter([[hosts[0]], [hosts[0]], [f"{hosts[1]}."]])
+    started = clock.now
+    assert switch(stack, wait=True).failover().text.endswith(" Route 53 answers with us-west-2.")
+    assert clock.now - started == 4
+
+
+def test_when_route_53_cannot_be_asked_the_operator_is_told_how_to(make_stack: Callable[..., Stack]) -> None:
+    stack = make_stack(live=True)
+    stack.failing["route53", "secondary"] = GONE
+    with pytest.raises(NoAnswerError, match="Route 53's API does not answer") as unasked:
+        switch(stack, wait=True).failover()
+    assert unasked.value.hint.startswith("ask the zone itself: dig +short CNAME app.pay.acme.io @ns-1")
+    assert stack.reserved["primary"] == 0
