@@ -470,7 +470,8 @@ class Drill:
         if phases:
             phase = max(("detect", "switch", "cache", "first_write"), key=lambda name: phases[name])
             slow = f"the {way} took {phases['total']:.0f} s, most of it ({phases[phase]:.0f} s) in the phase {phase}"
-        self._target(way, "s", TARGET_SECONDS, phases["total"] if phases else None, slow or cause)
+        total = phases["total"] if phases else None
+        self._target(way, "s", TARGET_SECONDS, total, slow or cause, how="real probes, modelled DNS")
         worst = self._distribution[way]["phases"]["total"]["worst"]
         self._target(f"{way}, worst of {RUNS:,} simulated runs", "s", TARGET_SECONDS, worst, how="simulated")
 
@@ -524,12 +525,19 @@ class Drill:
         target: float,
         measured: float | None,
         cause: str | None = None,
-        how: str = "measured",
+        how: str | None = None,
     ) -> None:
         met = measured is not None and measured <= target
         rounded = None if measured is None else round(measured, 1)
         self._targets.append(
-            {"what": what, "unit": unit, "target": target, "measured": rounded, "met": met, "how": how}
+            {
+                "what": what,
+                "unit": unit,
+                "target": target,
+                "measured": rounded,
+                "met": met,
+                "how": how or f"counted, {self.place.name}",
+            }
         )
         if cause and not met:
             self._causes.append(cause)

@@ -114,10 +114,10 @@ def _journal(settings: Settings, verdict: str, causes: list[str]) -> Journal:
             "undone": True,
         },
         "targets": [
-            _target("failover, this run", "s", rto_target, there.total, "measured"),
+            _target("failover, this run", "s", rto_target, there.total, "real probes, modelled DNS"),
             _target("failover, worst of 500 simulated runs", "s", rto_target, worst, "simulated"),
-            _target("failback, this run", "s", rto_target, back.total, "measured"),
-            _target("lost transactions, confirmed mode", "transactions", 0, 0, "measured"),
+            _target("failback, this run", "s", rto_target, back.total, "real probes, modelled DNS"),
+            _target("lost transactions, confirmed mode", "transactions", 0, 0, "counted, embedded AWS"),
         ],
         "verdict": verdict,
         "causes": causes,

@@ -119,7 +119,7 @@ class TestTheRest:
         by_phase = ["failover", "bound", "94.7 s", "0.0 s", "30.0 s", "2.0 s", "126.7 s", "simulated"]
         assert by_phase in rows(emulated)
         assert "Simulated: 500 runs" in text(emulated)
-        assert ["failover, this run", "180 s", "102.5 s", "✓ yes", "measured, embedded AWS"] in rows(emulated)
+        assert ["failover, this run", "180 s", "102.5 s", "✓ yes", "real probes, modelled DNS"] in rows(emulated)
         for kind, sentences in journal["made_of"].items():
             assert [kind, "".join(sentences)] in rows(emulated)
 
