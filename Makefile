@@ -43,7 +43,7 @@ format: $(READY) ## Format the code and mend what can be mended
 	@$(BIN)/ruff check --quiet --fix .
 	@$(BIN)/ruff format --quiet .
 
-bench: $(READY) ## Time synthesis and handlers against their baselines (ARGS=--with-commands: deploy-local too)
+bench: $(READY) ## Time synthesis and handlers against their baselines (ARGS=--with-commands: drill and deploy-local too)
 	@$(BIN)/python -m benchmarks $(ARGS)
 
 lock: .pipenv/bin/pipenv ## Resolve the dependencies anew, naming no package index in the lock files

@@ -30,8 +30,8 @@ def _comparisons(runs: int) -> Iterator[Comparison]:
 
 def main(
     runs: Annotated[int, typer.Option(min=5, help="Runs of each side, after one that is not counted.")] = 5,
-    with_commands: Annotated[bool, typer.Option(help="Time deploy-local as well.")] = False,
-    with_tests: Annotated[bool, typer.Option(help="Time deploy-local and the tests as well.")] = False,
+    with_commands: Annotated[bool, typer.Option(help="Time drill and deploy-local as well.")] = False,
+    with_tests: Annotated[bool, typer.Option(help="Time drill, deploy-local and the tests as well.")] = False,
 ) -> None:
     """Time synthesis and the health handler against their baselines; exit 1 when a target is missed."""
     compared = list(_comparisons(runs))

@@ -3,9 +3,11 @@
 import json
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from benchmarks.compare import PROJECT
 
@@ -20,13 +22,19 @@ class Timing:
 
 
 def timings(*, with_tests: bool) -> Iterator[Timing]:
-    """Time `make deploy-local`, and the tests if asked for; once each."""
+    """Time `make drill`, its model and `make deploy-local`, and the tests if asked for; once each."""
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        dr = str(Path(sys.executable).with_name("dr"))
+        seconds, _ = _timed(dr, "drill", "--json", "--report-dir", folder)
+    yield Timing("make drill", seconds, 150)
+    seconds, _ = _timed(sys.executable, "-c", "from drill import rto; rto.distribution(rto.Settings(), runs=10_000)")
+    yield Timing("10,000 simulated runs", seconds, 5)
     seconds, report = _timed(sys.executable, "-m", "embedded_aws", "deploy", "--json")
     yield Timing("make deploy-local", seconds, 90)
     yield Timing("terraform apply", json.loads(report)["steps"]["terraform apply"], 25)
     if with_tests:
         seconds, _ = _timed(sys.executable, "-m", "pytest", "-q")
-        yield Timing("make test", seconds, 900)
+        yield Timing("make test", seconds, 1800)
 
 
 def _timed(*command: str) -> tuple[float, str]:
