@@ -1,12 +1,18 @@
-"""What the client of an HTTP API sees of a failed function.
+"""What the client of an HTTP API sees of a function that failed or was throttled.
 
 AWS: 500 with ``{"message":"Internal Server Error"}``, whatever went wrong inside the function
-(https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-troubleshooting-lambda.html).
+(https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-troubleshooting-lambda.html). A reserved
+concurrency of 0 stops a function from processing any event
+(https://docs.aws.amazon.com/lambda/latest/dg/configuration-concurrency.html); Invoke answers 429, the HTTP API in front
+of it 503 with ``{"message":"Service Unavailable"}``. No page says the latter of throttles; see the access log in
+https://repost.aws/questions/QUY-RwZFRdTAa-rf6JrNTLRQ/status-codes-http-api-gateway-proxy for an integration that gives
+no response.
 
-ministack 1.5.33: 502 with the function's error and stack trace.
+ministack 1.5.33: 502 with the function's error and stack trace, and 429 with Lambda's own error.
 
 Why it matters: a probe or a test that looks at the code, and one that makes sure that nothing leaks, would be told
-something else than on AWS.
+something else than on AWS. Throttling its health function is how an operator takes a region out, and a caller who sees
+429 would slow down rather than go elsewhere.
 """
 
 import json
@@ -16,15 +22,19 @@ from typing import Any
 from ministack.services import apigateway, lambda_svc  # type: ignore[import-untyped]
 
 _for_http_api: ContextVar[bool] = ContextVar("embedded_aws_for_http_api", default=False)
-INTERNAL_SERVER_ERROR = (
-    500,
-    {"Content-Type": "application/json"},
-    json.dumps({"message": "Internal Server Error"}, separators=(",", ":")).encode(),
-)
+
+
+def _says(status: int, message: str) -> tuple[int, dict[str, str], bytes]:
+    body = json.dumps({"message": message}, separators=(",", ":"))
+    return status, {"Content-Type": "application/json"}, body.encode()
+
+
+INTERNAL_SERVER_ERROR = _says(500, "Internal Server Error")
+_SERVICE_UNAVAILABLE = _says(503, "Service Unavailable")
 
 
 def apply() -> None:
-    """Answer 500 in place of what the function failed with."""
+    """Answer 500 in place of what the function failed with, and 503 in place of Lambda's 429."""
     invoke_lambda_proxy = apigateway._invoke_lambda_proxy
     to_proxy_response = lambda_svc.lambda_execute_result_to_api_proxy_response
 
@@ -36,10 +46,11 @@ def apply() -> None:
             _for_http_api.reset(token)
 
     def respond(result: dict[str, Any]) -> Any:
-        if _for_http_api.get() and result.get("error") and not result.get("throttle"):
-            status, headers, body = INTERNAL_SERVER_ERROR
-            return {"statusCode": status, "headers": headers, "body": body.decode()}, None
-        return to_proxy_response(result)
+        throttled = result.get("throttle")
+        if not _for_http_api.get() or not (throttled or result.get("error")):
+            return to_proxy_response(result)
+        status, headers, body = _SERVICE_UNAVAILABLE if throttled else INTERNAL_SERVER_ERROR
+        return {"statusCode": status, "headers": headers, "body": body.decode()}, None
 
     apigateway._invoke_lambda_proxy = invoke
     lambda_svc.lambda_execute_result_to_api_proxy_response = respond
