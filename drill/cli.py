@@ -19,7 +19,6 @@ from drill import DrillError, switch
 from drill.actions import OUTAGES
 from drill.deployed import STACK_DIRECTORY, Deployed
 from drill.journal import PASSED, Journal
-from drill.report import write_report
 from drill.status import look_at
 
 P = ParamSpec("P")
@@ -153,7 +152,7 @@ def drill_(outage: Kind = "region", seed: Seed = 42, report_dir: ReportDir = REP
     except ModuleNotFoundError as error:
         raise DrillError(f"no embedded AWS here: {error}", hint="drill in a clone of the project") from error
     journal = embedded.drill(outage, seed, report_dir, progress)
-    paths = (journal.path, *write_report(journal.path))
+    paths = (journal.path, *_write_report(journal.path))
     if as_json:
         told = {name: journal[name] for name in ("id", "verdict", "causes", "targets", "rto", "rpo", "after")}
         del told["rto"]["distribution"], told["rto"]["sensitivity"]
@@ -167,8 +166,14 @@ def drill_(outage: Kind = "region", seed: Seed = 42, report_dir: ReportDir = REP
 @command
 def report(journal: Annotated[Path, typer.Argument(help="The JSON file of a drill.")]) -> None:
     """Write the report of a drill again, beside its journal."""
-    for path in write_report(journal):
+    for path in _write_report(journal):
         sys.stdout.write(f"{path}\n")
+
+
+def _write_report(journal: Path) -> tuple[Path, Path]:
+    from drill.report import write_report  # loads Matplotlib, which no other command should wait for
+
+    return write_report(journal)
 
 
 def _print_drill(journal: Journal, paths: Iterable[Path]) -> None:
