@@ -7,8 +7,9 @@ import math
 import socket
 import ssl
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -144,14 +145,13 @@ def alarms(stack: Deployed, role: str) -> dict[str, str]:
         CannotTellError: It could not be asked.
     """
     client = stack.client("cloudwatch", role)
-    return {
-        alarm["AlarmName"]: alarm["StateValue"]
-        for names in _in_portions(stack.outputs["alarm_names"], 100)
-        for alarm in asked(
-            f"CloudWatch in {stack.region(role)}",
-            lambda names=names: client.describe_alarms(AlarmNames=names, MaxRecords=100),  # type: ignore[misc]
-        )["MetricAlarms"]
-    }
+    answers = _asked_in_portions(
+        f"CloudWatch in {stack.region(role)}",
+        stack.outputs["alarm_names"],
+        100,
+        lambda names: client.describe_alarms(AlarmNames=names, MaxRecords=100),
+    )
+    return {alarm["AlarmName"]: alarm["StateValue"] for answer in answers for alarm in answer["MetricAlarms"]}
 
 
 def reserved_concurrency(stack: Deployed, role: str) -> int | None:
@@ -180,15 +180,16 @@ def drifted_parameters(stack: Deployed) -> list[str]:
 
 def _parameters(stack: Deployed, role: str) -> dict[str, str]:
     client = stack.client("ssm", role)
-    return {
-        parameter["Name"]: parameter["Value"]
-        for names in _in_portions(stack.outputs["ssm_parameter_names"], 10)
-        for parameter in asked(
-            f"Parameter Store in {stack.region(role)}",
-            lambda names=names: client.get_parameters(Names=names, WithDecryption=True),  # type: ignore[misc]
-        )["Parameters"]
-    }
+    answers = _asked_in_portions(
+        f"Parameter Store in {stack.region(role)}",
+        stack.outputs["ssm_parameter_names"],
+        10,
+        lambda names: client.get_parameters(Names=names, WithDecryption=True),
+    )
+    return {parameter["Name"]: parameter["Value"] for answer in answers for parameter in answer["Parameters"]}
 
 
-def _in_portions(items: list[str], size: int) -> Iterable[list[str]]:
-    return (items[start : start + size] for start in range(0, len(items), size))
+def _asked_in_portions(what: str, names: list[str], size: int, ask: Callable[[list[str]], Any]) -> Iterator[Any]:
+    """The answers about all names, of which a call takes only so many."""
+    for start in range(0, len(names), size):
+        yield asked(what, partial(ask, names[start : start + size]))
