@@ -81,11 +81,12 @@ OUTAGES: Mapping[str, Outage] = {
 
 @dataclass(frozen=True)
 class Action:
-    """Something that a drill does, and how it is undone."""
+    """Something that a drill does, how it is undone, and how an operator does that if it fails."""
 
     name: str
     do: Callable[[], object]
     undo: Callable[[], object]
+    hint: str = "see 'dr status'; 'dr failback --force' lifts a fence"
 
 
 @contextmanager
@@ -115,7 +116,7 @@ def undone(action: Action, journal: Journal, check: Callable[[], object]) -> Ite
         except Exception as error:
             raise DrillError(
                 f"undoing failed: {action.name}: {error}",
-                hint="see 'dr status'; 'dr failback --force' lifts a fence",
+                hint=action.hint,
             ) from error
         journal.event("action", name=action.name, undone=True)
 

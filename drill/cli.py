@@ -36,7 +36,14 @@ Force = Annotated[bool, typer.Option("--force", help="Go on against the reasons 
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Check everything that only reads; change nothing.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask, for automation.")]
 Wait = Annotated[bool, typer.Option("--wait", help="Wait until Route 53 has switched.")]
-Kind = Annotated[str, typer.Option("--outage", help=f"What fails: {', '.join(OUTAGES)}.")]
+LIVE_OUTAGE = "fence"
+Kind = Annotated[str | None, typer.Option("--outage", help=f"What fails: {', '.join(OUTAGES)}. Default: region.")]
+Live = Annotated[bool, typer.Option("--live", help="Drill the deployed stack, with the outage fence.")]
+Endpoint = Annotated[str | None, typer.Option(help="Takes the payments, by POST of JSON, in place of the table.")]
+NameServer = Annotated[
+    list[str] | None, typer.Option(help="HOST or HOST:PORT to ask in place of the zone's name servers; repeatable.")
+]
+Limit = Annotated[float, typer.Option(min=1, help="Minutes after which everything is undone.")]
 Seed = Annotated[int, typer.Option(help="Decides what is left to chance.")]
 REPORTS = Path("drill-reports")
 ReportDir = Annotated[Path, typer.Option(help="Where journal and report go.")]
@@ -139,19 +146,52 @@ def failback(
 
 @app.command("drill")
 @command
-def drill_(outage: Kind = "region", seed: Seed = 42, report_dir: ReportDir = REPORTS, as_json: AsJson = False) -> None:
-    """Let a region fail and come back, on an embedded AWS with the stack deployed, and measure what its clients see.
+def drill_(
+    outage: Kind = None,
+    seed: Seed = 42,
+    report_dir: ReportDir = REPORTS,
+    live: Live = False,
+    directory: Directory = STACK_DIRECTORY,
+    outputs: Outputs = None,
+    endpoint: Endpoint = None,
+    name_server: NameServer = None,
+    limit: Limit = 30,
+    yes: Yes = False,
+    as_json: AsJson = False,
+) -> None:
+    """Let a region fail and come back, and measure what its clients see.
 
-    Exits with 0 when every target was met, 1 when one was missed, 2 when it could not tell.
+    Without --live it deploys the stack on an embedded AWS of its own, where any outage can be chosen. With --live it
+    drills the deployed stack: the primary region is fenced as `dr failover` does, in real time, after you have agreed;
+    --dir, --outputs, --endpoint, --name-server, --limit and --yes are for that. Exits with 0 when every target was met,
+    1 when one was missed, 2 when it could not tell.
     """
-    if outage not in OUTAGES:
-        raise DrillError(f"there is no outage {outage!r}", hint=f"give one of {', '.join(OUTAGES)}")
-    sys.path.append(str(Path(__file__).parent.parent))  # the embedded AWS is not installed, it lies beside this package
+    kind = outage or (LIVE_OUTAGE if live else "region")
+    if kind not in OUTAGES:
+        raise DrillError(f"there is no outage {kind!r}", hint=f"give one of {', '.join(OUTAGES)}")
+    if live and kind != LIVE_OUTAGE:
+        raise DrillError(
+            f"a live stack is not given the outage {kind!r}",
+            hint=f"leave --outage out: {LIVE_OUTAGE} is the one that deletes and changes nothing",
+        )
     try:
-        from drill import embedded
-    except ModuleNotFoundError as error:
-        raise DrillError(f"no embedded AWS here: {error}", hint="drill in a clone of the project") from error
-    journal = embedded.drill(outage, seed, report_dir, progress)
+        if live:
+            journal = _drill_live(
+                Deployed.read(outputs=outputs, directory=directory),
+                yes=yes,
+                seed=seed,
+                directory=report_dir,
+                limit_minutes=limit,
+                endpoint=endpoint,
+                name_servers=name_server or (),
+            )
+        else:
+            journal = _drill_embedded(kind, seed, report_dir)
+    except DrillError as error:
+        if path := getattr(error, "journal", None):  # the report of how far it came
+            for each in (path, *_write_report(path)):
+                progress.print(str(each), markup=False, highlight=False, soft_wrap=True)
+        raise
     paths = (journal.path, *_write_report(journal.path))
     if as_json:
         told = {name: journal[name] for name in ("id", "verdict", "causes", "targets", "rto", "rpo", "after")}
@@ -160,6 +200,22 @@ def drill_(outage: Kind = "region", seed: Seed = 42, report_dir: ReportDir = REP
     else:
         _print_drill(journal, paths)
     raise typer.Exit(0 if journal["verdict"] == PASSED else 1)
+
+
+def _drill_embedded(kind: str, seed: int, directory: Path) -> Journal:
+    sys.path.append(str(Path(__file__).parent.parent))  # the embedded AWS is not installed, it lies beside this package
+    try:
+        from drill import embedded
+    except ModuleNotFoundError as error:
+        raise DrillError(f"no embedded AWS here: {error}", hint="drill in a clone of the project") from error
+    return embedded.drill(kind, seed, directory, progress)
+
+
+def _drill_live(stack: Deployed, *, yes: bool, **options: Any) -> Journal:
+    from drill import live  # loads what asks DNS, which no other command should wait for
+
+    with _asking(stack, yes) as (tell, confirm):
+        return live.drill(stack, tell=tell, confirm=confirm, **options)
 
 
 @app.command()
@@ -202,6 +258,13 @@ def _print_drill(journal: Journal, paths: Iterable[Path]) -> None:
 @contextmanager
 def _switch(directory: Path, outputs: Path | None, yes: bool, **options: Any) -> Iterator[switch.Switch]:
     stack = Deployed.read(outputs=outputs, directory=directory)
+    with _asking(stack, yes) as (tell, confirm):
+        yield switch.Switch(stack=stack, confirm=confirm, tell=tell, **options)
+
+
+@contextmanager
+def _asking(stack: Deployed, yes: bool) -> Iterator[tuple[Callable[[str], None], Callable[[str, str], None]]]:
+    """A spinner, which tells progress and gives way to a question."""
     with progress.status("looking at both regions") as spinner:
 
         def tell(text: str) -> None:
@@ -216,7 +279,7 @@ def _switch(directory: Path, outputs: Path | None, yes: bool, **options: Any) ->
                 raise DrillError("not confirmed; nothing was changed", hint="answer the question, or give --yes")
             spinner.start()
 
-        yield switch.Switch(stack=stack, confirm=confirm, tell=tell, **options)
+        yield tell, confirm
 
 
 def _print(outcome: switch.Outcome, *, as_json: bool) -> None:

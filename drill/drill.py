@@ -15,18 +15,21 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Protocol
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from drill import DrillError, diagnosis, ledger, probes
-from drill.actions import BLIP_SECONDS, OUTAGES, OutageMaker, action_of, undone
+from drill.actions import BLIP_SECONDS, OUTAGES, Action, OutageMaker, action_of, undone
+from drill.alarm_watch import AlarmWatch
 from drill.deployed import ROLES, Deployed, asked
 from drill.diagnosis import TARGET_SECONDS
-from drill.journal import COULD_NOT_TELL, MISSED, PASSED, Journal
+from drill.journal import COULD_NOT_TELL, Journal
+from drill.judge import Course, Judge
 from drill.ledger import Entry, Item
 from drill.load import CONFIRMED, LOCAL, MODES, Load, paced
 from drill.modelled_dns import SLOW_SECONDS, ModelledDns, Turn
+from drill.route53 import Zone
 from drill.rto import (
     HANGING_PROBE_SECONDS,
     Settings,
@@ -49,6 +52,47 @@ WORKERS = 40
 ARRIVING_SECONDS = 3.0  # real; one lag in a thousand is above 1.7 s
 SETTLING_SECONDS = 60.0  # real, for what was held back to be replicated
 OBJECTS = 3
+LOOK_SECONDS = 15.0  # virtual, between two looks at the alarms
+ALARMS_CLEAR_SECONDS = 900.0  # virtual; an alarm looks back over five minutes
+
+
+class CouldNotTellError(DrillError):
+    """The drill has ended without a result.
+
+    Attributes:
+        journal: How far it came.
+    """
+
+    def __init__(self, message: str, *, hint: str, journal: Path) -> None:
+        super().__init__(message, hint=hint)
+        self.journal = journal
+
+
+class Dns(Protocol):
+    """What DNS answers with, and what a client knows of that; see `ModelledDns` for what is what."""
+
+    healthy: dict[str, bool]
+    answered: str
+    verdicts: list[Turn]
+    switches: list[Turn]
+    expired: list[Turn]
+    last_failure: dict[str, str]
+
+    @property
+    def expires(self) -> float:
+        """When the client will ask again."""
+
+    def advance(self, to: float) -> float:
+        """Let drill time pass until then; what time it is afterwards."""
+
+    def resolve(self, at: float) -> str:
+        """The role of the region that a client knows, or asks for."""
+
+    def running_from(self, base: float) -> Callable[[], float]:
+        """A clock of drill time, which is ``base`` now, while real time passes."""
+
+    def forget(self) -> None:
+        """Something was changed: what was found before tells nothing any more."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +108,12 @@ class Place:
         made_of: What is real, emulated and simulated there, in sentences.
         versions: Versions of what matters, by name.
         check: Raises a `DrillError` if the place itself is gone: no drill could tell that from an outage.
+        dns: What DNS answers there, and how it is told.
+        rto_how: What a measured recovery time is made of.
+        shares_its_table: Whether others use the table: then only the drill's own items are looked at, by their keys,
+            and deleted in the end.
+        alarms_ring: Whether alarms are evaluated there.
+        endpoint: Takes the payments in the place of the table, if given.
     """
 
     name: str
@@ -74,6 +124,11 @@ class Place:
     made_of: Mapping[str, Sequence[str]]
     versions: Mapping[str, str]
     check: Callable[[], None]
+    dns: Callable[[Deployed, Zone, Journal, random.Random, ThreadPoolExecutor], Dns] = ModelledDns
+    rto_how: str = "real probes, modelled DNS"
+    shares_its_table: bool = False
+    alarms_ring: bool = False
+    endpoint: str | None = None
 
 
 class Drill:
@@ -110,12 +165,14 @@ class Drill:
             settings={"rto_target_seconds": TARGET_SECONDS},
             made_of={kind: list(sentences) for kind, sentences in place.made_of.items()},
         )
-        self._load = Load(self.stack, f"dr-drill-{self.journal['id']}")
-        self._now = self._next_try = 0.0
+        self._load = Load(
+            self.stack, f"dr-drill-{self.journal['id']}", by_key=place.shares_its_table, endpoint=place.endpoint
+        )
+        self._alarms = AlarmWatch(self.stack, self.journal)
+        self._now = self._next_try = self._next_look = 0.0
         self._confirming: set[Future[bool]] = set()
         self._served: list[Turn] = []  # when the first transaction of another region was completed
-        self._targets: list[dict[str, Any]] = []
-        self._causes: list[str] = []
+        self._judge = Judge(self.journal, self._regions, counted_how=f"counted, {place.name}", rto_how=place.rto_how)
 
     def run(self) -> Journal:
         """Do it all.
@@ -133,20 +190,22 @@ class Drill:
             self._break_off(str(error).splitlines()[0])
             left = "all that was done is undone" if self._all_undone() else "NOT all that was done is undone"
             hint = error.hint if isinstance(error, DrillError) else "run it again"
-            raise DrillError(f"could not tell: {error}; {left}", hint=f"{hint}; see {self.journal.path}") from error
+            raise CouldNotTellError(
+                f"could not tell: {error}; {left}", hint=f"{hint}; see {self.journal.path}", journal=self.journal.path
+            ) from error
         except BaseException as error:
             self._break_off(f"interrupted: {type(error).__name__}")
             raise
-        self._close(PASSED if all(target["met"] for target in self._targets) else MISSED, self._causes)
+        self._close(self._judge.verdict, self._judge.causes)
         return self.journal
 
     def _break_off(self, cause: str) -> None:
         self._load.tell(self.journal)
-        self._close(COULD_NOT_TELL, [*self._causes, cause])
+        self._close(COULD_NOT_TELL, [*self._judge.causes, cause])
 
     def _close(self, verdict: str, causes: list[str]) -> None:
         after = {**self.journal["after"], "undone": self._all_undone()}
-        self.journal.set(after=after, targets=self._targets)
+        self.journal.set(after=after, targets=self._judge.targets)
         self.journal.close(verdict, causes)
 
     def _all_undone(self) -> bool:
@@ -157,27 +216,29 @@ class Drill:
         self._step("preflight")
         zone = read_zone(self.stack)
         if unfit := diagnosis.unfit_to_start(self.stack, zone):
-            self._causes += unfit
-            self._target("faults found before the start", "faults", 0, len(unfit))
+            self._judge.causes += unfit
+            self._judge.target("faults found before the start", "faults", 0, len(unfit))
             return
-        self._causes += (found := diagnosis.faults(self.stack, zone))
-        self._target("faults found in the zone", "faults", 0, len(found))
+        self._judge.causes += (found := diagnosis.faults(self.stack, zone))
+        self._judge.target("faults found in the zone", "faults", 0, len(found))
         self._refuse_a_degraded_start()
         settings = diagnosis.settings_of(self.stack, zone)
         if self.outage.fault.get("kind") == "hang":
             settings = dataclasses.replace(settings, failed_probe_seconds=HANGING_PROBE_SECONDS)
         lasts = self._simulate(settings)
 
+        if self.place.shares_its_table:
+            undo.enter_context(undone(self._deletion(), self.journal, self.place.check))
         pool = undo.enter_context(ThreadPoolExecutor(WORKERS))
         undo.callback(pool.shutdown, wait=False, cancel_futures=True)
         self._settings, self._pool = settings, pool
-        self._dns = ModelledDns(self.stack, zone, self.journal, self._rng, pool)
+        self._dns = self.place.dns(self.stack, zone, self.journal, self._rng, pool)
         self._serving = self._dns.answered
         self._step("steady load")
         self._put_objects()
         self._run(until=QUIET_SECONDS)
         mending = undo.enter_context(ExitStack())
-        began = self._rush(pool, mending)
+        began = self._rush(mending)
         self._step("detection" if self.outage.fails_over else "outage goes on")
         end = began + lasts
         failed_over = self._await_failover(end)
@@ -198,14 +259,32 @@ class Drill:
         self._collect()
         self._step("verification")
         self._retry_open()
+        if self.place.alarms_ring:
+            self._run(until=self._now + ALARMS_CLEAR_SECONDS, stop=lambda: not self._alarms.look())
         self._verify(at_risk, stayed_behind)
-        self._judge(began, recovered, failed_over=failed_over, failed_back=failed_back)
+        self._judge.judge(
+            Course(
+                outage=self.outage,
+                settings=self._settings,
+                began=began,
+                recovered=recovered,
+                ended=self._now,
+                failed_over=failed_over,
+                failed_back=failed_back,
+                verdicts=self._dns.verdicts,
+                switches=self._dns.switches,
+                expired=self._dns.expired,
+                served=self._served,
+                last_failure=self._dns.last_failure,
+            )
+        )
 
     # Preparing
 
     def _step(self, name: str) -> None:
         self.place.check()
         self._tell(name)
+        self._alarms.look()
         self._load.tell(self.journal)
         self.journal.now = self._now
         self.journal.step(name)
@@ -228,7 +307,6 @@ class Drill:
         found = dataclasses.asdict(distribution(settings, RUNS, self.seed))
         rows = [dataclasses.asdict(row) for row in sensitivity(RUNS, self.seed)]
         self.journal.set(rto={**self.journal["rto"], "distribution": found, "sensitivity": rows})
-        self._distribution = found
         hanging = dataclasses.replace(settings, failed_probe_seconds=HANGING_PROBE_SECONDS)
         lasts = self.outage.seconds or math.ceil(failover_bound(hanging).total) + SERVING_SECONDS
         if self.outage.seconds == BLIP_SECONDS:
@@ -245,7 +323,16 @@ class Drill:
         )
         return lasts
 
+    def _deletion(self) -> Action:
+        prefix = self._load.prefix
+        hint = (
+            f"delete the items of {self.stack.outputs['dynamodb_table_name']} whose transaction_id begins with {prefix}"
+        )
+        return Action(f"write transactions {prefix}-…", lambda: None, self._load.delete, hint=hint)
+
     def _put_objects(self) -> None:
+        if not self.place.buckets:
+            return
         client = self.stack.client("s3", "primary")
         for number in range(OBJECTS):
             key, body = f"dr-drill/{self.journal['id']}/{number}.json", f'{{"receipt": {number}}}'.encode()
@@ -262,13 +349,15 @@ class Drill:
         """Let virtual time pass: checkers probe, DNS answers, clients pay."""
         while self._now < until and not stop():
             self.place.check()
+            if self.place.alarms_ring and self._now >= self._next_look:
+                self._alarms.look()
+                self._next_look = self._now + LOOK_SECONDS
             self._advance(min(until, self._now + 1, max(self._next_try, self._now)))
             if self._now >= self._next_try:
                 self._pay()
 
     def _advance(self, to: float) -> None:
-        self._dns.advance(to)
-        self._now = self.journal.now = to
+        self._now = self.journal.now = self._dns.advance(to)
 
     def _pay(self) -> None:
         """One payment in each mode; the one that is to be confirmed is not waited for."""
@@ -287,21 +376,17 @@ class Drill:
         if took > SLOW_SECONDS:  # nothing changes before the client asks again
             self._next_try = min(at + SLOW_PAUSE_SECONDS, max(at, self._dns.expires) + wait)
 
-    def _rush(self, pool: ThreadPoolExecutor, mending: ExitStack) -> float:
+    def _rush(self, mending: ExitStack) -> float:
         """Real time: many clients pay while the outage begins. When it began, in virtual time."""
-        base, started, stop = self._now, time.monotonic(), threading.Event()
-
-        def now() -> float:
-            return base + time.monotonic() - started
-
+        now, stop = self._dns.running_from(self._now), threading.Event()
         paying: list[Future[bool]] = []
 
         def pay() -> None:
             at = now()
             role = self._dns.resolve(at)
-            paying.extend(pool.submit(self._load.transact, mode, role, at) for mode in MODES)
+            paying.extend(self._pool.submit(self._load.transact, mode, role, at) for mode in MODES)
 
-        pacing = pool.submit(paced, pay, RUSH_PER_SECOND, stop)
+        pacing = self._pool.submit(paced, pay, RUSH_PER_SECOND, stop)
         try:
             stop.wait(RUSH_SECONDS)
             self._advance(now())
@@ -408,139 +493,18 @@ class Drill:
             },
             "written_twice": ledger.written_twice(items["primary"]),
             "parameters_equal": not probes.drifted_parameters(self.stack),
-            "objects_equal": objects["primary"] == objects["secondary"],
+            "objects_equal": objects["primary"] == objects["secondary"] if self.place.buckets else None,
+            "alarms": {"fired": self._alarms.fired, "still": self._alarms.look()} if self.place.alarms_ring else None,
         }
         self.journal.set(rpo=rpo, after=after)
 
     def _objects(self, role: str) -> dict[str, str]:
+        if not self.place.buckets:
+            return {}
         client = self.stack.client("s3", role)
         bucket = self.place.buckets[role]
         pages = client.get_paginator("list_objects_v2").paginate(Bucket=bucket)
         return asked("S3", lambda: {o["Key"]: o["ETag"] for page in pages for o in page.get("Contents", [])})
-
-    # Judging
-
-    def _judge(self, began: float, recovered: float, *, failed_over: bool, failed_back: bool) -> None:
-        first, second = (self._regions[role] for role in ROLES)
-        if self.outage.fails_over:
-            over = self._phases("secondary", began) if failed_over else None
-            back = self._phases("primary", recovered) if failed_over and failed_back else None
-            self.journal.set(rto={**self.journal["rto"], "failover": over, "failback": back})
-            self._rto_target("failover", over, self._why_no_failover())
-            self._rto_target("failback", back, f"clients did not return to {first} after its recovery")
-        else:
-            allowed = 0.0
-            if "secondary" in self.outage.roles:  # the one that fails second is answered until that is seen
-                allowed = self._settings.request_interval_seconds + HANGING_PROBE_SECONDS
-            away = self._seconds_away()
-            self._target(f"longest time with {second} in DNS", "s", allowed, away, self._why_failover(away))
-            if not failed_back:
-                self._target("clients not served by the primary", "clients", 0, 1, f"clients did not return to {first}")
-        for mode, found in self.journal["rpo"].items():
-            ids = ", ".join(found["missing_after_recovery"][:5])
-            count = found["acknowledged_in_all"]
-            self._target(
-                f"{mode} mode: missing after recovery, of {count} acknowledged",
-                "transactions",
-                0,
-                len(found["missing_after_recovery"]),
-                f"acknowledged in {mode} mode and not in both regions after recovery: {ids}",
-            )
-        confirmed = self.journal["rpo"][CONFIRMED]
-        lost, count = confirmed["missing_at_switch"], confirmed["acknowledged"]
-        if self.outage.fails_over:
-            self._target(
-                f"confirmed mode: missing in {second} at the switch, of {count} acknowledged",
-                "transactions",
-                0,
-                len(lost) if failed_over and count else None,
-                f"acknowledged in confirmed mode and not in {second}: {', '.join(lost[:5])}" if lost else None,
-            )
-        after = self.journal["after"]
-        for what, unit, count in (
-            ("items that differ between the regions", "items", len(after["items"]["different"])),
-            ("transactions written twice", "transactions", len(after["written_twice"])),
-            ("parameters differ", "regions", int(not after["parameters_equal"])),
-            ("objects differ", "regions", int(not after["objects_equal"])),
-        ):
-            self._target(f"after recovery: {what}", unit, 0, count, f"after recovery there are {what}")
-
-    def _rto_target(self, way: str, phases: dict[str, float] | None, cause: str) -> None:
-        slow = None
-        if phases:
-            phase = max(("detect", "switch", "cache", "first_write"), key=lambda name: phases[name])
-            slow = f"the {way} took {phases['total']:.0f} s, most of it ({phases[phase]:.0f} s) in the phase {phase}"
-        total = phases["total"] if phases else None
-        self._target(way, "s", TARGET_SECONDS, total, slow or cause, how="real probes, modelled DNS")
-        worst = self._distribution[way]["phases"]["total"]["worst"]
-        self._target(f"{way}, worst of {RUNS:,} simulated runs", "s", TARGET_SECONDS, worst, how="simulated")
-
-    def _phases(self, role: str, since: float) -> dict[str, float]:
-        """What each phase took until the first transaction was completed in the region of this role."""
-        verdict = self._first(self._dns.verdicts, "primary", since, healthy=role == "primary")
-        switch, expired, served = (
-            self._first(turns, role, since) for turns in (self._dns.switches, self._dns.expired, self._served)
-        )
-        found = {
-            "detect": verdict - since,
-            "switch": switch - verdict,
-            "cache": expired - switch,
-            "first_write": served - expired,
-            "total": served - since,
-        }
-        return {name: round(seconds, 2) for name, seconds in found.items()}
-
-    @staticmethod
-    def _first(turns: Sequence[Turn], role: str, since: float, *, healthy: bool = True) -> float:
-        return next(turn.at for turn in turns if turn.role == role and turn.healthy == healthy and turn.at >= since)
-
-    def _seconds_away(self) -> float:
-        """The longest time for which DNS answered with the secondary."""
-        ends = [turn.at for turn in self._dns.switches[1:]] + [self._now]
-        stretches = zip(self._dns.switches, ends, strict=False)
-        return max((end - turn.at for turn, end in stretches if turn.role == "secondary"), default=0.0)
-
-    def _why_no_failover(self) -> str:
-        first, second = (self._regions[role] for role in ROLES)
-        if not any(turn.role == "primary" and not turn.healthy for turn in self._dns.verdicts):
-            last = self._dns.last_failure.get("primary")
-            return f"the health check of {first} stayed healthy: " + (
-                f"too few of its probes failed ({last})" if last else "its probe passed all the time"
-            )
-        if not self._dns.switches:
-            return f"Route 53 went on answering with {first}, although it was unhealthy"
-        return f"no client completed a transaction in {second} before {first} was back"
-
-    def _why_failover(self, away: float) -> str:
-        first, second = (self._regions[role] for role in ROLES)
-        said = f"Route 53 answered with {second} for {away:.0f} s"
-        if self.outage.means == "permission":
-            return f"the health function of {first} calls AccessDenied unhealthy, so {said}"
-        return f"{said}: the probe of {first} failed for long enough ({self._dns.last_failure.get('primary')})"
-
-    def _target(
-        self,
-        what: str,
-        unit: str,
-        target: float,
-        measured: float | None,
-        cause: str | None = None,
-        how: str | None = None,
-    ) -> None:
-        met = measured is not None and measured <= target
-        rounded = None if measured is None else round(measured, 1)
-        self._targets.append(
-            {
-                "what": what,
-                "unit": unit,
-                "target": target,
-                "measured": rounded,
-                "met": met,
-                "how": how or f"counted, {self.place.name}",
-            }
-        )
-        if cause and not met:
-            self._causes.append(cause)
 
 
 def _percentile_ms(seconds: Sequence[float], percent: int) -> float | None:

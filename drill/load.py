@@ -1,23 +1,31 @@
 """The payments of a drill: real writes to the deployed table, by two clients that acknowledge at different times."""
 
+import http.client
 import itertools
+import json
 import math
 import threading
 import time
+import urllib.request
 from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, Literal
 
 import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from drill import DrillError
 from drill.confirmed_write import ConfirmedWriter, NotConfirmedError
-from drill.deployed import OTHER, ROLES, Deployed
+from drill.deployed import OTHER, ROLES, Deployed, asked
 from drill.journal import Journal
-from drill.ledger import Item, Ledger
+from drill.ledger import Item, Ledger, key_of
 
 LOCAL, CONFIRMED = MODES = ("local", "confirmed")
+LOOKING_UP = 16  # items at a time
+DELETION_SECONDS = 60.0
 CLIENT_SECONDS = 2.0  # a payment that takes longer has failed for its client, who would have left
 
 
@@ -27,11 +35,20 @@ class Load:
     Args:
         stack: The deployed stack.
         prefix: What the ids of all transactions begin with.
+        by_key: Whether only these transactions are looked at, one by one, and not the whole table.
+        endpoint: Address that payments are sent to, see `PaymentEndpoint`. Default: they are written to the table.
+
+    Attributes:
+        ledger: What was acknowledged.
+        prefix: As given.
     """
 
-    def __init__(self, stack: Deployed, prefix: str) -> None:
+    def __init__(self, stack: Deployed, prefix: str, *, by_key: bool = False, endpoint: str | None = None) -> None:
         self.ledger = Ledger()
-        self._stack, self._prefix = stack, prefix
+        self.prefix = prefix
+        self._stack, self._by_key = stack, by_key
+        self._endpoint = PaymentEndpoint(endpoint) if endpoint else None
+        self._made: list[Item] = []
         config = Config(
             connect_timeout=CLIENT_SECONDS,
             read_timeout=CLIENT_SECONDS,
@@ -64,7 +81,7 @@ class Load:
         started = time.monotonic()
         try:
             confirmed = self._write(mode, role, item)
-        except (BotoCoreError, ClientError, NotConfirmedError):
+        except (BotoCoreError, ClientError, NotConfirmedError, PaymentRefusedError):
             done = False
             self.ledger.leave_open(item, mode)
         else:
@@ -77,7 +94,7 @@ class Load:
         return done
 
     def _write(self, mode: str, role: str, item: Item) -> bool:
-        home = self._clients[role]
+        home = self._endpoint or self._clients[role]
         if mode == LOCAL:
             home.put_item(TableName=self._table, Item=item)
             return False
@@ -87,18 +104,50 @@ class Load:
 
     def _new(self, mode: str) -> Item:
         number = next(self._numbers)
-        return {
-            "transaction_id": {"S": f"{self._prefix}-{mode}-{number}"},
+        item = {
+            "transaction_id": {"S": f"{self.prefix}-{mode}-{number}"},
             "timestamp": {"N": str(time.time_ns() // 1000)},
             "amount": {"N": str(100 + number)},
             "currency": {"S": "EUR"},
         }
+        self._made.append(item)
+        return item
 
     def items(self, role: str) -> list[Item]:
-        """All items of the table as a region has them."""
+        """All items of the table as a region has them; those of this load alone, if it shares the table."""
         client = self._stack.client("dynamodb", role)  # of more patience than the load's
+        if self._by_key:
+            with ThreadPoolExecutor(LOOKING_UP) as pool:
+                return [item for found in pool.map(partial(self._with_id, client), list(self._made)) for item in found]
         pages = client.get_paginator("scan").paginate(TableName=self._table, ConsistentRead=True)
         return [item for page in pages for item in page["Items"]]
+
+    def _with_id(self, client: Any, item: Item) -> list[Item]:
+        found: list[Item] = client.query(
+            TableName=self._table,
+            KeyConditionExpression="transaction_id = :id",
+            ExpressionAttributeValues={":id": item["transaction_id"]},
+            ConsistentRead=True,
+        )["Items"]
+        return found
+
+    def delete(self) -> None:
+        """Delete every item of this load in both regions, by its key.
+
+        Raises:
+            DrillError: Some are still there.
+        """
+        deadline = time.monotonic() + DELETION_SECONDS
+        while True:
+            left = {role: asked(f"DynamoDB in {self._stack.region(role)}", partial(self.items, role)) for role in ROLES}
+            if not any(left.values()):
+                return
+            if time.monotonic() > deadline:
+                raise DrillError(f"{sum(map(len, left.values()))} items are still there", hint="delete them by hand")
+            for role, items in left.items():
+                client = self._stack.client("dynamodb", role)
+                with ThreadPoolExecutor(LOOKING_UP) as pool:
+                    list(pool.map(lambda item: client.delete_item(TableName=self._table, Key=key_of(item)), items))  # noqa: B023
 
     def tell(self, journal: Journal) -> None:
         """Note in the journal what was seen since the last time, by second of drill time."""
@@ -107,6 +156,41 @@ class Load:
         for at, region, mode in sorted({key[:3] for key in seen}):
             done, failed = (seen[at, region, mode, outcome] for outcome in (True, False))
             journal.event("transactions", at=at, region=region, mode=mode, acknowledged=done, failed=failed, per=1)
+
+
+class PaymentRefusedError(Exception):
+    """The user's endpoint has not acknowledged a payment."""
+
+
+class PaymentEndpoint:
+    """The user's own service, called as a client of its calls it.
+
+    It is sent ``POST`` with the JSON object ``{"transaction_id": …, "timestamp": …, "amount": …, "currency": …}``. With
+    a status of 2xx it says that it has written an item of exactly these attributes to the table of its region, strings
+    as strings and numbers as numbers.
+
+    Args:
+        url: Where.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+
+    def put_item(self, *, TableName: str, Item: Item) -> None:  # noqa: N803, ARG002 - in the place of boto3's
+        """Send one payment.
+
+        Raises:
+            PaymentRefusedError: It was not acknowledged.
+        """
+        payment = {name: int(value["N"]) if "N" in value else value["S"] for name, value in Item.items()}
+        request = urllib.request.Request(  # noqa: S310 - the address is the user's
+            self._url, json.dumps(payment).encode(), {"Content-Type": "application/json"}, method="POST"
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=CLIENT_SECONDS):  # noqa: S310
+                pass
+        except (OSError, http.client.HTTPException) as error:
+            raise PaymentRefusedError(str(error)) from error
 
 
 def paced(transact: Callable[[], None], per_second: float, stop: threading.Event) -> None:

@@ -2,6 +2,8 @@
 
 import random
 import threading
+import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -46,14 +48,14 @@ class _Prober:
         self._hangs = False
         self.results: dict[float, ProbeResult] = {}  # by the time at which the checker has concluded
 
-    def __call__(self, check: HealthCheck, time: float) -> ProbeResult:
+    def __call__(self, check: HealthCheck, at: float) -> ProbeResult:
         if not self._kept:
             count = self._checkers if self._hangs else 1
             self._kept = [result for result, _ in self._pool.map(probes.probe, [self._url] * count)]
         result = self._kept.pop()
         seconds = judge(check, result).seconds
         self._hangs = seconds > SLOW_SECONDS
-        self.results[time + seconds] = result
+        self.results[at + seconds] = result
         return result
 
     def forget(self) -> None:
@@ -107,8 +109,8 @@ class ModelledDns:
         for role in ROLES:
             journal.event("verdict", region=stack.region(role), healthy=True)
 
-    def advance(self, to: float) -> None:
-        """Let the checkers work until a time, and see what DNS answers after each of them."""
+    def advance(self, to: float) -> float:
+        """Let the checkers work until a time, and see what DNS answers after each of them; what time it is then."""
         seen = [(found, id_) for id_, fleet in self._fleets.items() for found in fleet.advance(to)]
         for found, id_ in sorted(seen, key=lambda pair: pair[0].time):
             role, result = self._roles[id_], self._probers[id_].results.pop(found.time)
@@ -130,6 +132,13 @@ class ModelledDns:
                 self.verdicts.append(Turn(found.time, role, found.healthy))
                 self._journal.event("verdict", at=found.time, region=region, healthy=found.healthy)
                 self._see_answer(found.time)
+        return to
+
+    @staticmethod
+    def running_from(base: float) -> Callable[[], float]:
+        """A clock of drill time, which was ``base`` just now, while real time passes."""
+        started = time.monotonic()
+        return lambda: base + time.monotonic() - started
 
     def resolve(self, at: float) -> str:
         """The role of the region that the client's cache knows, or asks for. Several threads may ask."""

@@ -132,8 +132,13 @@ class Drill:
             ", ".join([counts, *map(str, items.get("different", []))]),
         )
         yield "nothing written twice", None if twice is None else not twice, ", ".join(map(str, twice or []))
-        for key, what in (("parameters", "parameters equal"), ("objects", "objects equal"), ("", "everything undone")):
+        keys = ("parameters", "objects", "") if after.get("objects_equal", True) is not None else ("parameters", "")
+        for key in keys:
+            what = f"{key} equal" if key else "everything undone"
             yield what, after.get(f"{key}_equal" if key else "undone"), ""
+        if alarms := after.get("alarms"):  # where alarms are evaluated
+            told = f"rang: {', '.join(alarms['fired']) or 'none'}"
+            yield "alarms silent", not alarms["still"], f"{told}; still ringing: {', '.join(alarms['still']) or 'none'}"
 
     def choices(self) -> dict[tuple[int, int], dict[int, Mapping[str, Any]]]:
         """The failover's time by interval and threshold, then by TTL."""

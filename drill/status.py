@@ -3,7 +3,7 @@
 import random
 import time
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 from rich.table import Table
@@ -92,14 +92,15 @@ def _cell(finding: Finding) -> Text:
 def look_at(stack: Deployed) -> Status:
     """Look at everything at the same time: a region that hangs costs its limit once."""
     see: dict[str, Callable[[str], Finding]] = {
-        "table": lambda role: _table(stack, role),
-        "replica": lambda role: _replica(stack, role),
+        "table": lambda role: _table(tables[role]),
+        "replica": lambda role: _replica(stack, role, tables[role]),
         "replication lag": lambda role: _lag(stack, role),
         "alarms": lambda role: _alarms(stack, role),
         "fenced": lambda role: _fenced(stack, role),
     }
 
     with ThreadPoolExecutor(16) as pool:
+        tables = {role: pool.submit(probes.table, stack, role) for role in ROLES}
         probed = {role: pool.submit(probes.health, stack, role) for role in ROLES}
         zone = pool.submit(read_zone, stack)
         found = {
@@ -127,13 +128,13 @@ def _health(health: Health) -> Finding:
     return judged(health.verdict.passed and health.body.get("status") == "healthy", str(health))
 
 
-def _table(stack: Deployed, role: str) -> Finding:
-    status = probes.table(stack, role).status
+def _table(table: Future[probes.Table]) -> Finding:
+    status = table.result().status
     return judged(status in SERVING, status)
 
 
-def _replica(stack: Deployed, role: str) -> Finding:
-    status, other = probes.table(stack, role).replica_status, stack.region(OTHER[role])
+def _replica(stack: Deployed, role: str, table: Future[probes.Table]) -> Finding:
+    status, other = table.result().replica_status, stack.region(OTHER[role])
     return judged(status in SERVING, f"{status or 'none'} in {other}")
 
 

@@ -81,7 +81,7 @@ class Switch:
         """
         region, other = self.stack.region("primary"), self.stack.region("secondary")
         self._weigh(f"{other} could not serve", self._healthy("secondary"), self._table_serves("secondary"))
-        account = self._account("secondary")
+        account = account_of(self.stack, "secondary")
 
         def outcome(text: str, *, changed: bool = False, fenced: bool | None = True) -> Outcome:
             return Outcome("failover", account, region, changed, fenced, text)
@@ -121,7 +121,7 @@ class Switch:
             DrillError: AWS refused, or did not answer.
         """
         region = self.stack.region("primary")
-        account = self._account("primary")
+        account = account_of(self.stack, "primary")
 
         def outcome(text: str, *, changed: bool = False, fenced: bool = False) -> Outcome:
             return Outcome("failback", account, region, changed, fenced, text)
@@ -195,16 +195,6 @@ class Switch:
         finally:  # even if only the answer to the write was lost; the deletion is replicated too
             asked("DynamoDB", lambda: source.delete_item(TableName=name, Key=key))
         return judged(True, f"replication to {region} does not lag")
-
-    def _account(self, role: str) -> str:
-        client = self.stack.client("sts", role)
-        account = str(asked(f"STS in {self.stack.region(role)}", client.get_caller_identity)["Account"])
-        if account != self.stack.account_id:
-            raise DrillError(
-                f"these credentials are of account {account}, the stack is in {self.stack.account_id}",
-                hint="set AWS_PROFILE, or give the outputs of the other stack",
-            )
-        return account
 
     @property
     def _function(self) -> str:
@@ -285,3 +275,19 @@ class Switch:
             return time.monotonic() - since >= needed and answers(self.stack, zone, passed) == [role]
 
         return has_switched
+
+
+def account_of(stack: Deployed, role: str) -> str:
+    """The account of these credentials, asked in the region of a role.
+
+    Raises:
+        DrillError: It is not the stack's.
+    """
+    client = stack.client("sts", role)
+    account = str(asked(f"STS in {stack.region(role)}", client.get_caller_identity)["Account"])
+    if account != stack.account_id:
+        raise DrillError(
+            f"these credentials are of account {account}, the stack is in {stack.account_id}",
+            hint="set AWS_PROFILE, or give the outputs of the other stack",
+        )
+    return account

@@ -43,7 +43,7 @@ def test_the_wheel_holds_the_handlers_the_operators_command_and_what_is_no_pytho
     assert not [name for name in names if name.startswith(("embedded_aws", "tests"))]
     # who only synthesizes installs none of what the command needs
     extra = {need.partition(">")[0] for need in needs if 'extra == "dr"' in need}
-    assert extra == {"boto3", "jinja2", "matplotlib", "rich", "typer"}
+    assert extra == {"boto3", "dnspython", "jinja2", "matplotlib", "rich", "typer"}
     assert "drill/report.html.j2" in names
 
 

@@ -32,3 +32,11 @@ def deployment(stack_dir: Path) -> Iterator[Deployed]:
         deployed.planned = deployed.first_plan.json
         deployed.apply(deployed.first_plan)
         yield deployed
+
+
+@pytest.fixture(scope="session")
+def drilled(stack_dir: Path) -> Iterator[Deployment]:
+    """A deployment of the drills' own: a drill needs all of it to itself."""
+    with Deployment(stack_dir=stack_dir) as deployed:
+        deployed.apply(deployed.plan())
+        yield deployed

@@ -25,12 +25,10 @@ SEEDS = itertools.count(1)
 Run = Callable[[str], Journal]
 
 
-@pytest.fixture(scope="session")
-def stack(stack_dir: Path) -> Iterator[Deployment]:
-    """A deployment of these tests' own: a drill needs all of it to itself."""
-    with Deployment(stack_dir=stack_dir) as deployment:
-        deployment.apply(deployment.plan())
-        yield deployment
+@pytest.fixture
+def stack(drilled: Deployment) -> Deployment:
+    """The deployment, by a shorter name."""
+    return drilled
 
 
 @pytest.fixture

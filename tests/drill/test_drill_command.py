@@ -8,7 +8,9 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from drill import DrillError, cli, embedded
+from drill.drill import CouldNotTellError
 from drill.journal import Journal
+from tests.drill import journals
 from tests.drill.journals import passed
 
 
@@ -80,3 +82,26 @@ def test_the_report_is_written_again_beside_its_journal(tmp_path: Path, monkeypa
     done = run(monkeypatch, "report", str(path))
     assert done.stdout.splitlines() == [str(path.with_suffix(".html")), str(path.with_suffix(".png"))]
     assert path.with_suffix(".html").read_text().startswith("<!DOCTYPE html>")
+
+
+def test_a_drill_that_could_not_tell_leaves_a_report_of_how_far_it_came(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = journals.write(journals.killed(), tmp_path)
+
+    def fail(*_: object) -> Journal:
+        raise CouldNotTellError("could not tell: AWS is gone", hint="run it again", journal=made)
+
+    monkeypatch.setattr(embedded, "drill", fail)
+    done = run(monkeypatch, "drill")
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert made.with_suffix(".html").exists()
+    assert [str(made.with_suffix(suffix)) for suffix in (".json", ".html", ".png")] == done.stderr.splitlines()[:3]
+    assert done.stderr.splitlines()[3:] == ["error: could not tell: AWS is gone", "hint: run it again"]
+
+
+@pytest.mark.parametrize("outage", ["region", "dynamodb", "permission"])
+def test_a_live_stack_is_given_no_outage_but_the_fence(outage: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    done = run(monkeypatch, "drill", "--live", "--outage", outage)
+    assert done.exit_code == 2
+    assert f"error: a live stack is not given the outage '{outage}'" in done.stderr

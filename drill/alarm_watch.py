@@ -1,0 +1,39 @@
+"""The stack's alarms during a drill: which of them rang, and whether they are silent again."""
+
+from drill import probes
+from drill.deployed import ROLES, CannotTellError, Deployed
+from drill.journal import Journal
+
+
+class AlarmWatch:
+    """Looks at the alarms of both regions and notes in the journal what has changed.
+
+    Args:
+        stack: The deployed stack.
+        journal: Is told each change.
+
+    Attributes:
+        fired: Names of the alarms that rang at any time, in their order.
+    """
+
+    def __init__(self, stack: Deployed, journal: Journal) -> None:
+        self._stack, self._journal = stack, journal
+        self._states: dict[str, str] = {}
+        self.fired: list[str] = []
+
+    def look(self) -> list[str]:
+        """The alarms that ring now. A region that cannot be asked is as it was."""
+        for role in ROLES:
+            try:
+                states = probes.alarms(self._stack, role)
+            except CannotTellError:  # its outage, maybe
+                continue
+            for name, state in states.items():
+                before = self._states.get(name, "OK")
+                self._states[name] = state
+                if state == before or "ALARM" not in (state, before):  # data that come and go are no news
+                    continue
+                self._journal.event("alarm", region=self._stack.region(role), name=name, state=state)
+                if state == "ALARM" and name not in self.fired:
+                    self.fired.append(name)
+        return sorted(name for name, state in self._states.items() if state == "ALARM")

@@ -1,0 +1,102 @@
+"""The drill's place on a stack that others use: nothing fails there but a fence, and time is real."""
+
+import platform
+from collections.abc import Callable, Sequence
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+
+from drill import DrillError
+from drill.deployed import Deployed
+from drill.drill import Drill, Place
+from drill.journal import Journal
+from drill.live_dns import Clock, LiveDns, NameServers
+from drill.switch import account_of
+
+OUTAGE = "fence"
+LIMIT_MINUTES = 30.0
+MADE_OF = {
+    "real": [
+        "the stack, and AWS as it is deployed to",
+        "DNS: the zone's own name servers, asked once a second",
+        "time, and every transaction",
+        "the outage: the health function of the primary region is stopped, as 'dr failover' does",
+    ],
+    "emulated": [],
+    "simulated": [
+        "one resolver and one client, which respect the TTL that the name servers give",
+        "the distribution of recovery times, for comparison",
+    ],
+}
+
+
+class _NoMaker:
+    """Nothing is made to fail on a stack that others use."""
+
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        raise DrillError(f"{name} is not done to a live stack", hint="its outage is the fence")
+
+
+def announcement(stack: Deployed, *, endpoint: str | None, limit_minutes: float) -> str:
+    """What a drill will do to a stack, for the one who has to agree."""
+    first, second = stack.region("primary"), stack.region("secondary")
+    where = f"sent to {endpoint}" if endpoint else f"written to the table {stack.outputs['dynamodb_table_name']}"
+    return (
+        f"This drills account {stack.account_id}: {first} is fenced, so that ALL clients of "
+        f"{stack.outputs['application_fqdn']} go to {second}, and the fence is removed some minutes later. Meanwhile "
+        f"payments whose transaction_id begins with dr-drill- are {where}, and deleted afterwards in both regions. It "
+        f"ends within {limit_minutes:g} minutes, and undoes all of that, also after Ctrl-C."
+    )
+
+
+def drill(
+    stack: Deployed,
+    *,
+    seed: int,
+    directory: Path,
+    tell: Callable[[str], None],
+    confirm: Callable[[str, str], None],
+    limit_minutes: float = LIMIT_MINUTES,
+    endpoint: str | None = None,
+    name_servers: Sequence[str] = (),
+    clock: Clock | None = None,
+) -> Journal:
+    """Do one drill on a deployed stack.
+
+    Args:
+        stack: The stack.
+        seed: Decides the pauses of the client.
+        directory: Where the journal goes.
+        tell: Told each step.
+        confirm: Asked before anything is changed: what is done, and the word to type. It raises if it must not be.
+        limit_minutes: Drill time after which all is undone, whatever it has come to.
+        endpoint: Takes the payments, see `drill.load.PaymentEndpoint`. Default: the table takes them.
+        name_servers: Asked in the place of the zone's own.
+        clock: Drill time. Default: real time.
+
+    Raises:
+        DrillError: It was not confirmed, or could not tell; what was done is undone.
+    """
+    account_of(stack, "primary")
+    servers = NameServers(name_servers or stack.outputs["hosted_zone_name_servers"])
+    confirm(
+        announcement(stack, endpoint=endpoint, limit_minutes=limit_minutes),
+        f"{stack.account_id}/{stack.region('primary')}",
+    )
+    clock = clock or Clock()
+    place = Place(
+        name="live AWS" if stack.is_live else "embedded AWS, as if it were live",
+        stack=stack,
+        maker=_NoMaker(),
+        buckets={},
+        replication_lag={},
+        made_of=MADE_OF,
+        versions={"python": platform.python_version(), "boto3": version("boto3")},
+        check=lambda: None,
+        dns=partial(LiveDns, servers, clock, clock.now() + limit_minutes * 60),
+        rto_how="real, the zone's name servers",
+        shares_its_table=True,
+        alarms_ring=True,
+        endpoint=endpoint,
+    )
+    return Drill(place, OUTAGE, seed=seed, directory=directory, tell=tell).run()

@@ -1,0 +1,110 @@
+"""Name servers of a deployed zone: they answer by what health checkers find, on a clock that may run fast."""
+
+import random
+import socket
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import dns.flags
+import dns.message
+import dns.rrset
+
+from drill.deployed import Deployed
+from drill.journal import Journal
+from drill.live_dns import Clock
+from drill.modelled_dns import ModelledDns
+from drill.status import read_zone
+
+NOTHING: list[str] = []
+
+
+class NameServer:
+    """Answers CNAME questions over UDP, and over TCP what is too long for that.
+
+    Attributes:
+        address: HOST:PORT.
+        answers: What it says to a question; nothing at all while that is empty.
+        truncates: Whether it sends its clients to TCP.
+    """
+
+    def __init__(self) -> None:
+        self._udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._udp.bind(("127.0.0.1", 0))
+        self._tcp = socket.create_server(("127.0.0.1", self._udp.getsockname()[1]))
+        self.address = "{}:{}".format(*self._udp.getsockname())
+        self.answers: list[str] = NOTHING
+        self.ttl, self.truncates, self.questions = 30, False, 0
+        self._threads = [threading.Thread(target=run, daemon=True) for run in (self._datagrams, self._streams)]
+
+    def __enter__(self) -> "NameServer":
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for each in (self._udp, self._tcp):
+            each.shutdown(socket.SHUT_RDWR) if each is self._tcp else None
+            each.close()
+
+    def _answer(self, asked: bytes, *, by_udp: bool) -> bytes | None:
+        self.questions += 1
+        if self.answers is NOTHING:
+            return None
+        question = dns.message.from_wire(asked)
+        reply = dns.message.make_response(question)
+        reply.flags |= dns.flags.AA
+        if by_udp and self.truncates:
+            reply.flags |= dns.flags.TC
+        elif self.answers:
+            reply.answer.append(dns.rrset.from_text(question.question[0].name, self.ttl, "IN", "CNAME", *self.answers))
+        return reply.to_wire()
+
+    def _datagrams(self) -> None:
+        while True:
+            try:
+                asked, client = self._udp.recvfrom(4096)
+                if answer := self._answer(asked, by_udp=True):
+                    self._udp.sendto(answer, client)
+            except OSError:
+                return
+
+    def _streams(self) -> None:
+        while True:
+            try:
+                stream, _ = self._tcp.accept()
+            except OSError:
+                return
+            with stream:
+                asked = stream.recv(4096)
+                if answer := self._answer(asked[2:], by_udp=False):
+                    stream.sendall(len(answer).to_bytes(2, "big") + answer)
+
+
+def host_of(stack: Deployed, role: str) -> str:
+    """What the record of a role points to."""
+    return f"{stack.output(role, 'api_id')}.execute-api.{stack.region(role)}.amazonaws.com."
+
+
+@contextmanager
+def name_server_of(stack: Deployed, clock: Clock, directory: Path) -> Iterator[NameServer]:
+    """One that follows the health of a deployed stack, as Route 53 would."""
+    ended = threading.Event()
+    with NameServer() as server, ThreadPoolExecutor(32) as pool:
+        zone, rng = read_zone(stack), random.Random(1)  # noqa: S311 - it has to be repeatable
+        dns = ModelledDns(stack, zone, Journal(directory / "route53", {"kind": "route53"}), rng, pool)
+
+        def follow() -> None:
+            while not ended.wait(0.01):
+                dns.forget()
+                dns.advance(clock.now())
+                server.answers = [host_of(stack, dns.answered)]
+
+        following = pool.submit(follow)
+        try:
+            yield server
+        finally:
+            ended.set()
+            following.result()

@@ -1,0 +1,120 @@
+"""Asking a zone's name servers, which here are some of loopback's."""
+
+import socket
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from drill import DrillError, live_dns, probes
+from drill.journal import Journal
+from drill.live_dns import Clock, LiveDns, NameServers
+from drill.route53 import ProbeResult
+from tests.drill.dns_server import NameServer, host_of
+from tests.drill.stack import Stack
+
+FQDN = "app.pay.acme.io"
+
+
+@pytest.fixture
+def server() -> Iterator[NameServer]:
+    with NameServer() as server:
+        yield server
+
+
+@pytest.mark.parametrize("truncates", [False, True])
+def test_the_answer_is_a_host_and_how_long_it_may_be_kept_by_udp_or_tcp(server: NameServer, truncates: bool) -> None:
+    server.answers, server.ttl, server.truncates = ["East.acme.io."], 42, truncates
+    assert NameServers([server.address]).cname(FQDN) == ("east.acme.io", 42)
+
+
+def test_the_next_server_is_asked_when_one_does_not_answer(server: NameServer) -> None:
+    server.answers = ["east.acme.io."]
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        silent = f"127.0.0.1:{nobody.getsockname()[1]}"
+        assert NameServers([silent, server.address]).cname(FQDN)[0] == "east.acme.io"
+
+
+def test_it_is_said_who_did_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live_dns, "ANSWER_SECONDS", 0.05)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        with pytest.raises(DrillError, match=f"no name server of the zone answers for {FQDN}: 127.0.0.1: "):
+            NameServers([f"127.0.0.1:{nobody.getsockname()[1]}"]).cname(FQDN)
+
+
+def test_a_name_without_a_record_and_a_strange_server_are_refused(server: NameServer) -> None:
+    server.answers = []
+    with pytest.raises(DrillError, match=f"no CNAME record of {FQDN} \\(NOERROR\\)"):
+        NameServers([server.address]).cname(FQDN)
+    with pytest.raises(DrillError, match=r"'127\.0\.0\.1:http' is no name server"):
+        NameServers(["127.0.0.1:http"])
+
+
+@pytest.fixture
+def probed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The addresses that were probed; each answers 503."""
+    seen: list[str] = []
+
+    def probe(url: str) -> tuple[ProbeResult, bytes]:
+        seen.append(url)
+        return ProbeResult(connect_seconds=0.01, response_seconds=0.01, status=503), b""
+
+    monkeypatch.setattr(probes, "probe", probe)
+    return seen
+
+
+@pytest.fixture
+def watched(server: NameServer, stack: Stack, tmp_path: Path, probed: list[str]) -> Iterator[tuple[LiveDns, Journal]]:
+    """A zone that answers with the primary, watched at a hundred times the speed of time until 100 s."""
+    server.answers = [host_of(stack, "primary")]
+    journal = Journal(tmp_path, {"kind": "fence"})
+    with ThreadPoolExecutor(4) as pool:
+        servers = NameServers([server.address])
+        yield LiveDns(servers, Clock(100), 100, stack, stack.zone, journal, None, pool), journal  # type: ignore[arg-type]
+
+
+def events(journal: Journal, kind: str) -> list[Any]:
+    return [event for event in journal["events"] if event["kind"] == kind]
+
+
+def test_a_new_answer_is_a_verdict_too_and_reaches_the_client_when_its_cache_expires(
+    watched: tuple[LiveDns, Journal], server: NameServer, stack: Stack
+) -> None:
+    dns, journal = watched
+    assert (dns.answered, dns.resolve(0)) == ("primary", "primary")
+    server.answers = [host_of(stack, "secondary")]
+    now = dns.advance(5)
+    assert now >= 5
+    assert (dns.answered, dns.healthy) == ("secondary", {"check-primary": False, "check-secondary": True})
+    assert [(turn.role, turn.healthy) for turn in dns.verdicts] == [("primary", False)]
+    assert dns.resolve(dns.expires - 1) == "primary"
+    expires = dns.expires
+    assert dns.resolve(expires) == "secondary"
+    assert [(turn.role, turn.at) for turn in dns.expired] == [("secondary", expires)]
+    assert [event["region"] for event in events(journal, "answer")] == ["us-east-1", "us-west-2"]
+
+
+def test_both_regions_are_probed_from_here(watched: tuple[LiveDns, Journal], probed: list[str], stack: Stack) -> None:
+    dns, journal = watched
+    while len(dns.last_failure) < 2:
+        dns.advance(dns.advance(0) + 1)
+    assert set(probed) == {stack.health_url(role) for role in ("primary", "secondary")}
+    assert dns.last_failure == dict.fromkeys(("primary", "secondary"), "HTTP status 503")
+    assert {(event["checker"], event["ok"]) for event in events(journal, "probe")} == {("this machine", False)}
+
+
+def test_it_ends_at_the_time_limit(watched: tuple[LiveDns, Journal]) -> None:
+    dns, _ = watched
+    with pytest.raises(DrillError, match="the time limit is reached"):
+        dns.advance(1000)
+
+
+def test_an_answer_that_is_neither_region_is_told(server: NameServer, watched: tuple[LiveDns, Journal]) -> None:
+    dns, _ = watched
+    server.answers = ["parked.acme.io."]
+    with pytest.raises(DrillError, match=f"{FQDN} points to parked.acme.io"):
+        dns.advance(5)
