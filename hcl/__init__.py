@@ -1,0 +1,1 @@
+"""The synthesized stack as HCL: ``lib/provider.tf``, ``lib/main.tf`` and the handlers beside them."""

@@ -1,0 +1,34 @@
+"""``python -m hcl``: write the synthesized stack as HCL."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from embedded_aws.__main__ import command
+from hcl.library import files, write
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+progress = Console(stderr=True)
+
+
+@app.command()
+@command
+def main(
+    out: Annotated[Path, typer.Option(help="Folder to write to.")] = Path("lib"),
+    stack: Annotated[Path, typer.Option(help="A synthesized stack.")] = Path("cdktf.out/stacks/payment-dr"),
+    as_json: Annotated[bool, typer.Option("--json", help="Print the written files as JSON.")] = False,
+) -> None:
+    """Write provider.tf, main.tf and the handlers; exits with 0 when they are written, 2 when they could not be."""
+    progress.print("asking the providers for their schemas", highlight=False)
+    contents = files(stack)
+    write(out, contents)
+    names = [str(out / name) for name in contents]
+    sys.stdout.write(json.dumps({"files": names}, indent=2) + "\n" if as_json else "".join(f"{n}\n" for n in names))
+
+
+if __name__ == "__main__":
+    app(prog_name="python -m hcl")
