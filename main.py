@@ -1,15 +1,23 @@
 """The app: one disaster recovery stack for payments. `cdktf synth`, `cdktf deploy` and `make synth` run it."""
 
+import os
 import sys
 
 from payment_dr import App, ConfigurationError, DisasterRecoveryStack
 
+# Structure, so no Terraform variable; and in the environment, because it reaches this file through `make`, the cdktf
+# command line and the embedded AWS alike, where cdktf's own context can only be set by editing cdktf.json.
+CUSTOM_DOMAIN = "PAYMENT_DR_CUSTOM_DOMAIN"
+
 
 def main() -> None:
     """Synthesize the stack into cdktf.out, or say everything that is wrong with its settings."""
+    custom_domain = os.environ.get(CUSTOM_DOMAIN, "0")
+    if custom_domain not in ("0", "1"):
+        sys.exit(f"error: {CUSTOM_DOMAIN}={custom_domain!r} is neither 0 nor 1\nhint: set it to 1, or leave it out")
     app = App()
     try:
-        DisasterRecoveryStack(app, "payment-dr")
+        DisasterRecoveryStack(app, "payment-dr", custom_domain=custom_domain == "1")
     except ConfigurationError as error:
         sys.exit(f"error: {error}\nhint: change these settings in main.py")
     app.synth()

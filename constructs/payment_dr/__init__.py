@@ -6,7 +6,8 @@ Import this package before `cdktf` or `constructs`, so that jsii runs on the Nod
 from .alerting import AlarmTarget, Alerting, Metric, metric_alarm
 from .bindings import App, TerraformStack
 from .config_sync import ConfigSync
-from .dns_failover import DnsFailover, Endpoint
+from .custom_domain import CustomDomain
+from .dns_failover import DnsFailover, Endpoint, HostedZone
 from .encryption import EncryptionKey
 from .errors import ConfigurationError
 from .global_data import GlobalData
@@ -24,12 +25,14 @@ __all__ = [
     "Condition",
     "ConfigSync",
     "ConfigurationError",
+    "CustomDomain",
     "DisasterRecoveryStack",
     "DnsFailover",
     "EncryptionKey",
     "Endpoint",
     "GlobalData",
     "HealthMonitor",
+    "HostedZone",
     "Metric",
     "PythonFunction",
     "Region",

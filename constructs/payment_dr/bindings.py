@@ -34,6 +34,7 @@ os.environ |= NODE_ENVIRONMENT
 load_on_demand("cdktf_cdktf_provider_aws")
 
 from cdktf import (
+    Annotations,
     App,
     AssetType,
     Fn,
@@ -49,7 +50,14 @@ from cdktf import (
 )
 from cdktf_cdktf_provider_archive.data_archive_file import DataArchiveFile
 from cdktf_cdktf_provider_archive.provider import ArchiveProvider
+from cdktf_cdktf_provider_aws.acm_certificate import AcmCertificate
+from cdktf_cdktf_provider_aws.acm_certificate_validation import AcmCertificateValidation
 from cdktf_cdktf_provider_aws.apigatewayv2_api import Apigatewayv2Api
+from cdktf_cdktf_provider_aws.apigatewayv2_api_mapping import Apigatewayv2ApiMapping
+from cdktf_cdktf_provider_aws.apigatewayv2_domain_name import (
+    Apigatewayv2DomainName,
+    Apigatewayv2DomainNameDomainNameConfiguration,
+)
 from cdktf_cdktf_provider_aws.apigatewayv2_integration import Apigatewayv2Integration
 from cdktf_cdktf_provider_aws.apigatewayv2_route import Apigatewayv2Route
 from cdktf_cdktf_provider_aws.apigatewayv2_stage import (
@@ -102,7 +110,11 @@ from cdktf_cdktf_provider_aws.lambda_function_event_invoke_config import (
 from cdktf_cdktf_provider_aws.lambda_permission import LambdaPermission
 from cdktf_cdktf_provider_aws.provider import AwsProvider, AwsProviderDefaultTags
 from cdktf_cdktf_provider_aws.route53_health_check import Route53HealthCheck
-from cdktf_cdktf_provider_aws.route53_record import Route53Record, Route53RecordWeightedRoutingPolicy
+from cdktf_cdktf_provider_aws.route53_record import (
+    Route53Record,
+    Route53RecordAlias,
+    Route53RecordWeightedRoutingPolicy,
+)
 from cdktf_cdktf_provider_aws.route53_zone import Route53Zone
 from cdktf_cdktf_provider_aws.route_table import RouteTable
 from cdktf_cdktf_provider_aws.route_table_association import RouteTableAssociation
@@ -143,7 +155,13 @@ for _name, _value in _before.items():
         os.environ[_name] = _value
 
 __all__ = [
+    "AcmCertificate",
+    "AcmCertificateValidation",
+    "Annotations",
     "Apigatewayv2Api",
+    "Apigatewayv2ApiMapping",
+    "Apigatewayv2DomainName",
+    "Apigatewayv2DomainNameDomainNameConfiguration",
     "Apigatewayv2Integration",
     "Apigatewayv2Route",
     "Apigatewayv2Stage",
@@ -195,6 +213,7 @@ __all__ = [
     "RandomProvider",
     "Route53HealthCheck",
     "Route53Record",
+    "Route53RecordAlias",
     "Route53RecordWeightedRoutingPolicy",
     "Route53Zone",
     "RouteTable",

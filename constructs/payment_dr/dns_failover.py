@@ -1,16 +1,21 @@
 """DnsFailover: one DNS name that answers with the primary region while it is healthy, else with the secondary."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from .alerting import AlarmTarget, Metric, metric_alarm
 from .bindings import (
+    Annotations,
     Construct,
     Route53HealthCheck,
     Route53Record,
+    Route53RecordAlias,
     Route53RecordWeightedRoutingPolicy,
     Route53Zone,
+    Token,
 )
+from .custom_domain import CustomDomain
 from .errors import refuse
 from .excuses import excuse
 from .health_monitor import HEALTH_PATH
@@ -23,8 +28,28 @@ RTO_TARGET_SECONDS = 180
 METRICS_REGION = "us-east-1"
 
 
+RECORD_TTL_SECONDS = 30
+# An alias record has the TTL of what it points to, and API Gateway's is 60 s.
+# https://docs.aws.amazon.com/Route53/latest/DeveloperGuide/resource-record-sets-choosing-alias-non-alias.html
+ALIAS_TTL_SECONDS = 60
+# A checker waits 4 s for a connection and 2 s for the answer, and the next interval starts then.
+# https://docs.aws.amazon.com/Route53/latest/DeveloperGuide/dns-failover-determining-health-of-endpoints.html
+HANGING_PROBE_SECONDS = 6
+
+
+def _ttl(ttl_seconds: int | None, custom_domain: bool) -> int:
+    if ttl_seconds is not None:
+        return ttl_seconds
+    return ALIAS_TTL_SECONDS if custom_domain else RECORD_TTL_SECONDS
+
+
 def mistakes_in_failover_timing(
-    request_interval_seconds: int, failure_threshold: int, ttl_seconds: int, rto_target_seconds: int
+    request_interval_seconds: int,
+    failure_threshold: int,
+    ttl_seconds: int | None,
+    rto_target_seconds: int,
+    *,
+    custom_domain: bool = False,
 ) -> list[str]:
     """Say which number keeps a failover from being done within the target."""
     mistakes = []
@@ -33,21 +58,43 @@ def mistakes_in_failover_timing(
         mistakes.append(f"request_interval_seconds={request_interval_seconds}: Route 53 probes every 10 or 30; use one")
     if not 1 <= failure_threshold <= 10:
         mistakes.append(f"failure_threshold={failure_threshold}: Route 53 takes 1 to 10; choose one of these")
-    if ttl_seconds < 0:
-        mistakes.append(f"ttl_seconds={ttl_seconds} is negative; use 30")
-    budget = request_interval_seconds * failure_threshold + ttl_seconds
-    if budget > rto_target_seconds:
-        detection = request_interval_seconds * failure_threshold
+    if custom_domain and ttl_seconds is not None:
+        mistakes.append(
+            f"ttl_seconds={ttl_seconds}: with custom_domain the records are aliases, whose TTL of {ALIAS_TTL_SECONDS} "
+            "is API Gateway's; leave it out"
+        )
+        ttl_seconds = None
+    ttl = _ttl(ttl_seconds, custom_domain)
+    if ttl < 0:
+        mistakes.append(f"ttl_seconds={ttl} is negative; use {RECORD_TTL_SECONDS}")
+    detection = request_interval_seconds * failure_threshold
+    if detection + ttl > rto_target_seconds:
         change = (
             f"lower ttl_seconds to {rto_target_seconds - detection} or less"
-            if detection < rto_target_seconds
+            if detection < rto_target_seconds and not custom_domain
             else "lower request_interval_seconds to 10 or failure_threshold"
         )
         mistakes.append(
             f"request_interval_seconds={request_interval_seconds} x failure_threshold={failure_threshold} + "
-            f"ttl_seconds={ttl_seconds} is {budget} s, beyond rto_target_seconds={rto_target_seconds}; {change}"
+            f"{'the TTL of an alias, ' if custom_domain else 'ttl_seconds='}{ttl} is {detection + ttl} s, "
+            f"beyond rto_target_seconds={rto_target_seconds}; {change}"
         )
     return mistakes
+
+
+@dataclass(frozen=True, kw_only=True)
+class HostedZone:
+    """A public hosted zone that exists already.
+
+    Args:
+        zone_id: Its id, such as "Z0123456789ABCDEFGHIJ".
+        name: Its domain.
+        name_servers: Its name servers. Default: none are known; nothing looks them up.
+    """
+
+    zone_id: str
+    name: str
+    name_servers: Sequence[str] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,14 +104,41 @@ class Endpoint:
     Args:
         region: The region.
         host: Host name that is probed over HTTPS and that the name points to.
+        api_id, stage: The HTTP API behind the host and its stage; needed with a custom domain. Default: not known.
     """
 
     region: Region
     host: str
+    api_id: str | None = None
+    stage: str | None = None
+
+
+def mistakes_in_custom_domain(primary: Endpoint, secondary: Endpoint) -> list[str]:
+    """Say what a custom domain lacks."""
+    return [
+        f"custom_domain: {role} has no {' and no '.join(missing)}; give the Endpoint the HTTP API that the host is "
+        "mapped to, or leave custom_domain out"
+        for role, endpoint in (("primary", primary), ("secondary", secondary))
+        if (missing := [attribute for attribute in ("api_id", "stage") if not getattr(endpoint, attribute)])
+    ]
+
+
+def mistakes_in_hosted_zone(hosted_zone: HostedZone | None, domain_name: str) -> list[str]:
+    """Say whether the domain is outside of the zone, as far as both are known at synth."""
+    if hosted_zone is None or Token.is_unresolved(hosted_zone.name) or Token.is_unresolved(domain_name):
+        return []
+    zone_name = hosted_zone.name.rstrip(".")
+    if domain_name == zone_name or domain_name.endswith(f".{zone_name}"):
+        return []
+    return [f"domain_name={domain_name!r} is not in the hosted zone {zone_name!r}; give the zone of that domain"]
 
 
 class DnsFailover(Construct):
     """A hosted zone and two weighted records, each with a health check of its own.
+
+    The records are CNAMEs to the endpoints, which resolve but whose certificate is not for the name. With
+    `custom_domain` they are aliases (A) of an API Gateway domain name in each region, with a certificate for it: what
+    a TLS client needs. There is no AAAA: a regional domain name is IPv4 only, unless it is made dual-stack.
 
     The primary has weight 100, the secondary 0. Route 53 considers a record of weight 0 only when every record with a
     weight is unhealthy, so the switch is made by its data plane alone; nothing has to be changed during an outage.
@@ -81,20 +155,27 @@ class DnsFailover(Construct):
         health_path: Path that is probed. Default "/health".
         request_interval_seconds: 10 or 30. Default 30. Route 53 cannot change it on an existing check.
         failure_threshold: Failures in a row before a check is unhealthy. Default 3.
-        ttl_seconds: How long resolvers may keep an answer. Default 30.
+        ttl_seconds: How long resolvers may keep an answer. Default 30; refused with `custom_domain`, because an alias
+            has the 60 s of API Gateway.
         rto_target_seconds: Default 180.
         alarms: Where alarms on the health checks go; its topic is in us-east-1, because Route 53 publishes its metrics
             there. Default: no alarms.
         alarms_region: The region us-east-1 with its provider; needed with `alarms`.
+        custom_domain: Serve the name over TLS in both regions; needs `api_id` and `stage` of both endpoints. Default
+            no.
+        hosted_zone: A public zone that exists and holds `domain_name`. Default: one is made.
 
     Attributes:
         zone_id, zone_name, name_servers: The hosted zone.
         primary_health_check_id, secondary_health_check_id: The health checks.
         fqdn: The name that clients use.
+        url: Its address, None without a custom domain.
+        primary_target_name, secondary_target_name: What the aliases point to, None without a custom domain.
         alarm_names: Names of the alarms.
 
     Raises:
-        ConfigurationError: The timing is beyond the target, or alarms are asked for elsewhere than in us-east-1.
+        ConfigurationError: The timing is beyond the target, alarms are asked for elsewhere than in us-east-1, a custom
+            domain lacks an API, or the domain is not in the hosted zone.
 
     Example:
         >>> DnsFailover(self, "dns", environment="dev", domain_name="pay.acme.io",
@@ -115,16 +196,24 @@ class DnsFailover(Construct):
         health_path: str = HEALTH_PATH,
         request_interval_seconds: int = 30,
         failure_threshold: int = 3,
-        ttl_seconds: int = 30,
+        ttl_seconds: int | None = None,
         rto_target_seconds: int = RTO_TARGET_SECONDS,
         alarms: AlarmTarget | None = None,
         alarms_region: Region | None = None,
+        custom_domain: bool = False,
+        hosted_zone: HostedZone | None = None,
     ) -> None:
         super().__init__(scope, id_)
         mistakes = mistakes_in_same_region(primary.region.name, secondary.region.name)
         mistakes += mistakes_in_failover_timing(
-            request_interval_seconds, failure_threshold, ttl_seconds, rto_target_seconds
+            request_interval_seconds,
+            failure_threshold,
+            ttl_seconds,
+            rto_target_seconds,
+            custom_domain=custom_domain,
         )
+        mistakes += mistakes_in_custom_domain(primary, secondary) if custom_domain else []
+        mistakes += mistakes_in_hosted_zone(hosted_zone, domain_name)
         if alarms and (alarms_region is None or alarms_region.name != METRICS_REGION):
             mistakes.append(
                 f"alarms_region={alarms_region.name if alarms_region else None!r}: metrics of health checks exist in "
@@ -132,20 +221,20 @@ class DnsFailover(Construct):
             )
         refuse("DnsFailover", mistakes)
 
-        zone = Route53Zone(
-            self,
-            "zone",
-            name=domain_name,
-            comment="Payments application, with failover between regions",
-            force_destroy=False,
-        )
-        excuse(
-            zone,
-            CKV2_AWS_38="DNSSEC by halves breaks a zone: the registrar's part has to be done with it, by hand",
-        )
+        ttl = _ttl(ttl_seconds, custom_domain)
+        slowest = (request_interval_seconds + HANGING_PROBE_SECONDS) * failure_threshold + ttl
+        if slowest > rto_target_seconds:
+            Annotations.of(self).add_warning(
+                f"when every probe hangs for {HANGING_PROBE_SECONDS} s, a failover takes up to "
+                f"({request_interval_seconds} + {HANGING_PROBE_SECONDS}) x {failure_threshold} + {ttl} = {slowest} s, "
+                f"beyond rto_target_seconds={rto_target_seconds}; lower failure_threshold or request_interval_seconds"
+            )
+        zone = hosted_zone or self._zone(domain_name)
+        host = f"{record_name}.{domain_name}"
         self.alarm_names: Final[list[str]] = []
         checks: dict[str, Route53HealthCheck] = {}
         records: dict[str, Route53Record] = {}
+        domains: dict[str, CustomDomain] = {}
         for role, endpoint, weight, consequence in (
             ("primary", primary, 100, "clients are sent to the other region"),
             ("secondary", secondary, 0, "a failover has nowhere to go"),
@@ -163,17 +252,34 @@ class DnsFailover(Construct):
                 enable_sni=True,
                 tags={"Name": name("health-check", "payment-app", endpoint.region, environment)},
             )
+            target: dict[str, Any] = {"type": "CNAME", "ttl": ttl, "records": [endpoint.host]}
+            if custom_domain and endpoint.api_id and endpoint.stage:
+                domains[role] = domain = CustomDomain(
+                    self,
+                    f"{role}_domain",
+                    region=endpoint.region,
+                    environment=environment,
+                    host=host,
+                    api_id=endpoint.api_id,
+                    stage=endpoint.stage,
+                    zone_id=zone.zone_id,
+                    validation_record=domains["primary"].validation_record if domains else None,
+                )
+                # The target's health is that of API Gateway in the region, the check's that of the application:
+                # https://docs.aws.amazon.com/apigateway/latest/developerguide/dns-failover.html
+                alias = Route53RecordAlias(
+                    name=domain.target_name, zone_id=domain.target_zone_id, evaluate_target_health=True
+                )
+                target = {"type": "A", "alias": alias}
             records[role] = Route53Record(
                 self,
                 f"{role}_record",
                 zone_id=zone.zone_id,
-                name=f"{record_name}.{domain_name}",
-                type="CNAME",
-                ttl=ttl_seconds,
-                records=[endpoint.host],
+                name=host,
                 set_identifier=role,
                 weighted_routing_policy=Route53RecordWeightedRoutingPolicy(weight=weight),
                 health_check_id=check.id,
+                **target,
             )
             checks[role] = check
             if alarms and alarms_region:
@@ -206,3 +312,20 @@ class DnsFailover(Construct):
         self.primary_health_check_id: Final = checks["primary"].id
         self.secondary_health_check_id: Final = checks["secondary"].id
         self.fqdn: Final = records["primary"].fqdn
+        self.url: Final = f"https://{self.fqdn}" if domains else None
+        self.primary_target_name: Final = domains["primary"].target_name if domains else None
+        self.secondary_target_name: Final = domains["secondary"].target_name if domains else None
+
+    def _zone(self, domain_name: str) -> Route53Zone:
+        zone = Route53Zone(
+            self,
+            "zone",
+            name=domain_name,
+            comment="Payments application, with failover between regions",
+            force_destroy=False,
+        )
+        excuse(
+            zone,
+            CKV2_AWS_38="DNSSEC by halves breaks a zone: the registrar's part has to be done with it, by hand",
+        )
+        return zone

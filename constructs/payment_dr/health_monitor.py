@@ -49,7 +49,7 @@ class HealthMonitor(Construct):
 
     Attributes:
         function_name, function_arn, role_arn, log_group_name: The function.
-        api_id, api_endpoint: The HTTP API.
+        api_id, stage, api_endpoint: The HTTP API.
         host: Host name of the API: what a health check probes.
         health_url: The whole address.
         alarm_names: Names of its alarms.
@@ -154,7 +154,7 @@ class HealthMonitor(Construct):
             CKV_AWS_158="addresses of health checkers need no key of their own",
             CKV_AWS_338="a day is enough to see who probed during an incident",
         )
-        Apigatewayv2Stage(
+        stage = Apigatewayv2Stage(
             self,
             "stage",
             api_id=api.id,
@@ -186,6 +186,7 @@ class HealthMonitor(Construct):
         self.role_arn: Final = function.role_arn
         self.log_group_name: Final = function.log_group_name
         self.api_id: Final = api.id
+        self.stage: Final = stage.name
         self.api_endpoint: Final = api.api_endpoint
         self.host: Final = f"{api.id}.execute-api.{region_token}.amazonaws.com"
         self.health_url: Final = f"https://{self.host}{HEALTH_PATH}"

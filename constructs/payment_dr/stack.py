@@ -22,6 +22,7 @@ from .dns_failover import (
     RTO_TARGET_SECONDS,
     DnsFailover,
     Endpoint,
+    HostedZone,
     mistakes_in_failover_timing,
 )
 from .encryption import EncryptionKey
@@ -59,6 +60,8 @@ class DisasterRecoveryStack(TerraformStack):
         config_keys: Keys of the parameters that are kept in sync.
         request_interval_seconds, failure_threshold, ttl_seconds, rto_target_seconds: Timing of the failover, see
             `DnsFailover`. Default 30, 3, 30 and 180.
+        custom_domain: Serve the application's name over TLS in both regions. Default no.
+        hosted_zone: A public zone that exists and holds the variable `domain_name`. Default: one is made.
         owner: Value of the Owner tag. Default "platform-team".
         runbook: Address that alarm descriptions link to. Default "docs/runbook.md".
 
@@ -88,8 +91,10 @@ class DisasterRecoveryStack(TerraformStack):
         config_keys: Sequence[str] = ("database-connection-string", "api-key"),
         request_interval_seconds: int = 30,
         failure_threshold: int = 3,
-        ttl_seconds: int = 30,
+        ttl_seconds: int | None = None,
         rto_target_seconds: int = RTO_TARGET_SECONDS,
+        custom_domain: bool = False,
+        hosted_zone: HostedZone | None = None,
         owner: str = "platform-team",
         runbook: str = DEFAULT_RUNBOOK,
     ) -> None:
@@ -106,7 +111,7 @@ class DisasterRecoveryStack(TerraformStack):
                 *mistakes_in_network(secondary_cidr, secondary_subnet_cidrs, "secondary_"),
                 *mistakes_in_overlap(primary_cidr, secondary_cidr),
                 *mistakes_in_config_keys("config_keys", config_keys),
-                *mistakes_in_failover_timing(*timing),
+                *mistakes_in_failover_timing(*timing, custom_domain=custom_domain),
             ],
         )
         # Relative, so that nothing in the output names this machine: beside the app when Terraform runs in
@@ -188,8 +193,12 @@ class DisasterRecoveryStack(TerraformStack):
         dns = DnsFailover(
             self,
             "dns",
-            primary=Endpoint(region=self.primary, host=east_health.host),
-            secondary=Endpoint(region=self.secondary, host=west_health.host),
+            primary=Endpoint(
+                region=self.primary, host=east_health.host, api_id=east_health.api_id, stage=east_health.stage
+            ),
+            secondary=Endpoint(
+                region=self.secondary, host=west_health.host, api_id=west_health.api_id, stage=west_health.stage
+            ),
             environment=environment,
             domain_name=domain_name,
             request_interval_seconds=request_interval_seconds,
@@ -198,6 +207,8 @@ class DisasterRecoveryStack(TerraformStack):
             rto_target_seconds=rto_target_seconds,
             alarms=alarms,
             alarms_region=alarms_region,
+            custom_domain=custom_domain,
+            hosted_zone=hosted_zone,
         )
 
         first, second = f"{primary_region} (primary)", f"{secondary_region} (secondary)"
@@ -255,6 +266,7 @@ class DisasterRecoveryStack(TerraformStack):
                     ],
                     "Names of the CloudWatch alarms of both regions",
                 ),
+                **_custom_domain_outputs(dns, first, second),
                 **_alerting_outputs("primary", first, east_alerting, east_key),
                 **_alerting_outputs("secondary", second, west_alerting, west_key),
                 "ssm_parameter_names": Output(
@@ -427,6 +439,16 @@ def _function_outputs(role: str, where: str, health: HealthMonitor, config: Conf
         f"{role}_api_endpoint": Output(health.api_endpoint, f"Address of the health API in {where}"),
         f"{role}_api_id": Output(health.api_id, f"Health API in {where}"),
         f"{role}_health_url": Output(health.health_url, f"What Route 53 probes in {where}"),
+    }
+
+
+def _custom_domain_outputs(dns: DnsFailover, first: str, second: str) -> Mapping[str, Output]:
+    if dns.url is None:
+        return {}
+    return {
+        "application_url": Output(dns.url, "Address that clients use, over TLS; it fails over"),
+        "primary_target_name": Output(dns.primary_target_name, f"Domain name of API Gateway in {first}"),
+        "secondary_target_name": Output(dns.secondary_target_name, f"Domain name of API Gateway in {second}"),
     }
 
 

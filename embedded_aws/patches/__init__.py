@@ -10,6 +10,7 @@ from types import ModuleType
 from embedded_aws.patches import (
     alarm_actions,
     api_host,
+    certificate_validation,
     cloudwatch_alarms,
     default_credentials,
     event_delivery,
@@ -28,6 +29,7 @@ from embedded_aws.patches import (
     replication_lag,
     replication_role,
     rights,
+    route53_booleans,
     route53_changes,
     whole_responses,
 )
@@ -52,6 +54,8 @@ ORDER: tuple[ModuleType, ...] = (
     event_delivery,
     cloudwatch_alarms,
     alarm_actions,
+    certificate_validation,
+    route53_booleans,
     route53_changes,
     region_outage,
     replication_lag,

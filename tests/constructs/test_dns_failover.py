@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from payment_dr import AlarmTarget, ConfigurationError, DnsFailover, Endpoint, Region, TerraformStack
+from payment_dr import AlarmTarget, ConfigurationError, DnsFailover, Endpoint, HostedZone, Region, TerraformStack
 from payment_dr.bindings import Route53HealthCheck, Route53Record
 from payment_dr.bindings import Testing as CdktfTesting
 from payment_dr.dns_failover import mistakes_in_failover_timing
@@ -156,3 +156,104 @@ def test_alarms_elsewhere_than_in_us_east_1_are_refused(their_stack: TerraformSt
             alarms=AlarmTarget(topic_arn="arn:aws:sns:eu-west-1:1:t"),
             alarms_region=EAST.region,
         )
+
+
+WITH_A_CUSTOM_DOMAIN: Json = {
+    "primary": Endpoint(region=EAST.region, host="a.acme.io", api_id="a", stage="$default"),
+    "secondary": Endpoint(region=WEST.region, host="b.acme.io", api_id="b", stage="live"),
+    "environment": "dev",
+    "domain_name": "pay.acme.io",
+    "custom_domain": True,
+}
+
+
+@pytest.mark.parametrize(
+    ("change", "mistake"),
+    [
+        (
+            {"ttl_seconds": 30},
+            "ttl_seconds=30: with custom_domain the records are aliases, whose TTL of 60 is API Gate",
+        ),
+        (
+            {"failure_threshold": 5},
+            "x failure_threshold=5 + the TTL of an alias, 60 is 210 s, beyond rto_target_second",
+        ),
+        (
+            {"primary": EAST},
+            "custom_domain: primary has no api_id and no stage; give the Endpoint the HTTP API that the",
+        ),
+    ],
+)
+def test_a_custom_domain_that_cannot_work_is_refused(their_stack: TerraformStack, change: Json, mistake: str) -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        DnsFailover(their_stack, "dns", **{**WITH_A_CUSTOM_DOMAIN, **change})
+    assert [mistake in found for found in refused.value.mistakes] == [True]
+
+
+@pytest.mark.parametrize(("role", "weight"), [("primary", 100), ("secondary", 0)])
+def test_with_a_custom_domain_the_records_are_aliases_that_the_health_check_switches(
+    synthesize: Synthesize, role: str, weight: int
+) -> None:
+    stack = synthesize(lambda scope: DnsFailover(scope, "dns", **WITH_A_CUSTOM_DOMAIN))
+    (record,) = [r for r in stack["resource"]["aws_route53_record"].values() if r.get("set_identifier") == role]
+    (domain,) = [key for key in stack["resource"]["aws_apigatewayv2_domain_name"] if role in key]
+    target = f"aws_apigatewayv2_domain_name.{domain}.domain_name_configuration[0]"
+    assert (record["name"], record["type"], record["weighted_routing_policy"]["weight"]) == (
+        "app.pay.acme.io",
+        "A",
+        weight,
+    )
+    assert record["alias"] == {
+        "name": f"${{{target}.target_domain_name}}",
+        "zone_id": f"${{{target}.hosted_zone_id}}",
+        "evaluate_target_health": True,
+    }
+    assert f"{role}_health_check" in record["health_check_id"]
+    assert not {"ttl", "records"} & record.keys()
+    checks = stack["resource"]["aws_route53_health_check"].values()
+    assert {check["fqdn"] for check in checks} == {"a.acme.io", "b.acme.io"}  # still the APIs' own hosts
+
+
+def test_a_zone_that_exists_is_used_and_none_is_made(synthesize: Synthesize) -> None:
+    zone = HostedZone(zone_id="Z1", name="acme.io", name_servers=["ns-1.acme.io"])
+    made: list[DnsFailover] = []
+    stack = synthesize(lambda scope: made.append(DnsFailover(scope, "dns", hosted_zone=zone, **WITH_A_CUSTOM_DOMAIN)))
+    assert "aws_route53_zone" not in stack["resource"]
+    assert "data" not in stack
+    assert {record["zone_id"] for record in stack["resource"]["aws_route53_record"].values()} == {"Z1"}
+    assert (made[0].zone_id, made[0].zone_name, made[0].name_servers) == ("Z1", "acme.io", ["ns-1.acme.io"])
+
+
+@pytest.mark.parametrize("domain_name", ["acme.com", "payacme.io"])
+def test_a_domain_outside_of_the_zone_is_refused(their_stack: TerraformStack, domain_name: str) -> None:
+    zone = HostedZone(zone_id="Z1", name="acme.io")
+    with pytest.raises(ConfigurationError, match=f"domain_name='{domain_name}' is not in the hosted zone 'acme.io'"):
+        DnsFailover(
+            their_stack,
+            "dns",
+            primary=EAST,
+            secondary=WEST,
+            environment="dev",
+            domain_name=domain_name,
+            hosted_zone=zone,
+        )
+
+
+@pytest.mark.parametrize(("threshold", "warned"), [(3, False), (4, True)])
+def test_a_budget_that_probes_which_hang_exceed_is_warned_of(
+    their_stack: TerraformStack, threshold: int, warned: bool
+) -> None:
+    dns = DnsFailover(
+        their_stack,
+        "dns",
+        primary=EAST,
+        secondary=WEST,
+        environment="dev",
+        domain_name="acme.io",
+        failure_threshold=threshold,
+        ttl_seconds=60,
+    )
+    warnings = [str(entry.data) for entry in dns.node.metadata]
+    assert [f"(30 + 6) x {threshold} + 60 = 204 s, beyond rto_target_seconds=180" in w for w in warnings] == (
+        [True] if warned else []
+    )

@@ -1,0 +1,132 @@
+"""The stack with its custom domain, deployed by the real Terraform and AWS provider."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from urllib3.exceptions import SSLError
+
+from embedded_aws.custom_domains import CustomDomains
+from embedded_aws.deployment import Deployment
+from embedded_aws.inventory import inventory
+from embedded_aws.terraform import PlanResult
+from main import CUSTOM_DOMAIN
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("custom domain")]
+
+REGIONS = {"primary": "us-east-1", "secondary": "us-west-2"}
+HOST = "app.payment-app.test"
+
+
+class Deployed(Deployment):
+    """A deployment that keeps its second plan."""
+
+    before: frozenset[str]
+    second_plan: PlanResult
+
+
+def _everything(deployment: Deployment) -> frozenset[str]:
+    found = set(inventory(deployment.aws, REGIONS.values()))
+    for region in REGIONS.values():
+        certificates = deployment.aws.client("acm", region).list_certificates()["CertificateSummaryList"]
+        names = deployment.aws.client("apigatewayv2", region).get_domain_names()["Items"]
+        found |= {f"{region} {item}" for item in [*certificates, *names]}
+    return frozenset(found)
+
+
+@pytest.fixture(scope="module")
+def deployed() -> Iterator[Deployed]:
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv(CUSTOM_DOMAIN, "1")
+        with Deployed() as deployment:
+            deployment.before = _everything(deployment)
+            deployment.apply(deployment.plan())
+            deployment.second_plan = deployment.plan()
+            yield deployment
+
+
+def test_a_second_plan_is_empty(deployed: Deployed) -> None:
+    changed = [
+        (change["address"], change["change"]["actions"])
+        for change in deployed.second_plan.json.get("resource_changes", [])
+        if change["change"]["actions"] not in (["no-op"], ["read"])
+    ]
+    assert changed == []
+
+
+@pytest.mark.parametrize("role", REGIONS)
+def test_both_regions_map_the_host_to_their_api_with_an_issued_certificate(deployed: Deployed, role: str) -> None:
+    region = REGIONS[role]
+    gateway = deployed.aws.client("apigatewayv2", region)
+    (configuration,) = gateway.get_domain_name(DomainName=HOST)["DomainNameConfigurations"]
+    (mapping,) = gateway.get_api_mappings(DomainName=HOST)["Items"]
+    certificate = deployed.aws.client("acm", region).describe_certificate(
+        CertificateArn=configuration["CertificateArn"]
+    )["Certificate"]
+
+    assert (certificate["DomainName"], certificate["Status"]) == (HOST, "ISSUED")
+    assert (configuration["EndpointType"], configuration["SecurityPolicy"]) == ("REGIONAL", "TLS_1_2")
+    assert configuration["ApiGatewayDomainName"] == deployed.value(f"{role}_target_name")
+    assert (mapping["ApiId"], mapping["Stage"]) == (deployed.value(f"{role}_api_id"), "$default")
+
+
+@pytest.mark.parametrize(("role", "weight"), [("primary", 100), ("secondary", 0)])
+def test_the_records_are_aliases_of_the_regions_domain_names(deployed: Deployed, role: str, weight: int) -> None:
+    records = deployed.aws.client("route53", "us-east-1").list_resource_record_sets(
+        HostedZoneId=deployed.value("hosted_zone_id")
+    )["ResourceRecordSets"]
+    (record,) = [record for record in records if record.get("SetIdentifier") == role]
+
+    alias: dict[str, Any] = record["AliasTarget"]  # type: ignore[assignment]
+    assert (record["Name"], record["Type"], record["Weight"]) == (f"{HOST}.", "A", weight)
+    assert record["HealthCheckId"] == deployed.value(f"{role}_health_check_id")
+    assert alias["DNSName"].rstrip(".") == deployed.value(f"{role}_target_name")
+    assert alias["EvaluateTargetHealth"] is True
+
+
+def test_one_record_proves_the_name_for_both_certificates(deployed: Deployed) -> None:
+    records = deployed.aws.client("route53", "us-east-1").list_resource_record_sets(
+        HostedZoneId=deployed.value("hosted_zone_id")
+    )["ResourceRecordSets"]
+    assert [(record["Type"], HOST in record["Name"]) for record in records if record["Type"] == "CNAME"] == [
+        ("CNAME", True)
+    ]
+
+
+def test_the_address_is_an_output(deployed: Deployed) -> None:
+    assert deployed.value("application_url") == f"https://{HOST}"
+
+
+@pytest.fixture(scope="module")
+def https(deployed: Deployed) -> Iterator[CustomDomains]:
+    with CustomDomains(deployed.aws, REGIONS.values()) as serving:
+        yield serving
+
+
+@pytest.mark.parametrize("region", REGIONS.values())
+def test_a_client_that_verifies_the_certificate_is_served_by_each_region(https: CustomDomains, region: str) -> None:
+    answer = https.get(region, HOST, "/health")
+    assert (answer.status, answer.json()["region"]) == (200, region)
+
+
+@pytest.mark.parametrize("region", REGIONS.values())
+def test_another_name_is_turned_away_by_its_certificate(https: CustomDomains, region: str) -> None:
+    with pytest.raises(SSLError, match=r"'other\.payment-app\.test' doesn't match '\*\.execute-api"):
+        https.get(region, "other.payment-app.test", "/health")
+
+
+def test_a_region_without_its_mapping_forbids_and_the_other_serves(deployed: Deployed, https: CustomDomains) -> None:
+    gateway = deployed.aws.client("apigatewayv2", REGIONS["secondary"])
+    (mapping,) = gateway.get_api_mappings(DomainName=HOST)["Items"]
+    gateway.delete_api_mapping(DomainName=HOST, ApiMappingId=mapping["ApiMappingId"])
+    try:
+        assert [https.get(region, HOST, "/health").status for region in REGIONS.values()] == [200, 403]
+    finally:
+        deployed.apply(deployed.plan())
+    assert https.get(REGIONS["secondary"], HOST, "/health").status == 200
+
+
+def test_destroy_leaves_nothing(deployed: Deployed) -> None:
+    deployed.destroy()
+    assert deployed.terraform.state_resources() == []
+    assert _everything(deployed) - deployed.before == frozenset()
