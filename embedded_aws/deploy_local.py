@@ -18,7 +18,7 @@ from rich.table import Table
 from embedded_aws.deployment import Deployment
 from embedded_aws.inventory import inventory
 from embedded_aws.terraform import ResourceEvent
-from embedded_aws.verification import OUTPUT, ROLES, Check, CheckFailed, checks_of, run_check
+from embedded_aws.verification import OUTPUT, Check, CheckFailed, checks_of, run_check
 
 PASSED, MISSED = 0, 1
 
@@ -71,9 +71,9 @@ def deploy_local(console: Console, *, as_json: bool, port: int | None = None, st
     ):
         for notice in stack.terraform.notices:
             console.print(f"note: {notice}", highlight=False, markup=False, soft_wrap=True)
-        nothing = inventory(stack.aws, ["us-east-1", "us-west-2"])
+        regions = stack.regions
+        nothing = inventory(stack.aws, regions)
         changes = stack.apply(stack.plan())
-        regions = [stack.region(role) for role in ROLES]
         checks = []
         last = ""
         for name, check in checks_of(stack).items():

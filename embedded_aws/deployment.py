@@ -193,6 +193,12 @@ class Deployment:
         """The value of one output."""
         return self.outputs[output].value
 
+    @property
+    def regions(self) -> list[str]:
+        """The regions that the stack's AWS providers deploy to, before and after that."""
+        config = json.loads((self.terraform.directory / "cdk.tf.json").read_text(encoding="utf-8"))
+        return [provider["region"] for provider in config["provider"]["aws"]]
+
     def region(self, role: str) -> str:
         """The region that is "primary" or "secondary"."""
         region: str = self.value(f"{role}_region")

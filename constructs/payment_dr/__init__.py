@@ -4,7 +4,7 @@ Import this package before `cdktf` or `constructs`, so that jsii runs on the Nod
 """
 
 from .alerting import AlarmTarget, Alerting, Metric, metric_alarm
-from .bindings import App, TerraformStack
+from .bindings import App, ArchiveProvider, AwsProvider, TerraformStack
 from .config_sync import ConfigSync
 from .custom_domain import CustomDomain
 from .dns_failover import DnsFailover, Endpoint, HostedZone
@@ -17,11 +17,16 @@ from .python_function import PythonFunction
 from .region import Region
 from .regional_network import RegionalNetwork
 from .stack import DisasterRecoveryStack
+from .versions import require_versions
+
+__version__ = "0.1.0"  # here alone: pyproject.toml reads it from this line
 
 __all__ = [
     "AlarmTarget",
     "Alerting",
     "App",
+    "ArchiveProvider",
+    "AwsProvider",
     "Condition",
     "ConfigSync",
     "ConfigurationError",
@@ -41,4 +46,5 @@ __all__ = [
     "Statement",
     "TerraformStack",
     "metric_alarm",
+    "require_versions",
 ]

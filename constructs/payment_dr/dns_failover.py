@@ -103,12 +103,14 @@ class Endpoint:
 
     Args:
         region: The region.
-        host: Host name that is probed over HTTPS and that the name points to.
+        host: Host name that the name points to.
+        health_host: Host name that is probed over HTTPS. Default: `host`.
         api_id, stage: The HTTP API behind the host and its stage; needed with a custom domain. Default: not known.
     """
 
     region: Region
     host: str
+    health_host: str | None = None
     api_id: str | None = None
     stage: str | None = None
 
@@ -243,7 +245,7 @@ class DnsFailover(Construct):
                 self,
                 f"{role}_health_check",
                 type="HTTPS",
-                fqdn=endpoint.host,
+                fqdn=endpoint.health_host or endpoint.host,
                 port=443,
                 resource_path=health_path,
                 request_interval=request_interval_seconds,

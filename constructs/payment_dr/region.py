@@ -1,6 +1,7 @@
 """An AWS region: its name, the label that resource names carry, and the provider that deploys to it."""
 
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from functools import cache
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
@@ -8,6 +9,7 @@ from weakref import WeakKeyDictionary
 from botocore.session import Session
 
 from .bindings import (
+    Annotations,
     AwsProvider,
     Construct,
     DataAwsAvailabilityZones,
@@ -24,6 +26,16 @@ T = TypeVar("T", DataAwsCallerIdentity, DataAwsRegion, DataAwsAvailabilityZones)
 # ARNs in this library are written for the commercial partition; China and GovCloud have their own Route 53.
 PARTITION = "aws"
 
+# Every region launched after 20 March 2019 has to be enabled by each account, so no name will be added here.
+# https://docs.aws.amazon.com/accounts/latest/reference/manage-acct-regions.html
+ENABLED_BY_DEFAULT = frozenset(
+    {
+        *("us-east-1", "us-east-2", "us-west-1", "us-west-2", "ca-central-1", "sa-east-1"),
+        *("eu-central-1", "eu-north-1", "eu-west-1", "eu-west-2", "eu-west-3"),
+        *("ap-northeast-1", "ap-northeast-2", "ap-northeast-3", "ap-south-1", "ap-southeast-1", "ap-southeast-2"),
+    }
+)
+
 
 @cache
 def known_regions() -> frozenset[str]:
@@ -31,11 +43,26 @@ def known_regions() -> frozenset[str]:
     return frozenset(Session().get_available_regions("dynamodb", partition_name=PARTITION))
 
 
+@cache
+def _partition_of(name: str) -> str | None:
+    session = Session()
+    partitions = session.get_available_partitions()
+    return next((p for p in partitions if name in session.get_available_regions("dynamodb", partition_name=p)), None)
+
+
 def mistakes_in_region_name(prop: str, name: str) -> list[str]:
     """Say why `name` cannot be deployed to, or nothing."""
     if name in known_regions():
         return []
-    return [f"{prop}={name!r} is not a commercial AWS region; use a name such as 'us-east-1'"]
+    elsewhere = _partition_of(name)
+    if elsewhere:
+        return [
+            f"{prop}={name!r} is in the partition {elsewhere}, and ARNs and Route 53 are those of the partition "
+            f"{PARTITION} here; use a commercial AWS region such as 'us-east-1'"
+        ]
+    alike = get_close_matches(name.lower().replace("_", "-"), sorted(known_regions()), n=1)
+    instead = f"did you mean {alike[0]!r}?" if alike else "use a name such as 'us-east-1'"
+    return [f"{prop}={name!r} is not a commercial AWS region; {instead}"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +103,16 @@ def labels_of(first: str, second: str) -> tuple[str, str]:
     """
     middles = first.split("-")[1], second.split("-")[1]
     return middles if middles[0] != middles[1] else (first.replace("-", ""), second.replace("-", ""))
+
+
+def warn_of_opt_in(scope: Construct, *regions: Region) -> None:
+    """Say at synth which regions an account has to enable before anything can be deployed there."""
+    for region in regions:
+        if region.name not in ENABLED_BY_DEFAULT:
+            Annotations.of(scope).add_warning(
+                f"{region.name} is an opt-in region; before the first deployment enable it in the account: "
+                f"aws account enable-region --region-name {region.name}"
+            )
 
 
 def mistakes_in_providers(scope: Construct, *regions: Region) -> list[str]:

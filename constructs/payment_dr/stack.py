@@ -10,7 +10,6 @@ from .bindings import (
     AwsProviderDefaultTags,
     Construct,
     Fn,
-    LocalBackend,
     Password,
     RandomProvider,
     TerraformStack,
@@ -31,10 +30,11 @@ from .global_data import GlobalData
 from .health_monitor import HealthMonitor
 from .naming import ENVIRONMENT_PATTERN, logical
 from .outputs import Output, declare_outputs
-from .region import Region, labels_of, mistakes_in_region_name, mistakes_in_same_region
+from .region import Region, labels_of, mistakes_in_region_name, mistakes_in_same_region, warn_of_opt_in
 from .regional_network import RegionalNetwork, mistakes_in_network, mistakes_in_overlap
+from .state_backend import environment_of, keep_state, mistakes_in_state, mistakes_in_state_region
+from .versions import PROVIDERS, require_versions
 
-PROVIDERS = {"hashicorp/aws": "~> 5.0", "hashicorp/archive": "~> 2.0", "hashicorp/random": "~> 3.0"}
 INITIAL_SECRET_LENGTH = 32
 
 # A name with at least two labels, as RFC 1035 writes them, in lower case; `[.]` needs no escaping in Terraform.
@@ -62,6 +62,9 @@ class DisasterRecoveryStack(TerraformStack):
             `DnsFailover`. Default 30, 3, 30 and 180.
         custom_domain: Serve the application's name over TLS in both regions. Default no.
         hosted_zone: A public zone that exists and holds the variable `domain_name`. Default: one is made.
+        state: Where Terraform keeps its state, as s3://BUCKET/ENVIRONMENT; the stack is of that environment then, and
+            needs Terraform 1.10. `dr bootstrap` makes the bucket. Default: a file beside the app.
+        state_region: Region of that bucket. Default: the secondary one, where the state is there in a disaster.
         owner: Value of the Owner tag. Default "platform-team".
         runbook: Address that alarm descriptions link to. Default "docs/runbook.md".
 
@@ -95,6 +98,8 @@ class DisasterRecoveryStack(TerraformStack):
         rto_target_seconds: int = RTO_TARGET_SECONDS,
         custom_domain: bool = False,
         hosted_zone: HostedZone | None = None,
+        state: str | None = None,
+        state_region: str | None = None,
         owner: str = "platform-team",
         runbook: str = DEFAULT_RUNBOOK,
     ) -> None:
@@ -112,13 +117,13 @@ class DisasterRecoveryStack(TerraformStack):
                 *mistakes_in_overlap(primary_cidr, secondary_cidr),
                 *mistakes_in_config_keys("config_keys", config_keys),
                 *mistakes_in_failover_timing(*timing, custom_domain=custom_domain),
+                *mistakes_in_state(state),
+                *mistakes_in_state_region(state, state_region, primary_region),
             ],
         )
-        # Relative, so that nothing in the output names this machine: beside the app when Terraform runs in
-        # cdktf.out/stacks/<name>. For a team, put a shared backend here.
-        LocalBackend(self, path=f"../../../terraform.{id_}.tfstate")
-        environment, domain_name, alert_email, initial_secrets = self._variables()
+        environment, domain_name, alert_email, initial_secrets = self._variables(state)
         self.primary, self.secondary = self._regions(primary_region, secondary_region, environment, owner)
+        keep_state(self, id_, state, state_region or secondary_region)
 
         foundations = []
         for region, cidr, subnet_cidrs in (
@@ -301,12 +306,12 @@ class DisasterRecoveryStack(TerraformStack):
             raise ValueError(f"{path} and {before} both have the address {address}; rename one")
         return id_
 
-    def _variables(self) -> tuple[str, str, str, Any]:
+    def _variables(self, state: str | None) -> tuple[str, str, str, Any]:
         environment = TerraformVariable(
             self,
             "environment",
             type="string",
-            default="dev",
+            default=environment_of(state) if state else "dev",
             nullable=False,
             description="Environment; part of every resource's name.",
         )
@@ -316,6 +321,14 @@ class DisasterRecoveryStack(TerraformStack):
             "The environment must be 2 to 12 lower-case letters, digits or hyphens and start with a letter, because it "
             "is part of bucket and role names.",
         )
+        if state:
+            # Another environment's names planned against this state would replace everything.
+            _validate(
+                environment,
+                f'var.environment == "{environment_of(state)}"',
+                f"The environment must be {environment_of(state)}, because Terraform's state is in {state}: "
+                "synthesize with the location of the other environment's state.",
+            )
         domain_name = TerraformVariable(
             self,
             "domain_name",
@@ -374,13 +387,10 @@ class DisasterRecoveryStack(TerraformStack):
         aliased = AwsProvider(self, "aws_secondary", alias="secondary", region=secondary, default_tags=[tags])
         ArchiveProvider(self, "archive")
         RandomProvider(self, "random")
-        self.add_override("terraform.required_version", ">= 1.5")
-        for source, version in PROVIDERS.items():
-            # The prebuilt classes pin one exact version; they work with the whole line.
-            self.add_override(
-                f"terraform.required_providers.{source.split('/')[1]}", {"source": source, "version": version}
-            )
-        return Region(name=primary, label=labels[0]), Region(name=secondary, label=labels[1], provider=aliased)
+        require_versions(self, *PROVIDERS)
+        regions = Region(name=primary, label=labels[0]), Region(name=secondary, label=labels[1], provider=aliased)
+        warn_of_opt_in(self, *regions)
+        return regions
 
     def _initial_values(self, config_keys: Sequence[str], initial_secrets: Any) -> dict[str, str]:
         values = {}

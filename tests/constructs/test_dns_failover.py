@@ -257,3 +257,29 @@ def test_a_budget_that_probes_which_hang_exceed_is_warned_of(
     assert [f"(30 + 6) x {threshold} + 60 = 204 s, beyond rto_target_seconds=180" in w for w in warnings] == (
         [True] if warned else []
     )
+
+
+def test_another_host_than_the_one_that_clients_get_can_be_probed(
+    synthesize: Synthesize, pair: tuple[Region, Region]
+) -> None:
+    def endpoint(region: Region) -> Endpoint:
+        return Endpoint(region=region, host=f"{region.label}.acme.io", health_host=f"health.{region.label}.acme.io")
+
+    made = synthesize(
+        lambda stack: DnsFailover(
+            stack,
+            "dns",
+            primary=endpoint(pair[0]),
+            secondary=endpoint(pair[1]),
+            environment="prod",
+            domain_name="pay.acme.io",
+        )
+    )["resource"]
+    assert [check["fqdn"] for check in made["aws_route53_health_check"].values()] == [
+        "health.west.acme.io",
+        "health.central.acme.io",
+    ]
+    assert [record["records"] for record in made["aws_route53_record"].values()] == [
+        ["west.acme.io"],
+        ["central.acme.io"],
+    ]

@@ -1,50 +1,177 @@
 """The library works from a wheel: the handlers that it deploys are in it, and the operator's command."""
 
 import email
+import os
+import re
 import shutil
 import subprocess
 import sys
+import tomllib
+import venv
 import zipfile
+from collections.abc import Iterator
+from email.message import Message
+from importlib.metadata import distribution
 from pathlib import Path
 
+import pytest
+
+import payment_dr
 from payment_dr.python_function import handler_file
 
 PROJECT = Path(__file__).resolve().parents[2]
 HANDLERS = ["lambda_config_sync.py", "lambda_health_monitor.py"]
+# As the wheel calls each folder, and what of it is deployed, read or executed.
+PACKAGES = {
+    "payment_dr": ("constructs/payment_dr", ("*.py", "py.typed", "on_demand.cjs")),
+    "payment_dr/handlers": ("handlers", ("*.py",)),
+    "drill": ("drill", ("*.py", "report.html.j2")),
+}
+BESIDES = {"METADATA", "RECORD", "WHEEL", "entry_points.txt", "licenses/LICENSE", "top_level.txt"}
 
 
-def test_the_wheel_holds_the_handlers_the_operators_command_and_what_is_no_python(tmp_path: Path) -> None:
-    source = tmp_path / "source"  # a build writes beside what it builds
-    for folder in ("constructs", "handlers", "drill"):
-        shutil.copytree(PROJECT / folder, source / folder, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
-    shutil.copy(PROJECT / "pyproject.toml", source)
-    build = [
-        sys.executable,
-        "-m",
-        "pip",
-        "wheel",
-        "--no-deps",
-        "--no-build-isolation",
-        "-w",
-        str(tmp_path),
-        str(source),
-    ]
-    subprocess.run(build, check=True, capture_output=True)
-    (wheel,) = tmp_path.glob("payment_dr-*.whl")
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel, built from a copy: a build writes beside what it builds."""
+    folder = tmp_path_factory.mktemp("wheel")
+    source = folder / "source"
+    for package in ("constructs", "handlers", "drill", "embedded_aws"):
+        shutil.copytree(PROJECT / package, source / package, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+    for file in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(PROJECT / file, source)
+    pip = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "-w", str(folder), str(source)]
+    subprocess.run(pip, check=True, capture_output=True)
+    (built,) = folder.glob("*.whl")
+    return built
+
+
+def _metadata(wheel: Path) -> Message:
     with zipfile.ZipFile(wheel) as archive:
-        names = set(archive.namelist())
-        for handler in HANDLERS:
-            assert archive.read(f"payment_dr/handlers/{handler}") == (PROJECT / "handlers" / handler).read_bytes()
-        (scripts,) = (name for name in names if name.endswith("entry_points.txt"))
-        assert archive.read(scripts).decode() == "[console_scripts]\ndr = drill.cli:main\n"
-        (metadata,) = (name for name in names if name.endswith("METADATA"))
-        needs = email.message_from_bytes(archive.read(metadata)).get_all("Requires-Dist", [])
-    assert {"payment_dr/py.typed", "payment_dr/on_demand.cjs", "payment_dr/stack.py", "drill/cli.py"} <= names
-    assert not [name for name in names if name.startswith(("embedded_aws", "tests"))]
+        (name,) = (name for name in archive.namelist() if name.endswith("METADATA"))
+        return email.message_from_bytes(archive.read(name))
+
+
+def test_the_wheel_holds_the_packages_and_nothing_else(wheel: Path) -> None:
+    ours = {
+        f"{package}/{path.name}": path
+        for package, (folder, patterns) in PACKAGES.items()
+        for pattern in patterns
+        for path in (PROJECT / folder).glob(pattern)
+    }
+    info = f"payment_dr-{payment_dr.__version__}.dist-info"
+    with zipfile.ZipFile(wheel) as archive:
+        assert set(archive.namelist()) == {*ours, *(f"{info}/{name}" for name in BESIDES)}
+        assert [name for name, path in ours.items() if archive.read(name) != path.read_bytes()] == []
+        assert archive.read(f"{info}/licenses/LICENSE") == (PROJECT / "LICENSE").read_bytes()
+        assert archive.read(f"{info}/entry_points.txt").decode() == "[console_scripts]\ndr = drill.cli:main\n"
+    assert {f"payment_dr/handlers/{handler}" for handler in HANDLERS} < set(ours)
+    assert {"payment_dr/py.typed", "payment_dr/on_demand.cjs", "drill/report.html.j2"} < set(ours)
+
+
+def test_the_wheel_says_what_it_is_and_needs(wheel: Path) -> None:
+    metadata = _metadata(wheel)
+    assert (metadata["Name"], metadata["License-Expression"]) == ("payment-dr", "Apache-2.0")
+    assert metadata["Author"] == "payment-dr authors"
+    assert metadata["Description-Content-Type"] == "text/markdown"
     # who only synthesizes installs none of what the command needs
-    extra = {need.partition(">")[0] for need in needs if 'extra == "dr"' in need}
+    extra = {need.partition(">")[0] for need in metadata.get_all("Requires-Dist", []) if 'extra == "dr"' in need}
     assert extra == {"boto3", "dnspython", "jinja2", "matplotlib", "rich", "typer"}
-    assert "drill/report.html.j2" in names
+
+
+def test_the_license_is_apaches_with_our_name_in_it() -> None:
+    text = (PROJECT / "LICENSE").read_text(encoding="utf-8")
+    assert text.split("\n", 3)[1].strip() == "Apache License"
+    assert "END OF TERMS AND CONDITIONS" in text
+    assert re.findall(r"^   Copyright (.*)$", text, re.MULTILINE) == ["2026 payment-dr authors"]
+    assert "[name of copyright owner]" not in text
+
+
+def test_the_version_is_written_once_and_is_the_newest_of_the_changelog(wheel: Path) -> None:
+    project = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert "version" not in project
+    assert _metadata(wheel)["Version"] == payment_dr.__version__
+    headings = re.findall(r"^## \[(.*?)\]", (PROJECT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert headings[:2] == ["Unreleased", payment_dr.__version__]
+
+
+def _declared(need: str, extra: str) -> str | None:
+    """The name in a Requires-Dist line, if it is needed with this extra."""
+    name, _, marker = need.partition(";")
+    asked = re.findall(r"extra\s*==\s*['\"](.*?)['\"]", marker)
+    return re.split(r"[^A-Za-z0-9._-]", name.strip())[0] if not asked or extra in asked else None
+
+
+def _needed(needs: Iterator[str], extra: str) -> set[str]:
+    """Names of the distributions that an installation with this extra has, as far as they are installed here."""
+    todo, found = [name for need in needs if (name := _declared(need, extra))], set[str]()
+    while todo:
+        name = todo.pop()
+        if name.lower() in found:
+            continue
+        try:
+            more = distribution(name).requires or []
+        except ModuleNotFoundError:
+            continue  # needed on another system or Python
+        found.add(name.lower())
+        todo += [name for need in more if (name := _declared(need, ""))]
+    return found
+
+
+@pytest.fixture
+def installed(wheel: Path, tmp_path: Path) -> Path:
+    """A virtual environment with the wheel and, linked from here, what the wheel says it needs."""
+    environment = tmp_path / "environment"
+    venv.create(environment, with_pip=False, symlinks=True)
+    python = environment / "bin/python"
+    for extra in ("", "dr"):
+        packages = tmp_path / f"packages-{extra}"
+        packages.mkdir()
+        for name in _needed(iter(_metadata(wheel).get_all("Requires-Dist", [])), extra):
+            where = distribution(name)
+            for top in {file.parts[0] for file in where.files or [] if file.parts[0] not in ("..", "__pycache__")}:
+                link = packages / top
+                if not link.exists():
+                    link.symlink_to(Path(str(where.locate_file(top))))
+    pip = [sys.executable, "-m", "pip", "--python", str(python), "install", "--no-deps", "--quiet", str(wheel)]
+    subprocess.run(pip, check=True, capture_output=True)
+    return python
+
+
+def _run(python: Path, packages: str, *command: str, cwd: Path) -> str:
+    """Run with nothing of this project's environment but Node."""
+    done = subprocess.run(
+        [str(python), *command],
+        cwd=cwd,
+        env={
+            "HOME": str(Path.home()),
+            "PATH": f"{PROJECT / '.venv/bin'}{os.pathsep}{os.environ['PATH']}",
+            "PYTHONPATH": str(python.parents[2] / f"packages-{packages}"),
+            "PYTHONDONTWRITEBYTECODE": "1",
+        },
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout
+
+
+def test_an_example_runs_elsewhere_with_the_wheel_and_what_it_declares(installed: Path, tmp_path: Path) -> None:
+    where = _run(installed, "", "-c", "import payment_dr; print(payment_dr.__file__)", cwd=tmp_path)
+    assert Path(where.strip()).is_relative_to(installed.parents[1])
+    example = shutil.copytree(PROJECT / "examples/whole_stack", tmp_path / "whole_stack")
+    _run(installed, "", "main.py", cwd=example)
+    stack = example / "cdktf.out/stacks/whole-stack"
+    packaged = {path.name: path.read_bytes() for path in stack.glob("assets/*/*/*.py")}
+    assert packaged == {name: (PROJECT / "handlers" / name).read_bytes() for name in HANDLERS}
+    assert '"region": "eu-central-1"' in (stack / "cdk.tf.json").read_text(encoding="utf-8")
+
+
+def test_the_operators_command_runs_with_its_extra(installed: Path, tmp_path: Path) -> None:
+    dr = str(installed.with_name("dr"))
+    assert _run(installed, "dr", dr, "--version", cwd=tmp_path) == f"payment-dr {payment_dr.__version__}\n"
+    assert "failover" in _run(installed, "dr", dr, "--help", cwd=tmp_path)
 
 
 def test_a_checkout_deploys_the_handlers_that_lie_in_it() -> None:

@@ -1,11 +1,24 @@
 """Region names, their labels, and names within AWS's limits."""
 
+import re
+from collections.abc import Callable
+from itertools import permutations
+
 import pytest
 
-from payment_dr import ConfigurationError, EncryptionKey, Region, TerraformStack
-from payment_dr.bindings import AwsProvider
-from payment_dr.naming import ENVIRONMENT_PATTERN, name
-from payment_dr.region import known_regions, labels_of, mistakes_in_pair
+from payment_dr import (
+    App,
+    AwsProvider,
+    ConfigurationError,
+    DisasterRecoveryStack,
+    EncryptionKey,
+    Region,
+    TerraformStack,
+)
+from payment_dr.naming import ENVIRONMENT_PATTERN
+from payment_dr.region import ENABLED_BY_DEFAULT, known_regions, labels_of, mistakes_in_pair
+from tests.constructs.documents import Json
+from tests.constructs.test_stack import synthesized
 
 LONGEST_ENVIRONMENT = "e" * 12
 
@@ -15,10 +28,37 @@ def test_the_label_is_the_middle_of_the_name() -> None:
     assert Region(name="us-west-2", label="oregon").label == "oregon"
 
 
-@pytest.mark.parametrize("unknown", ["us-east-9", "", "east", "cn-north-1", "us-gov-west-1"])
-def test_an_unknown_region_is_refused(unknown: str) -> None:
-    with pytest.raises(ConfigurationError, match="is not a commercial AWS region; use a name such as 'us-east-1'"):
+@pytest.mark.parametrize(
+    ("unknown", "instead"),
+    [
+        ("us-west-3", "did you mean 'us-west-2'?"),
+        ("eu-west1", "did you mean 'eu-west-1'?"),
+        ("EU_CENTRAL_1", "did you mean 'eu-central-1'?"),
+        ("ap-southest-2", "did you mean 'ap-southeast-2'?"),
+        ("frankfurt", "use a name such as 'us-east-1'"),
+        ("", "use a name such as 'us-east-1'"),
+    ],
+)
+def test_an_unknown_region_is_refused(unknown: str, instead: str) -> None:
+    with pytest.raises(ConfigurationError) as refused:
         Region(name=unknown)
+    assert refused.value.mistakes == (f"name={unknown!r} is not a commercial AWS region; {instead}",)
+
+
+@pytest.mark.parametrize(("name_", "partition"), [("cn-north-1", "aws-cn"), ("us-gov-west-1", "aws-us-gov")])
+def test_a_region_of_another_partition_is_refused(name_: str, partition: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"{name_}' is in the partition {partition}, .* use a commercial AWS"):
+        Region(name=name_)
+
+
+def test_regions_that_an_account_has_to_enable_are_named_at_synth(new_app: Callable[[], App]) -> None:
+    stack = DisasterRecoveryStack(new_app(), "milan", primary_region="eu-south-1", secondary_region="eu-west-1")
+    (warning,) = [str(entry.data) for entry in stack.node.metadata if entry.type == "@cdktf/warn"]
+    assert "eu-south-1 is an opt-in region" in warning
+    assert warning.endswith("aws account enable-region --region-name eu-south-1")
+    # https://docs.aws.amazon.com/accounts/latest/reference/manage-acct-regions.html
+    assert ENABLED_BY_DEFAULT.isdisjoint({"af-south-1", "ap-east-1", "eu-south-1", "me-south-1"})
+    assert known_regions() > ENABLED_BY_DEFAULT
 
 
 def test_a_region_whose_provider_deploys_elsewhere_is_refused(their_stack: TerraformStack) -> None:
@@ -46,23 +86,88 @@ def test_a_pair_needs_two_names_two_labels_and_two_providers(their_stack: Terraf
     assert "use the same provider; give one of them a provider with an alias" in shared
 
 
-def test_two_regions_never_have_the_same_label() -> None:
-    regions = sorted(known_regions())
-    for first in regions:
-        for second in regions:
-            if first != second:
-                labels = labels_of(first, second)
-                assert labels[0] != labels[1], (first, second)
-
-
-def test_names_stay_within_the_limits_of_iam_and_s3() -> None:
-    regions = sorted(known_regions())
-    labels = {label for first in regions for second in regions if first != second for label in labels_of(first, second)}
-    longest = max(labels, key=len)
-    region = Region(name="us-east-1", label=longest)
-    # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html: 64 for roles; Lambda's is the same
-    assert len(name("iam-role", "config-sync-target", region, LONGEST_ENVIRONMENT)) <= 64
-    assert len(name("iam-policy", "config-sync-target", region, LONGEST_ENVIRONMENT)) <= 128
+# How long AWS lets names be. They differ between the regions, too, although only IAM's and S3's would have to.
+LONGEST = {
+    # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
+    "aws_iam_role": 64,
+    "aws_iam_policy": 128,
     # https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html
-    assert len(name("s3", "payment-docs", region, LONGEST_ENVIRONMENT)) + len("-123456789012") <= 63
-    assert ENVIRONMENT_PATTERN.endswith("{1,11}$")
+    "aws_s3_bucket": 63,
+    # https://docs.aws.amazon.com/lambda/latest/api/API_CreateFunction.html
+    "aws_lambda_function": 64,
+    # https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_PutRule.html
+    "aws_cloudwatch_event_rule": 64,
+    # https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutMetricAlarm.html
+    "aws_cloudwatch_metric_alarm": 255,
+    # https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_CreateLogGroup.html
+    "aws_cloudwatch_log_group": 512,
+    # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_CreateQueue.html
+    "aws_sqs_queue": 80,
+    # https://docs.aws.amazon.com/sns/latest/api/API_CreateTopic.html
+    "aws_sns_topic": 256,
+    # https://docs.aws.amazon.com/apigatewayv2/latest/api-reference/apis.html
+    "aws_apigatewayv2_api": 128,
+    # https://docs.aws.amazon.com/kms/latest/APIReference/API_CreateAlias.html
+    "aws_kms_alias": 256,
+}
+NAME_OF = {
+    "aws_s3_bucket": "bucket",
+    "aws_lambda_function": "function_name",
+    "aws_cloudwatch_metric_alarm": "alarm_name",
+}
+PAIRS = list(permutations(sorted(known_regions()), 2))
+
+
+def test_the_longest_environment_is_what_the_pattern_allows() -> None:
+    assert re.fullmatch(ENVIRONMENT_PATTERN, LONGEST_ENVIRONMENT)
+    assert not re.fullmatch(ENVIRONMENT_PATTERN, f"{LONGEST_ENVIRONMENT}e")
+
+
+def _templates(stack_json: Json) -> list[tuple[str, str]]:
+    """Every name of the default stack by type, with {0} and {1} for the labels of its regions."""
+    found = []
+    for type_ in LONGEST:
+        for resource in stack_json["resource"][type_].values():
+            name_ = resource[NAME_OF.get(type_, "name")].replace("${var.environment}", LONGEST_ENVIRONMENT)
+            name_ = name_.replace("${data.aws_caller_identity.current.account_id}", "123456789012")
+            assert "$" not in name_, name_
+            found.append((type_, re.sub(r"-west-(?=e{12})", "-{1}-", re.sub(r"-east-(?=e{12})", "-{0}-", name_))))
+    return found
+
+
+def test_names_of_every_pair_of_regions_differ_and_stay_within_the_limits_of_aws(stack_json: Json) -> None:
+    templates = _templates(stack_json)
+    assert {index for _, name_ in templates for index in re.findall(r"[{](.)[}]", name_)} == {"0", "1"}
+    assert [name_ for _, name_ in templates if "{" not in name_] == []
+    for first, second in PAIRS:
+        labels = labels_of(first, second)
+        named = [(type_, name_.format(*labels)) for type_, name_ in templates]
+        assert len(set(named)) == len(named), (first, second)
+        assert [each for each in named if len(each[1]) > LONGEST[each[0]]] == [], (first, second)
+
+
+def test_labels_of_every_pair_of_regions_differ_and_suit_terraforms_addresses() -> None:
+    for first, second in PAIRS:
+        labels = labels_of(first, second)
+        assert labels[0] != labels[1], (first, second)
+        assert all(re.fullmatch("[a-z][a-z0-9]*", label) for label in labels), (first, second)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "labels"),
+    [
+        ("us-east-1", "us-east-2", ("useast1", "useast2")),
+        ("eu-west-1", "us-west-2", ("euwest1", "uswest2")),
+        ("ap-southeast-1", "ap-southeast-2", ("apsoutheast1", "apsoutheast2")),
+    ],
+)
+def test_a_pair_with_one_compass_word_has_names_that_tell_its_regions_apart(
+    new_app: Callable[[], App], first: str, second: str, labels: tuple[str, str]
+) -> None:
+    resources = synthesized(new_app, primary_region=first, secondary_region=second)["resource"]
+    functions = {
+        f["function_name"].replace("${var.environment}", "dev") for f in resources["aws_lambda_function"].values()
+    }
+    assert functions == {
+        f"lambda-{purpose}-{label}-dev" for purpose in ("health-monitor", "config-sync") for label in labels
+    }

@@ -209,8 +209,8 @@ def test_all_mistakes_are_named_in_one_error(new_app: NewApp) -> None:
             ttl_seconds=300,
         )
     assert refused.value.mistakes == (
-        "primary_region='us-east-7' is not a commercial AWS region; use a name such as 'us-east-1'",
-        "secondary_region='us-east-7' is not a commercial AWS region; use a name such as 'us-east-1'",
+        "primary_region='us-east-7' is not a commercial AWS region; did you mean 'us-east-2'?",
+        "secondary_region='us-east-7' is not a commercial AWS region; did you mean 'us-east-2'?",
         "secondary region 'us-east-7' is the primary region too; choose another, or one outage takes both",
         "primary_cidr='10.0.0.0/8' is not between /16 and /28, which is all that a VPC takes; change its size",
         "primary_subnet_cidrs=['10.0.1.0/24'] has fewer than 2 subnets; give one for each of two availability zones",

@@ -1,0 +1,100 @@
+"""Where Terraform keeps the stack's state: a file beside the app, or a bucket outside of the primary region."""
+
+import re
+
+from .bindings import LocalBackend, S3Backend, TerraformStack
+from .naming import ENVIRONMENT_PATTERN
+from .region import mistakes_in_region_name
+
+# A lock in the bucket itself, next to the state. The other way, a DynamoDB table, would serve Terraform 1.5 as well,
+# but is deprecated: since 1.11 each command warns of it, on stdout too, and it is to be removed.
+# https://developer.hashicorp.com/terraform/language/backend/s3#state-locking
+TERRAFORM_WITH_LOCK_FILES = ">= 1.10"
+
+# https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html; without dots, which break TLS.
+_BUCKET = re.compile(r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]")
+_RESERVED_STARTS = ("xn--", "sthree-", "amzn-s3-demo-")
+_RESERVED_ENDS = ("-s3alias", "--ol-s3", "--x-s3", "--table-s3")
+
+
+def bucket_of(state: str) -> str:
+    """The bucket of a location.
+
+    Example:
+        >>> bucket_of("s3://acme-terraform-state/prod")
+        'acme-terraform-state'
+    """
+    return _parts(state)[0]
+
+
+def environment_of(state: str) -> str:
+    """The environment of a location.
+
+    Example:
+        >>> environment_of("s3://acme-terraform-state/prod")
+        'prod'
+    """
+    return _parts(state)[1]
+
+
+def _parts(state: str) -> tuple[str, str]:
+    bucket, _, environment = state.removeprefix("s3://").partition("/")
+    return bucket, environment
+
+
+def mistakes_in_state(state: str | None) -> list[str]:
+    """Say why Terraform's state cannot be kept at a location, or nothing."""
+    if state is None:
+        return []
+    bucket, environment = _parts(state)
+    if not state.startswith("s3://") or not bucket or not environment:
+        return [
+            f"state={state!r} is no location; write s3://BUCKET/ENVIRONMENT, such as s3://acme-terraform-state/prod"
+        ]
+    mistakes = []
+    reserved = bucket.startswith(_RESERVED_STARTS) or bucket.endswith(_RESERVED_ENDS)
+    if not _BUCKET.fullmatch(bucket) or reserved:
+        mistakes.append(
+            f"state has the bucket {bucket!r}, which S3 refuses or cannot serve over TLS; use 3 to 63 lower-case "
+            "letters, digits and hyphens, with none of S3's reserved beginnings and ends"
+        )
+    if not re.fullmatch(ENVIRONMENT_PATTERN.strip("^$"), environment):
+        mistakes.append(
+            f"state has the environment {environment!r}; use 2 to 12 lower-case letters, digits or hyphens that start "
+            "with a letter"
+        )
+    return mistakes
+
+
+def mistakes_in_state_region(state: str | None, state_region: str | None, primary_region: str) -> list[str]:
+    """Say why a region cannot hold the state of a stack that must outlive its primary region, or nothing."""
+    if state_region is None:
+        return []
+    if state is None:
+        return [f"state_region={state_region!r} has no effect without state; set state to s3://BUCKET/ENVIRONMENT"]
+    if state_region == primary_region:
+        return [
+            f"state_region={state_region!r} is the primary region, whose outage would take Terraform's state along; "
+            "leave it out, for the secondary region, or choose another"
+        ]
+    return mistakes_in_region_name("state_region", state_region)
+
+
+def keep_state(stack: TerraformStack, id_: str, state: str | None, region: str) -> None:
+    """Tell Terraform where the state of a stack is.
+
+    Args:
+        stack: The stack; its Terraform version has been required already.
+        id_: Its name, which names the file or object.
+        state: Location as s3://BUCKET/ENVIRONMENT; in a file beside the app if None.
+        region: Where the bucket is.
+    """
+    if state is None:
+        # Relative, so that nothing in the output names this machine: beside the app when Terraform runs in
+        # cdktf.out/stacks/<name>.
+        LocalBackend(stack, path=f"../../../terraform.{id_}.tfstate")
+        return
+    bucket, environment = _parts(state)
+    S3Backend(stack, bucket=bucket, key=f"{environment}/{id_}.tfstate", region=region, encrypt=True)
+    stack.add_override("terraform.backend.s3.use_lockfile", True)  # younger than cdktf
+    stack.add_override("terraform.required_version", TERRAFORM_WITH_LOCK_FILES)
