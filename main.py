@@ -8,6 +8,7 @@ from payment_dr import App, ConfigurationError, DisasterRecoveryStack
 # Structure, so no Terraform variable; and in the environment, because it reaches this file through `make`, the cdktf
 # command line and the embedded AWS alike, where cdktf's own context can only be set by editing cdktf.json.
 CUSTOM_DOMAIN = "PAYMENT_DR_CUSTOM_DOMAIN"
+STATE = "PAYMENT_DR_STATE"  # s3://BUCKET/ENVIRONMENT; a file beside this one if it is not set
 
 
 def main() -> None:
@@ -15,11 +16,12 @@ def main() -> None:
     custom_domain = os.environ.get(CUSTOM_DOMAIN, "0")
     if custom_domain not in ("0", "1"):
         sys.exit(f"error: {CUSTOM_DOMAIN}={custom_domain!r} is neither 0 nor 1\nhint: set it to 1, or leave it out")
+    state = os.environ.get(STATE) or None
     app = App()
     try:
-        DisasterRecoveryStack(app, "payment-dr", custom_domain=custom_domain == "1")
+        DisasterRecoveryStack(app, "payment-dr", custom_domain=custom_domain == "1", state=state)
     except ConfigurationError as error:
-        sys.exit(f"error: {error}\nhint: change these settings in main.py")
+        sys.exit(f"error: {error}\nhint: change these settings in main.py{f' or {STATE}' if state else ''}")
     app.synth()
 
 

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import wraps
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any, NoReturn, ParamSpec, TypeVar
 
@@ -47,6 +48,8 @@ Limit = Annotated[float, typer.Option(min=1, help="Minutes after which everythin
 Seed = Annotated[int, typer.Option(help="Decides what is left to chance.")]
 REPORTS = Path("drill-reports")
 ReportDir = Annotated[Path, typer.Option(help="Where journal and report go.")]
+State = Annotated[str, typer.Argument(envvar="PAYMENT_DR_STATE", help="s3://BUCKET/ENVIRONMENT, as main.py reads it.")]
+StateRegion = Annotated[str, typer.Option("--region", help="The stack's secondary region, or its state_region.")]
 Timeout = Annotated[float, typer.Option(min=1, help="Seconds after which waiting ends.")]
 
 
@@ -74,8 +77,19 @@ def command(run: Callable[P, T]) -> Callable[P, T]:
     return guarded
 
 
+def show_version(asked: bool) -> None:
+    """Print the installed version and end."""
+    if asked:
+        sys.stdout.write(f"payment-dr {version('payment-dr')}\n")
+        raise typer.Exit
+
+
 @app.callback()
-def callback() -> None:
+def callback(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=show_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
     """Look at, fail over and fail back a payments stack in two regions.
 
     Uses your AWS settings; with AWS_ENDPOINT_URL set, an embedded AWS.
@@ -224,6 +238,31 @@ def report(journal: Annotated[Path, typer.Argument(help="The JSON file of a dril
     """Write the report of a drill again, beside its journal."""
     for path in _write_report(journal):
         sys.stdout.write(f"{path}\n")
+
+
+@app.command()
+@command
+def bootstrap(
+    state: State,
+    region: StateRegion = "us-west-2",
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+) -> None:
+    """Make the bucket that Terraform's state is kept in, before the first deployment; mend it at any time.
+
+    Versioned, encrypted, private, reached over TLS alone. What is right already is left as it is. Exits with 0 when all
+    is as it should be, or in a dry run has been told, 2 when it could not be done.
+    """
+    from drill.state_bucket import bootstrap_state  # loads the constructs, which no other command should wait for
+
+    with progress.status("looking at the bucket"):
+        settings = bootstrap_state(state, region, dry_run=dry_run)
+    if as_json:
+        sys.stdout.write(json.dumps([dataclasses.asdict(setting) for setting in settings], indent=2) + "\n")
+        return
+    for setting in settings:
+        outcome = "right already" if not setting.changed else "to be set" if dry_run else "set"
+        sys.stdout.write(f"{outcome}: {setting.what}\n")
 
 
 def _write_report(journal: Path) -> tuple[Path, Path]:

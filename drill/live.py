@@ -19,6 +19,7 @@ MADE_OF = {
     "real": [
         "the stack, and AWS as it is deployed to",
         "DNS: the zone's own name servers, asked once a second",
+        "Route 53's verdict, as far as its answers show it: detection and switch are one phase here",
         "time, and every transaction",
         "the outage: the health function of the primary region is stopped, as 'dr failover' does",
     ],
@@ -44,8 +45,8 @@ def announcement(stack: Deployed, *, endpoint: str | None, limit_minutes: float)
     return (
         f"This drills account {stack.account_id}: {first} is fenced, so that ALL clients of "
         f"{stack.outputs['application_fqdn']} go to {second}, and the fence is removed some minutes later. Meanwhile "
-        f"payments whose transaction_id begins with dr-drill- are {where}, and deleted afterwards in both regions. It "
-        f"ends within {limit_minutes:g} minutes, and undoes all of that, also after Ctrl-C."
+        f"payments whose transaction_id begins with dr-drill- are {where}, and deleted afterwards in both regions. "
+        f"After {limit_minutes:g} minutes at the latest it begins to undo all of that, also after Ctrl-C."
     )
 
 

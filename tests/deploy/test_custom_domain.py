@@ -77,7 +77,7 @@ def test_the_records_are_aliases_of_the_regions_domain_names(deployed: Deployed,
     )["ResourceRecordSets"]
     (record,) = [record for record in records if record.get("SetIdentifier") == role]
 
-    alias: dict[str, Any] = record["AliasTarget"]  # type: ignore[assignment]
+    alias: dict[str, Any] = record["AliasTarget"]
     assert (record["Name"], record["Type"], record["Weight"]) == (f"{HOST}.", "A", weight)
     assert record["HealthCheckId"] == deployed.value(f"{role}_health_check_id")
     assert alias["DNSName"].rstrip(".") == deployed.value(f"{role}_target_name")

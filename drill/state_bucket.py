@@ -1,0 +1,238 @@
+"""The bucket that Terraform's state is kept in, made before there is a stack: `dr bootstrap`.
+
+Each setting is read first and written only where it differs, so that the command may be run again at any time: it is
+also what mends a bucket that somebody has changed.
+"""
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import boto3
+from botocore.exceptions import ClientError
+
+from drill import DrillError
+from drill.deployed import asked
+from payment_dr.region import mistakes_in_region_name
+from payment_dr.state_backend import bucket_of, mistakes_in_state
+
+KEPT_DAYS = 90  # of earlier states, each of which is some hundred KB
+RULE_ID = "earlier-states"
+TLS_ONLY = "TlsOnly"
+PRIVATE = dict.fromkeys(("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets"), True)
+_ENCRYPTED = ("AES256", "aws:kms", "aws:kms:dsse")
+# What S3 answers where nothing is set.
+_NOTHING = (
+    "NoSuchBucketPolicy",
+    "NoSuchLifecycleConfiguration",
+    "NoSuchPublicAccessBlockConfiguration",
+    "ServerSideEncryptionConfigurationNotFoundError",
+)
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One property of the bucket.
+
+    Attributes:
+        what: The property, in words.
+        changed: Whether it was set now, or would be in a dry run; else it was there.
+    """
+
+    what: str
+    changed: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class StateBucket:
+    """A bucket for Terraform's state: versioned, encrypted, private, reached over TLS alone.
+
+    Args:
+        s3: A boto3 client of S3 in the region that the bucket belongs in.
+        name: The bucket.
+        region: That region.
+        account_id: The account that must own it: names are shared by all accounts, and somebody may have been first.
+
+    Example:
+        >>> bucket = StateBucket(s3=s3, name="acme-terraform-state", region="us-west-2", account_id="123456789012")
+        >>> bucket.bootstrap()[0]  # doctest: +SKIP
+        Setting(what='bucket acme-terraform-state in us-west-2', changed=True)
+    """
+
+    s3: Any
+    name: str
+    region: str
+    account_id: str
+
+    def bootstrap(self, *, dry_run: bool = False) -> list[Setting]:
+        """Make the bucket and everything about it that is missing.
+
+        Args:
+            dry_run: Only tell what would be done.
+
+        Raises:
+            DrillError: The bucket is another account's or in another region, or AWS refuses.
+        """
+        exists = self._exists()
+        if not exists and not dry_run:
+            self._ask(self._create)
+        settings = [Setting(f"bucket {self.name} in {self.region}", not exists)]
+        for what, change in self._differences(readable=exists or not dry_run):
+            if change and not dry_run:
+                self._ask(change)
+            settings.append(Setting(what, change is not None))
+        return settings
+
+    def _ask(self, call: Callable[[], Any]) -> Any:
+        return asked(f"S3 in {self.region}", call)
+
+    def _owned(self) -> dict[str, str]:
+        return {"Bucket": self.name, "ExpectedBucketOwner": self.account_id}
+
+    def _exists(self) -> bool:
+        def look() -> str | None:
+            try:
+                # https://docs.aws.amazon.com/AmazonS3/latest/API/API_HeadBucket.html
+                found = self.s3.head_bucket(**self._owned())
+                return str(found.get("BucketRegion") or self.region)
+            except ClientError as error:
+                response = error.response["ResponseMetadata"]
+                if response["HTTPStatusCode"] == 404:
+                    return None
+                if response["HTTPStatusCode"] == 301:
+                    return str(response["HTTPHeaders"].get("x-amz-bucket-region", "another region"))
+                if response["HTTPStatusCode"] == 403:
+                    raise DrillError(
+                        f"bucket {self.name} is another account's, or these credentials must not see it",
+                        hint="choose another name, or check the rights of these credentials",
+                    ) from error
+                raise
+
+        region = self._ask(look)
+        if region not in (None, self.region):
+            raise DrillError(
+                f"bucket {self.name} is in {region}, not in {self.region}",
+                hint=f"choose another name, or --region {region} with the same state_region in main.py",
+            )
+        return region is not None
+
+    def _create(self) -> None:
+        # us-east-1 is the one region that must not be named.
+        # https://docs.aws.amazon.com/AmazonS3/latest/API/API_CreateBucket.html
+        where = {} if self.region == "us-east-1" else {"LocationConstraint": self.region}
+        self.s3.create_bucket(Bucket=self.name, **({"CreateBucketConfiguration": where} if where else {}))
+        self.s3.get_waiter("bucket_exists").wait(**self._owned())
+
+    def _read(self, operation: str) -> dict[str, Any]:
+        def read() -> dict[str, Any]:
+            try:
+                answer: dict[str, Any] = getattr(self.s3, operation)(**self._owned())
+                return answer
+            except ClientError as error:
+                if error.response["Error"]["Code"] in _NOTHING:
+                    return {}
+                raise
+
+        answer: dict[str, Any] = self._ask(read)
+        return answer
+
+    def _differences(self, *, readable: bool) -> Iterator[tuple[str, Callable[[], Any] | None]]:
+        """Each setting, and what makes it right, or None where it is."""
+        read = self._read if readable else lambda _: {}
+        s3, owned = self.s3, self._owned()
+
+        versioned = read("get_bucket_versioning").get("Status") == "Enabled"
+        yield (
+            "versioning",
+            None
+            if versioned
+            else lambda: s3.put_bucket_versioning(**owned, VersioningConfiguration={"Status": "Enabled"}),
+        )
+
+        rules = read("get_bucket_encryption").get("ServerSideEncryptionConfiguration", {}).get("Rules", [])
+        encryption = [rule.get("ApplyServerSideEncryptionByDefault", {}).get("SSEAlgorithm") for rule in rules]
+        wanted = {"Rules": [{"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}]}
+        yield (
+            "encryption",
+            None
+            if any(each in _ENCRYPTED for each in encryption)  # with a key of the team's own is fine as well
+            else lambda: s3.put_bucket_encryption(**owned, ServerSideEncryptionConfiguration=wanted),
+        )
+
+        blocked = read("get_public_access_block").get("PublicAccessBlockConfiguration")
+        yield (
+            "no public access",
+            None
+            if blocked == PRIVATE
+            else lambda: s3.put_public_access_block(**owned, PublicAccessBlockConfiguration=PRIVATE),
+        )
+
+        policy = json.loads(read("get_bucket_policy").get("Policy", "{}"))
+        statements = _with(policy.get("Statement", []), "Sid", self._tls_only())
+        document = json.dumps({"Version": "2012-10-17", **policy, "Statement": statements})
+        yield (
+            "TLS only",
+            None if statements == policy.get("Statement") else lambda: s3.put_bucket_policy(**owned, Policy=document),
+        )
+
+        rules = read("get_bucket_lifecycle_configuration").get("Rules", [])
+        lifecycle = {"Rules": _with(rules, "ID", _lifecycle())}
+        yield (
+            f"earlier states kept for {KEPT_DAYS} days",
+            None
+            if lifecycle["Rules"] == rules
+            else lambda: s3.put_bucket_lifecycle_configuration(**owned, LifecycleConfiguration=lifecycle),
+        )
+
+    def _tls_only(self) -> dict[str, Any]:
+        # https://docs.aws.amazon.com/AmazonS3/latest/userguide/security-best-practices.html
+        arn = f"arn:aws:s3:::{self.name}"
+        return {
+            "Sid": TLS_ONLY,
+            "Effect": "Deny",
+            "Principal": "*",
+            "Action": "s3:*",
+            "Resource": [arn, f"{arn}/*"],
+            "Condition": {"Bool": {"aws:SecureTransport": "false"}},
+        }
+
+
+def bootstrap_state(state: str, region: str, *, dry_run: bool = False) -> list[Setting]:
+    """Make the bucket of a location, with the credentials of the user.
+
+    Args:
+        state: s3://BUCKET/ENVIRONMENT.
+        region: Where the bucket belongs.
+        dry_run: Only tell what would be done.
+
+    Raises:
+        DrillError: The location or the region is none, see `StateBucket.bootstrap` for the rest.
+    """
+    if mistakes := [*mistakes_in_state(state), *mistakes_in_region_name("region", region)]:
+        raise DrillError("; ".join(mistakes), hint="give the location and the region that main.py has")
+    session = boto3.Session()
+    sts = session.client("sts", region_name=region)
+    account_id = asked(f"STS in {region}", sts.get_caller_identity)["Account"]
+    s3 = session.client("s3", region_name=region)
+    return StateBucket(s3=s3, name=bucket_of(state), region=region, account_id=account_id).bootstrap(dry_run=dry_run)
+
+
+def _lifecycle() -> dict[str, Any]:
+    # Locks leave delete markers and versions behind, one of each a run; the current state never expires.
+    # https://docs.aws.amazon.com/AmazonS3/latest/userguide/intro-lifecycle-rules.html
+    return {
+        "ID": RULE_ID,
+        "Status": "Enabled",
+        "Filter": {"Prefix": ""},
+        "Expiration": {"ExpiredObjectDeleteMarker": True},
+        "NoncurrentVersionExpiration": {"NoncurrentDays": KEPT_DAYS},
+        "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 7},
+    }
+
+
+def _with(entries: list[dict[str, Any]], key: str, wanted: dict[str, Any]) -> list[dict[str, Any]]:
+    """The entries with ours among them; those of others stay, and ours keeps its place."""
+    if not any(entry.get(key) == wanted[key] for entry in entries):
+        return [*entries, wanted]
+    return [wanted if entry.get(key) == wanted[key] else entry for entry in entries]

@@ -1,0 +1,353 @@
+"""``python -m permission_proof.deployer``: the rights that deploying the stack takes, found by watching a deployment.
+
+The embedded AWS tells which action it was asked for at each call of Terraform; where each of them may happen is said
+here, by the names of the stack. What AWS asks for beyond that is in ``DOCUMENTED``, with its page.
+"""
+
+import json
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from embedded_aws.__main__ import command
+from embedded_aws.deployment import PROJECT, STACK, synthesized
+from embedded_aws.errors import EmbeddedAwsError
+from embedded_aws.server import DEFAULT_REGION
+from embedded_aws.terraform import Terraform, workspace
+from permission_proof.recorder import RecordingAws
+
+POLICY = PROJECT / "docs" / "deployer-policy.json"
+DEPLOYER = "deployer"
+# Of the page, and of every example of AWS: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_examples.html
+ACCOUNT_ID, ENVIRONMENT = "123456789012", "dev"
+# https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html: of a managed policy, without white space.
+LONGEST_POLICY = 6144
+EVERYTHING = {"Effect": "Allow", "Action": "*", "Resource": "*"}
+
+Document = dict[str, Any]
+
+# Where the actions of a service happen; names that AWS chooses (ids of keys, networks, APIs, zones) cannot be known.
+SCOPES: Mapping[str, tuple[str, ...]] = {
+    "apigateway": ("arn:aws:apigateway:*::/apis", "arn:aws:apigateway:*::/apis/*"),
+    "cloudwatch": ("arn:aws:cloudwatch:*:{account_id}:alarm:alarm-*-{environment}",),
+    "dynamodb": ("arn:aws:dynamodb:*:{account_id}:table/transactions",),
+    "ec2": tuple(
+        f"arn:aws:ec2:*:{{account_id}}:{kind}/*" for kind in ("route-table", "security-group", "subnet", "vpc")
+    ),
+    "events": ("arn:aws:events:*:{account_id}:rule/event-rule-*-{environment}",),
+    "iam": (
+        "arn:aws:iam::{account_id}:policy/iam-policy-*-{environment}",
+        "arn:aws:iam::{account_id}:role/iam-role-*-{environment}",
+    ),
+    "kms": ("arn:aws:kms:*:{account_id}:alias/dr-encryption-*-{environment}", "arn:aws:kms:*:{account_id}:key/*"),
+    "lambda": ("arn:aws:lambda:*:{account_id}:function:lambda-*-{environment}",),
+    "logs": tuple(
+        f"arn:aws:logs:*:{{account_id}}:log-group:{group}-*-{{environment}}{end}"
+        for group in ("/aws/lambda/lambda", "/aws/vendedlogs/apigateway/api")
+        for end in ("", ":*")
+    ),
+    "route53": ("arn:aws:route53:::healthcheck/*", "arn:aws:route53:::hostedzone/*"),
+    "s3": ("arn:aws:s3:::s3-payment-docs-*-{environment}-{account_id}",),
+    "sns": ("arn:aws:sns:*:{account_id}:sns-dr-alerts-*-{environment}",),
+    "sqs": ("arn:aws:sqs:*:{account_id}:sqs-config-sync-dead-letters-*-{environment}",),
+    "ssm": ("arn:aws:ssm:*:{account_id}:parameter/payment-app/{environment}/*",),
+}
+# What names no resource, by https://docs.aws.amazon.com/service-authorization/latest/reference/ and the page of the
+# service there; DescribeAlarms and DescribeLogGroups are lists, which Terraform filters by prefix.
+ANYWHERE = frozenset(
+    {
+        "cloudwatch:DescribeAlarms",
+        "ec2:DescribeAvailabilityZones",
+        "ec2:DescribeNetworkAcls",
+        "ec2:DescribeNetworkInterfaces",
+        "ec2:DescribeRouteTables",
+        "ec2:DescribeSecurityGroupRules",
+        "ec2:DescribeSecurityGroups",
+        "ec2:DescribeSubnets",
+        "ec2:DescribeVpcs",
+        "kms:CreateKey",
+        "kms:ListAliases",
+        "logs:DescribeLogGroups",
+        "route53:CreateHealthCheck",
+        "route53:CreateHostedZone",
+        "sns:GetSubscriptionAttributes",
+        "sns:Unsubscribe",
+        "ssm:DescribeParameters",
+    }
+)
+# https://docs.aws.amazon.com/STS/latest/APIReference/API_GetCallerIdentity.html: no permissions are required.
+_FREE = frozenset({"sts:GetCallerIdentity"})
+
+# What ministack 1.5.33 asks about another ARN than AWS, mostly "*": the proof must allow it there as well.
+ASKED_OTHERWISE = frozenset(
+    {
+        "cloudwatch:DeleteAlarms",
+        "cloudwatch:ListTagsForResource",
+        "dynamodb:ListTagsOfResource",
+        "dynamodb:TagResource",
+        "ec2:CreateTags",
+        "ec2:CreateVpc",
+        "ec2:DisassociateRouteTable",
+        "events:DeleteRule",
+        "events:DescribeRule",
+        "events:ListTagsForResource",
+        "events:ListTargetsByRule",
+        "events:PutRule",
+        "events:PutTargets",
+        "events:RemoveTargets",
+        "iam:CreatePolicy",
+        "kms:CreateAlias",
+        "kms:DeleteAlias",
+        "lambda:CreateFunction",
+        "route53:ChangeTagsForResource",
+        "route53:DeleteHealthCheck",
+        "route53:GetHealthCheck",
+        "route53:ListTagsForResource",
+        "sns:ListTagsForResource",
+    }
+)
+
+# What AWS asks for and the embedded AWS does not: from AWS's pages, not proven.
+DOCUMENTED: tuple[Document, ...] = (
+    {
+        # https://docs.aws.amazon.com/IAM/latest/UserGuide/id_roles_use_passrole.html
+        "Sid": "DocumentedPassRole",
+        "Action": ["iam:PassRole"],
+        "Resource": ["arn:aws:iam::{account_id}:role/iam-role-*-{environment}"],
+        "Condition": {"StringEquals": {"iam:PassedToService": ["lambda.amazonaws.com", "s3.amazonaws.com"]}},
+    },
+    {
+        # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/V2gt_IAM.html
+        "Sid": "DocumentedReplicationRole",
+        "Action": ["iam:CreateServiceLinkedRole"],
+        "Resource": ["arn:aws:iam::{account_id}:role/aws-service-role/replication.dynamodb.amazonaws.com/*"],
+        "Condition": {"StringEquals": {"iam:AWSServiceName": "replication.dynamodb.amazonaws.com"}},
+    },
+    {
+        # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/V2gt_IAM.html
+        "Sid": "DocumentedReplicas",
+        "Action": [
+            "dynamodb:BatchWriteItem",
+            "dynamodb:CreateTableReplica",
+            "dynamodb:DeleteItem",
+            "dynamodb:DeleteTableReplica",
+            "dynamodb:GetItem",
+            "dynamodb:PutItem",
+            "dynamodb:Query",
+            "dynamodb:Scan",
+            "dynamodb:UpdateItem",
+        ],
+        "Resource": [*SCOPES["dynamodb"]],
+    },
+    {
+        # Tags given at creation are asked for by themselves, service by service:
+        # https://docs.aws.amazon.com/IAM/latest/UserGuide/access_tags.html
+        "Sid": "DocumentedTags",
+        "Action": [
+            "cloudwatch:TagResource",
+            "events:TagResource",
+            "iam:TagPolicy",
+            "iam:TagRole",
+            "kms:TagResource",
+            "lambda:TagResource",
+            "logs:TagResource",
+            "sns:TagResource",
+            "sqs:TagQueue",
+            "ssm:AddTagsToResource",
+        ],
+        "Resource": [
+            arn
+            for service in ("cloudwatch", "events", "iam", "kms", "lambda", "logs", "sns", "sqs", "ssm")
+            for arn in SCOPES[service]
+        ],
+    },
+    {
+        # The embedded AWS takes these for lambda:UpdateFunctionCode or asks for nothing.
+        # https://docs.aws.amazon.com/service-authorization/latest/reference/list_awslambda.html
+        "Sid": "DocumentedRetries",
+        "Action": [
+            "lambda:DeleteFunctionEventInvokeConfig",
+            "lambda:GetFunctionEventInvokeConfig",
+            "lambda:PutFunctionEventInvokeConfig",
+        ],
+        "Resource": [*SCOPES["lambda"]],
+    },
+    {
+        # Access logs: https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-logging.html
+        # Changes: https://docs.aws.amazon.com/Route53/latest/APIReference/API_GetChange.html
+        "Sid": "DocumentedAnywhere",
+        "Action": [
+            "logs:CreateLogDelivery",
+            "logs:DeleteLogDelivery",
+            "logs:DescribeResourcePolicies",
+            "logs:GetLogDelivery",
+            "logs:ListLogDeliveries",
+            "logs:PutResourcePolicy",
+            "logs:UpdateLogDelivery",
+            "route53:GetChange",
+        ],
+        "Resource": ["*"],
+    },
+)
+
+
+def policy_of(actions: Iterable[str]) -> Document:
+    """The policy that allows these actions where the stack needs them, and what AWS asks for beyond.
+
+    Args:
+        actions: IAM actions that were seen, in any order.
+
+    Raises:
+        EmbeddedAwsError: It is not known where an action happens.
+    """
+    by_service: dict[str, list[str]] = {}
+    anywhere = []
+    for action in sorted(set(actions) - _FREE):
+        service = action.partition(":")[0]
+        if action in ANYWHERE:
+            anywhere.append(action)
+        elif service in SCOPES:
+            by_service.setdefault(service, []).append(action)
+        else:
+            raise EmbeddedAwsError(
+                f"{action} was used, and nothing says on which resources",
+                hint="add its service to SCOPES in permission_proof/deployer.py",
+            )
+    seen = [
+        {"Sid": service.capitalize(), "Action": found, "Resource": [*SCOPES[service]]}
+        for service, found in by_service.items()
+    ]
+    statements = [*seen, {"Sid": "Anywhere", "Action": anywhere, "Resource": ["*"]}, *DOCUMENTED]
+    return {
+        "Version": "2012-10-17",
+        "Statement": [{"Sid": each["Sid"], "Effect": "Allow", **each} for each in statements if each["Action"]],
+    }
+
+
+def filled_in(document: Document, *, account_id: str, environment: str) -> Document:
+    """A policy for one account and one environment.
+
+    Args:
+        document: As ``policy_of`` makes it, with places for both.
+        account_id: Twelve digits.
+        environment: The stack's variable ``environment``.
+    """
+    text = json.dumps(document).replace("{account_id}", account_id).replace("{environment}", environment)
+    filled: Document = json.loads(text)
+    return filled
+
+
+def allows(document: Document, action: str, resource_arn: str) -> bool:
+    """Whether a policy of this module allows an action on a resource, conditions aside."""
+    return any(
+        action in statement["Action"] and any(fnmatchcase(resource_arn, arn) for arn in statement["Resource"])
+        for statement in document["Statement"]
+    )
+
+
+def for_the_embedded_aws(document: Document) -> Document:
+    """The same policy with what the embedded AWS asks about another ARN than AWS."""
+    named = {action for statement in document["Statement"] for action in statement["Action"]}
+    extra = {
+        "Sid": "AskedOtherwise",
+        "Effect": "Allow",
+        "Action": sorted(ASKED_OTHERWISE & named),
+        "Resource": ["*"],
+    }
+    return {**document, "Statement": [*document["Statement"], *([extra] if extra["Action"] else [])]}
+
+
+class Deployer:
+    """An IAM user who deploys the stack on a recording embedded AWS, having one policy.
+
+    Attributes:
+        aws: The embedded AWS.
+        terraform: Terraform with the user's credentials.
+    """
+
+    def __init__(self, aws: RecordingAws, directory: Path) -> None:
+        self.aws = aws
+        self._directory = directory
+        self._iam = aws.client("iam", DEFAULT_REGION)
+        self._iam.create_user(UserName=DEPLOYER)
+        key = self._iam.create_access_key(UserName=DEPLOYER)["AccessKey"]
+        self._key_id = key["AccessKeyId"]
+        self._credentials = {"AWS_ACCESS_KEY_ID": key["AccessKeyId"], "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"]}
+        self.terraform = self._terraform()
+
+    def _terraform(self, **variables: str) -> Terraform:
+        return Terraform(self._directory, {**self.aws.environment(), **self._credentials}, variables=variables)
+
+    def gets(self, document: Document) -> None:
+        """Have this policy and no other."""
+        self._iam.put_user_policy(UserName=DEPLOYER, PolicyName=DEPLOYER, PolicyDocument=json.dumps(document))
+
+    def cycle(self) -> None:
+        """Plan, apply, plan again, change something, destroy."""
+        self.terraform.apply(self.terraform.plan())
+        self.terraform.plan()
+        with self._terraform(alert_email="other@example.com") as changed:
+            changed.init()
+            changed.apply()
+        self.terraform.destroy()
+
+    @property
+    def used(self) -> set[tuple[str, str]]:
+        """Each action that was allowed so far, with the ARN that the embedded AWS asked about."""
+        return set(self.aws.authorized(self._key_id))
+
+
+@contextmanager
+def deployer(stack_dir: Path) -> Iterator[Deployer]:
+    """A deployer of a synthesized stack, with no rights yet."""
+    with RecordingAws() as aws, workspace(stack_dir) as directory:
+        user = Deployer(aws, directory)
+        with user.terraform:
+            user.terraform.init()
+            yield user
+
+
+def observed() -> Document:
+    """Deploy with all rights, and return the policy of those that were used, with places for account and environment.
+
+    Raises:
+        EmbeddedAwsError: A step of the deployment failed, or it is not known where an action happens.
+    """
+    with synthesized() as out, deployer(out / "stacks" / STACK) as user:
+        user.gets({"Version": "2012-10-17", "Statement": [EVERYTHING]})
+        user.cycle()
+        return policy_of(action for action, _ in user.used)
+
+
+def written(document: Document) -> str:
+    """A policy as the file holds it."""
+    return json.dumps(filled_in(document, account_id=ACCOUNT_ID, environment=ENVIRONMENT), indent=2) + "\n"
+
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+progress = Console(stderr=True)
+
+
+@app.command()
+@command
+def main(
+    account_id: Annotated[str, typer.Option(help="The account to deploy to.")] = ACCOUNT_ID,
+    environment: Annotated[str, typer.Option(help="The environment to deploy.")] = ENVIRONMENT,
+    write: Annotated[bool, typer.Option("--write", help="Watch a deployment, and write the policy anew.")] = False,
+) -> None:
+    """Print the policy that a deployer of the stack needs; takes no AWS, or with --write an embedded one."""
+    if write:
+        with progress.status("watching a deployment"):
+            POLICY.write_text(written(observed()), encoding="utf-8")
+    text = POLICY.read_text(encoding="utf-8").replace(ACCOUNT_ID, account_id)
+    sys.stdout.write(text.replace(f"-{ENVIRONMENT}", f"-{environment}").replace(f"/{ENVIRONMENT}/", f"/{environment}/"))
+
+
+if __name__ == "__main__":
+    app(prog_name="python -m permission_proof.deployer")

@@ -1,0 +1,163 @@
+"""`dr bootstrap`: what the bucket of Terraform's state is like, and what is left alone."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+from botocore.stub import Stubber
+from typer.testing import CliRunner, Result
+
+from drill import DrillError, cli
+from drill.state_bucket import PRIVATE, RULE_ID, TLS_ONLY, StateBucket
+from embedded_aws import EmbeddedAws
+
+NAME, REGION = "acme-terraform-state", "us-west-2"
+LOCATION = f"s3://{NAME}/prod"
+
+
+@pytest.fixture
+def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[EmbeddedAws]:
+    with EmbeddedAws() as running:
+        for name, value in running.environment().items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.delenv("AWS_PROFILE", raising=False)
+        monkeypatch.setattr(cli.progress, "file", None)  # whatever stderr is by then
+        yield running
+
+
+@pytest.fixture
+def s3(aws: EmbeddedAws) -> Any:
+    return aws.client("s3", REGION)
+
+
+def bootstrap(*arguments: str) -> Result:
+    return CliRunner().invoke(cli.app, ["bootstrap", *arguments])
+
+
+def changed(*arguments: str) -> list[str]:
+    done = bootstrap(LOCATION, "--json", *arguments)
+    assert done.exit_code == 0, done.stderr
+    return [each["what"] for each in json.loads(done.stdout) if each["changed"]]
+
+
+def test_a_dry_run_tells_and_makes_nothing(aws: EmbeddedAws, s3: Any) -> None:
+    told = bootstrap(LOCATION, "--dry-run")
+    assert told.stdout.splitlines() == [
+        f"to be set: bucket {NAME} in {REGION}",
+        "to be set: versioning",
+        "to be set: encryption",
+        "to be set: no public access",
+        "to be set: TLS only",
+        "to be set: earlier states kept for 90 days",
+    ]
+    assert s3.list_buckets()["Buckets"] == []
+
+
+def test_the_bucket_is_versioned_encrypted_private_and_tls_only(
+    aws: EmbeddedAws, s3: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PAYMENT_DR_STATE", LOCATION)
+    assert bootstrap().stdout.splitlines()[:2] == [f"set: bucket {NAME} in {REGION}", "set: versioning"]
+
+    assert s3.head_bucket(Bucket=NAME)["BucketRegion"] == REGION
+    assert s3.get_bucket_versioning(Bucket=NAME)["Status"] == "Enabled"
+    (rule,) = s3.get_bucket_encryption(Bucket=NAME)["ServerSideEncryptionConfiguration"]["Rules"]
+    assert rule["ApplyServerSideEncryptionByDefault"]["SSEAlgorithm"] == "AES256"
+    assert s3.get_public_access_block(Bucket=NAME)["PublicAccessBlockConfiguration"] == PRIVATE
+    (statement,) = json.loads(s3.get_bucket_policy(Bucket=NAME)["Policy"])["Statement"]
+    assert statement == {
+        "Sid": TLS_ONLY,
+        "Effect": "Deny",
+        "Principal": "*",
+        "Action": "s3:*",
+        "Resource": [f"arn:aws:s3:::{NAME}", f"arn:aws:s3:::{NAME}/*"],
+        "Condition": {"Bool": {"aws:SecureTransport": "false"}},
+    }
+    (lifecycle,) = s3.get_bucket_lifecycle_configuration(Bucket=NAME)["Rules"]
+    assert (lifecycle["Status"], lifecycle["NoncurrentVersionExpiration"]) == ("Enabled", {"NoncurrentDays": 90})
+    assert "Days" not in lifecycle["Expiration"]  # the current state never expires
+
+
+def test_run_again_it_changes_nothing_and_mends_what_was_changed(aws: EmbeddedAws, s3: Any) -> None:
+    changed()
+    assert changed() == []
+    assert bootstrap(LOCATION).stdout.splitlines()[0] == f"right already: bucket {NAME} in {REGION}"
+
+    s3.put_bucket_versioning(Bucket=NAME, VersioningConfiguration={"Status": "Suspended"})
+    s3.put_public_access_block(Bucket=NAME, PublicAccessBlockConfiguration={**PRIVATE, "BlockPublicPolicy": False})
+    assert changed("--dry-run") == changed() == ["versioning", "no public access"]
+    assert changed() == []
+
+
+def test_policies_and_rules_of_others_stay(aws: EmbeddedAws, s3: Any) -> None:
+    changed()
+    theirs = {
+        "Sid": "Theirs",
+        "Effect": "Deny",
+        "Principal": "*",
+        "Action": "s3:DeleteBucket",
+        "Resource": f"arn:aws:s3:::{NAME}",
+    }
+    s3.put_bucket_policy(Bucket=NAME, Policy=json.dumps({"Version": "2012-10-17", "Statement": [theirs]}))
+    rule: Any = {"ID": "theirs", "Status": "Enabled", "Filter": {"Prefix": "old/"}, "Expiration": {"Days": 9}}
+    s3.put_bucket_lifecycle_configuration(Bucket=NAME, LifecycleConfiguration={"Rules": [rule]})
+
+    assert changed() == ["TLS only", "earlier states kept for 90 days"]
+    statements = json.loads(s3.get_bucket_policy(Bucket=NAME)["Policy"])["Statement"]
+    assert statements[0] == theirs
+    assert [each["Sid"] for each in statements] == ["Theirs", TLS_ONLY]
+    rules = s3.get_bucket_lifecycle_configuration(Bucket=NAME)["Rules"]
+    assert [each["ID"] for each in rules] == ["theirs", RULE_ID]
+
+
+def test_a_bucket_in_another_region_is_left_alone(aws: EmbeddedAws, s3: Any) -> None:
+    changed()
+    refused = bootstrap(LOCATION, "--region", "us-east-1")
+    assert (refused.exit_code, refused.stdout) == (2, "")
+    assert refused.stderr.splitlines() == [
+        f"error: bucket {NAME} is in us-west-2, not in us-east-1",
+        "hint: choose another name, or --region us-west-2 with the same state_region in main.py",
+    ]
+
+
+def test_a_bucket_of_another_account_is_left_alone(aws: EmbeddedAws, s3: Any) -> None:
+    owned = {"Bucket": NAME, "ExpectedBucketOwner": "123456789012"}
+    with Stubber(s3) as stub:
+        stub.add_client_error("head_bucket", "403", http_status_code=403, expected_params=owned)
+        bucket = StateBucket(s3=s3, name=NAME, region=REGION, account_id="123456789012")
+        with pytest.raises(DrillError, match="is another account's, or these credentials must not see it"):
+            bucket.bootstrap()
+        stub.assert_no_pending_responses()  # and nothing else was asked
+
+
+def test_a_bucket_that_a_team_encrypts_with_its_own_key_stays_so(aws: EmbeddedAws, s3: Any) -> None:
+    changed()
+    own: Any = {"Rules": [{"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "aws:kms"}}]}
+    s3.put_bucket_encryption(Bucket=NAME, ServerSideEncryptionConfiguration=own)
+    assert changed() == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        ([f"s3://{NAME}"], "error: state='s3://acme-terraform-state' is no location"),
+        ([LOCATION, "--region", "us-west-9"], "error: region='us-west-9' is not a commercial AWS region"),
+    ],
+)
+def test_what_is_no_location_is_refused(monkeypatch: pytest.MonkeyPatch, arguments: list[str], error: str) -> None:
+    monkeypatch.setattr(cli.progress, "file", None)
+    refused = bootstrap(*arguments)
+    assert (refused.exit_code, refused.stdout) == (2, "")
+    assert refused.stderr.startswith(error)
+    assert refused.stderr.splitlines()[-1] == "hint: give the location and the region that main.py has"
+
+
+def test_a_refusal_of_aws_names_its_reason(aws: EmbeddedAws, s3: Any) -> None:
+    with Stubber(s3) as stub:
+        stub.add_client_error("head_bucket", "404", http_status_code=404)
+        stub.add_client_error("create_bucket", "AccessDenied", http_status_code=403)
+        with pytest.raises(DrillError, match="S3 in us-west-2 refuses: AccessDenied") as refused:
+            StateBucket(s3=s3, name=NAME, region=REGION, account_id="123456789012").bootstrap()
+    assert isinstance(refused.value.__cause__, ClientError)
