@@ -11,7 +11,7 @@ READY := .venv/.ready
 CDKTF_READY := node_modules/.package-lock.json
 LINTERS_READY := .linters/.ready
 
-.PHONY: help setup drill deploy-local test prove-permissions synth plan lint format lock bench clean
+.PHONY: help setup drill deploy-local test prove-permissions synth hcl plan lint format lock bench clean
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' Makefile
@@ -30,6 +30,9 @@ prove-permissions: $(READY) ## Show that every right is needed and enough (ARGS=
 
 synth: $(READY) ## Synthesize the stack into cdktf.out
 	@$(BIN)/python main.py
+
+hcl: synth ## Write the stack as HCL into lib (ARGS=--json)
+	@$(BIN)/python -m hcl $(ARGS)
 
 plan: $(READY) ## Show the plan of the stack against an embedded AWS
 	@$(BIN)/python -m embedded_aws plan $(ARGS)

@@ -20,6 +20,7 @@ from embedded_aws.deploy_local import deploy_local, progress_of
 from embedded_aws.deployment import Deployment, provider_settings
 from embedded_aws.errors import EmbeddedAwsError
 from embedded_aws.lifecycle import terminate_gracefully
+from embedded_aws.plan_markdown import plan_markdown
 from embedded_aws.server import EmbeddedAws
 
 COULD_NOT_START = 2
@@ -82,13 +83,20 @@ def start(port: Port = None) -> None:
 
 @app.command()
 @command
-def plan(port: Port = None, stack_dir: StackDir = None) -> None:
+def plan(
+    port: Port = None,
+    stack_dir: StackDir = None,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print a summary in Markdown, the plan folded.")] = False,
+) -> None:
     """Synthesize the stack and plan it against an empty embedded AWS; the plan goes to stdout."""
     with (
         progress_of(progress) as (on_step, on_event),
         Deployment(on_step=on_step, on_event=on_event, port=port, stack_dir=stack_dir) as stack,
     ):
-        text = stack.terraform.text_of(stack.plan())
+        planned = stack.plan()
+        text = stack.terraform.text_of(planned)
+    if markdown:
+        text = plan_markdown(planned, text)
     sys.stdout.write(text)  # once the progress display is gone from the terminal
 
 
