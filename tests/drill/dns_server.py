@@ -31,9 +31,7 @@ class NameServer:
     """
 
     def __init__(self) -> None:
-        self._udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self._udp.bind(("127.0.0.1", 0))
-        self._tcp = socket.create_server(("127.0.0.1", self._udp.getsockname()[1]))
+        self._udp, self._tcp = _two_of_one_port()
         self.address = "{}:{}".format(*self._udp.getsockname())
         self.answers: list[str] = NOTHING
         self.ttl, self.truncates, self.questions = 30, False, 0
@@ -81,6 +79,20 @@ class NameServer:
                 asked = stream.recv(4096)
                 if answer := self._answer(asked[2:], by_udp=False):
                     stream.sendall(len(answer).to_bytes(2, "big") + answer)
+
+
+def _two_of_one_port() -> tuple[socket.socket, socket.socket]:
+    """Sockets for UDP and TCP; a port that is free for one can be taken for the other."""
+    while True:
+        tcp = socket.create_server(("127.0.0.1", 0))
+        udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        try:
+            udp.bind(tcp.getsockname())
+        except OSError:
+            udp.close()
+            tcp.close()
+        else:
+            return udp, tcp
 
 
 def host_of(stack: Deployed, role: str) -> str:
