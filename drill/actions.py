@@ -11,6 +11,7 @@ from drill.journal import Journal
 from drill.switch import Switch
 
 BLIP_SECONDS = 60.0
+LIVE_OUTAGE = "fence"  # the one that a stack which others use is given
 
 
 class OutageMaker(Protocol):

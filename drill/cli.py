@@ -17,9 +17,9 @@ from rich.table import Table
 from rich.text import Text
 
 from drill import DrillError, switch
-from drill.actions import OUTAGES
+from drill.actions import LIVE_OUTAGE, OUTAGES
 from drill.deployed import STACK_DIRECTORY, Deployed
-from drill.journal import PASSED, Journal
+from drill.journal import PASSED, CouldNotTellError, Journal
 from drill.status import look_at
 
 P = ParamSpec("P")
@@ -37,7 +37,6 @@ Force = Annotated[bool, typer.Option("--force", help="Go on against the reasons 
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Check everything that only reads; change nothing.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask, for automation.")]
 Wait = Annotated[bool, typer.Option("--wait", help="Wait until Route 53 has switched.")]
-LIVE_OUTAGE = "fence"
 Kind = Annotated[str | None, typer.Option("--outage", help=f"What fails: {', '.join(OUTAGES)}. Default: region.")]
 Live = Annotated[bool, typer.Option("--live", help="Drill the deployed stack, with the outage fence.")]
 Endpoint = Annotated[str | None, typer.Option(help="Takes the payments, by POST of JSON, in place of the table.")]
@@ -201,10 +200,9 @@ def drill_(
             )
         else:
             journal = _drill_embedded(kind, seed, report_dir)
-    except DrillError as error:
-        if path := getattr(error, "journal", None):  # the report of how far it came
-            for each in (path, *_write_report(path)):
-                progress.print(str(each), markup=False, highlight=False, soft_wrap=True)
+    except CouldNotTellError as error:
+        for path in (error.journal, *_write_report(error.journal)):  # how far it came
+            progress.print(str(path), markup=False, highlight=False, soft_wrap=True)
         raise
     paths = (journal.path, *_write_report(journal.path))
     if as_json:

@@ -15,20 +15,20 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from drill import DrillError, diagnosis, ledger, probes
 from drill.actions import BLIP_SECONDS, OUTAGES, Action, OutageMaker, action_of, undone
 from drill.alarm_watch import AlarmWatch
+from drill.client_dns import ClientDns, Turn
 from drill.deployed import ROLES, Deployed, asked
 from drill.diagnosis import TARGET_SECONDS
-from drill.journal import COULD_NOT_TELL, Journal
+from drill.journal import COULD_NOT_TELL, CouldNotTellError, Journal
 from drill.judge import Course, Judge
 from drill.ledger import Entry, Item
 from drill.load import CONFIRMED, LOCAL, MODES, Load, paced
-from drill.modelled_dns import SLOW_SECONDS, ModelledDns, Turn
+from drill.modelled_dns import SLOW_SECONDS, ModelledDns
 from drill.route53 import Zone
 from drill.rto import (
     HANGING_PROBE_SECONDS,
@@ -54,45 +54,6 @@ SETTLING_SECONDS = 60.0  # real, for what was held back to be replicated
 OBJECTS = 3
 LOOK_SECONDS = 15.0  # virtual, between two looks at the alarms
 ALARMS_CLEAR_SECONDS = 900.0  # virtual; an alarm looks back over five minutes
-
-
-class CouldNotTellError(DrillError):
-    """The drill has ended without a result.
-
-    Attributes:
-        journal: How far it came.
-    """
-
-    def __init__(self, message: str, *, hint: str, journal: Path) -> None:
-        super().__init__(message, hint=hint)
-        self.journal = journal
-
-
-class Dns(Protocol):
-    """What DNS answers with, and what a client knows of that; see `ModelledDns` for what is what."""
-
-    healthy: dict[str, bool]
-    answered: str
-    verdicts: list[Turn]
-    switches: list[Turn]
-    expired: list[Turn]
-    last_failure: dict[str, str]
-
-    @property
-    def expires(self) -> float:
-        """When the client will ask again."""
-
-    def advance(self, to: float) -> float:
-        """Let drill time pass until then; what time it is afterwards."""
-
-    def resolve(self, at: float) -> str:
-        """The role of the region that a client knows, or asks for."""
-
-    def running_from(self, base: float) -> Callable[[], float]:
-        """A clock of drill time, which is ``base`` now, while real time passes."""
-
-    def forget(self) -> None:
-        """Something was changed: what was found before tells nothing any more."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,7 +85,7 @@ class Place:
     made_of: Mapping[str, Sequence[str]]
     versions: Mapping[str, str]
     check: Callable[[], None]
-    dns: Callable[[Deployed, Zone, Journal, random.Random, ThreadPoolExecutor], Dns] = ModelledDns
+    dns: Callable[[Deployed, Zone, Journal, random.Random, ThreadPoolExecutor], ClientDns] = ModelledDns
     rto_how: str = "real probes, modelled DNS"
     shares_its_table: bool = False
     alarms_ring: bool = False
@@ -168,7 +129,7 @@ class Drill:
         self._load = Load(
             self.stack, f"dr-drill-{self.journal['id']}", by_key=place.shares_its_table, endpoint=place.endpoint
         )
-        self._alarms = AlarmWatch(self.stack, self.journal)
+        self._alarms = AlarmWatch(self.stack, self.journal) if place.alarms_ring else None
         self._now = self._next_try = self._next_look = 0.0
         self._confirming: set[Future[bool]] = set()
         self._served: list[Turn] = []  # when the first transaction of another region was completed
@@ -259,8 +220,8 @@ class Drill:
         self._collect()
         self._step("verification")
         self._retry_open()
-        if self.place.alarms_ring:
-            self._run(until=self._now + ALARMS_CLEAR_SECONDS, stop=lambda: not self._alarms.look())
+        if alarms := self._alarms:
+            self._run(until=self._now + ALARMS_CLEAR_SECONDS, stop=lambda: not alarms.look())
         self._verify(at_risk, stayed_behind)
         self._judge.judge(
             Course(
@@ -284,7 +245,8 @@ class Drill:
     def _step(self, name: str) -> None:
         self.place.check()
         self._tell(name)
-        self._alarms.look()
+        if self._alarms:
+            self._alarms.look()
         self._load.tell(self.journal)
         self.journal.now = self._now
         self.journal.step(name)
@@ -349,7 +311,7 @@ class Drill:
         """Let virtual time pass: checkers probe, DNS answers, clients pay."""
         while self._now < until and not stop():
             self.place.check()
-            if self.place.alarms_ring and self._now >= self._next_look:
+            if self._alarms and self._now >= self._next_look:
                 self._alarms.look()
                 self._next_look = self._now + LOOK_SECONDS
             self._advance(min(until, self._now + 1, max(self._next_try, self._now)))
@@ -494,7 +456,7 @@ class Drill:
             "written_twice": ledger.written_twice(items["primary"]),
             "parameters_equal": not probes.drifted_parameters(self.stack),
             "objects_equal": objects["primary"] == objects["secondary"] if self.place.buckets else None,
-            "alarms": {"fired": self._alarms.fired, "still": self._alarms.look()} if self.place.alarms_ring else None,
+            "alarms": {"fired": self._alarms.fired, "still": self._alarms.look()} if self._alarms else None,
         }
         self.journal.set(rpo=rpo, after=after)
 

@@ -7,8 +7,22 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from drill import DrillError
+
 SCHEMA = 1
 PASSED, MISSED, COULD_NOT_TELL = "passed", "missed", "could not tell"
+
+
+class CouldNotTellError(DrillError):
+    """A drill has ended without a result.
+
+    Attributes:
+        journal: How far it came.
+    """
+
+    def __init__(self, message: str, *, hint: str, journal: Path) -> None:
+        super().__init__(message, hint=hint)
+        self.journal = journal
 
 
 def _utc() -> str:

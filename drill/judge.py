@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from drill.actions import Outage
+from drill.client_dns import Turn
 from drill.deployed import ROLES
 from drill.diagnosis import TARGET_SECONDS
 from drill.journal import MISSED, PASSED, Journal
 from drill.load import CONFIRMED
-from drill.modelled_dns import Turn
 from drill.rto import HANGING_PROBE_SECONDS, Settings
 
 

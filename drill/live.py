@@ -7,14 +7,13 @@ from importlib.metadata import version
 from pathlib import Path
 
 from drill import DrillError
+from drill.actions import LIVE_OUTAGE
 from drill.deployed import Deployed
 from drill.drill import Drill, Place
 from drill.journal import Journal
 from drill.live_dns import Clock, LiveDns, NameServers
 from drill.switch import account_of
 
-OUTAGE = "fence"
-LIMIT_MINUTES = 30.0
 MADE_OF = {
     "real": [
         "the stack, and AWS as it is deployed to",
@@ -57,7 +56,7 @@ def drill(
     directory: Path,
     tell: Callable[[str], None],
     confirm: Callable[[str, str], None],
-    limit_minutes: float = LIMIT_MINUTES,
+    limit_minutes: float,
     endpoint: str | None = None,
     name_servers: Sequence[str] = (),
     clock: Clock | None = None,
@@ -100,4 +99,4 @@ def drill(
         alarms_ring=True,
         endpoint=endpoint,
     )
-    return Drill(place, OUTAGE, seed=seed, directory=directory, tell=tell).run()
+    return Drill(place, LIVE_OUTAGE, seed=seed, directory=directory, tell=tell).run()

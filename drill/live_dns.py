@@ -2,7 +2,6 @@
 
 import random
 import socket
-import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -14,12 +13,11 @@ import dns.query
 import dns.rcode
 import dns.rdatatype
 
-from drill import DrillError, diagnosis, probes
+from drill import DrillError, probes
+from drill.client_dns import ClientDns
 from drill.deployed import ROLES, Deployed
 from drill.journal import Journal
-from drill.modelled_dns import Turn
-from drill.route53 import Answer, CachingResolver, HealthCheck, Record, Zone, judge
-from drill.rto import HANGING_PROBE_SECONDS
+from drill.route53 import Answer, HealthCheck, Record, Zone, judge
 
 DNS_PORT = 53
 ANSWER_SECONDS = 2.0  # that one name server is given
@@ -41,9 +39,9 @@ class Clock:
         """The time."""
         return (time.monotonic() - self._started) * self._speed
 
-    def wait(self, until: float, event: threading.Event) -> None:
-        """Wait until a time, or for an event."""
-        event.wait(max(0.0, (until - self.now()) / self._speed))
+    def sleep_until(self, time_: float) -> None:
+        """Let time pass until then."""
+        time.sleep(max(0.0, (time_ - self.now()) / self._speed))
 
 
 class NameServers:
@@ -103,8 +101,8 @@ def _host_and_port(server: str) -> tuple[str, int]:
     return host, int(port or DNS_PORT)
 
 
-class LiveDns:
-    """What `ModelledDns` tells of a model, told of what really happens, in real time.
+class LiveDns(ClientDns):
+    """What the zone's name servers answer, in real time.
 
     Route 53 shows the verdict of its health checkers through its answers, so a verdict is seen when the answer changes:
     detection and switch are one phase.
@@ -113,10 +111,8 @@ class LiveDns:
         servers: The zone's name servers.
         clock: Drill time.
         limit: Drill time at which the drill ends, whatever it has come to.
-        stack, zone, journal, rng, pool: As of `ModelledDns`.
-
-    Attributes:
-        healthy, answered, verdicts, switches, expired, last_failure: As of `ModelledDns`.
+        stack, zone, journal: As of `ClientDns`.
+        pool: Where probes are made.
 
     Raises:
         DrillError: The zone does not answer.
@@ -130,27 +126,13 @@ class LiveDns:
         stack: Deployed,
         zone: Zone,
         journal: Journal,
-        rng: random.Random,  # noqa: ARG002 - nothing is left to chance here
+        _rng: random.Random,  # nothing is left to chance here
         pool: ThreadPoolExecutor,
     ) -> None:
-        self._servers, self._clock, self._limit = servers, clock, limit
-        self._stack, self._journal, self._pool = stack, journal, pool
-        self._fqdn = str(stack.outputs["application_fqdn"])
-        self._checks = {role: stack.output(role, "health_check_id") for role in ROLES}
-        self.healthy = dict.fromkeys(zone.health_checks, True)
-        self.verdicts: list[Turn] = []
-        self.switches: list[Turn] = []
-        self.expired: list[Turn] = []
-        self.last_failure: dict[str, str] = {}
-        self._resolver = CachingResolver(self._ask)
-        self._lock = threading.Lock()
+        self._servers, self._clock, self._limit, self._pool = servers, clock, limit, pool
         self._probing: list[Future[None]] = []
         self._next_probe = clock.now()
-        self._known = self._resolver.ask(self._fqdn, "CNAME", clock.now())
-        self.answered = self._role_of(self._known.record)
-        journal.event("answer", region=stack.region(self.answered))
-        for role in ROLES:
-            journal.event("verdict", region=stack.region(role), healthy=True)
+        super().__init__(stack, zone, journal, self._ask, clock.now())
 
     def advance(self, to: float) -> float:
         """Watch until a time; what time it is then.
@@ -164,44 +146,18 @@ class LiveDns:
             self._look()
             if self._clock.now() >= to:
                 return self._clock.now()
-            self._clock.wait(min(to, self._clock.now() + POLL_SECONDS), threading.Event())
+            self._clock.sleep_until(min(to, self._clock.now() + POLL_SECONDS))
 
-    def resolve(self, at: float) -> str:
-        """The role of the region that the client's cache knows, or asks for. Several threads may ask."""
-        with self._lock:
-            answer = self._resolver.ask(self._fqdn, "CNAME", at)
-            role = self._role_of(answer.record)
-            if answer.record.values != self._known.record.values and self.switches:
-                self.expired.append(Turn(max(self._known.expires, self.switches[-1].at), role))
-            self._known = answer
-            return role
-
-    @property
-    def expires(self) -> float:
-        """When the client will ask again."""
-        return self._known.expires
-
-    def running_from(self, base: float) -> Callable[[], float]:  # noqa: ARG002 - drill time is real time already
+    def running_from(self, base: float) -> Callable[[], float]:  # noqa: ARG002 - real time has one base
         """A clock of drill time while real time passes."""
         return self._clock.now
 
-    def forget(self) -> None:
-        """Nothing is known in advance here."""
-
     def _look(self) -> None:
         at = self._clock.now()
-        role = self._role_of(self._ask(self._fqdn, "CNAME", at).record)
-        if role != self.answered:
-            self.answered = role
-            is_primary = role == "primary"
-            self.healthy[self._checks["primary"]] = is_primary
-            for turns, turn in (
-                (self.verdicts, Turn(at, "primary", is_primary)),
-                (self.switches, Turn(at, role)),
-            ):
-                turns.append(turn)
-            self._journal.event("verdict", at=at, region=self._stack.region("primary"), healthy=is_primary)
-            self._journal.event("answer", at=at, region=self._stack.region(role))
+        record = self._ask(self._fqdn, "CNAME", at).record
+        if (role := self._role_of(record)) != self.answered:
+            self._judged(at, "primary", healthy=role == "primary")
+            self._answered(at, record)
         if at >= self._next_probe and all(each.done() for each in self._probing):
             for each in self._probing:
                 each.result()
@@ -211,26 +167,8 @@ class LiveDns:
     def _probe(self, role: str) -> None:
         at, url = self._clock.now(), self._stack.health_url(role)
         result, _ = probes.probe(url)
-        found = judge(HealthCheck(id=role, host=url), result)
-        if not found.passed:
-            self.last_failure[role] = found.reason
-        self._journal.event(
-            "probe",
-            at=at,
-            region=self._stack.region(role),
-            checker="this machine",
-            ok=found.passed,
-            status=result.status,
-            seconds=round(min(found.seconds, HANGING_PROBE_SECONDS), 3),
-            error=None if found.passed else found.reason,
-        )
+        self._probed(at, role, "this machine", result, judge(HealthCheck(id=role, host=url), result))
 
     def _ask(self, fqdn: str, record_type: str, at: float) -> Answer:
         host, ttl = self._servers.cname(fqdn)
         return Answer(Record(name=fqdn, type=record_type, ttl_seconds=ttl, values=(host,)), at + ttl)
-
-    def _role_of(self, record: Record) -> str:
-        role = diagnosis.role_of(self._stack, record)
-        if role is None:
-            raise DrillError(f"{record.name} points to {', '.join(record.values)}", hint="run terraform apply")
-        return role

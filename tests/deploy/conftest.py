@@ -1,11 +1,13 @@
 """The stack, synthesized once and deployed once for all tests that only look at it."""
 
-from collections.abc import Iterator
+import json
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from drill import cli
 from embedded_aws.deployment import STACK, Deployment, synthesized
 from embedded_aws.terraform import PlanResult
 
@@ -40,3 +42,19 @@ def drilled(stack_dir: Path) -> Iterator[Deployment]:
     with Deployment(stack_dir=stack_dir) as deployed:
         deployed.apply(deployed.plan())
         yield deployed
+
+
+@pytest.fixture
+def outputs_for_dr(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Deployment], Path]:
+    """Writes a file of a stack's outputs; `dr` finds the embedded AWS then as it would find AWS."""
+
+    def write(deployment: Deployment) -> Path:
+        path = tmp_path / "outputs.json"
+        path.write_text(json.dumps({name: {"value": output.value} for name, output in deployment.outputs.items()}))
+        for name, value in deployment.aws.environment().items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.delenv("AWS_PROFILE", raising=False)
+        monkeypatch.setattr(cli.progress, "file", None)  # whatever stderr is by then
+        return path
+
+    return write

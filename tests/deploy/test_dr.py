@@ -10,6 +10,7 @@ from typer.testing import CliRunner, Result
 
 from drill import cli, switch
 from embedded_aws import verification
+from embedded_aws.deployment import Deployment
 from tests.deploy.conftest import Deployed
 from tests.drill.stack import Clock
 
@@ -27,14 +28,9 @@ def _well(deployment: Deployed) -> None:
 
 
 @pytest.fixture
-def dr(deployment: Deployed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Dr]:
+def dr(deployment: Deployed, outputs_for_dr: Callable[[Deployment], Path]) -> Iterator[Dr]:
     """Runs `dr`; at the end no fence and no fault is left."""
-    outputs = tmp_path / "outputs.json"
-    outputs.write_text(json.dumps({name: {"value": output.value} for name, output in deployment.outputs.items()}))
-    for name, value in deployment.aws.environment().items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.delenv("AWS_PROFILE", raising=False)
-    monkeypatch.setattr(cli.progress, "file", None)  # whatever stderr is by then
+    outputs = outputs_for_dr(deployment)
 
     def run(*arguments: str) -> Result:
         return CliRunner().invoke(cli.app, [*arguments, "--outputs", str(outputs)])

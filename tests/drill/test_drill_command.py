@@ -8,8 +8,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from drill import DrillError, cli, embedded
-from drill.drill import CouldNotTellError
-from drill.journal import Journal
+from drill.journal import CouldNotTellError, Journal
 from tests.drill import journals
 from tests.drill.journals import passed
 

@@ -1,0 +1,120 @@
+"""What DNS answers with for a deployed stack's name, and what one client's cache knows of that."""
+
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from drill import DrillError, diagnosis
+from drill.deployed import ROLES, Deployed
+from drill.journal import Journal
+from drill.route53 import Ask, CachingResolver, ProbeResult, Record, Verdict, Zone
+from drill.rto import HANGING_PROBE_SECONDS
+
+
+@dataclass(frozen=True)
+class Turn:
+    """From this time on, something is so for the region of a role."""
+
+    at: float
+    role: str
+    healthy: bool = True
+
+
+class ClientDns(ABC):
+    """One client of the stack, and what Route 53 makes of its regions meanwhile.
+
+    Args:
+        stack: The deployed stack.
+        zone: Its hosted zone.
+        journal: Is told every probe, and every change of a verdict or an answer.
+        ask: Asks the zone's name servers.
+        at: Drill time of the client's first question.
+
+    Attributes:
+        healthy: Status of every health check by its id.
+        answered: Role of the region that DNS answers with.
+        verdicts: Changes of health checks; their role's region is healthy from then on, or not.
+        switches: Changes of the answer.
+        expired: When the client's cache was rid of the former answer, after each switch.
+        last_failure: Why a role's latest failed probe failed.
+
+    Raises:
+        DrillError: The name points to neither region.
+    """
+
+    def __init__(self, stack: Deployed, zone: Zone, journal: Journal, ask: Ask, at: float) -> None:
+        self._stack, self._zone, self._journal = stack, zone, journal
+        self._fqdn = str(stack.outputs["application_fqdn"])
+        self._checks = {role: stack.output(role, "health_check_id") for role in ROLES}
+        self.healthy = dict.fromkeys(zone.health_checks, True)
+        self.verdicts: list[Turn] = []
+        self.switches: list[Turn] = []
+        self.expired: list[Turn] = []
+        self.last_failure: dict[str, str] = {}
+        self._lock = threading.Lock()
+        self._cache = CachingResolver(ask)
+        known = self._cache.ask(self._fqdn, "CNAME", at)
+        self._expires, self._known = known.expires, self._role_of(known.record)
+        self.answered = self._known
+        journal.event("answer", region=stack.region(self.answered))
+        for role in ROLES:
+            journal.event("verdict", region=stack.region(role), healthy=True)
+
+    @abstractmethod
+    def advance(self, to: float) -> float:
+        """Let drill time pass until then; what time it is afterwards."""
+
+    @abstractmethod
+    def running_from(self, base: float) -> Callable[[], float]:
+        """A clock of drill time, which is ``base`` now, while real time passes."""
+
+    def forget(self) -> None:  # noqa: B027 - who knows nothing in advance has nothing to forget
+        """Something was changed: what was found before tells nothing any more."""
+
+    def resolve(self, at: float) -> str:
+        """The role of the region that the client's cache knows, or asks for. Several threads may ask."""
+        with self._lock:
+            answer = self._cache.ask(self._fqdn, "CNAME", at)
+            role = self._role_of(answer.record)
+            if role != self._known and self.switches:
+                self.expired.append(Turn(max(self._expires, self.switches[-1].at), role))
+            self._expires, self._known = answer.expires, role
+            return role
+
+    @property
+    def expires(self) -> float:
+        """When the client will ask again."""
+        return self._expires
+
+    def _probed(self, at: float, role: str, checker: str, result: ProbeResult, found: Verdict) -> None:
+        if not found.passed:
+            self.last_failure[role] = found.reason
+        self._journal.event(
+            "probe",
+            at=at,
+            region=self._stack.region(role),
+            checker=checker,
+            ok=found.passed,
+            status=result.status,
+            seconds=round(min(found.seconds, HANGING_PROBE_SECONDS), 3),
+            error=None if found.passed else found.reason,
+        )
+
+    def _judged(self, at: float, role: str, *, healthy: bool) -> None:
+        self.healthy[self._checks[role]] = healthy
+        self.verdicts.append(Turn(at, role, healthy))
+        self._journal.event("verdict", at=at, region=self._stack.region(role), healthy=healthy)
+
+    def _answered(self, at: float, record: Record) -> None:
+        role = self._role_of(record)
+        if role != self.answered:
+            self.answered = role
+            self.switches.append(Turn(at, role))
+            self._journal.event("answer", at=at, region=self._stack.region(role))
+
+    def _role_of(self, record: Record) -> str:
+        role = diagnosis.role_of(self._stack, record)
+        if role is None:
+            raise DrillError(f"{record.name} points to {', '.join(record.values)}", hint="run terraform apply")
+        return role
