@@ -54,7 +54,7 @@ class ClientDns(ABC):
         self.last_failure: dict[str, str] = {}
         self._lock = threading.Lock()
         self._cache = CachingResolver(ask)
-        known = self._cache.ask(self._fqdn, "CNAME", at)
+        known = self._cache.ask(self._fqdn, stack.record_type, at)
         self._expires, self._known = known.expires, self._role_of(known.record)
         self.answered = self._known
         journal.event("answer", region=stack.region(self.answered))
@@ -75,7 +75,7 @@ class ClientDns(ABC):
     def resolve(self, at: float) -> str:
         """The role of the region that the client's cache knows, or asks for. Several threads may ask."""
         with self._lock:
-            answer = self._cache.ask(self._fqdn, "CNAME", at)
+            answer = self._cache.ask(self._fqdn, self._stack.record_type, at)
             role = self._role_of(answer.record)
             if role != self._known and self.switches:
                 self.expired.append(Turn(max(self._expires, self.switches[-1].at), role))

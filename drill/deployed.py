@@ -31,6 +31,7 @@ NEEDED = (
     *(f"{role}_{name}" for role in ROLES for name in ("api_endpoint", "api_id", "health_check_id")),
     *(f"{role}_{name}" for role in ROLES for name in ("health_monitor_function_name", "region")),
 )
+OF_A_CUSTOM_DOMAIN = tuple(f"{role}_target_name" for role in ROLES)
 
 T = TypeVar("T")
 
@@ -90,7 +91,8 @@ class Deployed:
                 f"these outputs are missing: {', '.join(missing)}",
                 hint="deploy first; --dir names the synthesized stack, --outputs a file of 'terraform output -json'",
             )
-        self.outputs = {name: outputs[name] for name in NEEDED}  # the secret ones stay out
+        known = (*NEEDED, *(name for name in OF_A_CUSTOM_DOMAIN if name in outputs))
+        self.outputs = {name: outputs[name] for name in known}  # the secret ones stay out
         self.endpoint_url = endpoint_url
         self._session: Any = None
         self._clients: dict[tuple[str, str], Any] = {}
@@ -129,6 +131,24 @@ class Deployed:
     def output(self, role: str, name: str) -> str:
         """An output that there is for each of both regions."""
         return str(self.outputs[f"{role}_{name}"])
+
+    @property
+    def has_custom_domain(self) -> bool:
+        """Whether the name is served over TLS: then its records are aliases."""
+        return all(name in self.outputs for name in OF_A_CUSTOM_DOMAIN)
+
+    @property
+    def record_type(self) -> str:
+        """Type of the name's records."""
+        return "A" if self.has_custom_domain else "CNAME"
+
+    def api_host(self, role: str) -> str:
+        """Host of a region's API, also where an embedded AWS serves it elsewhere."""
+        return f"{self.output(role, 'api_id')}.execute-api.{self.region(role)}.amazonaws.com"
+
+    def target(self, role: str) -> str:
+        """What the record of a role points to."""
+        return self.output(role, "target_name") if self.has_custom_domain else self.api_host(role)
 
     def health_url(self, role: str) -> str:
         """What Route 53 probes; on an embedded AWS where that is served."""

@@ -12,14 +12,9 @@ from drill.status import answers
 TARGET_SECONDS = 180
 
 
-def _host(stack: Deployed, role: str) -> str:
-    # Not the output: an embedded AWS serves its APIs elsewhere.
-    return f"{stack.output(role, 'api_id')}.execute-api.{stack.region(role)}.amazonaws.com"
-
-
 def role_of(stack: Deployed, record: Record) -> str | None:
     """The role of the region that a record points to."""
-    hosts = {_host(stack, role): role for role in ROLES}
+    hosts = {stack.target(role).lower(): role for role in ROLES}
     return next((hosts[value.rstrip(".")] for value in record.values if value.rstrip(".") in hosts), None)
 
 
@@ -40,7 +35,8 @@ def settings_of(stack: Deployed, zone: Zone) -> Settings:
 
 def _records(stack: Deployed, zone: Zone) -> dict[str, Record]:
     name = str(stack.outputs["application_fqdn"]).lower()
-    found = {role_of(stack, record): record for record in zone.records if record.name == name}
+    kind = stack.record_type
+    found = {role_of(stack, each): each for each in zone.records if (each.name, each.type) == (name, kind)}
     return {role: record for role, record in found.items() if role}
 
 
@@ -103,6 +99,6 @@ def _of_check(stack: Deployed, zone: Zone, role: str, record: Record) -> list[st
         found.append(f"the health check of the {role} record ({region}) is disabled, {_WITHOUT_CHECK[role]}")
     if check.inverted:
         found.append(f"the health check of the {role} record ({region}) is inverted: healthy counts as unhealthy")
-    if check.host != _host(stack, role):
+    if check.host != stack.api_host(role):
         found.append(f"the health check of the {role} record ({region}) probes {check.host}, which is not that region")
     return found

@@ -39,6 +39,7 @@ from drill.rto import (
     sensitivity,
 )
 from drill.status import OK, look_at, read_zone
+from drill.tls_client import NotServedError, TlsClient
 
 QUIET_SECONDS = 30.0  # virtual, before the outage and after the failback
 SERVING_SECONDS = 60.0  # virtual, in the other region
@@ -75,6 +76,7 @@ class Place:
             and deleted in the end.
         alarms_ring: Whether alarms are evaluated there.
         endpoint: Takes the payments in the place of the table, if given.
+        tls: A client of the name, if it is served over TLS; each payment calls its region by it first.
     """
 
     name: str
@@ -90,6 +92,7 @@ class Place:
     shares_its_table: bool = False
     alarms_ring: bool = False
     endpoint: str | None = None
+    tls: TlsClient | None = None
 
 
 class Drill:
@@ -127,7 +130,11 @@ class Drill:
             made_of={kind: list(sentences) for kind, sentences in place.made_of.items()},
         )
         self._load = Load(
-            self.stack, f"dr-drill-{self.journal['id']}", by_key=place.shares_its_table, endpoint=place.endpoint
+            self.stack,
+            f"dr-drill-{self.journal['id']}",
+            by_key=place.shares_its_table,
+            endpoint=place.endpoint,
+            tls=place.tls,
         )
         self._alarms = AlarmWatch(self.stack, self.journal) if place.alarms_ring else None
         self._now = self._next_try = self._next_look = 0.0
@@ -176,7 +183,7 @@ class Drill:
     def _drill(self, undo: ExitStack) -> None:
         self._step("preflight")
         zone = read_zone(self.stack)
-        if unfit := diagnosis.unfit_to_start(self.stack, zone):
+        if unfit := [*diagnosis.unfit_to_start(self.stack, zone), *self._not_served()]:
             self._judge.causes += unfit
             self._judge.target("faults found before the start", "faults", 0, len(unfit))
             return
@@ -250,6 +257,18 @@ class Drill:
         self._load.tell(self.journal)
         self.journal.now = self._now
         self.journal.step(name)
+
+    def _not_served(self) -> list[str]:
+        """The regions that do not serve the name over TLS: clients would not get what DNS sends them to."""
+        found: list[str] = []
+        if self.place.tls is None:
+            return found
+        for role in ROLES:
+            try:
+                self.place.tls.call(role)
+            except NotServedError as error:
+                found.append(f"{self._regions[role]} does not serve {self.stack.outputs['application_fqdn']}: {error}")
+        return found
 
     def _refuse_a_degraded_start(self) -> None:
         found = look_at(self.stack)

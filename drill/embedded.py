@@ -12,9 +12,11 @@ from typing import Any
 from rich.console import Console
 
 from drill import DrillError
-from drill.deployed import Deployed
+from drill.deployed import ROLES, Deployed
 from drill.drill import Drill, Place
 from drill.journal import Journal
+from drill.tls_client import TlsClient
+from embedded_aws.custom_domains import CustomDomains
 from embedded_aws.deploy_local import progress_of
 from embedded_aws.deployment import Deployment
 from embedded_aws.errors import EmbeddedAwsError
@@ -39,6 +41,10 @@ MADE_OF = {
         "alarms are stored and not evaluated",
     ],
 }
+TLS_IS_REAL = (
+    "every payment's way to its region: HTTPS to the name that clients use, with the certificate verified; that is of "
+    "the embedded AWS's own authority"
+)
 _DENY = "drill-deny"
 
 
@@ -74,25 +80,39 @@ def place_of(deployment: Deployment, seed: int) -> Iterator[Place]:
     try:
         with _told():
             aws.set_replication_lag(TYPICAL_REPLICATION_SECONDS, seed=seed)
-        yield Place(
-            name="embedded AWS",
-            stack=Deployed(outputs, aws.endpoint_url),
-            maker=_Maker(deployment),
-            buckets={role: str(outputs[f"{role}_bucket_name"]) for role in ("primary", "secondary")},
-            replication_lag={"median": TYPICAL_REPLICATION_SECONDS, "spread": TYPICAL_REPLICATION_SPREAD},
-            made_of=MADE_OF,
-            versions={
-                "terraform": deployment.terraform.binary.version,
-                "ministack": version("ministack"),
-                "python": platform.python_version(),
-            },
-            check=lambda: _check(aws),
-        )
+        stack = Deployed(outputs, aws.endpoint_url)
+        with _tls(stack, aws) as tls:
+            yield Place(
+                name="embedded AWS",
+                stack=stack,
+                maker=_Maker(deployment),
+                buckets={role: str(outputs[f"{role}_bucket_name"]) for role in ROLES},
+                replication_lag={"median": TYPICAL_REPLICATION_SECONDS, "spread": TYPICAL_REPLICATION_SPREAD},
+                made_of={**MADE_OF, "real": [*MADE_OF["real"], *([TLS_IS_REAL] if tls else [])]},
+                versions={
+                    "terraform": deployment.terraform.binary.version,
+                    "ministack": version("ministack"),
+                    "python": platform.python_version(),
+                },
+                check=lambda: _check(aws),
+                tls=tls,
+            )
     finally:
         os.environ.clear()
         os.environ.update(before)
         with suppress(EmbeddedAwsError):  # it may be gone, and the lag with it
             aws.set_replication_lag(0)
+
+
+@contextmanager
+def _tls(stack: Deployed, aws: EmbeddedAws) -> Iterator[TlsClient | None]:
+    """A client of the custom domain, if there is one, which trusts the embedded AWS's own authority alone."""
+    if not stack.has_custom_domain:
+        yield None
+        return
+    with CustomDomains(aws, [stack.region(role) for role in ROLES]) as domains:
+        addresses = {role: ("127.0.0.1", domains.ports[stack.region(role)]) for role in ROLES}
+        yield TlsClient(str(stack.outputs["application_fqdn"]), addresses, domains.authority)
 
 
 @contextmanager

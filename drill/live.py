@@ -8,11 +8,12 @@ from pathlib import Path
 
 from drill import DrillError
 from drill.actions import LIVE_OUTAGE
-from drill.deployed import Deployed
+from drill.deployed import ROLES, Deployed
 from drill.drill import Drill, Place
 from drill.journal import Journal
 from drill.live_dns import Clock, LiveDns, NameServers
 from drill.switch import account_of
+from drill.tls_client import TlsClient
 
 MADE_OF = {
     "real": [
@@ -35,6 +36,12 @@ class _NoMaker:
 
     def __getattr__(self, name: str) -> Callable[..., None]:
         raise DrillError(f"{name} is not done to a live stack", hint="its outage is the fence")
+
+
+def _tls(stack: Deployed) -> TlsClient | None:
+    if not (stack.has_custom_domain and stack.is_live):  # an embedded AWS serves it elsewhere
+        return None
+    return TlsClient(str(stack.outputs["application_fqdn"]), {role: (stack.target(role), 443) for role in ROLES})
 
 
 def announcement(stack: Deployed, *, endpoint: str | None, limit_minutes: float) -> str:
@@ -98,5 +105,6 @@ def drill(
         shares_its_table=True,
         alarms_ring=True,
         endpoint=endpoint,
+        tls=_tls(stack),
     )
     return Drill(place, LIVE_OUTAGE, seed=seed, directory=directory, tell=tell).run()

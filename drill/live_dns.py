@@ -11,9 +11,9 @@ import dns.flags
 import dns.message
 import dns.query
 import dns.rcode
-import dns.rdatatype
 
 from drill import DrillError, probes
+from drill.alias_targets import AliasTargets
 from drill.client_dns import ClientDns
 from drill.deployed import ROLES, Deployed
 from drill.journal import Journal
@@ -22,6 +22,7 @@ from drill.route53 import Answer, HealthCheck, Record, Zone, judge
 DNS_PORT = 53
 ANSWER_SECONDS = 2.0  # that one name server is given
 POLL_SECONDS = 1.0
+STRANGE_SECONDS = 120.0  # an alias may answer with addresses that a resolver has not told yet: two of its TTLs
 PROBE_SECONDS = 10.0  # between our own probes of a region
 
 
@@ -55,15 +56,15 @@ class NameServers:
         DrillError: A port is no number.
 
     Example:
-        >>> NameServers(["ns-1.awsdns-01.org"]).cname("app.pay.acme.io")  # doctest: +SKIP
-        ('a1b2c3.execute-api.us-east-1.amazonaws.com', 30)
+        >>> NameServers(["ns-1.awsdns-01.org"]).ask("app.pay.acme.io", "CNAME")  # doctest: +SKIP
+        (['a1b2c3.execute-api.us-east-1.amazonaws.com'], 30)
     """
 
     def __init__(self, servers: Sequence[str]) -> None:
         self._servers = [_host_and_port(server) for server in servers]
 
-    def cname(self, fqdn: str) -> tuple[str, int]:
-        """Whom a name points to, and for how many seconds that may be kept.
+    def ask(self, fqdn: str, record_type: str) -> tuple[list[str], int]:
+        """What a name points to, and for how many seconds that may be kept.
 
         Raises:
             DrillError: No server answers, or there is no such record.
@@ -71,7 +72,7 @@ class NameServers:
         failures = []
         for host, port in self._servers:  # as a resolver does, which goes on to the next
             try:
-                return self._ask(fqdn, host, port)
+                return self._ask(fqdn, record_type, host, port)
             except (OSError, dns.exception.DNSException) as error:
                 failures.append(f"{host}: {str(error) or type(error).__name__}")
         raise DrillError(
@@ -80,16 +81,16 @@ class NameServers:
         )
 
     @staticmethod
-    def _ask(fqdn: str, host: str, port: int) -> tuple[str, int]:
+    def _ask(fqdn: str, record_type: str, host: str, port: int) -> tuple[list[str], int]:
         address = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)[0][4][0]
-        query = dns.message.make_query(fqdn, dns.rdatatype.CNAME)
+        query = dns.message.make_query(fqdn, record_type)
         query.flags &= ~dns.flags.RD  # an authoritative server is not to ask others
         answer, _ = dns.query.udp_with_fallback(query, str(address), timeout=ANSWER_SECONDS, port=port)
         for found in answer.answer:
-            if found.rdtype == dns.rdatatype.CNAME:
-                return str(found[0].target).rstrip(".").lower(), found.ttl
+            if found.rdtype == query.question[0].rdtype:
+                return [str(each).rstrip(".").lower() for each in found], found.ttl
         raise DrillError(
-            f"{host} has no CNAME record of {fqdn} ({dns.rcode.to_text(answer.rcode())})",
+            f"{host} has no {record_type} record of {fqdn} ({dns.rcode.to_text(answer.rcode())})",
             hint="deploy first, and check application_fqdn",
         )
 
@@ -130,6 +131,8 @@ class LiveDns(ClientDns):
         pool: ThreadPoolExecutor,
     ) -> None:
         self._servers, self._clock, self._limit, self._pool = servers, clock, limit, pool
+        self._targets = AliasTargets(stack) if stack.has_custom_domain else None
+        self._told: tuple[float, Record] | None = None
         self._probing: list[Future[None]] = []
         self._next_probe = clock.now()
         super().__init__(stack, zone, journal, self._ask, clock.now())
@@ -154,7 +157,7 @@ class LiveDns(ClientDns):
 
     def _look(self) -> None:
         at = self._clock.now()
-        record = self._ask(self._fqdn, "CNAME", at).record
+        record = self._ask(self._fqdn, self._stack.record_type, at).record
         if (role := self._role_of(record)) != self.answered:
             self._judged(at, "primary", healthy=role == "primary")
             self._answered(at, record)
@@ -170,5 +173,12 @@ class LiveDns(ClientDns):
         self._probed(at, role, "this machine", result, judge(HealthCheck(id=role, host=url), result))
 
     def _ask(self, fqdn: str, record_type: str, at: float) -> Answer:
-        host, ttl = self._servers.cname(fqdn)
-        return Answer(Record(name=fqdn, type=record_type, ttl_seconds=ttl, values=(host,)), at + ttl)
+        values, ttl = self._servers.ask(fqdn, record_type)
+        if self._targets:
+            target = self._targets.target_of(values)
+            if target is None and self._told and at - self._told[0] < STRANGE_SECONDS:
+                return Answer(self._told[1], at + POLL_SECONDS)
+            values = [target] if target else values
+        record = Record(name=fqdn, type=record_type, ttl_seconds=ttl, values=tuple(values))
+        self._told = at, record
+        return Answer(record, at + ttl)

@@ -22,6 +22,7 @@ from drill.confirmed_write import ConfirmedWriter, NotConfirmedError
 from drill.deployed import OTHER, ROLES, Deployed, asked
 from drill.journal import Journal
 from drill.ledger import Item, Ledger, key_of
+from drill.tls_client import NotServedError, TlsClient
 
 LOCAL, CONFIRMED = MODES = ("local", "confirmed")
 LOOKING_UP = 16  # items at a time
@@ -37,16 +38,25 @@ class Load:
         prefix: What the ids of all transactions begin with.
         by_key: Whether only these transactions are looked at, one by one, and not the whole table.
         endpoint: Address that payments are sent to, see `PaymentEndpoint`. Default: they are written to the table.
+        tls: Called before each payment, in the region that it goes to. Default: the name is not served over TLS.
 
     Attributes:
         ledger: What was acknowledged.
         prefix: As given.
     """
 
-    def __init__(self, stack: Deployed, prefix: str, *, by_key: bool = False, endpoint: str | None = None) -> None:
+    def __init__(
+        self,
+        stack: Deployed,
+        prefix: str,
+        *,
+        by_key: bool = False,
+        endpoint: str | None = None,
+        tls: TlsClient | None = None,
+    ) -> None:
         self.ledger = Ledger()
         self.prefix = prefix
-        self._stack, self._by_key = stack, by_key
+        self._stack, self._by_key, self._tls = stack, by_key, tls
         self._endpoint = PaymentEndpoint(endpoint) if endpoint else None
         self._made: list[Item] = []
         config = Config(
@@ -81,7 +91,7 @@ class Load:
         started = time.monotonic()
         try:
             confirmed = self._write(mode, role, item)
-        except (BotoCoreError, ClientError, NotConfirmedError, PaymentRefusedError):
+        except (BotoCoreError, ClientError, NotConfirmedError, NotServedError, PaymentRefusedError):
             done = False
             self.ledger.leave_open(item, mode)
         else:
@@ -94,6 +104,8 @@ class Load:
         return done
 
     def _write(self, mode: str, role: str, item: Item) -> bool:
+        if self._tls:
+            self._tls.call(role)
         home = self._endpoint or self._clients[role]
         if mode == LOCAL:
             home.put_item(TableName=self._table, Item=item)

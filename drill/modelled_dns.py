@@ -85,7 +85,8 @@ class ModelledDns(ClientDns):
             self._probed(found.time, role, checker, result, judge(check, result))
             if found.healthy != self.healthy[id_]:
                 self._judged(found.time, role, healthy=found.healthy)
-                self._answered(found.time, self._zone.answer(self._fqdn, "CNAME", self.healthy, self._rng))
+                record = self._zone.answer(self._fqdn, self._stack.record_type, self.healthy, self._rng)
+                self._answered(found.time, record)
         return to
 
     def running_from(self, base: float) -> Callable[[], float]:

@@ -5,8 +5,9 @@ seconds as floats, no sleeping. The probe is the caller's: a real HTTP call in a
 
 What the model leaves out: the time that a new status takes to reach Route 53's aggregators and every one of its DNS
 servers, for which AWS publishes no number; networks that differ from checker to checker; resolvers and clients that
-ignore the TTL. It refuses what it does not know: alias records, routing policies other than simple and weighted, health
-checks of anything but an endpoint, string matching.
+ignore the TTL; the health of API Gateway itself, by which an alias record may fail sooner than by its health check. It
+refuses what it does not know: alias records of anything but API Gateway, routing policies other than simple and
+weighted, health checks of anything but an endpoint, string matching.
 """
 
 import heapq
@@ -41,10 +42,12 @@ HTTP_CONNECT_SECONDS = 4
 TCP_CONNECT_SECONDS = 10
 RESPONSE_SECONDS = 2  # counted from the connection on
 HEALTHY_ABOVE_PERCENT = 18
+# An alias record has the TTL of what it points to, and API Gateway's is 60 s.
+# https://docs.aws.amazon.com/Route53/latest/DeveloperGuide/resource-record-sets-choosing-alias-non-alias.html
+ALIAS_TTL_SECONDS = 60
 
 _ENDPOINT_TYPES = ("HTTP", "HTTPS", "TCP")
 _UNMODELLED_ROUTING = (
-    "AliasTarget",
     "Failover",
     "Region",
     "GeoLocation",
@@ -72,7 +75,10 @@ class HealthCheck:
 
 @dataclass(frozen=True, kw_only=True)
 class Record:
-    """A resource record set. `routing` is simple, weighted, or the API's field of a policy that is not modelled."""
+    """A resource record set. `routing` is simple, weighted, or the API's field of a policy that is not modelled.
+
+    The value of an alias record is what it points to.
+    """
 
     name: str
     type: str
@@ -176,11 +182,17 @@ def _bare(name: str) -> str:
 
 def _record(found: Mapping[str, Any]) -> Record:
     routing = next((field for field in _UNMODELLED_ROUTING if found.get(field)), None)
+    values = tuple(entry["Value"] for entry in found.get("ResourceRecords", ()))
+    ttl_seconds = found.get("TTL", 0)
+    if alias := found.get("AliasTarget"):
+        values, ttl_seconds = (_bare(alias["DNSName"]),), ALIAS_TTL_SECONDS
+        if ".execute-api." not in values[0]:
+            routing = "AliasTarget"
     return Record(
         name=_bare(found["Name"]),
         type=found["Type"],
-        ttl_seconds=found.get("TTL", 0),
-        values=tuple(entry["Value"] for entry in found.get("ResourceRecords", ())),
+        ttl_seconds=ttl_seconds,
+        values=values,
         routing=routing or ("weighted" if "Weight" in found else "simple"),
         set_identifier=found.get("SetIdentifier"),
         weight=found.get("Weight"),

@@ -190,5 +190,5 @@ def answers(stack: Deployed, zone: Zone, passed: Mapping[str, bool]) -> list[str
         raise DrillError(f"the zone uses other health checks: {', '.join(strange)}", hint="run terraform apply")
     healthy = {id_: (by_check[id_] or each.disabled) != each.inverted for id_, each in zone.health_checks.items()}
     name, rng = str(stack.outputs["application_fqdn"]), random.Random(0)  # noqa: S311 - decides between weights
-    drawn = [zone.answer(name, "CNAME", healthy, rng) for _ in range(100)]
+    drawn = [zone.answer(name, stack.record_type, healthy, rng) for _ in range(100)]
     return sorted({record.set_identifier or record.values[0] for record in drawn})

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from drill import DrillError, probes
+from drill.alias_targets import AliasTargets
 from drill.deployed import ROLES, Deployed, NoAnswerError, asked
 from drill.probes import SERVING
 from drill.status import Finding, answers, exit_code, judged, look, read_zone
@@ -230,33 +231,41 @@ class Switch:
         region = self.stack.region(role)
         self.tell(f"{done} Waiting until Route 53 answers with {region}.")
         deadline = time.monotonic() + self.timeout
-        has_switched = self._answered_on_aws if self.stack.is_live else self._modelled()
+        has_switched = self._answered_on_aws() if self.stack.is_live else self._modelled()
         while not has_switched(role):
             if time.monotonic() > deadline:
                 raise DrillError(f"after {self.timeout:.0f} s Route 53 does not answer with {region}", hint=self._dig)
             time.sleep(POLL_SECONDS)
         return f"{done} Route 53 answers with {region}" + ("." if self.stack.is_live else ", by the model of it.")
 
-    def _answered_on_aws(self, role: str) -> bool:
-        # "The value that Amazon Route 53 returns in response to a DNS request":
-        # https://docs.aws.amazon.com/Route53/latest/APIReference/API_TestDNSAnswer.html
-        client, outputs = self.stack.client("route53", role), self.stack.outputs
-        try:
-            answer = asked(
-                "Route 53's API",
-                lambda: client.test_dns_answer(
-                    HostedZoneId=outputs["hosted_zone_id"], RecordName=outputs["application_fqdn"], RecordType="CNAME"
-                ),
-            )
-        except NoAnswerError as error:
-            raise NoAnswerError(error.message, hint=self._dig) from error
-        host = self.stack.output(role, "api_endpoint").removeprefix("https://")
-        return [value.rstrip(".") for value in answer["RecordData"]] == [host]
+    def _answered_on_aws(self) -> Callable[[str], bool]:
+        stack, outputs = self.stack, self.stack.outputs
+        targets = AliasTargets(stack) if stack.has_custom_domain else None
+
+        def has_switched(role: str) -> bool:
+            # "The value that Amazon Route 53 returns in response to a DNS request":
+            # https://docs.aws.amazon.com/Route53/latest/APIReference/API_TestDNSAnswer.html
+            client = stack.client("route53", role)
+            try:
+                answer = asked(
+                    "Route 53's API",
+                    lambda: client.test_dns_answer(
+                        HostedZoneId=outputs["hosted_zone_id"],
+                        RecordName=outputs["application_fqdn"],
+                        RecordType=stack.record_type,
+                    ),
+                )
+            except NoAnswerError as error:
+                raise NoAnswerError(error.message, hint=self._dig) from error
+            values = [value.rstrip(".") for value in answer["RecordData"]]
+            return (targets.target_of(values) if targets else values[0]) == stack.target(role)
+
+        return has_switched
 
     @property
     def _dig(self) -> str:
-        server = self.stack.outputs["hosted_zone_name_servers"][0]
-        return f"ask the zone itself: dig +short CNAME {self.stack.outputs['application_fqdn']} @{server}"
+        question = f"{self.stack.record_type} {self.stack.outputs['application_fqdn']}"
+        return f"ask the zone itself: dig +short {question} @{self.stack.outputs['hosted_zone_name_servers'][0]}"
 
     def _modelled(self) -> Callable[[str], bool]:
         """Where nothing answers DNS: the probes have been as they are for as long as the health check takes to turn."""

@@ -1,11 +1,14 @@
 """The stack with its custom domain, deployed by the real Terraform and AWS provider."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from urllib3.exceptions import SSLError
 
+from drill import embedded
+from drill.drill import Drill
 from embedded_aws.custom_domains import CustomDomains
 from embedded_aws.deployment import Deployment
 from embedded_aws.inventory import inventory
@@ -124,6 +127,53 @@ def test_a_region_without_its_mapping_forbids_and_the_other_serves(deployed: Dep
     finally:
         deployed.apply(deployed.plan())
     assert https.get(REGIONS["secondary"], HOST, "/health").status == 200
+
+
+@pytest.mark.parametrize("kind", ["region", "hang"])
+def test_clients_that_verify_the_certificate_follow_the_failover_and_the_failback(
+    kind: str, deployed: Deployed, tmp_path: Path
+) -> None:
+    with embedded.place_of(deployed, 1) as place:
+        assert place.tls
+        journal = Drill(place, kind, seed=1, directory=tmp_path).run()
+    assert (journal["verdict"], journal["causes"]) == ("passed", [])
+    answers = [event["region"] for event in journal["events"] if event["kind"] == "answer"]
+    assert answers == ["us-east-1", "us-west-2", "us-east-1"]
+    assert journal["settings"]["ttl_seconds"] == 60
+    assert journal["rpo"]["confirmed"]["acknowledged"] > 20
+    assert journal["rpo"]["confirmed"]["missing_at_switch"] == []
+    assert embedded.TLS_IS_REAL in journal["made_of"]["real"]
+
+
+@pytest.mark.parametrize(
+    ("broken", "why"),
+    [
+        ("mapping", "HTTP status 403, as of a name without an API mapping"),
+        ("certificate", "its certificate is refused"),
+    ],
+)
+def test_a_region_that_clients_would_turn_away_from_is_found_before_anything_is_broken(
+    broken: str, why: str, deployed: Deployed, tmp_path: Path
+) -> None:
+    gateway, acm = (deployed.aws.client(service, REGIONS["secondary"]) for service in ("apigatewayv2", "acm"))
+    other = acm.request_certificate(DomainName="other.payment-app.test", ValidationMethod="DNS")["CertificateArn"]
+    if broken == "mapping":
+        (mapping,) = gateway.get_api_mappings(DomainName=HOST)["Items"]
+        gateway.delete_api_mapping(DomainName=HOST, ApiMappingId=mapping["ApiMappingId"])
+    else:
+        (configuration,) = gateway.get_domain_name(DomainName=HOST)["DomainNameConfigurations"]
+        gateway.update_domain_name(
+            DomainName=HOST, DomainNameConfigurations=[{**configuration, "CertificateArn": other}]
+        )
+    try:
+        with embedded.place_of(deployed, 1) as place:
+            journal = Drill(place, "region", seed=1, directory=tmp_path).run()
+    finally:
+        deployed.apply(deployed.plan())
+        acm.delete_certificate(CertificateArn=other)
+    assert journal["verdict"] == "missed"
+    assert journal["causes"][0].startswith(f"us-west-2 does not serve {HOST}: {why}")
+    assert [event for event in journal["events"] if event["kind"] == "action"] == []
 
 
 def test_destroy_leaves_nothing(deployed: Deployed) -> None:

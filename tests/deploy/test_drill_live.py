@@ -20,7 +20,7 @@ from drill.live_dns import Clock
 from embedded_aws import verification
 from embedded_aws.deployment import PROJECT, Deployment
 from embedded_aws.server import TYPICAL_REPLICATION_SECONDS
-from tests.drill.dns_server import NameServer, host_of, name_server_of
+from tests.drill.dns_server import NameServer, name_server_of
 
 pytestmark = [pytest.mark.xdist_group("drill"), pytest.mark.slow]
 
@@ -165,7 +165,7 @@ def test_at_its_time_limit_it_ends_undoes_all_and_could_not_tell(
     drilled: Deployment, before: set[str], stack: Deployed, clock: Clock, dr: Dr, tmp_path: Path
 ) -> None:
     with NameServer() as server:  # which goes on answering with the primary
-        server.answers = [host_of(stack, "primary")]
+        server.answers = [f"{stack.target('primary')}."]
         done = dr("--yes", "--name-server", server.address, "--limit", "3")
     assert done.exit_code == 2, done.output
     assert "the time limit is reached" in done.stderr, done.stderr
@@ -209,7 +209,7 @@ def test_a_drill_that_is_interrupted_leaves_no_fence_and_no_transaction(
     number: signal.Signals, drilled: Deployment, before: set[str], stack: Deployed, tmp_path: Path, outputs: Path
 ) -> None:
     with NameServer() as server:
-        server.answers = [host_of(stack, "primary")]
+        server.answers = [f"{stack.target('primary')}."]
         arguments = ["--yes", "--outputs", str(outputs), "--name-server", server.address]
         faster = f"from drill import cli, live; c = live.Clock({SPEED}); live.Clock = lambda: c; cli.main()"
         with subprocess.Popen(

@@ -21,11 +21,11 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 def make_stack(monkeypatch: pytest.MonkeyPatch, clock: Clock) -> Callable[..., Stack]:
     """Makes a stack of fakes: AWS, the probe's socket and the clock are replaced, nothing else."""
 
-    def make(*, live: bool = False, weights: tuple[int, int] = (100, 0)) -> Stack:
-        made = Stack(live=live)
+    def make(*, live: bool = False, weights: tuple[int, int] = (100, 0), custom_domain: bool = False) -> Stack:
+        made = Stack(live=live, custom_domain=custom_domain)
         monkeypatch.setattr(probes, "health", lambda _stack, role: made.health(role))
         monkeypatch.setattr(Zone, "read", lambda client, zone_id: client.read(zone_id))
-        made.zone = zone(weights)
+        made.zone = zone(weights, custom_domain=custom_domain)
         return made
 
     return make

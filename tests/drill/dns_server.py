@@ -22,7 +22,7 @@ NOTHING: list[str] = []
 
 
 class NameServer:
-    """Answers CNAME questions over UDP, and over TCP what is too long for that.
+    """Answers questions over UDP, and over TCP what is too long for that; always with the type that was asked for.
 
     Attributes:
         address: HOST:PORT.
@@ -57,7 +57,8 @@ class NameServer:
         if by_udp and self.truncates:
             reply.flags |= dns.flags.TC
         elif self.answers:
-            reply.answer.append(dns.rrset.from_text(question.question[0].name, self.ttl, "IN", "CNAME", *self.answers))
+            (about,) = question.question
+            reply.answer.append(dns.rrset.from_text(about.name, self.ttl, "IN", about.rdtype, *self.answers))
         return reply.to_wire()
 
     def _datagrams(self) -> None:
@@ -95,11 +96,6 @@ def _two_of_one_port() -> tuple[socket.socket, socket.socket]:
             return udp, tcp
 
 
-def host_of(stack: Deployed, role: str) -> str:
-    """What the record of a role points to."""
-    return f"{stack.output(role, 'api_id')}.execute-api.{stack.region(role)}.amazonaws.com."
-
-
 @contextmanager
 def name_server_of(stack: Deployed, clock: Clock, directory: Path) -> Iterator[NameServer]:
     """One that follows the health of a deployed stack, as Route 53 would."""
@@ -112,7 +108,7 @@ def name_server_of(stack: Deployed, clock: Clock, directory: Path) -> Iterator[N
             while not ended.wait(0.01):
                 dns.forget()
                 dns.advance(clock.now())
-                server.answers = [host_of(stack, dns.answered)]
+                server.answers = [f"{stack.target(dns.answered)}."]
 
         following = pool.submit(follow)
         try:

@@ -27,6 +27,7 @@ OUTPUTS: dict[str, Any] = {
     **{f"{role}_health_check_id": f"check-{role}" for role in ROLES},
     **{f"{role}_health_monitor_function_name": f"lambda-health-monitor-{role}" for role in ROLES},
 }
+TARGETS = {f"{role}_target_name": f"d-{role}.execute-api.{region}.amazonaws.com" for role, region in REGIONS.items()}
 GONE = EndpointConnectionError(endpoint_url="https://…")
 
 
@@ -34,13 +35,13 @@ def refusal(status: int, code: str = "AccessDeniedException") -> ClientError:
     return ClientError({"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": status}}, "Anything")  # type: ignore[typeddict-item]
 
 
-def zone(weights: tuple[int, int] = (100, 0)) -> Zone:
+def zone(weights: tuple[int, int] = (100, 0), *, custom_domain: bool = False) -> Zone:
     records = [
         Record(
             name="app.pay.acme.io",
-            type="CNAME",
-            ttl_seconds=30,
-            values=(role,),
+            type="A" if custom_domain else "CNAME",
+            ttl_seconds=60 if custom_domain else 30,
+            values=(TARGETS[f"{role}_target_name"] if custom_domain else role,),
             routing="weighted",
             set_identifier=role,
             weight=weight,
@@ -77,8 +78,8 @@ class Stack(Deployed):
         calls: Every call that changes something.
     """
 
-    def __init__(self, *, live: bool = False) -> None:
-        super().__init__(OUTPUTS, None if live else "http://127.0.0.1:1")
+    def __init__(self, *, live: bool = False, custom_domain: bool = False) -> None:
+        super().__init__(OUTPUTS | (TARGETS if custom_domain else {}), None if live else "http://127.0.0.1:1")
         self.failing: dict[tuple[str, ...], Exception] = {}
         self.reserved: dict[str, int | None] = {"primary": None, "secondary": None}
         self.passes: dict[str, Callable[[], bool]] = {role: lambda: True for role in ROLES}
@@ -93,7 +94,7 @@ class Stack(Deployed):
         self.answered: Iterator[list[str]] = iter(())
         self.calls: list[tuple[Any, ...]] = []
         self.account = ACCOUNT
-        self.zone = zone()
+        self.zone = zone(custom_domain=custom_domain)
 
     def client(self, service: str, role: str) -> Any:
         return _Client(self, service, role)

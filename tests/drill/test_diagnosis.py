@@ -15,11 +15,17 @@ def host(role: str) -> str:
     return f"{role}.execute-api.{REGIONS[role]}.amazonaws.com"
 
 
-def deployed(*, weights: tuple[int, int] = (100, 0), role: str = "", **change: Any) -> Zone:
+def deployed(
+    *, weights: tuple[int, int] = (100, 0), role: str = "", custom_domain: bool = False, **change: Any
+) -> Zone:
     """The zone; one role's record may have other fields."""
-    made = zone(weights)
+    made = zone(weights, custom_domain=custom_domain)
     records = tuple(
-        replace(record, values=(host(record.values[0]),), **(change if record.values == (role,) else {}))
+        replace(
+            record,
+            values=record.values if custom_domain else (host(record.values[0]),),
+            **(change if record.set_identifier == role else {}),
+        )
         for record in made.records
     )
     checks = {id_: replace(check, host=host(check.host)) for id_, check in made.health_checks.items()}
@@ -29,6 +35,21 @@ def deployed(*, weights: tuple[int, int] = (100, 0), role: str = "", **change: A
 def test_nothing_is_found_in_a_zone_as_it_should_be(stack: Stack) -> None:
     assert diagnosis.unfit_to_start(stack, deployed()) == []
     assert diagnosis.faults(stack, deployed()) == []
+
+
+def test_nothing_is_found_in_a_custom_domain_whose_records_are_aliases(make_stack: Callable[..., Stack]) -> None:
+    stack, made = make_stack(custom_domain=True), deployed(custom_domain=True)
+    assert diagnosis.unfit_to_start(stack, made) == []
+    assert diagnosis.faults(stack, made) == []
+    assert diagnosis.settings_of(stack, made).ttl_seconds == 60
+
+
+def test_an_alias_of_something_else_is_no_record_of_the_region(make_stack: Callable[..., Stack]) -> None:
+    made = deployed(custom_domain=True)
+    other = replace(made.records[1], values=("d-2.execute-api.us-west-2.amazonaws.com",))
+    elsewhere = Zone("Z1", (made.records[0], other), made.health_checks)
+    found = diagnosis.unfit_to_start(make_stack(custom_domain=True), elsewhere)
+    assert found == ["app.pay.acme.io has no record of us-west-2"]
 
 
 def test_a_long_ttl_is_the_cause_of_a_slow_failover(stack: Stack) -> None:

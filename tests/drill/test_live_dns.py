@@ -1,7 +1,7 @@
 """Asking a zone's name servers, which here are some of loopback's."""
 
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from drill import DrillError, live_dns, probes
 from drill.journal import Journal
 from drill.live_dns import Clock, LiveDns, NameServers
 from drill.route53 import ProbeResult
-from tests.drill.dns_server import NameServer, host_of
+from tests.drill.dns_server import NameServer
 from tests.drill.stack import Stack
 
 FQDN = "app.pay.acme.io"
@@ -27,7 +27,7 @@ def server() -> Iterator[NameServer]:
 @pytest.mark.parametrize("truncates", [False, True])
 def test_the_answer_is_a_host_and_how_long_it_may_be_kept_by_udp_or_tcp(server: NameServer, truncates: bool) -> None:
     server.answers, server.ttl, server.truncates = ["East.acme.io."], 42, truncates
-    assert NameServers([server.address]).cname(FQDN) == ("east.acme.io", 42)
+    assert NameServers([server.address]).ask(FQDN, "CNAME") == (["east.acme.io"], 42)
 
 
 def test_the_next_server_is_asked_when_one_does_not_answer(server: NameServer) -> None:
@@ -35,7 +35,7 @@ def test_the_next_server_is_asked_when_one_does_not_answer(server: NameServer) -
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as nobody:
         nobody.bind(("127.0.0.1", 0))
         silent = f"127.0.0.1:{nobody.getsockname()[1]}"
-        assert NameServers([silent, server.address]).cname(FQDN)[0] == "east.acme.io"
+        assert NameServers([silent, server.address]).ask(FQDN, "CNAME")[0] == ["east.acme.io"]
 
 
 def test_it_is_said_who_did_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -43,13 +43,13 @@ def test_it_is_said_who_did_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as nobody:
         nobody.bind(("127.0.0.1", 0))
         with pytest.raises(DrillError, match=f"no name server of the zone answers for {FQDN}: 127.0.0.1: "):
-            NameServers([f"127.0.0.1:{nobody.getsockname()[1]}"]).cname(FQDN)
+            NameServers([f"127.0.0.1:{nobody.getsockname()[1]}"]).ask(FQDN, "CNAME")
 
 
 def test_a_name_without_a_record_and_a_strange_server_are_refused(server: NameServer) -> None:
     server.answers = []
     with pytest.raises(DrillError, match=f"no CNAME record of {FQDN} \\(NOERROR\\)"):
-        NameServers([server.address]).cname(FQDN)
+        NameServers([server.address]).ask(FQDN, "CNAME")
     with pytest.raises(DrillError, match=r"'127\.0\.0\.1:http' is no name server"):
         NameServers(["127.0.0.1:http"])
 
@@ -70,7 +70,7 @@ def probed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 @pytest.fixture
 def watched(server: NameServer, stack: Stack, tmp_path: Path, probed: list[str]) -> Iterator[tuple[LiveDns, Journal]]:
     """A zone that answers with the primary, watched at a hundred times the speed of time until 100 s."""
-    server.answers = [host_of(stack, "primary")]
+    server.answers = [f"{stack.target('primary')}."]
     journal = Journal(tmp_path, {"kind": "fence"})
     with ThreadPoolExecutor(4) as pool:
         servers = NameServers([server.address])
@@ -86,7 +86,7 @@ def test_a_new_answer_is_a_verdict_too_and_reaches_the_client_when_its_cache_exp
 ) -> None:
     dns, journal = watched
     assert (dns.answered, dns.resolve(0)) == ("primary", "primary")
-    server.answers = [host_of(stack, "secondary")]
+    server.answers = [f"{stack.target('secondary')}."]
     now = dns.advance(5)
     assert now >= 5
     assert (dns.answered, dns.healthy) == ("secondary", {"check-primary": False, "check-secondary": True})
@@ -118,3 +118,31 @@ def test_an_answer_that_is_neither_region_is_told(server: NameServer, watched: t
     server.answers = ["parked.acme.io."]
     with pytest.raises(DrillError, match=f"{FQDN} points to parked.acme.io"):
         dns.advance(5)
+
+
+def test_the_addresses_of_an_alias_tell_the_region_and_strange_ones_are_waited_for(
+    server: NameServer,
+    make_stack: Callable[..., Stack],
+    tmp_path: Path,
+    probed: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stack = make_stack(custom_domain=True)
+    east, west = (stack.target(role) for role in ("primary", "secondary"))
+    addresses = {east: ["192.0.2.1"], west: ["198.51.100.1"]}
+    monkeypatch.setattr(socket, "gethostbyname_ex", lambda name: (name, [], addresses[name]))
+    monkeypatch.setattr(live_dns, "STRANGE_SECONDS", 20.0)
+    server.answers = addresses[east]
+    with ThreadPoolExecutor(4) as pool:
+        servers, journal = NameServers([server.address]), Journal(tmp_path, {"kind": "fence"})
+        dns = LiveDns(servers, Clock(100), 1000, stack, stack.zone, journal, None, pool)  # type: ignore[arg-type]
+        assert dns.answered == "primary"
+        server.answers = ["203.0.113.9"]
+        dns.advance(5)
+        assert dns.answered == "primary"
+        addresses[west] = ["203.0.113.9"]  # its resolver tells this one now
+        dns.advance(10)
+        assert dns.answered == "secondary"
+        server.answers = ["203.0.113.77"]
+        with pytest.raises(DrillError, match=f"{FQDN} points to 203.0.113.77"):
+            dns.advance(100)

@@ -446,6 +446,17 @@ class TestReading:
         with pytest.raises(DrillError, match=said):
             read_from(*answers)
 
+    def test_an_alias_of_api_gateway_points_there_for_60_seconds(self) -> None:
+        target = {
+            "HostedZoneId": "Z2",
+            "DNSName": "D-1.execute-api.us-east-1.amazonaws.com.",
+            "EvaluateTargetHealth": True,
+        }
+        fields = {"SetIdentifier": "a", "Weight": 100, "AliasTarget": target}
+        zone = read_from(page({"Name": "app.acme.io.", "Type": "A", **fields}))
+        record = zone.answer("app.acme.io", "A", {}, dice(1))
+        assert (record.values, record.ttl_seconds) == (("d-1.execute-api.us-east-1.amazonaws.com",), 60)
+
     @pytest.mark.parametrize(
         ("fields", "policy"),
         [

@@ -1,5 +1,6 @@
 """`dr failover` and `dr failback`: what they refuse, what they change, and what they put back."""
 
+import socket
 from collections.abc import Callable
 from typing import Any
 
@@ -213,6 +214,18 @@ def test_on_aws_route_53_is_asked(make_stack: Callable[..., Stack], clock: Clock
     stack = make_stack(live=True)
     hosts = [stack.output(role, "api_endpoint").removeprefix("https://") for role in ("primary", "secondary")]
     stack.answered = iter([[hosts[0]], [hosts[0]], [f"{hosts[1]}."]])
+    started = clock.now
+    assert switch(stack, wait=True).failover().text.endswith(" Route 53 answers with us-west-2.")
+    assert clock.now - started == 4
+
+
+def test_on_aws_the_addresses_of_an_alias_tell_the_region(
+    make_stack: Callable[..., Stack], clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stack = make_stack(live=True, custom_domain=True)
+    addresses = {stack.target("primary"): ["192.0.2.1"], stack.target("secondary"): ["198.51.100.1", "198.51.100.2"]}
+    monkeypatch.setattr(socket, "gethostbyname_ex", lambda name: (name, [], addresses[name]))
+    stack.answered = iter([["192.0.2.1"], ["203.0.113.9"], ["203.0.113.9", "198.51.100.2"]])
     started = clock.now
     assert switch(stack, wait=True).failover().text.endswith(" Route 53 answers with us-west-2.")
     assert clock.now - started == 4

@@ -1,0 +1,35 @@
+"""Which region an alias record has answered with: DNS tells addresses alone, those of what the alias points to."""
+
+import socket
+from collections.abc import Iterable
+
+from drill.deployed import ROLES, Deployed
+
+
+class AliasTargets:
+    """The addresses of both regions' API Gateway domain names.
+
+    They change all the time, a few of many being told at once, so what was seen before stays known.
+
+    Args:
+        stack: A stack with a custom domain.
+    """
+
+    def __init__(self, stack: Deployed) -> None:
+        self._names = [stack.target(role) for role in ROLES]
+        self._seen: dict[str, str] = {}
+
+    def target_of(self, addresses: Iterable[str]) -> str | None:
+        """The domain name that has one of these addresses, if that can be told now."""
+        addresses = list(addresses)
+        if not any(address in self._seen for address in addresses):
+            for name in self._names:
+                self._seen |= dict.fromkeys(_addresses_of(name), name)
+        return next((self._seen[address] for address in addresses if address in self._seen), None)
+
+
+def _addresses_of(name: str) -> list[str]:
+    try:
+        return socket.gethostbyname_ex(name)[2]
+    except OSError:  # the next question may be answered
+        return []

@@ -1,0 +1,62 @@
+"""A client of the stack's custom domain, which verifies certificates as every payments client does."""
+
+import ssl
+from collections.abc import Mapping
+
+import urllib3
+from urllib3.exceptions import HTTPError, SSLError
+
+SECONDS = 2.0  # that a call is given
+
+
+class NotServedError(Exception):
+    """A region does not serve the name: the message says why."""
+
+
+class TlsClient:
+    """Calls the API of a region by the name that clients use, over a new connection each time.
+
+    It asks for the root, which the stack's API does not have: API Gateway answers 404 by itself, and runs no function.
+
+    Args:
+        host: The name.
+        addresses: Host and port of each role's region.
+        authority: The authority's certificate (PEM) to verify with. Default: those that this machine trusts.
+
+    Example:
+        >>> TlsClient("app.pay.acme.io", {"primary": ("d-1.execute-api.us-east-1.amazonaws.com", 443)}).call(
+        ...     "primary"
+        ... )  # doctest: +SKIP
+    """
+
+    def __init__(self, host: str, addresses: Mapping[str, tuple[str, int]], authority: str | None = None) -> None:
+        self._host, self._addresses = host, addresses
+        self._tls = ssl.create_default_context(cadata=authority)
+
+    def call(self, role: str) -> None:
+        """Let the region of a role take a call.
+
+        Raises:
+            NotServedError: It does not: the certificate is not for the name, there is no API mapping, or no answer.
+        """
+        address, port = self._addresses[role]
+        try:
+            with urllib3.HTTPSConnectionPool(
+                address,
+                port,
+                ssl_context=self._tls,
+                server_hostname=self._host,
+                assert_hostname=self._host,
+                retries=False,
+                timeout=SECONDS,
+            ) as pool:
+                status = pool.request("GET", "/", headers={"Host": self._host}).status
+        except SSLError as error:
+            raise NotServedError(f"its certificate is refused: {error}") from error
+        except HTTPError as error:
+            raise NotServedError(f"no answer: {error}") from error
+        # https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-mappings.html
+        if status == 403:
+            raise NotServedError("HTTP status 403, as of a name without an API mapping")
+        if status >= 500:
+            raise NotServedError(f"HTTP status {status}")

@@ -1,0 +1,90 @@
+"""A client of the custom domain turns away from what a payments client turns away from."""
+
+import http.server
+import ssl
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+import trustme
+
+from drill.tls_client import NotServedError, TlsClient
+
+HOST = "app.pay.acme.io"
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    status = 404
+    asked: tuple[str | None, str] | None = None
+
+    def do_GET(self) -> None:
+        type(self).asked = self.headers["Host"], self.path
+        self.send_response(self.status)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@contextmanager
+def served(status: int, certified: str, authority: trustme.CA) -> Iterator[tuple[tuple[str, int], type[Handler]]]:
+    """A region that answers with a status and shows a certificate: its address, and what it was asked."""
+
+    class Answering(Handler):
+        pass
+
+    Answering.status = status
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert(certified).configure_cert(tls)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answering) as server:
+        server.handle_error = lambda *_: None  # type: ignore[method-assign]  # clients that turn away
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            yield ("127.0.0.1", server.server_address[1]), Answering
+        finally:
+            server.shutdown()
+
+
+@pytest.fixture(scope="module")
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+def client(address: tuple[str, int], authority: trustme.CA | None) -> TlsClient:
+    return TlsClient(HOST, {"primary": address}, authority.cert_pem.bytes().decode() if authority else None)
+
+
+def test_a_region_with_the_certificate_takes_the_call_by_the_name_that_clients_use(authority: trustme.CA) -> None:
+    with served(404, HOST, authority) as (address, handler):
+        client(address, authority).call("primary")
+    assert handler.asked == (HOST, "/")
+
+
+@pytest.mark.parametrize(
+    ("status", "certified", "why"),
+    [
+        (404, "*.execute-api.us-east-1.amazonaws.com", r"its certificate is refused: .*doesn't match"),
+        (403, HOST, "HTTP status 403, as of a name without an API mapping"),
+        (503, HOST, "HTTP status 503"),
+    ],
+)
+def test_what_clients_turn_away_from_is_not_served(
+    status: int, certified: str, why: str, authority: trustme.CA
+) -> None:
+    with served(status, certified, authority) as (address, _), pytest.raises(NotServedError, match=why):
+        client(address, authority).call("primary")
+
+
+def test_an_authority_that_this_machine_does_not_trust_is_refused(authority: trustme.CA) -> None:
+    with served(404, HOST, authority) as (address, _), pytest.raises(NotServedError, match="certificate verify failed"):
+        client(address, None).call("primary")
+
+
+def test_a_region_that_does_not_answer_is_not_served(authority: trustme.CA) -> None:
+    with http.server.HTTPServer(("127.0.0.1", 0), Handler) as closed:
+        address = ("127.0.0.1", closed.server_address[1])
+    with pytest.raises(NotServedError, match=r"no answer: .*refused"):
+        client(address, authority).call("primary")
