@@ -11,7 +11,7 @@ READY := .venv/.ready
 CDKTF_READY := node_modules/.package-lock.json
 LINTERS_READY := .linters/.ready
 
-.PHONY: help setup drill deploy-local test prove-permissions synth hcl plan lint format lock bench clean
+.PHONY: help setup drill deploy-local test prove-permissions synth docs hcl plan lint format lock bench clean
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' Makefile
@@ -30,6 +30,9 @@ prove-permissions: $(READY) ## Show that every right is needed and enough (ARGS=
 
 synth: $(READY) ## Synthesize the stack into cdktf.out
 	@$(BIN)/python main.py
+
+docs: $(READY) ## Write the pages that are made from the stack (ARGS=--check)
+	@$(BIN)/python -m pages $(ARGS)
 
 hcl: synth ## Write the stack as HCL into lib (ARGS=--json)
 	@$(BIN)/python -m hcl $(ARGS)

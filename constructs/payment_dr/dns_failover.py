@@ -159,7 +159,7 @@ class DnsFailover(Construct):
         failure_threshold: Failures in a row before a check is unhealthy. Default 3.
         ttl_seconds: How long resolvers may keep an answer. Default 30; refused with `custom_domain`, because an alias
             has the 60 s of API Gateway.
-        rto_target_seconds: Default 180.
+        rto_target_seconds: What detection and the TTL may take together. Default 180.
         alarms: Where alarms on the health checks go; its topic is in us-east-1, because Route 53 publishes its metrics
             there. Default: no alarms.
         alarms_region: The region us-east-1 with its provider; needed with `alarms`.

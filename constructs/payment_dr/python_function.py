@@ -56,9 +56,9 @@ class PythonFunction(Construct):
         retries: Retries of an asynchronous run that failed, 0 to 2. Default 2.
         max_event_age_seconds: Age at which an asynchronous event is given up. Default 6 hours.
         on_failure_arn: Queue or topic for events that were given up. Default: they are dropped.
-        memory_mb: Default 256.
-        timeout_seconds: Default 300.
-        log_retention_days: Default 1.
+        memory_mb: Its memory. Default 256.
+        timeout_seconds: How long it may run. Default 300.
+        log_retention_days: Days that its log is kept. Default 1.
         after: Resources that must exist while it runs: made before it, destroyed after it. Default: none.
         ignore_changes: Arguments of the function that are changed outside of Terraform, and stay so. Default: none.
 

@@ -1,0 +1,61 @@
+"""``python -m pages``: write the pages of docs/ that are made from the synthesized stack."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from pages import architecture, construct_pages, costs, interface
+from pages.synthesis import PROJECT, stack_of
+
+UP_TO_DATE, DRIFTED = 0, 1
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+progress = Console(stderr=True)
+
+
+def pages() -> dict[str, str]:
+    """Every page by its path below docs/."""
+    stack = stack_of()
+    return {
+        "architecture.svg": architecture.render(stack),
+        "costs.md": costs.render(stack),
+        "inputs-and-outputs.md": interface.render(stack, stack_of(custom_domain=True)),
+        **{f"constructs/{name}": text for name, text in construct_pages.pages().items()},
+    }
+
+
+@app.command()
+def main(
+    check: Annotated[bool, typer.Option("--check", help="Write nothing; name the pages that differ.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the names as JSON.")] = False,
+    docs: Annotated[Path, typer.Option(help="Folder of the pages.")] = PROJECT / "docs",
+) -> None:
+    """Write the pages and print the names of those that changed.
+
+    Exits with 0 when they are written; with --check with 0 when none differs, else with 1.
+    """
+    with progress.status("synthesizing the stack and every example"):
+        found = pages()
+    changed = [name for name, text in found.items() if not _is(docs / name, text)]
+    if not check:
+        for name in changed:
+            (docs / name).parent.mkdir(parents=True, exist_ok=True)
+            (docs / name).write_text(found[name], encoding="utf-8")
+    told = [str(docs / name) for name in changed]
+    sys.stdout.write(json.dumps({"changed": told}, indent=2) + "\n" if as_json else "".join(f"{n}\n" for n in told))
+    if check and changed:
+        progress.print("error: these pages are not what the stack says", style="red", highlight=False)
+        progress.print("hint: make docs", highlight=False)
+        raise typer.Exit(DRIFTED)
+
+
+def _is(path: Path, text: str) -> bool:
+    return path.is_file() and path.read_text(encoding="utf-8") == text
+
+
+if __name__ == "__main__":
+    app(prog_name="python -m pages")

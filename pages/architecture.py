@@ -1,0 +1,134 @@
+"""A picture of the stack in both states, made from what is synthesized: docs/architecture.svg."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pages.graph import elements
+from pages.text import text_of
+
+
+@dataclass(frozen=True)
+class Side:
+    """What stands in one region.
+
+    Attributes:
+        region: Its name.
+        role: "primary" or "secondary".
+        weight: Of its record.
+        api, function, table, bucket: Names.
+        parameters: How many parameters it holds.
+    """
+
+    region: str
+    role: str
+    weight: int
+    api: str
+    function: str
+    table: str
+    bucket: str
+    parameters: int
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """What the picture shows.
+
+    Attributes:
+        sides: The primary, then the secondary.
+        fqdn: The name that clients use.
+        records: Type and TTL of its records.
+        path, interval_seconds, threshold: Of the health checks.
+        table_replicates: Whether the table has a replica in the other region.
+        bucket_replicates_from, config_syncs_from: Regions whose documents or parameters are copied to the other one.
+    """
+
+    sides: tuple[Side, Side]
+    fqdn: str
+    records: str
+    path: str
+    interval_seconds: int
+    threshold: int
+    table_replicates: bool
+    bucket_replicates_from: frozenset[str]
+    config_syncs_from: frozenset[str]
+
+
+def read(template: Mapping[str, Any]) -> Architecture:
+    """Find in a synthesized stack what the picture shows."""
+    resources, where = template["resource"], elements(template)
+
+    def shown(text: str) -> str:
+        text = re.sub(r"\$\{var\.(\w+)\}", lambda found: str(template["variable"][found[1]]["default"]), text)
+        return re.sub(r"\$\{[^}]*\}", "…", text)
+
+    def here(kind: str, region: str) -> list[Any]:
+        return [each for name, each in resources.get(kind, {}).items() if where[f"{kind}.{name}"].region == region]
+
+    (table,) = resources["aws_dynamodb_table"].values()
+    records = {
+        each["set_identifier"]: each for each in resources["aws_route53_record"].values() if "set_identifier" in each
+    }
+    check = next(iter(resources["aws_route53_health_check"].values()))
+    regions = [provider["region"] for provider in template["provider"]["aws"]]
+
+    def side(role: str, region: str) -> Side:
+        (function,) = [
+            each for each in here("aws_lambda_function", region) if "health-monitor" in each["function_name"]
+        ]
+        return Side(
+            region=region,
+            role=role,
+            weight=records[role]["weighted_routing_policy"]["weight"],
+            api=shown(here("aws_apigatewayv2_api", region)[0]["name"]),
+            function=shown(function["function_name"]),
+            table=table["name"],
+            bucket=shown(here("aws_s3_bucket", region)[0]["bucket"]),
+            parameters=len(here("aws_ssm_parameter", region)),
+        )
+
+    primary, secondary = (side(role, region) for role, region in zip(("primary", "secondary"), regions, strict=True))
+    syncing = {
+        region
+        for region in regions
+        for each in here("aws_lambda_function", region)
+        if "CROSS_REGION_ROLE_ARN" in each["environment"]["variables"]
+    }
+    record = records["primary"]
+    return Architecture(
+        sides=(primary, secondary),
+        fqdn=shown(record["name"]),
+        records=f"{record['type']}, TTL {record['ttl']} s" if "ttl" in record else f"{record['type']}, alias",
+        path=check["resource_path"],
+        interval_seconds=check["request_interval"],
+        threshold=check["failure_threshold"],
+        table_replicates=bool(table.get("replica")),
+        bucket_replicates_from=frozenset(r for r in regions if here("aws_s3_bucket_replication_configuration", r)),
+        config_syncs_from=frozenset(syncing),
+    )
+
+
+def render(template: Mapping[str, Any]) -> str:
+    """The picture docs/architecture.svg."""
+    found = read(template)
+    primary, secondary = found.sides
+
+    def arrow(sources: frozenset[str]) -> str:
+        """Which ends of a line between the regions have heads."""
+        return ("start " if secondary.region in sources else "") + ("end" if primary.region in sources else "")
+
+    both = frozenset({primary.region, secondary.region})
+    rows = [
+        ("GET /health", primary.function, secondary.function, "", ""),
+        ("table", primary.table, secondary.table, "replication" if found.table_replicates else "", arrow(both)),
+        ("documents", primary.bucket, secondary.bucket, "replication", arrow(found.bucket_replicates_from)),
+        (
+            "parameters",
+            f"{primary.parameters} SecureString",
+            f"{secondary.parameters} SecureString",
+            "config sync",
+            arrow(found.config_syncs_from),
+        ),
+    ]
+    return text_of("architecture.svg.j2", a=found, primary=primary, secondary=secondary, rows=rows)

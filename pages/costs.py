@@ -1,0 +1,359 @@
+"""What the stack costs a month: counted in the synthesized stack, by list prices and stated assumptions."""
+
+import copy
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any, Final
+
+from pages.prices import AS_OF, EAST, EVERYWHERE, PRICES, WEST
+from pages.text import text_of
+
+Template = Mapping[str, Any]
+MINUTES: Final = 730 * 60  # of a month, as AWS counts them
+
+
+@dataclass(frozen=True)
+class Assumption:
+    """A number that the stack does not decide, and what it is."""
+
+    value: float
+    what: str
+
+
+@dataclass(frozen=True)
+class Assumptions:
+    """What clients and AWS do in a month."""
+
+    probes: Assumption = Assumption(
+        30,
+        "probes a minute of each health check with an interval of 30 s, which is [one about every two seconds]"
+        "(https://docs.aws.amazon.com/Route53/latest/DeveloperGuide/health-checks-creating-values.html)",
+    )
+    probe_ms: Assumption = Assumption(30, "ms are billed for a probe, which asks DynamoDB once")
+    sync_ms: Assumption = Assumption(1_000, "ms are billed for a comparison of all parameters")
+    log_bytes: Assumption = Assumption(
+        700, "bytes are logged for a probe: our line, Lambda's three, the access log's one, and 26 bytes for each of the five"
+    )
+    resolvers: Assumption = Assumption(20, "resolvers ask for the name again as soon as its TTL is over")
+    payments: Assumption = Assumption(1_000_000, "payments, each written once, as an item of 1 KB")
+    reads: Assumption = Assumption(2, "strongly consistent reads of each payment, one of them in the other region")
+    table_gb: Assumption = Assumption(10, "GB of payments are kept")
+    documents: Assumption = Assumption(100_000, "new documents")
+    document_kb: Assumption = Assumption(10, "KB has a document")
+    documents_gb: Assumption = Assumption(10, "GB of documents are kept, former versions with them")
+
+
+ASSUMPTIONS: Final = Assumptions()
+_NOTHING = Assumption(0, "")
+IDLE: Final = replace(
+    ASSUMPTIONS,
+    resolvers=_NOTHING,
+    payments=_NOTHING,
+    table_gb=_NOTHING,
+    documents=_NOTHING,
+    documents_gb=_NOTHING,
+)
+
+# What is counted below.
+PRICED: Final = {
+    "aws_apigatewayv2_api",
+    "aws_cloudwatch_log_group",
+    "aws_cloudwatch_metric_alarm",
+    "aws_dynamodb_table",
+    "aws_kms_key",
+    "aws_lambda_function",
+    "aws_route53_health_check",
+    "aws_route53_record",
+    "aws_route53_zone",
+    "aws_s3_bucket",
+    "aws_s3_bucket_replication_configuration",
+    "aws_ssm_parameter",
+}
+# What costs nothing itself, or nothing that one would see, and why.
+FREE: Final[Mapping[str, str]] = {
+    "aws_acm_certificate": "public certificates are free",
+    "aws_acm_certificate_validation": "no resource",
+    "aws_apigatewayv2_api_mapping": "requests are charged",
+    "aws_apigatewayv2_domain_name": "requests are charged",
+    "aws_apigatewayv2_integration": "requests are charged",
+    "aws_apigatewayv2_route": "requests are charged",
+    "aws_apigatewayv2_stage": "requests are charged",
+    "aws_cloudwatch_event_rule": "schedules and events of AWS services are free",
+    "aws_cloudwatch_event_target": "schedules and events of AWS services are free",
+    "aws_default_security_group": "free",
+    "aws_iam_policy": "IAM is free",
+    "aws_iam_role": "IAM is free",
+    "aws_iam_role_policy_attachment": "IAM is free",
+    "aws_kms_alias": "the key is charged",
+    "aws_lambda_function_event_invoke_config": "a setting",
+    "aws_lambda_permission": "a setting",
+    "aws_route_table": "free",
+    "aws_route_table_association": "free",
+    "aws_s3_bucket_public_access_block": "a setting",
+    "aws_s3_bucket_server_side_encryption_configuration": "a setting; S3's own keys are free",
+    "aws_s3_bucket_versioning": "a setting; what it keeps is storage",
+    "aws_sns_topic": "the first thousand mails a month are free",
+    "aws_sns_topic_policy": "a setting",
+    "aws_sns_topic_subscription": "the first thousand mails a month are free",
+    "aws_sqs_queue": "dead letters alone: cents in a million",
+    "aws_subnet": "free",
+    "aws_vpc": "free: no NAT gateway, no interface endpoint",
+    "random_password": "not in AWS",
+}
+
+
+@dataclass(frozen=True)
+class Line:
+    """One cost of one place.
+
+    Attributes:
+        place: A region, or `EVERYWHERE`.
+        what: What is paid for.
+        quantity, price: How many, and the key of what one costs.
+    """
+
+    place: str
+    what: str
+    quantity: float
+    price: str
+
+    @property
+    def usd(self) -> float:
+        """US dollars a month."""
+        return self.quantity * PRICES[self.price].each
+
+
+def estimate(template: Template, assumed: Assumptions = ASSUMPTIONS) -> list[Line]:
+    """The costs of a month.
+
+    Args:
+        template: A synthesized stack, as parsed from cdk.tf.json.
+        assumed: What the stack does not decide.
+
+    Raises:
+        KeyError: It uses a resource type of which nobody has said what it costs, or a region that has no prices here.
+    """
+    if strange := sorted(template["resource"].keys() - FREE.keys() - PRICED):
+        raise KeyError(f"what do these cost? say so in pages/costs.py, in FREE or by a line: {', '.join(strange)}")
+    if strange := sorted(set(regions(template)) - {EAST, WEST}):
+        raise KeyError(f"pages/prices.py has no prices of {', '.join(strange)}; add them")
+    return [*_of_route_53(template, assumed), *(line for r in regions(template) for line in _of(template, r, assumed))]
+
+
+def regions(template: Template) -> list[str]:
+    """The regions of the stack, the primary first."""
+    return [provider["region"] for provider in template["provider"]["aws"]]
+
+
+def _resources(template: Template, kind: str, region: str | None = None) -> dict[str, Any]:
+    of_alias = {f"aws.{p['alias']}" if "alias" in p else None: p["region"] for p in template["provider"]["aws"]}
+    found = template["resource"].get(kind, {})
+    return {name: r for name, r in found.items() if region in (None, of_alias[r.get("provider")])}
+
+
+def _probes(template: Template, assumed: Assumptions) -> float:
+    """Probes that a region gets in a month: those of one health check."""
+    intervals = [check["request_interval"] for check in _resources(template, "aws_route53_health_check").values()]
+    return assumed.probes.value * 30 / min(intervals) * MINUTES if intervals else 0
+
+
+def _of_route_53(template: Template, assumed: Assumptions) -> Iterator[Line]:
+    zones = _resources(template, "aws_route53_zone")
+    checks = _resources(template, "aws_route53_health_check").values()
+    options = sum(
+        (check["type"] == "HTTPS") + (check["request_interval"] == 10) + check.get("measure_latency", False)
+        for check in checks
+    )
+    # an alias has no TTL, and its queries cost nothing
+    ttls = [
+        record["ttl"]
+        for record in _resources(template, "aws_route53_record").values()
+        if "set_identifier" in record and "ttl" in record
+    ]
+    queries = assumed.resolvers.value * MINUTES * 60 / min(ttls) if ttls else 0
+    yield Line(EVERYWHERE, "hosted zone", len(zones), "hosted zone")
+    yield Line(EVERYWHERE, "health checks", len(checks), "health check")
+    yield Line(EVERYWHERE, "health checks: HTTPS, and an interval of 10 s", options, "health check option")
+    yield Line(EVERYWHERE, "queries", queries, "DNS query")
+
+
+def _of(template: Template, region: str, assumed: Assumptions) -> Iterator[Line]:
+    def line(what: str, quantity: float, price: str) -> Line:
+        return Line(region, what, quantity, price)
+
+    def here(kind: str) -> dict[str, Any]:
+        return _resources(template, kind, region)
+
+    probes = _probes(template, assumed) * len(here("aws_apigatewayv2_api"))
+    yield line("probes: API Gateway", probes, "API request")
+    runs = {
+        name: probes * (name in _behind_an_api(here("aws_apigatewayv2_integration")))
+        for name in here("aws_lambda_function")
+    }
+    seconds = {name: count * assumed.probe_ms.value / 1000 for name, count in runs.items()}
+    for name, count, every in _scheduled(here("aws_cloudwatch_event_target"), here("aws_cloudwatch_event_rule")):
+        ms = assumed.probe_ms if every == 1 else assumed.sync_ms
+        runs[name] += count
+        seconds[name] += count * ms.value / 1000
+    gb_seconds = sum(here("aws_lambda_function")[name]["memory_size"] / 1024 * spent for name, spent in seconds.items())
+    yield line("probes and schedules: Lambda requests", sum(runs.values()), "Lambda request")
+    yield line("probes and schedules: Lambda duration", gb_seconds, "Lambda GB-second")
+    logged = sum(runs.values()) * assumed.log_bytes.value / 1e9
+    yield line("logs", logged if here("aws_cloudwatch_log_group") else 0, "log GB")
+
+    alarms = here("aws_cloudwatch_metric_alarm").values()
+    looked_at = sum(sum("metric" in query for query in alarm.get("metric_query", [{"metric": 1}])) for alarm in alarms)
+    yield line("alarms, by the metrics that they look at", looked_at, "alarm metric")
+    sync = [f for f in here("aws_lambda_function").values() if "METRIC_NAMESPACE" in f["environment"]["variables"]]
+    yield line("metrics of config sync", 3 * len(sync), "custom metric")
+
+    yield line("encryption key", len(here("aws_kms_key")), "KMS key")
+    decrypted = 2 * len(here("aws_ssm_parameter")) * MINUTES / 5  # both functions compare all values every five minutes
+    yield line("parameters decrypted", decrypted, "KMS request")
+    advanced = [p for p in here("aws_ssm_parameter").values() if p.get("tier", "Standard") != "Standard"]
+    yield line("advanced parameters", len(advanced), "advanced parameter")
+
+    yield from (line(*each) for each in _table(template, region, assumed))
+    yield from (line(*each) for each in _documents(template, region, assumed))
+
+
+def _behind_an_api(integrations: Mapping[str, Any]) -> set[str]:
+    return {
+        found
+        for each in integrations.values()
+        for found in re.findall(r"aws_lambda_function\.(\w+)\.", each["integration_uri"])
+    }
+
+
+def _scheduled(targets: Mapping[str, Any], rules: Mapping[str, Any]) -> Iterator[tuple[str, float, int]]:
+    """Functions that run on a schedule: how often a month, and every how many minutes."""
+    for target in targets.values():
+        rule = rules[re.findall(r"aws_cloudwatch_event_rule\.(\w+)\.", target["rule"])[0]]
+        if every := re.fullmatch(r"rate\((\d+) minutes?\)", rule.get("schedule_expression", "")):
+            (function,) = re.findall(r"aws_lambda_function\.(\w+)\.", target["arn"])
+            yield function, MINUTES / int(every[1]), int(every[1])
+
+
+def _table(template: Template, region: str, assumed: Assumptions) -> Iterator[tuple[str, float, str]]:
+    kind = "aws_dynamodb_table"
+    for table in _resources(template, kind).values():
+        is_home = table in _resources(template, kind, region).values()
+        recovers = (
+            table["point_in_time_recovery"]["enabled"] if is_home else table["replica"][0]["point_in_time_recovery"]
+        )
+        written = assumed.payments.value
+        yield ("payments written", written, "table write" if is_home else "replicated write")
+        yield ("payments read", written * assumed.reads.value / 2, "table read")
+        yield ("payments kept", assumed.table_gb.value, "table GB")
+        yield ("point-in-time recovery", assumed.table_gb.value * recovers, "recovery GB")
+        yield ("payments sent to the other region", written / 1e6 * is_home, "GB between regions")
+
+
+def _documents(template: Template, region: str, assumed: Assumptions) -> Iterator[tuple[str, float, str]]:
+    kind = "aws_s3_bucket"
+    for _ in _resources(template, kind, region):
+        replicates = bool(_resources(template, "aws_s3_bucket_replication_configuration", region))
+        sent = assumed.documents.value * assumed.document_kb.value / 1e6
+        yield ("documents kept", assumed.documents_gb.value, "object GB")
+        yield ("documents written", assumed.documents.value, "object put")
+        yield ("documents sent to the other region", sent * replicates, "GB between regions")
+
+
+def total(lines: list[Line]) -> float:
+    """US dollars a month."""
+    return sum(line.usd for line in lines)
+
+
+@dataclass(frozen=True)
+class Lever:
+    """A change of settings, and what it does to a copy of the stack."""
+
+    what: str
+    but: str
+    change: Callable[[Any], object]
+
+
+def _fast_probes(stack: Any) -> None:
+    for check in stack["resource"]["aws_route53_health_check"].values():
+        check["request_interval"] = 10
+
+
+def _no_recovery(stack: Any) -> None:
+    for table in stack["resource"]["aws_dynamodb_table"].values():
+        table["point_in_time_recovery"]["enabled"] = table["replica"][0]["point_in_time_recovery"] = False
+
+
+def _no_alarms(stack: Any) -> None:
+    stack["resource"]["aws_cloudwatch_metric_alarm"].clear()
+
+
+def _alias_records(stack: Any) -> None:
+    for record in stack["resource"]["aws_route53_record"].values():
+        record.pop("ttl", None)
+
+
+LEVERS: Final = (
+    Lever("`request_interval_seconds=10`", "detection takes 30 s in place of 90 s", _fast_probes),
+    Lever("`custom_domain=True`", "the TTL is 60 s; queries of an alias of API Gateway are free", _alias_records),
+    Lever(
+        "no point-in-time recovery",
+        "a wrong write is replicated and cannot be taken back; an edit of `GlobalData`",
+        _no_recovery,
+    ),
+    Lever("no alarms", "nobody is told; for comparison only", _no_alarms),
+)
+
+
+def render(template: Template) -> str:
+    """The page docs/costs.md."""
+    lines = estimate(template)
+    places = [*regions(template), EVERYWHERE]
+    found: dict[str, list[Line]] = {}
+    for line in lines:
+        if line.quantity:
+            found.setdefault(line.what, []).append(line)
+    rows = sorted((_row(what, of_what, places) for what, of_what in found.items()), key=lambda row: -row["usd"])
+    paid = {line.price: PRICES[line.price] for line in lines if line.quantity}
+    sources = dict.fromkeys(source for price in paid.values() for source in price.seen_in)
+    free: dict[str, list[str]] = {}
+    for kind in sorted(template["resource"].keys() & FREE.keys()):
+        free.setdefault(FREE[kind], []).append(f"`{kind}`")
+    return text_of(
+        "costs.md.j2",
+        total=total(lines),
+        idle=total(estimate(template, IDLE)),
+        dominant=rows[0],
+        places=places,
+        rows=rows,
+        sums=[f"**{total([line for line in lines if line.place == place]):.2f}**" for place in places],
+        levers=[(lever, _change(template, lever) - total(lines)) for lever in LEVERS],
+        assumptions=[getattr(ASSUMPTIONS, field.name) for field in fields(ASSUMPTIONS)],
+        as_of=f"{AS_OF:%-d %B %Y}",
+        sources=[
+            (source, [f"{price.unit}" for price in paid.values() if source in price.seen_in]) for source in sources
+        ],
+        unseen={
+            region: list(unseen)
+            for region in regions(template)
+            if (unseen := {l.price: 0 for l in lines if l.place == region and l.quantity and region not in paid[l.price].seen_for})
+        },
+        free=free,
+    )
+
+
+def _row(what: str, lines: list[Line], places: list[str]) -> dict[str, Any]:
+    by_place = {line.place: f"{line.usd:.2f}" for line in lines}
+    return {
+        "what": what,
+        "usd": total(lines),
+        "by_place": [by_place.get(place, "") for place in places],
+        "counted": " + ".join(f"{line.quantity:,.2f}".removesuffix(".00") for line in lines),
+        "price": PRICES[lines[0].price],
+    }
+
+
+def _change(template: Template, lever: Lever) -> float:
+    changed: Any = copy.deepcopy(template)
+    lever.change(changed)
+    return total(estimate(changed))

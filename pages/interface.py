@@ -1,0 +1,39 @@
+"""Inputs and outputs of the stack, as Terraform shows them to the one who deploys."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from pages.text import text_of
+
+
+def render(template: Mapping[str, Any], with_custom_domain: Mapping[str, Any]) -> str:
+    """The page docs/inputs-and-outputs.md.
+
+    Args:
+        template: The synthesized stack, as parsed from cdk.tf.json.
+        with_custom_domain: The same with its custom domain, which has more outputs.
+    """
+    outputs = template["output"]
+    groups: dict[str, dict[str, Any]] = {"Both regions": {}, "Primary region": {}, "Secondary region": {}}
+    for name, output in sorted(outputs.items()):
+        group = {"primary": "Primary region", "secondary": "Secondary region"}.get(name.split("_")[0], "Both regions")
+        groups[group][name] = output
+    more = {name: output for name, output in sorted(with_custom_domain["output"].items()) if name not in outputs}
+    return text_of(
+        "interface.md.j2",
+        variables=[_variable(name, variable) for name, variable in sorted(template["variable"].items())],
+        groups={**groups, "With a custom domain": more},
+        count=len(outputs),
+    )
+
+
+def _variable(name: str, variable: Mapping[str, Any]) -> dict[str, Any]:
+    rules = [rule["error_message"] for rule in variable.get("validation", ())]
+    return {
+        "name": name,
+        "type": variable["type"],
+        "default": json.dumps(variable["default"]),
+        "what": " ".join([variable["description"], *rules]),
+        "sensitive": variable.get("sensitive", False),
+    }

@@ -1,0 +1,15 @@
+from payment_dr import App, AwsProvider, GlobalData, Region, TerraformStack
+
+app = App()
+stack = TerraformStack(app, "example")
+AwsProvider(stack, "aws", region="us-east-1")
+west = AwsProvider(stack, "west", alias="west", region="us-west-2")
+
+GlobalData(
+    stack,
+    "data",
+    primary=Region(name="us-east-1"),
+    secondary=Region(name="us-west-2", provider=west),
+    environment="prod",
+)
+app.synth()

@@ -1,0 +1,47 @@
+"""Synthesizes apps in this process: loading cdktf and the provider is the slow part, and is done once."""
+
+import json
+import runpy
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import payment_dr
+
+PROJECT = Path(__file__).resolve().parent.parent
+Template = dict[str, Any]
+
+
+def stack_of(**props: Any) -> Template:
+    """The whole stack, as `template_of`.
+
+    Args:
+        **props: Arguments of `DisasterRecoveryStack`.
+    """
+    with tempfile.TemporaryDirectory(prefix="synth-") as folder:
+        app = payment_dr.App(outdir=folder)
+        payment_dr.DisasterRecoveryStack(app, "payment-dr", **props)
+        app.synth()
+        return _read(folder)
+
+
+def template_of(program: Path) -> Template:
+    """Run a program that makes one app with one stack; the stack as cdktf writes it, parsed.
+
+    Args:
+        program: A Python file, run as ``python FILE`` runs it, but for the folder that it writes to.
+    """
+    original = payment_dr.App
+    with tempfile.TemporaryDirectory(prefix="synth-") as folder:
+        try:
+            payment_dr.App = lambda: original(outdir=folder)  # type: ignore[misc, assignment]
+            runpy.run_path(str(program), run_name="__main__")
+        finally:
+            payment_dr.App = original  # type: ignore[misc]
+        return _read(folder)
+
+
+def _read(folder: str) -> Template:
+    (synthesized,) = Path(folder).glob("stacks/*/cdk.tf.json")
+    template: Template = json.loads(synthesized.read_text(encoding="utf-8"))
+    return template
