@@ -1,15 +1,32 @@
 """What the pages beside the README say of this project is there: files, folders, commands."""
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import typer.main
+
+import drill.cli
+import embedded_aws.__main__
+import hcl.__main__
+import pages.__main__
+import permission_proof.__main__
+from permission_proof import deployer
 
 PROJECT = Path(__file__).resolve().parents[1]
 PAGES = [
-    *(PROJECT / name for name in ("CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md")),
+    *sorted(PROJECT.glob("*.md")),
+    *sorted((PROJECT / "docs").rglob("*.md")),
     *sorted((PROJECT / "examples").rglob("README.md")),
 ]
+COMMANDS = {
+    "dr": drill.cli.app,
+    **{
+        f"python -m {module.__name__.removesuffix('.__main__')}": module.app
+        for module in (embedded_aws.__main__, hcl.__main__, pages.__main__, permission_proof.__main__, deployer)
+    },
+}
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(PROJECT)))
 
 
@@ -25,7 +42,7 @@ def test_links_lead_somewhere(page: Path) -> None:
     for link in re.findall(r"\]\(([^)]+)\)", page.read_text(encoding="utf-8")):
         if not link.startswith("https://"):
             path, _, anchor = link.partition("#")
-            target = page.parent / path
+            target = page.parent / path if path else page
             if not target.exists() or (anchor and anchor not in anchors(target)):
                 dead.append(link)
     assert dead == []
@@ -45,3 +62,27 @@ def test_the_layout_in_contributing_is_that_of_the_project() -> None:
     packages = {path.parent.name for path in PROJECT.glob("*/__main__.py")}
     assert packages <= named
     assert [name for name in named if not (PROJECT / name).exists()] == []
+
+
+def told(page: Path) -> Iterator[tuple[str, list[str]]]:
+    """The commands of this project that a page tells the reader to type, and their words."""
+    text = page.read_text(encoding="utf-8")
+    for code in re.findall(r"`([^`\n]*)`|^\$ (.*)$", text, re.MULTILINE):
+        for name in COMMANDS:
+            found = re.match(rf"(?:\.venv/bin/)?{re.escape(name)}((?: [^#|&;]*)?)$", "".join(code).partition("  #")[0])
+            if found:
+                yield name, found[1].split()
+
+
+@each_page
+def test_commands_and_their_options_exist(page: Path) -> None:
+    for name, words in told(page):
+        command = typer.main.get_command(COMMANDS[name])
+        said = [word for word in words if not word.startswith("-")]
+        if subcommands := getattr(command, "commands", {}):
+            if not said:  # the command as such is spoken of
+                continue
+            assert said[0] in subcommands, f"{name} {' '.join(words)}"
+            command = subcommands[said[0]]
+        options = {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
+        assert {word.partition("=")[0] for word in words if word.startswith("--")} <= options | {"--help"}
