@@ -33,7 +33,8 @@ class Assumptions:
     probe_ms: Assumption = Assumption(30, "ms are billed for a probe, which asks DynamoDB once")
     sync_ms: Assumption = Assumption(1_000, "ms are billed for a comparison of all parameters")
     log_bytes: Assumption = Assumption(
-        700, "bytes are logged for a probe: our line, Lambda's three, the access log's one, and 26 bytes for each of the five"
+        700,
+        "bytes are logged for a probe: our line, Lambda's three and the access log's, and the 26 that AWS adds to each",
     )
     resolvers: Assumption = Assumption(20, "resolvers ask for the name again as soon as its TTL is over")
     payments: Assumption = Assumption(1_000_000, "payments, each written once, as an item of 1 KB")
@@ -152,17 +153,25 @@ def _resources(template: Template, kind: str, region: str | None = None) -> dict
     return {name: r for name, r in found.items() if region in (None, of_alias[r.get("provider")])}
 
 
-def _probes(template: Template, assumed: Assumptions) -> float:
-    """Probes that a region gets in a month: those of one health check."""
-    intervals = [check["request_interval"] for check in _resources(template, "aws_route53_health_check").values()]
-    return assumed.probes.value * 30 / min(intervals) * MINUTES if intervals else 0
+def _probes(template: Template, region: str, assumed: Assumptions) -> float:
+    """Probes that the APIs of a region get in a month."""
+    apis = _resources(template, "aws_apigatewayv2_api", region)
+    intervals: list[int] = [
+        check["request_interval"]
+        for check in _resources(template, "aws_route53_health_check").values()
+        if apis.keys() & re.findall(r"aws_apigatewayv2_api\.(\w+)\.", check.get("fqdn", ""))
+    ]
+    return sum(assumed.probes.value * 30 / interval * MINUTES for interval in intervals)
 
 
 def _of_route_53(template: Template, assumed: Assumptions) -> Iterator[Line]:
     zones = _resources(template, "aws_route53_zone")
     checks = _resources(template, "aws_route53_health_check").values()
     options = sum(
-        (check["type"] == "HTTPS") + (check["request_interval"] == 10) + check.get("measure_latency", False)
+        check["type"].startswith("HTTPS")
+        + check["type"].endswith("STR_MATCH")
+        + (check.get("request_interval") == 10)
+        + check.get("measure_latency", False)
         for check in checks
     )
     # an alias has no TTL, and its queries cost nothing
@@ -185,7 +194,7 @@ def _of(template: Template, region: str, assumed: Assumptions) -> Iterator[Line]
     def here(kind: str) -> dict[str, Any]:
         return _resources(template, kind, region)
 
-    probes = _probes(template, assumed) * len(here("aws_apigatewayv2_api"))
+    probes = _probes(template, region, assumed)
     yield line("probes: API Gateway", probes, "API request")
     runs = {
         name: probes * (name in _behind_an_api(here("aws_apigatewayv2_integration")))
@@ -309,13 +318,13 @@ def render(template: Template) -> str:
     """The page docs/costs.md."""
     lines = estimate(template)
     places = [*regions(template), EVERYWHERE]
+    paid = {line.price: PRICES[line.price] for line in lines if line.quantity}
+    sources = dict.fromkeys(source for price in paid.values() for source in price.seen_in)
     found: dict[str, list[Line]] = {}
     for line in lines:
         if line.quantity:
             found.setdefault(line.what, []).append(line)
     rows = sorted((_row(what, of_what, places) for what, of_what in found.items()), key=lambda row: -row["usd"])
-    paid = {line.price: PRICES[line.price] for line in lines if line.quantity}
-    sources = dict.fromkeys(source for price in paid.values() for source in price.seen_in)
     free: dict[str, list[str]] = {}
     for kind in sorted(template["resource"].keys() & FREE.keys()):
         free.setdefault(FREE[kind], []).append(f"`{kind}`")
@@ -330,14 +339,8 @@ def render(template: Template) -> str:
         levers=[(lever, _change(template, lever) - total(lines)) for lever in LEVERS],
         assumptions=[getattr(ASSUMPTIONS, field.name) for field in fields(ASSUMPTIONS)],
         as_of=f"{AS_OF:%-d %B %Y}",
-        sources=[
-            (source, [f"{price.unit}" for price in paid.values() if source in price.seen_in]) for source in sources
-        ],
-        unseen={
-            region: list(unseen)
-            for region in regions(template)
-            if (unseen := {l.price: 0 for l in lines if l.place == region and l.quantity and region not in paid[l.price].seen_for})
-        },
+        sources=[(source, [name for name, price in paid.items() if source in price.seen_in]) for source in sources],
+        unseen=[(place, unseen) for place in places if (unseen := _unseen(place, lines))],
         free=free,
     )
 
@@ -349,8 +352,14 @@ def _row(what: str, lines: list[Line], places: list[str]) -> dict[str, Any]:
         "usd": total(lines),
         "by_place": [by_place.get(place, "") for place in places],
         "counted": " + ".join(f"{line.quantity:,.2f}".removesuffix(".00") for line in lines),
-        "price": PRICES[lines[0].price],
+        "price": f"[{PRICES[lines[0].price]}]({PRICES[lines[0].price].page})",
     }
+
+
+def _unseen(place: str, lines: list[Line]) -> list[str]:
+    """Prices that nobody has seen for a place, of what is paid there."""
+    paid = dict.fromkeys(line.price for line in lines if line.place == place and line.quantity)
+    return [price for price in paid if place not in PRICES[price].seen_for]
 
 
 def _change(template: Template, lever: Lever) -> float:

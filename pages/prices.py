@@ -41,7 +41,9 @@ API_PAGE: Final = Source(  # an example of that page, for "US regions"
     (EAST, WEST),
 )
 CLOUDWATCH_SUMMARY: Final = Source(
-    "a summary by API Evangelist, May 2026", f"{_EVANGELIST}/cloudwatch/blob/main/plans/cloudwatch-plans-pricing.yml", (EAST,)
+    "a summary by API Evangelist, May 2026",
+    f"{_EVANGELIST}/cloudwatch/blob/main/plans/cloudwatch-plans-pricing.yml",
+    (EAST,),
 )
 # Quoted with version and rate code in somebody's public cost model: awskms 20260911124601, AmazonCloudWatch
 # 20260918142158, AmazonS3 of 2026-09-18.

@@ -62,6 +62,8 @@ class DisasterRecoveryStack(TerraformStack):
             `DnsFailover`. Default 30, 3, 30 and 180.
         custom_domain: Serve the application's name over TLS in both regions. Default no.
         hosted_zone: A public zone that exists and holds the variable `domain_name`. Default: one is made.
+        deletion_protection: Refuse to delete the table. Default False; set it True with real payments.
+        force_destroy: Delete the buckets with what is in them. Default True; set it False with real documents.
         state: Where Terraform keeps its state, as s3://BUCKET/ENVIRONMENT; the stack is of that environment then, and
             needs Terraform 1.10. `dr bootstrap` makes the bucket. Default: a file beside the app.
         state_region: Region of that bucket. Default: the secondary one, where the state is there in a disaster.
@@ -98,6 +100,8 @@ class DisasterRecoveryStack(TerraformStack):
         rto_target_seconds: int = RTO_TARGET_SECONDS,
         custom_domain: bool = False,
         hosted_zone: HostedZone | None = None,
+        deletion_protection: bool = False,
+        force_destroy: bool = True,
         state: str | None = None,
         state_region: str | None = None,
         owner: str = "platform-team",
@@ -159,6 +163,8 @@ class DisasterRecoveryStack(TerraformStack):
             environment=environment,
             primary_alarms=east_alerting.target,
             secondary_alarms=west_alerting.target,
+            deletion_protection=deletion_protection,
+            force_destroy=force_destroy,
         )
         east_health, west_health = (
             HealthMonitor(

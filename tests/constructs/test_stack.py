@@ -187,6 +187,13 @@ def test_nothing_holds_up_a_destroy(stack_json: Json) -> None:
         assert not body.get("deletion_protection_enabled"), address
 
 
+def test_table_and_buckets_can_be_kept_from_being_deleted(new_app: NewApp) -> None:
+    stack = synthesized(new_app, deletion_protection=True, force_destroy=False)
+    (table,) = stack["resource"]["aws_dynamodb_table"].values()
+    assert table["deletion_protection_enabled"] is True
+    assert {bucket["force_destroy"] for bucket in stack["resource"]["aws_s3_bucket"].values()} == {False}
+
+
 def test_it_is_composed_of_the_reusable_constructs(new_app: NewApp) -> None:
     stack = DisasterRecoveryStack(new_app(), "payment-dr")
     parts = {RegionalNetwork: 2, HealthMonitor: 2, ConfigSync: 1, GlobalData: 1, DnsFailover: 1}

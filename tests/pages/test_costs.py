@@ -1,19 +1,25 @@
 """What the stack costs: counted in it, by prices of one place."""
 
+import ast
 import copy
 from typing import Any
 
 import pytest
 
 from pages import costs
-from pages.costs import ASSUMPTIONS, EVERYWHERE, FREE, IDLE, PRICED, Line, estimate, regions, total
-from pages.prices import PRICES
-from pages.synthesis import Template, stack_of
+from pages.costs import ASSUMPTIONS, FREE, IDLE, PRICED, Line, estimate, regions, total
+from pages.prices import EAST, EVERYWHERE, PRICES, WEST
+from pages.synthesis import PROJECT, Template, stack_of
 
 
 @pytest.fixture(scope="module")
 def stack() -> Template:
     return stack_of()
+
+
+@pytest.fixture(scope="module")
+def with_custom_domain() -> Template:
+    return stack_of(custom_domain=True)
 
 
 @pytest.fixture
@@ -27,9 +33,23 @@ def of(lines: list[Line], what: str) -> dict[str, float]:
     return {line.place: round(line.usd, 4) for line in lines if line.what == what}
 
 
-def test_every_resource_type_has_a_price_or_a_reason_to_have_none(stack: Template) -> None:
-    custom = stack_of(custom_domain=True)
-    assert (stack["resource"].keys() | custom["resource"].keys()) - FREE.keys() - PRICED == set()
+def usd(stack: Any, what: str | None = None, place: str | None = None) -> float:
+    """Dollars of a stack, or of one line or place of it."""
+    return total([line for line in estimate(stack) if what in (None, line.what) and place in (None, line.place)])
+
+
+def small(**resources: Any) -> Any:
+    """A stack of two regions that holds just these."""
+    return {
+        "provider": {"aws": [{"region": EAST}, {"region": WEST, "alias": "secondary"}]},
+        "resource": {f"aws_{kind}": named for kind, named in resources.items()},
+    }
+
+
+def test_every_resource_type_has_a_price_or_a_reason_to_have_none(
+    stack: Template, with_custom_domain: Template
+) -> None:
+    assert (stack["resource"].keys() | with_custom_domain["resource"].keys()) - FREE.keys() - PRICED == set()
     assert FREE.keys() & PRICED == set()
 
 
@@ -37,6 +57,20 @@ def test_a_type_that_nobody_has_priced_is_named(changed: Any) -> None:
     changed["resource"]["aws_nat_gateway"] = {}
     with pytest.raises(KeyError, match=r"what do these cost\? .* aws_nat_gateway"):
         estimate(changed)
+
+
+def test_a_region_without_prices_is_named(changed: Any) -> None:
+    changed["provider"]["aws"][1]["region"] = "eu-west-1"
+    with pytest.raises(KeyError, match=r"pages/prices\.py has no prices of eu-west-1"):
+        estimate(changed)
+
+
+@pytest.mark.parametrize("kind", sorted(PRICED))
+def test_a_priced_type_is_counted(kind: str, stack: Template, changed: Any) -> None:
+    del changed["resource"][kind]
+    if kind == "aws_lambda_function":  # what runs them goes with them
+        del changed["resource"]["aws_cloudwatch_event_target"]
+    assert usd(changed) < usd(stack)
 
 
 def test_lines_by_hand(stack: Template) -> None:
@@ -54,19 +88,93 @@ def test_lines_by_hand(stack: Template) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "price"),
-    [("aws_kms_key", "KMS key"), ("aws_route53_zone", "hosted zone"), ("aws_cloudwatch_metric_alarm", "alarm metric")],
+    ("kind", "changes", "dollars"),
+    [
+        ("aws_kms_key", {}, 1.00),
+        ("aws_cloudwatch_metric_alarm", {}, 0.10),
+        ("aws_route53_zone", {}, 0.50),
+        ("aws_route53_health_check", {"type": "TCP", "fqdn": "elsewhere.example"}, 0.75),
+        ("aws_route53_health_check", {"type": "HTTPS", "fqdn": "elsewhere.example"}, 0.75 + 2.00),
+        ("aws_route53_health_check", {"type": "HTTPS_STR_MATCH", "fqdn": "elsewhere.example"}, 0.75 + 2 * 2.00),
+        # both functions decrypt it every five minutes: 17,520 more requests of the key
+        ("aws_ssm_parameter", {}, 0.05256),
+        ("aws_ssm_parameter", {"tier": "Advanced"}, 0.05256 + 0.05),
+        ("aws_s3_bucket", {}, 0.23 + 0.50),
+    ],
 )
-def test_one_more_resource_costs_its_price(kind: str, price: str, stack: Template, changed: Any) -> None:
+def test_one_more_resource_costs_its_price(
+    kind: str, changes: Any, dollars: float, stack: Template, changed: Any
+) -> None:
     found = changed["resource"][kind]
-    found["one_more"] = next(each for each in found.values() if "metric_query" not in each)
-    assert total(estimate(changed)) - total(estimate(stack)) == pytest.approx(PRICES[price].each)
+    found["one_more"] = next(each for each in found.values() if "metric_query" not in each) | changes
+    assert usd(changed) - usd(stack) == pytest.approx(dollars)
 
 
-def test_one_more_health_check_costs_its_option_too(stack: Template, changed: Any) -> None:
+def test_one_more_health_check_of_an_api_brings_its_probes(stack: Template, changed: Any) -> None:
     checks = changed["resource"]["aws_route53_health_check"]
-    checks["one_more"] = next(iter(checks.values()))
-    assert total(estimate(changed)) - total(estimate(stack)) == pytest.approx(0.75 + 2.00)
+    checks["one_more"] = checks["dns_primary_health_check"]
+    probes = "probes: API Gateway"
+    assert usd(changed, probes, EAST) == pytest.approx(2 * usd(stack, probes, EAST))
+    assert usd(changed, probes, WEST) == usd(stack, probes, WEST)
+
+
+def test_an_alarm_is_paid_by_the_metrics_that_it_looks_at() -> None:
+    metrics = [{"id": f"m{number}", "metric": {"metric_name": "SystemErrors"}} for number in range(9)]
+    sum_of_nine = {"provider": "aws.secondary", "metric_query": [{"id": "total", "expression": "SUM"}, *metrics]}
+    stack = small(cloudwatch_metric_alarm={"one": {"metric_name": "Errors"}, "nine": sum_of_nine})
+    assert [usd(stack, place=place) for place in (EAST, WEST)] == pytest.approx([0.10, 0.90])
+
+
+@pytest.mark.parametrize(("interval", "times"), [(30, 1), (10, 3)])
+def test_probes_are_paid_at_the_api_and_at_the_function(interval: int, times: int) -> None:
+    host = "${aws_apigatewayv2_api.api.id}.execute-api.us-east-1.amazonaws.com"
+    stack = small(
+        apigatewayv2_api={"api": {}},
+        apigatewayv2_integration={"it": {"integration_uri": "${aws_lambda_function.f.invoke_arn}"}},
+        lambda_function={"f": {"memory_size": 512, "environment": {"variables": {}}}},
+        route53_health_check={"check": {"type": "HTTP", "request_interval": interval, "fqdn": host}},
+    )
+    probes = 30 * 60 * 730 * times
+    assert usd(stack, "probes: API Gateway") == pytest.approx(probes * 1.00 / 1e6)
+    assert usd(stack, "probes and schedules: Lambda requests") == pytest.approx(probes * 0.20 / 1e6)
+    assert usd(stack, "probes and schedules: Lambda duration") == pytest.approx(probes * 0.5 * 0.030 * 16.6667 / 1e6)
+    assert usd(stack, place=WEST) == 0
+
+
+def test_payments_are_paid_in_both_regions_and_recovery_where_it_is_on() -> None:
+    table = {"point_in_time_recovery": {"enabled": True}, "replica": [{"point_in_time_recovery": False}]}
+    stack = small(dynamodb_table={"payments": table})
+    written, read, kept, recovery, sent = 0.625, 0.125, 10 * 0.25, 10 * 0.20, 0.02
+    assert usd(stack, place=EAST) == pytest.approx(written + read + kept + recovery + sent)
+    assert usd(stack, place=WEST) == pytest.approx(written + read + kept)
+
+
+def test_config_sync_publishes_as_many_metrics_as_are_counted(stack: Template) -> None:
+    source = ast.parse((PROJECT / "handlers/lambda_config_sync.py").read_text(encoding="utf-8"))
+    keywords = [
+        keyword
+        for call in ast.walk(source)
+        if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == "emit_metrics"
+        for keyword in call.keywords
+    ]
+    in_mappings = [node.value for k in keywords if not k.arg for node in ast.walk(k) if isinstance(node, ast.Constant)]
+    published = {*in_mappings, *(keyword.arg for keyword in keywords if keyword.arg)}
+    counted = {line.place: line.quantity for line in estimate(stack) if line.what == "metrics of config sync"}
+    assert counted == {EAST: len(published), WEST: len(published)}
+
+
+def test_every_price_is_used_was_seen_and_has_a_page_of_aws(stack: Template) -> None:
+    assert {line.price for line in estimate(stack)} == PRICES.keys()
+    for name, price in PRICES.items():
+        assert price.page.startswith("https://aws.amazon.com/"), name
+        assert price.seen_for, name
+
+
+def test_the_page_says_which_prices_nobody_has_seen(stack: Template) -> None:
+    paid = {line.price for line in estimate(stack) if line.place == WEST and line.quantity}
+    unseen = {price for price in paid if WEST not in PRICES[price].seen_for}
+    (told,) = [line for line in costs.render(stack).splitlines() if line.startswith("Not seen for us-west-2")]
+    assert set(told.partition(": ")[2].rstrip(".").split(", ")) == unseen
 
 
 def test_the_page_names_the_largest_line_and_adds_up(stack: Template) -> None:
@@ -76,11 +184,19 @@ def test_the_page_names_the_largest_line_and_adds_up(stack: Template) -> None:
         by_what[line.what] = by_what.get(line.what, 0) + line.usd
     assert f"The dominant line is **{max(by_what, key=lambda what: by_what[what])}**" in page
     assert f"About **${total(lines):.0f} a month**" in page
+    rows = [line for line in page.partition("| **all**")[0].splitlines() if line.startswith("| ")][1:]
+    dollars = [sum(float(cell or 0) for cell in row.split(" | ")[1:4]) for row in rows]
+    assert dollars == sorted(dollars, reverse=True)
     sums = [total([line for line in lines if line.place == place]) for place in (*regions(stack), EVERYWHERE)]
     assert f"| **all** | {' | '.join(f'**{each:.2f}**' for each in sums)} | | |" in page
 
 
-def test_levers_move_the_total_the_way_they_say(stack: Template) -> None:
+def test_another_line_dominates_when_it_is_the_largest(changed: Any) -> None:
+    changed["resource"]["aws_cloudwatch_metric_alarm"] |= {f"alarm_{n}": {"metric_name": "Errors"} for n in range(100)}
+    assert "The dominant line is **alarms, by the metrics that they look at**,\n$14.00." in costs.render(changed)
+
+
+def test_levers_move_the_total_the_way_they_say(stack: Template, with_custom_domain: Template) -> None:
     moved = {}
     for lever in costs.LEVERS:
         copied: Any = copy.deepcopy(stack)
@@ -88,7 +204,8 @@ def test_levers_move_the_total_the_way_they_say(stack: Template) -> None:
         moved[lever.what] = total(estimate(copied)) - total(estimate(stack))
     assert moved["no point-in-time recovery"] == pytest.approx(-2 * 10 * 0.20)
     assert moved["`request_interval_seconds=10`"] > 4  # the option alone, for two checks
-    assert moved["`custom_domain=True`"] < 0
+    assert moved["`custom_domain=True`"] == pytest.approx(usd(with_custom_domain) - usd(stack))
+    assert usd(with_custom_domain, "queries") == 0
 
 
 def test_without_clients_only_what_runs_by_itself_costs(stack: Template) -> None:
