@@ -406,6 +406,28 @@ class Terraform:
         told = json.loads(self._text("output", "-no-color", "-json"))
         return {name: Output(each["value"], each["sensitive"], each["type"]) for name, each in told.items()}
 
+    def schemas(self) -> dict[str, Any]:
+        """Return the schemas of the configuration's providers by the provider's name, such as ``aws``.
+
+        Their form: https://developer.hashicorp.com/terraform/cli/commands/providers/schema
+
+        Raises:
+            TerraformFailed: The directory is not initialized, or a provider does not start.
+        """
+        told = json.loads(self._text("providers", "schema", "-json"))
+        return {source.split("/")[-1]: each for source, each in told.get("provider_schemas", {}).items()}
+
+    def formatted(self, text: str) -> str:
+        """Return a file in Terraform's native syntax as ``terraform fmt`` lays it out.
+
+        Raises:
+            TerraformFailed: It cannot be parsed.
+        """
+        path = self._run / "formatted.tf"
+        path.write_text(text, encoding="utf-8")
+        self._text("fmt", "-no-color", str(path))
+        return path.read_text(encoding="utf-8")
+
     def state_resources(self) -> list[str]:
         """List the addresses in the state, data sources included; nothing when there is no state yet.
 

@@ -5,23 +5,32 @@ The two syntaxes: https://developer.hashicorp.com/terraform/language/syntax/json
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 Json = Mapping[str, Any]
 
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 _KEYWORDS = {"for", "if", "in", "null", "true", "false"}
-_REFERENCES = {"depends_on", "ignore_changes", "replace_triggered_by", "provider", "from", "to", "iterator"}
 _CONDITION: Json = {"attributes": {"condition": {}, "error_message": {}}}
+_CONDITIONS: Json = {name: {"block": _CONDITION} for name in ("precondition", "postcondition")}
 _LIFECYCLE: Json = {
     "attributes": dict.fromkeys(("create_before_destroy", "prevent_destroy", "ignore_changes", "replace_triggered_by")),
-    "block_types": {name: {"block": _CONDITION} for name in ("precondition", "postcondition")},
+    "block_types": _CONDITIONS,
 }
 _META: Json = {
-    "attributes": dict.fromkeys(("depends_on", "provider", "count", "for_each")),
+    "attributes": dict.fromkeys(("count", "for_each", "provider", "depends_on")),
     "block_types": {"lifecycle": {"block": _LIFECYCLE}},
 }
+_REFERENCES = {"depends_on", "ignore_changes", "replace_triggered_by", "provider", "iterator"}
+
+# https://developer.hashicorp.com/terraform/language/style#resource-order
+_BEFORE = ("count", "for_each", "provider")
+_AFTER = ("lifecycle", "depends_on")
+# What says which one it is comes first; the rest in the order of the configuration.
+_LEADING = ("alias", "sid", "effect", "name", "type", "test", "variable")
+_VARIABLE = ("type", "description", "default", "sensitive", "nullable", "ephemeral")
+_OUTPUT = ("description", "value", "sensitive", "ephemeral", "depends_on")
 
 
 class NotRenderable(ValueError):  # noqa: N818 - named after what it says of its argument
@@ -74,33 +83,66 @@ def template(text: str) -> str:
         ('aws_vpc.primary.id', '"vpc-${var.environment}"')
     """
     if text.startswith("${") and not text.startswith("${~") and _end(text, 0) == len(text) and text[-2] != "~":
-        inner = text[2:-1].strip()
+        inner = _indexed(text[2:-1].strip())
         return f"({inner})" if "\n" in inner else inner
-    parts, index, begun = [], 0, 0
+    parts, begun = [], 0
+    for start, end in _sequences(text):
+        parts += [_quoted(text[begun:start])[1:-1], _indexed(text[start:end])]
+        begun = end
+    return '"' + "".join([*parts, _quoted(text[begun:])[1:-1]]) + '"'
+
+
+def _indexed(sequence: str) -> str:
+    """Write indices in brackets; the dot is older: https://developer.hashicorp.com/terraform/language/expressions/references."""
+    return sequence if '"' in sequence else re.sub(r"(?<=[A-Za-z_)\]])\.(\d+)(?=[.)\]}]|$)", r"[\1]", sequence)
+
+
+def _sequences(text: str) -> Iterator[tuple[int, int]]:
+    """Yield where template sequences start and end."""
+    index = 0
     while index < len(text):
         if text.startswith(("$${", "%%{"), index):
             index += 3
         elif text.startswith(("${", "%{"), index):
             end = _end(text, index)
-            parts += [_quoted(text[begun:index])[1:-1], text[index:end]]
-            index = begun = end
+            yield index, end
+            index = end
         else:
             index += 1
-    return '"' + "".join([*parts, _quoted(text[begun:])[1:-1]]) + '"'
+
+
+def _json_document(text: str) -> str | None:
+    """Write a JSON document without the escapes of a quoted string; None if it is none.
+
+    Not ``jsonencode``: that sorts keys and leaves no spaces, which would be another value.
+    """
+    if not re.fullmatch(r"\{[^\r\n]+\}|\[[^\r\n]+\]", text):
+        return None
+    try:
+        filled = text
+        for start, end in reversed([*_sequences(text)]):
+            filled = f"{filled[:start]}0{filled[end:]}"  # as good as any value, in a string and outside
+        json.loads(filled)
+    except ValueError:
+        return None
+    return f"chomp(<<-JSON\n{text}\nJSON\n)"
 
 
 def expression(value: Any, *, plain: bool = False) -> str:
     """Write a value; strings are templates unless ``plain``."""
     if isinstance(value, str):
-        return literal(value) if plain else template(value)
+        return literal(value) if plain else _json_document(value) or template(value)
     if isinstance(value, Mapping):
         lines = [f"{_key(key, plain)} = {expression(each, plain=plain)}\n" for key, each in value.items()]
         return "{\n" + "".join(lines) + "}" if lines else "{}"
     if isinstance(value, list):
-        items = [expression(each, plain=plain) for each in value]
-        short = f"[{', '.join(items)}]"
-        return short if len(short) < 100 and "\n" not in short else "[\n" + "".join(f"{i},\n" for i in items) + "]"
+        return _listed([expression(each, plain=plain) for each in value])
     return json.dumps(value)
+
+
+def _listed(items: list[str]) -> str:
+    short = f"[{', '.join(items)}]"
+    return short if len(short) < 100 and "\n" not in short else "[\n" + "".join(f"{i},\n" for i in items) + "]"
 
 
 def _key(key: str, plain: bool) -> str:
@@ -113,12 +155,12 @@ def _key(key: str, plain: bool) -> str:
 def _bare(value: Any) -> str:
     """Write references as JSON has them: as strings, with or without the template around them."""
     if isinstance(value, list):
-        return "[\n" + "".join(f"{_bare(each)},\n" for each in value) + "]" if value else "[]"
+        return _listed([_bare(each) for each in value])
     return template(value) if "${" in value else str(value)
 
 
 def block(head: str, content: Json, schema: Json, *, meta: Json | None = None, plain: bool = False) -> str:
-    """Write one block: attributes first, then the blocks in it.
+    """Write one block, its parts in the order of HashiCorp's style guide and one empty line between them.
 
     Args:
         head: Type and labels, such as ``resource "aws_vpc" "primary"``.
@@ -130,28 +172,51 @@ def block(head: str, content: Json, schema: Json, *, meta: Json | None = None, p
     Raises:
         NotRenderable: The schema does not know an argument.
     """
-    meta = meta or {}
-    attributes = {**schema.get("attributes", {}), **meta.get("attributes", {})}
-    blocks = {**schema.get("block_types", {}), **meta.get("block_types", {})}
+    own = _LIFECYCLE if schema is _LIFECYCLE else meta or {}
+    own_attributes = own.get("attributes", {})
+    attributes = {**schema.get("attributes", {}), **own_attributes}
+    blocks = {**schema.get("block_types", {}), **own.get("block_types", {})}
     excused = content.get("//", {}).get("excused", {}) if isinstance(content.get("//"), Mapping) else {}
-    lines = [f"# checkov:skip={rule}:{_one_line(reason)}\n" for rule, reason in excused.items()]
-    inner = []
+    arguments: list[str] = []
+    inner: list[str] = []
+    placed: dict[str, str] = {}
     for name, value in content.items():
         if name == "//":
             continue
         if name in attributes:
-            written = _bare(value) if name in _REFERENCES and (meta or schema is _LIFECYCLE) else None
-            lines.append(f"{name} = {written or expression(value, plain=plain)}\n")
+            bare = name in _REFERENCES and name in own_attributes
+            arguments.append(f"{name} = {_bare(value) if bare else expression(value, plain=plain)}\n")
+            if name in (*_BEFORE, *_AFTER) and name in own_attributes:
+                placed[name] = arguments.pop()
         elif name in blocks:
             labelled = blocks[name].get("nesting_mode") == "map"
             inner += [block(each, body, blocks[name]["block"]) for each, body in _bodies(name, value, labelled)]
+            if name in _AFTER and name in own.get("block_types", {}):
+                placed[name] = inner.pop()
         elif name == "dynamic":
             for part in _list(value):
                 for label, bodies in part.items():
                     inner += [_dynamic(label, body, blocks) for body in _list(bodies)]
         else:
             raise NotRenderable(f"{head}: the schema knows no {name}")
-    body = "".join([*lines, *(f"\n{each}" for each in inner)])
+    return _body(
+        head,
+        "".join(f"# checkov:skip={rule}:{_one_line(reason)}\n" for rule, reason in excused.items()),
+        "".join(placed[name] for name in _BEFORE if name in placed),
+        "".join(sorted(arguments, key=_rank)),
+        *inner,
+        *(placed[name] for name in _AFTER if name in placed),
+    )
+
+
+def _rank(argument: str) -> tuple[bool, int]:
+    """Let several lines follow the single ones, which ``terraform fmt`` can align then."""
+    name = argument.split(" ", 1)[0]
+    return argument.count("\n") > 1, _LEADING.index(name) if name in _LEADING else len(_LEADING)
+
+
+def _body(head: str, *parts: str) -> str:
+    body = "\n".join(part for part in parts if part)
     return f"{head} {{\n{body}}}\n" if body else f"{head} {{}}\n"
 
 
@@ -196,32 +261,59 @@ def provider(name: str, content: Json, schema: Json) -> str:
 
 def variable(name: str, content: Json) -> str:
     """Write a variable; its type is bare, its default is no template, its conditions are expressions."""
-    lines = [
-        f"{key} = {value if key == 'type' else expression(value, plain=True)}\n"
-        for key, value in content.items()
-        if key not in ("//", "validation")
-    ]
-    checks = ["\n" + block("validation", each, _CONDITION) for each in _list(content.get("validation"))]
-    return f'variable "{name}" {{\n' + "".join([*lines, *checks]) + "}\n"
+    head = f'variable "{name}"'
+    lines = _lines(head, content, _VARIABLE, "validation", lambda key, value: value if key == "type" else _plain(value))
+    return _body(head, lines, *(block("validation", each, _CONDITION) for each in _list(content.get("validation"))))
 
 
 def output(name: str, content: Json) -> str:
     """Write an output."""
-    lines = []
-    for key, value in content.items():
-        if key != "//":
-            written = _bare(value) if key == "depends_on" else expression(value, plain=key == "description")
-            lines.append(f"{key} = {written}\n")
-    return f'output "{name}" {{\n' + "".join(lines) + "}\n"
+
+    def written(key: str, value: Any) -> str:
+        if key == "depends_on":
+            return _bare(value)
+        return _plain(value) if key == "description" else expression(value)
+
+    head = f'output "{name}"'
+    lines = _lines(head, content, _OUTPUT, "precondition", written)
+    return _body(head, lines, *(block("precondition", each, _CONDITION) for each in _list(content.get("precondition"))))
+
+
+def _lines(head: str, content: Json, order: Sequence[str], blocks: str, written: Callable[[str, Any], str]) -> str:
+    if unknown := sorted(content.keys() - {*order, blocks, "//"}):
+        raise NotRenderable(f"{head}: Terraform knows no {unknown[0]}")
+    return "".join(f"{key} = {written(key, content[key])}\n" for key in order if key in content)
+
+
+def _plain(value: Any) -> str:
+    return expression(value, plain=True)
 
 
 def terraform(content: Json) -> str:
     """Write the ``terraform`` block; everything in it is literal."""
-    text = "".join(f"{k} = {literal(v)}\n" for k, v in content.items() if isinstance(v, str) and k != "//")
-    if required := content.get("required_providers"):
-        text += "\nrequired_providers {\n"
-        text += "".join(f"{name} = {expression(each, plain=True)}\n" for name, each in required.items()) + "}\n"
-    for name, backend in content.get("backend", {}).items():
-        settings = "".join(f"{key} = {expression(value, plain=True)}\n" for key, value in backend.items())
-        text += f'\nbackend "{name}" {{\n{settings}}}\n'
-    return f"terraform {{\n{text}}}\n"
+    if unknown := sorted(content.keys() - {"required_version", "required_providers", "backend", "//"}):
+        raise NotRenderable(f"terraform: {unknown[0]} is not written yet")
+    version, required = content.get("required_version"), content.get("required_providers")
+    return _body(
+        "terraform",
+        f"required_version = {_plain(version)}\n" if version else "",
+        _body("required_providers", _settings(required)) if required else "",
+        *(_body(f'backend "{name}"', _settings(backend)) for name, backend in content.get("backend", {}).items()),
+    )
+
+
+def _settings(content: Json) -> str:
+    return "".join(f"{name} = {_plain(each)}\n" for name, each in content.items())
+
+
+def indented(text: str) -> str:
+    r"""Indent the documents that ``terraform fmt`` leaves as they are.
+
+    Example:
+        >>> print(indented("  a = chomp(<<-JSON\n[1]\nJSON\n  )"))
+          a = chomp(<<-JSON
+            [1]
+          JSON
+          )
+    """
+    return re.sub(r"^( *)(.*<<-JSON\n)(.*\n)JSON$", r"\1\2\1  \3\1JSON", text, flags=re.MULTILINE)

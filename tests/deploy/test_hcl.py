@@ -1,16 +1,21 @@
-"""What `make hcl` writes plans as the synthesized stack does."""
+"""What `make hcl` writes is the synthesized stack, with the same plan and state, and as Terraform formats it."""
 
 import json
+import shutil
 import subprocess
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
-from embedded_aws.deployment import Deployment
-from embedded_aws.terraform import find_terraform
-from hcl.library import configuration, files, write
+from embedded_aws.deployment import PROJECT, STACK, Deployment, synthesized
+from embedded_aws.terraform import Terraform, workspace
+from hcl.__main__ import app
+from hcl.library import configuration, rendered, write
+from main import CUSTOM_DOMAIN, STATE
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("hcl")]
 
@@ -20,7 +25,9 @@ ARCHIVED = "source_file"  # the one value that may differ: lib/ archives its own
 @pytest.fixture(scope="module")
 def library(stack_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("hcl") / "lib"
-    write(folder, files(stack_dir))
+    told = CliRunner().invoke(app, ["--stack", str(stack_dir), "--out", str(folder), "--json"])
+    assert told.exit_code == 0, told.stderr
+    assert sorted(json.loads(told.stdout)["files"]) == sorted(map(str, folder.iterdir()))
     required = configuration(stack_dir)["terraform"]["required_providers"]
     override = {"terraform": {"required_providers": required}}  # read by the search for providers, which reads JSON
     (folder / "providers_override.tf.json").write_text(json.dumps(override))
@@ -28,11 +35,16 @@ def library(stack_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def plans(stack_dir: Path, library: Path) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+def deployed_from_hcl(library: Path) -> Iterator[Deployment]:
+    with Deployment(stack_dir=library) as deployment:
+        yield deployment
+
+
+@pytest.fixture(scope="module")
+def plans(stack_dir: Path, deployed_from_hcl: Deployment) -> tuple[dict[str, Any], dict[str, Any]]:
     with Deployment(stack_dir=stack_dir) as synthesized:
         from_json = synthesized.plan().json
-    with Deployment(stack_dir=library) as written:
-        yield from_json, written.plan().json
+    return from_json, deployed_from_hcl.plan().json
 
 
 def without_archived(value: Any) -> Any:
@@ -58,6 +70,89 @@ def test_dependencies_and_providers_are_equal(plans: tuple[dict[str, Any], dict[
     assert written == from_json
 
 
-def test_terraform_would_not_format_it_otherwise(library: Path) -> None:
-    checked = subprocess.run([find_terraform().path, "fmt", "-check", str(library)], capture_output=True, check=False)
-    assert checked.returncode == 0
+def test_each_goes_on_with_the_state_of_the_other(
+    plans: tuple[dict[str, Any], dict[str, Any]], deployed_from_hcl: Deployment, stack_dir: Path, library: Path
+) -> None:
+    terraform = deployed_from_hcl.terraform
+    deployed_from_hcl.apply()
+    hold(terraform.directory, stack_dir)
+    from_json = terraform.plan()
+    assert (from_json.actions, from_json.changed) == ({}, False)
+
+    # The state is written by the JSON now: the random values of this resource are new, and what they are copied to.
+    applied = subprocess.run(
+        [terraform.binary.path, "apply", "-auto-approve", "-no-color", "-replace=random_password.initial_api_key"],
+        cwd=terraform.directory,
+        env=terraform.environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "1 added, 0 changed, 1 destroyed" in applied.stdout, applied.stdout[-2000:] + applied.stderr
+    hold(terraform.directory, library)
+    written = terraform.plan()
+    assert (written.actions, written.changed) == ({}, False)
+
+
+def hold(directory: Path, configuration: Path) -> None:
+    """Put another configuration into a working directory; what Terraform keeps there stays."""
+    for path in directory.iterdir():
+        if not path.name.startswith((".terraform", "terraform.tfstate", "backend_override")):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    shutil.copytree(configuration, directory, dirs_exist_ok=True)
+
+
+@dataclass(frozen=True)
+class Variant:
+    """An app with settings, and a line of its HCL that is there for their sake."""
+
+    app: Path
+    stack: str
+    settings: dict[str, str]
+    line: str
+
+
+VARIANTS = {
+    "default": Variant(PROJECT / "main.py", STACK, {}, '    path = "../terraform.payment-dr.tfstate"'),
+    "custom domain": Variant(
+        PROJECT / "main.py",
+        STACK,
+        {CUSTOM_DOMAIN: "1"},
+        'resource "aws_acm_certificate" "dns_primary_domain_certificate" {',
+    ),
+    "state in S3": Variant(
+        PROJECT / "main.py", STACK, {STATE: "s3://acme-state/dev"}, '    bucket       = "acme-state"'
+    ),
+    "another pair": Variant(PROJECT / "examples/whole_stack/main.py", "whole-stack", {}, '  region = "eu-central-1"'),
+}
+
+
+@pytest.fixture(scope="module")
+def initialized(stack_dir: Path) -> Iterator[tuple[Terraform, dict[str, Any]]]:
+    """A Terraform that has the providers, for whichever configuration is in its directory, and their schemas."""
+    with workspace(stack_dir) as directory, Terraform(directory, env={}) as terraform:
+        terraform.init()
+        known = terraform.schemas()
+        (directory / "backend_override.tf.json").unlink()  # each configuration's own is looked at
+        yield terraform, known
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_terraform_finds_nothing_to_correct(
+    name: str, initialized: tuple[Terraform, dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    terraform, known = initialized
+    variant = VARIANTS[name]
+    for setting in (CUSTOM_DOMAIN, STATE):
+        monkeypatch.delenv(setting, raising=False)
+    for setting, value in variant.settings.items():
+        monkeypatch.setenv(setting, value)
+    with synthesized(variant.app) as folder:
+        written = rendered(folder / "stacks" / variant.stack, known, terraform)
+    assert variant.line in "\n".join(written.values()).splitlines()
+    write(tmp_path, written)
+    hold(terraform.directory, tmp_path)
+    assert terraform.validate() == ()
+    for name in ("provider.tf", "main.tf"):
+        assert terraform.formatted(written[name]) == written[name]
