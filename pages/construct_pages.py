@@ -2,13 +2,13 @@
 
 import inspect
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
 import payment_dr
-from pages.docstrings import documented
-from pages.graph import constructs_as_mermaid, elements, resources_as_mermaid
+from pages.docstrings import Documented, Prop, documented
+from pages.graph import Element, constructs_as_mermaid, elements, resources_as_mermaid
 from pages.synthesis import PROJECT, template_of
 from pages.text import text_of
 
@@ -48,11 +48,12 @@ def render(construct: type, template: Mapping[str, Any]) -> str:
     is_large = len(known) > LARGE
     kinds: dict[str, list[str]] = {}
     for element in sorted(known, key=lambda each: each.address):
-        kinds.setdefault(element.kind, []).append("/".join(element.path))
+        kinds.setdefault(element.kind, []).append(_told(element, template))
     return text_of(
         "construct.md.j2",
         name=construct.__name__,
         about=documented(construct),
+        row=_row,
         example=(MINIMAL / f"{file_name(construct)}.py").read_text(encoding="utf-8"),
         source=Path(inspect.getfile(construct)).relative_to(PROJECT).as_posix(),
         kinds=kinds,
@@ -61,10 +62,44 @@ def render(construct: type, template: Mapping[str, Any]) -> str:
     )
 
 
+def _values(owners: Iterable[type]) -> dict[str, Documented]:
+    """What is written about the values that props of these take, and about what those take."""
+    named = sorted({name for owner in owners for prop in documented(owner).props for name in _ours(prop)})
+    found = {name: documented(getattr(payment_dr, name)) for name in named}
+    return dict(sorted({**found, **(_values(getattr(payment_dr, name) for name in named) if named else {})}.items()))
+
+
+def _ours(prop: Prop) -> list[str]:
+    """Values of this library in its type: not what Terraform's provider brings."""
+    known = (getattr(payment_dr, name, None) for name in re.findall(r"\w+", prop.type))
+    return [each.__name__ for each in known if isinstance(each, type) and each.__module__.startswith("payment_dr.")]
+
+
+def _row(prop: Prop) -> str:
+    """Its line in a table; its type leads to what is written about it."""
+    kind = f"`{prop.type}`".replace("|", "\\|")
+    for name in _ours(prop):
+        kind = f"[{kind}](values.md#{name.lower()})"
+    default = "needed" if prop.default is None else f"`{prop.default}`"
+    return f"| `{prop.name}` | {kind} | {default} | {prop.description} |"
+
+
+def _told(element: Element, template: Mapping[str, Any]) -> str:
+    """Where it stands, and what it says of itself; a policy says only whose it is."""
+    resource = template["resource"][element.kind][element.address.partition(".")[2]]
+    description = "" if element.kind == "aws_iam_policy" else resource.get("description", "")
+    return f"`{'/'.join(element.path)}`" + (f": {description}" if description else "")
+
+
 def pages() -> dict[str, str]:
     """All pages by their names below docs/constructs."""
     rendered = {
         f"{file_name(each)}.md": render(each, template_of(MINIMAL / f"{file_name(each)}.py")) for each in CONSTRUCTS
     }
+    values = _values(CONSTRUCTS)
     index = [(each.__name__, f"{file_name(each)}.md", documented(each).summary) for each in CONSTRUCTS]
-    return {"README.md": text_of("constructs.md.j2", constructs=index), **rendered}
+    return {
+        "README.md": text_of("constructs.md.j2", constructs=index, values=values),
+        "values.md": text_of("values.md.j2", values=values, row=_row),
+        **rendered,
+    }

@@ -11,7 +11,7 @@ _ITEM = re.compile(r"^    (?P<names>[\w, *]+): (?P<text>.*(?:\n {5,}.*)*)", re.M
 
 @dataclass(frozen=True)
 class Prop:
-    """One keyword of a constructor; `default` is None where it has to be given."""
+    """One keyword of a construct or a value; `default` is None where it has to be given."""
 
     name: str
     type: str
@@ -47,7 +47,7 @@ def documented(construct: type) -> Documented:
     body, *sections = _SECTION.split(inspect.getdoc(construct) or "")
     section = dict(zip(sections[::2], sections[1::2], strict=True))
     summary, _, text = body.strip().partition("\n\n")
-    described = {name: told for names, told in _items(section.get("Args", "")) for name in re.split(r",\s*", names)}
+    described = dict(each for names, told in _items(section.get("Args", "")) for each in _each(names, told))
     parameters = inspect.signature(vars(construct)["__init__"]).parameters.values()  # that of the class is jsii's
     keywords = [parameter for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY]
     if silent := [keyword.name for keyword in keywords if keyword.name not in described]:
@@ -69,15 +69,30 @@ def _items(text: str) -> Iterator[tuple[str, str]]:
         yield item["names"], re.sub(r"\s+", " ", item["text"])
 
 
+def _each(names: str, told: str) -> Iterator[tuple[str, str]]:
+    """What is told of several names, of each: "Default 30 and 3." are the defaults of the first and of the second."""
+    every = re.split(r",\s*", names)
+    defaults = re.search(r"\bDefault ([^:].*)\.$", told)
+    values = re.split(r", | and ", defaults[1]) if defaults else []
+    for index, name in enumerate(every):
+        fits = defaults is not None and len(every) == len(values) > 1
+        yield name, re.sub(r"\bDefault .*", f"Default {values[index]}.", told) if fits else told
+
+
 def _type(parameter: inspect.Parameter) -> str:
     shown = inspect.formatannotation(parameter.annotation)
-    return re.sub(r"\b(?:[a-z_]+\.)+(?=[A-Z])", "", shown)
+    return re.sub(r"\b(?:[a-z_0-9]+\.)+(?=[A-Z])", "", shown)
 
 
 def _default(parameter: inspect.Parameter) -> str | None:
-    return None if parameter.default is parameter.empty else repr(parameter.default)
+    if parameter.default is parameter.empty:
+        return None
+    shown = repr(parameter.default).replace("'", '"')
+    return "{}" if shown == "<factory>" else shown  # how dataclasses show that each value gets its own
 
 
 def _without_default(description: str, parameter: inspect.Parameter) -> str:
     """What the table says in a column of its own need not be said twice."""
-    return re.sub(rf'\s*Default "?{re.escape(str(parameter.default))}"?(\.$|\. |(?=;))', " ", description).strip()
+    said = '"?' + ("(?:False|no)" if parameter.default is False else re.escape(str(parameter.default))) + '"?'
+    description = re.sub(rf"\.\s+Default {said};", ";", description)
+    return re.sub(rf"\s*\bDefault {said}\.(\s|$)", " ", description).strip()

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -11,25 +11,27 @@ JOINTS: Final = {
     "aws_apigatewayv2_api_mapping": ("domain_name", "api_id"),
     "aws_apigatewayv2_integration": ("api_id", "integration_uri"),
     "aws_cloudwatch_event_target": ("rule", "arn"),
+    "aws_iam_role_policy_attachment": ("role", "policy_arn"),
+    "aws_lambda_function_event_invoke_config": ("function_name", "destination_config"),
+    "aws_route_table_association": ("subnet_id", "route_table_id"),
     "aws_s3_bucket_replication_configuration": ("bucket", "rule"),
 }
-# Settings of what is drawn, and ways of saying who may: they would hide the shape.
+# Settings of what is drawn, and rights: they would hide the shape. Arrows lead through them to what they name.
 LEFT_OUT: Final = {
     "aws_acm_certificate_validation",
     "aws_apigatewayv2_route",
     "aws_cloudwatch_log_group",
     "aws_iam_policy",
-    "aws_iam_role_policy_attachment",
     "aws_kms_alias",
-    "aws_lambda_function_event_invoke_config",
     "aws_lambda_permission",
-    "aws_route_table_association",
     "aws_s3_bucket_public_access_block",
     "aws_s3_bucket_server_side_encryption_configuration",
     "aws_s3_bucket_versioning",
     "aws_sns_topic_policy",
 }
-
+HIDDEN: Final = LEFT_OUT | JOINTS.keys()
+NOT_NAMED: Final = {"depends_on", "provider", "//"}  # arguments about the order and the place
+DOCUMENT: Final = "data.aws_iam_policy_document."
 
 GLOBAL: Final = "global"
 
@@ -41,7 +43,7 @@ class Element:
     Attributes:
         address: Terraform's address.
         path: Where it stands in the construct tree, below the stack.
-        region: Of its provider, or `GLOBAL`.
+        region: Of its provider, or `GLOBAL` where it is in none.
     """
 
     address: str
@@ -56,74 +58,126 @@ class Element:
 
 def elements(template: Mapping[str, Any]) -> dict[str, Element]:
     """All resources by address."""
-    regions = {
-        f"aws.{each['alias']}" if "alias" in each else None: each["region"] for each in template["provider"]["aws"]
-    }
+    regions = _regions(template)
     return {
         f"{kind}.{name}": Element(
             f"{kind}.{name}",
             tuple(resource["//"]["metadata"]["path"].split("/")[1:]),
-            GLOBAL if kind.startswith(("aws_iam_", "aws_route53_")) else regions[resource.get("provider")],
+            regions[resource.get("provider")] if _is_regional(kind) else GLOBAL,
         )
         for kind, resources in template["resource"].items()
         for name, resource in resources.items()
     }
 
 
+def _is_regional(kind: str) -> bool:
+    return kind.startswith("aws_") and not kind.startswith(("aws_iam_", "aws_route53_"))
+
+
 def references(template: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Which resource names which, by address; of a joint, what it joins."""
+    """Which drawn resource names which, by address: itself, or through what is left out, as the rights of its role."""
     known = elements(template)
-    for kind, resources in template["resource"].items():
-        for name, resource in resources.items():
-            said = {key: value for key, value in resource.items() if key not in ("depends_on", "//", "provider")}
-            if kind in JOINTS:
-                ends = [_named(said.get(argument), known) for argument in JOINTS[kind]]
-                yield from ((one, other) for one in ends[0] for other in ends[1] if one != other)
-            else:
-                yield from ((f"{kind}.{name}", other) for other in _named(said, known))
+    named: dict[str, list[str]] = {}
+    for address in known:
+        kind, _, name = address.partition(".")
+        said = template["resource"][kind][name]
+        if kind in JOINTS:
+            one, other = ([*_named(said.get(argument), known)] for argument in JOINTS[kind])
+            for each in one:
+                named.setdefault(each, []).extend(other)
+        else:
+            named.setdefault(address, []).extend(_named({k: v for k, v in said.items() if k not in NOT_NAMED}, known))
+    arns = _arns(template)
+    for name, document in template.get("data", {}).get("aws_iam_policy_document", {}).items():
+        resources = [_resolved(arn, template) for each in document["statement"] for arn in each.get("resources", ())]
+        named[DOCUMENT + name] = [*_named(resources, known), *(arns[arn] for arn in resources if arn in arns)]
+
+    def beyond(address: str, seen: set[str]) -> Iterator[str]:
+        for other in named.get(address, ()):
+            if other in known and known[other].kind not in HIDDEN:
+                yield other
+            elif other not in seen:
+                yield from beyond(other, seen | {other})
+
+    for address, element in known.items():
+        if element.kind not in HIDDEN:
+            yield from ((address, other) for other in dict.fromkeys(beyond(address, set())) if other != address)
 
 
 def _named(value: Any, known: Mapping[str, Element]) -> list[str]:
-    found = re.findall(r"\b(\w+\.\w+)\.", json.dumps(value))
-    return [address for address in dict.fromkeys(found) if address in known]
+    found = re.findall(rf"((?:{re.escape(DOCUMENT)}|\b\w+\.)\w+)\.", json.dumps(value))
+    return [address for address in dict.fromkeys(found) if address in known or address.startswith(DOCUMENT)]
+
+
+def _arns(template: Mapping[str, Any]) -> dict[str, str]:
+    """Addresses of what policies name by a written ARN, as `_resolved` leaves it."""
+    regions, resources = elements(template), template["resource"]
+    return {
+        **{
+            f"arn:aws:iam:::role/{each['name']}": f"aws_iam_role.{n}"
+            for n, each in resources.get("aws_iam_role", {}).items()
+        },
+        **{
+            f"arn:aws:ssm:{regions[f'aws_ssm_parameter.{n}'].region}::parameter{each['name']}": f"aws_ssm_parameter.{n}"
+            for n, each in resources.get("aws_ssm_parameter", {}).items()
+        },
+    }
+
+
+def _resolved(text: str, template: Mapping[str, Any]) -> str:
+    """With names of regions in place of their expressions, and without the account."""
+    regions = _regions(template)
+    for name, data in template.get("data", {}).get("aws_region", {}).items():
+        text = text.replace(f"${{data.aws_region.{name}.name}}", regions[data.get("provider")])
+    return re.sub(r"\$\{data\.aws_caller_identity\.\w+\.account_id\}", "", text)
+
+
+def _regions(template: Mapping[str, Any]) -> dict[str | None, str]:
+    """Region by what a resource calls its provider."""
+    return {f"aws.{each['alias']}" if "alias" in each else None: each["region"] for each in template["provider"]["aws"]}
 
 
 def resources_as_mermaid(template: Mapping[str, Any]) -> str:
     """The resources of a small stack, by region."""
-    drawn = {
-        address: element
-        for address, element in elements(template).items()
-        if element.kind not in LEFT_OUT | JOINTS.keys()
-    }
-    arrows = dict.fromkeys((one, other) for one, other in references(template) if one in drawn and other in drawn)
-    # alarms of one function say the same: one of them is drawn for all
-    alarms = [address for address in drawn if drawn[address].kind == "aws_cloudwatch_metric_alarm"]
-    regions = dict.fromkeys(element.region for element in drawn.values())
-    lines = ["flowchart LR"]
-    for region in regions:
-        lines.append(f'  subgraph {region.replace("-", "_")}["{region}"]')
-        lines += [
-            f'    {_id(element)}["{element.kind.removeprefix("aws_")}<br/>{"/".join(element.path[1:])}"]'
-            for address, element in drawn.items()
-            if element.region == region and address not in alarms
-        ]
-        if here := [address for address in alarms if drawn[address].region == region]:
-            lines.append(f'    alarms_{region.replace("-", "_")}["{len(here)} alarms"]')
-        lines.append("  end")
-    lines += [f"  {_id(drawn[one])} --> {_id(drawn[other])}" for one, other in arrows if one not in alarms]
-    return "\n".join(lines)
+    drawn = {address: element for address, element in elements(template).items() if element.kind not in HIDDEN}
+    boxes: dict[str, list[str]] = {}
+    for element in drawn.values():
+        label = f"{element.kind.removeprefix('aws_')}<br/>{'/'.join(element.path[1:])}"
+        boxes.setdefault(element.region, []).append(f'{_id(element)}["{label}"]')
+    arrows = [f"{_id(drawn[one])} --> {_id(drawn[other])}" for one, other in references(template)]
+    for name, table in template["resource"].get("aws_dynamodb_table", {}).items():  # one resource in several regions
+        for replica in table.get("replica", ()):
+            region = _resolved(replica["region_name"], template)
+            one = _id(drawn[f"aws_dynamodb_table.{name}"])
+            boxes.setdefault(region, []).append(f'{one}_{_word(region)}["its replica"]')
+            arrows.append(f"{one} <--> {one}_{_word(region)}")
+    return _flowchart(boxes, arrows)
 
 
 def constructs_as_mermaid(template: Mapping[str, Any]) -> str:
-    """The constructs of a large stack, and which uses which."""
+    """The constructs of a large stack by region, and which uses which."""
     known = elements(template)
-    top = {address: element.path[0] for address, element in known.items()}
-    arrows = dict.fromkeys(
-        (top[one], top[other]) for one, other in references(template) if one in top and top[one] != top[other]
-    )
-    drawn = dict.fromkeys(name for arrow in arrows for name in arrow)
-    lines = ["flowchart LR", *(f"  {name}[{name}]" for name in drawn)]
-    return "\n".join([*lines, *(f"  {one} --> {other}" for one, other in arrows)])
+    regions: dict[str, set[str]] = {}
+    for element in known.values():
+        regions.setdefault(element.path[0], set())
+        if not element.kind.startswith("aws_iam_"):  # a role is where its user is
+            regions[element.path[0]].add(element.region)
+    boxes: dict[str, list[str]] = {}
+    for name, where in sorted(regions.items()):
+        boxes.setdefault("both regions" if len(where) > 1 else next(iter(where)), []).append(name)
+    arrows = ((known[one].path[0], known[other].path[0]) for one, other in references(template))
+    return _flowchart(boxes, [f"{one} --> {other}" for one, other in dict.fromkeys(arrows) if one != other])
+
+
+def _flowchart(boxes: Mapping[str, Iterable[str]], arrows: Iterable[str]) -> str:
+    lines = ["flowchart LR"]
+    for place, here in boxes.items():
+        lines += [f'  subgraph {_word(place)}["{place}"]', *(f"    {box}" for box in here), "  end"]
+    return "\n".join([*lines, *(f"  {arrow}" for arrow in arrows)])
+
+
+def _word(text: str) -> str:
+    return re.sub(r"\W", "_", text)
 
 
 def _id(element: Element) -> str:

@@ -1,7 +1,10 @@
 """The pages that are made from the stack: they are as the stack is, and complete."""
 
+import ast
 import copy
+import inspect
 import re
+import xml.etree.ElementTree as ET
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +63,23 @@ def test_each_prop_has_a_description_and_each_needed_one_is_in_the_example(const
     assert [name for name in needed if f"{name}=" not in example] == []
 
 
+@pytest.mark.parametrize("construct", construct_pages.CONSTRUCTS, ids=lambda each: each.__name__)
+def test_each_public_attribute_is_listed_and_each_listed_one_exists(construct: type) -> None:
+    (body,) = (
+        node
+        for node in ast.parse(Path(inspect.getfile(construct)).read_text(encoding="utf-8")).body
+        if isinstance(node, ast.ClassDef) and node.name == construct.__name__
+    )
+    there = {
+        node.attr
+        for node in ast.walk(body)
+        if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store) and ast.unparse(node.value) == "self"
+    }
+    is_property = {name for name, member in vars(construct).items() if isinstance(member, property)}
+    listed = {name for names in documented(construct).attributes for name in names.split(", ")}
+    assert listed == {name for name in there | is_property if not name.startswith("_")}
+
+
 def test_a_prop_without_a_description_is_refused_by_name() -> None:
     class Silent:
         """A thing.
@@ -82,6 +102,16 @@ def test_what_the_default_column_says_is_not_said_again() -> None:
         "Failures in a row before a check is unhealthy.",
     )
     assert props["ttl_seconds"].description.startswith("How long resolvers may keep an answer. Default 30; refused")
+    assert props["custom_domain"].description.endswith("of both endpoints.")
+    props = {prop.name: prop for prop in documented(payment_dr.DisasterRecoveryStack).props}
+    assert props["force_destroy"].description.endswith("what is in them; set it False with real documents.")
+
+
+def test_of_several_props_described_together_each_has_its_own_default() -> None:
+    props = {prop.name: prop for prop in documented(payment_dr.DisasterRecoveryStack).props}
+    assert props["failure_threshold"].description == "Timing of the failover, see `DnsFailover`."
+    assert props["ttl_seconds"].description == "Timing of the failover, see `DnsFailover`. Default 30."
+    assert props["secondary_region"].description == "AWS regions."
 
 
 def test_variables_and_outputs_are_all_there_and_secret_ones_say_so(stack: Template) -> None:
@@ -94,13 +124,74 @@ def test_variables_and_outputs_are_all_there_and_secret_ones_say_so(stack: Templ
     assert "| `application_url` |" in page.partition("### With a custom domain")[2]
 
 
-def test_an_event_rule_is_drawn_as_running_its_function() -> None:
-    template = template_of(construct_pages.MINIMAL / "health_monitor.py")
-    paths = {address: "/".join(element.path) for address, element in elements(template).items()}
-    arrows = {(paths[one], paths[other]) for one, other in references(template)}
-    assert ("health/function/schedule_rule", "health/function/function") in arrows
-    assert ("health/api", "health/function/function") in arrows
-    assert ("health/function/function", "health/api") not in arrows
+class TestTheDiagrams:
+    @staticmethod
+    def arrows(example: str) -> set[tuple[str, str]]:
+        template = template_of(construct_pages.MINIMAL / f"{example}.py")
+        paths = {address: "/".join(element.path) for address, element in elements(template).items()}
+        return {(paths[one], paths[other]) for one, other in references(template)}
+
+    def test_an_event_rule_is_drawn_as_running_its_function(self) -> None:
+        arrows = self.arrows("health_monitor")
+        assert ("health/function/schedule_rule", "health/function/function") in arrows
+        assert ("health/api", "health/function/function") in arrows
+        assert ("health/function/function", "health/api") not in arrows
+
+    def test_a_role_leads_to_what_its_policy_names_and_not_to_who_may_assume_it(self) -> None:
+        arrows = self.arrows("config_sync")
+        assert {other for one, other in arrows if one == "config/east/role/role"} == {
+            "config/parameter_api_key_east",
+            "config/east_to_west/role",
+        }
+        assert {other for one, other in arrows if one == "config/east_to_west/role"} == {
+            "config/parameter_api_key_west"
+        }
+        assert ("config/west/function", "config/dead_letters_west") in arrows
+
+    def test_an_arrow_leads_through_what_is_left_out(self) -> None:
+        assert ("domain/domain_name", "domain/certificate") in self.arrows("custom_domain")
+
+    def test_a_replica_is_drawn_in_its_region(self, written: dict[str, str]) -> None:
+        boxes = self.boxes(written["constructs/global_data.md"])
+        assert [box for box in boxes["us-west-2"] if "replica" in box] == [boxes["us-west-2"][-1]]
+        assert f"<--> {boxes['us-west-2'][-1].partition('[')[0]}\n" in written["constructs/global_data.md"]
+
+    def test_of_the_whole_stack_each_construct_stands_where_its_resources_are(self, written: dict[str, str]) -> None:
+        boxes = self.boxes(written["constructs/disaster_recovery_stack.md"])
+        assert boxes["both regions"] == ["config_sync", "data", "dns"]
+        for region, label in (("us-east-1", "east"), ("us-west-2", "west")):
+            assert boxes[region] == [
+                f"{each}_{label}" for each in ("alerting", "encryption", "health_monitor", "network")
+            ]
+
+    def test_each_can_be_taken_in_at_a_glance(self, written: dict[str, str]) -> None:
+        diagrams = {name: self.boxes(text) for name, text in written.items() if "```mermaid" in text}
+        assert len(diagrams) == len(construct_pages.CONSTRUCTS)
+        drawn = {name: sum(len(here) for here in boxes.values()) for name, boxes in diagrams.items()}
+        assert {name: number for name, number in drawn.items() if not 1 <= number <= 15} == {}
+
+    @staticmethod
+    def boxes(page: str) -> dict[str, list[str]]:
+        """What stands in each place of a page's diagram."""
+        places = re.findall(r'^  subgraph \w+\["(.+)"\]\n((?:    .+\n)*)  end$', page, re.MULTILINE)
+        return {place: [box.strip() for box in here.splitlines()] for place, here in places}
+
+
+def test_the_type_of_a_prop_leads_to_what_is_written_about_it(written: dict[str, str]) -> None:
+    assert (
+        "| `primary` | [`Endpoint`](values.md#endpoint) | needed | What the name points to. |\n"
+        in written["constructs/dns_failover.md"]
+    )
+    headings = {each.lower() for each in re.findall(r"^## (.+)$", written["constructs/values.md"], re.MULTILINE)}
+    linked = {each for text in written.values() for each in re.findall(r"\(values\.md#(\w+)\)", text)}
+    assert headings == linked
+    assert "condition" in linked  # which only another value takes
+    assert "| `principals` | `Mapping[str, Sequence[str]]` | `{}` |" in written["constructs/values.md"]
+
+
+def test_a_page_says_in_words_what_its_resources_are_for(written: dict[str, str]) -> None:
+    page = written["constructs/config_sync.md"]
+    assert "`config/east/function`: Copies changed parameters from us-east-1 to us-west-2<br>" in page
 
 
 class TestThePicture:
@@ -126,6 +217,13 @@ class TestThePicture:
         before, picture = architecture.render(stack), architecture.render(changed)
         assert "every 10 s" in picture
         assert picture.count('class="copy"') == before.count('class="copy"') - 1
+
+    def test_only_the_probes_of_the_region_that_failed_fail(self, stack: Template) -> None:
+        panels = ET.fromstring(architecture.render(stack)).findall("{*}g")  # noqa: S314 - our own
+        probes = [[path.get("class") for path in panel.findall("{*}path")] for panel in panels]
+        assert probes == [["probe", "probe"], ["probe", "gone"]]
+        serving = [panel.findall(".//{*}g/{*}rect[@class='region serving']/../{*}text[1]") for panel in panels]
+        assert [[text.text for text in texts] for texts in serving] == [["us-east-1"], ["us-west-2"]]
 
     def test_a_custom_domain_is_drawn_with_alias_records(self) -> None:
         assert "A, alias" in architecture.render(stack_of(custom_domain=True))
