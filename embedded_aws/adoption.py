@@ -131,7 +131,19 @@ def _permissions(client: Callable[[str], Any], new: Planned) -> Iterator[str]:
 
 
 FIND: Mapping[str, Find] = {
+    "aws_acm_certificate": _named(
+        "acm", "list_certificates", "CertificateSummaryList", "DomainName", "domain_name", "CertificateArn"
+    ),
     "aws_apigatewayv2_api": _named("apigatewayv2", "get_apis", "Items", "Name", id_="ApiId"),
+    "aws_apigatewayv2_api_mapping": _search(
+        "apigatewayv2",
+        "get_api_mappings",
+        "Items",
+        lambda mapping, new: mapping["ApiId"] == new["api_id"],
+        lambda mapping, new: f"{mapping['ApiMappingId']}/{new['domain_name']}",
+        lambda new: {"DomainName": new["domain_name"]},
+    ),
+    "aws_apigatewayv2_domain_name": _named("apigatewayv2", "get_domain_names", "Items", "DomainName", "domain_name"),
     "aws_apigatewayv2_integration": _of_api("get_integrations", "IntegrationUri", "integration_uri", "IntegrationId"),
     "aws_apigatewayv2_route": _of_api("get_routes", "RouteKey", "route_key", "RouteId"),
     "aws_apigatewayv2_stage": _of_api("get_stages", "StageName", "name", "StageName"),
@@ -178,7 +190,7 @@ FIND: Mapping[str, Find] = {
             (record["Name"], record["Type"], record.get("SetIdentifier"))
             == (f"{new['name']}.", new["type"], new["set_identifier"])
         ),
-        lambda _, new: "_".join([new["zone_id"], new["name"], new["type"], new["set_identifier"]]),
+        lambda _, new: "_".join(filter(None, [new["zone_id"], new["name"], new["type"], new["set_identifier"]])),
         lambda new: {"HostedZoneId": new["zone_id"]},
     ),
     "aws_route53_zone": _search(
@@ -220,6 +232,7 @@ FIND: Mapping[str, Find] = {
 # Creating these again overwrites what is there, and they end with what they belong to: nothing has to be adopted.
 REPEATABLE = frozenset(
     {
+        "aws_acm_certificate_validation",  # waits, and makes nothing
         "aws_default_security_group",
         "aws_lambda_function_event_invoke_config",
         "aws_s3_bucket_public_access_block",

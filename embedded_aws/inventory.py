@@ -15,6 +15,8 @@ _REGIONAL = (
     ("dynamodb", "list_tables", "TableNames", None),
     ("lambda", "list_functions", "Functions", "FunctionArn"),
     ("apigatewayv2", "get_apis", "Items", "ApiId"),
+    ("apigatewayv2", "get_domain_names", "Items", "DomainName"),
+    ("acm", "list_certificates", "CertificateSummaryList", "CertificateArn"),
     ("events", "list_rules", "Rules", "Arn"),
     ("sqs", "list_queues", "QueueUrls", None),
     ("sns", "list_topics", "Topics", "TopicArn"),

@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
+from urllib3.exceptions import HTTPError
 
+from embedded_aws.custom_domains import CustomDomains
 from embedded_aws.deployment import Deployment
 from embedded_aws.inventory import listed
 
@@ -111,6 +113,14 @@ class Deployed:
     def api(self, role: str) -> Any:
         """The region's HTTP API."""
         return _one(self._listed("apigatewayv2", role, "get_apis", "Items"), "API")
+
+    def domain(self, role: str) -> Any:
+        """The region's custom domain name."""
+        return _one(self._listed("apigatewayv2", role, "get_domain_names", "Items"), "domain name")
+
+    def target(self, role: str) -> str:
+        """What the region's alias record points to."""
+        return str(self.record(role)["AliasTarget"]["DNSName"]).rstrip(".")
 
     def zone(self) -> Any:
         """The hosted zone, with its name servers."""
@@ -217,6 +227,18 @@ def deployed_values(deployment: Deployment) -> Mapping[str, Callable[[], Any]]:
         "ssm_parameter_names": lambda: list(aws.parameters()),
         "ssm_parameter_values": aws.parameters,
         "config_sync_dead_letter_queue_urls": lambda: {role: aws.queue_url(role) for role in ROLES},
+        **(_of_custom_domain(aws) if _has_custom_domain(deployment) else {}),
+    }
+
+
+def _has_custom_domain(deployment: Deployment) -> bool:
+    return "application_url" in deployment.outputs
+
+
+def _of_custom_domain(aws: Deployed) -> dict[str, Callable[[], Any]]:
+    return {
+        "application_url": lambda: f"https://{aws.domain('primary')['DomainName']}",
+        **_by_role(aws.target, "{}_target_name"),
     }
 
 
@@ -252,6 +274,23 @@ def check_health(deployment: Deployment, role: str) -> str:
     if (body["status"], body["region"]) != ("healthy", deployment.region(role)):
         raise CheckFailed(f"GET /health answers {status}: {body}")
     return f"GET /health answers {status}, status {body['status']}, table {body['table_status']}"
+
+
+def check_custom_domain(deployment: Deployment) -> str:
+    """Call both regions by the name that clients use, over TLS, as a client that verifies the certificate."""
+    host = deployment.value("application_fqdn")
+    regions = [deployment.region(role) for role in ROLES]
+    with CustomDomains(deployment.aws, regions) as domains:
+        for region in regions:
+            try:
+                answer = domains.get(region, host, "/health")
+            except HTTPError as error:
+                raise CheckFailed(f"{region} does not serve {host}: {error}") from error
+            if answer.status != 200 or answer.json()["region"] != region:
+                raise CheckFailed(
+                    f"{region} answers {answer.status} for {host}: {answer.data.decode(errors='replace')}"
+                )
+    return f"https://{host} is served by both regions, certificates verified"
 
 
 def eventually(observe: Callable[[], bool], what: str, seconds: float = ARRIVAL_DEADLINE_SECONDS) -> None:
@@ -341,6 +380,7 @@ def checks_of(deployment: Deployment) -> dict[str, Callable[[], str]]:
     """All checks of a deployed stack, by name, in the order in which they are run."""
     first, second = deployment.region("primary"), deployment.region("secondary")
     outputs = {f"{OUTPUT}{name}": _bound(check_output, deployment, name) for name in sorted(deployment.outputs)}
+    domain = {"custom domain": lambda: check_custom_domain(deployment)} if _has_custom_domain(deployment) else {}
     return {
         **outputs,
         "second plan is empty": lambda: check_second_plan_is_empty(deployment),
@@ -348,6 +388,7 @@ def checks_of(deployment: Deployment) -> dict[str, Callable[[], str]]:
         f"health of {second}": lambda: check_health(deployment, "secondary"),
         f"config sync {first} to {second}": lambda: check_parameter_follows(deployment, "primary", "secondary"),
         f"config sync {second} to {first}": lambda: check_parameter_follows(deployment, "secondary", "primary"),
+        **domain,
         "transaction replicates": lambda: check_transaction_replicates(deployment),
         "document replicates": lambda: check_object_replicates(deployment),
         "plan keeps rotated secrets": lambda: check_plan_keeps_rotated_secrets(deployment),

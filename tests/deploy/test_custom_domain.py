@@ -1,5 +1,6 @@
 """The stack with its custom domain, deployed by the real Terraform and AWS provider."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,8 @@ from urllib3.exceptions import SSLError
 
 from drill import embedded
 from drill.drill import Drill
+from embedded_aws import verification
+from embedded_aws.adoption import ADOPTED, adopt
 from embedded_aws.custom_domains import CustomDomains
 from embedded_aws.deployment import Deployment
 from embedded_aws.inventory import inventory
@@ -28,21 +31,12 @@ class Deployed(Deployment):
     second_plan: PlanResult
 
 
-def _everything(deployment: Deployment) -> frozenset[str]:
-    found = set(inventory(deployment.aws, REGIONS.values()))
-    for region in REGIONS.values():
-        certificates = deployment.aws.client("acm", region).list_certificates()["CertificateSummaryList"]
-        names = deployment.aws.client("apigatewayv2", region).get_domain_names()["Items"]
-        found |= {f"{region} {item}" for item in [*certificates, *names]}
-    return frozenset(found)
-
-
 @pytest.fixture(scope="module")
 def deployed() -> Iterator[Deployed]:
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv(CUSTOM_DOMAIN, "1")
         with Deployed() as deployment:
-            deployment.before = _everything(deployment)
+            deployment.before = inventory(deployment.aws, REGIONS.values())
             deployment.apply(deployment.plan())
             deployment.second_plan = deployment.plan()
             yield deployment
@@ -182,7 +176,44 @@ def test_a_region_that_clients_would_turn_away_from_is_found_before_anything_is_
     assert [event for event in journal["events"] if event["kind"] == "action"] == []
 
 
+def test_all_outputs_say_what_is_deployed_and_both_regions_serve_the_name(deployed: Deployed) -> None:
+    assert verification.deployed_values(deployed).keys() == deployed.outputs.keys()
+    checks = verification.checks_of(deployed)
+    found = {
+        name: verification.run_check(name, check)
+        for name, check in checks.items()
+        if name.startswith(verification.OUTPUT) or name == "custom domain"
+    }
+    assert {"output application_url", "output secondary_target_name", "custom domain"} <= found.keys()
+    assert [(name, check.found) for name, check in found.items() if not check.passed] == []
+
+
+def test_what_a_killed_deployment_has_left_is_found_again(deployed: Deployed) -> None:
+    """All that the custom domain is made of is in AWS, and not in the state."""
+    path = deployed.terraform.directory / "terraform.tfstate"
+    state = json.loads(path.read_text(encoding="utf-8"))
+    kinds = {
+        "aws_acm_certificate",
+        "aws_acm_certificate_validation",
+        "aws_apigatewayv2_api_mapping",
+        "aws_apigatewayv2_domain_name",
+        "aws_route53_record",
+    }
+    lost = {f"{each['type']}.{each['name']}" for each in state["resources"] if each["type"] in kinds}
+    state["resources"] = [each for each in state["resources"] if each["type"] not in kinds]
+    path.write_text(json.dumps({**state, "serial": state["serial"] + 1}), encoding="utf-8")
+
+    findings = adopt(deployed.terraform, clients=deployed.aws.client)
+
+    assert {finding.address for finding in findings if finding.outcome == ADOPTED} == {
+        address for address in lost if not address.startswith("aws_acm_certificate_validation.")
+    }
+    deployed.apply(deployed.plan())
+    assert not deployed.plan().changed
+    assert len(deployed.aws.client("acm", REGIONS["primary"]).list_certificates()["CertificateSummaryList"]) == 1
+
+
 def test_destroy_leaves_nothing(deployed: Deployed) -> None:
     deployed.destroy()
     assert deployed.terraform.state_resources() == []
-    assert _everything(deployed) - deployed.before == frozenset()
+    assert inventory(deployed.aws, REGIONS.values()) - deployed.before == frozenset()
