@@ -26,11 +26,12 @@ Step = Callable[[str], None]
 
 
 @contextmanager
-def synthesized(app: Path = PROJECT / "main.py") -> Iterator[Path]:
+def synthesized(app: Path = PROJECT / "main.py", *, settings: Mapping[str, str] | None = None) -> Iterator[Path]:
     """Synthesize an app into a temporary folder, which is removed at the end.
 
     Args:
         app: The Python program that synthesizes.
+        settings: Variables of its environment, beside our own.
 
     Yields:
         The folder that cdktf calls cdktf.out.
@@ -42,7 +43,7 @@ def synthesized(app: Path = PROJECT / "main.py") -> Iterator[Path]:
         synth = subprocess.run(
             [sys.executable, str(app)],
             cwd=app.parent,
-            env={**os.environ, "CDKTF_OUTDIR": folder},
+            env={**os.environ, **(settings or {}), "CDKTF_OUTDIR": folder},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

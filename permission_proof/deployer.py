@@ -1,7 +1,8 @@
 """``python -m permission_proof.deployer``: the rights that deploying the stack takes, found by watching a deployment.
 
 The embedded AWS tells which action it was asked for at each call of Terraform; where each of them may happen is said
-here, by the names of the stack. What AWS asks for beyond that is in ``DOCUMENTED``, with its page.
+here, by the names of the stack. What AWS asks for beyond that is in ``DOCUMENTED``, with its page. All of it is longer
+than a managed policy may be, so there are three: for every deployment, for the custom domain, documented only.
 """
 
 import json
@@ -22,7 +23,8 @@ from embedded_aws.server import DEFAULT_REGION
 from embedded_aws.terraform import Terraform, workspace
 from permission_proof.recorder import RecordingAws
 
-POLICY = PROJECT / "docs" / "deployer-policy.json"
+POLICIES = PROJECT / "docs" / "deployer-policies"
+DEPLOY, WITH_CUSTOM_DOMAIN, DOCUMENTED_ONLY = "deploy", "custom-domain", "documented"
 DEPLOYER = "deployer"
 # Of the page, and of every example of AWS: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_examples.html
 ACCOUNT_ID, ENVIRONMENT = "123456789012", "dev"
@@ -58,10 +60,15 @@ SCOPES: Mapping[str, tuple[str, ...]] = {
     "sqs": ("arn:aws:sqs:*:{account_id}:sqs-config-sync-dead-letters-*-{environment}",),
     "ssm": ("arn:aws:ssm:*:{account_id}:parameter/payment-app/{environment}/*",),
 }
+OF_A_CUSTOM_DOMAIN: Mapping[str, tuple[str, ...]] = {
+    "acm": ("arn:aws:acm:*:{account_id}:certificate/*",),
+    "apigateway": ("arn:aws:apigateway:*::/domainnames", "arn:aws:apigateway:*::/domainnames/*"),
+}
 # What names no resource, by https://docs.aws.amazon.com/service-authorization/latest/reference/ and the page of the
 # service there; DescribeAlarms and DescribeLogGroups are lists, which Terraform filters by prefix.
 ANYWHERE = frozenset(
     {
+        "acm:RequestCertificate",
         "cloudwatch:DescribeAlarms",
         "ec2:DescribeAvailabilityZones",
         "ec2:DescribeNetworkAcls",
@@ -197,36 +204,71 @@ DOCUMENTED: tuple[Document, ...] = (
 )
 
 
-def policy_of(actions: Iterable[str]) -> Document:
-    """The policy that allows these actions where the stack needs them, and what AWS asks for beyond.
+# The same for the custom domain alone.
+DOCUMENTED_FOR_CUSTOM_DOMAIN: tuple[Document, ...] = (
+    {
+        # https://docs.aws.amazon.com/apigateway/latest/developerguide/using-service-linked-roles.html
+        "Sid": "DocumentedDomainRole",
+        "Action": ["iam:CreateServiceLinkedRole"],
+        "Resource": ["arn:aws:iam::{account_id}:role/aws-service-role/ops.apigateway.amazonaws.com/*"],
+        "Condition": {"StringEquals": {"iam:AWSServiceName": "ops.apigateway.amazonaws.com"}},
+    },
+    {
+        # https://docs.aws.amazon.com/service-authorization/latest/reference/list_awscertificatemanager.html
+        "Sid": "DocumentedCertificateTags",
+        "Action": ["acm:AddTagsToCertificate"],
+        "Resource": [*OF_A_CUSTOM_DOMAIN["acm"]],
+    },
+)
+
+
+def policies_of(used: Iterable[tuple[str, str]]) -> dict[str, Document]:
+    """The policies that allow what was used where the stack needs it, and what AWS asks for beyond, by name.
 
     Args:
-        actions: IAM actions that were seen, in any order.
+        used: IAM actions that were seen, with the ARN that was asked about, in any order.
 
     Raises:
         EmbeddedAwsError: It is not known where an action happens.
     """
+    seen = {(action, _is_of_a_custom_domain(action, arn)) for action, arn in used if action not in _FREE}
+    every = sorted(action for action, is_of_domain in seen if not is_of_domain)
+    with_domain = sorted(action for action, is_of_domain in seen if is_of_domain)
+    return {
+        DEPLOY: _document(_statements(every, SCOPES)),
+        WITH_CUSTOM_DOMAIN: _document([*_statements(with_domain, OF_A_CUSTOM_DOMAIN), *DOCUMENTED_FOR_CUSTOM_DOMAIN]),
+        DOCUMENTED_ONLY: _document(DOCUMENTED),
+    }
+
+
+def _is_of_a_custom_domain(action: str, arn: str) -> bool:
+    return action.startswith("acm:") or ("/domainnames" in arn and action.startswith("apigateway:"))
+
+
+def _statements(actions: Iterable[str], scopes: Mapping[str, tuple[str, ...]]) -> Iterator[Document]:
     by_service: dict[str, list[str]] = {}
     anywhere = []
-    for action in sorted(set(actions) - _FREE):
+    for action in actions:
         service = action.partition(":")[0]
         if action in ANYWHERE:
             anywhere.append(action)
-        elif service in SCOPES:
+        elif service in scopes:
             by_service.setdefault(service, []).append(action)
         else:
             raise EmbeddedAwsError(
                 f"{action} was used, and nothing says on which resources",
                 hint="add its service to SCOPES in permission_proof/deployer.py",
             )
-    seen = [
-        {"Sid": service.capitalize(), "Action": found, "Resource": [*SCOPES[service]]}
-        for service, found in by_service.items()
-    ]
-    statements = [*seen, {"Sid": "Anywhere", "Action": anywhere, "Resource": ["*"]}, *DOCUMENTED]
+    for service, found in by_service.items():
+        yield {"Sid": service.capitalize(), "Action": found, "Resource": [*scopes[service]]}
+    if anywhere:
+        yield {"Sid": "Anywhere", "Action": anywhere, "Resource": ["*"]}
+
+
+def _document(statements: Iterable[Document]) -> Document:
     return {
         "Version": "2012-10-17",
-        "Statement": [{"Sid": each["Sid"], "Effect": "Allow", **each} for each in statements if each["Action"]],
+        "Statement": [{"Sid": each["Sid"], "Effect": "Allow", **each} for each in statements],
     }
 
 
@@ -313,20 +355,20 @@ def deployer(stack_dir: Path) -> Iterator[Deployer]:
             yield user
 
 
-def observed() -> Document:
-    """Deploy with all rights, and return the policy of those that were used, with places for account and environment.
+def observed() -> dict[str, Document]:
+    """Deploy with all rights and a custom domain, and return the policies of what was used, by name.
 
     Raises:
         EmbeddedAwsError: A step of the deployment failed, or it is not known where an action happens.
     """
-    with synthesized() as out, deployer(out / "stacks" / STACK) as user:
+    with synthesized(settings={"PAYMENT_DR_CUSTOM_DOMAIN": "1"}) as out, deployer(out / "stacks" / STACK) as user:
         user.gets({"Version": "2012-10-17", "Statement": [EVERYTHING]})
         user.cycle()
-        return policy_of(action for action, _ in user.used)
+        return policies_of(user.used)
 
 
 def written(document: Document) -> str:
-    """A policy as the file holds it."""
+    """A policy as its file holds it."""
     return json.dumps(filled_in(document, account_id=ACCOUNT_ID, environment=ENVIRONMENT), indent=2) + "\n"
 
 
@@ -339,14 +381,29 @@ progress = Console(stderr=True)
 def main(
     account_id: Annotated[str, typer.Option(help="The account to deploy to.")] = ACCOUNT_ID,
     environment: Annotated[str, typer.Option(help="The environment to deploy.")] = ENVIRONMENT,
-    write: Annotated[bool, typer.Option("--write", help="Watch a deployment, and write the policy anew.")] = False,
+    out: Annotated[Path | None, typer.Option(help="Folder to write them to, a file each. Default: print all.")] = None,
+    write: Annotated[bool, typer.Option("--write", help="Watch a deployment, and write the policies anew.")] = False,
 ) -> None:
-    """Print the policy that a deployer of the stack needs; takes no AWS, or with --write an embedded one."""
+    """Print the policies that a deployer of the stack needs; takes no AWS, or with --write an embedded one."""
     if write:
         with progress.status("watching a deployment"):
-            POLICY.write_text(written(observed()), encoding="utf-8")
-    text = POLICY.read_text(encoding="utf-8").replace(ACCOUNT_ID, account_id)
-    sys.stdout.write(text.replace(f"-{ENVIRONMENT}", f"-{environment}").replace(f"/{ENVIRONMENT}/", f"/{environment}/"))
+            for name, document in observed().items():
+                _file(POLICIES, name).write_text(written(document), encoding="utf-8")
+    texts = {}
+    for name in (DEPLOY, WITH_CUSTOM_DOMAIN, DOCUMENTED_ONLY):
+        text = _file(POLICIES, name).read_text(encoding="utf-8").replace(ACCOUNT_ID, account_id)
+        texts[name] = text.replace(f"-{ENVIRONMENT}", f"-{environment}").replace(f"/{ENVIRONMENT}/", f"/{environment}/")
+    if out is None:
+        sys.stdout.write(json.dumps({name: json.loads(text) for name, text in texts.items()}, indent=2) + "\n")
+        return
+    out.mkdir(parents=True, exist_ok=True)
+    for name, text in texts.items():
+        _file(out, name).write_text(text, encoding="utf-8")
+        sys.stdout.write(f"{_file(out, name)}\n")
+
+
+def _file(folder: Path, name: str) -> Path:
+    return folder / f"{name}.json"
 
 
 if __name__ == "__main__":

@@ -1,61 +1,72 @@
-"""The policy in docs/deployer-policy.json is enough to deploy and to destroy, and holds nothing that was not used."""
+"""The policies in docs/deployer-policies are enough to deploy and to destroy, and hold nothing that was not used."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
+from embedded_aws.deployment import STACK, synthesized
 from embedded_aws.terraform import TerraformFailed
+from main import CUSTOM_DOMAIN
 from permission_proof import deployer as module
 from permission_proof.deployer import (
     ASKED_OTHERWISE,
-    DOCUMENTED,
+    DEPLOY,
+    DOCUMENTED_ONLY,
     ENVIRONMENT,
     LONGEST_POLICY,
-    POLICY,
+    POLICIES,
+    WITH_CUSTOM_DOMAIN,
     Deployer,
     allows,
     deployer,
     filled_in,
     for_the_embedded_aws,
-    policy_of,
+    policies_of,
     written,
 )
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("deployer policy")]
 
+NAMES = (DEPLOY, WITH_CUSTOM_DOMAIN, DOCUMENTED_ONLY)
 
-def of_the_page(account_id: str) -> dict[str, Any]:
-    document: dict[str, Any] = json.loads(POLICY.read_text(encoding="utf-8").replace(module.ACCOUNT_ID, account_id))
-    return document
+
+def text_of(name: str) -> str:
+    return (POLICIES / f"{name}.json").read_text(encoding="utf-8")
+
+
+def proven(user: Deployer, names: Iterable[str]) -> dict[str, Any]:
+    """These policies in one, without what is documented only."""
+    documents = [json.loads(text_of(name).replace(module.ACCOUNT_ID, user.aws.account_id)) for name in names]
+    statements = [each for document in documents for each in document["Statement"]]
+    return {**documents[0], "Statement": [each for each in statements if not each["Sid"].startswith("Documented")]}
 
 
 @pytest.fixture(scope="module")
-def user(stack_dir: Path) -> Iterator[Deployer]:
-    """A deployer with the policy of the page and without what is documented only, who has been through it all."""
-    with deployer(stack_dir) as user:
-        document = of_the_page(user.aws.account_id)
-        documented = {each["Sid"] for each in DOCUMENTED}
-        proven = [each for each in document["Statement"] if each["Sid"] not in documented]
-        user.gets(for_the_embedded_aws({**document, "Statement": proven}))
+def user() -> Iterator[Deployer]:
+    """A deployer of the custom domain with what is proven of the policies, who has been through it all."""
+    with synthesized(settings={CUSTOM_DOMAIN: "1"}) as out, deployer(out / "stacks" / STACK) as user:
+        user.gets(for_the_embedded_aws(proven(user, NAMES)))
         user.cycle()
         yield user
 
 
-def test_the_page_holds_what_was_used_and_no_more(user: Deployer) -> None:
-    assert POLICY.read_text(encoding="utf-8") == written(policy_of(action for action, _ in user.used)), (
-        "run: python -m permission_proof.deployer --write"
-    )
+@pytest.mark.parametrize("name", NAMES)
+def test_the_files_hold_what_was_used_and_no_more(user: Deployer, name: str) -> None:
+    assert text_of(name) == written(policies_of(user.used)[name]), "run: python -m permission_proof.deployer --write"
 
 
 def test_only_what_is_known_is_asked_about_another_arn(user: Deployer) -> None:
-    document = filled_in(
-        policy_of(action for action, _ in user.used), account_id=user.aws.account_id, environment=ENVIRONMENT
-    )
-    otherwise = {action for action, arn in user.used if not allows(document, action, arn)}
+    documents = [
+        filled_in(document, account_id=user.aws.account_id, environment=ENVIRONMENT)
+        for document in policies_of(user.used).values()
+    ]
+    otherwise = {
+        action for action, arn in user.used if not any(allows(document, action, arn) for document in documents)
+    }
     assert otherwise - {"sts:GetCallerIdentity"} == ASKED_OTHERWISE
 
 
@@ -70,29 +81,50 @@ def test_only_what_is_known_is_asked_about_another_arn(user: Deployer) -> None:
 def test_without_one_statement_the_apply_is_refused_and_names_the_action(
     user: Deployer, sid: str, address: str, action: str
 ) -> None:
-    document = of_the_page(user.aws.account_id)
+    document = proven(user, NAMES)
     rest = [each for each in document["Statement"] if each["Sid"] != sid]
-    assert len(rest) == len(document["Statement"]) - 1
-    user.gets(for_the_embedded_aws({**document, "Statement": rest}))
+    assert len(rest) < len(document["Statement"])
+    assert action in refused(user, {**document, "Statement": rest}, address)
+
+
+def test_the_default_stack_needs_no_right_of_the_custom_domain_which_is_refused_without(
+    user: Deployer, stack_dir: Path
+) -> None:
+    address = "aws_acm_certificate.dns_primary_domain_certificate"
+    assert "acm:RequestCertificate" in refused(user, proven(user, [DEPLOY]), address)
+    with deployer(stack_dir) as default:
+        default.gets(for_the_embedded_aws(proven(default, [DEPLOY])))
+        default.terraform.apply(default.terraform.plan())
+        default.terraform.destroy()
+
+
+def refused(user: Deployer, document: dict[str, Any], address: str) -> str:
+    """What Terraform says when one resource is applied with this policy."""
+    user.gets(for_the_embedded_aws(document))
     plan = user.terraform.plan(targets=[address])
     with pytest.raises(TerraformFailed) as failed:
         user.terraform.apply(plan)
-    assert action in " ".join(map(str, failed.value.diagnostics))
+    return " ".join(map(str, failed.value.diagnostics))
 
 
-def test_it_fits_into_managed_policies() -> None:
-    """At most two: what was seen, and what is documented only."""
-    document = json.loads(POLICY.read_text(encoding="utf-8"))
-    documented = {each["Sid"] for each in DOCUMENTED}
-    for wanted in (True, False):
-        part = [each for each in document["Statement"] if (each["Sid"] in documented) == wanted]
-        assert len(json.dumps({**document, "Statement": part}, separators=(",", ":"))) <= LONGEST_POLICY
+@pytest.mark.parametrize("name", NAMES)
+def test_each_fits_into_a_managed_policy(name: str) -> None:
+    assert len(json.dumps(json.loads(text_of(name)), separators=(",", ":"))) <= LONGEST_POLICY
 
 
-def test_the_command_prints_it_for_another_account_and_environment() -> None:
+def test_the_command_prints_all_for_another_account_and_environment() -> None:
     told = CliRunner().invoke(module.app, ["--account-id", "111122223333", "--environment", "prod"])
     assert told.exit_code == 0
     assert module.ACCOUNT_ID not in told.stdout
-    arns = [arn for each in json.loads(told.stdout)["Statement"] for arn in each["Resource"]]
+    policies = json.loads(told.stdout)
+    assert tuple(policies) == NAMES
+    arns = [arn for policy in policies.values() for each in policy["Statement"] for arn in each["Resource"]]
     assert "arn:aws:s3:::s3-payment-docs-*-prod-111122223333" in arns
     assert [arn for arn in arns if ENVIRONMENT in arn.replace(":", "-").replace("/", "-").split("-")] == []
+
+
+def test_the_command_writes_files_that_aws_takes_as_they_are(tmp_path: Path) -> None:
+    told = CliRunner().invoke(module.app, ["--account-id", "111122223333", "--out", str(tmp_path / "policies")])
+    assert told.stdout.splitlines() == [str(tmp_path / "policies" / f"{name}.json") for name in NAMES]
+    for path in map(Path, told.stdout.splitlines()):
+        assert set(json.loads(path.read_text(encoding="utf-8"))) == {"Version", "Statement"}
