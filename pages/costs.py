@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any, Final
 
+from pages.graph import regions_of_providers
 from pages.prices import AS_OF, EAST, EVERYWHERE, PRICES, WEST
 from pages.text import text_of
 
@@ -148,9 +149,9 @@ def regions(template: Template) -> list[str]:
 
 
 def _resources(template: Template, kind: str, region: str | None = None) -> dict[str, Any]:
-    of_alias = {f"aws.{p['alias']}" if "alias" in p else None: p["region"] for p in template["provider"]["aws"]}
+    of_provider = regions_of_providers(template)
     found = template["resource"].get(kind, {})
-    return {name: r for name, r in found.items() if region in (None, of_alias[r.get("provider")])}
+    return {name: r for name, r in found.items() if region in (None, of_provider[r.get("provider")])}
 
 
 def _probes(template: Template, region: str, assumed: Assumptions) -> float:

@@ -58,7 +58,7 @@ class Element:
 
 def elements(template: Mapping[str, Any]) -> dict[str, Element]:
     """All resources by address."""
-    regions = _regions(template)
+    regions = regions_of_providers(template)
     return {
         f"{kind}.{name}": Element(
             f"{kind}.{name}",
@@ -126,13 +126,13 @@ def _arns(template: Mapping[str, Any]) -> dict[str, str]:
 
 def _resolved(text: str, template: Mapping[str, Any]) -> str:
     """With names of regions in place of their expressions, and without the account."""
-    regions = _regions(template)
+    regions = regions_of_providers(template)
     for name, data in template.get("data", {}).get("aws_region", {}).items():
         text = text.replace(f"${{data.aws_region.{name}.name}}", regions[data.get("provider")])
     return re.sub(r"\$\{data\.aws_caller_identity\.\w+\.account_id\}", "", text)
 
 
-def _regions(template: Mapping[str, Any]) -> dict[str | None, str]:
+def regions_of_providers(template: Mapping[str, Any]) -> dict[str | None, str]:
     """Region by what a resource calls its provider."""
     return {f"aws.{each['alias']}" if "alias" in each else None: each["region"] for each in template["provider"]["aws"]}
 
