@@ -13,7 +13,7 @@ STATE = "PAYMENT_DR_STATE"  # s3://BUCKET/ENVIRONMENT; a file beside this one if
 
 def main() -> None:
     """Synthesize the stack into cdktf.out, or say everything that is wrong with its settings."""
-    custom_domain = os.environ.get(CUSTOM_DOMAIN, "0")
+    custom_domain = os.environ.get(CUSTOM_DOMAIN) or "0"
     if custom_domain not in ("0", "1"):
         sys.exit(f"error: {CUSTOM_DOMAIN}={custom_domain!r} is neither 0 nor 1\nhint: set it to 1, or leave it out")
     state = os.environ.get(STATE) or None

@@ -175,6 +175,44 @@ DOCUMENTED: tuple[Document, ...] = (
         ],
     },
     {
+        # The embedded AWS does not ask for the tags of an API.
+        # https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-tagging-iam-policy.html
+        "Sid": "DocumentedApis",
+        "Action": ["apigateway:PATCH", "apigateway:POST", "apigateway:PUT", "apigateway:TagResource"],
+        "Resource": [*SCOPES["apigateway"], "arn:aws:apigateway:*::/tags/*"],
+    },
+    {
+        # What a newer version of the stack may change in place; the deployment that is watched changes little.
+        # https://docs.aws.amazon.com/service-authorization/latest/reference/
+        "Sid": "DocumentedUpgrades",
+        "Action": [
+            "cloudwatch:UntagResource",
+            "dynamodb:UntagResource",
+            "ec2:DeleteTags",
+            "events:UntagResource",
+            "iam:CreatePolicyVersion",
+            "iam:DeletePolicyVersion",
+            "iam:UntagPolicy",
+            "iam:UntagRole",
+            "iam:UpdateAssumeRolePolicy",
+            "iam:UpdateRole",
+            "iam:UpdateRoleDescription",
+            "kms:PutKeyPolicy",
+            "kms:UntagResource",
+            "kms:UpdateKeyDescription",
+            "lambda:UntagResource",
+            "lambda:UpdateFunctionConfiguration",
+            "logs:UntagResource",
+            "route53:UpdateHealthCheck",
+            "route53:UpdateHostedZoneComment",
+            "sns:UntagResource",
+            "sqs:SetQueueAttributes",
+            "sqs:UntagQueue",
+            "ssm:RemoveTagsFromResource",
+        ],
+        "Resource": [arn for service, arns in SCOPES.items() if service not in ("apigateway", "s3") for arn in arns],
+    },
+    {
         # The embedded AWS takes these for lambda:UpdateFunctionCode or asks for nothing.
         # https://docs.aws.amazon.com/service-authorization/latest/reference/list_awslambda.html
         "Sid": "DocumentedRetries",
@@ -216,8 +254,15 @@ DOCUMENTED_FOR_CUSTOM_DOMAIN: tuple[Document, ...] = (
     {
         # https://docs.aws.amazon.com/service-authorization/latest/reference/list_awscertificatemanager.html
         "Sid": "DocumentedCertificateTags",
-        "Action": ["acm:AddTagsToCertificate"],
+        "Action": ["acm:AddTagsToCertificate", "acm:RemoveTagsFromCertificate"],
         "Resource": [*OF_A_CUSTOM_DOMAIN["acm"]],
+    },
+    {
+        # A new certificate is a change of the domain name; tags as of `DOCUMENTED`.
+        # https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-tagging-iam-policy.html
+        "Sid": "DocumentedDomains",
+        "Action": ["apigateway:PATCH", "apigateway:POST", "apigateway:PUT", "apigateway:TagResource"],
+        "Resource": [*OF_A_CUSTOM_DOMAIN["apigateway"], "arn:aws:apigateway:*::/tags/*"],
     },
 )
 
@@ -276,7 +321,7 @@ def filled_in(document: Document, *, account_id: str, environment: str) -> Docum
     """A policy for one account and one environment.
 
     Args:
-        document: As ``policy_of`` makes it, with places for both.
+        document: As ``policies_of`` makes it, with places for both.
         account_id: Twelve digits.
         environment: The stack's variable ``environment``.
     """
