@@ -11,7 +11,7 @@ from payment_dr.bindings import Testing as CdktfTesting
 from tests.constructs.documents import Json
 
 # Arguments of which another value replaces the resource: "Forces new resource" on the provider's page of each,
-# https://registry.terraform.io/providers/hashicorp/aws/5.100.0/docs
+# https://github.com/hashicorp/terraform-provider-aws/tree/v5.100.0/website/docs/r
 REPLACING = {
     "aws_dynamodb_table": ("name", "hash_key", "range_key", "provider"),
     "aws_kms_key": ("provider",),
