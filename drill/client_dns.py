@@ -106,8 +106,7 @@ class ClientDns(ABC):
         self.verdicts.append(Turn(at, role, healthy))
         self._journal.event("verdict", at=at, region=self._stack.region(role), healthy=healthy)
 
-    def _answered(self, at: float, record: Record) -> None:
-        role = self._role_of(record)
+    def _answered(self, at: float, role: str) -> None:
         if role != self.answered:
             self.answered = role
             self.switches.append(Turn(at, role))

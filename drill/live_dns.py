@@ -157,10 +157,10 @@ class LiveDns(ClientDns):
 
     def _look(self) -> None:
         at = self._clock.now()
-        record = self._ask(self._fqdn, self._stack.record_type, at).record
-        if (role := self._role_of(record)) != self.answered:
+        role = self._role_of(self._ask(self._fqdn, self._stack.record_type, at).record)
+        if role != self.answered:
             self._judged(at, "primary", healthy=role == "primary")
-            self._answered(at, record)
+            self._answered(at, role)
         if at >= self._next_probe and all(each.done() for each in self._probing):
             for each in self._probing:
                 each.result()

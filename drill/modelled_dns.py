@@ -14,6 +14,7 @@ from drill.route53 import (
     HealthCheck,
     HealthCheckerFleet,
     ProbeResult,
+    Verdict,
     Zone,
     judge,
     name_server,
@@ -34,16 +35,16 @@ class _Prober:
         self._url, self._pool, self._checkers = url, pool, checkers
         self._kept: list[ProbeResult] = []
         self._hangs = False
-        self.results: dict[float, ProbeResult] = {}  # by the time at which the checker has concluded
+        self.results: dict[float, tuple[ProbeResult, Verdict]] = {}  # by the time at which the checker has concluded
 
     def __call__(self, check: HealthCheck, at: float) -> ProbeResult:
         if not self._kept:
             count = self._checkers if self._hangs else 1
             self._kept = [result for result, _ in self._pool.map(probes.probe, [self._url] * count)]
         result = self._kept.pop()
-        seconds = judge(check, result).seconds
-        self._hangs = seconds > SLOW_SECONDS
-        self.results[at + seconds] = result
+        verdict = judge(check, result)
+        self._hangs = verdict.seconds > SLOW_SECONDS
+        self.results[at + verdict.seconds] = result, verdict
         return result
 
     def forget(self) -> None:
@@ -79,14 +80,13 @@ class ModelledDns(ClientDns):
         """Let the checkers work until a time, and see what DNS answers after each of them; what time it is then."""
         seen = [(found, id_) for id_, fleet in self._fleets.items() for found in fleet.advance(to)]
         for found, id_ in sorted(seen, key=lambda pair: pair[0].time):
-            role, result = self._roles[id_], self._probers[id_].results.pop(found.time)
-            check = self._fleets[id_].check
-            checker = f"{found.region}{'ab'[found.checker // len(check.regions)]}"
-            self._probed(found.time, role, checker, result, judge(check, result))
+            role, (result, verdict) = self._roles[id_], self._probers[id_].results.pop(found.time)
+            checker = f"{found.region}{'ab'[found.checker // len(self._fleets[id_].check.regions)]}"
+            self._probed(found.time, role, checker, result, verdict)
             if found.healthy != self.healthy[id_]:
                 self._judged(found.time, role, healthy=found.healthy)
                 record = self._zone.answer(self._fqdn, self._stack.record_type, self.healthy, self._rng)
-                self._answered(found.time, record)
+                self._answered(found.time, self._role_of(record))
         return to
 
     def running_from(self, base: float) -> Callable[[], float]:

@@ -11,7 +11,7 @@ from rich.console import Console
 from pages import architecture, construct_pages, costs, interface
 from pages.synthesis import PROJECT, stack_of
 
-UP_TO_DATE, DRIFTED = 0, 1
+DRIFTED = 1
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 progress = Console(stderr=True)

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pages.graph import elements
+from pages.graph import regions, resources
 from pages.text import text_of
 
 
@@ -17,14 +17,13 @@ class Side:
         region: Its name.
         role: "primary" or "secondary".
         weight: Of its record.
-        api, function, table, bucket: Names.
+        function, table, bucket: Names.
         parameters: How many parameters it holds.
     """
 
     region: str
     role: str
     weight: int
-    api: str
     function: str
     table: str
     bucket: str
@@ -57,21 +56,18 @@ class Architecture:
 
 def read(template: Mapping[str, Any]) -> Architecture:
     """Find in a synthesized stack what the picture shows."""
-    resources, where = template["resource"], elements(template)
 
     def shown(text: str) -> str:
         text = re.sub(r"\$\{var\.(\w+)\}", lambda found: str(template["variable"][found[1]]["default"]), text)
         return re.sub(r"\$\{[^}]*\}", "…", text)
 
-    def here(kind: str, region: str) -> list[Any]:
-        return [each for name, each in resources.get(kind, {}).items() if where[f"{kind}.{name}"].region == region]
+    def here(kind: str, region: str | None = None) -> list[Any]:
+        return [*resources(template, kind, region).values()]
 
-    (table,) = resources["aws_dynamodb_table"].values()
-    records = {
-        each["set_identifier"]: each for each in resources["aws_route53_record"].values() if "set_identifier" in each
-    }
-    check = next(iter(resources["aws_route53_health_check"].values()))
-    regions = [provider["region"] for provider in template["provider"]["aws"]]
+    (table,) = here("aws_dynamodb_table")
+    records = {each["set_identifier"]: each for each in here("aws_route53_record") if "set_identifier" in each}
+    check = here("aws_route53_health_check")[0]
+    both = regions(template)
 
     def side(role: str, region: str) -> Side:
         (function,) = [
@@ -81,17 +77,16 @@ def read(template: Mapping[str, Any]) -> Architecture:
             region=region,
             role=role,
             weight=records[role]["weighted_routing_policy"]["weight"],
-            api=shown(here("aws_apigatewayv2_api", region)[0]["name"]),
             function=shown(function["function_name"]),
             table=table["name"],
             bucket=shown(here("aws_s3_bucket", region)[0]["bucket"]),
             parameters=len(here("aws_ssm_parameter", region)),
         )
 
-    primary, secondary = (side(role, region) for role, region in zip(("primary", "secondary"), regions, strict=True))
+    primary, secondary = (side(role, region) for role, region in zip(("primary", "secondary"), both, strict=True))
     syncing = {
         region
-        for region in regions
+        for region in both
         for each in here("aws_lambda_function", region)
         if "CROSS_REGION_ROLE_ARN" in each["environment"]["variables"]
     }
@@ -104,7 +99,7 @@ def read(template: Mapping[str, Any]) -> Architecture:
         interval_seconds=check["request_interval"],
         threshold=check["failure_threshold"],
         table_replicates=bool(table.get("replica")),
-        bucket_replicates_from=frozenset(r for r in regions if here("aws_s3_bucket_replication_configuration", r)),
+        bucket_replicates_from=frozenset(r for r in both if here("aws_s3_bucket_replication_configuration", r)),
         config_syncs_from=frozenset(syncing),
     )
 

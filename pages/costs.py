@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any, Final
 
-from pages.graph import regions_of_providers
+from pages.graph import regions, resources
 from pages.prices import AS_OF, EAST, EVERYWHERE, PRICES, WEST
 from pages.text import text_of
 
@@ -143,31 +143,20 @@ def estimate(template: Template, assumed: Assumptions = ASSUMPTIONS) -> list[Lin
     return [*_of_route_53(template, assumed), *(line for r in regions(template) for line in _of(template, r, assumed))]
 
 
-def regions(template: Template) -> list[str]:
-    """The regions of the stack, the primary first."""
-    return [provider["region"] for provider in template["provider"]["aws"]]
-
-
-def _resources(template: Template, kind: str, region: str | None = None) -> dict[str, Any]:
-    of_provider = regions_of_providers(template)
-    found = template["resource"].get(kind, {})
-    return {name: r for name, r in found.items() if region in (None, of_provider[r.get("provider")])}
-
-
 def _probes(template: Template, region: str, assumed: Assumptions) -> float:
     """Probes that the APIs of a region get in a month."""
-    apis = _resources(template, "aws_apigatewayv2_api", region)
+    apis = resources(template, "aws_apigatewayv2_api", region)
     intervals: list[int] = [
         check["request_interval"]
-        for check in _resources(template, "aws_route53_health_check").values()
+        for check in resources(template, "aws_route53_health_check").values()
         if apis.keys() & re.findall(r"aws_apigatewayv2_api\.(\w+)\.", check.get("fqdn", ""))
     ]
     return sum(assumed.probes.value * 30 / interval * MINUTES for interval in intervals)
 
 
 def _of_route_53(template: Template, assumed: Assumptions) -> Iterator[Line]:
-    zones = _resources(template, "aws_route53_zone")
-    checks = _resources(template, "aws_route53_health_check").values()
+    zones = resources(template, "aws_route53_zone")
+    checks = resources(template, "aws_route53_health_check").values()
     options = sum(
         check["type"].startswith("HTTPS")
         + check["type"].endswith("STR_MATCH")
@@ -178,7 +167,7 @@ def _of_route_53(template: Template, assumed: Assumptions) -> Iterator[Line]:
     # an alias has no TTL, and its queries cost nothing
     ttls = [
         record["ttl"]
-        for record in _resources(template, "aws_route53_record").values()
+        for record in resources(template, "aws_route53_record").values()
         if "set_identifier" in record and "ttl" in record
     ]
     queries = assumed.resolvers.value * MINUTES * 60 / min(ttls) if ttls else 0
@@ -193,7 +182,7 @@ def _of(template: Template, region: str, assumed: Assumptions) -> Iterator[Line]
         return Line(region, what, quantity, price)
 
     def here(kind: str) -> dict[str, Any]:
-        return _resources(template, kind, region)
+        return resources(template, kind, region)
 
     probes = _probes(template, region, assumed)
     yield line("probes: API Gateway", probes, "API request")
@@ -247,8 +236,8 @@ def _scheduled(targets: Mapping[str, Any], rules: Mapping[str, Any]) -> Iterator
 
 def _table(template: Template, region: str, assumed: Assumptions) -> Iterator[tuple[str, float, str]]:
     kind = "aws_dynamodb_table"
-    for table in _resources(template, kind).values():
-        is_home = table in _resources(template, kind, region).values()
+    for table in resources(template, kind).values():
+        is_home = table in resources(template, kind, region).values()
         recovers = (
             table["point_in_time_recovery"]["enabled"] if is_home else table["replica"][0]["point_in_time_recovery"]
         )
@@ -262,8 +251,8 @@ def _table(template: Template, region: str, assumed: Assumptions) -> Iterator[tu
 
 def _documents(template: Template, region: str, assumed: Assumptions) -> Iterator[tuple[str, float, str]]:
     kind = "aws_s3_bucket"
-    for _ in _resources(template, kind, region):
-        replicates = bool(_resources(template, "aws_s3_bucket_replication_configuration", region))
+    for _ in resources(template, kind, region):
+        replicates = bool(resources(template, "aws_s3_bucket_replication_configuration", region))
         sent = assumed.documents.value * assumed.document_kb.value / 1e6
         yield ("documents kept", assumed.documents_gb.value, "object GB")
         yield ("documents written", assumed.documents.value, "object put")

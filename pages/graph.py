@@ -58,15 +58,15 @@ class Element:
 
 def elements(template: Mapping[str, Any]) -> dict[str, Element]:
     """All resources by address."""
-    regions = regions_of_providers(template)
+    of_provider = regions_of_providers(template)
     return {
         f"{kind}.{name}": Element(
             f"{kind}.{name}",
             tuple(resource["//"]["metadata"]["path"].split("/")[1:]),
-            regions[resource.get("provider")] if _is_regional(kind) else GLOBAL,
+            of_provider[resource.get("provider")] if _is_regional(kind) else GLOBAL,
         )
-        for kind, resources in template["resource"].items()
-        for name, resource in resources.items()
+        for kind, found in template["resource"].items()
+        for name, resource in found.items()
     }
 
 
@@ -89,8 +89,8 @@ def references(template: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             named.setdefault(address, []).extend(_named({k: v for k, v in said.items() if k not in NOT_NAMED}, known))
     arns = _arns(template)
     for name, document in template.get("data", {}).get("aws_iam_policy_document", {}).items():
-        resources = [_resolved(arn, template) for each in document["statement"] for arn in each.get("resources", ())]
-        named[DOCUMENT + name] = [*_named(resources, known), *(arns[arn] for arn in resources if arn in arns)]
+        on = [_resolved(arn, template) for each in document["statement"] for arn in each.get("resources", ())]
+        named[DOCUMENT + name] = [*_named(on, known), *(arns[arn] for arn in on if arn in arns)]
 
     def beyond(address: str, seen: set[str]) -> Iterator[str]:
         for other in named.get(address, ()):
@@ -111,25 +111,37 @@ def _named(value: Any, known: Mapping[str, Element]) -> list[str]:
 
 def _arns(template: Mapping[str, Any]) -> dict[str, str]:
     """Addresses of what policies name by a written ARN, as `_resolved` leaves it."""
-    regions, resources = elements(template), template["resource"]
+    where = elements(template)
     return {
         **{
             f"arn:aws:iam:::role/{each['name']}": f"aws_iam_role.{n}"
-            for n, each in resources.get("aws_iam_role", {}).items()
+            for n, each in resources(template, "aws_iam_role").items()
         },
         **{
-            f"arn:aws:ssm:{regions[f'aws_ssm_parameter.{n}'].region}::parameter{each['name']}": f"aws_ssm_parameter.{n}"
-            for n, each in resources.get("aws_ssm_parameter", {}).items()
+            f"arn:aws:ssm:{where[f'aws_ssm_parameter.{n}'].region}::parameter{each['name']}": f"aws_ssm_parameter.{n}"
+            for n, each in resources(template, "aws_ssm_parameter").items()
         },
     }
 
 
 def _resolved(text: str, template: Mapping[str, Any]) -> str:
     """With names of regions in place of their expressions, and without the account."""
-    regions = regions_of_providers(template)
+    of_provider = regions_of_providers(template)
     for name, data in template.get("data", {}).get("aws_region", {}).items():
-        text = text.replace(f"${{data.aws_region.{name}.name}}", regions[data.get("provider")])
+        text = text.replace(f"${{data.aws_region.{name}.name}}", of_provider[data.get("provider")])
     return re.sub(r"\$\{data\.aws_caller_identity\.\w+\.account_id\}", "", text)
+
+
+def regions(template: Mapping[str, Any]) -> list[str]:
+    """The regions of the stack, the primary first."""
+    return [provider["region"] for provider in template["provider"]["aws"]]
+
+
+def resources(template: Mapping[str, Any], kind: str, region: str | None = None) -> dict[str, Any]:
+    """The resources of a type by name, all or those of a region's provider."""
+    of_provider = regions_of_providers(template)
+    found = template["resource"].get(kind, {})
+    return {name: each for name, each in found.items() if region in (None, of_provider[each.get("provider")])}
 
 
 def regions_of_providers(template: Mapping[str, Any]) -> dict[str | None, str]:
@@ -145,7 +157,7 @@ def resources_as_mermaid(template: Mapping[str, Any]) -> str:
         label = f"{element.kind.removeprefix('aws_')}<br/>{'/'.join(element.path[1:])}"
         boxes.setdefault(element.region, []).append(f'{_id(element)}["{label}"]')
     arrows = [f"{_id(drawn[one])} --> {_id(drawn[other])}" for one, other in references(template)]
-    for name, table in template["resource"].get("aws_dynamodb_table", {}).items():  # one resource in several regions
+    for name, table in resources(template, "aws_dynamodb_table").items():  # one resource in several regions
         for replica in table.get("replica", ()):
             region = _resolved(replica["region_name"], template)
             one = _id(drawn[f"aws_dynamodb_table.{name}"])
@@ -157,13 +169,13 @@ def resources_as_mermaid(template: Mapping[str, Any]) -> str:
 def constructs_as_mermaid(template: Mapping[str, Any]) -> str:
     """The constructs of a large stack by region, and which uses which."""
     known = elements(template)
-    regions: dict[str, set[str]] = {}
+    places: dict[str, set[str]] = {}
     for element in known.values():
-        regions.setdefault(element.path[0], set())
+        places.setdefault(element.path[0], set())
         if not element.kind.startswith("aws_iam_"):  # a role is where its user is
-            regions[element.path[0]].add(element.region)
+            places[element.path[0]].add(element.region)
     boxes: dict[str, list[str]] = {}
-    for name, where in sorted(regions.items()):
+    for name, where in sorted(places.items()):
         boxes.setdefault("both regions" if len(where) > 1 else next(iter(where)), []).append(name)
     arrows = ((known[one].path[0], known[other].path[0]) for one, other in references(template))
     return _flowchart(boxes, [f"{one} --> {other}" for one, other in dict.fromkeys(arrows) if one != other])

@@ -120,6 +120,10 @@ ASKED_OTHERWISE = frozenset(
     }
 )
 
+# Of tags, and of changes in place: https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-tagging-iam-policy.html
+_API_CHANGES = ["apigateway:PATCH", "apigateway:POST", "apigateway:PUT", "apigateway:TagResource"]
+_API_TAGS = "arn:aws:apigateway:*::/tags/*"
+
 # What AWS asks for and the embedded AWS does not: from AWS's pages, not proven.
 DOCUMENTED: tuple[Document, ...] = (
     {
@@ -176,10 +180,9 @@ DOCUMENTED: tuple[Document, ...] = (
     },
     {
         # The embedded AWS does not ask for the tags of an API.
-        # https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-tagging-iam-policy.html
         "Sid": "DocumentedApis",
-        "Action": ["apigateway:PATCH", "apigateway:POST", "apigateway:PUT", "apigateway:TagResource"],
-        "Resource": [*SCOPES["apigateway"], "arn:aws:apigateway:*::/tags/*"],
+        "Action": _API_CHANGES,
+        "Resource": [*SCOPES["apigateway"], _API_TAGS],
     },
     {
         # What a newer version of the stack may change in place; the deployment that is watched changes little.
@@ -258,11 +261,10 @@ DOCUMENTED_FOR_CUSTOM_DOMAIN: tuple[Document, ...] = (
         "Resource": [*OF_A_CUSTOM_DOMAIN["acm"]],
     },
     {
-        # A new certificate is a change of the domain name; tags as of `DOCUMENTED`.
-        # https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-tagging-iam-policy.html
+        # A new certificate is a change of the domain name.
         "Sid": "DocumentedDomains",
-        "Action": ["apigateway:PATCH", "apigateway:POST", "apigateway:PUT", "apigateway:TagResource"],
-        "Resource": [*OF_A_CUSTOM_DOMAIN["apigateway"], "arn:aws:apigateway:*::/tags/*"],
+        "Action": _API_CHANGES,
+        "Resource": [*OF_A_CUSTOM_DOMAIN["apigateway"], _API_TAGS],
     },
 )
 
@@ -406,7 +408,9 @@ def observed() -> dict[str, Document]:
     Raises:
         EmbeddedAwsError: A step of the deployment failed, or it is not known where an action happens.
     """
-    with synthesized(settings={"PAYMENT_DR_CUSTOM_DOMAIN": "1"}) as out, deployer(out / "stacks" / STACK) as user:
+    from main import CUSTOM_DOMAIN  # loads the constructs, which printing should not wait for
+
+    with synthesized(settings={CUSTOM_DOMAIN: "1"}) as out, deployer(out / "stacks" / STACK) as user:
         user.gets({"Version": "2012-10-17", "Statement": [EVERYTHING]})
         user.cycle()
         return policies_of(user.used)

@@ -146,9 +146,7 @@ def test_terraform_finds_nothing_to_correct(
     variant = VARIANTS[name]
     for setting in (CUSTOM_DOMAIN, STATE):
         monkeypatch.delenv(setting, raising=False)
-    for setting, value in variant.settings.items():
-        monkeypatch.setenv(setting, value)
-    with synthesized(variant.app) as folder:
+    with synthesized(variant.app, settings=variant.settings) as folder:
         written = rendered(folder / "stacks" / variant.stack, known, terraform)
     assert variant.line in "\n".join(written.values()).splitlines()
     write(tmp_path, written)

@@ -7,19 +7,10 @@ from typing import Any
 import pytest
 
 from pages import costs
-from pages.costs import ASSUMPTIONS, FREE, IDLE, PRICED, Line, estimate, regions, total
+from pages.costs import ASSUMPTIONS, FREE, IDLE, PRICED, Line, estimate, total
+from pages.graph import regions
 from pages.prices import EAST, EVERYWHERE, PRICES, WEST
-from pages.synthesis import PROJECT, Template, stack_of
-
-
-@pytest.fixture(scope="module")
-def stack() -> Template:
-    return stack_of()
-
-
-@pytest.fixture(scope="module")
-def with_custom_domain() -> Template:
-    return stack_of(custom_domain=True)
+from pages.synthesis import PROJECT, Template
 
 
 @pytest.fixture

@@ -16,18 +16,13 @@ from pages import __main__ as command
 from pages import architecture, construct_pages, interface
 from pages.docstrings import documented
 from pages.graph import elements, references
-from pages.synthesis import PROJECT, Template, stack_of, template_of
+from pages.synthesis import PROJECT, Template, template_of
 
 
 @pytest.fixture(scope="module")
 def written() -> dict[str, str]:
     """Every page as it would be written now."""
     return command.pages()
-
-
-@pytest.fixture(scope="module")
-def stack() -> Template:
-    return stack_of()
 
 
 def test_no_page_has_drifted_from_the_stack(written: dict[str, str]) -> None:
@@ -114,8 +109,10 @@ def test_of_several_props_described_together_each_has_its_own_default() -> None:
     assert props["secondary_region"].description == "AWS regions."
 
 
-def test_variables_and_outputs_are_all_there_and_secret_ones_say_so(stack: Template) -> None:
-    page = interface.render(stack, stack_of(custom_domain=True))
+def test_variables_and_outputs_are_all_there_and_secret_ones_say_so(
+    stack: Template, with_custom_domain: Template
+) -> None:
+    page = interface.render(stack, with_custom_domain)
     for name in [*stack["variable"], *stack["output"]]:
         assert f"| `{name}` |" in page
     for name, output in stack["output"].items():
@@ -225,8 +222,8 @@ class TestThePicture:
         serving = [panel.findall(".//{*}g/{*}rect[@class='region serving']/../{*}text[1]") for panel in panels]
         assert [[text.text for text in texts] for texts in serving] == [["us-east-1"], ["us-west-2"]]
 
-    def test_a_custom_domain_is_drawn_with_alias_records(self) -> None:
-        assert "A, alias" in architecture.render(stack_of(custom_domain=True))
+    def test_a_custom_domain_is_drawn_with_alias_records(self, with_custom_domain: Template) -> None:
+        assert "A, alias" in architecture.render(with_custom_domain)
 
 
 class TestTheCommand:
