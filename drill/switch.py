@@ -258,7 +258,8 @@ class Switch:
             except NoAnswerError as error:
                 raise NoAnswerError(error.message, hint=self._dig) from error
             values = [value.rstrip(".") for value in answer["RecordData"]]
-            return (targets.target_of(values) if targets else values[0]) == stack.target(role)
+            found = [targets.target_of(values)] if targets else values
+            return found == [stack.target(role)]
 
         return has_switched
 

@@ -219,6 +219,14 @@ def test_on_aws_route_53_is_asked(make_stack: Callable[..., Stack], clock: Clock
     assert clock.now - started == 4
 
 
+def test_an_answer_without_data_is_waited_out(make_stack: Callable[..., Stack], clock: Clock) -> None:
+    stack = make_stack(live=True)
+    stack.answered = iter([[], [stack.target("secondary")]])
+    started = clock.now
+    assert switch(stack, wait=True).failover().text.endswith(" Route 53 answers with us-west-2.")
+    assert clock.now - started == 2
+
+
 def test_on_aws_the_addresses_of_an_alias_tell_the_region(
     make_stack: Callable[..., Stack], clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
