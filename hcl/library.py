@@ -85,12 +85,12 @@ def rendered(stack: Path, known: dict[str, Any], terraform: Terraform) -> dict[s
 
 
 def write(out: Path, contents: dict[str, str]) -> None:
-    """Write the files, all or none, and nothing over a file that was not written by this.
+    """Write the files, none before all are whole, and nothing over a file that was not written by this.
 
     Handlers of an earlier run that are not among them are removed; other files in the folder stay as they are.
 
     Raises:
-        HclError: A file in the way is somebody else's, or the folder cannot be written to; nothing was written.
+        HclError: A file in the way is somebody else's, and nothing was written; or the folder cannot be written to.
     """
     try:
         generated = _generated(out)
@@ -116,7 +116,7 @@ def write(out: Path, contents: dict[str, str]) -> None:
 
 
 def _generated(out: Path) -> set[str]:
-    """Return the names of the files in the folder that this has written, and nobody changed."""
+    """Return the names of the files that this has written: handlers that nobody changed, .tf files with our header."""
     read = {
         path.name: path.read_text(encoding="utf-8", errors="replace")
         for path in (out.iterdir() if out.exists() else ())
