@@ -72,13 +72,18 @@ class ClientDns(ABC):
     def forget(self) -> None:  # noqa: B027 - who knows nothing in advance has nothing to forget
         """Something was changed: what was found before tells nothing any more."""
 
+    def _learned(self, at: float, role: str) -> None:  # noqa: B027 - who models the zone knows its answers already
+        """The client's own question was answered with another region than before."""
+
     def resolve(self, at: float) -> str:
         """The role of the region that the client's cache knows, or asks for. Several threads may ask."""
         with self._lock:
             answer = self._cache.ask(self._fqdn, self._stack.record_type, at)
             role = self._role_of(answer.record)
-            if role != self._known and self.switches:
-                self.expired.append(Turn(max(self._expires, self.switches[-1].at), role))
+            if role != self._known:
+                self._learned(at, role)
+                switched = next((turn.at for turn in reversed(self.switches) if turn.role == role), at)
+                self.expired.append(Turn(max(self._expires, switched), role))
             self._expires, self._known = answer.expires, role
             return role
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from drill import DrillError
 from drill.actions import Outage
 from drill.client_dns import Turn
 from drill.deployed import ROLES
@@ -202,7 +203,13 @@ class Judge:
 
 
 def _first(turns: Sequence[Turn], role: str, since: float, *, healthy: bool = True) -> float:
-    return next(turn.at for turn in turns if turn.role == role and turn.healthy == healthy and turn.at >= since)
+    for turn in turns:
+        if turn.role == role and turn.healthy == healthy and turn.at >= since:
+            return turn.at
+    raise DrillError(
+        f"clients were served by the {role} region, and DNS was not seen to turn to it",
+        hint="read the events of the journal; a drill that starts while DNS changes tells nothing",
+    )
 
 
 def _seconds_away(course: Course) -> float:

@@ -156,16 +156,20 @@ class LiveDns(ClientDns):
         return self._clock.now
 
     def _look(self) -> None:
-        at = self._clock.now()
-        role = self._role_of(self._ask(self._fqdn, self._stack.record_type, at).record)
-        if role != self.answered:
-            self._judged(at, "primary", healthy=role == "primary")
-            self._answered(at, role)
+        with self._lock:
+            at = self._clock.now()
+            self._learned(at, self._role_of(self._ask(self._fqdn, self._stack.record_type, at).record))
         if at >= self._next_probe and all(each.done() for each in self._probing):
             for each in self._probing:
                 each.result()
             self._next_probe = at + PROBE_SECONDS
             self._probing = [self._pool.submit(self._probe, role) for role in ROLES]
+
+    def _learned(self, at: float, role: str) -> None:
+        # Whoever asks first, the watcher or the client, sees the switch.
+        if role != self.answered:
+            self._judged(at, "primary", healthy=role == "primary")
+            self._answered(at, role)
 
     def _probe(self, role: str) -> None:
         at, url = self._clock.now(), self._stack.health_url(role)
@@ -176,9 +180,19 @@ class LiveDns(ClientDns):
         values, ttl = self._servers.ask(fqdn, record_type)
         if self._targets:
             target = self._targets.target_of(values)
-            if target is None and self._told and at - self._told[0] < STRANGE_SECONDS:
-                return Answer(self._told[1], at + POLL_SECONDS)
-            values = [target] if target else values
+            if target is None:
+                return self._strange(values, at)
+            values = [target]
         record = Record(name=fqdn, type=record_type, ttl_seconds=ttl, values=tuple(values))
         self._told = at, record
         return Answer(record, at + ttl)
+
+    def _strange(self, addresses: list[str], at: float) -> Answer:
+        """What to take addresses of neither region's domain name for: the same region as before, for a while."""
+        if self._told is None or at - self._told[0] >= STRANGE_SECONDS:
+            raise DrillError(
+                f"it cannot be told which region {self._fqdn} answers with: {', '.join(addresses)}",
+                hint=f"see whose they are: dig +short {' '.join(self._stack.target(role) for role in ROLES)}",
+            )
+        self._journal.event("strange answer", at=at, addresses=addresses, taken_for=self._stack.region(self.answered))
+        return Answer(self._told[1], at + POLL_SECONDS)

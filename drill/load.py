@@ -88,8 +88,10 @@ class Load:
             item: One that is still open. Default: a new one.
         """
         item = item or self._new(mode)
-        started = time.monotonic()
         try:
+            if self._tls:
+                self._tls.call(role)
+            started = time.monotonic()  # the latency told is that of the write, with a custom domain and without
             confirmed = self._write(mode, role, item)
         except (BotoCoreError, ClientError, NotConfirmedError, NotServedError, PaymentRefusedError):
             done = False
@@ -104,8 +106,6 @@ class Load:
         return done
 
     def _write(self, mode: str, role: str, item: Item) -> bool:
-        if self._tls:
-            self._tls.call(role)
         home = self._endpoint or self._clients[role]
         if mode == LOCAL:
             home.put_item(TableName=self._table, Item=item)

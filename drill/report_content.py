@@ -91,6 +91,9 @@ class Drill:
             "step": lambda event: event["name"],
             "verdict": lambda event: f"{event['region']} is {'healthy' if event['healthy'] else 'unhealthy'}",
             "answer": lambda event: f"DNS answers {event['region']}",
+            "strange answer": lambda event: (
+                f"DNS answers {', '.join(event['addresses'])}, known of neither region: taken for {event['taken_for']}"
+            ),
             "alarm": lambda event: f"{event['name']}: {event['state']}",
             "action": lambda event: f"{'undone: ' if event['undone'] else ''}{event['name']}",
         }

@@ -231,18 +231,19 @@ class Switch:
         region = self.stack.region(role)
         self.tell(f"{done} Waiting until Route 53 answers with {region}.")
         deadline = time.monotonic() + self.timeout
-        has_switched = self._answered_on_aws() if self.stack.is_live else self._modelled()
-        while not has_switched(role):
+        not_yet = self._answered_on_aws() if self.stack.is_live else self._modelled()
+        while why := not_yet(role):
             if time.monotonic() > deadline:
-                raise DrillError(f"after {self.timeout:.0f} s Route 53 does not answer with {region}", hint=self._dig)
+                raise DrillError(f"after {self.timeout:.0f} s {why}", hint=self._dig)
             time.sleep(POLL_SECONDS)
         return f"{done} Route 53 answers with {region}" + ("." if self.stack.is_live else ", by the model of it.")
 
-    def _answered_on_aws(self) -> Callable[[str], bool]:
+    def _answered_on_aws(self) -> Callable[[str], str | None]:
+        """Ask Route 53's API: why a role is not what it answers with, if so."""
         stack, outputs = self.stack, self.stack.outputs
         targets = AliasTargets(stack) if stack.has_custom_domain else None
 
-        def has_switched(role: str) -> bool:
+        def not_yet(role: str) -> str | None:
             # "The value that Amazon Route 53 returns in response to a DNS request":
             # https://docs.aws.amazon.com/Route53/latest/APIReference/API_TestDNSAnswer.html
             client = stack.client("route53", role)
@@ -258,17 +259,27 @@ class Switch:
             except NoAnswerError as error:
                 raise NoAnswerError(error.message, hint=self._dig) from error
             values = [value.rstrip(".") for value in answer["RecordData"]]
-            found = [targets.target_of(values)] if targets else values
-            return found == [stack.target(role)]
+            if targets and values:
+                target = targets.target_of(values)
+                if target is None:
+                    return f"it cannot be told which region Route 53 answers with: {', '.join(values)}"
+                values = [target]
+            return None if values == [stack.target(role)] else self._does_not_answer_with(role)
 
-        return has_switched
+        return not_yet
+
+    def _does_not_answer_with(self, role: str) -> str:
+        return f"Route 53 does not answer with {self.stack.region(role)}"
 
     @property
     def _dig(self) -> str:
         question = f"{self.stack.record_type} {self.stack.outputs['application_fqdn']}"
-        return f"ask the zone itself: dig +short {question} @{self.stack.outputs['hosted_zone_name_servers'][0]}"
+        hint = f"ask the zone itself: dig +short {question} @{self.stack.outputs['hosted_zone_name_servers'][0]}"
+        if self.stack.has_custom_domain:  # which answers with addresses alone
+            hint += f"; whose they are: dig +short {' '.join(self.stack.target(role) for role in ROLES)}"
+        return hint
 
-    def _modelled(self) -> Callable[[str], bool]:
+    def _modelled(self) -> Callable[[str], str | None]:
         """Where nothing answers DNS: the probes have been as they are for as long as the health check takes to turn."""
         zone = read_zone(self.stack)
         check = zone.health_checks.get(self.stack.output("primary", "health_check_id"))
@@ -277,14 +288,15 @@ class Switch:
         needed = check.request_interval_seconds * check.failure_threshold
         since = time.monotonic()
 
-        def has_switched(role: str) -> bool:
+        def not_yet(role: str) -> str | None:
             nonlocal since
             passed = {each: probes.health(self.stack, each).verdict.passed for each in ROLES}
             if passed["primary"] is not (role == "primary"):
                 since = time.monotonic()
-            return time.monotonic() - since >= needed and answers(self.stack, zone, passed) == [role]
+            there = time.monotonic() - since >= needed and answers(self.stack, zone, passed) == [role]
+            return None if there else self._does_not_answer_with(role)
 
-        return has_switched
+        return not_yet
 
 
 def account_of(stack: Deployed, role: str) -> str:

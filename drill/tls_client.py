@@ -46,13 +46,14 @@ class TlsClient:
                 port,
                 ssl_context=self._tls,
                 server_hostname=self._host,
-                assert_hostname=self._host,
                 retries=False,
                 timeout=SECONDS,
             ) as pool:
                 status = pool.request("GET", "/", headers={"Host": self._host}).status
         except SSLError as error:
-            raise NotServedError(f"its certificate is refused: {error}") from error
+            refused = any(isinstance(each, ssl.SSLCertVerificationError) for each in error.args)
+            what = "its certificate is refused" if refused else "the TLS handshake failed"
+            raise NotServedError(f"{what}: {error}") from error
         except HTTPError as error:
             raise NotServedError(f"no answer: {error}") from error
         # https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-mappings.html

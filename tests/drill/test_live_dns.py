@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from drill import DrillError, live_dns, probes
+from drill.client_dns import Turn
 from drill.journal import Journal
 from drill.live_dns import Clock, LiveDns, NameServers
 from drill.route53 import ProbeResult
@@ -98,6 +99,20 @@ def test_a_new_answer_is_a_verdict_too_and_reaches_the_client_when_its_cache_exp
     assert [event["region"] for event in events(journal, "answer")] == ["us-east-1", "us-west-2"]
 
 
+def test_a_client_that_asks_before_the_watcher_has_seen_the_switch_is_who_sees_it(
+    watched: tuple[LiveDns, Journal], server: NameServer, stack: Stack
+) -> None:
+    dns, _ = watched
+    for role in ("secondary", "primary"):
+        server.answers = [f"{stack.target(role)}."]
+        at = dns.expires + 10
+        assert dns.resolve(at) == role
+        assert (dns.answered, dns.switches[-1], dns.expired[-1]) == (role, Turn(at, role), Turn(at, role))
+        assert dns.verdicts[-1] == Turn(at, "primary", role == "primary")
+    dns.advance(0)
+    assert [turn.role for turn in dns.switches] == ["secondary", "primary"]
+
+
 def test_both_regions_are_probed_from_here(watched: tuple[LiveDns, Journal], probed: list[str], stack: Stack) -> None:
     dns, journal = watched
     while len(dns.last_failure) < 2:
@@ -144,5 +159,10 @@ def test_the_addresses_of_an_alias_tell_the_region_and_strange_ones_are_waited_f
         dns.advance(10)
         assert dns.answered == "secondary"
         server.answers = ["203.0.113.77"]
-        with pytest.raises(DrillError, match=f"{FQDN} points to 203.0.113.77"):
+        with pytest.raises(
+            DrillError, match=f"it cannot be told which region {FQDN} answers with: 203.0.113.77"
+        ) as unknown:
             dns.advance(100)
+    assert unknown.value.hint == f"see whose they are: dig +short {east} {west}"
+    strange = {(*event["addresses"], event["taken_for"]) for event in events(journal, "strange answer")}
+    assert strange == {("203.0.113.9", "us-east-1"), ("203.0.113.77", "us-west-2")}

@@ -1,5 +1,6 @@
 """`dr failover` and `dr failback`: what they refuse, what they change, and what they put back."""
 
+import itertools
 import socket
 from collections.abc import Callable
 from typing import Any
@@ -237,6 +238,18 @@ def test_on_aws_the_addresses_of_an_alias_tell_the_region(
     started = clock.now
     assert switch(stack, wait=True).failover().text.endswith(" Route 53 answers with us-west-2.")
     assert clock.now - started == 4
+
+
+def test_addresses_of_neither_region_are_told_when_the_time_is_up(
+    make_stack: Callable[..., Stack], clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stack = make_stack(live=True, custom_domain=True)
+    monkeypatch.setattr(socket, "gethostbyname_ex", lambda name: (name, [], ["192.0.2.1"]))
+    stack.answered = itertools.repeat(["203.0.113.9"])
+    with pytest.raises(DrillError, match="after 10 s it cannot be told which region Route 53 answers with") as late:
+        switch(stack, wait=True, timeout=10).failover()
+    names = " ".join(stack.target(role) for role in ("primary", "secondary"))
+    assert late.value.hint.endswith(f"@ns-1.awsdns-01.org; whose they are: dig +short {names}")
 
 
 def test_when_route_53_cannot_be_asked_the_operator_is_told_how_to(make_stack: Callable[..., Stack]) -> None:

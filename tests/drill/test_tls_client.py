@@ -29,15 +29,18 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 
 @contextmanager
-def served(status: int, certified: str, authority: trustme.CA) -> Iterator[tuple[tuple[str, int], type[Handler]]]:
-    """A region that answers with a status and shows a certificate: its address, and what it was asked."""
+def served(
+    status: int, certified: str | None, authority: trustme.CA
+) -> Iterator[tuple[tuple[str, int], type[Handler]]]:
+    """A region that answers with a status and shows a certificate, or has none: its address, and what it was asked."""
 
     class Answering(Handler):
         pass
 
     Answering.status = status
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert(certified).configure_cert(tls)
+    if certified:
+        authority.issue_cert(certified).configure_cert(tls)
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answering) as server:
         server.handle_error = lambda *_: None  # type: ignore[method-assign]  # clients that turn away
         server.socket = tls.wrap_socket(server.socket, server_side=True)
@@ -66,7 +69,7 @@ def test_a_region_with_the_certificate_takes_the_call_by_the_name_that_clients_u
 @pytest.mark.parametrize(
     ("status", "certified", "why"),
     [
-        (404, "*.execute-api.us-east-1.amazonaws.com", r"its certificate is refused: .*doesn't match"),
+        (404, "*.execute-api.us-east-1.amazonaws.com", r"its certificate is refused: .*Hostname mismatch"),
         (403, HOST, "HTTP status 403, as of a name without an API mapping"),
         (503, HOST, "HTTP status 503"),
     ],
@@ -81,6 +84,14 @@ def test_what_clients_turn_away_from_is_not_served(
 def test_an_authority_that_this_machine_does_not_trust_is_refused(authority: trustme.CA) -> None:
     with served(404, HOST, authority) as (address, _), pytest.raises(NotServedError, match="certificate verify failed"):
         client(address, None).call("primary")
+
+
+def test_a_region_that_breaks_the_handshake_off_has_no_refused_certificate(authority: trustme.CA) -> None:
+    with (
+        served(404, None, authority) as (address, _),
+        pytest.raises(NotServedError, match=r"^the TLS handshake failed: "),
+    ):
+        client(address, authority).call("primary")
 
 
 def test_a_region_that_does_not_answer_is_not_served(authority: trustme.CA) -> None:
