@@ -2,7 +2,10 @@
 
 import copy
 import hashlib
+import itertools
 import json
+import textwrap
+from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -159,19 +162,38 @@ def _provider(config: dict[str, Any], known: dict[str, Any]) -> str:
 
 def _main(config: dict[str, Any], known: dict[str, Any]) -> str:
     by_section: dict[str, list[str]] = {name: [] for name in ("Data sources", *SECTIONS, OTHER, "Outputs")}
-    for type_, entities in config.get("data", {}).items():
-        schema = _schema(known, type_.split("_")[0], "data_source_schemas", type_)
-        by_section["Data sources"] += [
-            render.entity("data", type_, name, each, schema) for name, each in entities.items()
-        ]
-    for type_, entities in sorted(config.get("resource", {}).items(), key=lambda found: _place(found[0])):
-        schema = _schema(known, type_.split("_")[0], "resource_schemas", type_)
-        written = [render.entity("resource", type_, name, each, schema) for name, each in entities.items()]
-        by_section[section_of(type_)] += written
+    made_by: dict[str, list[str]] = {name: [] for name in by_section}
+    found = [("data", type_, "Data sources") for type_ in config.get("data", {})]
+    found += [("resource", type_, section_of(type_)) for type_ in sorted(config.get("resource", {}), key=_place)]
+    for kind, type_, section in found:
+        schemas = {"data": "data_source_schemas", "resource": "resource_schemas"}[kind]
+        schema = _schema(known, type_.split("_")[0], schemas, type_)
+        for name, each in config[kind][type_].items():
+            by_section[section].append(render.entity(kind, type_, name, each, schema))
+            made_by[section].append(render.path_of(each))
     by_section["Outputs"] = [render.output(name, each) for name, each in config.get("output", {}).items()]
+    descriptions = config.get("//", {}).get("descriptions", {})
     rule = "# " + "-" * 76
     return "\n".join(
-        f"{rule}\n# {section}\n{rule}\n\n" + "\n".join(parts) for section, parts in by_section.items() if parts
+        f"{rule}\n# {section}\n{_described(made_by[section], descriptions)}{rule}\n\n" + "\n".join(parts)
+        for section, parts in by_section.items()
+        if parts
+    )
+
+
+def _described(paths: Iterable[str], descriptions: Mapping[str, str]) -> str:
+    """Say what the constructs are that have made something: the outermost ones, those of the same class together."""
+    outermost = [
+        next((whole for whole in itertools.accumulate(path.split("/"), "{}/{}".format) if whole in descriptions), None)
+        for path in paths
+    ]
+    alike: dict[str, list[str]] = {}
+    for path in filter(None, dict.fromkeys(outermost)):
+        alike.setdefault(descriptions[path], []).append(path)
+    return "".join(
+        f"#\n{textwrap.fill(', '.join(paths), 78, break_on_hyphens=False, initial_indent='# ', subsequent_indent='# ')}\n"
+        f"{textwrap.fill(text, 78, break_on_hyphens=False, initial_indent='#   ', subsequent_indent='#   ')}\n"
+        for text, paths in alike.items()
     )
 
 

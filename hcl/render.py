@@ -190,9 +190,11 @@ def block(head: str, content: Json, schema: Json, *, meta: Json | None = None, p
                 placed[name] = arguments.pop()
         elif name in blocks:
             labelled = blocks[name].get("nesting_mode") == "map"
+            before = len(inner)
             inner += [block(each, body, blocks[name]["block"]) for each, body in _bodies(name, value, labelled)]
             if name in _AFTER and name in own.get("block_types", {}):
-                placed[name] = inner.pop()
+                placed[name] = "\n".join(inner[before:])
+                del inner[before:]
         elif name == "dynamic":
             for part in _list(value):
                 for label, bodies in part.items():
@@ -249,9 +251,14 @@ def _one_line(text: str) -> str:
 
 def entity(kind: str, type_: str, name: str, content: Json, schema: Json) -> str:
     """Write a resource or a data source, under the path of its construct."""
-    path = content.get("//", {}).get("metadata", {}).get("path", "")
+    path = path_of(content)
     written = block(f'{kind} "{type_}" "{name}"', content, schema, meta=_META)
     return (f"# {path}\n" if path else "") + written
+
+
+def path_of(content: Json) -> str:
+    """Return the path of the construct that a resource or a data source is, or nothing."""
+    return str(content.get("//", {}).get("metadata", {}).get("path", ""))
 
 
 def provider(name: str, content: Json, schema: Json) -> str:

@@ -13,6 +13,7 @@ from .bindings import (
     SnsTopicPolicy,
     SnsTopicSubscription,
 )
+from .described import Described
 from .errors import refuse
 from .naming import name
 from .policies import Condition, Statement, policy_document, source_account
@@ -38,7 +39,7 @@ class AlarmTarget:
     runbook: str = DEFAULT_RUNBOOK
 
 
-class Alerting(Construct):
+class Alerting(Described):
     """An SNS topic, encrypted with a customer managed key, with one email subscriber.
 
     The subscriber confirms by hand (AWS sends a link). The key must let CloudWatch use it, as `EncryptionKey` does.

@@ -14,6 +14,7 @@ from .bindings import (
     SsmParameter,
     TerraformResourceLifecycle,
 )
+from .described import Described
 from .errors import refuse
 from .naming import logical, name, parameter_name
 from .policies import Condition, Role, Statement, policy_document, via_service
@@ -71,7 +72,7 @@ class _Side:
     parameter_arns: list[str]
 
 
-class ConfigSync(Construct):
+class ConfigSync(Described):
     """SecureString parameters in both regions and, in each region, a function that copies changes to the other one.
 
     A change in either region is copied within seconds (Parameter Store's change event), and every few minutes each

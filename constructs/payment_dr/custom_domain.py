@@ -12,6 +12,7 @@ from .bindings import (
     Route53Record,
     TerraformResourceLifecycle,
 )
+from .described import Described
 from .naming import name
 from .region import Region
 
@@ -19,7 +20,7 @@ from .region import Region
 VALIDATION_TTL_SECONDS = 60
 
 
-class CustomDomain(Construct):
+class CustomDomain(Described):
     """A host name of your own in front of an HTTP API, in one region.
 
     Without it API Gateway turns every TLS client of that name away: its certificate is for the execute-api host, and it

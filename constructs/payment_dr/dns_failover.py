@@ -16,6 +16,7 @@ from .bindings import (
     Token,
 )
 from .custom_domain import CustomDomain
+from .described import Described
 from .errors import refuse
 from .excuses import excuse
 from .health_monitor import HEALTH_PATH
@@ -135,7 +136,7 @@ def mistakes_in_hosted_zone(hosted_zone: HostedZone | None, domain_name: str) ->
     return [f"domain_name={domain_name!r} is not in the hosted zone {zone_name!r}; give the zone of that domain"]
 
 
-class DnsFailover(Construct):
+class DnsFailover(Described):
     """A hosted zone and two weighted records, each with a health check of its own.
 
     The records are CNAMEs to the endpoints, which resolve but whose certificate is not for the name. With

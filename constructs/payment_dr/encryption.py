@@ -3,6 +3,7 @@
 from typing import Final
 
 from .bindings import Construct, KmsAlias, KmsKey
+from .described import Described
 from .errors import refuse
 from .excuses import excuse
 from .naming import name
@@ -12,7 +13,7 @@ from .region import Region, account_id, account_root, arn, mistakes_in_providers
 MINIMUM_DELETION_WINDOW_DAYS = 7
 
 
-class EncryptionKey(Construct):
+class EncryptionKey(Described):
     """A KMS key that SNS, CloudWatch alarms and Parameter Store of one region may use, with its alias.
 
     The account root has full rights, so the key cannot be locked out:

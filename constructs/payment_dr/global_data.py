@@ -23,6 +23,7 @@ from .bindings import (
     S3BucketVersioningA,
     S3BucketVersioningVersioningConfiguration,
 )
+from .described import Described
 from .errors import refuse
 from .excuses import excuse
 from .naming import bucket_name, name
@@ -45,7 +46,7 @@ OPERATIONS = (
 LAG_PERIODS = 3
 
 
-class GlobalData(Construct):
+class GlobalData(Described):
     """A DynamoDB global table and a pair of S3 buckets, both with a copy in the secondary region.
 
     The table is one resource with a replica. Global tables replicate asynchronously, typically within a second, and the

@@ -15,6 +15,7 @@ from .bindings import (
     Construct,
     LambdaPermission,
 )
+from .described import Described
 from .excuses import excuse
 from .naming import name
 from .policies import Statement, publish_to_encrypted_topic
@@ -24,7 +25,7 @@ from .region import Region, region_name
 HEALTH_PATH = "/health"
 
 
-class HealthMonitor(Construct):
+class HealthMonitor(Described):
     """A function that looks at the region's DynamoDB table every minute and whenever `GET /health` is called.
 
     It answers 200 while the table serves, 503 when it does not, and 200 with the status "unknown" when the monitor

@@ -16,6 +16,7 @@ from .bindings import (
     IamRolePolicyAttachment,
     TerraformResource,
 )
+from .described import Described
 from .errors import refuse
 from .excuses import excuse
 from .region import Region, account_id, arn
@@ -116,7 +117,7 @@ def mistakes_in_permissions(statements: Sequence[Statement]) -> list[str]:
     return found
 
 
-class Role(Construct):
+class Role(Described):
     """A role with one customer managed policy, its trust and permissions given as statements.
 
     Args:

@@ -25,6 +25,7 @@ from .bindings import (
     TerraformResource,
     TerraformResourceLifecycle,
 )
+from .described import Described
 from .errors import refuse
 from .excuses import excuse
 from .naming import logical, name
@@ -40,7 +41,7 @@ def handler_file(file_name: str) -> Path:
     return packaged if packaged.exists() else Path(__file__).resolve().parents[2] / "handlers" / file_name
 
 
-class PythonFunction(Construct):
+class PythonFunction(Described):
     """A Lambda function, outside of any VPC, whose role may write its own log and do what `permissions` say.
 
     Args:

@@ -5,6 +5,7 @@ from ipaddress import IPv4Network
 from typing import Final
 
 from .bindings import Construct, DefaultSecurityGroup, Fn, RouteTable, RouteTableAssociation, Subnet, Vpc
+from .described import Described
 from .errors import refuse
 from .excuses import excuse
 from .naming import name
@@ -61,7 +62,7 @@ def mistakes_in_overlap(primary_cidr: str, secondary_cidr: str) -> list[str]:
     return [f"secondary_cidr={secondary_cidr!r} overlaps primary_cidr={primary_cidr!r}; give each region its own range"]
 
 
-class RegionalNetwork(Construct):
+class RegionalNetwork(Described):
     """A VPC with private subnets in different availability zones and no way to or from the internet.
 
     No public subnet, internet gateway or NAT gateway is made. DNS support and host names are on, for private DNS. The

@@ -158,6 +158,22 @@ def test_no_address_ends_in_a_hash(stack_json: Json) -> None:
     assert "aws_lambda_function.health_monitor_east_function" in addresses
 
 
+def test_the_output_says_what_the_constructs_are(new_app: NewApp) -> None:
+    app = new_app()
+    DisasterRecoveryStack(app, "payment-dr")
+    app.synth()
+    stack = json.loads(Path(app.outdir, "stacks", "payment-dr", "cdk.tf.json").read_text(encoding="utf-8"))
+    said = stack["//"]["descriptions"]
+    assert said["payment-dr/alerting_west"] == (
+        "Alerting: An SNS topic, encrypted with a customer managed key, with one email subscriber."
+    )
+    made = {each["//"]["metadata"]["path"] for of_type in stack["resource"].values() for each in of_type.values()}
+    assert {path for path in made if "/".join(path.split("/")[:2]) not in said} == {
+        "payment-dr/initial_api_key",  # the stack's own, of no construct
+        "payment-dr/initial_database_connection_string",
+    }
+
+
 def test_two_resources_with_one_address_are_refused(new_app: NewApp) -> None:
     stack = DisasterRecoveryStack(new_app(), "payment-dr")
     Vpc(stack, "a-b", cidr_block="10.9.0.0/16")

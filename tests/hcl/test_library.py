@@ -60,6 +60,33 @@ def test_sections_are_in_the_order_of_the_brief_and_networks_before_what_is_in_t
     assert section_of("aws_mq_broker") == OTHER
 
 
+def test_a_section_says_what_the_outermost_constructs_are_that_made_it(tmp_path: Path) -> None:
+    def made(*paths: str) -> dict[str, Any]:
+        return {f"r{number}": {"//": {"metadata": {"path": path}}} for number, path in enumerate(paths)}
+
+    descriptions = {
+        "app/east": "Network: A VPC without a way to the internet.",
+        "app/west": "Network: A VPC without a way to the internet.",
+        "app/east/flow_log": "FlowLog: What nobody sees, as it is within another one.",
+        "app/far": "Gateway: A very long description of something that is a resource of this section too, and more.",
+    }
+    resources = {"aws_vpc": made("app/east/vpc", "app/west/vpc", "app/east/flow_log/vpc", "app/own", "app/far")}
+    main = library(tmp_path, resource=resources, **{"//": {"descriptions": descriptions}})["main.tf"]
+    rule = "# " + "-" * 76
+    assert (
+        f"{rule}\n"
+        "# VPC networking\n"
+        "#\n"
+        "# app/east, app/west\n"
+        "#   Network: A VPC without a way to the internet.\n"
+        "#\n"
+        "# app/far\n"
+        "#   Gateway: A very long description of something that is a resource of this\n"
+        "#   section too, and more.\n"
+        f"{rule}\n"
+    ) in main
+
+
 @pytest.mark.parametrize(
     ("changes", "message", "hint"),
     [

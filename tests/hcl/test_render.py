@@ -76,6 +76,12 @@ def test_the_order_is_that_of_the_style_guide() -> None:
     )
 
 
+@pytest.mark.parametrize("lifecycle", [None, []])
+def test_a_lifecycle_that_says_nothing_is_left_out(lifecycle: object) -> None:
+    content = {"rule": {}, "lifecycle": lifecycle}
+    assert render.entity("resource", "t", "x", content, SCHEMA) == 'resource "t" "x" {\nrule {}\n}\n'
+
+
 def test_only_terraforms_own_arguments_are_references() -> None:
     content = {"provider": "aws.secondary", "iterator": "a word", "depends_on": ["${a.b}"]}
     written = render.entity("resource", "t", "x", content, {"attributes": {"iterator": {}}})
