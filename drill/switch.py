@@ -99,7 +99,8 @@ class Switch:
             text = f"{region} is fenced already."
             return outcome(text if self.dry_run else self._waited(text + self._probed("fail"), "secondary"))
         if self.dry_run:
-            text = f"would set the reserved concurrency of {self._function} in account {account} from {reserved} to 0"
+            now = "none" if reserved is None else reserved
+            text = f"would set the reserved concurrency of {self._function} in account {account} from {now} to 0"
             return outcome(f"{text}, so that clients go to {other}", fenced=False)
         self.confirm(f"This fences {region} in account {account}: clients go to {other}.", f"{account}/{region}")
         if reserved is not None:
