@@ -121,7 +121,13 @@ ASKED_OTHERWISE = frozenset(
 )
 
 # Of tags, and of changes in place: https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-tagging-iam-policy.html
-_API_CHANGES = ["apigateway:PATCH", "apigateway:POST", "apigateway:PUT", "apigateway:TagResource"]
+_API_CHANGES = [
+    "apigateway:DELETE",  # of a tag too
+    "apigateway:PATCH",
+    "apigateway:POST",
+    "apigateway:PUT",
+    "apigateway:TagResource",
+]
 _API_TAGS = "arn:aws:apigateway:*::/tags/*"
 
 # What AWS asks for and the embedded AWS does not: from AWS's pages, not proven.
