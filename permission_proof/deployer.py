@@ -2,7 +2,7 @@
 
 The embedded AWS tells which action it was asked for at each call of Terraform; where each of them may happen is said
 here, by the names of the stack. What AWS asks for beyond that is in ``DOCUMENTED``, with its page. All of it is longer
-than a managed policy may be, so there are three: for every deployment, for the custom domain, documented only.
+than a managed policy may be, so there are four: to create and destroy, to change, for the custom domain, not proven.
 """
 
 import json
@@ -24,7 +24,7 @@ from embedded_aws.terraform import Terraform, workspace
 from permission_proof.recorder import RecordingAws
 
 POLICIES = PROJECT / "docs" / "deployer-policies"
-DEPLOY, WITH_CUSTOM_DOMAIN, DOCUMENTED_ONLY = "deploy", "custom-domain", "documented"
+DEPLOY, CHANGE, WITH_CUSTOM_DOMAIN, DOCUMENTED_ONLY = NAMES = ("deploy", "change", "custom-domain", "documented")
 DEPLOYER = "deployer"
 # Of the page, and of every example of AWS: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_examples.html
 ACCOUNT_ID, ENVIRONMENT = "123456789012", "dev"
@@ -36,7 +36,7 @@ Document = dict[str, Any]
 
 # Where the actions of a service happen; names that AWS chooses (ids of keys, networks, APIs, zones) cannot be known.
 SCOPES: Mapping[str, tuple[str, ...]] = {
-    "apigateway": ("arn:aws:apigateway:*::/apis", "arn:aws:apigateway:*::/apis/*"),
+    "apigateway": ("arn:aws:apigateway:*::/apis", "arn:aws:apigateway:*::/apis/*", "arn:aws:apigateway:*::/tags/*"),
     "cloudwatch": ("arn:aws:cloudwatch:*:{account_id}:alarm:alarm-*-{environment}",),
     "dynamodb": ("arn:aws:dynamodb:*:{account_id}:table/transactions",),
     "ec2": tuple(
@@ -96,10 +96,14 @@ ASKED_OTHERWISE = frozenset(
     {
         "cloudwatch:DeleteAlarms",
         "cloudwatch:ListTagsForResource",
+        "cloudwatch:TagResource",
+        "cloudwatch:UntagResource",
         "dynamodb:ListTagsOfResource",
         "dynamodb:TagResource",
+        "dynamodb:UntagResource",
         "ec2:CreateTags",
         "ec2:CreateVpc",
+        "ec2:DeleteTags",
         "ec2:DisassociateRouteTable",
         "events:DeleteRule",
         "events:DescribeRule",
@@ -108,6 +112,8 @@ ASKED_OTHERWISE = frozenset(
         "events:PutRule",
         "events:PutTargets",
         "events:RemoveTargets",
+        "events:TagResource",
+        "events:UntagResource",
         "iam:CreatePolicy",
         "kms:CreateAlias",
         "kms:DeleteAlias",
@@ -116,19 +122,12 @@ ASKED_OTHERWISE = frozenset(
         "route53:DeleteHealthCheck",
         "route53:GetHealthCheck",
         "route53:ListTagsForResource",
+        "route53:UpdateHealthCheck",
         "sns:ListTagsForResource",
+        "sns:TagResource",
+        "sns:UntagResource",
     }
 )
-
-# Of tags, and of changes in place: https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-tagging-iam-policy.html
-_API_CHANGES = [
-    "apigateway:DELETE",  # of a tag too
-    "apigateway:PATCH",
-    "apigateway:POST",
-    "apigateway:PUT",
-    "apigateway:TagResource",
-]
-_API_TAGS = "arn:aws:apigateway:*::/tags/*"
 
 # What AWS asks for and the embedded AWS does not: from AWS's pages, not proven.
 DOCUMENTED: tuple[Document, ...] = (
@@ -163,63 +162,18 @@ DOCUMENTED: tuple[Document, ...] = (
         "Resource": [*SCOPES["dynamodb"]],
     },
     {
-        # Tags given at creation are asked for by themselves, service by service:
-        # https://docs.aws.amazon.com/IAM/latest/UserGuide/access_tags.html
-        "Sid": "DocumentedTags",
-        "Action": [
-            "cloudwatch:TagResource",
-            "events:TagResource",
-            "iam:TagPolicy",
-            "iam:TagRole",
-            "kms:TagResource",
-            "lambda:TagResource",
-            "logs:TagResource",
-            "sns:TagResource",
-            "sqs:TagQueue",
-            "ssm:AddTagsToResource",
-        ],
-        "Resource": [
-            arn
-            for service in ("cloudwatch", "events", "iam", "kms", "lambda", "logs", "sns", "sqs", "ssm")
-            for arn in SCOPES[service]
-        ],
-    },
-    {
-        # The embedded AWS does not ask for the tags of an API.
+        # Tags given at creation are asked for by themselves, and PUT is the older way to change them:
+        # https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-tagging-iam-policy.html
         "Sid": "DocumentedApis",
-        "Action": _API_CHANGES,
-        "Resource": [*SCOPES["apigateway"], _API_TAGS],
+        "Action": ["apigateway:PUT", "apigateway:TagResource"],
+        "Resource": [*SCOPES["apigateway"]],
     },
     {
-        # What a newer version of the stack may change in place; the deployment that is watched changes little.
-        # https://docs.aws.amazon.com/service-authorization/latest/reference/
-        "Sid": "DocumentedUpgrades",
-        "Action": [
-            "cloudwatch:UntagResource",
-            "dynamodb:UntagResource",
-            "ec2:DeleteTags",
-            "events:UntagResource",
-            "iam:CreatePolicyVersion",
-            "iam:DeletePolicyVersion",
-            "iam:UntagPolicy",
-            "iam:UntagRole",
-            "iam:UpdateAssumeRolePolicy",
-            "iam:UpdateRole",
-            "iam:UpdateRoleDescription",
-            "kms:PutKeyPolicy",
-            "kms:UntagResource",
-            "kms:UpdateKeyDescription",
-            "lambda:UntagResource",
-            "lambda:UpdateFunctionConfiguration",
-            "logs:UntagResource",
-            "route53:UpdateHealthCheck",
-            "route53:UpdateHostedZoneComment",
-            "sns:UntagResource",
-            "sqs:SetQueueAttributes",
-            "sqs:UntagQueue",
-            "ssm:RemoveTagsFromResource",
-        ],
-        "Resource": [arn for service, arns in SCOPES.items() if service not in ("apigateway", "s3") for arn in arns],
+        # A policy has five versions at most; the sixth takes the place of the oldest:
+        # https://docs.aws.amazon.com/IAM/latest/UserGuide/access_policies_managed-versioning.html
+        "Sid": "DocumentedVersions",
+        "Action": ["iam:DeletePolicyVersion"],
+        "Resource": [*SCOPES["iam"]],
     },
     {
         # The embedded AWS takes these for lambda:UpdateFunctionCode or asks for nothing.
@@ -261,47 +215,56 @@ DOCUMENTED_FOR_CUSTOM_DOMAIN: tuple[Document, ...] = (
         "Condition": {"StringEquals": {"iam:AWSServiceName": "ops.apigateway.amazonaws.com"}},
     },
     {
-        # https://docs.aws.amazon.com/service-authorization/latest/reference/list_awscertificatemanager.html
-        "Sid": "DocumentedCertificateTags",
-        "Action": ["acm:AddTagsToCertificate", "acm:RemoveTagsFromCertificate"],
-        "Resource": [*OF_A_CUSTOM_DOMAIN["acm"]],
-    },
-    {
         # A new certificate is a change of the domain name.
         "Sid": "DocumentedDomains",
-        "Action": _API_CHANGES,
-        "Resource": [*OF_A_CUSTOM_DOMAIN["apigateway"], _API_TAGS],
+        "Action": ["apigateway:PATCH", "apigateway:PUT", "apigateway:TagResource"],
+        "Resource": [*OF_A_CUSTOM_DOMAIN["apigateway"]],
     },
 )
 
 
-def policies_of(used: Iterable[tuple[str, str]]) -> dict[str, Document]:
+Used = Iterable[tuple[str, str]]
+"""IAM actions that were seen, with the ARN that was asked about, in any order."""
+
+
+def policies_of(deployed: Used, changed: Used) -> dict[str, Document]:
     """The policies that allow what was used where the stack needs it, and what AWS asks for beyond, by name.
 
     Args:
-        used: IAM actions that were seen, with the ARN that was asked about, in any order.
+        deployed: What creating and destroying the stack took.
+        changed: What changing it in place took.
 
     Raises:
         EmbeddedAwsError: It is not known where an action happens.
     """
-    seen = {(action, _is_of_a_custom_domain(action, arn)) for action, arn in used if action not in _FREE}
-    every = sorted(action for action, is_of_domain in seen if not is_of_domain)
-    with_domain = sorted(action for action, is_of_domain in seen if is_of_domain)
+    always, with_domain = _by_use(deployed)
+    to_change, to_change_domain = _by_use(changed)
+    domain = _statements(with_domain | to_change_domain, OF_A_CUSTOM_DOMAIN)
     return {
-        DEPLOY: _document(_statements(every, SCOPES)),
-        WITH_CUSTOM_DOMAIN: _document([*_statements(with_domain, OF_A_CUSTOM_DOMAIN), *DOCUMENTED_FOR_CUSTOM_DOMAIN]),
+        DEPLOY: _document(_statements(always, SCOPES)),
+        CHANGE: _document(_statements(to_change - always, SCOPES, prefix="Change")),
+        WITH_CUSTOM_DOMAIN: _document([*domain, *DOCUMENTED_FOR_CUSTOM_DOMAIN]),
         DOCUMENTED_ONLY: _document(DOCUMENTED),
     }
+
+
+def _by_use(used: Used) -> tuple[set[str], set[str]]:
+    """Actions that every stack needs, and those that the custom domain needs."""
+    seen = {(action, _is_of_a_custom_domain(action, arn)) for action, arn in used if action not in _FREE}
+    always, with_domain = ({action for action, is_of_domain in seen if is_of_domain is each} for each in (False, True))
+    return always, with_domain
 
 
 def _is_of_a_custom_domain(action: str, arn: str) -> bool:
     return action.startswith("acm:") or ("/domainnames" in arn and action.startswith("apigateway:"))
 
 
-def _statements(actions: Iterable[str], scopes: Mapping[str, tuple[str, ...]]) -> Iterator[Document]:
+def _statements(
+    actions: Iterable[str], scopes: Mapping[str, tuple[str, ...]], *, prefix: str = ""
+) -> Iterator[Document]:
     by_service: dict[str, list[str]] = {}
     anywhere = []
-    for action in actions:
+    for action in sorted(actions):
         service = action.partition(":")[0]
         if action in ANYWHERE:
             anywhere.append(action)
@@ -313,9 +276,9 @@ def _statements(actions: Iterable[str], scopes: Mapping[str, tuple[str, ...]]) -
                 hint="add its service to SCOPES in permission_proof/deployer.py",
             )
     for service, found in by_service.items():
-        yield {"Sid": service.capitalize(), "Action": found, "Resource": [*scopes[service]]}
+        yield {"Sid": f"{prefix}{service.capitalize()}", "Action": found, "Resource": [*scopes[service]]}
     if anywhere:
-        yield {"Sid": "Anywhere", "Action": anywhere, "Resource": ["*"]}
+        yield {"Sid": f"{prefix}Anywhere", "Action": anywhere, "Resource": ["*"]}
 
 
 def _document(statements: Iterable[Document]) -> Document:
@@ -358,12 +321,44 @@ def for_the_embedded_aws(document: Document) -> Document:
     return {**document, "Statement": [*document["Statement"], *([extra] if extra["Action"] else [])]}
 
 
+# What a newer version of the stack may change in place, by type of resource.
+_NEWER: Mapping[str, Mapping[str, Any]] = {
+    "aws_apigatewayv2_api": {"description": "newer"},
+    "aws_cloudwatch_event_rule": {"description": "newer"},
+    "aws_cloudwatch_log_group": {"retention_in_days": 3},
+    "aws_cloudwatch_metric_alarm": {"alarm_description": "newer"},
+    "aws_iam_role": {"description": "newer", "max_session_duration": 7200},
+    "aws_kms_key": {"description": "newer"},
+    "aws_lambda_function": {"description": "newer"},
+    "aws_lambda_function_event_invoke_config": {"maximum_event_age_in_seconds": 3600},
+    "aws_route53_health_check": {"failure_threshold": 2},
+    "aws_route53_zone": {"comment": "newer"},
+    "aws_sns_topic": {"display_name": "newer"},
+    "aws_sqs_queue": {"message_retention_seconds": 86400},
+}
+
+
+def _newer(stack: Document) -> Document:
+    """Change a synthesized stack in place: attributes, every policy, and a tag of everything that has tags."""
+    for type_, attributes in _NEWER.items():
+        for resource in stack["resource"][type_].values():
+            resource.update(attributes)
+    for policy in stack["data"]["aws_iam_policy_document"].values():
+        policy["statement"][0]["sid"] = "Newer"
+    for provider in stack["provider"]["aws"]:
+        tags = provider["default_tags"][0]["tags"]
+        tags["Team"] = tags.pop("Owner")
+    return stack
+
+
 class Deployer:
     """An IAM user who deploys the stack on a recording embedded AWS, having one policy.
 
     Attributes:
         aws: The embedded AWS.
         terraform: Terraform with the user's credentials.
+        deployed, changed: What the cycle took: each action that was allowed, with the ARN that the embedded AWS asked
+            about, to create and destroy the stack, and to change it.
     """
 
     def __init__(self, aws: RecordingAws, directory: Path) -> None:
@@ -375,6 +370,8 @@ class Deployer:
         self._key_id = key["AccessKeyId"]
         self._credentials = {"AWS_ACCESS_KEY_ID": key["AccessKeyId"], "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"]}
         self.terraform = self._terraform()
+        self.deployed: set[tuple[str, str]] = set()
+        self.changed: set[tuple[str, str]] = set()
 
     def _terraform(self, **variables: str) -> Terraform:
         return Terraform(self._directory, {**self.aws.environment(), **self._credentials}, variables=variables)
@@ -384,18 +381,48 @@ class Deployer:
         self._iam.put_user_policy(UserName=DEPLOYER, PolicyName=DEPLOYER, PolicyDocument=json.dumps(document))
 
     def cycle(self) -> None:
-        """Plan, apply, plan again, change something, destroy."""
+        """Plan, apply, plan again, change all that may be changed in place, plan again, destroy.
+
+        Raises:
+            EmbeddedAwsError: A step of the deployment failed, or a plan after an apply is not empty.
+        """
         self.terraform.apply(self.terraform.plan())
-        self.terraform.plan()
-        with self._terraform(alert_email="other@example.com") as changed:
-            changed.init()
-            changed.apply()
+        self._expect_no_changes(self.terraform)
+        begin = len(self._log)
+        with self.newer_stack(), self._terraform(alert_email="other@example.com") as newer:
+            newer.init()
+            newer.apply()
+            self._expect_no_changes(newer)
+        end = len(self._log)
         self.terraform.destroy()
+        log = self._log
+        self.deployed, self.changed = {*log[:begin], *log[end:]}, set(log[begin:end])
+
+    @staticmethod
+    def _expect_no_changes(terraform: Terraform) -> None:
+        if actions := terraform.plan().actions:
+            raise EmbeddedAwsError(
+                f"the plan after an apply would change {', '.join(sorted(actions))}", hint="run it again"
+            )
+
+    @contextmanager
+    def newer_stack(self) -> Iterator[None]:
+        """Have what a newer version of the stack may change in place changed, for a while."""
+        stack = self._directory / "cdk.tf.json"
+        handlers = list(self._directory.rglob("lambda_*.py"))
+        before = {path: path.read_text(encoding="utf-8") for path in (stack, *handlers)}
+        stack.write_text(json.dumps(_newer(json.loads(before[stack]))), encoding="utf-8")
+        for handler in handlers:
+            handler.write_text(f"{before[handler]}\n# newer\n", encoding="utf-8")
+        try:
+            yield
+        finally:
+            for path, text in before.items():
+                path.write_text(text, encoding="utf-8")
 
     @property
-    def used(self) -> set[tuple[str, str]]:
-        """Each action that was allowed so far, with the ARN that the embedded AWS asked about."""
-        return set(self.aws.authorized(self._key_id))
+    def _log(self) -> list[tuple[str, str]]:
+        return list(self.aws.authorized(self._key_id))
 
 
 @contextmanager
@@ -419,7 +446,7 @@ def observed() -> dict[str, Document]:
     with synthesized(settings={CUSTOM_DOMAIN: "1"}) as out, deployer(out / "stacks" / STACK) as user:
         user.gets({"Version": "2012-10-17", "Statement": [EVERYTHING]})
         user.cycle()
-        return policies_of(user.used)
+        return policies_of(user.deployed, user.changed)
 
 
 def written(document: Document) -> str:
@@ -445,7 +472,7 @@ def main(
             for name, document in observed().items():
                 _file(POLICIES, name).write_text(written(document), encoding="utf-8")
     texts = {}
-    for name in (DEPLOY, WITH_CUSTOM_DOMAIN, DOCUMENTED_ONLY):
+    for name in NAMES:
         text = _file(POLICIES, name).read_text(encoding="utf-8").replace(ACCOUNT_ID, account_id)
         texts[name] = text.replace(f"-{ENVIRONMENT}", f"-{environment}").replace(f"/{ENVIRONMENT}/", f"/{environment}/")
     if out is None:

@@ -10,6 +10,7 @@ from types import ModuleType
 from embedded_aws.patches import (
     alarm_actions,
     api_host,
+    api_tags,
     certificate_validation,
     cloudwatch_alarms,
     default_credentials,
@@ -54,6 +55,7 @@ ORDER: tuple[ModuleType, ...] = (
     event_delivery,
     cloudwatch_alarms,
     alarm_actions,
+    api_tags,
     certificate_validation,
     route53_booleans,
     route53_changes,

@@ -1,4 +1,4 @@
-"""The policies in docs/deployer-policies are enough to deploy and to destroy, and hold nothing that was not used."""
+"""The policies in docs/deployer-policies are enough to deploy, change and destroy, and hold nothing that was not used."""
 
 import json
 from collections.abc import Iterable, Iterator
@@ -15,11 +15,10 @@ from permission_proof import deployer as module
 from permission_proof.deployer import (
     ASKED_OTHERWISE,
     DEPLOY,
-    DOCUMENTED_ONLY,
     ENVIRONMENT,
     LONGEST_POLICY,
+    NAMES,
     POLICIES,
-    WITH_CUSTOM_DOMAIN,
     Deployer,
     allows,
     deployer,
@@ -30,8 +29,6 @@ from permission_proof.deployer import (
 )
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("deployer policy")]
-
-NAMES = (DEPLOY, WITH_CUSTOM_DOMAIN, DOCUMENTED_ONLY)
 
 
 def text_of(name: str) -> str:
@@ -56,16 +53,20 @@ def user() -> Iterator[Deployer]:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_files_hold_what_was_used_and_no_more(user: Deployer, name: str) -> None:
-    assert text_of(name) == written(policies_of(user.used)[name]), "run: python -m permission_proof.deployer --write"
+    assert text_of(name) == written(policies_of(user.deployed, user.changed)[name]), (
+        "run: python -m permission_proof.deployer --write"
+    )
 
 
 def test_only_what_is_known_is_asked_about_another_arn(user: Deployer) -> None:
     documents = [
         filled_in(document, account_id=user.aws.account_id, environment=ENVIRONMENT)
-        for document in policies_of(user.used).values()
+        for document in policies_of(user.deployed, user.changed).values()
     ]
     otherwise = {
-        action for action, arn in user.used if not any(allows(document, action, arn) for document in documents)
+        action
+        for action, arn in user.deployed | user.changed
+        if not any(allows(document, action, arn) for document in documents)
     }
     assert otherwise - {"sts:GetCallerIdentity"} == ASKED_OTHERWISE
 
@@ -81,10 +82,17 @@ def test_only_what_is_known_is_asked_about_another_arn(user: Deployer) -> None:
 def test_without_one_statement_the_apply_is_refused_and_names_the_action(
     user: Deployer, sid: str, address: str, action: str
 ) -> None:
-    document = proven(user, NAMES)
-    rest = [each for each in document["Statement"] if each["Sid"] != sid]
-    assert len(rest) < len(document["Statement"])
-    assert action in refused(user, {**document, "Statement": rest}, address)
+    assert action in refused(user, without(sid, proven(user, NAMES)), address)
+
+
+def test_without_one_statement_a_change_is_refused_and_names_the_action(user: Deployer) -> None:
+    address = "aws_kms_key.encryption_east_key"
+    user.gets(for_the_embedded_aws(proven(user, NAMES)))
+    user.terraform.apply(user.terraform.plan(targets=[address]))
+    with user.newer_stack():
+        assert "kms:UntagResource" in refused(user, without("ChangeKms", proven(user, NAMES)), address)
+    user.gets(for_the_embedded_aws(proven(user, NAMES)))
+    user.terraform.destroy()
 
 
 def test_the_default_stack_needs_no_right_of_the_custom_domain_which_is_refused_without(
@@ -98,6 +106,13 @@ def test_the_default_stack_needs_no_right_of_the_custom_domain_which_is_refused_
         default.terraform.destroy()
 
 
+def without(sid: str, document: dict[str, Any]) -> dict[str, Any]:
+    """A policy without one of its statements."""
+    rest = [each for each in document["Statement"] if each["Sid"] != sid]
+    assert len(rest) < len(document["Statement"])
+    return {**document, "Statement": rest}
+
+
 def refused(user: Deployer, document: dict[str, Any], address: str) -> str:
     """What Terraform says when one resource is applied with this policy."""
     user.gets(for_the_embedded_aws(document))
@@ -107,9 +122,10 @@ def refused(user: Deployer, document: dict[str, Any], address: str) -> str:
     return " ".join(map(str, failed.value.diagnostics))
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_each_fits_into_a_managed_policy(name: str) -> None:
-    assert len(json.dumps(json.loads(text_of(name)), separators=(",", ":"))) <= LONGEST_POLICY
+def test_each_fits_into_a_managed_policy_with_the_longest_environment() -> None:
+    told = CliRunner().invoke(module.app, ["--environment", "a-long-stage"])
+    lengths = {name: len(json.dumps(policy, separators=(",", ":"))) for name, policy in json.loads(told.stdout).items()}
+    assert {name: length for name, length in lengths.items() if length > LONGEST_POLICY} == {}
 
 
 def test_the_command_prints_all_for_another_account_and_environment() -> None:
