@@ -1,4 +1,4 @@
-"""The policies in docs/deployer-policies are enough to deploy, change and destroy, and hold nothing that was not used."""
+"""The policies in docs/deployer-policies are enough to deploy, change and destroy, and hold nothing unused."""
 
 import json
 from collections.abc import Iterable, Iterator
