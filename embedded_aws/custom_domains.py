@@ -15,7 +15,8 @@ from typing import Any, Self
 
 import trustme
 import urllib3
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
+from urllib3.exceptions import HTTPError
 
 from embedded_aws.server import EmbeddedAws
 
@@ -132,7 +133,7 @@ class _Server(socketserver.ThreadingMixIn, http.server.HTTPServer):
     def _choose(self, tls: Any, name: str | None, _context: ssl.SSLContext) -> int | None:
         try:
             tls.context = self._context(self._certified(name) if name else self._own)
-        except ClientError:  # the region is down
+        except (BotoCoreError, ClientError):  # the region is down
             return ssl.ALERT_DESCRIPTION_INTERNAL_ERROR
         tls.asked_for = name
         return None
@@ -145,16 +146,17 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def _serve(self) -> None:
         host = self.headers.get("Host", "").partition(":")[0]
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        headers = {name: value for name, value in self.headers.items() if name.lower() not in _HOP_BY_HOP}
         try:
             address = self.server.api(host) if host and host == getattr(self.connection, "asked_for", None) else None
-        except ClientError:  # the region is down
+            if address is None:
+                self._answer(403, {"Content-Type": "application/json"}, b'{"message":"Forbidden"}')
+                return
+            url = address + self.path
+            answer = urllib3.request(self.command, url, headers=headers, body=body or None, retries=False)
+        except (BotoCoreError, ClientError, HTTPError):  # the region is down
             self._answer(503, {"Content-Type": "application/json"}, b'{"message":"Service Unavailable"}')
             return
-        if address is None:
-            self._answer(403, {"Content-Type": "application/json"}, b'{"message":"Forbidden"}')
-            return
-        headers = {name: value for name, value in self.headers.items() if name.lower() not in _HOP_BY_HOP}
-        answer = urllib3.request(self.command, address + self.path, headers=headers, body=body or None, retries=False)
         self._answer(answer.status, dict(answer.headers), answer.data)
 
     do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = _serve  # noqa: N815 - the library's names

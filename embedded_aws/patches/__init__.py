@@ -14,6 +14,7 @@ from embedded_aws.patches import (
     certificate_validation,
     cloudwatch_alarms,
     default_credentials,
+    domain_names,
     event_delivery,
     execution_role_trust,
     function_logs,
@@ -32,6 +33,7 @@ from embedded_aws.patches import (
     rights,
     route53_booleans,
     route53_changes,
+    route53_records,
     whole_responses,
 )
 
@@ -57,8 +59,10 @@ ORDER: tuple[ModuleType, ...] = (
     alarm_actions,
     api_tags,
     certificate_validation,
+    domain_names,
     route53_booleans,
     route53_changes,
+    route53_records,
     region_outage,
     replication_lag,
     api_host,

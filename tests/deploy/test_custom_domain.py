@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("custom domain")]
 
 REGIONS = {"primary": "us-east-1", "secondary": "us-west-2"}
 HOST = "app.payment-app.test"
+# Of API Gateway: https://docs.aws.amazon.com/general/latest/gr/apigateway.html
+ZONES = {"us-east-1": "Z1UJRXOUMOOFQ8", "us-west-2": "Z2OJLYMUO9EFXC"}
 
 
 class Deployed(Deployment):
@@ -79,6 +82,7 @@ def test_the_records_are_aliases_of_the_regions_domain_names(deployed: Deployed,
     assert record["HealthCheckId"] == deployed.value(f"{role}_health_check_id")
     assert alias["DNSName"].rstrip(".") == deployed.value(f"{role}_target_name")
     assert alias["EvaluateTargetHealth"] is True
+    assert alias["HostedZoneId"] == ZONES[REGIONS[role]]
 
 
 def test_one_record_proves_the_name_for_both_certificates(deployed: Deployed) -> None:
@@ -145,6 +149,27 @@ def test_clients_that_verify_the_certificate_follow_the_failover_and_the_failbac
     assert embedded.TLS_IS_REAL in journal["made_of"]["real"]
 
 
+@contextmanager
+def certificate_of_another_name(deployed: Deployed) -> Iterator[str]:
+    """An issued certificate of the secondary region, for a while."""
+    acm, route53 = (deployed.aws.client(service, REGIONS["secondary"]) for service in ("acm", "route53"))
+    arn = acm.request_certificate(DomainName="other.payment-app.test", ValidationMethod="DNS")["CertificateArn"]
+    (option,) = acm.describe_certificate(CertificateArn=arn)["Certificate"]["DomainValidationOptions"]
+    proof = option["ResourceRecord"]
+    record = {"Name": proof["Name"], "Type": "CNAME", "TTL": 60, "ResourceRecords": [{"Value": proof["Value"]}]}
+
+    def change(action: str) -> None:
+        batch = {"Changes": [{"Action": action, "ResourceRecordSet": record}]}
+        route53.change_resource_record_sets(HostedZoneId=deployed.value("hosted_zone_id"), ChangeBatch=batch)
+
+    change("CREATE")
+    try:
+        yield arn
+    finally:
+        acm.delete_certificate(CertificateArn=arn)
+        change("DELETE")
+
+
 @pytest.mark.parametrize(
     ("broken", "why"),
     [
@@ -155,22 +180,21 @@ def test_clients_that_verify_the_certificate_follow_the_failover_and_the_failbac
 def test_a_region_that_clients_would_turn_away_from_is_found_before_anything_is_broken(
     broken: str, why: str, deployed: Deployed, tmp_path: Path
 ) -> None:
-    gateway, acm = (deployed.aws.client(service, REGIONS["secondary"]) for service in ("apigatewayv2", "acm"))
-    other = acm.request_certificate(DomainName="other.payment-app.test", ValidationMethod="DNS")["CertificateArn"]
-    if broken == "mapping":
-        (mapping,) = gateway.get_api_mappings(DomainName=HOST)["Items"]
-        gateway.delete_api_mapping(DomainName=HOST, ApiMappingId=mapping["ApiMappingId"])
-    else:
-        (configuration,) = gateway.get_domain_name(DomainName=HOST)["DomainNameConfigurations"]
-        gateway.update_domain_name(
-            DomainName=HOST, DomainNameConfigurations=[{**configuration, "CertificateArn": other}]
-        )
-    try:
-        with embedded.place_of(deployed, 1) as place:
-            journal = Drill(place, "region", seed=1, directory=tmp_path).run()
-    finally:
-        deployed.apply(deployed.plan())
-        acm.delete_certificate(CertificateArn=other)
+    gateway = deployed.aws.client("apigatewayv2", REGIONS["secondary"])
+    with certificate_of_another_name(deployed) as other:
+        if broken == "mapping":
+            (mapping,) = gateway.get_api_mappings(DomainName=HOST)["Items"]
+            gateway.delete_api_mapping(DomainName=HOST, ApiMappingId=mapping["ApiMappingId"])
+        else:
+            (configuration,) = gateway.get_domain_name(DomainName=HOST)["DomainNameConfigurations"]
+            gateway.update_domain_name(
+                DomainName=HOST, DomainNameConfigurations=[{**configuration, "CertificateArn": other}]
+            )
+        try:
+            with embedded.place_of(deployed, 1) as place:
+                journal = Drill(place, "region", seed=1, directory=tmp_path).run()
+        finally:
+            deployed.apply(deployed.plan())
     assert journal["verdict"] == "missed"
     assert journal["causes"][0].startswith(f"us-west-2 does not serve {HOST}: {why}")
     assert [event for event in journal["events"] if event["kind"] == "action"] == []

@@ -1,33 +1,5 @@
-from typing import Any
-
+from tests.embedded_aws.certificates import certificate, proof, requested, write
 from tests.embedded_aws.tenant import Tenant
-
-HOST = "app.shop.test"
-
-
-def requested(account: Tenant, region: str) -> str:
-    arn: str = account.client("acm", region).request_certificate(DomainName=HOST, ValidationMethod="DNS")[
-        "CertificateArn"
-    ]
-    return arn
-
-
-def certificate(account: Tenant, region: str, arn: str) -> Any:
-    return account.client("acm", region).describe_certificate(CertificateArn=arn)["Certificate"]
-
-
-def proof(account: Tenant, region: str, arn: str) -> Any:
-    (option,) = certificate(account, region, arn)["DomainValidationOptions"]
-    return option["ResourceRecord"]
-
-
-def write(account: Tenant, name: str, value: str) -> None:
-    client = account.client("route53")
-    zone = client.create_hosted_zone(Name="shop.test", CallerReference=value)["HostedZone"]["Id"]
-    record = {"Name": name, "Type": "CNAME", "TTL": 60, "ResourceRecords": [{"Value": value}]}
-    client.change_resource_record_sets(
-        HostedZoneId=zone, ChangeBatch={"Changes": [{"Action": "CREATE", "ResourceRecordSet": record}]}
-    )
 
 
 def test_one_record_issues_the_certificates_of_both_regions(account: Tenant) -> None:
