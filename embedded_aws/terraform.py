@@ -379,13 +379,16 @@ class Terraform:
         """
         return self._change("apply", *([str(plan.path)] if plan else []))
 
-    def destroy(self) -> Changes:
-        """Destroy everything in the state.
+    def destroy(self, *, targets: Sequence[str] = ()) -> Changes:
+        """Destroy what is in the state.
+
+        Args:
+            targets: Addresses to destroy, and what depends on them; everything if empty.
 
         Raises:
             TerraformFailed: Something is left; it is in the state.
         """
-        return self._change("destroy")
+        return self._change("destroy", *(f"-target={address}" for address in targets))
 
     def _change(self, command: str, *arguments: str) -> Changes:
         counts: dict[str, int] = {}

@@ -28,7 +28,7 @@ def apply() -> None:
 
     def change_what_can_be(zone_id: str, body: bytes) -> Any:
         there = list(route53._records.get(zone_id, []))
-        zone = route53._zones.get(zone_id, {}).get("Name", "").rstrip(".")
+        zone = route53._zones.get(zone_id, {}).get("name", "").rstrip(".")
         for action, record in _changes(body):
             there = [each for each in there if route53._rs_key(each) != route53._rs_key(record)]
             if action != "DELETE":

@@ -1,6 +1,7 @@
 """The stack with its custom domain, deployed by the real Terraform and AWS provider."""
 
 import json
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +15,7 @@ from drill.drill import Drill
 from embedded_aws import verification
 from embedded_aws.adoption import ADOPTED, adopt
 from embedded_aws.custom_domains import CustomDomains
-from embedded_aws.deployment import Deployment
+from embedded_aws.deployment import STACK, Deployment, synthesized
 from embedded_aws.inventory import inventory
 from embedded_aws.terraform import PlanResult
 from main import CUSTOM_DOMAIN
@@ -235,6 +236,23 @@ def test_what_a_killed_deployment_has_left_is_found_again(deployed: Deployed) ->
     deployed.apply(deployed.plan())
     assert not deployed.plan().changed
     assert len(deployed.aws.client("acm", REGIONS["primary"]).list_certificates()["CertificateSummaryList"]) == 1
+
+
+def test_it_is_turned_off_once_its_records_are_gone(deployed: Deployed) -> None:
+    """As docs/upgrading.md says, which is the same for turning it on."""
+    records = ("aws_route53_record.dns_primary_record", "aws_route53_record.dns_secondary_record")
+    deployed.terraform.destroy(targets=records)
+    with synthesized(settings={CUSTOM_DOMAIN: ""}) as out:
+        shutil.copy(out / "stacks" / STACK / "cdk.tf.json", deployed.terraform.directory)
+    deployed.apply(deployed.plan())
+    assert not deployed.plan().changed
+    found = deployed.aws.client("route53", REGIONS["primary"]).list_resource_record_sets(
+        HostedZoneId=deployed.value("hosted_zone_id")
+    )["ResourceRecordSets"]
+    assert {(record["Type"], record["SetIdentifier"]) for record in found if record["Name"] == f"{HOST}."} == {
+        ("CNAME", "primary"),
+        ("CNAME", "secondary"),
+    }
 
 
 def test_destroy_leaves_nothing(deployed: Deployed) -> None:
