@@ -53,7 +53,7 @@ class NameServers:
             ``127.0.0.1:5300``.
 
     Raises:
-        DrillError: A port is no number.
+        DrillError: There is none, or a port is no number.
 
     Example:
         >>> NameServers(["ns-1.awsdns-01.org"]).ask("app.pay.acme.io", "CNAME")  # doctest: +SKIP
@@ -61,6 +61,10 @@ class NameServers:
     """
 
     def __init__(self, servers: Sequence[str]) -> None:
+        if not servers:
+            raise DrillError(
+                "the outputs name no name server of the zone", hint="--name-server names one: dig +short NS DOMAIN"
+            )
         self._servers = [_host_and_port(server) for server in servers]
 
     def ask(self, fqdn: str, record_type: str) -> tuple[list[str], int]:

@@ -275,7 +275,8 @@ class Switch:
     @property
     def _dig(self) -> str:
         question = f"{self.stack.record_type} {self.stack.outputs['application_fqdn']}"
-        hint = f"ask the zone itself: dig +short {question} @{self.stack.outputs['hosted_zone_name_servers'][0]}"
+        servers = self.stack.outputs["hosted_zone_name_servers"]  # none, of a zone that was there before
+        hint = f"ask the zone itself: dig +short {question} @{servers[0] if servers else 'NAME_SERVER'}"
         if self.stack.has_custom_domain:  # which answers with addresses alone
             hint += f"; whose they are: dig +short {' '.join(self.stack.target(role) for role in ROLES)}"
         return hint

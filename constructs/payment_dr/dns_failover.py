@@ -311,7 +311,7 @@ class DnsFailover(Described):
                 )
         self.zone_id: Final = zone.zone_id
         self.zone_name: Final = zone.name
-        self.name_servers: Final = zone.name_servers
+        self.name_servers: Final = list(zone.name_servers)  # jsii takes no tuple
         self.primary_health_check_id: Final = checks["primary"].id
         self.secondary_health_check_id: Final = checks["secondary"].id
         self.fqdn: Final = records["primary"].fqdn

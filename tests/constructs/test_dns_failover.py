@@ -1,12 +1,23 @@
 """DnsFailover: weighted records with health checks, and an RTO budget that is a rule."""
 
+import json
 from collections.abc import Callable
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from payment_dr import AlarmTarget, ConfigurationError, DnsFailover, Endpoint, HostedZone, Region, TerraformStack
+from payment_dr import (
+    AlarmTarget,
+    App,
+    ConfigurationError,
+    DisasterRecoveryStack,
+    DnsFailover,
+    Endpoint,
+    HostedZone,
+    Region,
+    TerraformStack,
+)
 from payment_dr.bindings import Route53HealthCheck, Route53Record
 from payment_dr.bindings import Testing as CdktfTesting
 from payment_dr.dns_failover import mistakes_in_failover_timing
@@ -222,6 +233,13 @@ def test_a_zone_that_exists_is_used_and_none_is_made(synthesize: Synthesize) -> 
     assert "data" not in stack
     assert {record["zone_id"] for record in stack["resource"]["aws_route53_record"].values()} == {"Z1"}
     assert (made[0].zone_id, made[0].zone_name, made[0].name_servers) == ("Z1", "acme.io", ["ns-1.acme.io"])
+
+
+def test_name_servers_of_a_zone_that_exists_need_not_be_known(new_app: Callable[[], App]) -> None:
+    zone = HostedZone(zone_id="Z1", name="acme.io")
+    stack = json.loads(CdktfTesting.synth(DisasterRecoveryStack(new_app(), "payment-dr", hosted_zone=zone)))
+    assert stack["output"]["hosted_zone_name_servers"]["value"] == []
+    assert "aws_route53_zone" not in stack["resource"]
 
 
 @pytest.mark.parametrize("domain_name", ["acme.com", "payacme.io"])

@@ -47,6 +47,12 @@ def test_it_is_said_who_did_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
             NameServers([f"127.0.0.1:{nobody.getsockname()[1]}"]).ask(FQDN, "CNAME")
 
 
+def test_a_zone_whose_name_servers_are_not_known_is_refused() -> None:
+    with pytest.raises(DrillError, match="the outputs name no name server") as refused:
+        NameServers([])
+    assert "--name-server" in refused.value.hint
+
+
 def test_a_name_without_a_record_and_a_strange_server_are_refused(server: NameServer) -> None:
     server.answers = []
     with pytest.raises(DrillError, match=f"no CNAME record of {FQDN} \\(NOERROR\\)"):

@@ -258,4 +258,8 @@ def test_when_route_53_cannot_be_asked_the_operator_is_told_how_to(make_stack: C
     with pytest.raises(NoAnswerError, match="Route 53's API does not answer") as unasked:
         switch(stack, wait=True).failover()
     assert unasked.value.hint.startswith("ask the zone itself: dig +short CNAME app.pay.acme.io @ns-1")
+    stack.outputs["hosted_zone_name_servers"] = []
+    with pytest.raises(NoAnswerError) as unasked:
+        switch(stack, wait=True).failover()
+    assert unasked.value.hint == "ask the zone itself: dig +short CNAME app.pay.acme.io @NAME_SERVER"
     assert stack.reserved["primary"] == 0
