@@ -191,10 +191,12 @@ def _described(paths: Iterable[str], descriptions: Mapping[str, str]) -> str:
     for path in filter(None, dict.fromkeys(outermost)):
         alike.setdefault(descriptions[path], []).append(path)
     return "".join(
-        f"#\n{textwrap.fill(', '.join(paths), 78, break_on_hyphens=False, initial_indent='# ', subsequent_indent='# ')}\n"
-        f"{textwrap.fill(text, 78, break_on_hyphens=False, initial_indent='#   ', subsequent_indent='#   ')}\n"
-        for text, paths in alike.items()
+        f"#\n{_comment(', '.join(paths), '# ')}\n{_comment(text, '#   ')}\n" for text, paths in alike.items()
     )
+
+
+def _comment(text: str, indent: str) -> str:
+    return textwrap.fill(text, 78, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False)
 
 
 def _schema(known: dict[str, Any], provider: str, kind: str, type_: str = "") -> dict[str, Any]:

@@ -6,12 +6,14 @@ than a managed policy may be, so there are four: to create and destroy, to chang
 """
 
 import json
+import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import unquote
 
 import typer
 from rich.console import Console
@@ -28,41 +30,48 @@ DEPLOY, CHANGE, WITH_CUSTOM_DOMAIN, DOCUMENTED_ONLY = NAMES = ("deploy", "change
 DEPLOYER = "deployer"
 # Of the page, and of every example of AWS: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_examples.html
 ACCOUNT_ID, ENVIRONMENT = "123456789012", "dev"
+_ENVIRONMENT_IN_ARN = re.compile(rf"(?<=[-/]){ENVIRONMENT}(?=[-/:]|$)")
 # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html: of a managed policy, without white space.
 LONGEST_POLICY = 6144
 EVERYTHING = {"Effect": "Allow", "Action": "*", "Resource": "*"}
 
 Document = dict[str, Any]
 
+# Tags are read, set and removed by GET, POST and DELETE on a path of their own:
+# https://docs.aws.amazon.com/apigatewayv2/latest/api-reference/tags-resource-arn.html. It ends with the encoded ARN of
+# what is tagged, whose id AWS chooses; which characters it encodes no page says, so the pattern is not narrower.
+_TAGS_OF_APIS = ("arn:aws:apigateway:*::/tags/*",)
+
 # Where the actions of a service happen; names that AWS chooses (ids of keys, networks, APIs, zones) cannot be known.
 SCOPES: Mapping[str, tuple[str, ...]] = {
-    "apigateway": ("arn:aws:apigateway:*::/apis", "arn:aws:apigateway:*::/apis/*", "arn:aws:apigateway:*::/tags/*"),
-    "cloudwatch": ("arn:aws:cloudwatch:*:{account_id}:alarm:alarm-*-{environment}",),
-    "dynamodb": ("arn:aws:dynamodb:*:{account_id}:table/transactions",),
-    "ec2": tuple(
-        f"arn:aws:ec2:*:{{account_id}}:{kind}/*" for kind in ("route-table", "security-group", "subnet", "vpc")
-    ),
-    "events": ("arn:aws:events:*:{account_id}:rule/event-rule-*-{environment}",),
+    "apigateway": ("arn:aws:apigateway:*::/apis", "arn:aws:apigateway:*::/apis/*"),
+    "apigateway tags": _TAGS_OF_APIS,
+    "cloudwatch": (f"arn:aws:cloudwatch:*:{ACCOUNT_ID}:alarm:alarm-*-{ENVIRONMENT}",),
+    "dynamodb": (f"arn:aws:dynamodb:*:{ACCOUNT_ID}:table/transactions",),
+    "ec2": tuple(f"arn:aws:ec2:*:{ACCOUNT_ID}:{kind}/*" for kind in ("route-table", "security-group", "subnet", "vpc")),
+    "events": (f"arn:aws:events:*:{ACCOUNT_ID}:rule/event-rule-*-{ENVIRONMENT}",),
     "iam": (
-        "arn:aws:iam::{account_id}:policy/iam-policy-*-{environment}",
-        "arn:aws:iam::{account_id}:role/iam-role-*-{environment}",
+        f"arn:aws:iam::{ACCOUNT_ID}:policy/iam-policy-*-{ENVIRONMENT}",
+        f"arn:aws:iam::{ACCOUNT_ID}:role/iam-role-*-{ENVIRONMENT}",
     ),
-    "kms": ("arn:aws:kms:*:{account_id}:alias/dr-encryption-*-{environment}", "arn:aws:kms:*:{account_id}:key/*"),
-    "lambda": ("arn:aws:lambda:*:{account_id}:function:lambda-*-{environment}",),
+    "kms": (f"arn:aws:kms:*:{ACCOUNT_ID}:alias/dr-encryption-*-{ENVIRONMENT}", f"arn:aws:kms:*:{ACCOUNT_ID}:key/*"),
+    "lambda": (f"arn:aws:lambda:*:{ACCOUNT_ID}:function:lambda-*-{ENVIRONMENT}",),
     "logs": tuple(
-        f"arn:aws:logs:*:{{account_id}}:log-group:{group}-*-{{environment}}{end}"
+        f"arn:aws:logs:*:{ACCOUNT_ID}:log-group:{group}-*-{ENVIRONMENT}{end}"
         for group in ("/aws/lambda/lambda", "/aws/vendedlogs/apigateway/api")
         for end in ("", ":*")
     ),
     "route53": ("arn:aws:route53:::healthcheck/*", "arn:aws:route53:::hostedzone/*"),
-    "s3": ("arn:aws:s3:::s3-payment-docs-*-{environment}-{account_id}",),
-    "sns": ("arn:aws:sns:*:{account_id}:sns-dr-alerts-*-{environment}",),
-    "sqs": ("arn:aws:sqs:*:{account_id}:sqs-config-sync-dead-letters-*-{environment}",),
-    "ssm": ("arn:aws:ssm:*:{account_id}:parameter/payment-app/{environment}/*",),
+    "s3": (f"arn:aws:s3:::s3-payment-docs-*-{ENVIRONMENT}-{ACCOUNT_ID}",),
+    "s3 objects": (f"arn:aws:s3:::s3-payment-docs-*-{ENVIRONMENT}-{ACCOUNT_ID}/*",),
+    "sns": (f"arn:aws:sns:*:{ACCOUNT_ID}:sns-dr-alerts-*-{ENVIRONMENT}",),
+    "sqs": (f"arn:aws:sqs:*:{ACCOUNT_ID}:sqs-config-sync-dead-letters-*-{ENVIRONMENT}",),
+    "ssm": (f"arn:aws:ssm:*:{ACCOUNT_ID}:parameter/payment-app/{ENVIRONMENT}/*",),
 }
 OF_A_CUSTOM_DOMAIN: Mapping[str, tuple[str, ...]] = {
-    "acm": ("arn:aws:acm:*:{account_id}:certificate/*",),
+    "acm": (f"arn:aws:acm:*:{ACCOUNT_ID}:certificate/*",),
     "apigateway": ("arn:aws:apigateway:*::/domainnames", "arn:aws:apigateway:*::/domainnames/*"),
+    "apigateway tags": _TAGS_OF_APIS,
 }
 # What names no resource, by https://docs.aws.amazon.com/service-authorization/latest/reference/ and the page of the
 # service there; DescribeAlarms and DescribeLogGroups are lists, which Terraform filters by prefix.
@@ -135,14 +144,14 @@ DOCUMENTED: tuple[Document, ...] = (
         # https://docs.aws.amazon.com/IAM/latest/UserGuide/id_roles_use_passrole.html
         "Sid": "DocumentedPassRole",
         "Action": ["iam:PassRole"],
-        "Resource": ["arn:aws:iam::{account_id}:role/iam-role-*-{environment}"],
+        "Resource": [f"arn:aws:iam::{ACCOUNT_ID}:role/iam-role-*-{ENVIRONMENT}"],
         "Condition": {"StringEquals": {"iam:PassedToService": ["lambda.amazonaws.com", "s3.amazonaws.com"]}},
     },
     {
         # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/V2gt_IAM.html
         "Sid": "DocumentedReplicationRole",
         "Action": ["iam:CreateServiceLinkedRole"],
-        "Resource": ["arn:aws:iam::{account_id}:role/aws-service-role/replication.dynamodb.amazonaws.com/*"],
+        "Resource": [f"arn:aws:iam::{ACCOUNT_ID}:role/aws-service-role/replication.dynamodb.amazonaws.com/*"],
         "Condition": {"StringEquals": {"iam:AWSServiceName": "replication.dynamodb.amazonaws.com"}},
     },
     {
@@ -166,7 +175,7 @@ DOCUMENTED: tuple[Document, ...] = (
         # https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-tagging-iam-policy.html
         "Sid": "DocumentedApis",
         "Action": ["apigateway:PUT", "apigateway:TagResource"],
-        "Resource": [*SCOPES["apigateway"]],
+        "Resource": [*SCOPES["apigateway"], *SCOPES["apigateway tags"]],
     },
     {
         # A policy has five versions at most; the sixth takes the place of the oldest:
@@ -211,14 +220,14 @@ DOCUMENTED_FOR_CUSTOM_DOMAIN: tuple[Document, ...] = (
         # https://docs.aws.amazon.com/apigateway/latest/developerguide/using-service-linked-roles.html
         "Sid": "DocumentedDomainRole",
         "Action": ["iam:CreateServiceLinkedRole"],
-        "Resource": ["arn:aws:iam::{account_id}:role/aws-service-role/ops.apigateway.amazonaws.com/*"],
+        "Resource": [f"arn:aws:iam::{ACCOUNT_ID}:role/aws-service-role/ops.apigateway.amazonaws.com/*"],
         "Condition": {"StringEquals": {"iam:AWSServiceName": "ops.apigateway.amazonaws.com"}},
     },
     {
         # A new certificate is a change of the domain name.
         "Sid": "DocumentedDomains",
         "Action": ["apigateway:PATCH", "apigateway:PUT", "apigateway:TagResource"],
-        "Resource": [*OF_A_CUSTOM_DOMAIN["apigateway"]],
+        "Resource": [*OF_A_CUSTOM_DOMAIN["apigateway"], *OF_A_CUSTOM_DOMAIN["apigateway tags"]],
     },
 )
 
@@ -248,35 +257,48 @@ def policies_of(deployed: Used, changed: Used) -> dict[str, Document]:
     }
 
 
-def _by_use(used: Used) -> tuple[set[str], set[str]]:
-    """Actions that every stack needs, and those that the custom domain needs."""
-    seen = {(action, _is_of_a_custom_domain(action, arn)) for action, arn in used if action not in _FREE}
-    always, with_domain = ({action for action, is_of_domain in seen if is_of_domain is each} for each in (False, True))
+def _by_use(used: Used) -> tuple[set[tuple[str, str]], set[tuple[str, str]]]:
+    """Scopes and actions that every stack needs, and those that the custom domain needs."""
+    seen = {(_scope(action, arn), action, _is_of_a_custom_domain(action, arn)) for action, arn in used}
+    always, with_domain = (
+        {(scope, action) for scope, action, is_of_domain in seen if is_of_domain is each and action not in _FREE}
+        for each in (False, True)
+    )
     return always, with_domain
 
 
+def _scope(action: str, arn: str) -> str:
+    """The service, or the part of it that has resources of its own."""
+    service = action.partition(":")[0]
+    if service == "apigateway" and "::/tags/" in arn:
+        return "apigateway tags"
+    if service == "s3" and "/" in arn:
+        return "s3 objects"
+    return service
+
+
 def _is_of_a_custom_domain(action: str, arn: str) -> bool:
-    return action.startswith("acm:") or ("/domainnames" in arn and action.startswith("apigateway:"))
+    return action.startswith("acm:") or ("/domainnames" in unquote(arn) and action.startswith("apigateway:"))
 
 
 def _statements(
-    actions: Iterable[str], scopes: Mapping[str, tuple[str, ...]], *, prefix: str = ""
+    used: Iterable[tuple[str, str]], scopes: Mapping[str, tuple[str, ...]], *, prefix: str = ""
 ) -> Iterator[Document]:
-    by_service: dict[str, list[str]] = {}
+    by_scope: dict[str, list[str]] = {}
     anywhere = []
-    for action in sorted(actions):
-        service = action.partition(":")[0]
+    for scope, action in sorted(used):
         if action in ANYWHERE:
             anywhere.append(action)
-        elif service in scopes:
-            by_service.setdefault(service, []).append(action)
+        elif scope in scopes:
+            by_scope.setdefault(scope, []).append(action)
         else:
             raise EmbeddedAwsError(
                 f"{action} was used, and nothing says on which resources",
                 hint="add its service to SCOPES in permission_proof/deployer.py",
             )
-    for service, found in by_service.items():
-        yield {"Sid": f"{prefix}{service.capitalize()}", "Action": found, "Resource": [*scopes[service]]}
+    for scope, found in by_scope.items():
+        sid = scope.title().replace(" ", "")
+        yield {"Sid": f"{prefix}{sid}", "Action": found, "Resource": [*scopes[scope]]}
     if anywhere:
         yield {"Sid": f"{prefix}Anywhere", "Action": anywhere, "Resource": ["*"]}
 
@@ -292,13 +314,16 @@ def filled_in(document: Document, *, account_id: str, environment: str) -> Docum
     """A policy for one account and one environment.
 
     Args:
-        document: As ``policies_of`` makes it, with places for both.
+        document: As ``policies_of`` makes it, or as its file holds it: for ``ACCOUNT_ID`` and ``ENVIRONMENT``.
         account_id: Twelve digits.
         environment: The stack's variable ``environment``.
     """
-    text = json.dumps(document).replace("{account_id}", account_id).replace("{environment}", environment)
-    filled: Document = json.loads(text)
-    return filled
+
+    def filled(arn: str) -> str:
+        return _ENVIRONMENT_IN_ARN.sub(environment, arn).replace(ACCOUNT_ID, account_id)
+
+    statements = [{**each, "Resource": [filled(arn) for arn in each["Resource"]]} for each in document["Statement"]]
+    return {**document, "Statement": statements}
 
 
 def allows(document: Document, action: str, resource_arn: str) -> bool:
@@ -324,15 +349,20 @@ def for_the_embedded_aws(document: Document) -> Document:
 # What a newer version of the stack may change in place, by type of resource.
 _NEWER: Mapping[str, Mapping[str, Any]] = {
     "aws_apigatewayv2_api": {"description": "newer"},
+    "aws_apigatewayv2_stage": {"default_route_settings": {"throttling_burst_limit": 40, "throttling_rate_limit": 20}},
     "aws_cloudwatch_event_rule": {"description": "newer"},
     "aws_cloudwatch_log_group": {"retention_in_days": 3},
     "aws_cloudwatch_metric_alarm": {"alarm_description": "newer"},
+    "aws_dynamodb_table": {"ttl": {"attribute_name": "newer", "enabled": True}},
     "aws_iam_role": {"description": "newer", "max_session_duration": 7200},
     "aws_kms_key": {"description": "newer"},
-    "aws_lambda_function": {"description": "newer"},
+    "aws_lambda_function": {"description": "newer", "memory_size": 512},
     "aws_lambda_function_event_invoke_config": {"maximum_event_age_in_seconds": 3600},
     "aws_route53_health_check": {"failure_threshold": 2},
     "aws_route53_zone": {"comment": "newer"},
+    "aws_s3_bucket_server_side_encryption_configuration": {
+        "rule": [{"apply_server_side_encryption_by_default": {"sse_algorithm": "AES256"}, "bucket_key_enabled": True}]
+    },
     "aws_sns_topic": {"display_name": "newer"},
     "aws_sqs_queue": {"message_retention_seconds": 86400},
 }
@@ -381,7 +411,7 @@ class Deployer:
         self._iam.put_user_policy(UserName=DEPLOYER, PolicyName=DEPLOYER, PolicyDocument=json.dumps(document))
 
     def cycle(self) -> None:
-        """Plan, apply, plan again, change all that may be changed in place, plan again, destroy.
+        """Plan, apply, plan again, change all that may be changed in place, plan again, destroy with documents in it.
 
         Raises:
             EmbeddedAwsError: A step of the deployment failed, or a plan after an apply is not empty.
@@ -394,9 +424,16 @@ class Deployer:
             newer.apply()
             self._expect_no_changes(newer)
         end = len(self._log)
+        self.keep_a_document_in_each_bucket()
         self.terraform.destroy()
         log = self._log
         self.deployed, self.changed = {*log[:begin], *log[end:]}, set(log[begin:end])
+
+    def keep_a_document_in_each_bucket(self) -> None:
+        """Put a document into each bucket: to destroy one that is empty takes fewer rights."""
+        s3 = self.aws.client("s3", DEFAULT_REGION)
+        for bucket in s3.list_buckets()["Buckets"]:
+            s3.put_object(Bucket=bucket["Name"], Key="document", Body=b"")
 
     @staticmethod
     def _expect_no_changes(terraform: Terraform) -> None:
@@ -451,7 +488,7 @@ def observed() -> dict[str, Document]:
 
 def written(document: Document) -> str:
     """A policy as its file holds it."""
-    return json.dumps(filled_in(document, account_id=ACCOUNT_ID, environment=ENVIRONMENT), indent=2) + "\n"
+    return json.dumps(document, indent=2) + "\n"
 
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -471,16 +508,18 @@ def main(
         with progress.status("watching a deployment"):
             for name, document in observed().items():
                 _file(POLICIES, name).write_text(written(document), encoding="utf-8")
-    texts = {}
-    for name in NAMES:
-        text = _file(POLICIES, name).read_text(encoding="utf-8").replace(ACCOUNT_ID, account_id)
-        texts[name] = text.replace(f"-{ENVIRONMENT}", f"-{environment}").replace(f"/{ENVIRONMENT}/", f"/{environment}/")
+    policies = {
+        name: filled_in(
+            json.loads(_file(POLICIES, name).read_text("utf-8")), account_id=account_id, environment=environment
+        )
+        for name in NAMES
+    }
     if out is None:
-        sys.stdout.write(json.dumps({name: json.loads(text) for name, text in texts.items()}, indent=2) + "\n")
+        sys.stdout.write(json.dumps(policies, indent=2) + "\n")
         return
     out.mkdir(parents=True, exist_ok=True)
-    for name, text in texts.items():
-        _file(out, name).write_text(text, encoding="utf-8")
+    for name, document in policies.items():
+        _file(out, name).write_text(written(document), encoding="utf-8")
         sys.stdout.write(f"{_file(out, name)}\n")
 
 

@@ -1,6 +1,7 @@
 """The policies in docs/deployer-policies are enough to deploy, change and destroy, and hold nothing unused."""
 
 import json
+import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from embedded_aws.deployment import STACK, synthesized
+from embedded_aws.server import DEFAULT_REGION
 from embedded_aws.terraform import TerraformFailed
 from main import CUSTOM_DOMAIN
 from permission_proof import deployer as module
@@ -30,6 +32,17 @@ from permission_proof.deployer import (
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("deployer policy")]
 
+ZONE_NAME = "payment-app.test"
+OF_ITS_OWN_ZONE = {"route53:CreateHostedZone", "route53:DeleteHostedZone"}
+IN_A_ZONE_THAT_EXISTS = f"""
+import os
+from payment_dr import App, DisasterRecoveryStack, HostedZone
+app = App()
+zone = HostedZone(zone_id=os.environ["ZONE_ID"], name="{ZONE_NAME}", name_servers=["ns-1.{ZONE_NAME}"])
+DisasterRecoveryStack(app, "{STACK}", hosted_zone=zone)
+app.synth()
+"""
+
 
 def text_of(name: str) -> str:
     return (POLICIES / f"{name}.json").read_text(encoding="utf-8")
@@ -37,7 +50,8 @@ def text_of(name: str) -> str:
 
 def proven(user: Deployer, names: Iterable[str]) -> dict[str, Any]:
     """These policies in one, without what is documented only."""
-    documents = [json.loads(text_of(name).replace(module.ACCOUNT_ID, user.aws.account_id)) for name in names]
+    account_id = user.aws.account_id
+    documents = [filled_in(json.loads(text_of(name)), account_id=account_id, environment=ENVIRONMENT) for name in names]
     statements = [each for document in documents for each in document["Statement"]]
     return {**documents[0], "Statement": [each for each in statements if not each["Sid"].startswith("Documented")]}
 
@@ -95,15 +109,52 @@ def test_without_one_statement_a_change_is_refused_and_names_the_action(user: De
     user.terraform.destroy()
 
 
+def test_without_the_rights_to_documents_a_bucket_with_one_is_not_destroyed(user: Deployer) -> None:
+    user.gets(for_the_embedded_aws(without("S3Objects", proven(user, NAMES))))
+    user.terraform.apply(user.terraform.plan(targets=["aws_s3_bucket.data_destination_bucket"]))
+    user.keep_a_document_in_each_bucket()
+    with pytest.raises(TerraformFailed, match="s3:DeleteObject"):
+        user.terraform.destroy()
+    user.gets(for_the_embedded_aws(proven(user, NAMES)))
+    user.terraform.destroy()
+
+
 def test_the_default_stack_needs_no_right_of_the_custom_domain_which_is_refused_without(
-    user: Deployer, stack_dir: Path
+    user: Deployer, stack_dir: Path, tmp_path: Path
 ) -> None:
+    """It begins in a zone that exists, which takes no right to make or to delete one, and moves to its own."""
     address = "aws_acm_certificate.dns_primary_domain_certificate"
     assert "acm:RequestCertificate" in refused(user, proven(user, [DEPLOY]), address)
     with deployer(stack_dir) as default:
-        default.gets(for_the_embedded_aws(proven(default, [DEPLOY])))
+        route53, directory = default.aws.client("route53", DEFAULT_REGION), default.terraform.directory
+        zone = route53.create_hosted_zone(Name=ZONE_NAME, CallerReference="test")["HostedZone"]["Id"]
+        app = tmp_path / "app.py"
+        app.write_text(IN_A_ZONE_THAT_EXISTS, encoding="utf-8")
+        with synthesized(app, settings={"ZONE_ID": zone.removeprefix("/hostedzone/")}) as out:
+            shutil.copy(out / "stacks" / STACK / "cdk.tf.json", directory)
+        rights = proven(default, [DEPLOY])
+        default.gets(for_the_embedded_aws(without_actions(OF_ITS_OWN_ZONE, rights)))
+        default.terraform.apply(default.terraform.plan())
+        assert "CNAME" in types_of_records(route53, zone)
+        shutil.copy(stack_dir / "cdk.tf.json", directory)
+        default.gets(for_the_embedded_aws(rights))
         default.terraform.apply(default.terraform.plan())
         default.terraform.destroy()
+        assert types_of_records(route53, zone) == {"NS", "SOA"}
+
+
+def types_of_records(route53: Any, zone: str) -> set[str]:
+    return {record["Type"] for record in route53.list_resource_record_sets(HostedZoneId=zone)["ResourceRecordSets"]}
+
+
+def without_actions(actions: set[str], document: dict[str, Any]) -> dict[str, Any]:
+    """A policy without some of its actions."""
+    assert actions <= {action for each in document["Statement"] for action in each["Action"]}
+    statements = [
+        {**each, "Action": [action for action in each["Action"] if action not in actions]}
+        for each in document["Statement"]
+    ]
+    return {**document, "Statement": statements}
 
 
 def without(sid: str, document: dict[str, Any]) -> dict[str, Any]:
