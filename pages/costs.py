@@ -173,7 +173,7 @@ def _of_route_53(template: Template, assumed: Assumptions) -> Iterator[Line]:
     queries = assumed.resolvers.value * MINUTES * 60 / min(ttls) if ttls else 0
     yield Line(EVERYWHERE, "hosted zone", len(zones), "hosted zone")
     yield Line(EVERYWHERE, "health checks", len(checks), "health check")
-    yield Line(EVERYWHERE, "health checks: HTTPS, and an interval of 10 s", options, "health check option")
+    yield Line(EVERYWHERE, "options of health checks: HTTPS, and a fast interval", options, "health check option")
     yield Line(EVERYWHERE, "queries", queries, "DNS query")
 
 
