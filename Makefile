@@ -17,7 +17,7 @@ help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' Makefile
 
 drill: $(READY) ## Let a region fail and come back on an embedded AWS, and measure what its clients see (ARGS=--outage=hang)
-	@$(BIN)/dr drill $(ARGS)
+	@$(BIN)/python -m embedded_aws drill $(ARGS)
 
 deploy-local: $(READY) ## Deploy the stack on an embedded AWS, check everything, destroy it (ARGS=--json)
 	@$(BIN)/python -m embedded_aws deploy $(ARGS)

@@ -27,7 +27,11 @@ def timings(*, with_tests: bool) -> Iterator[Timing]:
         dr = str(Path(sys.executable).with_name("dr"))
         seconds, _ = _timed(dr, "drill", "--json", "--report-dir", folder)
     yield Timing("make drill", seconds, 150)
-    seconds, _ = _timed(sys.executable, "-c", "from drill import rto; rto.distribution(rto.Settings(), runs=10_000)")
+    seconds, _ = _timed(
+        sys.executable,
+        "-c",
+        "from payment_dr.operations.route53 import recovery_time as r; r.distribution(r.Settings(), runs=10_000)",
+    )
     yield Timing("10,000 simulated runs", seconds, 5)
     seconds, report = _timed(sys.executable, "-m", "embedded_aws", "deploy", "--json")
     yield Timing("make deploy-local", seconds, 90)

@@ -1,35 +1,23 @@
 """``python -m embedded_aws``: the command line of the embedded AWS."""
 
-import dataclasses
-import json
 import os
 import shlex
-import signal
 import sys
 import time
-from collections.abc import Callable
-from functools import wraps
 from pathlib import Path
-from typing import Annotated, ParamSpec, TypeVar
+from typing import Annotated
 
 import typer
-from rich.console import Console
 
-from embedded_aws.adoption import NOT_ADOPTED, adopt_here
-from embedded_aws.deploy_local import deploy_local, progress_of
+from embedded_aws.deploy_local import deploy_local
 from embedded_aws.deployment import Deployment, provider_settings
-from embedded_aws.errors import EmbeddedAwsError
-from embedded_aws.lifecycle import terminate_gracefully
-from embedded_aws.plan_markdown import plan_markdown
 from embedded_aws.server import EmbeddedAws
-
-COULD_NOT_START = 2
-
-P = ParamSpec("P")
-T = TypeVar("T")
+from payment_dr.operations.cli import REPORTS, AsJson, ReportDir, Seed
+from payment_dr.operations.command import command, progress, progress_of, say
+from payment_dr.operations.drill.outages import OUTAGES
+from payment_dr.operations.terraform.plan_markdown import plan_markdown
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
-progress = Console(stderr=True)
 
 Port = Annotated[int | None, typer.Option(min=1, max=65535, help="Port of 127.0.0.1; a free one if unset.")]
 
@@ -39,22 +27,7 @@ StackDir = Annotated[
 ]
 
 
-def command(run: Callable[P, T]) -> Callable[P, T]:
-    """Give a command its ends: cleaned up after SIGTERM, 130 after Ctrl-C, error and hint lines with exit code 2."""
-
-    @wraps(run)
-    def guarded(*args: P.args, **kwargs: P.kwargs) -> T:
-        try:
-            with terminate_gracefully():
-                return run(*args, **kwargs)
-        except EmbeddedAwsError as error:
-            progress.print(f"error: {error.message}", style="red", markup=False, highlight=False, soft_wrap=True)
-            progress.print(f"hint: {error.hint}", markup=False, highlight=False, soft_wrap=True)
-            raise typer.Exit(COULD_NOT_START) from error
-        except KeyboardInterrupt as interrupt:
-            raise typer.Exit(128 + signal.SIGINT) from interrupt
-
-    return guarded
+Outage = Annotated[str, typer.Option(help=f"What fails: {', '.join(OUTAGES)}.")]
 
 
 @app.callback()
@@ -68,14 +41,14 @@ def start(port: Port = None) -> None:
     """Run the embedded AWS in the foreground and print the variables that point AWS tools and Terraform at it."""
     with EmbeddedAws(port) as aws, provider_settings() as (providers, notices):
         for notice in notices:
-            progress.print(f"note: {notice}", markup=False, highlight=False, soft_wrap=True)
+            say(f"note: {notice}")
         environment = aws.environment()
         for name in sorted(name for name in os.environ if name.startswith("AWS_") and name not in environment):
             sys.stdout.write(f"unset {name}\n")  # a profile, say, would send the calls elsewhere
         for name, value in {**providers, **environment}.items():
             sys.stdout.write(f"export {name}={shlex.quote(value)}\n")
         sys.stdout.flush()
-        progress.print(f"Embedded AWS is up at {aws.endpoint_url}. Ctrl-C ends it.", highlight=False)
+        say(f"Embedded AWS is up at {aws.endpoint_url}. Ctrl-C ends it.")
         while True:
             aws.alive()
             time.sleep(0.5)
@@ -105,7 +78,7 @@ def plan(
 def deploy(
     port: Port = None,
     stack_dir: StackDir = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Deploy the stack on an embedded AWS, check every output and behaviour, destroy it, and report.
 
@@ -116,27 +89,15 @@ def deploy(
 
 @app.command()
 @command
-def adopt(
-    directory: Annotated[Path, typer.Argument(help="Where Terraform ran, such as cdktf.out/stacks/payment-dr.")],
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list what would be adopted.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print what was found as JSON.")] = False,
-) -> None:
-    """After an interrupted deployment, on AWS or here: import what was created and is missing in Terraform's state.
+def drill(outage: Outage = "region", seed: Seed = 42, report_dir: ReportDir = REPORTS, as_json: AsJson = False) -> None:
+    """Deploy the stack on an embedded AWS of its own, let a region fail and come back, and measure what clients see.
 
-    Uses your AWS settings and TF_VAR_ variables. Exits with 0 when the next apply can go ahead, 1 when something has to
-    be decided by a person, 2 when nothing could be said.
+    Exits with 0 when every target was met, 1 when one was missed, 2 when the result is inconclusive.
     """
-    with progress.status("comparing the plan with what exists"):
-        findings = adopt_here(directory.absolute(), dry_run=dry_run)
-    if as_json:
-        sys.stdout.write(json.dumps([dataclasses.asdict(finding) for finding in findings], indent=2) + "\n")
-    for finding in [] if as_json else findings:
-        sys.stdout.write(" ".join([f"{finding.outcome}:", finding.address, *finding.ids]) + "\n")
-        if finding.reason:
-            sys.stdout.write(f"  {finding.reason}\n")
-    if not findings:
-        progress.print("Nothing that the plan wants to create exists already.", highlight=False)
-    raise typer.Exit(1 if any(finding.outcome == NOT_ADOPTED for finding in findings) else 0)
+    from embedded_aws.drill import deploy_and_drill
+    from payment_dr.operations.report.summary import reported  # loads Matplotlib
+
+    raise typer.Exit(reported(lambda: deploy_and_drill(outage, seed, report_dir, progress), as_json=as_json))
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from urllib3.exceptions import HTTPError
 
 from embedded_aws.custom_domains import CustomDomains
 from embedded_aws.deployment import Deployment
-from embedded_aws.inventory import listed
+from payment_dr.operations.aws import listed
 
 ROLES = ("primary", "secondary")
 OUTPUT = "output "  # what the names of the checks of outputs begin with

@@ -4,49 +4,18 @@ import dataclasses
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from importlib.metadata import version
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from embedded_aws.checks import OUTPUT, Check, CheckFailed, checks_of, run_check
 from embedded_aws.deployment import Deployment
 from embedded_aws.inventory import inventory
-from embedded_aws.terraform import ResourceEvent
-from embedded_aws.verification import OUTPUT, Check, CheckFailed, checks_of, run_check
-
-PASSED, MISSED = 0, 1
-
-
-@contextmanager
-def progress_of(console: Console) -> Iterator[tuple[Callable[[str], None], Callable[[ResourceEvent], None]]]:
-    """Show what goes on: one line that changes on a terminal, one line a step elsewhere.
-
-    Yields:
-        What to call with each step, and with each event of Terraform.
-    """
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn(), TextColumn("{task.fields[now]}"))
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task("", total=None, now="")
-        done: list[str] = []
-
-        def on_step(step: str) -> None:
-            done.clear()
-            progress.reset(task, description=step, now="")
-            if not console.is_terminal:
-                console.print(f"{step} ...", highlight=False)
-
-        def on_event(event: ResourceEvent) -> None:
-            if event.phase == "complete" and event.action in {"create", "update", "delete"}:
-                done.append(event.address)
-                progress.update(task, now=f"{len(done)} done, last {event.address}")
-
-        yield on_step, on_event
+from payment_dr.operations.command import DONE, MISSED, progress_of
 
 
 def deploy_local(console: Console, *, as_json: bool, port: int | None = None, stack_dir: Path | None = None) -> int:
@@ -106,7 +75,7 @@ def deploy_local(console: Console, *, as_json: bool, port: int | None = None, st
         sys.stdout.write(json.dumps(report, indent=2) + "\n")
     else:
         _print_report(report, checks)
-    return PASSED if report["passed"] else MISSED
+    return DONE if report["passed"] else MISSED
 
 
 def _print_report(report: dict[str, Any], checks: list[Check]) -> None:

@@ -13,9 +13,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from embedded_aws import stand_in_providers
 from embedded_aws.errors import EmbeddedAwsError
 from embedded_aws.server import EmbeddedAws
-from embedded_aws.terraform import Changes, Output, PlanResult, ResourceEvent, Terraform, workspace
+from payment_dr.operations.terraform.runner import Changes, Output, PlanResult, ResourceEvent, Terraform, workspace
 
 PROJECT = Path(__file__).resolve().parent.parent
 STACK = "payment-dr"
@@ -73,7 +74,7 @@ def provider_settings() -> Iterator[tuple[dict[str, str], list[str]]]:
     with tempfile.TemporaryDirectory(prefix="providers-") as folder:
         required = {name: {"source": f"hashicorp/{name}", "version": version} for name, version in PROVIDERS.items()}
         Path(folder, "versions.tf.json").write_text(json.dumps({"terraform": {"required_providers": required}}))
-        with Terraform(Path(folder), {}) as terraform:
+        with Terraform(Path(folder), {}, stand_ins=stand_in_providers) as terraform:
             terraform.init()
             found = {
                 name: value
@@ -144,6 +145,7 @@ class Deployment:
                     self.aws.environment(),
                     variables=self._variables,
                     on_event=self._on_event,
+                    stand_ins=stand_in_providers,
                 )
             )
             with self.step("terraform init"):

@@ -1,4 +1,4 @@
-"""The drill's place on the embedded AWS: the one module that knows of it."""
+"""`make drill`: a stack on an embedded AWS of its own fails over and back, with any outage."""
 
 import json
 import os
@@ -11,16 +11,18 @@ from typing import Any
 
 from rich.console import Console
 
-from drill import DrillError
-from drill.deployed import ROLES, Deployed
-from drill.drill import Drill, Place
-from drill.journal import Journal
-from drill.tls_client import TlsClient
 from embedded_aws.custom_domains import CustomDomains
-from embedded_aws.deploy_local import progress_of
 from embedded_aws.deployment import Deployment
 from embedded_aws.errors import EmbeddedAwsError
 from embedded_aws.server import TYPICAL_REPLICATION_SECONDS, TYPICAL_REPLICATION_SPREAD, EmbeddedAws
+from payment_dr.operations.command import progress_of
+from payment_dr.operations.deployed import ROLES, Deployed
+from payment_dr.operations.drill.journal import Journal
+from payment_dr.operations.drill.outages import OUTAGES
+from payment_dr.operations.drill.place import Place
+from payment_dr.operations.drill.run import Drill
+from payment_dr.operations.drill.tls_client import TlsClient
+from payment_dr.operations.errors import OperationError
 
 MADE_OF = {
     "real": [
@@ -48,20 +50,21 @@ TLS_IS_REAL = (
 _DENY = "drill-deny"
 
 
-def drill(kind: str, seed: int, directory: Path, console: Console) -> Journal:
+def deploy_and_drill(kind: str, seed: int, directory: Path, console: Console) -> Journal:
     """Deploy the stack on an embedded AWS, which ends with the drill, and do one drill there.
 
     Args:
-        kind: One of `drill.actions.OUTAGES`.
+        kind: One of `OUTAGES`.
         seed: Decides what is left to chance.
         directory: Where the journal goes.
         console: Where progress goes.
 
     Raises:
-        DrillError: It could not tell.
+        OperationError: There is no such outage, or the result is inconclusive.
     """
+    if kind not in OUTAGES:
+        raise OperationError(f"there is no outage {kind!r}", hint=f"give one of {', '.join(OUTAGES)}")
     with (
-        _told(),
         progress_of(console) as (on_step, on_event),
         Deployment(on_step=on_step, on_event=on_event) as deployment,
     ):
@@ -78,8 +81,7 @@ def place_of(deployment: Deployment, seed: int) -> Iterator[Place]:
     os.environ.clear()
     os.environ.update(aws.environment(before))
     try:
-        with _told():
-            aws.set_replication_lag(TYPICAL_REPLICATION_SECONDS, seed=seed)
+        aws.set_replication_lag(TYPICAL_REPLICATION_SECONDS, seed=seed)
         stack = Deployed(outputs, aws.endpoint_url)
         with _tls(stack, aws) as tls:
             yield Place(
@@ -94,7 +96,7 @@ def place_of(deployment: Deployment, seed: int) -> Iterator[Place]:
                     "ministack": version("ministack"),
                     "python": platform.python_version(),
                 },
-                check=lambda: _check(aws),
+                check=aws.alive,
                 tls=tls,
             )
     finally:
@@ -115,19 +117,6 @@ def _tls(stack: Deployed, aws: EmbeddedAws) -> Iterator[TlsClient | None]:
         yield TlsClient(str(stack.outputs["application_fqdn"]), addresses, domains.authority)
 
 
-@contextmanager
-def _told() -> Iterator[None]:
-    try:
-        yield
-    except EmbeddedAwsError as error:
-        raise DrillError(error.message, hint=error.hint) from error
-
-
-def _check(aws: EmbeddedAws) -> None:
-    with _told():
-        aws.alive()
-
-
 class _Maker:
     """Makes regions of the embedded AWS fail."""
 
@@ -135,12 +124,10 @@ class _Maker:
         self._aws, self._deployment = deployment.aws, deployment
 
     def fail(self, region: str, **fault: Any) -> None:
-        with _told():
-            self._aws.fail_region(region, **fault)
+        self._aws.fail_region(region, **fault)
 
     def restore(self, region: str) -> None:
-        with _told():
-            self._aws.restore_region(region)
+        self._aws.restore_region(region)
 
     def forbid_describe_table(self) -> None:
         statement = {"Effect": "Deny", "Action": "dynamodb:DescribeTable", "Resource": "*"}

@@ -1,9 +1,9 @@
 """What exists in an account: used to show that a destroy leaves nothing."""
 
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections.abc import Iterable
 
 from embedded_aws.server import EmbeddedAws
+from payment_dr.operations.aws import listed
 
 # By service: the call that lists, the key of the list, the key of the name. Keys in a list of their own, because a
 # deleted key stays for its waiting period.
@@ -33,23 +33,6 @@ _GLOBAL = (
     ("route53", "list_hosted_zones", "HostedZones", "Id"),
     ("route53", "list_health_checks", "HealthChecks", "Id"),
 )
-
-
-def listed(client: Any, operation: str, items: str, **arguments: Any) -> Iterator[Any]:
-    """List with any boto3 client, page by page where the operation has pages.
-
-    Args:
-        client: The service's client.
-        operation: Name of the call, such as ``list_tables``.
-        items: The key of the list in the answer.
-        arguments: Arguments of the call.
-    """
-    pages = (
-        client.get_paginator(operation).paginate(**arguments)
-        if client.can_paginate(operation)
-        else [getattr(client, operation)(**arguments)]
-    )
-    return (item for page in pages for item in page.get(items, []))
 
 
 def inventory(aws: EmbeddedAws, regions: Iterable[str]) -> frozenset[str]:

@@ -96,7 +96,7 @@ class EmbeddedAws:
 
     It runs in a process group of its own, writes only to a temporary directory of its own, and ends with this process
     even if that is killed: the emulator watches a pipe that closes then. Ctrl-C unwinds the ``with`` block by itself;
-    for SIGTERM wrap it in ``lifecycle.terminate_gracefully``.
+    for SIGTERM wrap it in ``payment_dr.operations.command.ended_by_signals``.
 
     Args:
         port: Port to listen on; a free one if None.

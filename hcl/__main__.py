@@ -6,13 +6,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
-from embedded_aws.__main__ import command
 from hcl.library import files, write
+from payment_dr.operations.command import command, progress
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-progress = Console(stderr=True)
 
 
 @app.command()

@@ -6,18 +6,16 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
-from embedded_aws.__main__ import Port, StackDir, command
-from embedded_aws.deploy_local import progress_of
+from embedded_aws.__main__ import Port, StackDir
 from embedded_aws.deployment import Deployment
+from payment_dr.operations.command import command, progress, progress_of
 from permission_proof.proof import prove
 from permission_proof.report import as_data, as_markdown, print_report
 
 PROVEN, GAP = 0, 1
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-progress = Console(stderr=True)
 
 
 @app.command()

@@ -1,236 +1,50 @@
 """``python -m permission_proof.deployer``: the rights that deploying the stack takes, found by watching a deployment.
 
-The embedded AWS tells which action it was asked for at each call of Terraform; where each of them may happen is said
-here, by the names of the stack. What AWS asks for beyond that is in ``DOCUMENTED``, with its page. All of it is longer
-than a managed policy may be, so there are four: to create and destroy, to change, for the custom domain, not proven.
+The embedded AWS records which action it was asked for at each call of Terraform. `deployer_scopes` says where each of
+them may happen, and what AWS asks for beyond that, with its page.
 """
 
 import json
-import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 from urllib.parse import unquote
 
 import typer
-from rich.console import Console
 
-from embedded_aws.__main__ import command
-from embedded_aws.deployment import PROJECT, STACK, synthesized
+from embedded_aws import stand_in_providers
+from embedded_aws.deployment import STACK, synthesized
 from embedded_aws.errors import EmbeddedAwsError
 from embedded_aws.server import DEFAULT_REGION
-from embedded_aws.terraform import Terraform, workspace
+from payment_dr.operations.command import command, progress
+from payment_dr.operations.deployer_policies import (
+    CHANGE,
+    DEPLOY,
+    DOCUMENTED_ONLY,
+    WITH_CUSTOM_DOMAIN,
+    Document,
+    path_of,
+    written,
+)
+from payment_dr.operations.terraform.runner import Terraform, workspace
+from permission_proof.deployer_scopes import (
+    ANYWHERE,
+    ASKED_OTHERWISE,
+    DOCUMENTED,
+    DOCUMENTED_FOR_CUSTOM_DOMAIN,
+    FREE,
+    OF_A_CUSTOM_DOMAIN,
+    SCOPES,
+)
 from permission_proof.recorder import RecordingAws
 
-POLICIES = PROJECT / "docs" / "deployer-policies"
-DEPLOY, CHANGE, WITH_CUSTOM_DOMAIN, DOCUMENTED_ONLY = NAMES = ("deploy", "change", "custom-domain", "documented")
 DEPLOYER = "deployer"
-# Of the page, and of every example of AWS: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_examples.html
-ACCOUNT_ID, ENVIRONMENT = "123456789012", "dev"
-_ENVIRONMENT_IN_ARN = re.compile(rf"(?<=[-/]){ENVIRONMENT}(?=[-/:]|$)")
 # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html: of a managed policy, without white space.
 LONGEST_POLICY = 6144
 EVERYTHING = {"Effect": "Allow", "Action": "*", "Resource": "*"}
-
-Document = dict[str, Any]
-
-# Tags are read, set and removed by GET, POST and DELETE on a path of their own:
-# https://docs.aws.amazon.com/apigatewayv2/latest/api-reference/tags-resource-arn.html. It ends with the encoded ARN of
-# what is tagged, whose id AWS chooses; which characters it encodes no page says, so the pattern is not narrower.
-_TAGS_OF_APIS = ("arn:aws:apigateway:*::/tags/*",)
-
-# Where the actions of a service happen; names that AWS chooses (ids of keys, networks, APIs, zones) cannot be known.
-SCOPES: Mapping[str, tuple[str, ...]] = {
-    "apigateway": ("arn:aws:apigateway:*::/apis", "arn:aws:apigateway:*::/apis/*"),
-    "apigateway tags": _TAGS_OF_APIS,
-    "cloudwatch": (f"arn:aws:cloudwatch:*:{ACCOUNT_ID}:alarm:alarm-*-{ENVIRONMENT}",),
-    "dynamodb": (f"arn:aws:dynamodb:*:{ACCOUNT_ID}:table/transactions",),
-    "ec2": tuple(f"arn:aws:ec2:*:{ACCOUNT_ID}:{kind}/*" for kind in ("route-table", "security-group", "subnet", "vpc")),
-    "events": (f"arn:aws:events:*:{ACCOUNT_ID}:rule/event-rule-*-{ENVIRONMENT}",),
-    "iam": (
-        f"arn:aws:iam::{ACCOUNT_ID}:policy/iam-policy-*-{ENVIRONMENT}",
-        f"arn:aws:iam::{ACCOUNT_ID}:role/iam-role-*-{ENVIRONMENT}",
-    ),
-    "kms": (f"arn:aws:kms:*:{ACCOUNT_ID}:alias/dr-encryption-*-{ENVIRONMENT}", f"arn:aws:kms:*:{ACCOUNT_ID}:key/*"),
-    "lambda": (f"arn:aws:lambda:*:{ACCOUNT_ID}:function:lambda-*-{ENVIRONMENT}",),
-    "logs": tuple(
-        f"arn:aws:logs:*:{ACCOUNT_ID}:log-group:{group}-*-{ENVIRONMENT}{end}"
-        for group in ("/aws/lambda/lambda", "/aws/vendedlogs/apigateway/api")
-        for end in ("", ":*")
-    ),
-    "route53": ("arn:aws:route53:::healthcheck/*", "arn:aws:route53:::hostedzone/*"),
-    "s3": (f"arn:aws:s3:::s3-payment-docs-*-{ENVIRONMENT}-{ACCOUNT_ID}",),
-    "s3 objects": (f"arn:aws:s3:::s3-payment-docs-*-{ENVIRONMENT}-{ACCOUNT_ID}/*",),
-    "sns": (f"arn:aws:sns:*:{ACCOUNT_ID}:sns-dr-alerts-*-{ENVIRONMENT}",),
-    "sqs": (f"arn:aws:sqs:*:{ACCOUNT_ID}:sqs-config-sync-dead-letters-*-{ENVIRONMENT}",),
-    "ssm": (f"arn:aws:ssm:*:{ACCOUNT_ID}:parameter/payment-app/{ENVIRONMENT}/*",),
-}
-OF_A_CUSTOM_DOMAIN: Mapping[str, tuple[str, ...]] = {
-    "acm": (f"arn:aws:acm:*:{ACCOUNT_ID}:certificate/*",),
-    "apigateway": ("arn:aws:apigateway:*::/domainnames", "arn:aws:apigateway:*::/domainnames/*"),
-    "apigateway tags": _TAGS_OF_APIS,
-}
-# What names no resource, by https://docs.aws.amazon.com/service-authorization/latest/reference/ and the page of the
-# service there; DescribeAlarms and DescribeLogGroups are lists, which Terraform filters by prefix.
-ANYWHERE = frozenset(
-    {
-        "acm:RequestCertificate",
-        "cloudwatch:DescribeAlarms",
-        "ec2:DescribeAvailabilityZones",
-        "ec2:DescribeNetworkAcls",
-        "ec2:DescribeNetworkInterfaces",
-        "ec2:DescribeRouteTables",
-        "ec2:DescribeSecurityGroupRules",
-        "ec2:DescribeSecurityGroups",
-        "ec2:DescribeSubnets",
-        "ec2:DescribeVpcs",
-        "kms:CreateKey",
-        "kms:ListAliases",
-        "logs:DescribeLogGroups",
-        "route53:CreateHealthCheck",
-        "route53:CreateHostedZone",
-        "sns:GetSubscriptionAttributes",
-        "sns:Unsubscribe",
-        "ssm:DescribeParameters",
-    }
-)
-# https://docs.aws.amazon.com/STS/latest/APIReference/API_GetCallerIdentity.html: no permissions are required.
-_FREE = frozenset({"sts:GetCallerIdentity"})
-
-# What ministack 1.5.33 asks about another ARN than AWS, mostly "*": the proof must allow it there as well.
-ASKED_OTHERWISE = frozenset(
-    {
-        "cloudwatch:DeleteAlarms",
-        "cloudwatch:ListTagsForResource",
-        "cloudwatch:TagResource",
-        "cloudwatch:UntagResource",
-        "dynamodb:ListTagsOfResource",
-        "dynamodb:TagResource",
-        "dynamodb:UntagResource",
-        "ec2:CreateTags",
-        "ec2:CreateVpc",
-        "ec2:DeleteTags",
-        "ec2:DisassociateRouteTable",
-        "events:DeleteRule",
-        "events:DescribeRule",
-        "events:ListTagsForResource",
-        "events:ListTargetsByRule",
-        "events:PutRule",
-        "events:PutTargets",
-        "events:RemoveTargets",
-        "events:TagResource",
-        "events:UntagResource",
-        "iam:CreatePolicy",
-        "kms:CreateAlias",
-        "kms:DeleteAlias",
-        "lambda:CreateFunction",
-        "route53:ChangeTagsForResource",
-        "route53:DeleteHealthCheck",
-        "route53:GetHealthCheck",
-        "route53:ListTagsForResource",
-        "route53:UpdateHealthCheck",
-        "sns:ListTagsForResource",
-        "sns:TagResource",
-        "sns:UntagResource",
-    }
-)
-
-# What AWS asks for and the embedded AWS does not: from AWS's pages, not proven.
-DOCUMENTED: tuple[Document, ...] = (
-    {
-        # https://docs.aws.amazon.com/IAM/latest/UserGuide/id_roles_use_passrole.html
-        "Sid": "DocumentedPassRole",
-        "Action": ["iam:PassRole"],
-        "Resource": [f"arn:aws:iam::{ACCOUNT_ID}:role/iam-role-*-{ENVIRONMENT}"],
-        "Condition": {"StringEquals": {"iam:PassedToService": ["lambda.amazonaws.com", "s3.amazonaws.com"]}},
-    },
-    {
-        # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/V2gt_IAM.html
-        "Sid": "DocumentedReplicationRole",
-        "Action": ["iam:CreateServiceLinkedRole"],
-        "Resource": [f"arn:aws:iam::{ACCOUNT_ID}:role/aws-service-role/replication.dynamodb.amazonaws.com/*"],
-        "Condition": {"StringEquals": {"iam:AWSServiceName": "replication.dynamodb.amazonaws.com"}},
-    },
-    {
-        # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/V2gt_IAM.html
-        "Sid": "DocumentedReplicas",
-        "Action": [
-            "dynamodb:BatchWriteItem",
-            "dynamodb:CreateTableReplica",
-            "dynamodb:DeleteItem",
-            "dynamodb:DeleteTableReplica",
-            "dynamodb:GetItem",
-            "dynamodb:PutItem",
-            "dynamodb:Query",
-            "dynamodb:Scan",
-            "dynamodb:UpdateItem",
-        ],
-        "Resource": [*SCOPES["dynamodb"]],
-    },
-    {
-        # Tags given at creation are asked for by themselves, and PUT is the older way to change them:
-        # https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-tagging-iam-policy.html
-        "Sid": "DocumentedApis",
-        "Action": ["apigateway:PUT", "apigateway:TagResource"],
-        "Resource": [*SCOPES["apigateway"], *SCOPES["apigateway tags"]],
-    },
-    {
-        # A policy has five versions at most; the sixth takes the place of the oldest:
-        # https://docs.aws.amazon.com/IAM/latest/UserGuide/access_policies_managed-versioning.html
-        "Sid": "DocumentedVersions",
-        "Action": ["iam:DeletePolicyVersion"],
-        "Resource": [*SCOPES["iam"]],
-    },
-    {
-        # The embedded AWS takes these for lambda:UpdateFunctionCode or asks for nothing.
-        # https://docs.aws.amazon.com/service-authorization/latest/reference/list_awslambda.html
-        "Sid": "DocumentedRetries",
-        "Action": [
-            "lambda:DeleteFunctionEventInvokeConfig",
-            "lambda:GetFunctionEventInvokeConfig",
-            "lambda:PutFunctionEventInvokeConfig",
-        ],
-        "Resource": [*SCOPES["lambda"]],
-    },
-    {
-        # Access logs: https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-logging.html
-        # Changes: https://docs.aws.amazon.com/Route53/latest/APIReference/API_GetChange.html
-        "Sid": "DocumentedAnywhere",
-        "Action": [
-            "logs:CreateLogDelivery",
-            "logs:DeleteLogDelivery",
-            "logs:DescribeResourcePolicies",
-            "logs:GetLogDelivery",
-            "logs:ListLogDeliveries",
-            "logs:PutResourcePolicy",
-            "logs:UpdateLogDelivery",
-            "route53:GetChange",
-        ],
-        "Resource": ["*"],
-    },
-)
-
-
-# The same for the custom domain alone.
-DOCUMENTED_FOR_CUSTOM_DOMAIN: tuple[Document, ...] = (
-    {
-        # https://docs.aws.amazon.com/apigateway/latest/developerguide/using-service-linked-roles.html
-        "Sid": "DocumentedDomainRole",
-        "Action": ["iam:CreateServiceLinkedRole"],
-        "Resource": [f"arn:aws:iam::{ACCOUNT_ID}:role/aws-service-role/ops.apigateway.amazonaws.com/*"],
-        "Condition": {"StringEquals": {"iam:AWSServiceName": "ops.apigateway.amazonaws.com"}},
-    },
-    {
-        # A new certificate is a change of the domain name.
-        "Sid": "DocumentedDomains",
-        "Action": ["apigateway:PATCH", "apigateway:PUT", "apigateway:TagResource"],
-        "Resource": [*OF_A_CUSTOM_DOMAIN["apigateway"], *OF_A_CUSTOM_DOMAIN["apigateway tags"]],
-    },
-)
-
 
 Used = Iterable[tuple[str, str]]
 """IAM actions that were seen, with the ARN that was asked about, in any order."""
@@ -261,7 +75,7 @@ def _by_use(used: Used) -> tuple[set[tuple[str, str]], set[tuple[str, str]]]:
     """Scopes and actions that every stack needs, and those that the custom domain needs."""
     seen = {(_scope(action, arn), action, _is_of_a_custom_domain(action, arn)) for action, arn in used}
     always, with_domain = (
-        {(scope, action) for scope, action, is_of_domain in seen if is_of_domain is each and action not in _FREE}
+        {(scope, action) for scope, action, is_of_domain in seen if is_of_domain is each and action not in FREE}
         for each in (False, True)
     )
     return always, with_domain
@@ -294,7 +108,7 @@ def _statements(
         else:
             raise EmbeddedAwsError(
                 f"{action} was used, and nothing says on which resources",
-                hint="add its service to SCOPES in permission_proof/deployer.py",
+                hint="add its service to SCOPES in permission_proof/deployer_scopes.py",
             )
     for scope, found in by_scope.items():
         sid = scope.title().replace(" ", "")
@@ -308,22 +122,6 @@ def _document(statements: Iterable[Document]) -> Document:
         "Version": "2012-10-17",
         "Statement": [{"Sid": each["Sid"], "Effect": "Allow", **each} for each in statements],
     }
-
-
-def filled_in(document: Document, *, account_id: str, environment: str) -> Document:
-    """A policy for one account and one environment.
-
-    Args:
-        document: As ``policies_of`` makes it, or as its file holds it: for ``ACCOUNT_ID`` and ``ENVIRONMENT``.
-        account_id: Twelve digits.
-        environment: The stack's variable ``environment``.
-    """
-
-    def filled(arn: str) -> str:
-        return _ENVIRONMENT_IN_ARN.sub(environment, arn).replace(ACCOUNT_ID, account_id)
-
-    statements = [{**each, "Resource": [filled(arn) for arn in each["Resource"]]} for each in document["Statement"]]
-    return {**document, "Statement": statements}
 
 
 def allows(document: Document, action: str, resource_arn: str) -> bool:
@@ -404,7 +202,8 @@ class Deployer:
         self.changed: set[tuple[str, str]] = set()
 
     def _terraform(self, **variables: str) -> Terraform:
-        return Terraform(self._directory, {**self.aws.environment(), **self._credentials}, variables=variables)
+        environment = {**self.aws.environment(), **self._credentials}
+        return Terraform(self._directory, environment, variables=variables, stand_ins=stand_in_providers)
 
     def gets(self, document: Document) -> None:
         """Have this policy and no other."""
@@ -486,45 +285,18 @@ def observed() -> dict[str, Document]:
         return policies_of(user.deployed, user.changed)
 
 
-def written(document: Document) -> str:
-    """A policy as its file holds it."""
-    return json.dumps(document, indent=2) + "\n"
-
-
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-progress = Console(stderr=True)
 
 
 @app.command()
 @command
-def main(
-    account_id: Annotated[str, typer.Option(help="The account to deploy to.")] = ACCOUNT_ID,
-    environment: Annotated[str, typer.Option(help="The environment to deploy.")] = ENVIRONMENT,
-    out: Annotated[Path | None, typer.Option(help="Folder to write them to, a file each. Default: print all.")] = None,
-    write: Annotated[bool, typer.Option("--write", help="Watch a deployment, and write the policies anew.")] = False,
-) -> None:
-    """Print the policies that a deployer of the stack needs; takes no AWS, or with --write an embedded one."""
-    if write:
-        with progress.status("watching a deployment"):
-            for name, document in observed().items():
-                _file(POLICIES, name).write_text(written(document), encoding="utf-8")
-    policies = {
-        name: filled_in(
-            json.loads(_file(POLICIES, name).read_text("utf-8")), account_id=account_id, environment=environment
-        )
-        for name in NAMES
-    }
-    if out is None:
-        sys.stdout.write(json.dumps(policies, indent=2) + "\n")
-        return
-    out.mkdir(parents=True, exist_ok=True)
-    for name, document in policies.items():
-        _file(out, name).write_text(written(document), encoding="utf-8")
-        sys.stdout.write(f"{_file(out, name)}\n")
-
-
-def _file(folder: Path, name: str) -> Path:
-    return folder / f"{name}.json"
+def main() -> None:
+    """Record a deployment on an embedded AWS, and write the policies that `dr deployer-policies` prints."""
+    with progress.status("watching a deployment"):
+        documents = observed()
+    for name, document in documents.items():
+        path_of(name).write_text(written(document), encoding="utf-8")
+        sys.stdout.write(f"{path_of(name)}\n")
 
 
 if __name__ == "__main__":

@@ -10,8 +10,8 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from embedded_aws.checks import ROLES
 from embedded_aws.deployment import Deployment
-from embedded_aws.verification import ROLES
 
 Document = dict[str, Any]
 # By owner and part, the order in which policies are reported. One that is not listed is a gap.

@@ -7,8 +7,8 @@ from fnmatch import fnmatchcase
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from embedded_aws.checks import ROLES, CheckFailed, check_parameter_follows, check_plan_keeps_rotated_secrets
 from embedded_aws.deployment import Deployment
-from embedded_aws.verification import ROLES, CheckFailed, check_parameter_follows, check_plan_keeps_rotated_secrets
 from permission_proof.claims import CLAIMS, ONE_SIDED, REFUSED, Claim, Claims
 from permission_proof.policies import Document, Policy, Row, aside, deployed_policies, rows_of, turned, without
 from permission_proof.scenarios import Run, Scenario

@@ -7,8 +7,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from embedded_aws.checks import ROLES
 from embedded_aws.deployment import Deployment
-from embedded_aws.verification import ROLES
 from permission_proof.proof import PASSES, Proof, Refused, Report
 
 COLUMNS = ("role", "action", "resource", "condition", "scenario", "with", "without")

@@ -14,7 +14,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from embedded_aws.verification import check_health
+from embedded_aws.checks import check_health
 from permission_proof.policies import aside
 from permission_proof.stage import NAME, NotPassed, Stage
 

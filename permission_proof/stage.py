@@ -12,8 +12,8 @@ from typing import Any, Self
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from embedded_aws.checks import ROLES, CheckFailed
 from embedded_aws.deployment import Deployment
-from embedded_aws.verification import ROLES, CheckFailed
 from permission_proof.policies import Document, Policy
 
 NAME = "permission-proof"  # of everything that stands here for the time of the proof alone

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 import typer.main
 
-import drill.cli
 import embedded_aws.__main__
 import hcl.__main__
 import pages.__main__
 import permission_proof.__main__
+from payment_dr.operations import cli
 from permission_proof import deployer
 
 PROJECT = Path(__file__).resolve().parents[1]
@@ -21,7 +21,7 @@ PAGES = [
     *sorted((PROJECT / "examples").rglob("README.md")),
 ]
 COMMANDS = {
-    "dr": drill.cli.app,
+    "dr": cli.app,
     **{
         f"python -m {module.__name__.removesuffix('.__main__')}": module.app
         for module in (embedded_aws.__main__, hcl.__main__, pages.__main__, permission_proof.__main__, deployer)

@@ -17,7 +17,8 @@ import pytest
 import typer
 import yaml  # type: ignore[import-untyped]
 
-from drill.actions import OUTAGES
+from payment_dr.operations import cli
+from payment_dr.operations.drill.outages import OUTAGES
 
 PROJECT = Path(__file__).resolve().parents[1]
 GITHUB = PROJECT / ".github"
@@ -170,13 +171,21 @@ def test_what_the_workflows_make_exists_with_its_arguments() -> None:
             case ["-m", module, name, *given]:
                 _parse(import_module(f"{module}.__main__").app, name, given)
             case [name, *given] if program.endswith("/dr"):
-                _parse(import_module("drill.cli").app, name, given)
+                _parse(cli.app, name, given)
             case [script]:
                 assert (PROJECT / script).is_file()
             case _:
                 pytest.fail(f"{' '.join(make)} runs {program} {arguments}")
         parsed.add(make[1])
     assert parsed >= {"test", "synth", "plan", "drill"}
+
+
+def test_what_the_workflows_run_of_dr_exists_with_its_arguments() -> None:
+    found = [line for path in WORKFLOWS for line in commands(path) if line.startswith(".venv/bin/dr ")]
+    assert found
+    for line in found:
+        _, name, *arguments = shlex.split(line.partition(" | ")[0])
+        _parse(cli.app, name, arguments)
 
 
 def _parse(app: typer.Typer, name: str, arguments: list[str]) -> None:

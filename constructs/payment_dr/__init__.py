@@ -1,50 +1,26 @@
 """Reusable CDK for Terraform constructs for active-passive disaster recovery across two AWS regions.
 
-Import this package before `cdktf` or `constructs`, so that jsii runs on the Node that comes with it.
+Import from this package before `cdktf` or `constructs`, so that jsii runs on the Node that comes with it.
+
+The constructs load with the first name that is used, so that `dr`, which lives beside them, starts without Node.
 """
 
-from .alerting import AlarmTarget, Alerting, Metric, metric_alarm
-from .bindings import App, ArchiveProvider, AwsProvider, TerraformStack
-from .config_sync import ConfigSync
-from .custom_domain import CustomDomain
-from .dns_failover import DnsFailover, Endpoint, HostedZone
-from .encryption import EncryptionKey
-from .errors import ConfigurationError
-from .global_data import GlobalData
-from .health_monitor import HealthMonitor
-from .policies import Condition, Role, Statement
-from .python_function import PythonFunction
-from .region import Region
-from .regional_network import RegionalNetwork
-from .stack import DisasterRecoveryStack
-from .versions import require_versions
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .library import *  # noqa: F403
+    from .library import __all__ as __all__
 
 __version__ = "0.1.0"  # here alone: pyproject.toml reads it from this line
 
-__all__ = [
-    "AlarmTarget",
-    "Alerting",
-    "App",
-    "ArchiveProvider",
-    "AwsProvider",
-    "Condition",
-    "ConfigSync",
-    "ConfigurationError",
-    "CustomDomain",
-    "DisasterRecoveryStack",
-    "DnsFailover",
-    "EncryptionKey",
-    "Endpoint",
-    "GlobalData",
-    "HealthMonitor",
-    "HostedZone",
-    "Metric",
-    "PythonFunction",
-    "Region",
-    "RegionalNetwork",
-    "Role",
-    "Statement",
-    "TerraformStack",
-    "metric_alarm",
-    "require_versions",
-]
+
+def __getattr__(name: str) -> Any:
+    library = import_module(f"{__name__}.library")
+    if name == "__all__" or name in library.__all__:
+        return getattr(library, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *import_module(f"{__name__}.library").__all__})

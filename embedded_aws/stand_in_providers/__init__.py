@@ -1,19 +1,20 @@
-"""The stand-in providers as Terraform finds them: packages in a filesystem mirror."""
+"""Stand-ins for the archive and random providers, as Terraform finds them: packages in a filesystem mirror."""
 
 import shlex
 import sys
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 
-from embedded_aws.errors import EmbeddedAwsError
+from payment_dr.operations.errors import OperationError
 
 # Numbered above every release of the line that they stand in for, so that "~>" constraints take them.
-VERSIONS = {
+VERSIONS: Mapping[str, str] = {
     "registry.terraform.io/hashicorp/archive": "2.99.0",
     "registry.terraform.io/hashicorp/random": "3.99.0",
 }
 # What each one offers of the real provider, for the notice that it is in use.
-OFFERS = {
+OFFERS: Mapping[str, str] = {
     "registry.terraform.io/hashicorp/archive": "archive_file",
     "registry.terraform.io/hashicorp/random": "random_password",
 }
@@ -29,10 +30,10 @@ def install(source: str, mirror: Path, platform: str) -> None:
         platform: Terraform's name of this platform, such as ``linux_amd64``.
 
     Raises:
-        EmbeddedAwsError: The Python package ``tf`` is not installed.
+        OperationError: The Python package ``tf`` is not installed.
     """
     if find_spec("tf") is None:
-        raise EmbeddedAwsError(
+        raise OperationError(
             f"the stand-in for the Terraform provider {source} needs the Python package tf",
             hint="install the development packages: pipenv sync --dev",
         )

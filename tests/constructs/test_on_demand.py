@@ -42,7 +42,7 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 def test_only_what_the_constructs_use_is_loaded() -> None:
     loaded = in_fresh_process("""
         import sys
-        import payment_dr
+        from payment_dr import App, TerraformStack
         print(*(name for name in sys.modules if name.startswith("cdktf_cdktf_provider_aws.")), sep="\\n")
     """)
     assert bindings.Vpc.__module__ in loaded
@@ -63,13 +63,13 @@ def test_a_class_is_the_same_by_every_way_to_it_and_for_type_checkers() -> None:
 def test_what_others_use_of_the_provider_loads_when_they_use_it() -> None:
     assert in_fresh_process(f"""
         import sys
-        import payment_dr
+        from payment_dr import App, TerraformStack
         import cdktf_cdktf_provider_aws as aws
         print({UNUSED!r} in sys.modules, "xray_group" in dir(aws), "xray_group" in aws.__all__)
         group = aws.xray_group.XrayGroup
         from cdktf_cdktf_provider_aws import xray_group
         print(xray_group.XrayGroup is group)
-        stack = payment_dr.TerraformStack(payment_dr.App(outdir="unused"), "theirs")
+        stack = TerraformStack(App(outdir="unused"), "theirs")
         print(group(stack, "group", group_name="slow", filter_expression="responsetime > 5").friendly_unique_id)
     """) == ["False True True", "True", "group"]
 
@@ -79,7 +79,7 @@ def test_a_provider_that_somebody_has_loaded_before_us_stays_as_it_is() -> None:
     assert in_fresh_process(f"""
         import sys
         import cdktf_cdktf_provider_aws as aws
-        import payment_dr
+        from payment_dr import App, TerraformStack
         print({UNUSED!r} in sys.modules, sys.modules["cdktf_cdktf_provider_aws"] is aws)
         from payment_dr import bindings
         print(bindings.Vpc is aws.vpc.Vpc)
@@ -156,6 +156,6 @@ def test_the_environment_is_as_it_was_once_node_runs() -> None:
     assert in_fresh_process("""
         import os
         before = dict(os.environ)
-        import payment_dr
+        from payment_dr import App, TerraformStack
         print(dict(os.environ) == before)
     """) == ["True"]

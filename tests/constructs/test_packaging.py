@@ -21,11 +21,17 @@ from payment_dr.python_function import handler_file
 
 PROJECT = Path(__file__).resolve().parents[2]
 HANDLERS = ["lambda_config_sync.py", "lambda_health_monitor.py"]
+OPERATIONS = "constructs/payment_dr/operations"
 # As the wheel calls each folder, and what of it is deployed, read or executed.
 PACKAGES = {
     "payment_dr": ("constructs/payment_dr", ("*.py", "py.typed", "on_demand.cjs")),
     "payment_dr/handlers": ("handlers", ("*.py",)),
-    "drill": ("drill", ("*.py", "report.html.j2")),
+    "payment_dr/operations": (f"{OPERATIONS}", ("*.py",)),
+    "payment_dr/operations/deployer-policies": (f"{OPERATIONS}/deployer-policies", ("*.json",)),
+    "payment_dr/operations/drill": (f"{OPERATIONS}/drill", ("*.py",)),
+    "payment_dr/operations/report": (f"{OPERATIONS}/report", ("*.py", "report.html.j2")),
+    "payment_dr/operations/route53": (f"{OPERATIONS}/route53", ("*.py",)),
+    "payment_dr/operations/terraform": (f"{OPERATIONS}/terraform", ("*.py",)),
 }
 BESIDES = {"METADATA", "RECORD", "WHEEL", "entry_points.txt", "licenses/LICENSE", "top_level.txt"}
 
@@ -35,7 +41,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The wheel, built from a copy: a build writes beside what it builds."""
     folder = tmp_path_factory.mktemp("wheel")
     source = folder / "source"
-    for package in ("constructs", "handlers", "drill", "embedded_aws"):
+    for package in ("constructs", "handlers", "embedded_aws"):
         shutil.copytree(PROJECT / package, source / package, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
     for file in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(PROJECT / file, source)
@@ -63,9 +69,14 @@ def test_the_wheel_holds_the_packages_and_nothing_else(wheel: Path) -> None:
         assert set(archive.namelist()) == {*ours, *(f"{info}/{name}" for name in BESIDES)}
         assert [name for name, path in ours.items() if archive.read(name) != path.read_bytes()] == []
         assert archive.read(f"{info}/licenses/LICENSE") == (PROJECT / "LICENSE").read_bytes()
-        assert archive.read(f"{info}/entry_points.txt").decode() == "[console_scripts]\ndr = drill.cli:main\n"
+        assert (
+            archive.read(f"{info}/entry_points.txt").decode()
+            == "[console_scripts]\ndr = payment_dr.operations.entry_point:main\n"
+        )
     assert {f"payment_dr/handlers/{handler}" for handler in HANDLERS} < set(ours)
-    assert {"payment_dr/py.typed", "payment_dr/on_demand.cjs", "drill/report.html.j2"} < set(ours)
+    assert {"payment_dr/py.typed", "payment_dr/on_demand.cjs", "payment_dr/operations/report/report.html.j2"} < set(
+        ours
+    )
 
 
 def test_the_wheel_says_what_it_is_and_needs(wheel: Path) -> None:

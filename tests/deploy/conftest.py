@@ -7,9 +7,8 @@ from typing import Any
 
 import pytest
 
-from drill import cli
 from embedded_aws.deployment import STACK, Deployment, synthesized
-from embedded_aws.terraform import PlanResult
+from payment_dr.operations.terraform.runner import PlanResult
 
 
 @pytest.fixture(scope="session")
@@ -54,7 +53,6 @@ def outputs_for_dr(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[
         for name, value in deployment.aws.environment().items():
             monkeypatch.setenv(name, value)
         monkeypatch.delenv("AWS_PROFILE", raising=False)
-        monkeypatch.setattr(cli.progress, "file", None)  # whatever stderr is by then
         return path
 
     return write

@@ -10,15 +10,15 @@ from typing import Any
 import pytest
 from urllib3.exceptions import SSLError
 
-from drill import embedded
-from drill.drill import Drill
-from embedded_aws import verification
-from embedded_aws.adoption import ADOPTED, adopt
+from embedded_aws import checks
 from embedded_aws.custom_domains import CustomDomains
 from embedded_aws.deployment import STACK, Deployment, synthesized
+from embedded_aws.drill import TLS_IS_REAL, place_of
 from embedded_aws.inventory import inventory
-from embedded_aws.terraform import PlanResult
 from main import CUSTOM_DOMAIN
+from payment_dr.operations.adoption import ADOPTED, adopt
+from payment_dr.operations.drill.run import Drill
+from payment_dr.operations.terraform.runner import PlanResult
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("custom domain")]
 
@@ -132,7 +132,7 @@ def test_a_region_without_its_mapping_forbids_and_the_other_serves(deployed: Dep
 def test_clients_that_verify_the_certificate_follow_the_failover_and_the_failback(
     kind: str, deployed: Deployed, tmp_path: Path
 ) -> None:
-    with embedded.place_of(deployed, 1) as place:
+    with place_of(deployed, 1) as place:
         assert place.tls
         journal = Drill(place, kind, seed=1, directory=tmp_path).run()
     assert (journal["verdict"], journal["causes"]) == ("passed", [])
@@ -147,7 +147,7 @@ def test_clients_that_verify_the_certificate_follow_the_failover_and_the_failbac
     assert journal["settings"]["ttl_seconds"] == 60
     assert journal["rpo"]["confirmed"]["acknowledged"] > 20
     assert journal["rpo"]["confirmed"]["missing_at_switch"] == []
-    assert embedded.TLS_IS_REAL in journal["made_of"]["real"]
+    assert TLS_IS_REAL in journal["made_of"]["real"]
 
 
 @contextmanager
@@ -192,7 +192,7 @@ def test_a_region_that_clients_would_turn_away_from_is_found_before_anything_is_
                 DomainName=HOST, DomainNameConfigurations=[{**configuration, "CertificateArn": other}]
             )
         try:
-            with embedded.place_of(deployed, 1) as place:
+            with place_of(deployed, 1) as place:
                 journal = Drill(place, "region", seed=1, directory=tmp_path).run()
         finally:
             deployed.apply(deployed.plan())
@@ -202,12 +202,12 @@ def test_a_region_that_clients_would_turn_away_from_is_found_before_anything_is_
 
 
 def test_all_outputs_say_what_is_deployed_and_both_regions_serve_the_name(deployed: Deployed) -> None:
-    assert verification.deployed_values(deployed).keys() == deployed.outputs.keys()
-    checks = verification.checks_of(deployed)
+    assert checks.deployed_values(deployed).keys() == deployed.outputs.keys()
+    all_checks = checks.checks_of(deployed)
     found = {
-        name: verification.run_check(name, check)
-        for name, check in checks.items()
-        if name.startswith(verification.OUTPUT) or name == "custom domain"
+        name: checks.run_check(name, check)
+        for name, check in all_checks.items()
+        if name.startswith(checks.OUTPUT) or name == "custom domain"
     }
     assert {"output application_url", "output secondary_target_name", "custom domain"} <= found.keys()
     assert [(name, check.found) for name, check in found.items() if not check.passed] == []

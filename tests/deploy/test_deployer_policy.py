@@ -1,34 +1,25 @@
-"""The policies in docs/deployer-policies are enough to deploy, change and destroy, and hold nothing unused."""
+"""The policies in the deployer's files are enough to deploy, change and destroy, and hold nothing unused."""
 
-import json
 import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from typer.testing import CliRunner
 
 from embedded_aws.deployment import STACK, synthesized
 from embedded_aws.server import DEFAULT_REGION
-from embedded_aws.terraform import TerraformFailed
 from main import CUSTOM_DOMAIN
-from permission_proof import deployer as module
+from payment_dr.operations.deployer_policies import DEPLOY, ENVIRONMENT, NAMES, filled_in, path_of, read, written
+from payment_dr.operations.terraform.runner import TerraformFailed
 from permission_proof.deployer import (
-    ASKED_OTHERWISE,
-    DEPLOY,
-    ENVIRONMENT,
-    LONGEST_POLICY,
-    NAMES,
-    POLICIES,
     Deployer,
     allows,
     deployer,
-    filled_in,
     for_the_embedded_aws,
     policies_of,
-    written,
 )
+from permission_proof.deployer_scopes import ASKED_OTHERWISE
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("deployer policy")]
 
@@ -44,14 +35,10 @@ app.synth()
 """
 
 
-def text_of(name: str) -> str:
-    return (POLICIES / f"{name}.json").read_text(encoding="utf-8")
-
-
 def proven(user: Deployer, names: Iterable[str]) -> dict[str, Any]:
     """These policies in one, without what is documented only."""
     account_id = user.aws.account_id
-    documents = [filled_in(json.loads(text_of(name)), account_id=account_id, environment=ENVIRONMENT) for name in names]
+    documents = [filled_in(read(name), account_id=account_id, environment=ENVIRONMENT) for name in names]
     statements = [each for document in documents for each in document["Statement"]]
     return {**documents[0], "Statement": [each for each in statements if not each["Sid"].startswith("Documented")]}
 
@@ -67,7 +54,7 @@ def user() -> Iterator[Deployer]:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_files_hold_what_was_used_and_no_more(user: Deployer, name: str) -> None:
-    assert text_of(name) == written(policies_of(user.deployed, user.changed)[name]), (
+    assert path_of(name).read_text(encoding="utf-8") == written(policies_of(user.deployed, user.changed)[name]), (
         "run: python -m permission_proof.deployer --write"
     )
 
@@ -171,27 +158,3 @@ def refused(user: Deployer, document: dict[str, Any], address: str) -> str:
     with pytest.raises(TerraformFailed) as failed:
         user.terraform.apply(plan)
     return " ".join(map(str, failed.value.diagnostics))
-
-
-def test_each_fits_into_a_managed_policy_with_the_longest_environment() -> None:
-    told = CliRunner().invoke(module.app, ["--environment", "a-long-stage"])
-    lengths = {name: len(json.dumps(policy, separators=(",", ":"))) for name, policy in json.loads(told.stdout).items()}
-    assert {name: length for name, length in lengths.items() if length > LONGEST_POLICY} == {}
-
-
-def test_the_command_prints_all_for_another_account_and_environment() -> None:
-    told = CliRunner().invoke(module.app, ["--account-id", "111122223333", "--environment", "prod"])
-    assert told.exit_code == 0
-    assert module.ACCOUNT_ID not in told.stdout
-    policies = json.loads(told.stdout)
-    assert tuple(policies) == NAMES
-    arns = [arn for policy in policies.values() for each in policy["Statement"] for arn in each["Resource"]]
-    assert "arn:aws:s3:::s3-payment-docs-*-prod-111122223333" in arns
-    assert [arn for arn in arns if ENVIRONMENT in arn.replace(":", "-").replace("/", "-").split("-")] == []
-
-
-def test_the_command_writes_files_that_aws_takes_as_they_are(tmp_path: Path) -> None:
-    told = CliRunner().invoke(module.app, ["--account-id", "111122223333", "--out", str(tmp_path / "policies")])
-    assert told.stdout.splitlines() == [str(tmp_path / "policies" / f"{name}.json") for name in NAMES]
-    for path in map(Path, told.stdout.splitlines()):
-        assert set(json.loads(path.read_text(encoding="utf-8"))) == {"Version", "Statement"}

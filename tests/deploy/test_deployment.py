@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from embedded_aws import verification
+from embedded_aws import checks
+from embedded_aws.checks import CheckFailed, deployed_values, eventually
 from embedded_aws.deployment import PROJECT, Deployment
 from embedded_aws.inventory import inventory
-from embedded_aws.terraform import Output
-from embedded_aws.verification import CheckFailed, deployed_values, eventually
+from payment_dr.operations.terraform.runner import Output
 from tests.deploy.conftest import Deployed
 from tests.deploy.mailbox import mailbox
 
@@ -27,7 +27,7 @@ def test_every_output_says_what_is_deployed(deployment: Deployed) -> None:
     wrong = []
     for name in deployment.outputs:
         try:
-            verification.check_output(deployment, name)
+            checks.check_output(deployment, name)
         except CheckFailed as failure:
             wrong.append(f"{name}: {failure}")
     assert wrong == []
@@ -46,33 +46,33 @@ def test_a_wrong_output_is_found_and_a_secret_one_is_not_shown(
     }
     monkeypatch.setattr(deployment, "_outputs", wrong)
     with pytest.raises(CheckFailed, match="the output says 'vpc-1', deployed is 'vpc-"):
-        verification.check_output(deployment, "primary_vpc_id")
+        checks.check_output(deployment, "primary_vpc_id")
     with pytest.raises(CheckFailed) as failed:
-        verification.check_output(deployment, "ssm_parameter_values")
+        checks.check_output(deployment, "ssm_parameter_values")
     assert "hunter2" not in str(failed.value)
 
 
 def test_the_second_plan_is_empty_and_a_change_by_hand_is_seen(deployment: Deployed) -> None:
-    assert verification.check_second_plan_is_empty(deployment) == "no changes"
+    assert checks.check_second_plan_is_empty(deployment) == "no changes"
     logs = deployment.client("logs", "secondary")
     group = f"/aws/lambda/{deployment.value('secondary_health_monitor_function_name')}"
     logs.put_retention_policy(logGroupName=group, retentionInDays=7)
     try:
         with pytest.raises(CheckFailed, match="health_monitor_west_function_log_group"):
-            verification.check_second_plan_is_empty(deployment)
+            checks.check_second_plan_is_empty(deployment)
     finally:
         logs.put_retention_policy(logGroupName=group, retentionInDays=1)
 
 
 @pytest.mark.parametrize("role", ROLES)
 def test_the_health_url_answers_for_its_own_region_and_fails_with_it(deployment: Deployed, role: str) -> None:
-    assert "answers 200, status healthy, table ACTIVE" in verification.check_health(deployment, role)
+    assert "answers 200, status healthy, table ACTIVE" in checks.check_health(deployment, role)
     other = ROLES[1 - ROLES.index(role)]
     with deployment.aws.region_outage(deployment.region(role)):
         with pytest.raises(CheckFailed, match="GET /health answers 503"):
-            verification.check_health(deployment, role)
-        assert "answers 200" in verification.check_health(deployment, other)
-    assert "answers 200" in verification.check_health(deployment, role)
+            checks.check_health(deployment, role)
+        assert "answers 200" in checks.check_health(deployment, other)
+    assert "answers 200" in checks.check_health(deployment, role)
 
 
 @pytest.mark.parametrize("role", ROLES)
@@ -89,8 +89,8 @@ def test_the_health_answer_is_public_and_not_cached(deployment: Deployed, role: 
 
 @pytest.mark.parametrize(("source", "target"), [("primary", "secondary"), ("secondary", "primary")])
 def test_a_parameter_changed_in_one_region_appears_in_the_other(deployment: Deployed, source: str, target: str) -> None:
-    assert verification.check_parameter_follows(deployment, source, target).startswith("2 parameters copied")
-    assert verification.check_plan_keeps_rotated_secrets(deployment) == "no resource changes"
+    assert checks.check_parameter_follows(deployment, source, target).startswith("2 parameters copied")
+    assert checks.check_plan_keeps_rotated_secrets(deployment) == "no resource changes"
 
 
 def test_a_parameter_that_does_not_arrive_is_found(deployment: Deployed) -> None:
@@ -99,14 +99,14 @@ def test_a_parameter_that_does_not_arrive_is_found(deployment: Deployed) -> None
     events.disable_rule(Name=rule)
     try:
         with pytest.raises(CheckFailed, match=r"changed in us-east-1, appears in us-west-2: not within 1 s"):
-            verification.check_parameter_follows(deployment, "primary", "secondary", seconds=1)
+            checks.check_parameter_follows(deployment, "primary", "secondary", seconds=1)
     finally:
         events.enable_rule(Name=rule)
 
 
 def test_transactions_and_documents_are_replicated(deployment: Deployed) -> None:
-    assert "by key and content" in verification.check_transaction_replicates(deployment)
-    assert "AES256" in verification.check_object_replicates(deployment)
+    assert "by key and content" in checks.check_transaction_replicates(deployment)
+    assert "AES256" in checks.check_object_replicates(deployment)
 
 
 @pytest.mark.parametrize("purpose", ["health_monitor", "config_sync"], ids=["the health monitor", "the config sync"])

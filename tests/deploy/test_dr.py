@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from drill import cli, switch
-from embedded_aws import verification
+from embedded_aws import checks
 from embedded_aws.deployment import Deployment
+from payment_dr.operations import cli, switch
 from tests.deploy.conftest import Deployed
-from tests.drill.stack import Clock
+from tests.operations.stack import Clock
 
 pytestmark = pytest.mark.xdist_group("deployment")
 
@@ -22,9 +22,9 @@ Dr = Callable[..., Result]
 @pytest.fixture(scope="module", autouse=True)
 def _well(deployment: Deployed) -> None:
     """Other tests may have left parameters different, or functions cold: too slow for Route 53 on a busy machine."""
-    verification.check_parameter_follows(deployment, "primary", "secondary")
+    checks.check_parameter_follows(deployment, "primary", "secondary")
     for role in ("primary", "secondary"):
-        verification.check_health(deployment, role)
+        checks.check_health(deployment, role)
 
 
 @pytest.fixture
@@ -91,7 +91,7 @@ def test_over_and_back_by_hand_with_terraform_in_between(
     assert fenced["serves"]["found"] == "us-west-2 (secondary)"
 
     deployment.apply()
-    assert verification.check_second_plan_is_empty(deployment) == "no changes"
+    assert checks.check_second_plan_is_empty(deployment) == "no changes"
     assert "fenced already" in dr("failover", "--yes").stdout
 
     back = dr("failback", "--yes", "--wait")

@@ -14,10 +14,13 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from drill import DrillError, cli, embedded
-from drill.drill import Drill
-from drill.journal import Journal
+from embedded_aws import drill as embedded_drill
+from embedded_aws.__main__ import app
 from embedded_aws.deployment import PROJECT, Deployment
+from embedded_aws.drill import place_of
+from payment_dr.operations.drill.journal import Journal
+from payment_dr.operations.drill.run import Drill
+from payment_dr.operations.errors import OperationError
 
 pytestmark = [pytest.mark.xdist_group("drill"), pytest.mark.slow]
 
@@ -37,7 +40,7 @@ def drill(stack: Deployment, tmp_path: Path) -> Run:
 
     def run(kind: str) -> Journal:
         seed = next(SEEDS)
-        with embedded.place_of(stack, seed) as place:
+        with place_of(stack, seed) as place:
             return Drill(place, kind, seed=seed, directory=tmp_path).run()
 
     return run
@@ -142,7 +145,7 @@ def test_a_health_function_that_takes_a_missing_right_for_an_outage_is_found(dri
 def test_a_degraded_stack_is_not_drilled(drill: Run, stack: Deployment) -> None:
     stack.aws.fail_region("us-west-2", service="execute-api")
     try:
-        with pytest.raises(DrillError, match=r"does not start from a degraded state: .*health of us-west-2"):
+        with pytest.raises(OperationError, match=r"does not start from a degraded state: .*health of us-west-2"):
             drill("region")
     finally:
         stack.aws.restore_region("us-west-2")
@@ -154,7 +157,7 @@ def test_an_interrupted_drill_is_undone_and_leaves_its_journal(stack: Deployment
             assert stack.aws.failed_regions() == ["us-east-1"]
             raise KeyboardInterrupt
 
-    with embedded.place_of(stack, 1) as place, pytest.raises(KeyboardInterrupt):
+    with place_of(stack, 1) as place, pytest.raises(KeyboardInterrupt):
         Drill(place, "region", seed=1, directory=tmp_path, tell=tell).run()
     assert stack.aws.failed_regions() == []
     (path,) = tmp_path.glob("*.json")
@@ -167,7 +170,6 @@ def test_a_drill_whose_aws_ends_midway_exits_with_2_and_says_so(
     stack_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The whole command line, on a deployment of its own."""
-    monkeypatch.setattr(cli.progress, "file", None)
     made: list[Deployment] = []
 
     def deployment(*, on_step: Callable[[str], None], **options: Any) -> Deployment:
@@ -178,9 +180,9 @@ def test_a_drill_whose_aws_ends_midway_exits_with_2_and_says_so(
         if step == "detection":
             os.killpg(made[0].aws.pid, signal.SIGKILL)
 
-    monkeypatch.setattr(embedded, "Deployment", deployment)
-    monkeypatch.setattr(embedded, "progress_of", lambda _: nullcontext((end_aws, lambda _: None)))
-    found = CliRunner().invoke(cli.app, ["drill", "--report-dir", str(tmp_path)])
+    monkeypatch.setattr(embedded_drill, "Deployment", deployment)
+    monkeypatch.setattr(embedded_drill, "progress_of", lambda _: nullcontext((end_aws, lambda _: None)))
+    found = CliRunner().invoke(app, ["drill", "--report-dir", str(tmp_path)])
     assert found.exit_code == 2, found.output
     assert "error: could not tell: the embedded AWS ended by itself" in found.stderr
     assert "all that was done is undone" in found.stderr

@@ -14,13 +14,14 @@ import boto3
 import pytest
 from typer.testing import CliRunner, Result
 
-from drill import cli, live, probes
-from drill.deployed import Deployed
-from drill.live_dns import Clock
-from embedded_aws import verification
+from embedded_aws import checks
 from embedded_aws.deployment import PROJECT, Deployment
 from embedded_aws.server import TYPICAL_REPLICATION_SECONDS
-from tests.drill.dns_server import NameServer, name_server_of
+from payment_dr.operations import cli, probes
+from payment_dr.operations.deployed import Deployed
+from payment_dr.operations.drill import live
+from payment_dr.operations.drill.live_dns import Clock
+from tests.operations.drill.dns_server import NameServer, name_server_of
 
 pytestmark = [pytest.mark.xdist_group("drill"), pytest.mark.slow]
 
@@ -33,7 +34,7 @@ def outputs(drilled: Deployment, outputs_for_dr: Callable[[Deployment], Path]) -
     """A file of the stack's outputs; the stack is well, and its replication takes time."""
     path = outputs_for_dr(drilled)
     for role in ("primary", "secondary"):  # functions may be cold: too slow for Route 53 on a busy machine
-        verification.check_health(drilled, role)
+        checks.check_health(drilled, role)
     drilled.aws.set_replication_lag(TYPICAL_REPLICATION_SECONDS, seed=1)
     yield path
     drilled.aws.set_replication_lag(0)
@@ -57,10 +58,10 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 @pytest.fixture
 def dr(outputs: Path, tmp_path: Path) -> Dr:
-    """Runs `dr drill --live`."""
+    """Runs `dr drill`."""
 
     def run(*arguments: str, answer: str = "") -> Result:
-        told = ["drill", "--live", "--outputs", str(outputs), "--report-dir", str(tmp_path / "reports"), *arguments]
+        told = ["drill", "--outputs", str(outputs), "--report-dir", str(tmp_path / "reports"), *arguments]
         return CliRunner().invoke(cli.app, told, input=answer)
 
     return run
@@ -211,9 +212,12 @@ def test_a_drill_that_is_interrupted_leaves_no_fence_and_no_transaction(
     with NameServer() as server:
         server.answers = [f"{stack.target('primary')}."]
         arguments = ["--yes", "--outputs", str(outputs), "--name-server", server.address]
-        faster = f"from drill import cli, live; c = live.Clock({SPEED}); live.Clock = lambda: c; cli.main()"
+        faster = (
+            "from payment_dr.operations import entry_point; from payment_dr.operations.drill import live; "
+            f"c = live.Clock({SPEED}); live.Clock = lambda: c; entry_point.main()"
+        )
         with subprocess.Popen(
-            [sys.executable, "-c", faster, "drill", "--live", *arguments, "--report-dir", str(tmp_path)],
+            [sys.executable, "-c", faster, "drill", *arguments, "--report-dir", str(tmp_path)],
             stderr=subprocess.PIPE,
             stdin=subprocess.DEVNULL,
             text=True,

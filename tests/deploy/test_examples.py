@@ -15,10 +15,10 @@ from typing import Any
 import pytest
 
 import payment_dr
+from embedded_aws.checks import eventually
 from embedded_aws.deployment import PROJECT, Deployment, synthesized
 from embedded_aws.inventory import inventory
 from embedded_aws.server import DEFAULT_ACCOUNT_ID
-from embedded_aws.verification import eventually
 
 pytestmark = pytest.mark.xdist_group("examples")
 

@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from embedded_aws import stand_in_providers
 from embedded_aws.deployment import PROJECT, STACK, Deployment, synthesized
-from embedded_aws.terraform import Terraform, workspace
 from hcl.__main__ import app
 from hcl.library import configuration, rendered, write
 from main import CUSTOM_DOMAIN, STATE
+from payment_dr.operations.terraform.runner import Terraform, workspace
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("hcl")]
 
@@ -131,7 +132,7 @@ VARIANTS = {
 @pytest.fixture(scope="module")
 def initialized(stack_dir: Path) -> Iterator[tuple[Terraform, dict[str, Any]]]:
     """A Terraform that has the providers, for whichever configuration is in its directory, and their schemas."""
-    with workspace(stack_dir) as directory, Terraform(directory, env={}) as terraform:
+    with workspace(stack_dir) as directory, Terraform(directory, env={}, stand_ins=stand_in_providers) as terraform:
         terraform.init()
         known = terraform.schemas()
         (directory / "backend_override.tf.json").unlink()  # each configuration's own is looked at

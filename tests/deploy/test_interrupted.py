@@ -10,11 +10,11 @@ from typing import Protocol
 
 import pytest
 
-from embedded_aws.adoption import ADOPTED, adopt
+from embedded_aws.checks import eventually
 from embedded_aws.deployment import Deployment
 from embedded_aws.inventory import inventory
-from embedded_aws.terraform import ResourceEvent, TerraformFailed
-from embedded_aws.verification import eventually
+from payment_dr.operations.adoption import ADOPTED, adopt
+from payment_dr.operations.terraform.runner import ResourceEvent, TerraformFailed
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("interrupted")]
 REGIONS = ["us-east-1", "us-west-2"]

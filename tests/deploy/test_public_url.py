@@ -13,8 +13,8 @@ from urllib.parse import unquote
 
 import pytest
 
+from embedded_aws.checks import ROLES, eventually
 from embedded_aws.deployment import Deployment
-from embedded_aws.verification import ROLES, eventually
 from tests.deploy.conftest import Deployed
 from tests.deploy.mailbox import mailbox
 

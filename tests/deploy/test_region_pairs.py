@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from embedded_aws.checks import ROLES, checks_of, run_check
 from embedded_aws.deployment import PROJECT, Deployment, synthesized
 from embedded_aws.inventory import inventory
-from embedded_aws.verification import ROLES, checks_of, run_check
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("region pairs")]
 

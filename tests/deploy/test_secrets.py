@@ -16,12 +16,12 @@ from typing import Any
 
 import pytest
 
-from embedded_aws import terraform as terraform_module
-from embedded_aws import verification
+from embedded_aws import checks
+from embedded_aws.checks import ROLES, CheckFailed, eventually, run_check
 from embedded_aws.deployment import Deployment
-from embedded_aws.inventory import listed
-from embedded_aws.terraform import Output
-from embedded_aws.verification import ROLES, CheckFailed, eventually, run_check
+from payment_dr.operations.aws import listed
+from payment_dr.operations.terraform import runner as terraform_module
+from payment_dr.operations.terraform.runner import Output
 from tests.deploy.mailbox import mailbox
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("secrets")]
@@ -190,14 +190,14 @@ def test_no_secret_is_in_anything_that_a_run_produces(
         plan = stack.plan()
         run.keep("plan text", stack.terraform.text_of(plan))
         stack.apply(plan)
-        report = [run_check(name, check) for name, check in verification.checks_of(stack).items()]
+        report = [run_check(name, check) for name, check in checks.checks_of(stack).items()]
         assert [check for check in report if not check.passed] == []
         run.keep("report", [dataclasses.asdict(check) for check in report])
         wrong = Output({KEY: sentinel("wrong")}, sensitive=True, type="string")
         with monkeypatch.context() as patched:
             patched.setattr(stack, "_outputs", {**stack.outputs, "ssm_parameter_values": wrong})
             with pytest.raises(CheckFailed) as failed:
-                verification.check_output(stack, "ssm_parameter_values")
+                checks.check_output(stack, "ssm_parameter_values")
         run.keep("failed check", str(failed.value))
 
         rotate_both_ways_and_fail_to(stack, run)

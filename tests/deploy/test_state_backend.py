@@ -18,10 +18,11 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from embedded_aws import stand_in_providers
 from embedded_aws.deployment import PROJECT, STACK
 from embedded_aws.server import EmbeddedAws
-from embedded_aws.terraform import Terraform, TerraformFailed
 from main import STATE
+from payment_dr.operations.terraform.runner import Terraform, TerraformFailed
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("state backend")]
 
@@ -47,7 +48,7 @@ class Operator:
         self.aws = aws
         self.folder = folder
         self.synth()
-        self.terraform = Terraform(folder / "cdktf.out/stacks" / STACK, aws.environment())
+        self.terraform = Terraform(folder / "cdktf.out/stacks" / STACK, aws.environment(), stand_ins=stand_in_providers)
         self.s3 = aws.client("s3", SECONDARY)
 
     def run(self, *command: str, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from embedded_aws.deployment import Deployment
-from embedded_aws.terraform import TerraformFailed
+from payment_dr.operations.terraform.runner import TerraformFailed
 
 pytestmark = pytest.mark.xdist_group("deployment")
 

@@ -30,10 +30,10 @@ SHOWS_ITS_SURROUNDINGS = """
 RUNS_UNTIL_TOLD = """
 import json, signal
 from embedded_aws import EmbeddedAws
-from embedded_aws.lifecycle import terminate_gracefully
+from payment_dr.operations.command import ended_by_signals
 from tests.embedded_aws.test_server import hanging_function
 
-with terminate_gracefully(), EmbeddedAws() as aws:
+with ended_by_signals(), EmbeddedAws() as aws:
     print(json.dumps({"pid": aws.pid, "port": aws.port, "function": hanging_function(aws)}), flush=True)
     signal.pause()
 """

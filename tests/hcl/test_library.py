@@ -9,8 +9,8 @@ from typing import Any, cast
 import pytest
 
 from embedded_aws.deployment import PROJECT
-from embedded_aws.terraform import Terraform, TerraformFailed
 from hcl.library import HEADER, OTHER, HclError, configuration, rendered, section_of, write
+from payment_dr.operations.terraform.runner import Terraform, TerraformFailed
 
 STACK: dict[str, Any] = {
     "terraform": {"required_providers": {"aws": {"source": "hashicorp/aws"}}},

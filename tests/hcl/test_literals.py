@@ -14,8 +14,9 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from embedded_aws.terraform import Terraform
+from embedded_aws import stand_in_providers
 from hcl import render
+from payment_dr.operations.terraform.runner import Terraform
 
 # What means something to HCL somewhere: in a template, a quoted string, a heredoc, JSON or a key of an object.
 SIGNIFICANT = ["${", "%{", "$${", "%%{", "$", "%", "{", "}", "~", '"', "\\", "\\n", "\n", "\r", "\t", "\0", "<<-JSON\n"]
@@ -53,7 +54,7 @@ values = st.recursive(
 
 @pytest.fixture(scope="module")
 def terraform() -> Iterator[Terraform]:
-    with TemporaryDirectory() as folder, Terraform(Path(folder), env={}) as found:
+    with TemporaryDirectory() as folder, Terraform(Path(folder), env={}, stand_ins=stand_in_providers) as found:
         yield found
 
 

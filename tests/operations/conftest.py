@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 import pytest
 
-from drill import probes, switch
-from drill.route53 import Zone
-from tests.drill.stack import Clock, Stack, zone
+from payment_dr.operations import probes, switch
+from payment_dr.operations.route53.zone import Zone
+from tests.operations.stack import Clock, Stack, zone
 
 
 @pytest.fixture

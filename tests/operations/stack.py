@@ -5,9 +5,10 @@ from typing import Any
 
 from botocore.exceptions import ClientError, EndpointConnectionError
 
-from drill.deployed import OTHER, ROLES, Deployed
-from drill.probes import Health
-from drill.route53 import HealthCheck, Record, Verdict, Zone
+from payment_dr.operations.deployed import OTHER, ROLES, Deployed
+from payment_dr.operations.probes import Health
+from payment_dr.operations.route53.checkers import Verdict
+from payment_dr.operations.route53.zone import HealthCheck, Record, Zone
 
 REGIONS = {"primary": "us-east-1", "secondary": "us-west-2"}
 ACCOUNT = "123456789012"

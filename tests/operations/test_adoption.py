@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from embedded_aws import EmbeddedAws
-from embedded_aws.adoption import ADOPTED, NOT_ADOPTED, TO_ADOPT, Finding, adopt
-from embedded_aws.terraform import Terraform
+from embedded_aws import EmbeddedAws, stand_in_providers
+from payment_dr.operations.adoption import ADOPTED, NOT_ADOPTED, TO_ADOPT, Finding, adopt
+from payment_dr.operations.terraform.runner import Terraform
 from tests.embedded_aws.tenant import Tenant
 
 pytestmark = pytest.mark.slow
@@ -45,7 +45,7 @@ class Interrupted:
         self.environment = {**aws.environment(), "AWS_ACCESS_KEY_ID": self.account.account_id}
         directory.mkdir()
         (directory / "cdk.tf.json").write_text(json.dumps({**SETTINGS, "resource": resources}))
-        self.terraform = Terraform(directory, self.environment)
+        self.terraform = Terraform(directory, self.environment, stand_ins=stand_in_providers)
         self.terraform.init()
 
     def vpc(self, cidr: str = "10.9.0.0/16", **tags: str) -> str:

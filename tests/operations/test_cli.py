@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from drill import cli
-from drill.deployed import Deployed
-from tests.drill.stack import ACCOUNT, NAMES, Stack
+from payment_dr.operations import cli
+from payment_dr.operations.deployed import Deployed
+from tests.operations.stack import ACCOUNT, NAMES, Stack
 
 
 @pytest.fixture
@@ -22,7 +22,6 @@ def dr(make_stack: Callable[..., Stack], monkeypatch: pytest.MonkeyPatch) -> Cal
 
     def run(stack: Stack, *arguments: str, typed: str = "") -> Result:
         monkeypatch.setattr(Deployed, "read", lambda **_: stack)
-        monkeypatch.setattr(cli.progress, "file", None)  # whatever stderr is by now
         return CliRunner().invoke(cli.app, arguments, input=typed)
 
     return run
@@ -41,7 +40,6 @@ def test_status_is_a_table_or_json_and_exits_with_what_was_found(dr: Dr, stack: 
 
 
 def test_an_error_has_a_hint_on_stderr_and_exits_with_2(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cli.progress, "file", None)
     found = CliRunner().invoke(cli.app, ["status", "--outputs", str(tmp_path / "none.json")])
     assert (found.exit_code, found.stdout) == (2, "")
     error, hint = found.stderr.splitlines()

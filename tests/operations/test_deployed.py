@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 from botocore.exceptions import NoCredentialsError
 
-from drill import DrillError
-from drill.deployed import CannotTellError, Deployed, NoAnswerError, asked
 from embedded_aws import EmbeddedAws
-from tests.drill.stack import GONE, OUTPUTS, refusal
+from payment_dr.operations.aws import CannotTellError, NoAnswerError, asked
+from payment_dr.operations.deployed import Deployed
+from payment_dr.operations.errors import OperationError
+from tests.operations.stack import GONE, OUTPUTS, refusal
 
 
 def outputs_file(folder: Path, without: str = "") -> Path:
@@ -54,21 +55,21 @@ def test_a_terraform_that_knows_nothing_is_told_of(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str, said: str
 ) -> None:
     monkeypatch.setenv("TERRAFORM_BINARY_NAME", terraform(tmp_path, script))
-    with pytest.raises(DrillError, match=said) as error:
+    with pytest.raises(OperationError, match=said) as error:
         Deployed.read(directory=Path("there"))
     assert error.value.hint
 
 
 def test_a_terraform_or_a_file_that_is_not_there_is_told_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERRAFORM_BINARY_NAME", str(tmp_path / "terraform"))
-    with pytest.raises(DrillError, match=r"terraform does not run: .*No such file"):
+    with pytest.raises(OperationError, match=r"terraform does not run: .*No such file"):
         Deployed.read()
-    with pytest.raises(DrillError, match=r"outputs.json cannot be read"):
+    with pytest.raises(OperationError, match=r"outputs.json cannot be read"):
         Deployed.read(outputs=tmp_path / "outputs.json")
 
 
 def test_a_missing_output_is_named(tmp_path: Path) -> None:
-    with pytest.raises(DrillError, match=r"these outputs are missing: secondary_api_id$"):
+    with pytest.raises(OperationError, match=r"these outputs are missing: secondary_api_id$"):
         Deployed.read(outputs=outputs_file(tmp_path, without="secondary_api_id"))
 
 
@@ -93,11 +94,11 @@ def test_the_health_url_is_the_apis_own_or_the_embedded_awss(tmp_path: Path, mon
         (NoCredentialsError(), CannotTellError, "DynamoDB cannot be asked: Unable to locate credentials"),
     ],
 )
-def test_what_comes_in_place_of_an_answer(error: Exception, kind: type[DrillError], message: str) -> None:
+def test_what_comes_in_place_of_an_answer(error: Exception, kind: type[OperationError], message: str) -> None:
     def fail() -> Any:
         raise error
 
-    with pytest.raises(DrillError) as told:
+    with pytest.raises(OperationError) as told:
         asked("DynamoDB", fail)
     assert (type(told.value), told.value.message) == (kind, message)
 

@@ -11,9 +11,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from drill import probes
-from tests.drill.stack import Stack
+from payment_dr.operations import probes
 from tests.handlers.loopback import Manner, Server, closes, http, is_silent, replies
+from tests.operations.stack import Stack
 
 
 @pytest.fixture

@@ -9,9 +9,10 @@ from botocore.exceptions import ClientError
 from botocore.stub import Stubber
 from typer.testing import CliRunner, Result
 
-from drill import DrillError, cli
-from drill.state_bucket import PRIVATE, RULE_ID, TLS_ONLY, StateBucket
 from embedded_aws import EmbeddedAws
+from payment_dr.operations import cli
+from payment_dr.operations.errors import OperationError
+from payment_dr.operations.state_bucket import PRIVATE, RULE_ID, TLS_ONLY, StateBucket
 
 NAME, REGION = "acme-terraform-state", "us-west-2"
 LOCATION = f"s3://{NAME}/prod"
@@ -23,7 +24,6 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[EmbeddedAws]:
         for name, value in running.environment().items():
             monkeypatch.setenv(name, value)
         monkeypatch.delenv("AWS_PROFILE", raising=False)
-        monkeypatch.setattr(cli.progress, "file", None)  # whatever stderr is by then
         yield running
 
 
@@ -127,7 +127,7 @@ def test_a_bucket_of_another_account_is_left_alone(aws: EmbeddedAws, s3: Any) ->
     with Stubber(s3) as stub:
         stub.add_client_error("head_bucket", "403", http_status_code=403, expected_params=owned)
         bucket = StateBucket(s3=s3, name=NAME, region=REGION, account_id="123456789012")
-        with pytest.raises(DrillError, match="is another account's, or these credentials must not see it"):
+        with pytest.raises(OperationError, match="is another account's, or these credentials must not see it"):
             bucket.bootstrap()
         stub.assert_no_pending_responses()  # and nothing else was asked
 
@@ -147,7 +147,6 @@ def test_a_bucket_that_a_team_encrypts_with_its_own_key_stays_so(aws: EmbeddedAw
     ],
 )
 def test_what_is_no_location_is_refused(monkeypatch: pytest.MonkeyPatch, arguments: list[str], error: str) -> None:
-    monkeypatch.setattr(cli.progress, "file", None)
     refused = bootstrap(*arguments)
     assert (refused.exit_code, refused.stdout) == (2, "")
     assert refused.stderr.startswith(error)
@@ -158,6 +157,6 @@ def test_a_refusal_of_aws_names_its_reason(aws: EmbeddedAws, s3: Any) -> None:
     with Stubber(s3) as stub:
         stub.add_client_error("head_bucket", "404", http_status_code=404)
         stub.add_client_error("create_bucket", "AccessDenied", http_status_code=403)
-        with pytest.raises(DrillError, match="S3 in us-west-2 refuses: AccessDenied") as refused:
+        with pytest.raises(OperationError, match="S3 in us-west-2 refuses: AccessDenied") as refused:
             StateBucket(s3=s3, name=NAME, region=REGION, account_id="123456789012").bootstrap()
     assert isinstance(refused.value.__cause__, ClientError)

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from drill.probes import Health
-from drill.status import Status, look_at
-from tests.drill.stack import GONE, NAMES, Stack, refusal
+from payment_dr.operations.probes import Health
+from payment_dr.operations.status import Status, look_at
+from tests.operations.stack import GONE, NAMES, Stack, refusal
 
 
 def breaks(**values: Any) -> Callable[[Stack], None]:

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from drill import DrillError
-from drill.deployed import CannotTellError, NoAnswerError
-from drill.switch import Outcome, RefusedError, Switch
-from tests.drill.stack import ACCOUNT, GONE, NAMES, Clock, Stack, refusal
+from payment_dr.operations.aws import CannotTellError, NoAnswerError
+from payment_dr.operations.errors import OperationError
+from payment_dr.operations.switch import Outcome, RefusedError, Switch
+from tests.operations.stack import ACCOUNT, GONE, NAMES, Clock, Stack, refusal
 
 FENCE = ("put_function_concurrency", "primary")
 LIFT = ("delete_function_concurrency", "primary")
@@ -70,11 +70,11 @@ def test_a_dry_run_and_a_declined_question_change_nothing(stack: Stack, directio
     def decline(what: str, word: str) -> None:
         assert ACCOUNT in what
         assert word == f"{ACCOUNT}/us-east-1"
-        raise DrillError("not confirmed", hint="")
+        raise OperationError("not confirmed", hint="")
 
     stack.reserved["primary"] = before
     assert "would" in getattr(switch(stack, dry_run=True), direction)().text
-    with pytest.raises(DrillError, match="not confirmed"):
+    with pytest.raises(OperationError, match="not confirmed"):
         getattr(Switch(stack=stack, confirm=decline, tell=print), direction)()
     assert stack.calls == []
 
@@ -124,14 +124,14 @@ def test_failback_is_refused_while_the_primary_is_not_ready(
 
 def test_what_cannot_be_asked_is_no_reason_but_refused_too(stack: Stack) -> None:
     fenced(stack).failing["ssm", "primary"] = refusal(400)
-    with pytest.raises(DrillError, match="cannot tell: Parameter Store in us-east-1 refuses") as refused:
+    with pytest.raises(OperationError, match="cannot tell: Parameter Store in us-east-1 refuses") as refused:
         switch(stack).failback()
     assert not isinstance(refused.value, RefusedError)
 
 
 def test_a_canary_that_was_written_is_deleted_even_if_it_cannot_be_read(stack: Stack) -> None:
     fenced(stack).failing["dynamodb", "primary", "get_item"] = refusal(400)
-    with pytest.raises(DrillError, match="DynamoDB refuses"):
+    with pytest.raises(OperationError, match="DynamoDB refuses"):
         switch(stack).failback()
     assert stack.calls == CANARY
     assert stack.items == {"primary": [], "secondary": []}
@@ -161,7 +161,7 @@ def test_a_missing_right_is_not_taken_for_a_region_that_is_gone(stack: Stack) ->
 @pytest.mark.parametrize("direction", ["failover", "failback"])
 def test_credentials_of_another_account_are_refused(stack: Stack, direction: str) -> None:
     stack.account = "999999999999"
-    with pytest.raises(DrillError, match=f"are of account 999999999999, the stack is in {ACCOUNT}"):
+    with pytest.raises(OperationError, match=f"are of account 999999999999, the stack is in {ACCOUNT}"):
         getattr(switch(fenced(stack)), direction)()
     assert stack.calls == []
 
@@ -205,7 +205,7 @@ def test_a_probe_that_passes_in_between_starts_the_wait_anew(stack: Stack, clock
 def test_waiting_ends_when_the_time_is_up_and_keeps_the_fence(make_stack: Callable[..., Stack], clock: Clock) -> None:
     stack = make_stack(weights=(100, 100))
     stack.passes["secondary"] = iter([True] * 10 + [False] * 1000).__next__
-    with pytest.raises(DrillError, match="after 120 s Route 53 does not answer with us-west-2") as late:
+    with pytest.raises(OperationError, match="after 120 s Route 53 does not answer with us-west-2") as late:
         switch(stack, wait=True, timeout=120).failover()
     assert "dig +short CNAME app.pay.acme.io @ns-1.awsdns-01.org" in late.value.hint
     assert stack.reserved["primary"] == 0
@@ -246,7 +246,7 @@ def test_addresses_of_neither_region_are_told_when_the_time_is_up(
     stack = make_stack(live=True, custom_domain=True)
     monkeypatch.setattr(socket, "gethostbyname_ex", lambda name: (name, [], ["192.0.2.1"]))
     stack.answered = itertools.repeat(["203.0.113.9"])
-    with pytest.raises(DrillError, match="after 10 s it cannot be told which region Route 53 answers with") as late:
+    with pytest.raises(OperationError, match="after 10 s it cannot be told which region Route 53 answers with") as late:
         switch(stack, wait=True, timeout=10).failover()
     names = " ".join(stack.target(role) for role in ("primary", "secondary"))
     assert late.value.hint.endswith(f"@ns-1.awsdns-01.org; whose they are: dig +short {names}")

@@ -24,9 +24,9 @@ from typing import Any
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
-from embedded_aws.errors import EmbeddedAwsError
-from embedded_aws.inventory import listed
-from embedded_aws.terraform import PlanResult, Terraform
+from payment_dr.operations.aws import listed
+from payment_dr.operations.errors import OperationError
+from payment_dr.operations.terraform.runner import PlanResult, Terraform
 
 ADOPTED, TO_ADOPT, NOT_ADOPTED = "adopted", "to adopt", "not adopted"
 
@@ -393,10 +393,10 @@ def adopt_here(directory: Path, *, dry_run: bool) -> list[Finding]:
         dry_run: Only say what would be done.
 
     Raises:
-        EmbeddedAwsError: It is not initialized, or Terraform or AWS refuses.
+        OperationError: It is not initialized, or Terraform or AWS refuses.
     """
     if not (directory / os.environ.get("TF_DATA_DIR", ".terraform")).is_dir():
-        raise EmbeddedAwsError(f"{directory} is not initialized", hint=f"run 'terraform -chdir={directory} init' first")
+        raise OperationError(f"{directory} is not initialized", hint=f"run 'terraform -chdir={directory} init' first")
     home = Path.home() / ".aws"
     own = {name: value for name, value in os.environ.items() if name.startswith(("AWS_", "TF_"))}
     files = {"AWS_CONFIG_FILE": str(home / "config"), "AWS_SHARED_CREDENTIALS_FILE": str(home / "credentials")}
@@ -406,4 +406,4 @@ def adopt_here(directory: Path, *, dry_run: bool) -> list[Finding]:
             return adopt(terraform, clients=lambda service, region: session.client(service, region), dry_run=dry_run)
     except (BotoCoreError, ClientError) as error:
         hint = "check the AWS settings, and that they allow to list and describe what the stack is made of"
-        raise EmbeddedAwsError(f"AWS does not answer: {error}", hint=hint) from error
+        raise OperationError(f"AWS does not answer: {error}", hint=hint) from error

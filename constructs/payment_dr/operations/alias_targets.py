@@ -3,7 +3,7 @@
 import socket
 from collections.abc import Iterable
 
-from drill.deployed import ROLES, Deployed
+from payment_dr.operations.deployed import ROLES, Deployed
 
 
 class AliasTargets:

@@ -2,31 +2,26 @@
 
 import dataclasses
 import json
-import signal
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import wraps
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Any, NoReturn, ParamSpec, TypeVar
+from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
-from drill import DrillError, switch
-from drill.actions import LIVE_OUTAGE, OUTAGES
-from drill.deployed import STACK_DIRECTORY, Deployed
-from drill.journal import PASSED, CouldNotTellError, Journal
-from drill.status import look_at
-
-P = ParamSpec("P")
-T = TypeVar("T")
+from payment_dr.operations import switch
+from payment_dr.operations.command import DONE, MISSED, command, progress, say
+from payment_dr.operations.deployed import STACK_DIRECTORY, Deployed
+from payment_dr.operations.deployer_policies import ACCOUNT_ID, ENVIRONMENT, path_of, policies_for, written
+from payment_dr.operations.drill.journal import Journal
+from payment_dr.operations.errors import OperationError
+from payment_dr.operations.status import look_at
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
-progress = Console(stderr=True)
 
 Directory = Annotated[
     Path, typer.Option("--dir", help="Where Terraform ran; its outputs are read with 'terraform output -json'.")
@@ -37,8 +32,7 @@ Force = Annotated[bool, typer.Option("--force", help="Go on against the reasons 
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Check everything that only reads; change nothing.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask, for automation.")]
 Wait = Annotated[bool, typer.Option("--wait", help="Wait until Route 53 has switched.")]
-Kind = Annotated[str | None, typer.Option("--outage", help=f"What fails: {', '.join(OUTAGES)}. Default: region.")]
-Live = Annotated[bool, typer.Option("--live", help="Drill the deployed stack, with the outage fence.")]
+Timeout = Annotated[float, typer.Option(min=1, help="Seconds after which waiting ends.")]
 Endpoint = Annotated[str | None, typer.Option(help="Takes the payments, by POST of JSON, in place of the table.")]
 NameServer = Annotated[
     list[str] | None, typer.Option(help="HOST or HOST:PORT to ask in place of the zone's name servers; repeatable.")
@@ -49,31 +43,7 @@ REPORTS = Path("drill-reports")
 ReportDir = Annotated[Path, typer.Option(help="Where journal and report go.")]
 State = Annotated[str, typer.Argument(envvar="PAYMENT_DR_STATE", help="s3://BUCKET/ENVIRONMENT, as main.py reads it.")]
 StateRegion = Annotated[str, typer.Option("--region", help="The stack's secondary region, or its state_region.")]
-Timeout = Annotated[float, typer.Option(min=1, help="Seconds after which waiting ends.")]
-
-
-def command(run: Callable[P, T]) -> Callable[P, T]:
-    """Give a command its ends: unwound after SIGTERM, 130 after Ctrl-C, error and hint lines with their exit code."""
-
-    def terminate(number: int, _frame: object) -> NoReturn:
-        raise SystemExit(128 + number)
-
-    @wraps(run)
-    def guarded(*args: P.args, **kwargs: P.kwargs) -> T:
-        before = signal.signal(signal.SIGTERM, terminate)
-        try:
-            return run(*args, **kwargs)
-        except DrillError as error:
-            progress.print(f"error: {error.message}", style="red", markup=False, highlight=False, soft_wrap=True)
-            progress.print(f"hint: {error.hint}", markup=False, highlight=False, soft_wrap=True)
-            raise typer.Exit(1 if isinstance(error, switch.RefusedError) else 2) from error
-        except KeyboardInterrupt as interrupt:
-            progress.print("interrupted; 'dr status' shows who is fenced", highlight=False)
-            raise typer.Exit(128 + signal.SIGINT) from interrupt
-        finally:
-            signal.signal(signal.SIGTERM, before)
-
-    return guarded
+StackDirectory = Annotated[Path, typer.Argument(help="Where Terraform ran, such as cdktf.out/stacks/payment-dr.")]
 
 
 def show_version(asked: bool) -> None:
@@ -112,129 +82,99 @@ def status(directory: Directory = STACK_DIRECTORY, outputs: Outputs = None, as_j
     raise typer.Exit(found.exit_code)
 
 
-@app.command()
-@command
-def failover(
-    directory: Directory = STACK_DIRECTORY,
-    outputs: Outputs = None,
-    force: Force = False,
-    dry_run: DryRun = False,
-    yes: Yes = False,
-    wait: Wait = False,
-    timeout: Timeout = 300,
-    as_json: AsJson = False,
-) -> None:
+def _switching(act: Callable[[switch.Switch], switch.Outcome], description: str) -> None:
+    """Add a command that switches regions; failing over and failing back take the same options."""
+
+    @app.command(act.__name__, help=description)
+    @command
+    def run(
+        directory: Directory = STACK_DIRECTORY,
+        outputs: Outputs = None,
+        force: Force = False,
+        dry_run: DryRun = False,
+        yes: Yes = False,
+        wait: Wait = False,
+        timeout: Timeout = 300,
+        as_json: AsJson = False,
+    ) -> None:
+        stack = Deployed.read(outputs=outputs, directory=directory)
+        with _asking(stack, yes) as (tell, confirm):
+            outcome = act(
+                switch.Switch(
+                    stack=stack, confirm=confirm, tell=tell, force=force, dry_run=dry_run, wait=wait, timeout=timeout
+                )
+            )
+        sys.stdout.write(json.dumps(dataclasses.asdict(outcome), indent=2) if as_json else outcome.text)
+        sys.stdout.write("\n")
+
+
+_switching(
+    switch.Switch.failover,
     """Send clients to the secondary region: fence the primary, so that its probe fails until `dr failback`.
 
     It needs no Route 53 API and deletes nothing. It is refused while the secondary region is not healthy. Exits with 0
     when it is done, 1 when it was refused or has no effect, 2 when it could not be told.
-    """
-    with _switch(directory, outputs, yes, force=force, dry_run=dry_run, wait=wait, timeout=timeout) as made:
-        outcome = made.failover()
-    _print(outcome, as_json=as_json)
-
-
-@app.command()
-@command
-def failback(
-    directory: Directory = STACK_DIRECTORY,
-    outputs: Outputs = None,
-    force: Force = False,
-    dry_run: DryRun = False,
-    yes: Yes = False,
-    wait: Wait = False,
-    timeout: Timeout = 300,
-    as_json: AsJson = False,
-) -> None:
+    """,
+)
+_switching(
+    switch.Switch.failback,
     """Let clients return to the primary region: remove the fence that `dr failover` has set.
 
     It is refused while the primary is not healthy, config differs or replication lags. To see the latter, an item
     whose key begins with "dr-canary-" is written in the secondary region, read in the primary one and deleted. Exits
     with 0 when it is done, 1 when it was refused or has no effect, 2 when it could not be told.
-    """
-    with _switch(directory, outputs, yes, force=force, dry_run=dry_run, wait=wait, timeout=timeout) as made:
-        outcome = made.failback()
-    _print(outcome, as_json=as_json)
+    """,
+)
 
 
-@app.command("drill")
+@app.command()
 @command
-def drill_(
-    outage: Kind = None,
-    seed: Seed = 42,
-    report_dir: ReportDir = REPORTS,
-    live: Live = False,
+def drill(
     directory: Directory = STACK_DIRECTORY,
     outputs: Outputs = None,
     endpoint: Endpoint = None,
     name_server: NameServer = None,
     limit: Limit = 30,
+    seed: Seed = 42,
+    report_dir: ReportDir = REPORTS,
     yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
-    """Let a region fail and come back, and measure what its clients see.
+    """Drill the deployed stack: fence its primary region, and measure what clients see until they are back.
 
-    Without --live it deploys the stack on an embedded AWS of its own, where any outage can be chosen. With --live it
-    drills the deployed stack: the primary region is fenced as `dr failover` does, in real time, after you have agreed;
-    --dir, --outputs, --endpoint, --name-server, --limit and --yes are for that. Exits with 0 when every target was met,
-    1 when one was missed, 2 when it could not tell.
+    It asks first. The fence is the one that `dr failover` sets, time is real, and everything is undone at the end.
+    `make drill` in a clone of the project needs no AWS: it drills a stack of its own on an embedded AWS, with any
+    outage. Exits with 0 when every target was met, 1 when one was missed, 2 when the result is inconclusive.
     """
-    kind = outage or (LIVE_OUTAGE if live else "region")
-    if kind not in OUTAGES:
-        raise DrillError(f"there is no outage {kind!r}", hint=f"give one of {', '.join(OUTAGES)}")
-    if live and kind != LIVE_OUTAGE:
-        raise DrillError(
-            f"a live stack is not given the outage {kind!r}",
-            hint=f"leave --outage out: {LIVE_OUTAGE} is the one that deletes and changes nothing",
-        )
-    try:
-        if live:
-            journal = _drill_live(
-                Deployed.read(outputs=outputs, directory=directory),
-                yes=yes,
+    # Both load what no other command should wait for: a DNS client, and Matplotlib.
+    from payment_dr.operations.drill import live
+    from payment_dr.operations.report.summary import reported
+
+    stack = Deployed.read(outputs=outputs, directory=directory)
+
+    def run() -> Journal:
+        with _asking(stack, yes) as (tell, confirm):
+            return live.drill(
+                stack,
+                tell=tell,
+                confirm=confirm,
                 seed=seed,
                 directory=report_dir,
                 limit_minutes=limit,
                 endpoint=endpoint,
                 name_servers=name_server or (),
             )
-        else:
-            journal = _drill_embedded(kind, seed, report_dir)
-    except CouldNotTellError as error:
-        for path in (error.journal, *_write_report(error.journal)):  # how far it came
-            progress.print(str(path), markup=False, highlight=False, soft_wrap=True)
-        raise
-    paths = (journal.path, *_write_report(journal.path))
-    if as_json:
-        told = {name: journal[name] for name in ("id", "verdict", "causes", "targets", "rto", "rpo", "after")}
-        del told["rto"]["distribution"], told["rto"]["sensitivity"]
-        sys.stdout.write(json.dumps(told | {"files": [str(path) for path in paths]}, indent=2) + "\n")
-    else:
-        _print_drill(journal, paths)
-    raise typer.Exit(0 if journal["verdict"] == PASSED else 1)
 
-
-def _drill_embedded(kind: str, seed: int, directory: Path) -> Journal:
-    sys.path.append(str(Path(__file__).parent.parent))  # the embedded AWS is not installed, it lies beside this package
-    try:
-        from drill import embedded
-    except ModuleNotFoundError as error:
-        raise DrillError(f"no embedded AWS here: {error}", hint="drill in a clone of the project") from error
-    return embedded.drill(kind, seed, directory, progress)
-
-
-def _drill_live(stack: Deployed, *, yes: bool, **options: Any) -> Journal:
-    from drill import live  # loads what asks DNS, which no other command should wait for
-
-    with _asking(stack, yes) as (tell, confirm):
-        return live.drill(stack, tell=tell, confirm=confirm, **options)
+    raise typer.Exit(reported(run, as_json=as_json))
 
 
 @app.command()
 @command
 def report(journal: Annotated[Path, typer.Argument(help="The JSON file of a drill.")]) -> None:
     """Write the report of a drill again, beside its journal."""
-    for path in _write_report(journal):
+    from payment_dr.operations.report.write import write_report  # loads Matplotlib
+
+    for path in write_report(journal):
         sys.stdout.write(f"{path}\n")
 
 
@@ -246,12 +186,12 @@ def bootstrap(
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
-    """Make the bucket that Terraform's state is kept in, before the first deployment; mend it at any time.
+    """Create the bucket that holds Terraform's state, before the first deployment; run it again to repair the bucket.
 
-    Versioned, encrypted, private, reached over TLS alone. What is right already is left as it is. Exits with 0 when all
-    is as it should be, or in a dry run has been told, 2 when it could not be done.
+    Versioned, encrypted, private, reached over TLS alone. Settings that are correct stay as they are. Exits with 0 when
+    all settings are correct, or in a dry run are listed, 2 when that could not be done.
     """
-    from drill.state_bucket import bootstrap_state  # loads the constructs, which no other command should wait for
+    from payment_dr.operations.state_bucket import bootstrap_state  # loads the constructs
 
     with progress.status("looking at the bucket"):
         settings = bootstrap_state(state, region, dry_run=dry_run)
@@ -263,40 +203,45 @@ def bootstrap(
         sys.stdout.write(f"{outcome}: {setting.what}\n")
 
 
-def _write_report(journal: Path) -> tuple[Path, Path]:
-    from drill.report import write_report  # loads Matplotlib, which no other command should wait for
+@app.command()
+@command
+def adopt(directory: StackDirectory, dry_run: DryRun = False, as_json: AsJson = False) -> None:
+    """After an interrupted deployment: import what exists in AWS and is missing in Terraform's state.
 
-    return write_report(journal)
+    Uses your AWS settings and TF_VAR_ variables. Exits with 0 when the next apply can go ahead, 1 when a person must
+    decide something, 2 when the result is inconclusive.
+    """
+    from payment_dr.operations.adoption import NOT_ADOPTED, adopt_here
 
-
-def _print_drill(journal: Journal, paths: Iterable[Path]) -> None:
-    out = Console(highlight=False)
-    if not out.is_terminal:
-        out.width = 110  # of a log file or a pipe
-    table = Table("target", "at most", "measured", "", "how", title=f"Drill: {journal['outage']['description']}")
-    for target in journal["targets"]:
-        measured = "nothing" if target["measured"] is None else f"{target['measured']:g} {target['unit']}"
-        met = Text("met", "green") if target["met"] else Text("MISSED", "red")
-        table.add_row(target["what"], f"{target['target']:g} {target['unit']}", measured, met, target["how"])
-    out.print(table)
-    for mode, found in journal["rpo"].items():
-        lost, latency = len(found["missing_at_switch"]), found["latency_ms"]
-        out.print(
-            f"lost {lost} of {found['acknowledged']} in {mode} mode at the switch, acknowledged in "
-            f"{latency['p50'] or 0:.0f} ms (p95 {latency['p95'] or 0:.0f} ms)"
-        )
-    for cause in journal["causes"]:
-        out.print(f"cause: {cause}", markup=False, style="red")
-    for path in paths:
-        out.print(str(path), markup=False, soft_wrap=True)
-    out.print(f"{journal['verdict']}", style="green" if journal["verdict"] == PASSED else "red")
+    with progress.status("comparing the plan with what exists"):
+        findings = adopt_here(directory.absolute(), dry_run=dry_run)
+    if as_json:
+        sys.stdout.write(json.dumps([dataclasses.asdict(finding) for finding in findings], indent=2) + "\n")
+    for finding in [] if as_json else findings:
+        sys.stdout.write(" ".join([f"{finding.outcome}:", finding.address, *finding.ids]) + "\n")
+        if finding.reason:
+            sys.stdout.write(f"  {finding.reason}\n")
+    if not findings:
+        say("Nothing that the plan wants to create exists already.")
+    raise typer.Exit(MISSED if any(finding.outcome == NOT_ADOPTED for finding in findings) else DONE)
 
 
-@contextmanager
-def _switch(directory: Path, outputs: Path | None, yes: bool, **options: Any) -> Iterator[switch.Switch]:
-    stack = Deployed.read(outputs=outputs, directory=directory)
-    with _asking(stack, yes) as (tell, confirm):
-        yield switch.Switch(stack=stack, confirm=confirm, tell=tell, **options)
+@app.command()
+@command
+def deployer_policies(
+    account_id: Annotated[str, typer.Option(help="The account to deploy to.")] = ACCOUNT_ID,
+    environment: Annotated[str, typer.Option(help="The environment to deploy.")] = ENVIRONMENT,
+    out: Annotated[Path | None, typer.Option(help="Folder to write a file for each. Default: print all.")] = None,
+) -> None:
+    """Print the IAM policies that a deployer of the stack needs. Makes no call to AWS."""
+    documents = policies_for(account_id, environment)
+    if out is None:
+        sys.stdout.write(json.dumps(documents, indent=2) + "\n")
+        return
+    out.mkdir(parents=True, exist_ok=True)
+    for name, document in documents.items():
+        path_of(name, out).write_text(written(document), encoding="utf-8")
+        sys.stdout.write(f"{path_of(name, out)}\n")
 
 
 @contextmanager
@@ -305,7 +250,7 @@ def _asking(stack: Deployed, yes: bool) -> Iterator[tuple[Callable[[str], None],
     with progress.status("looking at both regions") as spinner:
 
         def tell(text: str) -> None:
-            progress.print(text, markup=False, highlight=False, soft_wrap=True)
+            say(text)
             spinner.update(Text(text))
 
         def confirm(what: str, word: str) -> None:
@@ -313,15 +258,10 @@ def _asking(stack: Deployed, yes: bool) -> Iterator[tuple[Callable[[str], None],
                 return
             spinner.stop()
             if not _agreed(what, word, typed=stack.is_live):
-                raise DrillError("not confirmed; nothing was changed", hint="answer the question, or give --yes")
+                raise OperationError("not confirmed; nothing was changed", hint="answer the question, or give --yes")
             spinner.start()
 
         yield tell, confirm
-
-
-def _print(outcome: switch.Outcome, *, as_json: bool) -> None:
-    sys.stdout.write(json.dumps(dataclasses.asdict(outcome), indent=2) if as_json else outcome.text)
-    sys.stdout.write("\n")
 
 
 def _agreed(what: str, word: str, *, typed: bool) -> bool:
@@ -332,8 +272,3 @@ def _agreed(what: str, word: str, *, typed: bool) -> bool:
         return typer.confirm(f"{what} Go on?", err=True)
     except typer.Abort:  # nobody is there to answer
         return False
-
-
-def main() -> None:
-    """Run the command line."""
-    app(prog_name="dr")

@@ -1,34 +1,147 @@
-"""Ending in order: a signal unwinds the ``with`` blocks instead of cutting them off."""
+"""How every command of this project ends: on a signal, on an error, and with which exit code."""
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import wraps
 from types import FrameType
-from typing import NoReturn
+from typing import ParamSpec, TypeVar
 
-_SIGNALS = (signal.SIGTERM, signal.SIGHUP)
+import typer
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from payment_dr.operations.errors import OperationError
+from payment_dr.operations.terraform.runner import ResourceEvent
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+DONE, MISSED, INCONCLUSIVE = 0, 1, 2
+
+progress = Console(stderr=True)
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-def _leave(signum: int, _frame: FrameType | None) -> NoReturn:
-    for each in _SIGNALS:  # a second signal must not interrupt the clean-up that the first one started
-        signal.signal(each, signal.SIG_IGN)
-    raise SystemExit(128 + signum)
+class _Ending:
+    """What the signals of this process have come to."""
+
+    def __init__(self) -> None:
+        self.begun = False
+        self.undisturbed = 0  # blocks that are open
+        self.waiting: int | None = None
+
+    def receive(self, number: int, _frame: FrameType | None) -> None:
+        if self.begun:  # a second signal must not interrupt the undo that the first one started
+            return
+        if self.undisturbed:
+            self.waiting = number
+            return
+        self.begin(number)
+
+    def begin(self, number: int) -> None:
+        self.begun = True
+        if number == signal.SIGINT:
+            raise KeyboardInterrupt
+        raise SystemExit(128 + number)
+
+
+_ending = _Ending()
 
 
 @contextmanager
-def terminate_gracefully() -> Iterator[None]:
-    """Turn SIGTERM and SIGHUP into ``SystemExit(128 + signal)``, as Ctrl-C already becomes ``KeyboardInterrupt``.
+def ended_by_signals() -> Iterator[None]:
+    """Let SIGINT, SIGTERM and SIGHUP unwind the ``with`` blocks inside, once.
 
-    Without it Python ends at once on SIGTERM and no ``with`` block, such as ``EmbeddedAws``, gets to clean up. Enter it
-    in the main thread, outside of what has to be cleaned up.
+    The first signal raises ``KeyboardInterrupt`` (SIGINT) or ``SystemExit(128 + signal)``. Later ones have no effect,
+    so that the undo runs whole. A signal that was ignored before, as under ``nohup``, stays ignored. Enter it in the
+    main thread, outside of what has to be undone.
 
     Example:
-        >>> with terminate_gracefully(), EmbeddedAws() as aws:  # doctest: +SKIP
+        >>> with ended_by_signals(), EmbeddedAws() as aws:  # doctest: +SKIP
         ...     deploy(aws)
     """
-    previous = {each: signal.signal(each, _leave) for each in _SIGNALS}
+    global _ending
+    before_ending, _ending = _ending, _Ending()
+    before = {each: signal.getsignal(each) for each in _SIGNALS}
+    caught = [each for each, handler in before.items() if handler is not signal.SIG_IGN]
+    for each in caught:
+        # A handler, not SIG_IGN: children that the undo starts must not inherit deaf ears.
+        signal.signal(each, _ending.receive)
     try:
         yield
     finally:
-        for each, handler in previous.items():
-            signal.signal(each, handler)
+        for each in caught:
+            signal.signal(each, before[each])
+        _ending = before_ending
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Hold back signals until the block is done: an undo that has begun is finished, even when nothing went wrong.
+
+    It works inside of `ended_by_signals`; elsewhere signals do what they always do.
+    """
+    ending = _ending
+    ending.undisturbed += 1
+    try:
+        yield
+    finally:
+        ending.undisturbed -= 1
+        if ending.waiting is not None and not (ending.undisturbed or ending.begun):
+            ending.begin(ending.waiting)
+
+
+def command(run: Callable[P, T]) -> Callable[P, T]:
+    """Give a command its endings.
+
+    A signal undoes what the command did and exits with 128 + its number, 130 after Ctrl-C. An `OperationError` prints
+    an ``error:`` and a ``hint:`` line on stderr and exits with its code.
+    """
+
+    @wraps(run)
+    def guarded(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            with ended_by_signals():
+                return run(*args, **kwargs)
+        except OperationError as error:
+            say(f"error: {error.message}", style="red")
+            say(f"hint: {error.hint}")
+            raise typer.Exit(error.exit_code) from error
+        except KeyboardInterrupt as interrupt:
+            say("interrupted")
+            raise typer.Exit(128 + signal.SIGINT) from interrupt
+
+    return guarded
+
+
+def say(text: str, *, style: str | None = None) -> None:
+    """Print a line of progress on stderr as it is: nothing in it is markup, and it is not wrapped."""
+    progress.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
+
+
+@contextmanager
+def progress_of(console: Console) -> Iterator[tuple[Callable[[str], None], Callable[[ResourceEvent], None]]]:
+    """Show what goes on: one line that changes on a terminal, one line a step elsewhere.
+
+    Yields:
+        What to call with each step, and with each event of Terraform.
+    """
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn(), TextColumn("{task.fields[now]}"))
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as display:
+        task = display.add_task("", total=None, now="")
+        done: list[str] = []
+
+        def on_step(step: str) -> None:
+            done.clear()
+            display.reset(task, description=step, now="")
+            if not console.is_terminal:
+                console.print(f"{step} ...", highlight=False)
+
+        def on_event(event: ResourceEvent) -> None:
+            if event.phase == "complete" and event.action in {"create", "update", "delete"}:
+                done.append(event.address)
+                display.update(task, now=f"{len(done)} done, last {event.address}")
+
+        yield on_step, on_event

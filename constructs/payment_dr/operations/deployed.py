@@ -4,16 +4,16 @@ import json
 import os
 import subprocess
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
-from botocore.exceptions import ConnectionError as NoConnectionError
+from botocore.exceptions import BotoCoreError
 
-from drill import DrillError
+from payment_dr.operations.aws import CannotTellError
+from payment_dr.operations.errors import OperationError
 
 ROLES = ("primary", "secondary")
 OTHER = {"primary": "secondary", "secondary": "primary"}
@@ -33,41 +33,6 @@ NEEDED = (
 )
 OF_A_CUSTOM_DOMAIN = tuple(f"{role}_target_name" for role in ROLES)
 
-T = TypeVar("T")
-
-
-class CannotTellError(DrillError):
-    """AWS refused a question, or it could not be asked."""
-
-
-class NoAnswerError(CannotTellError):
-    """A service does not answer at all, or with 5xx."""
-
-
-def asked(what: str, call: Callable[[], T]) -> T:
-    """Ask AWS.
-
-    Args:
-        what: Who is asked, such as "DynamoDB in us-east-1".
-        call: Asks.
-
-    Raises:
-        NoAnswerError: No answer came, or one with 5xx.
-        CannotTellError: The question was refused, or there are no credentials to ask with.
-    """
-    try:
-        return call()
-    except ClientError as error:
-        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-        code = error.response.get("Error", {}).get("Code") or status
-        if status >= 500:
-            raise NoAnswerError(f"{what} answers {status}", hint="look at the AWS Health Dashboard") from error
-        raise CannotTellError(f"{what} refuses: {code}", hint="check the rights of these credentials") from error
-    except (NoConnectionError, HTTPClientError) as error:
-        raise NoAnswerError(f"{what} does not answer", hint="look at the AWS Health Dashboard") from error
-    except BotoCoreError as error:
-        raise CannotTellError(f"{what} cannot be asked: {error}", hint="log in to AWS, or set AWS_PROFILE") from error
-
 
 class Deployed:
     """A deployed stack, on AWS or, if AWS_ENDPOINT_URL is set, on an embedded AWS.
@@ -77,7 +42,7 @@ class Deployed:
         endpoint_url: Where every AWS service is. Default: on AWS.
 
     Raises:
-        DrillError: Outputs are missing.
+        OperationError: Outputs are missing.
 
     Example:
         >>> stack = Deployed.read(outputs=Path("outputs.json"))  # doctest: +SKIP
@@ -87,7 +52,7 @@ class Deployed:
 
     def __init__(self, outputs: Mapping[str, Any], endpoint_url: str | None = None) -> None:
         if missing := [name for name in NEEDED if name not in outputs]:
-            raise DrillError(
+            raise OperationError(
                 f"these outputs are missing: {', '.join(missing)}",
                 hint="deploy first; --dir names the synthesized stack, --outputs a file of 'terraform output -json'",
             )
@@ -103,13 +68,13 @@ class Deployed:
         """Read the outputs from a file, else from Terraform in a working directory.
 
         Raises:
-            DrillError: They cannot be read.
+            OperationError: They cannot be read.
         """
         text = _text_of(outputs) if outputs else _terraform_output(directory)
         try:
             values = {name: output["value"] for name, output in json.loads(text).items()}
         except (ValueError, AttributeError, KeyError, TypeError) as error:
-            raise DrillError(
+            raise OperationError(
                 f"{outputs or directory} holds no outputs of Terraform", hint="write it with 'terraform output -json'"
             ) from error
         return cls(values, os.environ.get("AWS_ENDPOINT_URL") or None)
@@ -178,7 +143,9 @@ def _text_of(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise DrillError(f"{path} cannot be read: {error}", hint="write it with 'terraform output -json'") from error
+        raise OperationError(
+            f"{path} cannot be read: {error}", hint="write it with 'terraform output -json'"
+        ) from error
 
 
 def _terraform_output(directory: Path) -> str:
@@ -194,8 +161,8 @@ def _terraform_output(directory: Path) -> str:
             check=False,
         )
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise DrillError(f"{terraform} does not run: {error}", hint=hint) from error
+        raise OperationError(f"{terraform} does not run: {error}", hint=hint) from error
     if reply.returncode:
         said = next((line.strip("│╷ ") for line in reply.stderr.splitlines() if "Error" in line), reply.stderr.strip())
-        raise DrillError(f"terraform output in {directory} failed: {said}", hint=hint)
+        raise OperationError(f"terraform output in {directory} failed: {said}", hint=hint)
     return reply.stdout

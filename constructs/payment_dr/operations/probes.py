@@ -13,8 +13,10 @@ from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
-from drill.deployed import OTHER, Deployed, asked
-from drill.route53 import HTTP_CONNECT_SECONDS, RESPONSE_SECONDS, HealthCheck, ProbeResult, Verdict, judge
+from payment_dr.operations.aws import asked
+from payment_dr.operations.deployed import OTHER, Deployed
+from payment_dr.operations.route53.checkers import HTTP_CONNECT_SECONDS, RESPONSE_SECONDS, ProbeResult, Verdict, judge
+from payment_dr.operations.route53.zone import HealthCheck
 
 # https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TableDescription.html: an updating table serves.
 SERVING = ("ACTIVE", "UPDATING")

@@ -12,8 +12,8 @@ from typing import Any
 import boto3
 from botocore.exceptions import ClientError
 
-from drill import DrillError
-from drill.deployed import asked
+from payment_dr.operations.aws import asked
+from payment_dr.operations.errors import OperationError
 from payment_dr.region import mistakes_in_region_name
 from payment_dr.state_backend import bucket_of, mistakes_in_state
 
@@ -72,7 +72,7 @@ class StateBucket:
             dry_run: Only tell what would be done.
 
         Raises:
-            DrillError: The bucket is another account's or in another region, or AWS refuses.
+            OperationError: The bucket is another account's or in another region, or AWS refuses.
         """
         exists = self._exists()
         if not exists and not dry_run:
@@ -103,7 +103,7 @@ class StateBucket:
                 if response["HTTPStatusCode"] == 301:
                     return str(response["HTTPHeaders"].get("x-amz-bucket-region", "another region"))
                 if response["HTTPStatusCode"] == 403:
-                    raise DrillError(
+                    raise OperationError(
                         f"bucket {self.name} is another account's, or these credentials must not see it",
                         hint="choose another name, or check the rights of these credentials",
                     ) from error
@@ -111,7 +111,7 @@ class StateBucket:
 
         region = self._ask(look)
         if region not in (None, self.region):
-            raise DrillError(
+            raise OperationError(
                 f"bucket {self.name} is in {region}, not in {self.region}",
                 hint=f"choose another name, or --region {region} with the same state_region in main.py",
             )
@@ -207,10 +207,10 @@ def bootstrap_state(state: str, region: str, *, dry_run: bool = False) -> list[S
         dry_run: Only tell what would be done.
 
     Raises:
-        DrillError: The location or the region is none, see `StateBucket.bootstrap` for the rest.
+        OperationError: The location or the region is none, see `StateBucket.bootstrap` for the rest.
     """
     if mistakes := [*mistakes_in_state(state), *mistakes_in_region_name("region", region)]:
-        raise DrillError("; ".join(mistakes), hint="give the location and the region that main.py has")
+        raise OperationError("; ".join(mistakes), hint="give the location and the region that main.py has")
     session = boto3.Session()
     sts = session.client("sts", region_name=region)
     account_id = asked(f"STS in {region}", sts.get_caller_identity)["Account"]

@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from rich.table import Table
 from rich.text import Text
 
-from drill import DrillError, probes
-from drill.deployed import OTHER, ROLES, Deployed, asked
-from drill.probes import SERVING, Health
-from drill.route53 import Zone
+from payment_dr.operations import probes
+from payment_dr.operations.aws import asked
+from payment_dr.operations.deployed import OTHER, ROLES, Deployed
+from payment_dr.operations.errors import OperationError
+from payment_dr.operations.probes import SERVING, Health
+from payment_dr.operations.route53.zone import Zone
 
 OK, BAD, CANNOT_TELL = "ok", "bad", "cannot tell"
 EXIT_CODES = {OK: 0, BAD: 1, CANNOT_TELL: 2}
@@ -39,7 +41,7 @@ def look(see: Callable[[], Finding]) -> Finding:
     """Look at one thing; what AWS does not tell becomes a finding too."""
     try:
         return see()
-    except DrillError as error:
+    except OperationError as error:
         return Finding(error.message, CANNOT_TELL)
 
 
@@ -173,7 +175,7 @@ def read_zone(stack: Deployed) -> Zone:
 
     Raises:
         CannotTellError: Route 53's API does not answer; it lives in us-east-1.
-        DrillError: The zone is not what the model knows.
+        OperationError: The zone is not what the model knows.
     """
     client = stack.client("route53", "primary")
     return asked("Route 53's API", lambda: Zone.read(client, str(stack.outputs["hosted_zone_id"])))
@@ -183,11 +185,11 @@ def answers(stack: Deployed, zone: Zone, passed: Mapping[str, bool]) -> list[str
     """Whom Route 53 answers with when the probes of each role pass, or not, for long enough: set identifiers.
 
     Raises:
-        DrillError: The zone is not what the model knows.
+        OperationError: The zone is not what the model knows.
     """
     by_check = {stack.output(role, "health_check_id"): passed[role] for role in ROLES}
     if strange := sorted(zone.health_checks.keys() - by_check.keys()):
-        raise DrillError(f"the zone uses other health checks: {', '.join(strange)}", hint="run terraform apply")
+        raise OperationError(f"the zone uses other health checks: {', '.join(strange)}", hint="run terraform apply")
     healthy = {id_: (by_check[id_] or each.disabled) != each.inverted for id_, each in zone.health_checks.items()}
     name, rng = str(stack.outputs["application_fqdn"]), random.Random(0)  # noqa: S311 - decides between weights
     drawn = [zone.answer(name, stack.record_type, healthy, rng) for _ in range(100)]

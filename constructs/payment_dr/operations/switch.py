@@ -11,11 +11,14 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from drill import DrillError, probes
-from drill.alias_targets import AliasTargets
-from drill.deployed import ROLES, Deployed, NoAnswerError, asked
-from drill.probes import SERVING
-from drill.status import Finding, answers, exit_code, judged, look, read_zone
+from payment_dr.operations import probes
+from payment_dr.operations.alias_targets import AliasTargets
+from payment_dr.operations.aws import NoAnswerError, asked
+from payment_dr.operations.deployed import ROLES, Deployed
+from payment_dr.operations.errors import OperationError
+from payment_dr.operations.fence import reserve
+from payment_dr.operations.probes import SERVING
+from payment_dr.operations.status import Finding, answers, exit_code, judged, look, read_zone
 
 POLL_SECONDS = 2.0
 TAKES_EFFECT_SECONDS = 60.0  # Lambda is quick to throttle, but a function that was throttled starts cold
@@ -23,8 +26,10 @@ CANARY_SECONDS = 10.0  # "typically within a second"; three are an alarm
 CANARY_PREFIX = "dr-canary-"
 
 
-class RefusedError(DrillError):
-    """It would do harm, or had no effect; nothing is changed. Exit code 1."""
+class RefusedError(OperationError):
+    """It would do harm, or had no effect; nothing is changed."""
+
+    exit_code = 1
 
 
 @dataclass(frozen=True)
@@ -78,7 +83,7 @@ class Switch:
 
         Raises:
             RefusedError: The secondary region is not healthy, or the fence had no effect and was removed.
-            DrillError: AWS refused, or did not answer.
+            OperationError: AWS refused, or did not answer.
         """
         region, other = self.stack.region("primary"), self.stack.region("secondary")
         self._weigh(f"{other} could not serve", self._healthy("secondary"), self._table_serves("secondary"))
@@ -105,12 +110,12 @@ class Switch:
         self.confirm(f"This fences {region} in account {account}: clients go to {other}.", f"{account}/{region}")
         if reserved is not None:
             self.tell(f"the reserved concurrency was {reserved}: failback removes it altogether")
-        self._reserve(0)
+        reserve(self.stack, "primary", 0)
         try:
             text = f"{region} is fenced." + self._probed("fail")
         except RefusedError:
             self.tell("removing the fence again")
-            self._reserve(reserved)
+            reserve(self.stack, "primary", reserved)
             raise
         return outcome(self._waited(text, "secondary"), changed=True)
 
@@ -120,7 +125,7 @@ class Switch:
         Raises:
             RefusedError: The primary is unhealthy, config differs or replication lags; or its probe does not pass
                 without the fence, which was then set again, unless forced.
-            DrillError: AWS refused, or did not answer.
+            OperationError: AWS refused, or did not answer.
         """
         region = self.stack.region("primary")
         account = account_of(self.stack, "primary")
@@ -143,20 +148,20 @@ class Switch:
             return outcome(text, fenced=True)
         self.confirm(f"This lets clients return to {region} in account {account}.", f"{account}/{region}")
         self._weigh(not_ready, look(self._replicates))
-        self._reserve(None)
+        reserve(self.stack, "primary", None)
         try:
             text = f"The fence is removed from {region}." + self._probed("pass")
         except RefusedError:
             if not self.force:
                 self.tell(f"fencing {region} again")
-                self._reserve(0)
+                reserve(self.stack, "primary", 0)
             raise
         return outcome(self._waited(text, "primary"), changed=True)
 
     def _weigh(self, objection: str, *findings: Finding) -> None:
         against = [finding for finding in findings if exit_code([finding])]
         if against and not self.force:
-            error = RefusedError if exit_code(against) == 1 else DrillError
+            error = RefusedError if exit_code(against) == 1 else OperationError
             raise error(
                 f"refused, {objection}: {'; '.join(map(str, against))}",
                 hint="mend that, see 'dr status'; --force does it nevertheless",
@@ -202,18 +207,6 @@ class Switch:
     def _function(self) -> str:
         return self.stack.output("primary", "health_monitor_function_name")
 
-    def _reserve(self, concurrency: int | None) -> None:
-        """Set the reserved concurrency of the primary's health function, or remove it."""
-        client, function = self.stack.client("lambda", "primary"), self._function
-
-        def change() -> None:
-            if concurrency is None:
-                client.delete_function_concurrency(FunctionName=function)
-            else:
-                client.put_function_concurrency(FunctionName=function, ReservedConcurrentExecutions=concurrency)
-
-        asked(f"Lambda in {self.stack.region('primary')}", change)
-
     def _probed(self, wanted: str) -> str:
         """Probe the primary region until that passes, or fails."""
         region = self.stack.region("primary")
@@ -235,7 +228,7 @@ class Switch:
         not_yet = self._answered_on_aws() if self.stack.is_live else self._modelled()
         while why := not_yet(role):
             if time.monotonic() > deadline:
-                raise DrillError(f"after {self.timeout:.0f} s {why}", hint=self._dig)
+                raise OperationError(f"after {self.timeout:.0f} s {why}", hint=self._dig)
             time.sleep(POLL_SECONDS)
         return f"{done} Route 53 answers with {region}" + ("." if self.stack.is_live else ", by the model of it.")
 
@@ -286,7 +279,7 @@ class Switch:
         zone = read_zone(self.stack)
         check = zone.health_checks.get(self.stack.output("primary", "health_check_id"))
         if check is None:
-            raise DrillError("no record of the zone uses the primary's health check", hint="run terraform apply")
+            raise OperationError("no record of the zone uses the primary's health check", hint="run terraform apply")
         needed = check.request_interval_seconds * check.failure_threshold
         since = time.monotonic()
 
@@ -305,12 +298,12 @@ def account_of(stack: Deployed, role: str) -> str:
     """The account of these credentials, asked in the region of a role.
 
     Raises:
-        DrillError: It is not the stack's.
+        OperationError: It is not the stack's.
     """
     client = stack.client("sts", role)
     account = str(asked(f"STS in {stack.region(role)}", client.get_caller_identity)["Account"])
     if account != stack.account_id:
-        raise DrillError(
+        raise OperationError(
             f"these credentials are of account {account}, the stack is in {stack.account_id}",
             hint="set AWS_PROFILE, or give the outputs of the other stack",
         )

@@ -11,7 +11,14 @@ from tf.iface import ReadDataContext  # type: ignore[import-untyped]
 from tf.types import Unknown  # type: ignore[import-untyped]
 from tf.utils import Diagnostics  # type: ignore[import-untyped]
 
-from embedded_aws.providers.archive_file import Archive, ArchiveError, ArchiveFile, complaints, results, zip_bytes
+from embedded_aws.stand_in_providers.archive_file import (
+    Archive,
+    ArchiveError,
+    ArchiveFile,
+    complaints,
+    results,
+    zip_bytes,
+)
 
 
 def contents(archive: bytes) -> dict[str, bytes]:

@@ -8,7 +8,7 @@ from tf.iface import CreateContext  # type: ignore[import-untyped]
 from tf.types import Unknown  # type: ignore[import-untyped]
 from tf.utils import Diagnostics  # type: ignore[import-untyped]
 
-from embedded_aws.providers.random_password import CLASSES, Random, RandomPassword, complaints, password
+from embedded_aws.stand_in_providers.random_password import CLASSES, Random, RandomPassword, complaints, password
 
 
 def create(planned: dict[str, Any]) -> tuple[dict[str, Any] | None, Diagnostics]:

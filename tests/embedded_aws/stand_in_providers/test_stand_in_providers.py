@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
+from embedded_aws import stand_in_providers
 from embedded_aws.errors import EmbeddedAwsError
-from embedded_aws.providers import stand_ins
-from embedded_aws.providers.sources import Machine
-from embedded_aws.terraform import Terraform, TerraformFailed
-from tests.embedded_aws.isolated_machine import isolated_machine
+from payment_dr.operations.terraform.provider_sources import Machine
+from payment_dr.operations.terraform.runner import Terraform, TerraformFailed
+from tests.operations.terraform.isolated_machine import isolated_machine
 
 PROVIDERS = {
     "archive": {"source": "hashicorp/archive", "version": "~> 2.4"},
@@ -51,7 +51,9 @@ def directory(tmp_path: Path) -> Path:
 
 
 def terraform_in(directory: Path, machine: Machine, **variables: Any) -> Terraform:
-    return Terraform(directory, {}, variables={"generation": "1", **variables}, machine=machine)
+    return Terraform(
+        directory, {}, variables={"generation": "1", **variables}, machine=machine, stand_ins=stand_in_providers
+    )
 
 
 @pytest.fixture
@@ -119,7 +121,7 @@ def test_what_a_stand_in_refuses_fails_validation(
 ) -> None:
     broken = {"terraform": CONFIGURATION["terraform"], kind: {name: {"it": arguments}}}
     (directory / "cdk.tf.json").write_text(json.dumps(broken))
-    with Terraform(directory, {}, machine=machine) as terraform:
+    with Terraform(directory, {}, machine=machine, stand_ins=stand_in_providers) as terraform:
         terraform.init()
         with pytest.raises(TerraformFailed, match=complaint):
             terraform.validate()
@@ -131,7 +133,7 @@ def test_a_stand_in_writes_nothing_to_the_users_home(terraform: Terraform, machi
 
 
 def test_a_stand_in_without_its_library_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stand_ins, "find_spec", lambda *_: None)
+    monkeypatch.setattr(stand_in_providers, "find_spec", lambda *_: None)
     with pytest.raises(EmbeddedAwsError, match="needs the Python package tf") as caught:
-        stand_ins.install("registry.terraform.io/hashicorp/random", tmp_path, "linux_amd64")
+        stand_in_providers.install("registry.terraform.io/hashicorp/random", tmp_path, "linux_amd64")
     assert "pipenv sync --dev" in caught.value.hint

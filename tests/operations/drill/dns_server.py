@@ -12,11 +12,11 @@ import dns.flags
 import dns.message
 import dns.rrset
 
-from drill.deployed import Deployed
-from drill.journal import Journal
-from drill.live_dns import Clock
-from drill.modelled_dns import ModelledDns
-from drill.status import read_zone
+from payment_dr.operations.deployed import Deployed
+from payment_dr.operations.drill.journal import Journal
+from payment_dr.operations.drill.live_dns import Clock
+from payment_dr.operations.drill.modelled_dns import ModelledDns
+from payment_dr.operations.status import read_zone
 
 NOTHING: list[str] = []
 

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from drill.alarm_watch import AlarmWatch
-from drill.journal import Journal
-from tests.drill.stack import GONE, Stack
+from payment_dr.operations.drill.alarm_watch import AlarmWatch
+from payment_dr.operations.drill.journal import Journal
+from tests.operations.stack import GONE, Stack
 
 EAST, WEST = "alarm-drift-east-dev", "alarm-drift-west-dev"
 

@@ -5,9 +5,9 @@ from typing import Any, Literal
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 
-from drill import confirmed_write
-from drill.confirmed_write import ConfirmedWriter, NotConfirmedError
-from tests.drill.stack import GONE, Clock, refusal
+from payment_dr.operations.drill import confirmed_write
+from payment_dr.operations.drill.confirmed_write import ConfirmedWriter, NotConfirmedError
+from tests.operations.stack import GONE, Clock, refusal
 
 ITEM = {"transaction_id": {"S": "a"}, "timestamp": {"N": "1"}, "amount": {"N": "5"}}
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from drill.journal import Journal
+from payment_dr.operations.drill.journal import Journal
 
 
 def journal(directory: Path) -> Journal:

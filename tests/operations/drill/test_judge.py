@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from drill import DrillError
-from drill.actions import OUTAGES
-from drill.client_dns import Turn
-from drill.journal import Journal
-from drill.judge import Course, Judge
-from drill.rto import Settings
-from tests.drill.stack import REGIONS
+from payment_dr.operations.drill.client_dns import Turn
+from payment_dr.operations.drill.journal import Journal
+from payment_dr.operations.drill.judge import Course, Judge
+from payment_dr.operations.drill.outages import OUTAGES
+from payment_dr.operations.errors import OperationError
+from payment_dr.operations.route53.recovery_time import Settings
+from tests.operations.stack import REGIONS
 
 
 def test_a_region_that_served_without_a_switch_of_dns_leaves_the_drill_unable_to_tell(tmp_path: Path) -> None:
@@ -29,5 +29,5 @@ def test_a_region_that_served_without_a_switch_of_dns_leaves_the_drill_unable_to
         last_failure={},
     )
     judge = Judge(Journal(tmp_path, {"kind": "region"}), REGIONS, counted_how="counted", rto_how="measured")
-    with pytest.raises(DrillError, match="served by the secondary region, and DNS was not seen to turn to it"):
+    with pytest.raises(OperationError, match="served by the secondary region, and DNS was not seen to turn to it"):
         judge.judge(course)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from drill.ledger import Ledger, different, missing, written_twice
+from payment_dr.operations.drill.ledger import Ledger, different, missing, written_twice
 
 
 def item(id_: str, timestamp: int = 1, amount: int = 5) -> dict[str, Any]:

@@ -8,13 +8,15 @@ from typing import Any
 
 import pytest
 
-from drill import DrillError, live_dns, probes
-from drill.client_dns import Turn
-from drill.journal import Journal
-from drill.live_dns import Clock, LiveDns, NameServers
-from drill.route53 import ProbeResult
-from tests.drill.dns_server import NameServer
-from tests.drill.stack import Stack
+from payment_dr.operations import probes
+from payment_dr.operations.drill import live_dns
+from payment_dr.operations.drill.client_dns import Turn
+from payment_dr.operations.drill.journal import Journal
+from payment_dr.operations.drill.live_dns import Clock, LiveDns, NameServers
+from payment_dr.operations.errors import OperationError
+from payment_dr.operations.route53.checkers import ProbeResult
+from tests.operations.drill.dns_server import NameServer
+from tests.operations.stack import Stack
 
 FQDN = "app.pay.acme.io"
 
@@ -43,21 +45,21 @@ def test_it_is_said_who_did_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(live_dns, "ANSWER_SECONDS", 0.05)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as nobody:
         nobody.bind(("127.0.0.1", 0))
-        with pytest.raises(DrillError, match=f"no name server of the zone answers for {FQDN}: 127.0.0.1: "):
+        with pytest.raises(OperationError, match=f"no name server of the zone answers for {FQDN}: 127.0.0.1: "):
             NameServers([f"127.0.0.1:{nobody.getsockname()[1]}"]).ask(FQDN, "CNAME")
 
 
 def test_a_zone_whose_name_servers_are_not_known_is_refused() -> None:
-    with pytest.raises(DrillError, match="the outputs name no name server") as refused:
+    with pytest.raises(OperationError, match="the outputs name no name server") as refused:
         NameServers([])
     assert "--name-server" in refused.value.hint
 
 
 def test_a_name_without_a_record_and_a_strange_server_are_refused(server: NameServer) -> None:
     server.answers = []
-    with pytest.raises(DrillError, match=f"no CNAME record of {FQDN} \\(NOERROR\\)"):
+    with pytest.raises(OperationError, match=f"no CNAME record of {FQDN} \\(NOERROR\\)"):
         NameServers([server.address]).ask(FQDN, "CNAME")
-    with pytest.raises(DrillError, match=r"'127\.0\.0\.1:http' is no name server"):
+    with pytest.raises(OperationError, match=r"'127\.0\.0\.1:http' is no name server"):
         NameServers(["127.0.0.1:http"])
 
 
@@ -130,14 +132,14 @@ def test_both_regions_are_probed_from_here(watched: tuple[LiveDns, Journal], pro
 
 def test_it_ends_at_the_time_limit(watched: tuple[LiveDns, Journal]) -> None:
     dns, _ = watched
-    with pytest.raises(DrillError, match="the time limit is reached"):
+    with pytest.raises(OperationError, match="the time limit is reached"):
         dns.advance(1000)
 
 
 def test_an_answer_that_is_neither_region_is_told(server: NameServer, watched: tuple[LiveDns, Journal]) -> None:
     dns, _ = watched
     server.answers = ["parked.acme.io."]
-    with pytest.raises(DrillError, match=f"{FQDN} points to parked.acme.io"):
+    with pytest.raises(OperationError, match=f"{FQDN} points to parked.acme.io"):
         dns.advance(5)
 
 
@@ -166,7 +168,7 @@ def test_the_addresses_of_an_alias_tell_the_region_and_strange_ones_are_waited_f
         assert dns.answered == "secondary"
         server.answers = ["203.0.113.77"]
         with pytest.raises(
-            DrillError, match=f"it cannot be told which region {FQDN} answers with: 203.0.113.77"
+            OperationError, match=f"it cannot be told which region {FQDN} answers with: 203.0.113.77"
         ) as unknown:
             dns.advance(100)
     assert unknown.value.hint == f"see whose they are: dig +short {east} {west}"

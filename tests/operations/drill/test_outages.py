@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from drill import DrillError
-from drill.actions import OUTAGES, Action, action_of, undone
-from drill.journal import Journal
-from tests.drill.stack import GONE, Stack
+from payment_dr.operations.drill.journal import Journal
+from payment_dr.operations.drill.outages import OUTAGES, Action, action_of, undone
+from payment_dr.operations.errors import OperationError
+from tests.operations.stack import GONE, Stack
 
 
 class Maker:
@@ -85,7 +85,7 @@ def test_a_fence_is_lifted_even_if_an_operator_would_be_refused_and_that_is_said
 ) -> None:
     outage = action_of(OUTAGES["fence"], stack, Maker(), 3)
     with (
-        pytest.raises(DrillError, match=r"fence us-east-1: lifted by force: .*config differs"),
+        pytest.raises(OperationError, match=r"fence us-east-1: lifted by force: .*config differs"),
         undone(outage, journal, well),
     ):
         stack.parameters["primary"].clear()
@@ -115,14 +115,14 @@ def test_an_undo_that_fails_is_told_and_not_noted_as_done(journal: Journal) -> N
     def fail() -> None:
         raise GONE
 
-    with pytest.raises(DrillError, match="undoing failed: it"), undone(Action("it", well, fail), journal, well):
+    with pytest.raises(OperationError, match="undoing failed: it"), undone(Action("it", well, fail), journal, well):
         pass
     assert told(journal) == [("it", False)]
 
 
 def test_what_is_gone_with_its_place_needs_no_undo(journal: Journal) -> None:
     def gone() -> None:
-        raise DrillError("it ended", hint="start it")
+        raise OperationError("it ended", hint="start it")
 
     calls: list[Callable[[], object]] = []
     with undone(Action("it", well, lambda: calls.append(well)), journal, gone):

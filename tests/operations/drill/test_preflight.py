@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from drill import diagnosis
-from drill.route53 import Zone
-from tests.drill.stack import REGIONS, Stack, zone
+from payment_dr.operations.drill import preflight
+from payment_dr.operations.route53.zone import Zone
+from tests.operations.stack import REGIONS, Stack, zone
 
 
 def host(role: str) -> str:
@@ -33,27 +33,27 @@ def deployed(
 
 
 def test_nothing_is_found_in_a_zone_as_it_should_be(stack: Stack) -> None:
-    assert diagnosis.unfit_to_start(stack, deployed()) == []
-    assert diagnosis.faults(stack, deployed()) == []
+    assert preflight.unfit_to_start(stack, deployed()) == []
+    assert preflight.faults(stack, deployed()) == []
 
 
 def test_nothing_is_found_in_a_custom_domain_whose_records_are_aliases(make_stack: Callable[..., Stack]) -> None:
     stack, made = make_stack(custom_domain=True), deployed(custom_domain=True)
-    assert diagnosis.unfit_to_start(stack, made) == []
-    assert diagnosis.faults(stack, made) == []
-    assert diagnosis.settings_of(stack, made).ttl_seconds == 60
+    assert preflight.unfit_to_start(stack, made) == []
+    assert preflight.faults(stack, made) == []
+    assert preflight.settings_of(stack, made).ttl_seconds == 60
 
 
 def test_an_alias_of_something_else_is_no_record_of_the_region(make_stack: Callable[..., Stack]) -> None:
     made = deployed(custom_domain=True)
     other = replace(made.records[1], values=("d-2.execute-api.us-west-2.amazonaws.com",))
     elsewhere = Zone("Z1", (made.records[0], other), made.health_checks)
-    found = diagnosis.unfit_to_start(make_stack(custom_domain=True), elsewhere)
+    found = preflight.unfit_to_start(make_stack(custom_domain=True), elsewhere)
     assert found == ["app.pay.acme.io has no record of us-west-2"]
 
 
 def test_a_long_ttl_is_the_cause_of_a_slow_failover(stack: Stack) -> None:
-    found = diagnosis.faults(stack, deployed(role="secondary", ttl_seconds=300))
+    found = preflight.faults(stack, deployed(role="secondary", ttl_seconds=300))
     assert found == [
         "TTL of app.pay.acme.io is 300 s, so a failover takes up to 90 s of detection and 300 s of caching, "
         "more than the target of 180 s"
@@ -63,7 +63,7 @@ def test_a_long_ttl_is_the_cause_of_a_slow_failover(stack: Stack) -> None:
 def test_a_slow_health_check_is_the_cause_of_a_slow_failover(stack: Stack) -> None:
     made = deployed()
     slow = replace(made.health_checks["check-primary"], failure_threshold=10)
-    found = diagnosis.faults(stack, Zone("Z1", made.records, {**made.health_checks, "check-primary": slow}))
+    found = preflight.faults(stack, Zone("Z1", made.records, {**made.health_checks, "check-primary": slow}))
     assert found[0].startswith("the health check of us-east-1 needs 10 x 30 s, so")
 
 
@@ -79,7 +79,7 @@ def test_a_slow_health_check_is_the_cause_of_a_slow_failover(stack: Stack) -> No
     ],
 )
 def test_a_record_without_a_health_check_is_named(role: str, so: str, stack: Stack) -> None:
-    assert diagnosis.faults(stack, deployed(role=role, health_check_id=None)) == [so]
+    assert preflight.faults(stack, deployed(role=role, health_check_id=None)) == [so]
 
 
 @pytest.mark.parametrize(
@@ -93,12 +93,12 @@ def test_a_record_without_a_health_check_is_named(role: str, so: str, stack: Sta
 def test_a_health_check_that_sees_something_else_is_named(change: dict[str, Any], what: str, stack: Stack) -> None:
     made = deployed()
     other = replace(made.health_checks["check-secondary"], **change)
-    found = diagnosis.faults(stack, Zone("Z1", made.records, {**made.health_checks, "check-secondary": other}))
+    found = preflight.faults(stack, Zone("Z1", made.records, {**made.health_checks, "check-secondary": other}))
     assert found == [f"the health check of the secondary record (us-west-2) {what}"]
 
 
 def test_the_health_check_of_the_other_region_is_named(stack: Stack) -> None:
-    found = diagnosis.faults(stack, deployed(role="secondary", health_check_id="check-primary"))
+    found = preflight.faults(stack, deployed(role="secondary", health_check_id="check-primary"))
     assert found == ["the secondary record (us-west-2) has the health check of us-east-1"]
 
 
@@ -106,13 +106,13 @@ def test_the_health_check_of_the_other_region_is_named(stack: Stack) -> None:
 def test_weights_that_do_not_send_clients_to_the_primary_alone_are_named(
     weights: tuple[int, int], stack: Stack
 ) -> None:
-    (found,) = diagnosis.unfit_to_start(stack, deployed(weights=weights))
+    (found,) = preflight.unfit_to_start(stack, deployed(weights=weights))
     assert found.endswith(f"the weights of app.pay.acme.io are us-east-1 {weights[0]}, us-west-2 {weights[1]}")
 
 
 def test_a_missing_record_is_named(stack: Stack) -> None:
     made = deployed()
-    found = diagnosis.unfit_to_start(stack, Zone("Z1", made.records[:1], made.health_checks))
+    found = preflight.unfit_to_start(stack, Zone("Z1", made.records[:1], made.health_checks))
     assert found == ["app.pay.acme.io has no record of us-west-2"]
 
 
@@ -120,5 +120,5 @@ def test_a_missing_record_is_named(stack: Stack) -> None:
 def test_a_replica_that_is_not_there_is_named(status: Any, make_stack: Callable[..., Stack]) -> None:
     stack = make_stack()
     stack.replicas["primary"] = status
-    (found,) = diagnosis.unfit_to_start(stack, deployed())
+    (found,) = preflight.unfit_to_start(stack, deployed())
     assert found.startswith("no replica in us-west-2: the table transactions of us-east-1 is not replicated")

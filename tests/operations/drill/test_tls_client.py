@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import pytest
 import trustme
 
-from drill.tls_client import NotServedError, TlsClient
+from payment_dr.operations.drill.tls_client import NotServedError, TlsClient
 
 HOST = "app.pay.acme.io"
 

@@ -7,8 +7,17 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from drill.route53 import HealthCheck, HealthCheckerFleet, Observation, ProbeResult, random_first_requests
-from drill.rto import PHASES, Phases, Settings, distribution, sensitivity, simulate_failback, simulate_failover
+from payment_dr.operations.route53.checkers import HealthCheckerFleet, Observation, ProbeResult, random_first_requests
+from payment_dr.operations.route53.recovery_time import (
+    PHASES,
+    Phases,
+    Settings,
+    distribution,
+    sensitivity,
+    simulate_failback,
+    simulate_failover,
+)
+from payment_dr.operations.route53.zone import HealthCheck
 
 Journal = dict[str, Any]
 PRIMARY, SECONDARY = ("us-east-1", "us-west-2")

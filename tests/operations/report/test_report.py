@@ -13,11 +13,11 @@ from xml.etree import ElementTree
 import matplotlib as mpl
 import pytest
 
-from drill import DrillError
-from drill.report import write_report
-from drill.report_figures import COLOURS
-from tests.drill import journals
-from tests.drill.journals import LOST, Journal
+from payment_dr.operations.errors import OperationError
+from payment_dr.operations.report.figures import COLOURS
+from payment_dr.operations.report.write import write_report
+from tests.operations.report import journals
+from tests.operations.report.journals import LOST, Journal
 
 MAKERS = [journals.passed, journals.missed, journals.killed]
 HOSTILE = "\0\x1b<script>alert(1)</script> \"quoted\" & 'so' $x_{ #18202b 'DejaVu Sans' \U0001f4a5"
@@ -272,11 +272,11 @@ class TestWhatOthersHaveWritten:
     def test_a_file_that_is_no_journal_is_refused_with_a_hint(self, content: bytes, tmp_path: Path) -> None:
         path = tmp_path / "drill.json"
         path.write_bytes(content)
-        with pytest.raises(DrillError, match=r"drill\.json is no journal of a drill") as refused:
+        with pytest.raises(OperationError, match=r"drill\.json is no journal of a drill") as refused:
             write_report(path)
         assert refused.value.hint == "give the JSON file that 'dr drill' wrote, unchanged"
         assert list(tmp_path.iterdir()) == [path]
 
     def test_a_journal_that_is_not_there_is_told(self, tmp_path: Path) -> None:
-        with pytest.raises(DrillError, match=r"nowhere\.json cannot be read: No such file"):
+        with pytest.raises(OperationError, match=r"nowhere\.json cannot be read: No such file"):
             write_report(tmp_path / "nowhere.json")

@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from drill.route53 import Answer, CachingResolver, Record
-from drill.rto import (
+from payment_dr.operations.route53.recovery_time import (
     HANGING_PROBE_SECONDS,
     PHASES,
     Choice,
@@ -23,6 +22,8 @@ from drill.rto import (
     simulate_failover,
     switches,
 )
+from payment_dr.operations.route53.resolvers import Answer, CachingResolver
+from payment_dr.operations.route53.zone import Record
 
 unhurried = settings(deadline=None)  # machines are shared
 

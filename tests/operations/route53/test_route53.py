@@ -13,22 +13,18 @@ from botocore.stub import Stubber
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from drill import DrillError
-from drill.route53 import (
-    CHECKER_REGIONS,
-    CachingResolver,
-    HealthCheck,
+from embedded_aws import EmbeddedAws
+from payment_dr.operations.errors import OperationError
+from payment_dr.operations.route53.checkers import (
     HealthCheckerFleet,
     Observation,
     ProbeResult,
-    Record,
-    Zone,
     judge,
     most_healthy_of_an_unhealthy_check,
-    name_server,
     random_first_requests,
 )
-from embedded_aws import EmbeddedAws
+from payment_dr.operations.route53.resolvers import CachingResolver, name_server
+from payment_dr.operations.route53.zone import CHECKER_REGIONS, HealthCheck, Record, Zone
 from tests.embedded_aws.tenant import Tenant
 
 CHECK = HealthCheck(id="check", host="api.pay.acme.io")
@@ -305,7 +301,7 @@ class TestChoice:
         assert records((1, None)).answer(name, "A", {}, dice(1)).values == ("192.0.2.0",)
 
     def test_a_name_that_does_not_exist_is_said_so(self) -> None:
-        with pytest.raises(DrillError, match=r"no CNAME record app\.acme\.io"):
+        with pytest.raises(OperationError, match=r"no CNAME record app\.acme\.io"):
             records((1, None)).answer("app.acme.io", "CNAME", {}, dice(1))
 
 
@@ -443,7 +439,7 @@ class TestReading:
         ],
     )
     def test_what_cannot_be_modelled_is_refused(self, answers: list[Any], said: str) -> None:
-        with pytest.raises(DrillError, match=said):
+        with pytest.raises(OperationError, match=said):
             read_from(*answers)
 
     def test_an_alias_of_api_gateway_points_there_for_60_seconds(self) -> None:
@@ -468,7 +464,7 @@ class TestReading:
         self, fields: dict[str, Any], policy: str
     ) -> None:
         zone = read_from(page({"Name": "app.acme.io.", "Type": "A", **fields}))
-        with pytest.raises(DrillError, match=policy):
+        with pytest.raises(OperationError, match=policy):
             zone.answer("app.acme.io", "A", {}, dice(1))
 
 

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from embedded_aws.providers.sources import Machine
+from payment_dr.operations.terraform.provider_sources import Machine
 
 
 def isolated_machine(root: Path, *, registry: bool = False, **environ: str) -> Machine:

@@ -6,8 +6,8 @@ import pytest
 from typer.testing import CliRunner
 
 from embedded_aws.__main__ import app
-from embedded_aws.plan_markdown import plan_markdown
-from embedded_aws.terraform import PlanResult
+from payment_dr.operations.terraform.plan_markdown import plan_markdown
+from payment_dr.operations.terraform.runner import PlanResult
 
 
 def plan(**actions: str) -> PlanResult:

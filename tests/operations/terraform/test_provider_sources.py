@@ -11,10 +11,18 @@ from typing import Any
 
 import pytest
 
-from embedded_aws.errors import EmbeddedAwsError
-from embedded_aws.providers import sources
-from embedded_aws.providers.sources import Installation, Machine, Requirement, locate, requirements, satisfies
-from tests.embedded_aws.isolated_machine import isolated_machine
+from embedded_aws import stand_in_providers
+from payment_dr.operations.errors import OperationError
+from payment_dr.operations.terraform import provider_sources
+from payment_dr.operations.terraform.provider_sources import (
+    Installation,
+    Machine,
+    Requirement,
+    locate,
+    requirements,
+    satisfies,
+)
+from tests.operations.terraform.isolated_machine import isolated_machine
 
 PLATFORM = "linux_amd64"
 AWS = Requirement("registry.terraform.io/hashicorp/aws", "~> 5.0")
@@ -45,6 +53,7 @@ def find(tmp_path: Path) -> Callable[..., Installation]:
             platform=PLATFORM,
             machine=machine,
             by_user_configuration=by_user,
+            stand_ins=stand_in_providers,
         )
 
     return run
@@ -96,7 +105,7 @@ def test_packed_providers_count_too(find: Find, tmp_path: Path) -> None:
     folder = tmp_path / "opt" / "packed" / AWS.source
     folder.mkdir(parents=True)
     (folder / "terraform-provider-aws_5.31.0_darwin_arm64.zip").touch()
-    with pytest.raises(EmbeddedAwsError):
+    with pytest.raises(OperationError):
         find(isolated_machine(tmp_path))
     (folder / "terraform-provider-aws_5.31.0_linux_amd64.zip").touch()
     assert find(isolated_machine(tmp_path)).mirrors == {AWS.source: tmp_path / "opt" / "packed"}
@@ -132,14 +141,14 @@ def test_archive_and_random_fall_back_to_stand_ins_aloud(find: Find, tmp_path: P
 
 
 def test_a_stand_in_does_not_pretend_to_be_a_version_that_it_is_not(find: Find, tmp_path: Path) -> None:
-    with pytest.raises(EmbeddedAwsError, match=r"hashicorp/archive 2\.7\.1 for linux_amd64"):
+    with pytest.raises(OperationError, match=r"hashicorp/archive 2\.7\.1 for linux_amd64"):
         find(isolated_machine(tmp_path), Requirement(ARCHIVE.source, "2.7.1"))
 
 
 def test_aws_that_is_nowhere_is_an_error_that_names_where_it_looked(find: Find, tmp_path: Path) -> None:
     newer = put(tmp_path / "newer", AWS, "6.2.0")
     (tmp_path / "opt" / "plugins" / "registry.terraform.io").mkdir(parents=True)
-    with pytest.raises(EmbeddedAwsError) as caught:
+    with pytest.raises(OperationError) as caught:
         find(isolated_machine(tmp_path, TF_PROVIDER_MIRROR=str(newer)))
     assert caught.value.message == (
         "Terraform provider hashicorp/aws ~> 5.0 for linux_amd64 is in no mirror directory, "
@@ -285,7 +294,7 @@ def test_only_a_registry_counts_as_an_answer(monkeypatch: pytest.MonkeyPatch, bo
         threading.Thread(target=server.serve_forever, daemon=True).start()
         address = f"http://127.0.0.1:{server.server_port}/"
         monkeypatch.setattr(urllib.request, "urlopen", lambda *_, timeout: urlopen(address, timeout=timeout))
-        assert sources.registry_answers() is answers
+        assert provider_sources.registry_answers() is answers
         server.shutdown()
 
 
@@ -300,7 +309,7 @@ def test_a_certificate_that_only_python_distrusts_is_left_to_terraform(
         raise urllib.error.URLError(reason)
 
     monkeypatch.setattr(urllib.request, "urlopen", fail)
-    assert sources.registry_answers() is answers
+    assert provider_sources.registry_answers() is answers
 
 
 def test_a_registry_that_never_answers_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -310,7 +319,7 @@ def test_a_registry_that_never_answers_is_given_up(monkeypatch: pytest.MonkeyPat
         released.wait()
         raise OSError("timed out")
 
-    monkeypatch.setattr(sources, "_REGISTRY_SECONDS", 0.05)
+    monkeypatch.setattr(provider_sources, "_REGISTRY_SECONDS", 0.05)
     monkeypatch.setattr(urllib.request, "urlopen", hang)
-    assert sources.registry_answers() is False
+    assert provider_sources.registry_answers() is False
     released.set()

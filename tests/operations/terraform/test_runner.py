@@ -12,12 +12,19 @@ from typing import Any
 
 import pytest
 
-from embedded_aws import terraform as terraform_module
-from embedded_aws.errors import EmbeddedAwsError
-from embedded_aws.providers import stand_ins
-from embedded_aws.providers.sources import Machine
-from embedded_aws.terraform import Changes, ResourceEvent, Terraform, TerraformFailed, find_terraform, workspace
-from tests.embedded_aws.isolated_machine import isolated_machine
+from embedded_aws import stand_in_providers
+from payment_dr.operations.errors import OperationError
+from payment_dr.operations.terraform import runner as terraform_module
+from payment_dr.operations.terraform.provider_sources import Machine
+from payment_dr.operations.terraform.runner import (
+    Changes,
+    ResourceEvent,
+    Terraform,
+    TerraformFailed,
+    find_terraform,
+    workspace,
+)
+from tests.operations.terraform.isolated_machine import isolated_machine
 
 RANDOM = {"terraform": {"required_providers": {"random": {"source": "hashicorp/random", "version": "~> 3.6"}}}}
 ONE_VALUE = {
@@ -69,7 +76,9 @@ def opened(tmp_path: Path, machine: Machine) -> Iterator[Open]:
 
     def run(configuration: dict[str, Any], **options: Any) -> Terraform:
         directory = write(tmp_path / "work", configuration)
-        terraform = Terraform(directory, options.pop("env", {}), machine=machine, **options)
+        terraform = Terraform(
+            directory, options.pop("env", {}), machine=machine, stand_ins=stand_in_providers, **options
+        )
         running.append(terraform)
         terraform.init()
         return terraform
@@ -97,7 +106,7 @@ def test_the_binary_can_be_named_as_for_cdktf(tmp_path: Path) -> None:
 
 
 def test_no_terraform_is_one_sentence_and_a_hint(tmp_path: Path) -> None:
-    with pytest.raises(EmbeddedAwsError) as caught:
+    with pytest.raises(OperationError) as caught:
         find_terraform({"PATH": str(tmp_path)})
     assert caught.value.message == "terraform is not on the PATH"
     assert caught.value.hint == "install Terraform 1.5 or newer, or name it by TERRAFORM_BINARY_NAME"
@@ -113,7 +122,7 @@ def test_no_terraform_is_one_sentence_and_a_hint(tmp_path: Path) -> None:
 )
 def test_a_terraform_that_is_too_old_says_which_it_is(tmp_path: Path, answer: str, version: str) -> None:
     old = executable(tmp_path / "terraform", f"echo '{answer}'")
-    with pytest.raises(EmbeddedAwsError) as caught:
+    with pytest.raises(OperationError) as caught:
         find_terraform({"PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}"})
     assert caught.value.message == f"{old} is Terraform {version}, too old for this project"
 
@@ -122,7 +131,7 @@ def test_a_terraform_that_does_not_run_is_an_error(tmp_path: Path) -> None:
     broken = tmp_path / "terraform"
     broken.write_bytes(b"\x7fELF not really")
     broken.chmod(broken.stat().st_mode | stat.S_IXUSR)
-    with pytest.raises(EmbeddedAwsError, match="does not run"):
+    with pytest.raises(OperationError, match="does not run"):
         find_terraform({"PATH": str(tmp_path)})
 
 
@@ -142,7 +151,9 @@ def test_a_workspace_is_a_copy_without_state_locks_or_backend(tmp_path: Path, te
 
     with workspace(stack) as directory:
         assert (directory / "assets" / "handler.py").read_text() == "pass\n"
-        with Terraform(directory, {}, variables={"name": "a"}, machine=machine) as terraform:
+        with Terraform(
+            directory, {}, variables={"name": "a"}, machine=machine, stand_ins=stand_in_providers
+        ) as terraform:
             terraform.init()
             terraform.apply()
         assert "left by the user" not in (directory / "terraform.tfstate").read_text()
@@ -152,7 +163,7 @@ def test_a_workspace_is_a_copy_without_state_locks_or_backend(tmp_path: Path, te
 
 
 def test_a_directory_without_a_stack_says_to_synthesize(tmp_path: Path) -> None:
-    with pytest.raises(EmbeddedAwsError, match="holds no synthesized stack") as caught, workspace(tmp_path):
+    with pytest.raises(OperationError, match="holds no synthesized stack") as caught, workspace(tmp_path):
         pass
     assert caught.value.hint == "run 'cdktf synth' first"
 
@@ -217,7 +228,9 @@ def test_the_run_sees_its_own_settings_and_not_the_users_account(
     given = Machine(environ={**machine.environ, **users}, opt=machine.opt, registry_answers=lambda: False)
     provisioner = [{"local-exec": {"command": f"env > {tmp_path / 'seen'}"}}]
     directory = write(tmp_path / "work", {"resource": {"terraform_data": {"it": {"provisioner": provisioner}}}})
-    with Terraform(directory, {"AWS_ENDPOINT_URL": "http://127.0.0.1:1"}, machine=given) as terraform:
+    with Terraform(
+        directory, {"AWS_ENDPOINT_URL": "http://127.0.0.1:1"}, machine=given, stand_ins=stand_in_providers
+    ) as terraform:
         terraform.init()
         terraform.apply()
     seen = dict(line.split("=", 1) for line in (tmp_path / "seen").read_text().splitlines() if "=" in line)
@@ -242,13 +255,13 @@ def test_a_stand_in_is_announced(opened: Open) -> None:
 
 def test_a_provider_that_is_nowhere_is_an_error(opened: Open) -> None:
     aws = {"terraform": {"required_providers": {"aws": {"source": "hashicorp/aws", "version": "~> 5.0"}}}}
-    with pytest.raises(EmbeddedAwsError, match=r"hashicorp/aws ~> 5\.0 .* is in no mirror directory"):
+    with pytest.raises(OperationError, match=r"hashicorp/aws ~> 5\.0 .* is in no mirror directory"):
         opened(aws)
 
 
 def test_the_users_configuration_is_followed_and_left_as_it_is(tmp_path: Path) -> None:
     machine = isolated_machine(tmp_path / "machine")
-    stand_ins.install(
+    stand_in_providers.install(
         "registry.terraform.io/hashicorp/random", tmp_path / "users-mirror", find_terraform(machine.environ).platform
     )
     (machine.home / ".terraformrc").write_text(
@@ -276,7 +289,7 @@ def test_the_users_configuration_is_followed_and_left_as_it_is(tmp_path: Path) -
         },
     )
     before = snapshot(machine.home)
-    with Terraform(directory, {}, machine=machine) as terraform:
+    with Terraform(directory, {}, machine=machine, stand_ins=stand_in_providers) as terraform:
         terraform.init()
         assert [notice.split()[2] for notice in terraform.notices] == ["hashicorp/archive"]
         terraform.apply()
@@ -413,13 +426,15 @@ def test_a_signal_ends_terraform_its_providers_and_the_run(
     write(tmp_path / "stack", slow(tmp_path))
     program = f"""
 from pathlib import Path
-from embedded_aws.lifecycle import terminate_gracefully
-from embedded_aws.terraform import Terraform, workspace
-from tests.embedded_aws.isolated_machine import isolated_machine
+from payment_dr.operations.command import ended_by_signals
+from embedded_aws import stand_in_providers
+from payment_dr.operations.terraform.runner import Terraform, workspace
+from tests.operations.terraform.isolated_machine import isolated_machine
 root = Path({str(tmp_path)!r})
 try:
-    with terminate_gracefully(), workspace(root / "stack") as directory:
-        with Terraform(directory, {{}}, machine=isolated_machine(root / "machine")) as terraform:
+    with ended_by_signals(), workspace(root / "stack") as directory:
+        machine = isolated_machine(root / "machine")
+        with Terraform(directory, {{}}, machine=machine, stand_ins=stand_in_providers) as terraform:
             terraform.init()
             terraform.apply()
 except KeyboardInterrupt:
@@ -427,7 +442,7 @@ except KeyboardInterrupt:
 """
     running = subprocess.Popen(
         [sys.executable, "-c", program],
-        cwd=Path(__file__).parents[2],
+        cwd=Path(__file__).parents[3],
         env={**os.environ, "TMPDIR": str(temporary)},
         start_new_session=True,
     )
@@ -461,7 +476,9 @@ def test_a_terraform_that_ignores_the_interruption_is_killed(tmp_path: Path, mon
 
     machine = isolated_machine(tmp_path / "machine", TERRAFORM_BINARY_NAME=str(stubborn))
     with (
-        Terraform(write(tmp_path / "work", {}), {}, machine=machine, on_event=interrupt) as terraform,
+        Terraform(
+            write(tmp_path / "work", {}), {}, machine=machine, on_event=interrupt, stand_ins=stand_in_providers
+        ) as terraform,
         pytest.raises(KeyboardInterrupt),
     ):
         terraform.apply()

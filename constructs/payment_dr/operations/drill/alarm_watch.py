@@ -1,8 +1,9 @@
 """The stack's alarms during a drill: which of them rang, and whether they are silent again."""
 
-from drill import probes
-from drill.deployed import ROLES, CannotTellError, Deployed
-from drill.journal import Journal
+from payment_dr.operations import probes
+from payment_dr.operations.aws import CannotTellError
+from payment_dr.operations.deployed import ROLES, Deployed
+from payment_dr.operations.drill.journal import Journal
 
 
 class AlarmWatch:

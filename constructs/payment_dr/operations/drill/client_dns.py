@@ -5,11 +5,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from drill import DrillError, diagnosis
-from drill.deployed import ROLES, Deployed
-from drill.journal import Journal
-from drill.route53 import Ask, CachingResolver, ProbeResult, Record, Verdict, Zone
-from drill.rto import HANGING_PROBE_SECONDS
+from payment_dr.operations.deployed import ROLES, Deployed
+from payment_dr.operations.drill import preflight
+from payment_dr.operations.drill.journal import Journal
+from payment_dr.operations.errors import OperationError
+from payment_dr.operations.route53.checkers import ProbeResult, Verdict
+from payment_dr.operations.route53.recovery_time import HANGING_PROBE_SECONDS
+from payment_dr.operations.route53.resolvers import Ask, CachingResolver
+from payment_dr.operations.route53.zone import Record, Zone
 
 
 @dataclass(frozen=True)
@@ -40,7 +43,7 @@ class ClientDns(ABC):
         last_failure: Why a role's latest failed probe failed.
 
     Raises:
-        DrillError: The name points to neither region.
+        OperationError: The name points to neither region.
     """
 
     def __init__(self, stack: Deployed, zone: Zone, journal: Journal, ask: Ask, at: float) -> None:
@@ -118,7 +121,7 @@ class ClientDns(ABC):
             self._journal.event("answer", at=at, region=self._stack.region(role))
 
     def _role_of(self, record: Record) -> str:
-        role = diagnosis.role_of(self._stack, record)
+        role = preflight.role_of(self._stack, record)
         if role is None:
-            raise DrillError(f"{record.name} points to {', '.join(record.values)}", hint="run terraform apply")
+            raise OperationError(f"{record.name} points to {', '.join(record.values)}", hint="run terraform apply")
         return role

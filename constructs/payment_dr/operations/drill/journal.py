@@ -7,13 +7,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from drill import DrillError
+from payment_dr.operations.errors import OperationError
 
 SCHEMA = 1
 PASSED, MISSED, COULD_NOT_TELL = "passed", "missed", "could not tell"
 
 
-class CouldNotTellError(DrillError):
+class CouldNotTellError(OperationError):
     """A drill has ended without a result.
 
     Attributes:

@@ -4,14 +4,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from drill import DrillError
-from drill.actions import Outage
-from drill.client_dns import Turn
-from drill.deployed import ROLES
-from drill.diagnosis import TARGET_SECONDS
-from drill.journal import MISSED, PASSED, Journal
-from drill.load import CONFIRMED
-from drill.rto import HANGING_PROBE_SECONDS, Settings
+from payment_dr.operations.deployed import ROLES
+from payment_dr.operations.drill.client_dns import Turn
+from payment_dr.operations.drill.journal import MISSED, PASSED, Journal
+from payment_dr.operations.drill.outages import Outage
+from payment_dr.operations.drill.payments import CONFIRMED
+from payment_dr.operations.drill.preflight import TARGET_SECONDS
+from payment_dr.operations.errors import OperationError
+from payment_dr.operations.route53.recovery_time import HANGING_PROBE_SECONDS, Settings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -206,7 +206,7 @@ def _first(turns: Sequence[Turn], role: str, since: float, *, healthy: bool = Tr
     for turn in turns:
         if turn.role == role and turn.healthy == healthy and turn.at >= since:
             return turn.at
-    raise DrillError(
+    raise OperationError(
         f"clients were served by the {role} region, and DNS was not seen to turn to it",
         hint="read the events of the journal; a drill that starts while DNS changes tells nothing",
     )

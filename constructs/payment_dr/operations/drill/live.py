@@ -6,14 +6,15 @@ from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
-from drill import DrillError
-from drill.actions import LIVE_OUTAGE
-from drill.deployed import ROLES, Deployed
-from drill.drill import Drill, Place
-from drill.journal import Journal
-from drill.live_dns import Clock, LiveDns, NameServers
-from drill.switch import account_of
-from drill.tls_client import TlsClient
+from payment_dr.operations.deployed import ROLES, Deployed
+from payment_dr.operations.drill.journal import Journal
+from payment_dr.operations.drill.live_dns import Clock, LiveDns, NameServers
+from payment_dr.operations.drill.outages import LIVE_OUTAGE
+from payment_dr.operations.drill.place import Place
+from payment_dr.operations.drill.run import Drill
+from payment_dr.operations.drill.tls_client import TlsClient
+from payment_dr.operations.errors import OperationError
+from payment_dr.operations.switch import account_of
 
 MADE_OF = {
     "real": [
@@ -35,7 +36,7 @@ class _NoMaker:
     """Nothing is made to fail on a stack that others use."""
 
     def __getattr__(self, name: str) -> Callable[..., None]:
-        raise DrillError(f"{name} is not done to a live stack", hint="its outage is the fence")
+        raise OperationError(f"{name} is not done to a live stack", hint="its outage is the fence")
 
 
 def _tls(stack: Deployed) -> TlsClient | None:
@@ -77,12 +78,12 @@ def drill(
         tell: Told each step.
         confirm: Asked before anything is changed: what is done, and the word to type. It raises if it must not be.
         limit_minutes: Drill time after which all is undone, whatever it has come to.
-        endpoint: Takes the payments, see `drill.load.PaymentEndpoint`. Default: the table takes them.
+        endpoint: Takes the payments, see `PaymentEndpoint`. Default: the table takes them.
         name_servers: Asked in the place of the zone's own.
         clock: Drill time. Default: real time.
 
     Raises:
-        DrillError: It was not confirmed, or could not tell; what was done is undone.
+        OperationError: It was not confirmed, or could not tell; what was done is undone.
     """
     account_of(stack, "primary")
     servers = NameServers(name_servers or stack.outputs["hosted_zone_name_servers"])

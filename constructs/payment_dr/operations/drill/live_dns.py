@@ -12,12 +12,15 @@ import dns.message
 import dns.query
 import dns.rcode
 
-from drill import DrillError, probes
-from drill.alias_targets import AliasTargets
-from drill.client_dns import ClientDns
-from drill.deployed import ROLES, Deployed
-from drill.journal import Journal
-from drill.route53 import Answer, HealthCheck, Record, Zone, judge
+from payment_dr.operations import probes
+from payment_dr.operations.alias_targets import AliasTargets
+from payment_dr.operations.deployed import ROLES, Deployed
+from payment_dr.operations.drill.client_dns import ClientDns
+from payment_dr.operations.drill.journal import Journal
+from payment_dr.operations.errors import OperationError
+from payment_dr.operations.route53.checkers import judge
+from payment_dr.operations.route53.resolvers import Answer
+from payment_dr.operations.route53.zone import HealthCheck, Record, Zone
 
 DNS_PORT = 53
 ANSWER_SECONDS = 2.0  # that one name server is given
@@ -53,7 +56,7 @@ class NameServers:
             ``127.0.0.1:5300``.
 
     Raises:
-        DrillError: There is none, or a port is no number.
+        OperationError: There is none, or a port is no number.
 
     Example:
         >>> NameServers(["ns-1.awsdns-01.org"]).ask("app.pay.acme.io", "CNAME")  # doctest: +SKIP
@@ -62,7 +65,7 @@ class NameServers:
 
     def __init__(self, servers: Sequence[str]) -> None:
         if not servers:
-            raise DrillError(
+            raise OperationError(
                 "the outputs name no name server of the zone", hint="--name-server names one: dig +short NS DOMAIN"
             )
         self._servers = [_host_and_port(server) for server in servers]
@@ -71,7 +74,7 @@ class NameServers:
         """What a name points to, and for how many seconds that may be kept.
 
         Raises:
-            DrillError: No server answers, or there is no such record.
+            OperationError: No server answers, or there is no such record.
         """
         failures = []
         for host, port in self._servers:  # as a resolver does, which goes on to the next
@@ -79,7 +82,7 @@ class NameServers:
                 return self._ask(fqdn, record_type, host, port)
             except (OSError, dns.exception.DNSException) as error:
                 failures.append(f"{host}: {str(error) or type(error).__name__}")
-        raise DrillError(
+        raise OperationError(
             f"no name server of the zone answers for {fqdn}: {'; '.join(failures)}",
             hint="UDP and TCP to port 53 have to be open; --name-server names others",
         )
@@ -93,7 +96,7 @@ class NameServers:
         for found in answer.answer:
             if found.rdtype == query.question[0].rdtype:
                 return [str(each).rstrip(".").lower() for each in found], found.ttl
-        raise DrillError(
+        raise OperationError(
             f"{host} has no {record_type} record of {fqdn} ({dns.rcode.to_text(answer.rcode())})",
             hint="deploy first, and check application_fqdn",
         )
@@ -102,7 +105,7 @@ class NameServers:
 def _host_and_port(server: str) -> tuple[str, int]:
     host, colon, port = server.partition(":")
     if colon and not port.isdecimal():
-        raise DrillError(f"{server!r} is no name server", hint="write it as HOST or HOST:PORT")
+        raise OperationError(f"{server!r} is no name server", hint="write it as HOST or HOST:PORT")
     return host, int(port or DNS_PORT)
 
 
@@ -120,7 +123,7 @@ class LiveDns(ClientDns):
         pool: Where probes are made.
 
     Raises:
-        DrillError: The zone does not answer.
+        OperationError: The zone does not answer.
     """
 
     def __init__(
@@ -145,11 +148,11 @@ class LiveDns(ClientDns):
         """Watch until a time; what time it is then.
 
         Raises:
-            DrillError: The time limit is reached, or the zone does not answer.
+            OperationError: The time limit is reached, or the zone does not answer.
         """
         while True:
             if self._clock.now() > self._limit:
-                raise DrillError("the time limit is reached", hint="give a longer --limit")
+                raise OperationError("the time limit is reached", hint="give a longer --limit")
             self._look()
             if self._clock.now() >= to:
                 return self._clock.now()
@@ -194,7 +197,7 @@ class LiveDns(ClientDns):
     def _strange(self, addresses: list[str], at: float) -> Answer:
         """What to take addresses of neither region's domain name for: the same region as before, for a while."""
         if self._told is None or at - self._told[0] >= STRANGE_SECONDS:
-            raise DrillError(
+            raise OperationError(
                 f"it cannot be told which region {self._fqdn} answers with: {', '.join(addresses)}",
                 hint=f"see whose they are: dig +short {' '.join(self._stack.target(role) for role in ROLES)}",
             )

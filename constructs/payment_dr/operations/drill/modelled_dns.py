@@ -5,21 +5,20 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-from drill import diagnosis, probes
-from drill.client_dns import ClientDns
-from drill.deployed import ROLES, Deployed
-from drill.journal import Journal
-from drill.route53 import (
-    CachingResolver,
-    HealthCheck,
+from payment_dr.operations import probes
+from payment_dr.operations.deployed import ROLES, Deployed
+from payment_dr.operations.drill import preflight
+from payment_dr.operations.drill.client_dns import ClientDns
+from payment_dr.operations.drill.journal import Journal
+from payment_dr.operations.route53.checkers import (
     HealthCheckerFleet,
     ProbeResult,
     Verdict,
-    Zone,
     judge,
-    name_server,
     random_first_requests,
 )
+from payment_dr.operations.route53.resolvers import CachingResolver, name_server
+from payment_dr.operations.route53.zone import HealthCheck, Zone
 
 SLOW_SECONDS = 0.5  # a call beyond this hangs
 
@@ -73,7 +72,7 @@ class ModelledDns(ClientDns):
             self._probers[id_] = prober
             self._fleets[id_] = HealthCheckerFleet(check, prober, first_requests)
         resolver = CachingResolver(name_server(zone, lambda: self.healthy, rng))
-        asked_before = -rng.uniform(0, diagnosis.settings_of(stack, zone).ttl_seconds)  # for another client
+        asked_before = -rng.uniform(0, preflight.settings_of(stack, zone).ttl_seconds)  # for another client
         super().__init__(stack, zone, journal, resolver.ask, asked_before)
 
     def advance(self, to: float) -> float:

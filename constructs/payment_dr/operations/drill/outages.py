@@ -5,10 +5,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
-from drill import DrillError, probes
-from drill.deployed import Deployed, asked
-from drill.journal import Journal
-from drill.switch import Switch
+from payment_dr.operations import probes
+from payment_dr.operations.command import undisturbed
+from payment_dr.operations.deployed import Deployed
+from payment_dr.operations.drill.journal import Journal
+from payment_dr.operations.errors import OperationError
+from payment_dr.operations.fence import reserve
+from payment_dr.operations.switch import Switch
 
 BLIP_SECONDS = 60.0
 LIVE_OUTAGE = "fence"  # the one that a stack which others use is given
@@ -97,10 +100,10 @@ def undone(action: Action, journal: Journal, check: Callable[[], object]) -> Ite
     Args:
         action: What is done and undone.
         journal: Is told both.
-        check: Raises a `DrillError` when the place itself is gone, and with it everything that was done there.
+        check: Raises a `OperationError` when the place itself is gone, and with it everything that was done there.
 
     Raises:
-        DrillError: It could not be undone.
+        OperationError: It could not be undone.
 
     Example:
         >>> with undone(Action("fail us-east-1", fail, restore), journal, check):  # doctest: +SKIP
@@ -113,9 +116,10 @@ def undone(action: Action, journal: Journal, check: Callable[[], object]) -> Ite
     finally:
         try:
             if not _raises(check):
-                action.undo()
+                with undisturbed():
+                    action.undo()
         except Exception as error:
-            raise DrillError(
+            raise OperationError(
                 f"undoing failed: {action.name}: {error}",
                 hint=action.hint,
             ) from error
@@ -125,7 +129,7 @@ def undone(action: Action, journal: Journal, check: Callable[[], object]) -> Ite
 def _raises(check: Callable[[], object]) -> bool:
     try:
         check()
-    except DrillError:
+    except OperationError:
         return True
     return False
 
@@ -137,7 +141,9 @@ def action_of(outage: Outage, stack: Deployed, maker: OutageMaker, seed: int) ->
         return Action(f"fence {region}", lambda: _switch(stack).failover(), lambda: _lift_fence(stack))
     if outage.means == "concurrency":
         return Action(
-            f"stop the health function of {region}", lambda: _reserve(stack, 0), lambda: _reserve(stack, None)
+            f"stop the health function of {region}",
+            lambda: reserve(stack, "primary", 0),
+            lambda: reserve(stack, "primary", None),
         )
     if outage.means == "permission":
         name = f"forbid the health function of {region} to look at the table"
@@ -155,17 +161,6 @@ def action_of(outage: Outage, stack: Deployed, maker: OutageMaker, seed: int) ->
     return Action(f"fail {' and '.join(regions)}", fail, restore)
 
 
-def _reserve(stack: Deployed, concurrency: int | None) -> None:
-    client, name = stack.client("lambda", "primary"), stack.output("primary", "health_monitor_function_name")
-    if concurrency is None:
-        asked("Lambda", lambda: client.delete_function_concurrency(FunctionName=name))
-    else:
-        asked(
-            "Lambda",
-            lambda: client.put_function_concurrency(FunctionName=name, ReservedConcurrentExecutions=concurrency),
-        )
-
-
 def _switch(stack: Deployed, *, force: bool = False) -> Switch:
     return Switch(stack=stack, confirm=lambda *_: None, tell=lambda _: None, force=force)
 
@@ -173,7 +168,7 @@ def _switch(stack: Deployed, *, force: bool = False) -> Switch:
 def _lift_fence(stack: Deployed) -> None:
     try:
         _switch(stack).failback()  # as an operator does, who is refused while anything speaks against it
-    except DrillError as refusal:
+    except OperationError as refusal:
         if probes.reserved_concurrency(stack, "primary") == 0:
             _switch(stack, force=True).failback()
-        raise DrillError(f"lifted by force: {refusal.message}", hint=refusal.hint) from refusal
+        raise OperationError(f"lifted by force: {refusal.message}", hint=refusal.hint) from refusal

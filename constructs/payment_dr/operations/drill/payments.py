@@ -17,12 +17,13 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from drill import DrillError
-from drill.confirmed_write import ConfirmedWriter, NotConfirmedError
-from drill.deployed import OTHER, ROLES, Deployed, asked
-from drill.journal import Journal
-from drill.ledger import Item, Ledger, key_of
-from drill.tls_client import NotServedError, TlsClient
+from payment_dr.operations.aws import asked
+from payment_dr.operations.deployed import OTHER, ROLES, Deployed
+from payment_dr.operations.drill.confirmed_write import ConfirmedWriter, NotConfirmedError
+from payment_dr.operations.drill.journal import Journal
+from payment_dr.operations.drill.ledger import Item, Ledger, key_of
+from payment_dr.operations.drill.tls_client import NotServedError, TlsClient
+from payment_dr.operations.errors import OperationError
 
 LOCAL, CONFIRMED = MODES = ("local", "confirmed")
 LOOKING_UP = 16  # items at a time
@@ -147,7 +148,7 @@ class Load:
         """Delete every item of this load in both regions, by its key.
 
         Raises:
-            DrillError: Some are still there.
+            OperationError: Some are still there.
         """
         deadline = time.monotonic() + DELETION_SECONDS
         while True:
@@ -155,7 +156,9 @@ class Load:
             if not any(left.values()):
                 return
             if time.monotonic() > deadline:
-                raise DrillError(f"{sum(map(len, left.values()))} items are still there", hint="delete them by hand")
+                raise OperationError(
+                    f"{sum(map(len, left.values()))} items are still there", hint="delete them by hand"
+                )
             for role, items in left.items():
                 client = self._stack.client("dynamodb", role)
                 with ThreadPoolExecutor(LOOKING_UP) as pool:

@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping
 
-from drill import probes
-from drill.deployed import OTHER, ROLES, Deployed
-from drill.probes import SERVING
-from drill.route53 import Record, Zone
-from drill.rto import Settings
-from drill.status import answers
+from payment_dr.operations import probes
+from payment_dr.operations.deployed import OTHER, ROLES, Deployed
+from payment_dr.operations.probes import SERVING
+from payment_dr.operations.route53.recovery_time import Settings
+from payment_dr.operations.route53.zone import Record, Zone
+from payment_dr.operations.status import answers
 
 TARGET_SECONDS = 180
 

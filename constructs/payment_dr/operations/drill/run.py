@@ -13,24 +13,27 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from drill import DrillError, diagnosis, ledger, probes
-from drill.actions import BLIP_SECONDS, OUTAGES, Action, OutageMaker, action_of, undone
-from drill.alarm_watch import AlarmWatch
-from drill.client_dns import ClientDns, Turn
-from drill.deployed import ROLES, Deployed, asked
-from drill.diagnosis import TARGET_SECONDS
-from drill.journal import COULD_NOT_TELL, CouldNotTellError, Journal
-from drill.judge import Course, Judge
-from drill.ledger import Entry, Item
-from drill.load import CONFIRMED, LOCAL, MODES, Load, paced
-from drill.modelled_dns import SLOW_SECONDS, ModelledDns
-from drill.route53 import Zone
-from drill.rto import (
+from payment_dr.operations import probes
+from payment_dr.operations.aws import asked
+from payment_dr.operations.deployed import ROLES
+from payment_dr.operations.drill import ledger, preflight
+from payment_dr.operations.drill.alarm_watch import AlarmWatch
+from payment_dr.operations.drill.client_dns import Turn
+from payment_dr.operations.drill.journal import COULD_NOT_TELL, CouldNotTellError, Journal
+from payment_dr.operations.drill.judge import Course, Judge
+from payment_dr.operations.drill.ledger import Entry, Item
+from payment_dr.operations.drill.modelled_dns import SLOW_SECONDS
+from payment_dr.operations.drill.outages import BLIP_SECONDS, OUTAGES, Action, action_of, undone
+from payment_dr.operations.drill.payments import CONFIRMED, LOCAL, MODES, Load, paced
+from payment_dr.operations.drill.place import Place
+from payment_dr.operations.drill.preflight import TARGET_SECONDS
+from payment_dr.operations.drill.tls_client import NotServedError
+from payment_dr.operations.errors import OperationError
+from payment_dr.operations.route53.recovery_time import (
     HANGING_PROBE_SECONDS,
     Settings,
     distribution,
@@ -38,8 +41,7 @@ from drill.rto import (
     longest_harmless_blip,
     sensitivity,
 )
-from drill.status import OK, look_at, read_zone
-from drill.tls_client import NotServedError, TlsClient
+from payment_dr.operations.status import OK, look_at, read_zone
 
 QUIET_SECONDS = 30.0  # virtual, before the outage and after the failback
 SERVING_SECONDS = 60.0  # virtual, in the other region
@@ -55,44 +57,6 @@ SETTLING_SECONDS = 60.0  # real, for what was held back to be replicated
 OBJECTS = 3
 LOOK_SECONDS = 15.0  # virtual, between two looks at the alarms
 ALARMS_CLEAR_SECONDS = 900.0  # virtual; an alarm looks back over five minutes
-
-
-@dataclass(frozen=True, kw_only=True)
-class Place:
-    """Where a drill happens.
-
-    Attributes:
-        name: For the journal.
-        stack: The deployed stack.
-        maker: Makes regions fail.
-        buckets: The bucket of each role.
-        replication_lag: Its median and spread in seconds, where they are known.
-        made_of: What is real, emulated and simulated there, in sentences.
-        versions: Versions of what matters, by name.
-        check: Raises a `DrillError` if the place itself is gone: no drill could tell that from an outage.
-        dns: What DNS answers there, and how it is told.
-        rto_how: What a measured recovery time is made of.
-        shares_its_table: Whether others use the table: then only the drill's own items are looked at, by their keys,
-            and deleted in the end.
-        alarms_ring: Whether alarms are evaluated there.
-        endpoint: Takes the payments in the place of the table, if given.
-        tls: A client of the name, if it is served over TLS; each payment calls its region by it first.
-    """
-
-    name: str
-    stack: Deployed
-    maker: OutageMaker
-    buckets: Mapping[str, str]
-    replication_lag: Mapping[str, float]
-    made_of: Mapping[str, Sequence[str]]
-    versions: Mapping[str, str]
-    check: Callable[[], None]
-    dns: Callable[[Deployed, Zone, Journal, random.Random, ThreadPoolExecutor], ClientDns] = ModelledDns
-    rto_how: str = "real probes, modelled DNS"
-    shares_its_table: bool = False
-    alarms_ring: bool = False
-    endpoint: str | None = None
-    tls: TlsClient | None = None
 
 
 class Drill:
@@ -149,15 +113,15 @@ class Drill:
             The journal, which is in its file too; its verdict is "passed" or "missed".
 
         Raises:
-            DrillError: It could not tell. What was done is undone, and the journal says how far it came.
+            OperationError: It could not tell. What was done is undone, and the journal says how far it came.
         """
         try:
             with ExitStack() as undo:
                 self._drill(undo)
-        except (DrillError, BotoCoreError, ClientError) as error:
+        except (OperationError, BotoCoreError, ClientError) as error:
             self._break_off(str(error).splitlines()[0])
             left = "all that was done is undone" if self._all_undone() else "NOT all that was done is undone"
-            hint = error.hint if isinstance(error, DrillError) else "run it again"
+            hint = error.hint if isinstance(error, OperationError) else "run it again"
             raise CouldNotTellError(
                 f"could not tell: {error}; {left}", hint=f"{hint}; see {self.journal.path}", journal=self.journal.path
             ) from error
@@ -183,14 +147,14 @@ class Drill:
     def _drill(self, undo: ExitStack) -> None:
         self._step("preflight")
         zone = read_zone(self.stack)
-        if unfit := [*diagnosis.unfit_to_start(self.stack, zone), *self._not_served()]:
+        if unfit := [*preflight.unfit_to_start(self.stack, zone), *self._not_served()]:
             self._judge.causes += unfit
             self._judge.target("faults found before the start", "faults", 0, len(unfit))
             return
-        self._judge.causes += (found := diagnosis.faults(self.stack, zone))
+        self._judge.causes += (found := preflight.faults(self.stack, zone))
         self._judge.target("faults found in the zone", "faults", 0, len(found))
         self._refuse_a_degraded_start()
-        settings = diagnosis.settings_of(self.stack, zone)
+        settings = preflight.settings_of(self.stack, zone)
         if self.outage.fault.get("kind") == "hang":
             settings = dataclasses.replace(settings, failed_probe_seconds=HANGING_PROBE_SECONDS)
         lasts = self._simulate(settings)
@@ -279,7 +243,7 @@ class Drill:
             if finding.state != OK
         ] + [f"{name}: {finding}" for name, finding in found.both.items() if finding.state != OK]
         if bad:
-            raise DrillError(
+            raise OperationError(
                 f"the drill does not start from a degraded state: {'; '.join(bad)}", hint="mend that, see 'dr status'"
             )
 

@@ -10,7 +10,7 @@ from matplotlib.patches import PathPatch, Rectangle
 from matplotlib.path import Path as Shape
 from matplotlib.ticker import FuncFormatter, MultipleLocator
 
-from drill.report_content import Drill, clock, number
+from payment_dr.operations.report.content import Drill, clock, number
 
 # Light and dark. The light ones mark in the SVG what the page's style sheet may repaint, so no two are the same.
 COLOURS: Final = {

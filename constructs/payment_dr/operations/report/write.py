@@ -14,9 +14,9 @@ import matplotlib.style
 from markupsafe import Markup
 from matplotlib.figure import Figure, FigureBase
 
-from drill import DrillError
-from drill.report_content import Drill, clock, number, seconds, sentence
-from drill.report_figures import (
+from payment_dr.operations.errors import OperationError
+from payment_dr.operations.report.content import Drill, clock, number, seconds, sentence
+from payment_dr.operations.report.figures import (
     BAD,
     COLOURS,
     DOUBT,
@@ -41,7 +41,7 @@ def write_report(journal_path: Path) -> tuple[Path, Path]:
         The HTML file and the PNG file.
 
     Raises:
-        DrillError: The file cannot be read, or is no journal of this version.
+        OperationError: The file cannot be read, or is no journal of this version.
 
     Example:
         >>> html, png = write_report(Path("drill-reports/2026-11-22T16-50-03Z-region.json"))  # doctest: +SKIP
@@ -49,14 +49,14 @@ def write_report(journal_path: Path) -> tuple[Path, Path]:
     try:
         content = journal_path.read_bytes()
     except OSError as error:
-        raise DrillError(
+        raise OperationError(
             f"the journal {journal_path} cannot be read: {error.strerror}", hint="give the path that 'dr drill' printed"
         ) from error
     try:
         html, png = render(content, journal_path.name)
     # Whatever is wrong in a file that someone else has written ends here.
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, jinja2.TemplateError) as error:
-        raise DrillError(
+        raise OperationError(
             f"{journal_path} is no journal of a drill: {type(error).__name__}: {error}",
             hint="give the JSON file that 'dr drill' wrote, unchanged",
         ) from error
@@ -65,7 +65,7 @@ def write_report(journal_path: Path) -> tuple[Path, Path]:
         try:
             path.write_bytes(data)
         except OSError as error:
-            raise DrillError(
+            raise OperationError(
                 f"the report {path} cannot be written: {error.strerror}",
                 hint="make room, or copy the journal elsewhere",
             ) from error

@@ -26,19 +26,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
-from drill.route53 import (
-    CHECKER_REGIONS,
+from payment_dr.operations.route53.checkers import (
     CHECKERS_PER_REGION,
     HTTP_CONNECT_SECONDS,
     RESPONSE_SECONDS,
-    HealthCheck,
     HealthCheckerFleet,
     Observation,
     ProbeResult,
-    Record,
-    Zone,
     most_healthy_of_an_unhealthy_check,
 )
+from payment_dr.operations.route53.zone import CHECKER_REGIONS, HealthCheck, Record, Zone
 
 HANGING_PROBE_SECONDS = HTTP_CONNECT_SECONDS + RESPONSE_SECONDS
 

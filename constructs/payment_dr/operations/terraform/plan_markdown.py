@@ -4,7 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 
-from embedded_aws.terraform import PlanResult
+from payment_dr.operations.terraform.runner import PlanResult
 
 
 def plan_markdown(plan: PlanResult, text: str) -> str:

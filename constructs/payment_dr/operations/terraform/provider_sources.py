@@ -2,7 +2,7 @@
 
 In order, first hit per provider: the user's own CLI configuration, the mirrors that TF_PROVIDER_MIRROR names, the
 mirror directories that Terraform searches by itself, a ``*/registry.terraform.io`` tree under /opt, the registry, and
-for archive and random the stand-ins. Terraform then gets a CLI configuration of the run's own in which every provider
+the stand-ins that the caller hands in. Terraform then gets a CLI configuration of the run's own in which every provider
 has exactly one source (https://developer.hashicorp.com/terraform/cli/config/config-file#provider-installation).
 """
 
@@ -18,10 +18,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from string import Template
-from typing import Any
+from typing import Any, Protocol
 
-from embedded_aws.errors import EmbeddedAwsError
-from embedded_aws.providers import stand_ins
+from payment_dr.operations.errors import OperationError
 
 REGISTRY = "registry.terraform.io"
 MIRROR_VARIABLE = "TF_PROVIDER_MIRROR"
@@ -71,6 +70,21 @@ class Machine:
     def home(self) -> Path:
         """The user's home directory."""
         return Path(self.environ.get("HOME") or Path.home())
+
+
+class StandIns(Protocol):
+    """Packages that can take the place of providers which are nowhere to be had.
+
+    Attributes:
+        VERSIONS: The version of each stand-in, by the address of the provider.
+        OFFERS: What each offers of the real provider, by the same address.
+    """
+
+    VERSIONS: Mapping[str, str]
+    OFFERS: Mapping[str, str]
+
+    def install(self, source: str, mirror: Path, platform: str) -> None:
+        """Put the stand-in for a provider into a mirror directory."""
 
 
 @dataclass(frozen=True)
@@ -273,6 +287,7 @@ def locate(
     platform: str,
     machine: Machine,
     by_user_configuration: Callable[[Requirement, Path], Path | None],
+    stand_ins: StandIns | None = None,
 ) -> Installation:
     """Find a source for every provider that a configuration requires.
 
@@ -284,9 +299,10 @@ def locate(
         machine: Where to look.
         by_user_configuration: Installs a provider as the given CLI configuration file says and returns the
             directory that then mirrors it, or None.
+        stand_ins: What takes the place of a provider that is nowhere to be had. Default: nothing does.
 
     Raises:
-        EmbeddedAwsError: A provider is nowhere to be had.
+        OperationError: A provider is nowhere to be had.
     """
     configuration = user_configuration(machine)
     if configuration and configuration.overrides_providers:
@@ -314,8 +330,8 @@ def locate(
     if missing and (ruled or not machine.registry_answers()):
         why = f"{configuration.path} does not give it" if ruled and configuration else f"{REGISTRY} does not answer"
         for each in missing:
-            offered = stand_ins.VERSIONS.get(each.source)
-            if offered is None or not satisfies(offered, each.constraint):
+            offered = stand_ins.VERSIONS.get(each.source) if stand_ins else None
+            if stand_ins is None or offered is None or not satisfies(offered, each.constraint):
                 raise _nowhere(each, candidates, platform, why)
             stand_ins.install(each.source, run, platform)
             installation.mirrors[each.source] = run
@@ -332,12 +348,12 @@ def _serves(mirror: Path, requirement: Requirement, platform: str) -> bool:
     return any(satisfies(each, requirement.constraint) for each in versions(mirror, requirement, platform))
 
 
-def _nowhere(requirement: Requirement, looked_in: Sequence[Path], platform: str, why: str) -> EmbeddedAwsError:
+def _nowhere(requirement: Requirement, looked_in: Sequence[Path], platform: str, why: str) -> OperationError:
     places = []
     for path in looked_in:
         others = versions(path, requirement, platform)
         places.append(f"{path} (has only {', '.join(others)})" if others else str(path))
-    return EmbeddedAwsError(
+    return OperationError(
         f"Terraform provider {requirement} for {platform} is in no mirror directory, and {why}",
         hint=f"name a mirror by {MIRROR_VARIABLE} ('terraform providers mirror DIR' makes one where there is network); "
         f"looked in {', '.join(places) or 'no directory, none of the usual ones exists'}",

@@ -25,8 +25,8 @@ from textwrap import shorten
 from types import TracebackType
 from typing import Any, Self
 
-from embedded_aws.errors import EmbeddedAwsError
-from embedded_aws.providers import sources
+from payment_dr.operations.errors import OperationError
+from payment_dr.operations.terraform import provider_sources
 
 OLDEST = (1, 5, 0)
 BINARY_VARIABLE = "TERRAFORM_BINARY_NAME"  # cdktf's name for it too
@@ -59,7 +59,7 @@ class Diagnostic:
         return f"{self.summary}{about}: {self.detail}" if self.detail else f"{self.summary}{about}"
 
 
-class TerraformFailed(EmbeddedAwsError):  # noqa: N818 - named after what happened, as subprocess.TimeoutExpired is
+class TerraformFailed(OperationError):  # noqa: N818 - named after what happened, as subprocess.TimeoutExpired is
     """A Terraform command ended with an error.
 
     Attributes:
@@ -146,21 +146,21 @@ def find_terraform(environ: Mapping[str, str] | None = None) -> TerraformBinary:
         environ: Environment with PATH, and TERRAFORM_BINARY_NAME where it is not called ``terraform``.
 
     Raises:
-        EmbeddedAwsError: There is none, it does not run, or it is too old.
+        OperationError: There is none, it does not run, or it is too old.
     """
     environ = os.environ if environ is None else environ
     name = environ.get(BINARY_VARIABLE) or "terraform"
     hint = f"install Terraform 1.5 or newer, or name it by {BINARY_VARIABLE}"
     path = shutil.which(name, path=environ.get("PATH"))
     if path is None:
-        raise EmbeddedAwsError(f"{name} is not on the PATH", hint=hint)
+        raise OperationError(f"{name} is not on the PATH", hint=hint)
     quiet = {**environ, "CHECKPOINT_DISABLE": "1", "TF_CLI_CONFIG_FILE": os.devnull}
     try:
         reply = subprocess.run(
             [path, "version", "-json"], capture_output=True, text=True, env=quiet, timeout=30, check=False
         )
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise EmbeddedAwsError(f"{path} does not run: {error}", hint=hint) from error
+        raise OperationError(f"{path} does not run: {error}", hint=hint) from error
     try:
         told = json.loads(reply.stdout)
     except ValueError:  # before 0.13 there was no JSON
@@ -169,7 +169,7 @@ def find_terraform(environ: Mapping[str, str] | None = None) -> TerraformBinary:
     version = str(told.get("terraform_version", "of unknown version"))
     match = re.match(r"(\d+)\.(\d+)\.(\d+)", version)
     if match is None or tuple(map(int, match.groups())) < OLDEST or "platform" not in told:
-        raise EmbeddedAwsError(f"{path} is Terraform {version}, too old for this project", hint=hint)
+        raise OperationError(f"{path} is Terraform {version}, too old for this project", hint=hint)
     return TerraformBinary(path, version, told["platform"])
 
 
@@ -184,10 +184,10 @@ def workspace(stack_dir: Path) -> Iterator[Path]:
         stack_dir: What ``cdktf synth`` wrote, such as ``cdktf.out/stacks/payment-dr``.
 
     Raises:
-        EmbeddedAwsError: There is no synthesized stack.
+        OperationError: There is no synthesized stack.
     """
     if not any(stack_dir.glob("*.tf.json")):
-        raise EmbeddedAwsError(f"{stack_dir} holds no synthesized stack", hint="run 'cdktf synth' first")
+        raise OperationError(f"{stack_dir} holds no synthesized stack", hint="run 'cdktf synth' first")
     with TemporaryDirectory(prefix="tfwork-") as folder:
         directory = Path(folder, "stack")
         shutil.copytree(
@@ -213,12 +213,13 @@ class Terraform:
         variables: Values of the configuration's variables.
         on_event: Called with each step on a resource, for a progress display.
         machine: Where Terraform and providers are looked for.
+        stand_ins: What takes the place of providers that are nowhere to be had. Default: nothing does.
 
     Attributes:
         notices: What the user should be told about this run, such as a stand-in provider; filled by ``init``.
 
     Raises:
-        EmbeddedAwsError: Terraform is missing or too old.
+        OperationError: Terraform is missing or too old.
     """
 
     def __init__(
@@ -228,9 +229,11 @@ class Terraform:
         *,
         variables: Mapping[str, Any] | None = None,
         on_event: Callable[[ResourceEvent], None] | None = None,
-        machine: sources.Machine | None = None,
+        machine: provider_sources.Machine | None = None,
+        stand_ins: provider_sources.StandIns | None = None,
     ) -> None:
-        self._machine = machine or sources.Machine()
+        self._machine = machine or provider_sources.Machine()
+        self._stand_ins = stand_ins
         self.binary = find_terraform(self._machine.environ)
         self.directory = directory.absolute()
         self.notices: list[str] = []
@@ -281,16 +284,17 @@ class Terraform:
         """Find the providers and initialize the working directory.
 
         Raises:
-            EmbeddedAwsError: A provider is nowhere to be had.
+            OperationError: A provider is nowhere to be had.
             TerraformFailed: Terraform could not initialize.
         """
-        installation = sources.locate(
-            sources.requirements(self.directory),
+        installation = provider_sources.locate(
+            provider_sources.requirements(self.directory),
             directory=self.directory,
             run=self._run / "stand-ins",
             platform=self.binary.platform,
             machine=self._machine,
             by_user_configuration=self._install_as_the_user_does,
+            stand_ins=self._stand_ins,
         )
         self.notices += installation.notices
         configuration = installation.user_file or self._run / "terraform.rc"
@@ -303,7 +307,7 @@ class Terraform:
             self._env["TF_PLUGIN_CACHE_MAY_BREAK_DEPENDENCY_LOCK_FILE"] = "1"
         self._text("init", "-input=false", "-no-color")
 
-    def _install_as_the_user_does(self, required: sources.Requirement, configuration: Path) -> Path | None:
+    def _install_as_the_user_does(self, required: provider_sources.Requirement, configuration: Path) -> Path | None:
         """Let Terraform install one provider by the user's configuration; what it installs is laid out as a mirror."""
         probe = self._run / "probe" / required.name
         probe.mkdir(parents=True, exist_ok=True)
@@ -563,7 +567,7 @@ def _failed(command: str, diagnostics: Sequence[Diagnostic], code: int = 1) -> T
         hint = "its state may not hold all that exists: see 'A deployment was interrupted' in docs/runbook.md"
         return TerraformFailed(command, [killed, *diagnostics], hint=hint)
     if command == "init":
-        hint = f"if it is about a provider, name a mirror directory that has it by {sources.MIRROR_VARIABLE}"
+        hint = f"if it is about a provider, name a mirror directory that has it by {provider_sources.MIRROR_VARIABLE}"
     else:
         hint = "set TF_LOG=debug and TF_LOG_PATH=FILE to see every call that Terraform and its providers made"
     return TerraformFailed(command, diagnostics, hint=hint)

@@ -1,0 +1,45 @@
+"""Every name that an app imports from `payment_dr`."""
+
+from .alerting import AlarmTarget, Alerting, Metric, metric_alarm
+from .bindings import App, ArchiveProvider, AwsProvider, TerraformStack
+from .config_sync import ConfigSync
+from .custom_domain import CustomDomain
+from .dns_failover import DnsFailover, Endpoint, HostedZone
+from .encryption import EncryptionKey
+from .errors import ConfigurationError
+from .global_data import GlobalData
+from .health_monitor import HealthMonitor
+from .policies import Condition, Role, Statement
+from .python_function import PythonFunction
+from .region import Region
+from .regional_network import RegionalNetwork
+from .stack import DisasterRecoveryStack
+from .versions import require_versions
+
+__all__ = [
+    "AlarmTarget",
+    "Alerting",
+    "App",
+    "ArchiveProvider",
+    "AwsProvider",
+    "Condition",
+    "ConfigSync",
+    "ConfigurationError",
+    "CustomDomain",
+    "DisasterRecoveryStack",
+    "DnsFailover",
+    "EncryptionKey",
+    "Endpoint",
+    "GlobalData",
+    "HealthMonitor",
+    "HostedZone",
+    "Metric",
+    "PythonFunction",
+    "Region",
+    "RegionalNetwork",
+    "Role",
+    "Statement",
+    "TerraformStack",
+    "metric_alarm",
+    "require_versions",
+]

@@ -1,0 +1,61 @@
+"""Asking AWS: every answer that is none becomes an error with a next move."""
+
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
+
+from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
+from botocore.exceptions import ConnectionError as NoConnectionError
+
+from payment_dr.operations.errors import OperationError
+
+T = TypeVar("T")
+
+
+class CannotTellError(OperationError):
+    """AWS refused a question, or it could not be asked."""
+
+
+class NoAnswerError(CannotTellError):
+    """A service does not answer at all, or with 5xx."""
+
+
+def asked(what: str, call: Callable[[], T]) -> T:
+    """Ask AWS.
+
+    Args:
+        what: Who is asked, such as "DynamoDB in us-east-1".
+        call: Asks.
+
+    Raises:
+        NoAnswerError: No answer came, or one with 5xx.
+        CannotTellError: The question was refused, or there are no credentials to ask with.
+    """
+    try:
+        return call()
+    except ClientError as error:
+        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        code = error.response.get("Error", {}).get("Code") or status
+        if status >= 500:
+            raise NoAnswerError(f"{what} answers {status}", hint="look at the AWS Health Dashboard") from error
+        raise CannotTellError(f"{what} refuses: {code}", hint="check the rights of these credentials") from error
+    except (NoConnectionError, HTTPClientError) as error:
+        raise NoAnswerError(f"{what} does not answer", hint="look at the AWS Health Dashboard") from error
+    except BotoCoreError as error:
+        raise CannotTellError(f"{what} cannot be asked: {error}", hint="log in to AWS, or set AWS_PROFILE") from error
+
+
+def listed(client: Any, operation: str, items: str, **arguments: Any) -> Iterator[Any]:
+    """List with any boto3 client, page by page where the operation has pages.
+
+    Args:
+        client: The service's client.
+        operation: Name of the call, such as ``list_tables``.
+        items: The key of the list in the answer.
+        arguments: Arguments of the call.
+    """
+    pages = (
+        client.get_paginator(operation).paginate(**arguments)
+        if client.can_paginate(operation)
+        else [getattr(client, operation)(**arguments)]
+    )
+    return (item for page in pages for item in page.get(items, []))

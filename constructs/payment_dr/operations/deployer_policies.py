@@ -1,0 +1,71 @@
+"""The rights that deploying the stack takes, as four IAM policies: `dr deployer-policies`.
+
+Their files lie in the folder ``deployer-policies``. `permission_proof.deployer` writes them, from a recorded
+deployment. All of it is longer than a managed policy may be, so there are four: to create and destroy the stack, to
+change it, for the custom domain, and what only AWS's pages ask for.
+"""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from payment_dr.operations.errors import OperationError
+
+FOLDER = Path(__file__).with_name("deployer-policies")
+DEPLOY, CHANGE, WITH_CUSTOM_DOMAIN, DOCUMENTED_ONLY = NAMES = ("deploy", "change", "custom-domain", "documented")
+# Of every example of AWS: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_examples.html
+ACCOUNT_ID, ENVIRONMENT = "123456789012", "dev"
+_ENVIRONMENT_IN_ARN = re.compile(rf"(?<=[-/]){ENVIRONMENT}(?=[-/:]|$)")
+# `payment_dr.naming` has the same pattern, but loads Node; a test compares the two.
+ENVIRONMENT_PATTERN = "^[a-z][a-z0-9-]{1,11}$"
+
+Document = dict[str, Any]
+
+
+def policies_for(account_id: str, environment: str) -> dict[str, Document]:
+    """The policies of a deployer, by name, for one account and one environment.
+
+    Args:
+        account_id: Twelve digits.
+        environment: The stack's variable ``environment``.
+
+    Raises:
+        OperationError: That is no account id, or no environment.
+    """
+    if not re.fullmatch(r"[0-9]{12}", account_id):
+        raise OperationError(
+            f"{account_id!r} is not an AWS account id", hint="aws sts get-caller-identity prints yours: twelve digits"
+        )
+    if not re.fullmatch(ENVIRONMENT_PATTERN, environment):
+        raise OperationError(
+            f"{environment!r} is not an environment of the stack",
+            hint="give 2 to 12 lower-case letters, digits and hyphens, a letter first",
+        )
+    return {name: filled_in(read(name), account_id=account_id, environment=environment) for name in NAMES}
+
+
+def path_of(name: str, folder: Path = FOLDER) -> Path:
+    """The file of a policy."""
+    return folder / f"{name}.json"
+
+
+def read(name: str) -> Document:
+    """A policy as its file holds it: for ``ACCOUNT_ID`` and ``ENVIRONMENT``."""
+    document: Document = json.loads(path_of(name).read_text(encoding="utf-8"))
+    return document
+
+
+def written(document: Document) -> str:
+    """A policy as its file holds it."""
+    return json.dumps(document, indent=2) + "\n"
+
+
+def filled_in(document: Document, *, account_id: str, environment: str) -> Document:
+    """A policy for one account and one environment, made from one for ``ACCOUNT_ID`` and ``ENVIRONMENT``."""
+
+    def filled(arn: str) -> str:
+        return _ENVIRONMENT_IN_ARN.sub(environment, arn).replace(ACCOUNT_ID, account_id)
+
+    statements = [{**each, "Resource": [filled(arn) for arn in each["Resource"]]} for each in document["Statement"]]
+    return {**document, "Statement": statements}

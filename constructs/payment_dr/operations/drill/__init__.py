@@ -1,0 +1,1 @@
+"""The failover drill: fail over, fail back, and measure both, with nothing but Terraform outputs and AWS APIs."""

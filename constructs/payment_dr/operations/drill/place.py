@@ -1,0 +1,52 @@
+"""Where a drill happens, and what is real there."""
+
+import random
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from payment_dr.operations.deployed import Deployed
+from payment_dr.operations.drill.client_dns import ClientDns
+from payment_dr.operations.drill.journal import Journal
+from payment_dr.operations.drill.modelled_dns import ModelledDns
+from payment_dr.operations.drill.outages import OutageMaker
+from payment_dr.operations.drill.tls_client import TlsClient
+from payment_dr.operations.route53.zone import Zone
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """Where a drill happens.
+
+    Attributes:
+        name: For the journal.
+        stack: The deployed stack.
+        maker: Makes regions fail.
+        buckets: The bucket of each role.
+        replication_lag: Its median and spread in seconds, where they are known.
+        made_of: What is real, emulated and simulated there, in sentences.
+        versions: Versions of what matters, by name.
+        check: Raises a `OperationError` if the place itself is gone: no drill could tell that from an outage.
+        dns: What DNS answers there, and how it is told.
+        rto_how: What a measured recovery time is made of.
+        shares_its_table: Whether others use the table: then only the drill's own items are looked at, by their keys,
+            and deleted in the end.
+        alarms_ring: Whether alarms are evaluated there.
+        endpoint: Takes the payments in the place of the table, if given.
+        tls: A client of the name, if it is served over TLS; each payment calls its region by it first.
+    """
+
+    name: str
+    stack: Deployed
+    maker: OutageMaker
+    buckets: Mapping[str, str]
+    replication_lag: Mapping[str, float]
+    made_of: Mapping[str, Sequence[str]]
+    versions: Mapping[str, str]
+    check: Callable[[], None]
+    dns: Callable[[Deployed, Zone, Journal, random.Random, ThreadPoolExecutor], ClientDns] = ModelledDns
+    rto_how: str = "real probes, modelled DNS"
+    shares_its_table: bool = False
+    alarms_ring: bool = False
+    endpoint: str | None = None
+    tls: TlsClient | None = None

@@ -1,0 +1,66 @@
+"""What a drill prints when it has ended: its targets, what was lost, and where journal and report are."""
+
+import json
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from payment_dr.operations.command import DONE, MISSED, say
+from payment_dr.operations.drill.journal import PASSED, CouldNotTellError, Journal
+from payment_dr.operations.report.write import write_report
+
+
+def reported(drill: Callable[[], Journal], *, as_json: bool) -> int:
+    """Do a drill, write its report and print its result.
+
+    Args:
+        drill: Does it, and returns its journal.
+        as_json: Print JSON.
+
+    Returns:
+        The exit code: 0 when every target was met, 1 when one was missed.
+
+    Raises:
+        CouldNotTellError: The drill ended without a result; its report shows how far it came.
+    """
+    try:
+        journal = drill()
+    except CouldNotTellError as error:
+        for path in (error.journal, *write_report(error.journal)):
+            say(str(path))
+        raise
+    paths = (journal.path, *write_report(journal.path))
+    if as_json:
+        result = {name: journal[name] for name in ("id", "verdict", "causes", "targets", "rto", "rpo", "after")}
+        del result["rto"]["distribution"], result["rto"]["sensitivity"]
+        sys.stdout.write(json.dumps(result | {"files": [str(path) for path in paths]}, indent=2) + "\n")
+    else:
+        _print(journal, paths)
+    return DONE if journal["verdict"] == PASSED else MISSED
+
+
+def _print(journal: Journal, paths: Iterable[Path]) -> None:
+    out = Console(highlight=False)
+    if not out.is_terminal:
+        out.width = 110  # of a log file or a pipe
+    table = Table("target", "at most", "measured", "", "how", title=f"Drill: {journal['outage']['description']}")
+    for target in journal["targets"]:
+        measured = "nothing" if target["measured"] is None else f"{target['measured']:g} {target['unit']}"
+        met = Text("met", "green") if target["met"] else Text("MISSED", "red")
+        table.add_row(target["what"], f"{target['target']:g} {target['unit']}", measured, met, target["how"])
+    out.print(table)
+    for mode, found in journal["rpo"].items():
+        lost, latency = len(found["missing_at_switch"]), found["latency_ms"]
+        out.print(
+            f"lost {lost} of {found['acknowledged']} in {mode} mode at the switch, acknowledged in "
+            f"{latency['p50'] or 0:.0f} ms (p95 {latency['p95'] or 0:.0f} ms)"
+        )
+    for cause in journal["causes"]:
+        out.print(f"cause: {cause}", markup=False, style="red")
+    for path in paths:
+        out.print(str(path), markup=False, soft_wrap=True)
+    out.print(f"{journal['verdict']}", style="green" if journal["verdict"] == PASSED else "red")

@@ -1,0 +1,204 @@
+"""What Route 53's health checkers find, and what that makes of a health check."""
+
+import heapq
+import itertools
+import math
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from payment_dr.operations.route53.zone import HealthCheck
+
+# AWS publishes no number of checkers, but that 30 s between the requests of each make one "about every two seconds".
+# That is 15; two in each of the eight regions make 16.
+# https://docs.aws.amazon.com/Route53/latest/DeveloperGuide/health-checks-creating-values.html (Request interval)
+CHECKERS_PER_REGION = 2
+
+# All limits: https://docs.aws.amazon.com/Route53/latest/DeveloperGuide/dns-failover-determining-health-of-endpoints.html
+HTTP_CONNECT_SECONDS = 4
+TCP_CONNECT_SECONDS = 10
+RESPONSE_SECONDS = 2  # counted from the connection on
+HEALTHY_ABOVE_PERCENT = 18
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProbeResult:
+    """What one request to an endpoint met.
+
+    Args:
+        connect_seconds: Time until the TCP connection was there, or had failed; ``math.inf`` if neither came.
+        response_seconds: Time from then to the status code; ``math.inf`` if none came.
+        status: HTTP status code.
+        error: Why there is no status code, such as "connection refused".
+    """
+
+    connect_seconds: float
+    response_seconds: float = 0
+    status: int | None = None
+    error: str | None = None
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a health checker makes of one probe, how many seconds it took to, and why."""
+
+    passed: bool
+    seconds: float
+    reason: str
+
+
+def judge(check: HealthCheck, result: ProbeResult) -> Verdict:
+    """Apply the limits of a health checker to one probe.
+
+    https://docs.aws.amazon.com/Route53/latest/DeveloperGuide/dns-failover-determining-health-of-endpoints.html
+    """
+    limit = TCP_CONNECT_SECONDS if check.type == "TCP" else HTTP_CONNECT_SECONDS
+    if result.connect_seconds > limit:
+        return Verdict(passed=False, seconds=limit, reason=f"no connection within {limit} s")
+    if result.response_seconds > RESPONSE_SECONDS:
+        seconds = result.connect_seconds + RESPONSE_SECONDS
+        return Verdict(passed=False, seconds=seconds, reason=f"no answer within {RESPONSE_SECONDS} s of connecting")
+    seconds = result.connect_seconds + result.response_seconds
+    if result.error:
+        return Verdict(passed=False, seconds=seconds, reason=result.error)
+    if check.type == "TCP":
+        return Verdict(passed=True, seconds=seconds, reason="connected")
+    passed = result.status is not None and 200 <= result.status < 400
+    return Verdict(passed=passed, seconds=seconds, reason=f"HTTP status {result.status}")
+
+
+def most_healthy_of_an_unhealthy_check(checkers: int) -> int:
+    """How many checkers may report healthy while Route 53 considers the endpoint unhealthy: 18 % or fewer.
+
+    https://docs.aws.amazon.com/Route53/latest/DeveloperGuide/dns-failover-determining-health-of-endpoints.html
+
+    Example:
+        >>> most_healthy_of_an_unhealthy_check(16)
+        2
+    """
+    return checkers * HEALTHY_ABOVE_PERCENT // 100
+
+
+@dataclass(frozen=True, kw_only=True)
+class Observation:
+    """One finished probe: of which checker, what it found, and what the whole check is then."""
+
+    time: float
+    checker: int
+    region: str
+    passed: bool
+    reason: str
+    healthy_checkers: int
+    healthy: bool
+
+
+@dataclass
+class _Checker:
+    region: str
+    # "Route 53 considers a new health check to be healthy until there's enough data to determine the actual status."
+    # https://docs.aws.amazon.com/Route53/latest/DeveloperGuide/dns-failover-determining-health-of-endpoints.html
+    healthy: bool = True
+    against: int = 0  # results in a row that contradict `healthy`
+
+
+def random_first_requests(
+    check: HealthCheck, rng: random.Random, start: float = 0.0, checkers_per_region: int = CHECKERS_PER_REGION
+) -> list[float]:
+    """When each checker sends its first request: some time in an interval, as they "don't coordinate with one another".
+
+    https://docs.aws.amazon.com/Route53/latest/DeveloperGuide/health-checks-creating-values.html (Request interval)
+    """
+    count = len(check.regions) * checkers_per_region
+    return [start + rng.uniform(0, check.request_interval_seconds) for _ in range(count)]
+
+
+class HealthCheckerFleet:
+    """The health checkers of one health check.
+
+    Args:
+        check: The health check.
+        probe: Makes one request at a virtual time. It is called in the order of these times, once per request.
+        first_requests: Virtual time of each checker's first request; one checker each, spread over the check's regions.
+
+    Attributes:
+        now: Virtual time until which everything has happened.
+
+    Example:
+        >>> check = HealthCheck(id="c", host="api.acme.io")
+        >>> fleet = HealthCheckerFleet(
+        ...     check,
+        ...     lambda check, time: ProbeResult(connect_seconds=0.1, response_seconds=0.1, status=503),
+        ...     random_first_requests(check, random.Random(1)),
+        ... )
+        >>> observations = fleet.advance(to=100)
+        >>> fleet.healthy
+        False
+    """
+
+    def __init__(
+        self,
+        check: HealthCheck,
+        probe: Callable[[HealthCheck, float], ProbeResult],
+        first_requests: Sequence[float],
+    ) -> None:
+        self.check = check
+        self.now = -math.inf
+        self._probe = probe
+        self._checkers = [_Checker(region) for _, region in zip(first_requests, itertools.cycle(check.regions))]
+        # Requests (verdict None) and their ends, the earliest first. "Stops Route 53 from performing health checks."
+        # https://docs.aws.amazon.com/Route53/latest/APIReference/API_HealthCheckConfig.html (Disabled)
+        self._events: list[tuple[float, int, Verdict | None]] = []
+        if not check.disabled:
+            self._events = [(time, number, None) for number, time in enumerate(first_requests)]
+            heapq.heapify(self._events)
+
+    @property
+    def healthy_checkers(self) -> int:
+        """How many checkers report that the endpoint is healthy."""
+        return sum(checker.healthy for checker in self._checkers)
+
+    @property
+    def healthy(self) -> bool:
+        """The status of the health check at `now`.
+
+        A disabled check asks nothing, and so stays "always healthy", unless it is inverted: "if you want to stop
+        routing traffic to a resource, change the value of Inverted".
+        https://docs.aws.amazon.com/Route53/latest/APIReference/API_HealthCheckConfig.html
+        """
+        enough = self.healthy_checkers > most_healthy_of_an_unhealthy_check(len(self._checkers))
+        return enough != self.check.inverted
+
+    def advance(self, to: float) -> list[Observation]:
+        """Let everything happen until this time, itself included; the probes that ended meanwhile, in order."""
+        observations = []
+        while self._events and self._events[0][0] <= to:
+            time, number, verdict = heapq.heappop(self._events)
+            if verdict is None:
+                verdict = judge(self.check, self._probe(self.check, time))
+                heapq.heappush(self._events, (time + verdict.seconds, number, verdict))
+            else:
+                observations.append(self._conclude(time, number, verdict))
+                # "between the time that each Route 53 health checker gets a response from your endpoint and the time
+                # that it sends the next health check request"
+                # https://docs.aws.amazon.com/Route53/latest/DeveloperGuide/health-checks-creating-values.html
+                heapq.heappush(self._events, (time + self.check.request_interval_seconds, number, None))
+        self.now = max(self.now, to)
+        return observations
+
+    def _conclude(self, time: float, number: int, verdict: Verdict) -> Observation:
+        # "The number of consecutive health checks that an endpoint must pass or fail for Route 53 to change the current
+        # status of the endpoint from unhealthy to healthy or vice versa."
+        # https://docs.aws.amazon.com/Route53/latest/DeveloperGuide/health-checks-creating-values.html
+        checker = self._checkers[number]
+        checker.against = 0 if verdict.passed == checker.healthy else checker.against + 1
+        if checker.against == self.check.failure_threshold:
+            checker.healthy, checker.against = verdict.passed, 0
+        return Observation(
+            time=time,
+            checker=number,
+            region=checker.region,
+            passed=verdict.passed,
+            reason=verdict.reason,
+            healthy_checkers=self.healthy_checkers,
+            healthy=self.healthy,
+        )

@@ -1,0 +1,1 @@
+"""Terraform, run by a program, and the providers that it needs."""
