@@ -15,8 +15,8 @@ from urllib3.exceptions import HTTPError
 from embedded_aws.custom_domains import CustomDomains
 from embedded_aws.deployment import Deployment
 from payment_dr.operations.aws import listed
+from payment_dr.side import SIDES, Side
 
-ROLES = ("primary", "secondary")
 OUTPUT = "output "  # what the names of the checks of outputs begin with
 ARRIVAL_DEADLINE_SECONDS = 30.0
 
@@ -65,33 +65,33 @@ class Deployed:
     def __init__(self, deployment: Deployment) -> None:
         self._deployment = deployment
 
-    def _listed(self, service: str, role: str, operation: str, items: str, **arguments: Any) -> list[Any]:
-        return list(listed(self._deployment.client(service, role), operation, items, **arguments))
+    def _listed(self, service: str, side: Side, operation: str, items: str, **arguments: Any) -> list[Any]:
+        return list(listed(self._deployment.client(service, side), operation, items, **arguments))
 
-    def vpc(self, role: str) -> Any:
+    def vpc(self, side: Side) -> Any:
         """The VPC that is tagged as the application's."""
         return _one(
-            self._listed("ec2", role, "describe_vpcs", "Vpcs", Filters=[{"Name": "tag:Name", "Values": ["vpc-*"]}]),
+            self._listed("ec2", side, "describe_vpcs", "Vpcs", Filters=[{"Name": "tag:Name", "Values": ["vpc-*"]}]),
             "VPC",
         )
 
-    def subnet_ids(self, role: str) -> list[str]:
+    def subnet_ids(self, side: Side) -> list[str]:
         """The VPC's subnets."""
-        within = [{"Name": "vpc-id", "Values": [self.vpc(role)["VpcId"]]}]
-        return [s["SubnetId"] for s in self._listed("ec2", role, "describe_subnets", "Subnets", Filters=within)]
+        within = [{"Name": "vpc-id", "Values": [self.vpc(side)["VpcId"]]}]
+        return [s["SubnetId"] for s in self._listed("ec2", side, "describe_subnets", "Subnets", Filters=within)]
 
-    def table(self, role: str) -> Any:
+    def table(self, side: Side) -> Any:
         """The region's replica of the one table."""
-        name = _one(self._listed("dynamodb", role, "list_tables", "TableNames"), "table")
-        return self._deployment.client("dynamodb", role).describe_table(TableName=name)["Table"]
+        name = _one(self._listed("dynamodb", side, "list_tables", "TableNames"), "table")
+        return self._deployment.client("dynamodb", side).describe_table(TableName=name)["Table"]
 
-    def bucket(self, role: str) -> str:
+    def bucket(self, side: Side) -> str:
         """The bucket whose location is the region."""
-        client = self._deployment.client("s3", role)
+        client = self._deployment.client("s3", side)
         names = [bucket["Name"] for bucket in client.list_buckets()["Buckets"]]
         # us-east-1 is told as no location at all.
         location = {n: client.get_bucket_location(Bucket=n)["LocationConstraint"] or "us-east-1" for n in names}
-        return str(_one([n for n in names if location[n] == self._deployment.region(role)], "bucket"))
+        return str(_one([n for n in names if location[n] == self._deployment.region(side)], "bucket"))
 
     def replication_role(self) -> str:
         """The role in the source bucket's replication configuration."""
@@ -99,63 +99,63 @@ class Deployed:
         replication = client.get_bucket_replication(Bucket=self.bucket("primary"))
         return str(replication["ReplicationConfiguration"]["Role"])
 
-    def function(self, role: str, purpose: str) -> Any:
+    def function(self, side: Side, purpose: str) -> Any:
         """The configuration of the region's function for this purpose."""
-        functions = self._listed("lambda", role, "list_functions", "Functions")
+        functions = self._listed("lambda", side, "list_functions", "Functions")
         return _one([f for f in functions if f["FunctionName"].startswith(f"lambda-{purpose}-")], "function")
 
-    def target_role(self, role: str) -> str:
+    def target_role(self, side: Side) -> str:
         """The role that the region's config sync assumes; it must exist."""
-        arn = self.function(role, "config-sync")["Environment"]["Variables"]["CROSS_REGION_ROLE_ARN"]
-        client = self._deployment.client("iam", role)
+        arn = self.function(side, "config-sync")["Environment"]["Variables"]["CROSS_REGION_ROLE_ARN"]
+        client = self._deployment.client("iam", side)
         return str(client.get_role(RoleName=arn.rsplit("/", 1)[1])["Role"]["Arn"])
 
-    def api(self, role: str) -> Any:
+    def api(self, side: Side) -> Any:
         """The region's HTTP API."""
-        return _one(self._listed("apigatewayv2", role, "get_apis", "Items"), "API")
+        return _one(self._listed("apigatewayv2", side, "get_apis", "Items"), "API")
 
-    def domain(self, role: str) -> Any:
+    def domain(self, side: Side) -> Any:
         """The region's custom domain name."""
-        return _one(self._listed("apigatewayv2", role, "get_domain_names", "Items"), "domain name")
+        return _one(self._listed("apigatewayv2", side, "get_domain_names", "Items"), "domain name")
 
-    def target(self, role: str) -> str:
+    def target(self, side: Side) -> str:
         """What the region's alias record points to."""
-        return str(self.record(role)["AliasTarget"]["DNSName"]).rstrip(".")
+        return str(self.record(side)["AliasTarget"]["DNSName"]).rstrip(".")
 
     def zone(self) -> Any:
         """The hosted zone, with its name servers."""
         zone = _one(self._listed("route53", "primary", "list_hosted_zones", "HostedZones"), "hosted zone")
         return self._deployment.client("route53", "primary").get_hosted_zone(Id=zone["Id"])
 
-    def record(self, role: str) -> Any:
+    def record(self, side: Side) -> Any:
         """The weighted record of a region."""
         zone_id = self.zone()["HostedZone"]["Id"]
         records = self._listed(
             "route53", "primary", "list_resource_record_sets", "ResourceRecordSets", HostedZoneId=zone_id
         )
-        return _one([record for record in records if record.get("SetIdentifier") == role], f"{role} record")
+        return _one([record for record in records if record.get("SetIdentifier") == side], f"{side} record")
 
-    def probed_url(self, role: str) -> str:
+    def probed_url(self, side: Side) -> str:
         """The address that the region's health check probes."""
         client = self._deployment.client("route53", "primary")
-        check = client.get_health_check(HealthCheckId=self.record(role)["HealthCheckId"])["HealthCheck"]
+        check = client.get_health_check(HealthCheckId=self.record(side)["HealthCheckId"])["HealthCheck"]
         config = check["HealthCheckConfig"]
         return f"{config['Type'].lower()}://{config['FullyQualifiedDomainName']}{config['ResourcePath']}"
 
     def alarms(self) -> list[str]:
         """Names of the alarms in both regions."""
-        found = [self._listed("cloudwatch", role, "describe_alarms", "MetricAlarms") for role in ROLES]
+        found = [self._listed("cloudwatch", side, "describe_alarms", "MetricAlarms") for side in SIDES]
         return [alarm["AlarmName"] for alarms in found for alarm in alarms]
 
-    def topic_arn(self, role: str) -> str:
+    def topic_arn(self, side: Side) -> str:
         """The region's topic."""
-        return str(_one(self._listed("sns", role, "list_topics", "Topics"), "topic")["TopicArn"])
+        return str(_one(self._listed("sns", side, "list_topics", "Topics"), "topic")["TopicArn"])
 
-    def key(self, role: str) -> Any:
+    def key(self, side: Side) -> Any:
         """The key behind the region's alias."""
-        aliases = self._listed("kms", role, "list_aliases", "Aliases")
+        aliases = self._listed("kms", side, "list_aliases", "Aliases")
         alias = _one([a for a in aliases if a["AliasName"].startswith("alias/dr-encryption-")], "alias")
-        return self._deployment.client("kms", role).describe_key(KeyId=alias["AliasName"])["KeyMetadata"]
+        return self._deployment.client("kms", side).describe_key(KeyId=alias["AliasName"])["KeyMetadata"]
 
     def parameters(self) -> dict[str, str]:
         """Parameters of the primary region, decrypted."""
@@ -163,20 +163,20 @@ class Deployed:
         client = self._deployment.client("ssm", "primary")
         return {p["Name"]: p["Value"] for p in client.get_parameters(Names=names, WithDecryption=True)["Parameters"]}
 
-    def queue_url(self, role: str) -> str:
+    def queue_url(self, side: Side) -> str:
         """The region's queue."""
-        return str(_one(self._listed("sqs", role, "list_queues", "QueueUrls"), "queue"))
+        return str(_one(self._listed("sqs", side, "list_queues", "QueueUrls"), "queue"))
 
 
 def _tag(tags: list[Any], key: str) -> str:
     return str(_one([tag["Value"] for tag in tags if tag["Key"] == key], f"tag {key}"))
 
 
-def _by_role(deployed: Callable[[str], Any], output: str) -> dict[str, Callable[[], Any]]:
-    def of(role: str) -> Callable[[], Any]:
-        return lambda: deployed(role)
+def _by_side(deployed: Callable[[Side], Any], output: str) -> dict[str, Callable[[], Any]]:
+    def of(side: Side) -> Callable[[], Any]:
+        return lambda: deployed(side)
 
-    return {output.format(role): of(role) for role in ROLES}
+    return {output.format(side): of(side) for side in SIDES}
 
 
 def deployed_values(deployment: Deployment) -> Mapping[str, Callable[[], Any]]:
@@ -187,24 +187,24 @@ def deployed_values(deployment: Deployment) -> Mapping[str, Callable[[], Any]]:
         "environment": lambda: _tag(aws.vpc("primary")["Tags"], "Environment"),
         "primary_region": lambda: aws.table("primary")["TableArn"].split(":")[3],
         "secondary_region": lambda: _one([r["RegionName"] for r in aws.table("primary")["Replicas"]], "replica"),
-        **_by_role(lambda role: aws.vpc(role)["VpcId"], "{}_vpc_id"),
-        **_by_role(lambda role: aws.vpc(role)["CidrBlock"], "{}_vpc_cidr"),
-        **_by_role(aws.subnet_ids, "{}_private_subnet_ids"),
+        **_by_side(lambda side: aws.vpc(side)["VpcId"], "{}_vpc_id"),
+        **_by_side(lambda side: aws.vpc(side)["CidrBlock"], "{}_vpc_cidr"),
+        **_by_side(aws.subnet_ids, "{}_private_subnet_ids"),
         "dynamodb_table_name": lambda: aws.table("primary")["TableName"],
         "dynamodb_table_arn": lambda: aws.table("primary")["TableArn"],
         "dynamodb_replica_arn": lambda: aws.table("secondary")["TableArn"],
         "dynamodb_stream_arn": lambda: aws.table("primary")["LatestStreamArn"],
-        **_by_role(aws.bucket, "{}_bucket_name"),
-        **_by_role(lambda role: f"arn:aws:s3:::{aws.bucket(role)}", "{}_bucket_arn"),
+        **_by_side(aws.bucket, "{}_bucket_name"),
+        **_by_side(lambda side: f"arn:aws:s3:::{aws.bucket(side)}", "{}_bucket_arn"),
         "s3_replication_role_arn": aws.replication_role,
-        **_by_role(lambda role: aws.function(role, health)["FunctionName"], "{}_health_monitor_function_name"),
-        **_by_role(lambda role: aws.function(role, health)["FunctionArn"], "{}_health_monitor_function_arn"),
-        **_by_role(lambda role: aws.function(role, sync)["FunctionName"], "{}_config_sync_function_name"),
-        **_by_role(lambda role: aws.function(role, sync)["FunctionArn"], "{}_config_sync_function_arn"),
+        **_by_side(lambda side: aws.function(side, health)["FunctionName"], "{}_health_monitor_function_name"),
+        **_by_side(lambda side: aws.function(side, health)["FunctionArn"], "{}_health_monitor_function_arn"),
+        **_by_side(lambda side: aws.function(side, sync)["FunctionName"], "{}_config_sync_function_name"),
+        **_by_side(lambda side: aws.function(side, sync)["FunctionArn"], "{}_config_sync_function_arn"),
         "lambda_execution_role_arn": lambda: aws.function("primary", health)["Role"],
         "lambda_execution_role_arns": lambda: {
-            f"{role}_{purpose.replace('-', '_')}": aws.function(role, purpose)["Role"]
-            for role in ROLES
+            f"{side}_{purpose.replace('-', '_')}": aws.function(side, purpose)["Role"]
+            for side in SIDES
             for purpose in (health, sync)
         },
         "cross_region_role_arn": lambda: aws.target_role("primary"),
@@ -212,21 +212,21 @@ def deployed_values(deployment: Deployment) -> Mapping[str, Callable[[], Any]]:
             "primary_to_secondary": aws.target_role("primary"),
             "secondary_to_primary": aws.target_role("secondary"),
         },
-        **_by_role(lambda role: aws.api(role)["ApiEndpoint"], "{}_api_endpoint"),
-        **_by_role(lambda role: aws.api(role)["ApiId"], "{}_api_id"),
-        **_by_role(aws.probed_url, "{}_health_url"),
+        **_by_side(lambda side: aws.api(side)["ApiEndpoint"], "{}_api_endpoint"),
+        **_by_side(lambda side: aws.api(side)["ApiId"], "{}_api_id"),
+        **_by_side(aws.probed_url, "{}_health_url"),
         "hosted_zone_id": lambda: aws.zone()["HostedZone"]["Id"].rsplit("/", 1)[1],
         "hosted_zone_name": lambda: aws.zone()["HostedZone"]["Name"].rstrip("."),
         "hosted_zone_name_servers": lambda: [s.rstrip(".") for s in aws.zone()["DelegationSet"]["NameServers"]],
-        **_by_role(lambda role: aws.record(role)["HealthCheckId"], "{}_health_check_id"),
+        **_by_side(lambda side: aws.record(side)["HealthCheckId"], "{}_health_check_id"),
         "application_fqdn": lambda: aws.record("primary")["Name"].rstrip("."),
         "alarm_names": aws.alarms,
-        **_by_role(aws.topic_arn, "{}_sns_topic_arn"),
-        **_by_role(lambda role: aws.key(role)["KeyId"], "{}_kms_key_id"),
-        **_by_role(lambda role: aws.key(role)["Arn"], "{}_kms_key_arn"),
+        **_by_side(aws.topic_arn, "{}_sns_topic_arn"),
+        **_by_side(lambda side: aws.key(side)["KeyId"], "{}_kms_key_id"),
+        **_by_side(lambda side: aws.key(side)["Arn"], "{}_kms_key_arn"),
         "ssm_parameter_names": lambda: list(aws.parameters()),
         "ssm_parameter_values": aws.parameters,
-        "config_sync_dead_letter_queue_urls": lambda: {role: aws.queue_url(role) for role in ROLES},
+        "config_sync_dead_letter_queue_urls": lambda: {side: aws.queue_url(side) for side in SIDES},
         **(_of_custom_domain(aws) if _has_custom_domain(deployment) else {}),
     }
 
@@ -238,7 +238,7 @@ def _has_custom_domain(deployment: Deployment) -> bool:
 def _of_custom_domain(aws: Deployed) -> dict[str, Callable[[], Any]]:
     return {
         "application_url": lambda: f"https://{aws.domain('primary')['DomainName']}",
-        **_by_role(aws.target, "{}_target_name"),
+        **_by_side(aws.target, "{}_target_name"),
     }
 
 
@@ -263,15 +263,15 @@ def _shortened(value: Any) -> str:
     return f"{len(value)} names" if isinstance(value, list | dict) else str(value)
 
 
-def check_health(deployment: Deployment, role: str) -> str:
+def check_health(deployment: Deployment, side: Side) -> str:
     """Call the health URL as Route 53 does; it must say that its own region is healthy."""
-    url = deployment.aws.execute_api_url(deployment.value(f"{role}_api_id"), "/health")
+    url = deployment.aws.execute_api_url(deployment.value(f"{side}_api_id"), "/health")
     try:
         with urllib.request.urlopen(url, timeout=10) as answer:  # noqa: S310 - the embedded AWS, on loopback
             status, body = answer.status, json.load(answer)
     except urllib.error.HTTPError as error:
         raise CheckFailed(f"GET /health answers {error.code}: {error.read().decode(errors='replace')}") from error
-    if (body["status"], body["region"]) != ("healthy", deployment.region(role)):
+    if (body["status"], body["region"]) != ("healthy", deployment.region(side)):
         raise CheckFailed(f"GET /health answers {status}: {body}")
     return f"GET /health answers {status}, status {body['status']}, table {body['table_status']}"
 
@@ -279,7 +279,7 @@ def check_health(deployment: Deployment, role: str) -> str:
 def check_custom_domain(deployment: Deployment) -> str:
     """Call both regions by the name that clients use, over TLS, as a client that verifies the certificate."""
     host = deployment.value("application_fqdn")
-    regions = [deployment.region(role) for role in ROLES]
+    regions = [deployment.region(side) for side in SIDES]
     with CustomDomains(deployment.aws, regions) as domains:
         for region in regions:
             try:
@@ -303,7 +303,7 @@ def eventually(observe: Callable[[], bool], what: str, seconds: float = ARRIVAL_
 
 
 def check_parameter_follows(
-    deployment: Deployment, source: str, target: str, seconds: float = ARRIVAL_DEADLINE_SECONDS
+    deployment: Deployment, source: Side, target: Side, seconds: float = ARRIVAL_DEADLINE_SECONDS
 ) -> str:
     """Change each parameter in one region and see it in the other, encrypted with that region's key."""
     origin, copy = deployment.client("ssm", source), deployment.client("ssm", target)
@@ -327,8 +327,8 @@ def check_parameter_follows(
     return f"{len(names)} parameters copied in {time.monotonic() - started:.1f} s"
 
 
-def _key(deployment: Deployment, role: str) -> str:
-    return str(deployment.value(f"{role}_kms_key_arn"))
+def _key(deployment: Deployment, side: Side) -> str:
+    return str(deployment.value(f"{side}_kms_key_arn"))
 
 
 def check_transaction_replicates(deployment: Deployment) -> str:

@@ -17,6 +17,7 @@ from embedded_aws import stand_in_providers
 from embedded_aws.errors import EmbeddedAwsError
 from embedded_aws.server import EmbeddedAws
 from payment_dr.operations.terraform.runner import Changes, Output, PlanResult, ResourceEvent, Terraform, workspace
+from payment_dr.side import Side
 
 PROJECT = Path(__file__).resolve().parent.parent
 STACK = "payment-dr"
@@ -202,11 +203,11 @@ class Deployment:
         config = json.loads((self.terraform.directory / "cdk.tf.json").read_text(encoding="utf-8"))
         return [provider["region"] for provider in config["provider"]["aws"]]
 
-    def region(self, role: str) -> str:
+    def region(self, side: Side) -> str:
         """The region that is "primary" or "secondary"."""
-        region: str = self.value(f"{role}_region")
+        region: str = self.value(f"{side}_region")
         return region
 
-    def client(self, service: str, role: str) -> Any:
+    def client(self, service: str, side: Side) -> Any:
         """A boto3 client of a service in the "primary" or "secondary" region, with the rights of the account's root."""
-        return self.aws.client(service, self.region(role))
+        return self.aws.client(service, self.region(side))

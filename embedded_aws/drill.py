@@ -16,13 +16,14 @@ from embedded_aws.deployment import Deployment
 from embedded_aws.errors import EmbeddedAwsError
 from embedded_aws.server import TYPICAL_REPLICATION_SECONDS, TYPICAL_REPLICATION_SPREAD, EmbeddedAws
 from payment_dr.operations.command import progress_of
-from payment_dr.operations.deployed import ROLES, Deployed
+from payment_dr.operations.deployed import Deployed
 from payment_dr.operations.drill.journal import Journal
 from payment_dr.operations.drill.outages import OUTAGES
 from payment_dr.operations.drill.place import Place
 from payment_dr.operations.drill.run import Drill
 from payment_dr.operations.drill.tls_client import TlsClient
 from payment_dr.operations.errors import OperationError
+from payment_dr.side import SIDES
 
 MADE_OF = {
     "real": [
@@ -88,7 +89,7 @@ def place_of(deployment: Deployment, seed: int) -> Iterator[Place]:
                 name="embedded AWS",
                 stack=stack,
                 maker=_Maker(deployment),
-                buckets={role: str(outputs[f"{role}_bucket_name"]) for role in ROLES},
+                buckets={side: str(outputs[f"{side}_bucket_name"]) for side in SIDES},
                 replication_lag={"median": TYPICAL_REPLICATION_SECONDS, "spread": TYPICAL_REPLICATION_SPREAD},
                 made_of={**MADE_OF, "real": [*MADE_OF["real"], *([TLS_IS_REAL] if tls else [])]},
                 versions={
@@ -112,8 +113,8 @@ def _tls(stack: Deployed, aws: EmbeddedAws) -> Iterator[TlsClient | None]:
     if not stack.has_custom_domain:
         yield None
         return
-    with CustomDomains(aws, [stack.region(role) for role in ROLES]) as domains:
-        addresses = {role: ("127.0.0.1", domains.ports[stack.region(role)]) for role in ROLES}
+    with CustomDomains(aws, [stack.region(side) for side in SIDES]) as domains:
+        addresses = {side: ("127.0.0.1", domains.ports[stack.region(side)]) for side in SIDES}
         yield TlsClient(str(stack.outputs["application_fqdn"]), addresses, domains.authority)
 
 

@@ -7,22 +7,23 @@ from typing import Any
 
 from pages.graph import regions, resources
 from pages.text import text_of
+from payment_dr.side import SIDES, Side
 
 
 @dataclass(frozen=True)
-class Side:
+class Half:
     """What stands in one region.
 
     Attributes:
         region: Its name.
-        role: "primary" or "secondary".
+        side: The primary or the secondary.
         weight: Of its record.
         function, table, bucket: Names.
         parameters: How many parameters it holds.
     """
 
     region: str
-    role: str
+    side: Side
     weight: int
     function: str
     table: str
@@ -35,7 +36,7 @@ class Architecture:
     """What the picture shows.
 
     Attributes:
-        sides: The primary, then the secondary.
+        halves: The primary, then the secondary.
         fqdn: The name that clients use.
         records: Type and TTL of its records.
         path, interval_seconds, threshold: Of the health checks.
@@ -43,7 +44,7 @@ class Architecture:
         bucket_replicates_from, config_syncs_from: Regions whose documents or parameters are copied to the other one.
     """
 
-    sides: tuple[Side, Side]
+    halves: tuple[Half, Half]
     fqdn: str
     records: str
     path: str
@@ -69,21 +70,21 @@ def read(template: Mapping[str, Any]) -> Architecture:
     check = here("aws_route53_health_check")[0]
     both = regions(template)
 
-    def side(role: str, region: str) -> Side:
+    def half(side: Side, region: str) -> Half:
         (function,) = [
             each for each in here("aws_lambda_function", region) if "health-monitor" in each["function_name"]
         ]
-        return Side(
+        return Half(
             region=region,
-            role=role,
-            weight=records[role]["weighted_routing_policy"]["weight"],
+            side=side,
+            weight=records[side]["weighted_routing_policy"]["weight"],
             function=shown(function["function_name"]),
             table=table["name"],
             bucket=shown(here("aws_s3_bucket", region)[0]["bucket"]),
             parameters=len(here("aws_ssm_parameter", region)),
         )
 
-    primary, secondary = (side(role, region) for role, region in zip(("primary", "secondary"), both, strict=True))
+    primary, secondary = (half(side, region) for side, region in zip(SIDES, both, strict=True))
     syncing = {
         region
         for region in both
@@ -92,7 +93,7 @@ def read(template: Mapping[str, Any]) -> Architecture:
     }
     record = records["primary"]
     return Architecture(
-        sides=(primary, secondary),
+        halves=(primary, secondary),
         fqdn=shown(record["name"]),
         records=f"{record['type']}, TTL {record['ttl']} s" if "ttl" in record else f"{record['type']}, alias",
         path=check["resource_path"],
@@ -107,7 +108,7 @@ def read(template: Mapping[str, Any]) -> Architecture:
 def render(template: Mapping[str, Any]) -> str:
     """The picture docs/architecture.svg."""
     found = read(template)
-    primary, secondary = found.sides
+    primary, secondary = found.halves
 
     def arrow(sources: frozenset[str]) -> str:
         """Which ends of a line between the regions have heads."""

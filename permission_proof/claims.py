@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from payment_dr.side import Side
 from permission_proof.policies import Row
 from permission_proof.scenarios import (
     MONITOR,
@@ -43,7 +44,7 @@ from permission_proof.scenarios import (
 from permission_proof.stage import NAME, Stage
 
 ANOTHER_ACCOUNT = "111111111111"
-Turn = Callable[[Stage, str], tuple[str, str]]
+Turn = Callable[[Stage, Side], tuple[str, str]]
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ def _other_account(stage: Stage, _: str) -> tuple[str, str]:
     return stage.stack.aws.account_id, ANOTHER_ACCOUNT
 
 
-def _other_region(stage: Stage, side: str) -> tuple[str, str]:
+def _other_region(stage: Stage, side: Side) -> tuple[str, str]:
     return stage.region(side), stage.region(stage.other(side))
 
 
@@ -100,7 +101,7 @@ def _function_role(purpose: str, owner: str) -> dict[tuple[str, str, str], Claim
     other = SYNC if purpose == MONITOR else MONITOR
 
     def log_of_other(operation: str, **more: Any) -> tuple[Scenario, ...]:
-        def arguments(stage: Stage, side: str) -> dict[str, Any]:
+        def arguments(stage: Stage, side: Side) -> dict[str, Any]:
             return {"logGroupName": f"/aws/lambda/{stage.function(side, other)}", "logStreamName": NAME, **more}
 
         return (call("The role writes into the other function's log", owner, "logs", operation, arguments),)

@@ -10,8 +10,8 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from embedded_aws.checks import ROLES
 from embedded_aws.deployment import Deployment
+from payment_dr.side import SIDES, Side
 
 Document = dict[str, Any]
 # By owner and part, the order in which policies are reported. One that is not listed is a gap.
@@ -42,7 +42,7 @@ class Policy:
     """
 
     owner: str
-    side: str
+    side: Side
     part: str
     name: str
     text: str
@@ -225,13 +225,13 @@ def deployed_policies(stack: Deployment) -> list[Policy]:
             found.append(policy(arn, f"inline policy {inline}", text, put_inline))
         put_trust = partial(_put, iam.update_assume_role_policy, "PolicyDocument", RoleName=name)
         found.append(policy(arn, "trust", role["AssumeRolePolicyDocument"], put_trust))
-    for side in ROLES:
+    for side in SIDES:
         found += [policy(*parts) for parts in _policies_of_resources(stack, side)]
     known = {owner: place for place, owner in enumerate(OWNERS)}
     return sorted(found, key=lambda p: (known.get(p.owner, len(known)), p.owner, p.side, p.part))
 
 
-def _policies_of_resources(stack: Deployment, side: str) -> Iterator[tuple[str, str, Any, Callable[[str], None]]]:
+def _policies_of_resources(stack: Deployment, side: Side) -> Iterator[tuple[str, str, Any, Callable[[str], None]]]:
     kms, sns, sqs = (stack.client(service, side) for service in ("kms", "sns", "sqs"))
     for key in kms.list_keys()["Keys"]:
         arn = key["KeyArn"]
@@ -266,16 +266,18 @@ def _policies_of_resources(stack: Deployment, side: str) -> Iterator[tuple[str, 
         yield bucket["Name"], "policy", text, partial(_put, s3.put_bucket_policy, "Policy", Bucket=bucket["Name"])
 
 
-def _owners(stack: Deployment) -> Mapping[str, tuple[str, str]]:
+def _owners(stack: Deployment) -> Mapping[str, tuple[str, Side]]:
     value = stack.value
-    owners = {
-        arn: (f"{purpose.replace('_', ' ')} role", side)
-        for name, arn in value("lambda_execution_role_arns").items()
-        for side, _, purpose in [name.partition("_")]
-    }
-    owners |= {a: ("cross-region role", n.split("_")[0]) for n, a in value("cross_region_role_arns").items()}
+    owners: dict[str, tuple[str, Side]] = {}
+    for side in SIDES:
+        for name, arn in value("lambda_execution_role_arns").items():
+            if name.startswith(f"{side}_"):
+                owners[arn] = (f"{name.removeprefix(f'{side}_').replace('_', ' ')} role", side)
+        for name, arn in value("cross_region_role_arns").items():
+            if name.startswith(f"{side}_"):
+                owners[arn] = ("cross-region role", side)
     owners[value("s3_replication_role_arn")] = ("replication role", "primary")
-    for side in ROLES:
+    for side in SIDES:
         owners[value(f"{side}_kms_key_arn")] = ("key", side)
         owners[value(f"{side}_sns_topic_arn")] = ("topic", side)
         queue = value("config_sync_dead_letter_queue_urls")[side].rsplit("/", 1)[1]

@@ -7,8 +7,9 @@ from fnmatch import fnmatchcase
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from embedded_aws.checks import ROLES, CheckFailed, check_parameter_follows, check_plan_keeps_rotated_secrets
+from embedded_aws.checks import CheckFailed, check_parameter_follows, check_plan_keeps_rotated_secrets
 from embedded_aws.deployment import Deployment
+from payment_dr.side import SIDES, Side
 from permission_proof.claims import CLAIMS, ONE_SIDED, REFUSED, Claim, Claims
 from permission_proof.policies import Document, Policy, Row, aside, deployed_policies, rows_of, turned, without
 from permission_proof.scenarios import Run, Scenario
@@ -44,7 +45,7 @@ class Refused:
     """A request that has to be refused by the policies as deployed."""
 
     owner: str
-    side: str
+    side: Side
     action: str
     scenario: Scenario
     found: str
@@ -71,7 +72,7 @@ def gaps_between(rows: Sequence[Row], claims: Claims = CLAIMS) -> list[str]:
     gaps = [f"no scenario: {row}" for row in rows if row.claim not in claims]
     there = {(*row.claim, row.policy.side) for row in rows}
     for owner, sid, what in claims:
-        for side in ONE_SIDED.get(owner, ROLES):
+        for side in ONE_SIDED.get(owner, SIDES):
             if (owner, sid, what, side) not in there:
                 gaps.append(f"dropped: {owner} ({side}), statement {sid}: {what}")
     # A role's own right needs a request for something else, too.
@@ -112,7 +113,7 @@ def prove(stack: Deployment, on_step: Callable[[str], None] = lambda _: None) ->
 
 def _jobs_not_done(stack: Deployment) -> Iterator[str]:
     """Whether parameters are copied on their own, by the rules as deployed."""
-    for source, target in (ROLES, ROLES[::-1]):
+    for source, target in (SIDES, SIDES[::-1]):
         try:
             check_parameter_follows(stack, source, target)
         except _Failed as failed:
@@ -216,11 +217,11 @@ def _refused(stage: Stage, rows: Sequence[Row]) -> Iterator[Refused]:
                 asked.add(key)
                 yield _ask(stage, row.policy.owner, row.policy.side, row.action, scenario)
     for owner, action, scenario in REFUSED:
-        for side in ROLES:
+        for side in SIDES:
             yield _ask(stage, owner, side, action, scenario)
 
 
-def _ask(stage: Stage, owner: str, side: str, action: str, scenario: Scenario) -> Refused:
+def _ask(stage: Stage, owner: str, side: Side, action: str, scenario: Scenario) -> Refused:
     by = stage.policy(owner, side, "trust").name.rsplit("/", 1)[1]
     with suppress(*_Failed), scenario.play(stage, side, "") as run:
         outcome = stage.outcome(run)

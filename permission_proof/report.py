@@ -7,8 +7,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from embedded_aws.checks import ROLES
 from embedded_aws.deployment import Deployment
+from payment_dr.side import SIDES
 from permission_proof.proof import PASSES, Proof, Refused, Report
 
 COLUMNS = ("role", "action", "resource", "condition", "scenario", "with", "without")
@@ -54,7 +54,7 @@ def _shortener(stack: Deployment) -> Callable[[str], str]:
     """Make names readable, and the same in every run."""
 
     def short(text: str) -> str:
-        for side in ROLES:
+        for side in SIDES:
             text = text.replace(stack.value(f"{side}_kms_key_arn"), f"kms {stack.region(side)} our key")
         text = re.sub(r"key/[0-9a-f-]{36}", "another key", text)
         text = re.sub(r"arn:aws:(\w+):([\w-]*):\d*:", lambda m: " ".join(filter(None, m.groups())) + " ", text)
@@ -107,7 +107,7 @@ def _refused_line(refused: Refused, short: Callable[[str], str]) -> dict[str, An
 
 def _jobs(proofs: Sequence[Proof]) -> Iterator[dict[str, Any]]:
     for function, owners in _JOBS.items():
-        for side in ROLES:
+        for side in SIDES:
             tried = {
                 proof.scenario.text: proof.with_it == PASSES
                 for proof in proofs

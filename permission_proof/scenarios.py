@@ -15,11 +15,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from embedded_aws.checks import check_health
+from payment_dr.side import Side
 from permission_proof.policies import aside
 from permission_proof.stage import NAME, NotPassed, Stage
 
 Run = Callable[[], object]
-Play = Callable[[Stage, str, str], Iterator[Run]]
+Play = Callable[[Stage, Side, str], Iterator[Run]]
 MONITOR, SYNC = "health_monitor", "config_sync"
 PURPOSES = {MONITOR: "health monitor", SYNC: "config sync"}
 
@@ -35,7 +36,7 @@ class Scenario:
     """
 
     text: str
-    play: Callable[[Stage, str, str], AbstractContextManager[Run]]
+    play: Callable[[Stage, Side, str], AbstractContextManager[Run]]
     page: str = ""
 
 
@@ -58,11 +59,17 @@ _ROLE_OF_FUNCTION = f"{AWS}/lambda/latest/dg/lambda-intro-execution-role.html"
 
 
 def call(
-    text: str, owner: str, service: str, operation: str, arguments: Callable[[Stage, str], Any], *, abroad: bool = False
+    text: str,
+    owner: str,
+    service: str,
+    operation: str,
+    arguments: Callable[[Stage, Side], Any],
+    *,
+    abroad: bool = False,
 ) -> Scenario:
     """A call with a role's session, in the region of the side or, `abroad`, in the other one."""
 
-    def play(stage: Stage, side: str, _: str) -> Iterator[Run]:
+    def play(stage: Stage, side: Side, _: str) -> Iterator[Run]:
         client = stage.as_role(owner, side, service, stage.other(side) if abroad else side)
         yield lambda: getattr(client, operation)(**arguments(stage, side))
 
@@ -73,13 +80,13 @@ def call(
 
 
 @scenario
-def health_answers(stage: Stage, side: str, _: str) -> Iterator[Run]:
+def health_answers(stage: Stage, side: Side, _: str) -> Iterator[Run]:
     """GET /health answers healthy."""
     yield lambda: check_health(stage.stack, side)
 
 
 @scenario
-def monitor_mails(stage: Stage, side: str, _: str) -> Iterator[Run]:
+def monitor_mails(stage: Stage, side: Side, _: str) -> Iterator[Run]:
     """The monitor, pointed at another table, mails that it cannot tell."""
     with stage.restarted(side, MONITOR, DYNAMODB_TABLE_NAME=NAME), stage.mailbox(side) as received:
 
@@ -98,7 +105,7 @@ def log_written(purpose: str) -> Scenario:
     """A run of a function appears in its log group."""
 
     @named(f"A run of the {PURPOSES[purpose]} is logged", f"{AWS}/lambda/latest/dg/monitoring-cloudwatchlogs.html")
-    def play(stage: Stage, side: str, _: str) -> Iterator[Run]:
+    def play(stage: Stage, side: Side, _: str) -> Iterator[Run]:
         def run() -> None:
             before = _log_streams(stage, side, purpose)
             stage.invoke(side, purpose, {"detail-type": NAME})
@@ -109,7 +116,7 @@ def log_written(purpose: str) -> Scenario:
     return play
 
 
-def _log_streams(stage: Stage, side: str, purpose: str) -> set[str]:
+def _log_streams(stage: Stage, side: Side, purpose: str) -> set[str]:
     pages = stage.client("logs", side).get_paginator("describe_log_streams")
     group = f"/aws/lambda/{stage.function(side, purpose)}"
     return {stream["logStreamName"] for page in pages.paginate(logGroupName=group) for stream in page["logStreams"]}
@@ -119,7 +126,7 @@ def rule_starts(purpose: str, trigger: str = "") -> Scenario:
     """A rule starts a function."""
 
     @named(f"The {trigger or 'schedule'} rule starts the {PURPOSES[purpose]}", _INVOKED)
-    def play(stage: Stage, side: str, _: str) -> Iterator[Run]:
+    def play(stage: Stage, side: Side, _: str) -> Iterator[Run]:
         def run() -> None:
             before = _log_streams(stage, side, purpose)
             stage.fire(side, stage.rule(side, purpose, trigger))
@@ -134,7 +141,7 @@ def another_rule_starts(purpose: str) -> Scenario:
     """A rule that is not the function's own starts it."""
 
     @named(f"Another rule starts the {PURPOSES[purpose]}", _INVOKED)
-    def play(stage: Stage, side: str, _: str) -> Iterator[Run]:
+    def play(stage: Stage, side: Side, _: str) -> Iterator[Run]:
         target = stage.stack.value(f"{side}_{purpose}_function_arn")
         with _another_rule(stage, side, {"Arn": target}) as rule:
 
@@ -149,7 +156,7 @@ def another_rule_starts(purpose: str) -> Scenario:
 
 
 @contextmanager
-def _another_rule(stage: Stage, side: str, target: dict[str, Any]) -> Iterator[str]:
+def _another_rule(stage: Stage, side: Side, target: dict[str, Any]) -> Iterator[str]:
     events = stage.client("events", side)
     arn = events.put_rule(Name=NAME, EventPattern=json.dumps({"source": [NAME]}))["RuleArn"]
     pattern = json.dumps({"source": [NAME], "resources": [arn]})
@@ -163,7 +170,7 @@ def _another_rule(stage: Stage, side: str, target: dict[str, Any]) -> Iterator[s
 
 
 @named("Another API asks the monitor", _INVOKED)
-def another_api_asks(stage: Stage, side: str, _: str) -> Iterator[Run]:  # noqa: D103
+def another_api_asks(stage: Stage, side: Side, _: str) -> Iterator[Run]:  # noqa: D103
     gateway = stage.client("apigatewayv2", side)
     target = stage.stack.value(f"{side}_{MONITOR}_function_arn")
     api = gateway.create_api(Name=NAME, ProtocolType="HTTP")["ApiId"]
@@ -190,7 +197,7 @@ def _get(url: str) -> None:
 
 
 @scenario
-def copied(stage: Stage, side: str, name: str) -> Iterator[Run]:
+def copied(stage: Stage, side: Side, name: str) -> Iterator[Run]:
     """A changed value is copied to the other region."""
     name = name or stage.parameters()[0]
     value = str(uuid.uuid4())
@@ -213,7 +220,7 @@ def copied(stage: Stage, side: str, name: str) -> Iterator[Run]:
     "An event that the sync failed on is kept in the queue",
     f"{AWS}/lambda/latest/dg/invocation-async-retain-records.html",
 )
-def failed_event_kept(stage: Stage, side: str, _: str) -> Iterator[Run]:  # noqa: D103
+def failed_event_kept(stage: Stage, side: Side, _: str) -> Iterator[Run]:  # noqa: D103
     lambda_, name = stage.client("lambda", side), stage.function(side, SYNC)
     deployed = lambda_.get_function_event_invoke_config(FunctionName=name)
     config = {key: deployed[key] for key in ("MaximumEventAgeInSeconds", "DestinationConfig")}
@@ -238,7 +245,7 @@ def failed_event_kept(stage: Stage, side: str, _: str) -> Iterator[Run]:  # noqa
 
 
 @scenario
-def assumes_another_role(stage: Stage, side: str, _: str) -> Iterator[Run]:
+def assumes_another_role(stage: Stage, side: Side, _: str) -> Iterator[Run]:
     """The sync, pointed at the other direction's role, assumes it."""
     another_role = stage.policy("cross-region role", stage.other(side), "trust").name
     with stage.restarted(side, SYNC, CROSS_REGION_ROLE_ARN=another_role):
@@ -246,7 +253,7 @@ def assumes_another_role(stage: Stage, side: str, _: str) -> Iterator[Run]:
 
 
 @named("An event that a rule could not deliver is kept in the queue", _UNDELIVERED)
-def undelivered_kept(stage: Stage, side: str, rule_arn: str) -> Iterator[Run]:  # noqa: D103
+def undelivered_kept(stage: Stage, side: Side, rule_arn: str) -> Iterator[Run]:  # noqa: D103
     rule = rule_arn or stage.rule(side, SYNC, "change")
     function = stage.policy("config sync function", side)
     with function.changed(aside(function.document, ["AllowChange", "AllowReconcile"])):
@@ -254,20 +261,20 @@ def undelivered_kept(stage: Stage, side: str, rule_arn: str) -> Iterator[Run]:  
 
 
 @named("Another rule keeps an event in the queue", _UNDELIVERED)
-def another_rule_keeps(stage: Stage, side: str, _: str) -> Iterator[Run]:  # noqa: D103
+def another_rule_keeps(stage: Stage, side: Side, _: str) -> Iterator[Run]:  # noqa: D103
     queue = stage.policy("dead-letter queue", side).name
     target = {"Arn": stage.stack.value(f"{side}_{SYNC}_function_arn"), "DeadLetterConfig": {"Arn": queue}}
     with _another_rule(stage, side, target) as rule:
         yield lambda: _is_kept(stage, side, rule)
 
 
-def _is_kept(stage: Stage, side: str, rule: str) -> None:
+def _is_kept(stage: Stage, side: Side, rule: str) -> None:
     event_id, queue = stage.fire(side, rule), stage.queue_url(side)
     stage.expect(lambda: stage.received(side, queue, event_id), "the event in the queue", "lambda:InvokeFunction")
 
 
 @scenario
-def wrong_function_assumes(stage: Stage, side: str, _: str) -> Iterator[Run]:
+def wrong_function_assumes(stage: Stage, side: Side, _: str) -> Iterator[Run]:
     """Another function with the same role assumes the cross-region role.
 
     The role is lent to a function of the proof's; the role's own trust lets it be, for a moment.
@@ -295,7 +302,7 @@ def wrong_function_assumes(stage: Stage, side: str, _: str) -> Iterator[Run]:
 
 
 @scenario
-def wrong_role_assumes(stage: Stage, side: str, _: str) -> Iterator[Run]:
+def wrong_role_assumes(stage: Stage, side: Side, _: str) -> Iterator[Run]:
     """The health monitor's role, with the right to, assumes the cross-region role."""
     role = stage.policy("cross-region role", side, "trust").name
     sts = stage.as_role("health monitor role", side, "sts", side)
@@ -307,7 +314,7 @@ def reads_another_parameter(owner: str, *, abroad: bool) -> Scenario:
     """A SecureString with the right key and another name."""
 
     @named("With the right to its name, another parameter with the same key is read")
-    def play(stage: Stage, side: str, _: str) -> Iterator[Run]:
+    def play(stage: Stage, side: Side, _: str) -> Iterator[Run]:
         where = stage.other(side) if abroad else side
         name, root = f"/{NAME}/{uuid.uuid4()}", stage.client("ssm", where)
         root.put_parameter(Name=name, Value="a secret", Type="SecureString", KeyId=stage.key(where))
@@ -326,7 +333,7 @@ def reads_with_another_key(owner: str, *, abroad: bool) -> Scenario:
     """One of our parameters that somebody has encrypted with another key."""
 
     @named("A parameter that was encrypted with another key is read")
-    def play(stage: Stage, side: str, _: str) -> Iterator[Run]:
+    def play(stage: Stage, side: Side, _: str) -> Iterator[Run]:
         where, name = stage.other(side) if abroad else side, stage.parameters()[0]
         root = stage.client("ssm", where)
 
@@ -343,7 +350,7 @@ def reads_with_another_key(owner: str, *, abroad: bool) -> Scenario:
     return play
 
 
-def _decryption(stage: Stage, where: str) -> dict[str, Any]:
+def _decryption(stage: Stage, where: Side) -> dict[str, Any]:
     name = stage.parameters()[0]
     arn = f"arn:aws:ssm:{stage.region(where)}:{stage.stack.aws.account_id}:parameter{name}"
     request = {"KeyId": stage.key(where), "EncryptionContext": {"PARAMETER_ARN": arn}}
@@ -378,7 +385,7 @@ monitor_asks_for_a_key = call(
 def writes(text: str, *, name: str = "", own_key: bool = True, abroad: bool = True) -> Scenario:
     """The cross-region role writes a parameter."""
 
-    def arguments(stage: Stage, side: str) -> dict[str, Any]:
+    def arguments(stage: Stage, side: Side) -> dict[str, Any]:
         where = stage.other(side) if abroad else side
         key = stage.key(where) if own_key else stage.other_key(where)
         name_ = name or stage.parameters()[0]
@@ -394,7 +401,7 @@ def takes_role(purpose: str) -> Scenario:
     """Lambda assumes a role for the function that it was made for."""
 
     @named(f"Lambda assumes the role for the {PURPOSES[purpose]}", _ROLE_OF_FUNCTION)
-    def play(stage: Stage, side: str, _: str) -> Iterator[Run]:
+    def play(stage: Stage, side: Side, _: str) -> Iterator[Run]:
         role = stage.policy(f"{PURPOSES[purpose]} role", side, "trust").name
         yield lambda: stage.client("lambda", side).update_function_configuration(
             FunctionName=stage.function(side, purpose), Role=role
@@ -407,7 +414,7 @@ def another_function_takes_role(purpose: str) -> Scenario:
     """Lambda assumes a role for another function."""
 
     @named("Lambda assumes the role for another function", _ROLE_OF_FUNCTION)
-    def play(stage: Stage, side: str, _: str) -> Iterator[Run]:
+    def play(stage: Stage, side: Side, _: str) -> Iterator[Run]:
         role, lambda_ = stage.policy(f"{PURPOSES[purpose]} role", side, "trust").name, stage.client("lambda", side)
 
         def run() -> None:
@@ -431,7 +438,7 @@ def _function(name: str, role: str, source: str) -> dict[str, Any]:
 
 
 @named("An alarm reaches an encrypted queue behind the topic", f"{AWS}/sns/latest/dg/sns-key-management.html")
-def alarm_heard(stage: Stage, side: str, _: str) -> Iterator[Run]:  # noqa: D103
+def alarm_heard(stage: Stage, side: Side, _: str) -> Iterator[Run]:  # noqa: D103
     cloudwatch = stage.client("cloudwatch", side)
     alarm = cloudwatch.describe_alarms()["MetricAlarms"][0]
     state = {"AlarmName": alarm["AlarmName"], "StateReason": NAME}
@@ -471,7 +478,7 @@ def operator_writes(tier: str) -> Scenario:
     """An operator writes a parameter of his own."""
 
     @named(f"An operator writes a parameter of the {tier.lower()} tier")
-    def play(stage: Stage, side: str, _: str) -> Iterator[Run]:
+    def play(stage: Stage, side: Side, _: str) -> Iterator[Run]:
         ssm, name = stage.as_role("operator", side, "ssm", side), f"/{NAME}/{tier}"
         request = {"Name": name, "Value": "x", "Type": "SecureString", "KeyId": stage.key(side), "Tier": tier}
         try:
@@ -523,7 +530,7 @@ def another_bucket_replicated(stage: Stage, _side: str, _: str) -> Iterator[Run]
 
 
 @scenario
-def publishes_with_another_key(stage: Stage, side: str, _: str) -> Iterator[Run]:
+def publishes_with_another_key(stage: Stage, side: Side, _: str) -> Iterator[Run]:
     """The monitor's role publishes to the topic with another key."""
     root, topic = stage.client("sns", side), stage.stack.value(f"{side}_sns_topic_arn")
 

@@ -12,8 +12,9 @@ from typing import Any, Self
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from embedded_aws.checks import ROLES, CheckFailed
+from embedded_aws.checks import CheckFailed
 from embedded_aws.deployment import Deployment
+from payment_dr.side import OTHER, SIDES, Side
 from permission_proof.policies import Document, Policy
 
 NAME = "permission-proof"  # of everything that stands here for the time of the proof alone
@@ -70,7 +71,7 @@ class Stage:
 
     def __enter__(self) -> Self:
         with ExitStack() as opening:
-            for side in ROLES:
+            for side in SIDES:
                 opening.enter_context(self._rules_listen_to_nothing_else(side))
                 opening.enter_context(self._other_key(side))
             opening.enter_context(self._operator())
@@ -85,33 +86,33 @@ class Stage:
     # Finding things
 
     @staticmethod
-    def other(side: str) -> str:
+    def other(side: Side) -> Side:
         """The other side."""
-        return ROLES[1 - ROLES.index(side)]
+        return OTHER[side]
 
-    def region(self, side: str) -> str:
+    def region(self, side: Side) -> str:
         """The region of a side."""
         return self.stack.region(side)
 
-    def client(self, service: str, side: str) -> Any:
+    def client(self, service: str, side: Side) -> Any:
         """A client with the rights of the account's root."""
         if ("", service, side) not in self._clients:
             self._clients["", service, side] = self.stack.client(service, side)
         return self._clients["", service, side]
 
-    def policy(self, owner: str, side: str, part: str = "policy") -> Policy:
+    def policy(self, owner: str, side: Side, part: str = "policy") -> Policy:
         """One of the deployed policies."""
         return self._policies[owner, side, part]
 
-    def function(self, side: str, purpose: str) -> str:
+    def function(self, side: Side, purpose: str) -> str:
         """Name of a function; the purpose is ``health_monitor`` or ``config_sync``."""
         return str(self.stack.value(f"{side}_{purpose}_function_name"))
 
-    def key(self, side: str) -> str:
+    def key(self, side: Side) -> str:
         """ARN of the side's key."""
         return str(self.stack.value(f"{side}_kms_key_arn"))
 
-    def other_key(self, side: str) -> str:
+    def other_key(self, side: Side) -> str:
         """ARN of a key in the side's region that is not the stack's; its policy lets the account's roles use it."""
         return self._other_keys[side]
 
@@ -119,11 +120,11 @@ class Stage:
         """Names of the parameters."""
         return list(self.stack.value("ssm_parameter_names"))
 
-    def queue_url(self, side: str) -> str:
+    def queue_url(self, side: Side) -> str:
         """The side's dead-letter queue."""
         return str(self.stack.value("config_sync_dead_letter_queue_urls")[side])
 
-    def rule(self, side: str, purpose: str, trigger: str = "") -> str:
+    def rule(self, side: Side, purpose: str, trigger: str = "") -> str:
         """ARN of the rule that starts a function; the trigger is ``change`` or ``reconcile`` where it has two."""
         target = self.stack.value(f"{side}_{purpose}_function_arn")
         names = self.client("events", side).list_rule_names_by_target(TargetArn=target)["RuleNames"]
@@ -132,7 +133,7 @@ class Stage:
 
     # Acting as somebody
 
-    def as_role(self, owner: str, side: str, service: str, where: str) -> Any:
+    def as_role(self, owner: str, side: Side, service: str, where: Side) -> Any:
         """A client with a session of one of the stack's roles, or of the ``operator``, in the region of a side.
 
         To get the session the role trusts the account's root for a moment.
@@ -145,7 +146,7 @@ class Stage:
         return self._clients[arn, service, where]
 
     @contextmanager
-    def _trusting_root(self, owner: str, side: str) -> Iterator[None]:
+    def _trusting_root(self, owner: str, side: Side) -> Iterator[None]:
         if owner == "operator":
             yield
             return
@@ -162,7 +163,7 @@ class Stage:
         return {"Effect": "Allow", "Principal": self._root, "Action": ["sts:AssumeRole"]}
 
     @contextmanager
-    def also_may(self, owner: str, side: str, action: str, resource: str) -> Iterator[None]:
+    def also_may(self, owner: str, side: Side, action: str, resource: str) -> Iterator[None]:
         """One more right for a role, to take the layer away that would hide the one in question."""
         iam, role = self.client("iam", side), self.policy(owner, side, "trust").name.rsplit("/", 1)[1]
         document = _document({"Effect": "Allow", "Action": action, "Resource": resource})
@@ -172,7 +173,7 @@ class Stage:
         finally:
             iam.delete_role_policy(RoleName=role, PolicyName=NAME)
 
-    def invoke(self, side: str, purpose: str, event: Mapping[str, Any]) -> Any:
+    def invoke(self, side: Side, purpose: str, event: Mapping[str, Any]) -> Any:
         """Run a function and return its answer."""
         answer = self.client("lambda", side).invoke(
             FunctionName=self.function(side, purpose), Payload=json.dumps(event).encode()
@@ -183,7 +184,7 @@ class Stage:
         return payload
 
     @contextmanager
-    def restarted(self, side: str, purpose: str, **variables: str) -> Iterator[None]:
+    def restarted(self, side: Side, purpose: str, **variables: str) -> Iterator[None]:
         """A function that remembers nothing, with other settings until the end."""
         lambda_, name = self.client("lambda", side), self.function(side, purpose)
         deployed = lambda_.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
@@ -198,7 +199,7 @@ class Stage:
             restart(deployed)
 
     @contextmanager
-    def mailbox(self, side: str, key_arn: str | None = None) -> Iterator[Callable[[str], bool]]:
+    def mailbox(self, side: Side, key_arn: str | None = None) -> Iterator[Callable[[str], bool]]:
         """A queue behind the side's topic; yields whether a message with this text has arrived.
 
         Args:
@@ -218,7 +219,7 @@ class Stage:
             sns.unsubscribe(SubscriptionArn=subscription)
             sqs.delete_queue(QueueUrl=url)
 
-    def received(self, side: str, queue_url: str, text: str) -> bool:
+    def received(self, side: Side, queue_url: str, text: str) -> bool:
         """Whether a message with this text is in a queue; messages that are read are removed."""
         sqs = self.client("sqs", side)
         messages = sqs.receive_message(QueueUrl=queue_url, MaxNumberOfMessages=10, MessageAttributeNames=["All"]).get(
@@ -228,7 +229,7 @@ class Stage:
             sqs.delete_message(QueueUrl=queue_url, ReceiptHandle=message["ReceiptHandle"])
         return any(text in json.dumps(message) for message in messages)
 
-    def fire(self, side: str, rule_arn: str) -> str:
+    def fire(self, side: Side, rule_arn: str) -> str:
         """Let a rule fire; returns what its event holds."""
         event_id = str(uuid.uuid4())
         entry = {"Source": NAME, "DetailType": NAME, "Detail": json.dumps({"id": event_id}), "Resources": [rule_arn]}
@@ -265,7 +266,7 @@ class Stage:
     # Around the stack
 
     @contextmanager
-    def _rules_listen_to_nothing_else(self, side: str) -> Iterator[None]:
+    def _rules_listen_to_nothing_else(self, side: Side) -> Iterator[None]:
         """Rules that fire when they are told to: no run on schedule gets in between."""
         events = self.client("events", side)
         rules = events.list_rules()["Rules"]
@@ -280,7 +281,7 @@ class Stage:
                 events.put_rule(**{name: rule[name] for name in kept if name in rule})
 
     @contextmanager
-    def _other_key(self, side: str) -> Iterator[None]:
+    def _other_key(self, side: Side) -> Iterator[None]:
         kms = self.client("kms", side)
         policy = _document({"Effect": "Allow", "Principal": self._root, "Action": "kms:*", "Resource": "*"})
         self._other_keys[side] = kms.create_key(Policy=policy)["KeyMetadata"]["Arn"]

@@ -119,9 +119,9 @@ class Endpoint:
 def mistakes_in_custom_domain(primary: Endpoint, secondary: Endpoint) -> list[str]:
     """Say what a custom domain lacks."""
     return [
-        f"custom_domain: {role} has no {' and no '.join(missing)}; give the Endpoint the HTTP API that the host is "
+        f"custom_domain: {side} has no {' and no '.join(missing)}; give the Endpoint the HTTP API that the host is "
         "mapped to, or leave custom_domain out"
-        for role, endpoint in (("primary", primary), ("secondary", secondary))
+        for side, endpoint in (("primary", primary), ("secondary", secondary))
         if (missing := [attribute for attribute in ("api_id", "stage") if not getattr(endpoint, attribute)])
     ]
 
@@ -238,13 +238,13 @@ class DnsFailover(Described):
         checks: dict[str, Route53HealthCheck] = {}
         records: dict[str, Route53Record] = {}
         domains: dict[str, CustomDomain] = {}
-        for role, endpoint, weight, consequence in (
+        for side, endpoint, weight, consequence in (
             ("primary", primary, 100, "clients are sent to the other region"),
             ("secondary", secondary, 0, "a failover has nowhere to go"),
         ):
             check = Route53HealthCheck(
                 self,
-                f"{role}_health_check",
+                f"{side}_health_check",
                 type="HTTPS",
                 fqdn=endpoint.health_host or endpoint.host,
                 port=443,
@@ -257,9 +257,9 @@ class DnsFailover(Described):
             )
             target: dict[str, Any] = {"type": "CNAME", "ttl": ttl, "records": [endpoint.host]}
             if custom_domain and endpoint.api_id and endpoint.stage:
-                domains[role] = domain = CustomDomain(
+                domains[side] = domain = CustomDomain(
                     self,
-                    f"{role}_domain",
+                    f"{side}_domain",
                     region=endpoint.region,
                     environment=environment,
                     host=host,
@@ -274,24 +274,24 @@ class DnsFailover(Described):
                     name=domain.target_name, zone_id=domain.target_zone_id, evaluate_target_health=True
                 )
                 target = {"type": "A", "alias": alias}
-            records[role] = Route53Record(
+            records[side] = Route53Record(
                 self,
-                f"{role}_record",
+                f"{side}_record",
                 zone_id=zone.zone_id,
                 name=host,
-                set_identifier=role,
+                set_identifier=side,
                 weighted_routing_policy=Route53RecordWeightedRoutingPolicy(weight=weight),
                 health_check_id=check.id,
                 **target,
             )
-            checks[role] = check
+            checks[side] = check
             if alarms and alarms_region:
                 self.alarm_names.append(
                     metric_alarm(
                         self,
-                        f"{role}_health_check_alarm",
-                        purpose=f"{record_name}-{role}-health-check",
-                        section=f"route53-{role}-health-check",
+                        f"{side}_health_check_alarm",
+                        purpose=f"{record_name}-{side}-health-check",
+                        section=f"route53-{side}-health-check",
                         region=alarms_region,
                         environment=environment,
                         target=alarms,
@@ -304,7 +304,7 @@ class DnsFailover(Described):
                                 period_seconds=60,
                             )
                         ],
-                        what_to_do=f"Route 53 finds {endpoint.region.name} ({role}) unhealthy: {consequence}.",
+                        what_to_do=f"Route 53 finds {endpoint.region.name} ({side}) unhealthy: {consequence}.",
                         comparison="LessThanThreshold",
                         threshold=1,
                     )

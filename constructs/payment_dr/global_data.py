@@ -184,11 +184,11 @@ class GlobalData(Described):
                 self._alarms(region, receiving, target, environment, table_name, operations, replication_lag_alarm_ms)
 
     def _bucket(
-        self, role: str, region: Region, environment: str, purpose: str, force_destroy: bool
+        self, side: str, region: Region, environment: str, purpose: str, force_destroy: bool
     ) -> tuple[S3Bucket, S3BucketVersioningA]:
         bucket = S3Bucket(
             self,
-            f"{role}_bucket",
+            f"{side}_bucket",
             bucket=bucket_name(self, purpose, region, environment),
             force_destroy=force_destroy,
             tags={"Name": name("s3", purpose, region, environment)},
@@ -203,14 +203,14 @@ class GlobalData(Described):
         )
         versioning = S3BucketVersioningA(
             self,
-            f"{role}_versioning",
+            f"{side}_versioning",
             bucket=bucket.id,
             versioning_configuration=S3BucketVersioningVersioningConfiguration(status="Enabled"),
             provider=region.provider,
         )
         S3BucketServerSideEncryptionConfigurationA(
             self,
-            f"{role}_encryption",
+            f"{side}_encryption",
             bucket=bucket.id,
             rule=[
                 S3BucketServerSideEncryptionConfigurationRuleA(
@@ -225,7 +225,7 @@ class GlobalData(Described):
         )
         S3BucketPublicAccessBlock(
             self,
-            f"{role}_public_access_block",
+            f"{side}_public_access_block",
             bucket=bucket.id,
             block_public_acls=True,
             block_public_policy=True,

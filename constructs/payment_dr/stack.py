@@ -32,6 +32,7 @@ from .naming import ENVIRONMENT_PATTERN, logical
 from .outputs import Output, declare_outputs
 from .region import Region, labels_of, mistakes_in_region_name, mistakes_in_same_region, warn_of_opt_in
 from .regional_network import RegionalNetwork, mistakes_in_network, mistakes_in_overlap
+from .side import Side
 from .state_backend import environment_of, keep_state, mistakes_in_state, mistakes_in_state_region
 from .versions import PROVIDERS, require_versions
 
@@ -419,11 +420,11 @@ def _validate(variable: TerraformVariable, condition: str, error_message: str) -
     variable.add_validation(condition=f"${{{condition}}}", error_message=error_message)
 
 
-def _network_outputs(role: str, where: str, network: RegionalNetwork) -> Mapping[str, Output]:
+def _network_outputs(side: Side, where: str, network: RegionalNetwork) -> Mapping[str, Output]:
     return {
-        f"{role}_vpc_id": Output(network.vpc_id, f"VPC in {where}"),
-        f"{role}_vpc_cidr": Output(network.vpc_cidr, f"Address range of the VPC in {where}"),
-        f"{role}_private_subnet_ids": Output(network.private_subnet_ids, f"Private subnets in {where}"),
+        f"{side}_vpc_id": Output(network.vpc_id, f"VPC in {where}"),
+        f"{side}_vpc_cidr": Output(network.vpc_cidr, f"Address range of the VPC in {where}"),
+        f"{side}_private_subnet_ids": Output(network.private_subnet_ids, f"Private subnets in {where}"),
     }
 
 
@@ -441,20 +442,20 @@ def _data_outputs(data: GlobalData, first: str, second: str) -> Mapping[str, Out
     }
 
 
-def _function_outputs(role: str, where: str, health: HealthMonitor, config: ConfigSync) -> Mapping[str, Output]:
+def _function_outputs(side: Side, where: str, health: HealthMonitor, config: ConfigSync) -> Mapping[str, Output]:
     sync_name, sync_arn = (
         (config.primary_function_name, config.primary_function_arn)
-        if role == "primary"
+        if side == "primary"
         else (config.secondary_function_name, config.secondary_function_arn)
     )
     return {
-        f"{role}_health_monitor_function_name": Output(health.function_name, f"Health monitor in {where}"),
-        f"{role}_health_monitor_function_arn": Output(health.function_arn, f"Health monitor in {where}"),
-        f"{role}_config_sync_function_name": Output(sync_name, f"Config sync in {where}"),
-        f"{role}_config_sync_function_arn": Output(sync_arn, f"Config sync in {where}"),
-        f"{role}_api_endpoint": Output(health.api_endpoint, f"Address of the health API in {where}"),
-        f"{role}_api_id": Output(health.api_id, f"Health API in {where}"),
-        f"{role}_health_url": Output(health.health_url, f"What Route 53 probes in {where}"),
+        f"{side}_health_monitor_function_name": Output(health.function_name, f"Health monitor in {where}"),
+        f"{side}_health_monitor_function_arn": Output(health.function_arn, f"Health monitor in {where}"),
+        f"{side}_config_sync_function_name": Output(sync_name, f"Config sync in {where}"),
+        f"{side}_config_sync_function_arn": Output(sync_arn, f"Config sync in {where}"),
+        f"{side}_api_endpoint": Output(health.api_endpoint, f"Address of the health API in {where}"),
+        f"{side}_api_id": Output(health.api_id, f"Health API in {where}"),
+        f"{side}_health_url": Output(health.health_url, f"What Route 53 probes in {where}"),
     }
 
 
@@ -468,9 +469,9 @@ def _custom_domain_outputs(dns: DnsFailover, first: str, second: str) -> Mapping
     }
 
 
-def _alerting_outputs(role: str, where: str, alerting: Alerting, key: EncryptionKey) -> Mapping[str, Output]:
+def _alerting_outputs(side: Side, where: str, alerting: Alerting, key: EncryptionKey) -> Mapping[str, Output]:
     return {
-        f"{role}_sns_topic_arn": Output(alerting.topic_arn, f"Topic of the alarms in {where}"),
-        f"{role}_kms_key_id": Output(key.key_id, f"Key of alerts and parameters in {where}"),
-        f"{role}_kms_key_arn": Output(key.key_arn, f"Key of alerts and parameters in {where}"),
+        f"{side}_sns_topic_arn": Output(alerting.topic_arn, f"Topic of the alarms in {where}"),
+        f"{side}_kms_key_id": Output(key.key_id, f"Key of alerts and parameters in {where}"),
+        f"{side}_kms_key_arn": Output(key.key_arn, f"Key of alerts and parameters in {where}"),
     }

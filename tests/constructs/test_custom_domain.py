@@ -7,9 +7,10 @@ import pytest
 
 from payment_dr import App, CustomDomain, DisasterRecoveryStack, Region, TerraformStack
 from payment_dr.bindings import Testing as CdktfTesting
+from payment_dr.side import Side
 from tests.constructs.documents import Json, resource
 
-SIDES = [("primary", "east", None), ("secondary", "west", "aws.secondary")]
+LABELS = [("primary", "east", None), ("secondary", "west", "aws.secondary")]
 
 
 @pytest.fixture(scope="module")
@@ -18,41 +19,41 @@ def with_domain(new_app: Callable[[], App]) -> Json:
     return parsed
 
 
-@pytest.mark.parametrize(("role", "side", "provider"), SIDES)
+@pytest.mark.parametrize(("side", "label", "provider"), LABELS)
 def test_each_region_has_a_certificate_for_the_same_host(
-    with_domain: Json, role: str, side: str, provider: str | None
+    with_domain: Json, side: Side, label: str, provider: str | None
 ) -> None:
-    certificate = resource(with_domain, "aws_acm_certificate", f"dns_{role}_domain_certificate")
+    certificate = resource(with_domain, "aws_acm_certificate", f"dns_{side}_domain_certificate")
     assert (certificate["domain_name"], certificate["validation_method"], certificate.get("provider")) == (
         "app.${var.domain_name}",
         "DNS",
         provider,
     )
-    validation = resource(with_domain, "aws_acm_certificate_validation", f"dns_{role}_domain_validation")
+    validation = resource(with_domain, "aws_acm_certificate_validation", f"dns_{side}_domain_validation")
     assert (validation["certificate_arn"], validation["validation_record_fqdns"], validation.get("provider")) == (
-        f"${{aws_acm_certificate.dns_{role}_domain_certificate.arn}}",
+        f"${{aws_acm_certificate.dns_{side}_domain_certificate.arn}}",
         ["${aws_route53_record.dns_primary_domain_validation_record.fqdn}"],
         provider,
     )
 
 
-@pytest.mark.parametrize(("role", "side", "provider"), SIDES)
+@pytest.mark.parametrize(("side", "label", "provider"), LABELS)
 def test_each_region_maps_the_host_to_its_own_api(
-    with_domain: Json, role: str, side: str, provider: str | None
+    with_domain: Json, side: Side, label: str, provider: str | None
 ) -> None:
-    domain = resource(with_domain, "aws_apigatewayv2_domain_name", f"dns_{role}_domain_domain_name")
+    domain = resource(with_domain, "aws_apigatewayv2_domain_name", f"dns_{side}_domain_domain_name")
     assert (domain["domain_name"], domain.get("provider")) == ("app.${var.domain_name}", provider)
     assert domain["domain_name_configuration"] == {
         # Of the validation, so that API Gateway is not given a certificate before it is issued.
-        "certificate_arn": f"${{aws_acm_certificate_validation.dns_{role}_domain_validation.certificate_arn}}",
+        "certificate_arn": f"${{aws_acm_certificate_validation.dns_{side}_domain_validation.certificate_arn}}",
         "endpoint_type": "REGIONAL",
         "security_policy": "TLS_1_2",
     }
-    mapping = resource(with_domain, "aws_apigatewayv2_api_mapping", f"dns_{role}_domain_api_mapping")
+    mapping = resource(with_domain, "aws_apigatewayv2_api_mapping", f"dns_{side}_domain_api_mapping")
     assert (mapping["api_id"], mapping["stage"], mapping["domain_name"], mapping.get("provider")) == (
-        f"${{aws_apigatewayv2_api.health_monitor_{side}_api.id}}",
-        f"${{aws_apigatewayv2_stage.health_monitor_{side}_stage.name}}",
-        f"${{aws_apigatewayv2_domain_name.dns_{role}_domain_domain_name.id}}",
+        f"${{aws_apigatewayv2_api.health_monitor_{label}_api.id}}",
+        f"${{aws_apigatewayv2_stage.health_monitor_{label}_stage.name}}",
+        f"${{aws_apigatewayv2_domain_name.dns_{side}_domain_domain_name.id}}",
         provider,
     )
 

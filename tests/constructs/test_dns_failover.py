@@ -21,24 +21,25 @@ from payment_dr import (
 from payment_dr.bindings import Route53HealthCheck, Route53Record
 from payment_dr.bindings import Testing as CdktfTesting
 from payment_dr.dns_failover import mistakes_in_failover_timing
+from payment_dr.side import Side
 from tests.constructs.documents import Json, resource
 
 Synthesize = Callable[[Callable[[TerraformStack], object]], Json]
 REGION = {"east": "${data.aws_region.current.name}", "west": "${data.aws_region.current_secondary.name}"}
 
 
-def host(side: str) -> str:
-    return f"${{aws_apigatewayv2_api.health_monitor_{side}_api.id}}.execute-api.{REGION[side]}.amazonaws.com"
+def host(label: str) -> str:
+    return f"${{aws_apigatewayv2_api.health_monitor_{label}_api.id}}.execute-api.{REGION[label]}.amazonaws.com"
 
 
-@pytest.mark.parametrize("side", ["east", "west"])
-def test_each_region_is_probed_over_https_at_its_own_api(stack_text: str, side: str) -> None:
+@pytest.mark.parametrize("label", ["east", "west"])
+def test_each_region_is_probed_over_https_at_its_own_api(stack_text: str, label: str) -> None:
     assert CdktfTesting.to_have_resource_with_properties(
         stack_text,
         Route53HealthCheck.TF_RESOURCE_TYPE,
         {
             "type": "HTTPS",
-            "fqdn": host(side),
+            "fqdn": host(label),
             "port": 443,
             "resource_path": "/health",
             "request_interval": 30,
@@ -48,9 +49,9 @@ def test_each_region_is_probed_over_https_at_its_own_api(stack_text: str, side: 
     )
 
 
-@pytest.mark.parametrize(("role", "side", "weight"), [("primary", "east", 100), ("secondary", "west", 0)])
+@pytest.mark.parametrize(("side", "label", "weight"), [("primary", "east", 100), ("secondary", "west", 0)])
 def test_the_records_share_a_name_and_each_has_a_health_check(
-    stack_text: str, role: str, side: str, weight: int
+    stack_text: str, side: Side, label: str, weight: int
 ) -> None:
     assert CdktfTesting.to_have_resource_with_properties(
         stack_text,
@@ -60,33 +61,33 @@ def test_the_records_share_a_name_and_each_has_a_health_check(
             "name": "app.${var.domain_name}",
             "type": "CNAME",
             "ttl": 30,
-            "records": [host(side)],
-            "set_identifier": role,
+            "records": [host(label)],
+            "set_identifier": side,
             "weighted_routing_policy": {"weight": weight},
-            "health_check_id": f"${{aws_route53_health_check.dns_{role}_health_check.id}}",
+            "health_check_id": f"${{aws_route53_health_check.dns_{side}_health_check.id}}",
         },
     )
 
 
-@pytest.mark.parametrize(("role", "side"), [("primary", "east"), ("secondary", "west")])
-def test_a_record_is_switched_by_the_region_that_it_points_to(stack_json: Json, role: str, side: str) -> None:
-    check = resource(stack_json, "aws_route53_health_check", f"dns_{role}_health_check")
-    record = resource(stack_json, "aws_route53_record", f"dns_{role}_record")
-    assert [check["fqdn"]] == record["records"] == [host(side)]
+@pytest.mark.parametrize(("side", "label"), [("primary", "east"), ("secondary", "west")])
+def test_a_record_is_switched_by_the_region_that_it_points_to(stack_json: Json, side: Side, label: str) -> None:
+    check = resource(stack_json, "aws_route53_health_check", f"dns_{side}_health_check")
+    record = resource(stack_json, "aws_route53_record", f"dns_{side}_record")
+    assert [check["fqdn"]] == record["records"] == [host(label)]
 
 
 def test_the_zone_is_created_for_the_applications_domain(stack_json: Json) -> None:
     assert resource(stack_json, "aws_route53_zone", "dns_zone")["name"] == "${var.domain_name}"
 
 
-@pytest.mark.parametrize("role", ["primary", "secondary"])
-def test_both_health_checks_have_an_alarm_in_us_east_1(stack_json: Json, role: str) -> None:
-    alarm = resource(stack_json, "aws_cloudwatch_metric_alarm", f"dns_{role}_health_check_alarm")
+@pytest.mark.parametrize("side", ["primary", "secondary"])
+def test_both_health_checks_have_an_alarm_in_us_east_1(stack_json: Json, side: Side) -> None:
+    alarm = resource(stack_json, "aws_cloudwatch_metric_alarm", f"dns_{side}_health_check_alarm")
     assert "provider" not in alarm  # the default provider, us-east-1
     assert (alarm["namespace"], alarm["metric_name"], alarm["dimensions"]) == (
         "AWS/Route53",
         "HealthCheckStatus",
-        {"HealthCheckId": f"${{aws_route53_health_check.dns_{role}_health_check.id}}"},
+        {"HealthCheckId": f"${{aws_route53_health_check.dns_{side}_health_check.id}}"},
     )
     assert (alarm["comparison_operator"], alarm["threshold"], alarm["statistic"]) == ("LessThanThreshold", 1, "Minimum")
 
@@ -201,13 +202,13 @@ def test_a_custom_domain_that_cannot_work_is_refused(their_stack: TerraformStack
     assert [mistake in found for found in refused.value.mistakes] == [True]
 
 
-@pytest.mark.parametrize(("role", "weight"), [("primary", 100), ("secondary", 0)])
+@pytest.mark.parametrize(("side", "weight"), [("primary", 100), ("secondary", 0)])
 def test_with_a_custom_domain_the_records_are_aliases_that_the_health_check_switches(
-    synthesize: Synthesize, role: str, weight: int
+    synthesize: Synthesize, side: Side, weight: int
 ) -> None:
     stack = synthesize(lambda scope: DnsFailover(scope, "dns", **WITH_A_CUSTOM_DOMAIN))
-    (record,) = [r for r in stack["resource"]["aws_route53_record"].values() if r.get("set_identifier") == role]
-    (domain,) = [key for key in stack["resource"]["aws_apigatewayv2_domain_name"] if role in key]
+    (record,) = [r for r in stack["resource"]["aws_route53_record"].values() if r.get("set_identifier") == side]
+    (domain,) = [key for key in stack["resource"]["aws_apigatewayv2_domain_name"] if side in key]
     target = f"aws_apigatewayv2_domain_name.{domain}.domain_name_configuration[0]"
     assert (record["name"], record["type"], record["weighted_routing_policy"]["weight"]) == (
         "app.pay.acme.io",
@@ -219,7 +220,7 @@ def test_with_a_custom_domain_the_records_are_aliases_that_the_health_check_swit
         "zone_id": f"${{{target}.hosted_zone_id}}",
         "evaluate_target_health": True,
     }
-    assert f"{role}_health_check" in record["health_check_id"]
+    assert f"{side}_health_check" in record["health_check_id"]
     assert not {"ttl", "records"} & record.keys()
     checks = stack["resource"]["aws_route53_health_check"].values()
     assert {check["fqdn"] for check in checks} == {"a.acme.io", "b.acme.io"}  # still the APIs' own hosts

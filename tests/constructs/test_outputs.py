@@ -1,31 +1,32 @@
 """The outputs: names are a contract."""
 
+from payment_dr.side import Side
 from tests.constructs.documents import Json
 
 OF_THE_BRIEF = {
-    *(f"{role}_vpc_id" for role in ("primary", "secondary")),
-    *(f"{role}_vpc_cidr" for role in ("primary", "secondary")),
-    *(f"{role}_private_subnet_ids" for role in ("primary", "secondary")),
+    *(f"{side}_vpc_id" for side in ("primary", "secondary")),
+    *(f"{side}_vpc_cidr" for side in ("primary", "secondary")),
+    *(f"{side}_private_subnet_ids" for side in ("primary", "secondary")),
     "dynamodb_table_name",
     "dynamodb_table_arn",
     "dynamodb_stream_arn",
-    *(f"{role}_bucket_{what}" for role in ("primary", "secondary") for what in ("name", "arn")),
+    *(f"{side}_bucket_{what}" for side in ("primary", "secondary") for what in ("name", "arn")),
     "s3_replication_role_arn",
     *(
-        f"{role}_{purpose}_function_{what}"
-        for role in ("primary", "secondary")
+        f"{side}_{purpose}_function_{what}"
+        for side in ("primary", "secondary")
         for purpose in ("health_monitor", "config_sync")
         for what in ("name", "arn")
     ),
     "lambda_execution_role_arn",
-    *(f"{role}_api_{what}" for role in ("primary", "secondary") for what in ("endpoint", "id")),
+    *(f"{side}_api_{what}" for side in ("primary", "secondary") for what in ("endpoint", "id")),
     "hosted_zone_id",
     "hosted_zone_name",
-    *(f"{role}_health_check_id" for role in ("primary", "secondary")),
+    *(f"{side}_health_check_id" for side in ("primary", "secondary")),
     "application_fqdn",
     "alarm_names",
-    *(f"{role}_sns_topic_arn" for role in ("primary", "secondary")),
-    *(f"{role}_kms_key_{what}" for role in ("primary", "secondary") for what in ("id", "arn")),
+    *(f"{side}_sns_topic_arn" for side in ("primary", "secondary")),
+    *(f"{side}_kms_key_{what}" for side in ("primary", "secondary") for what in ("id", "arn")),
     "ssm_parameter_names",
     "cross_region_role_arn",
 }
@@ -36,27 +37,27 @@ def test_the_forty_one_outputs_of_the_brief_are_there(stack_json: Json) -> None:
     assert set(stack_json["output"]) >= OF_THE_BRIEF
 
 
-def of_a_region(role: str, side: str, bucket: str) -> Json:
+def of_a_region(side: Side, label: str, bucket: str) -> Json:
     """What the outputs of one region must read."""
     reads = {
-        "vpc_id": f"aws_vpc.network_{side}_vpc.id",
-        "vpc_cidr": f"aws_vpc.network_{side}_vpc.cidr_block",
+        "vpc_id": f"aws_vpc.network_{label}_vpc.id",
+        "vpc_cidr": f"aws_vpc.network_{label}_vpc.cidr_block",
         "bucket_name": f"aws_s3_bucket.data_{bucket}_bucket.bucket",
         "bucket_arn": f"aws_s3_bucket.data_{bucket}_bucket.arn",
-        "health_monitor_function_name": f"aws_lambda_function.health_monitor_{side}_function.function_name",
-        "health_monitor_function_arn": f"aws_lambda_function.health_monitor_{side}_function.arn",
-        "config_sync_function_name": f"aws_lambda_function.config_sync_{side}_function.function_name",
-        "config_sync_function_arn": f"aws_lambda_function.config_sync_{side}_function.arn",
-        "api_endpoint": f"aws_apigatewayv2_api.health_monitor_{side}_api.api_endpoint",
-        "api_id": f"aws_apigatewayv2_api.health_monitor_{side}_api.id",
-        "health_check_id": f"aws_route53_health_check.dns_{role}_health_check.id",
-        "sns_topic_arn": f"aws_sns_topic.alerting_{side}_topic.arn",
-        "kms_key_id": f"aws_kms_key.encryption_{side}_key.key_id",
-        "kms_key_arn": f"aws_kms_key.encryption_{side}_key.arn",
+        "health_monitor_function_name": f"aws_lambda_function.health_monitor_{label}_function.function_name",
+        "health_monitor_function_arn": f"aws_lambda_function.health_monitor_{label}_function.arn",
+        "config_sync_function_name": f"aws_lambda_function.config_sync_{label}_function.function_name",
+        "config_sync_function_arn": f"aws_lambda_function.config_sync_{label}_function.arn",
+        "api_endpoint": f"aws_apigatewayv2_api.health_monitor_{label}_api.api_endpoint",
+        "api_id": f"aws_apigatewayv2_api.health_monitor_{label}_api.id",
+        "health_check_id": f"aws_route53_health_check.dns_{side}_health_check.id",
+        "sns_topic_arn": f"aws_sns_topic.alerting_{label}_topic.arn",
+        "kms_key_id": f"aws_kms_key.encryption_{label}_key.key_id",
+        "kms_key_arn": f"aws_kms_key.encryption_{label}_key.arn",
     }
-    return {f"{role}_{what}": f"${{{read}}}" for what, read in reads.items()} | {
-        f"{role}_private_subnet_ids": [
-            f"${{aws_subnet.network_{side}_private_subnet_{number}.id}}" for number in (1, 2)
+    return {f"{side}_{what}": f"${{{read}}}" for what, read in reads.items()} | {
+        f"{side}_private_subnet_ids": [
+            f"${{aws_subnet.network_{label}_private_subnet_{number}.id}}" for number in (1, 2)
         ]
     }
 

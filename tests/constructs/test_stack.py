@@ -129,9 +129,9 @@ def test_names_of_the_brief_are_word_for_word(stack_json: Json) -> None:
     names = {body.get("function_name") for body in stack_json["resource"]["aws_lambda_function"].values()}
     environment = "${var.environment}"
     assert names == {
-        f"lambda-{purpose}-{side}-{environment}"
+        f"lambda-{purpose}-{label}-{environment}"
         for purpose in ("health-monitor", "config-sync")
-        for side in ("east", "west")
+        for label in ("east", "west")
     }
     assert resource(stack_json, "aws_kms_key", "encryption_west_key")["tags"]["Name"] == (
         f"kms-dr-encryption-west-{environment}"
@@ -268,14 +268,14 @@ def test_another_pair_of_regions_has_labels_of_its_own(new_app: NewApp) -> None:
 
 def test_alarms_on_health_checks_are_where_their_metrics_are_even_when_that_is_the_secondary(new_app: NewApp) -> None:
     stack = synthesized(new_app, primary_region="us-west-2", secondary_region="us-east-1")
-    for role in ("primary", "secondary"):
-        alarm = resource(stack, "aws_cloudwatch_metric_alarm", f"dns_{role}_health_check_alarm")
+    for side in ("primary", "secondary"):
+        alarm = resource(stack, "aws_cloudwatch_metric_alarm", f"dns_{side}_health_check_alarm")
         assert alarm["provider"] == "aws.secondary"
         assert alarm["alarm_actions"] == ["${aws_sns_topic.alerting_east_topic.arn}"]
 
 
 def test_settings_that_differ_by_environment_reach_the_resources(stack_json: Json) -> None:
     assert resource(stack_json, "aws_route53_zone", "dns_zone")["name"] == "${var.domain_name}"
-    for side in ("east", "west"):
-        subscription = resource(stack_json, "aws_sns_topic_subscription", f"alerting_{side}_email")
+    for label in ("east", "west"):
+        subscription = resource(stack_json, "aws_sns_topic_subscription", f"alerting_{label}_email")
         assert (subscription["protocol"], subscription["endpoint"]) == ("email", "${var.alert_email}")

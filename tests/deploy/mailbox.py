@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from embedded_aws.deployment import Deployment
+from payment_dr.side import Side
 
 
 class Mailbox:
@@ -23,11 +24,11 @@ class Mailbox:
 
 
 @contextmanager
-def mailbox(deployment: Deployment, role: str) -> Iterator[Mailbox]:
+def mailbox(deployment: Deployment, side: Side) -> Iterator[Mailbox]:
     """Subscribe a queue to the topic of the "primary" or "secondary" region; gone at the end."""
-    sqs, sns = deployment.client("sqs", role), deployment.client("sns", role)
+    sqs, sns = deployment.client("sqs", side), deployment.client("sns", side)
     queue = sqs.create_queue(QueueName="mailbox")["QueueUrl"]
-    topic = deployment.value(f"{role}_sns_topic_arn")
+    topic = deployment.value(f"{side}_sns_topic_arn")
     queue_arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
     # as on AWS, the queue has to let the topic in
     deliver = {

@@ -19,6 +19,7 @@ from main import CUSTOM_DOMAIN
 from payment_dr.operations.adoption import ADOPTED, adopt
 from payment_dr.operations.drill.run import Drill
 from payment_dr.operations.terraform.runner import PlanResult
+from payment_dr.side import Side
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("custom domain")]
 
@@ -55,9 +56,9 @@ def test_a_second_plan_is_empty(deployed: Deployed) -> None:
     assert changed == []
 
 
-@pytest.mark.parametrize("role", REGIONS)
-def test_both_regions_map_the_host_to_their_api_with_an_issued_certificate(deployed: Deployed, role: str) -> None:
-    region = REGIONS[role]
+@pytest.mark.parametrize("side", REGIONS)
+def test_both_regions_map_the_host_to_their_api_with_an_issued_certificate(deployed: Deployed, side: Side) -> None:
+    region = REGIONS[side]
     gateway = deployed.aws.client("apigatewayv2", region)
     (configuration,) = gateway.get_domain_name(DomainName=HOST)["DomainNameConfigurations"]
     (mapping,) = gateway.get_api_mappings(DomainName=HOST)["Items"]
@@ -67,23 +68,23 @@ def test_both_regions_map_the_host_to_their_api_with_an_issued_certificate(deplo
 
     assert (certificate["DomainName"], certificate["Status"]) == (HOST, "ISSUED")
     assert (configuration["EndpointType"], configuration["SecurityPolicy"]) == ("REGIONAL", "TLS_1_2")
-    assert configuration["ApiGatewayDomainName"] == deployed.value(f"{role}_target_name")
-    assert (mapping["ApiId"], mapping["Stage"]) == (deployed.value(f"{role}_api_id"), "$default")
+    assert configuration["ApiGatewayDomainName"] == deployed.value(f"{side}_target_name")
+    assert (mapping["ApiId"], mapping["Stage"]) == (deployed.value(f"{side}_api_id"), "$default")
 
 
-@pytest.mark.parametrize(("role", "weight"), [("primary", 100), ("secondary", 0)])
-def test_the_records_are_aliases_of_the_regions_domain_names(deployed: Deployed, role: str, weight: int) -> None:
+@pytest.mark.parametrize(("side", "weight"), [("primary", 100), ("secondary", 0)])
+def test_the_records_are_aliases_of_the_regions_domain_names(deployed: Deployed, side: Side, weight: int) -> None:
     records = deployed.aws.client("route53", "us-east-1").list_resource_record_sets(
         HostedZoneId=deployed.value("hosted_zone_id")
     )["ResourceRecordSets"]
-    (record,) = [record for record in records if record.get("SetIdentifier") == role]
+    (record,) = [record for record in records if record.get("SetIdentifier") == side]
 
     alias: dict[str, Any] = record["AliasTarget"]
     assert (record["Name"], record["Type"], record["Weight"]) == (f"{HOST}.", "A", weight)
-    assert record["HealthCheckId"] == deployed.value(f"{role}_health_check_id")
-    assert alias["DNSName"].rstrip(".") == deployed.value(f"{role}_target_name")
+    assert record["HealthCheckId"] == deployed.value(f"{side}_health_check_id")
+    assert alias["DNSName"].rstrip(".") == deployed.value(f"{side}_target_name")
     assert alias["EvaluateTargetHealth"] is True
-    assert alias["HostedZoneId"] == ZONES[REGIONS[role]]
+    assert alias["HostedZoneId"] == ZONES[REGIONS[side]]
 
 
 def test_one_record_proves_the_name_for_both_certificates(deployed: Deployed) -> None:

@@ -16,11 +16,11 @@ from embedded_aws.checks import CheckFailed, deployed_values, eventually
 from embedded_aws.deployment import PROJECT, Deployment
 from embedded_aws.inventory import inventory
 from payment_dr.operations.terraform.runner import Output
+from payment_dr.side import SIDES, Side
 from tests.deploy.conftest import Deployed
 from tests.deploy.mailbox import mailbox
 
 pytestmark = pytest.mark.xdist_group("deployment")
-ROLES = ["primary", "secondary"]
 
 
 def test_every_output_says_what_is_deployed(deployment: Deployed) -> None:
@@ -64,20 +64,20 @@ def test_the_second_plan_is_empty_and_a_change_by_hand_is_seen(deployment: Deplo
         logs.put_retention_policy(logGroupName=group, retentionInDays=1)
 
 
-@pytest.mark.parametrize("role", ROLES)
-def test_the_health_url_answers_for_its_own_region_and_fails_with_it(deployment: Deployed, role: str) -> None:
-    assert "answers 200, status healthy, table ACTIVE" in checks.check_health(deployment, role)
-    other = ROLES[1 - ROLES.index(role)]
-    with deployment.aws.region_outage(deployment.region(role)):
+@pytest.mark.parametrize("side", SIDES)
+def test_the_health_url_answers_for_its_own_region_and_fails_with_it(deployment: Deployed, side: Side) -> None:
+    assert "answers 200, status healthy, table ACTIVE" in checks.check_health(deployment, side)
+    other = SIDES[1 - SIDES.index(side)]
+    with deployment.aws.region_outage(deployment.region(side)):
         with pytest.raises(CheckFailed, match="GET /health answers 503"):
-            checks.check_health(deployment, role)
+            checks.check_health(deployment, side)
         assert "answers 200" in checks.check_health(deployment, other)
-    assert "answers 200" in checks.check_health(deployment, role)
+    assert "answers 200" in checks.check_health(deployment, side)
 
 
-@pytest.mark.parametrize("role", ROLES)
-def test_the_health_answer_is_public_and_not_cached(deployment: Deployed, role: str) -> None:
-    url = deployment.aws.execute_api_url(deployment.value(f"{role}_api_id"), "/health")
+@pytest.mark.parametrize("side", SIDES)
+def test_the_health_answer_is_public_and_not_cached(deployment: Deployed, side: Side) -> None:
+    url = deployment.aws.execute_api_url(deployment.value(f"{side}_api_id"), "/health")
     with urllib.request.urlopen(url, timeout=10) as answer:  # noqa: S310 - loopback
         headers, text = answer.headers, answer.read().decode()
     assert headers["Cache-Control"] == "no-store"
@@ -88,7 +88,9 @@ def test_the_health_answer_is_public_and_not_cached(deployment: Deployed, role: 
 
 
 @pytest.mark.parametrize(("source", "target"), [("primary", "secondary"), ("secondary", "primary")])
-def test_a_parameter_changed_in_one_region_appears_in_the_other(deployment: Deployed, source: str, target: str) -> None:
+def test_a_parameter_changed_in_one_region_appears_in_the_other(
+    deployment: Deployed, source: Side, target: Side
+) -> None:
     assert checks.check_parameter_follows(deployment, source, target).startswith("2 parameters copied")
     assert checks.check_plan_keeps_rotated_secrets(deployment) == "no resource changes"
 
@@ -110,10 +112,10 @@ def test_transactions_and_documents_are_replicated(deployment: Deployed) -> None
 
 
 @pytest.mark.parametrize("purpose", ["health_monitor", "config_sync"], ids=["the health monitor", "the config sync"])
-@pytest.mark.parametrize("role", ROLES)
-def test_the_deployed_package_is_the_handler_alone_and_small(deployment: Deployed, role: str, purpose: str) -> None:
-    function = deployment.client("lambda", role).get_function(
-        FunctionName=deployment.value(f"{role}_{purpose}_function_name")
+@pytest.mark.parametrize("side", SIDES)
+def test_the_deployed_package_is_the_handler_alone_and_small(deployment: Deployed, side: Side, purpose: str) -> None:
+    function = deployment.client("lambda", side).get_function(
+        FunctionName=deployment.value(f"{side}_{purpose}_function_name")
     )
     with urllib.request.urlopen(function["Code"]["Location"], timeout=10) as answer:  # noqa: S310 - loopback
         package = answer.read()
@@ -125,13 +127,13 @@ def test_the_deployed_package_is_the_handler_alone_and_small(deployment: Deploye
         assert archive.read(handler) == (PROJECT / "handlers" / handler).read_bytes()
 
 
-@pytest.mark.parametrize("role", ROLES)
+@pytest.mark.parametrize("side", SIDES)
 def test_a_scheduled_run_with_a_failing_table_mails_through_the_encrypted_topic(
-    deployment: Deployed, role: str
+    deployment: Deployed, side: Side
 ) -> None:
     """With IAM enforced: the function may publish, and use the topic's key to do so."""
-    lambda_ = deployment.client("lambda", role)
-    name = deployment.value(f"{role}_health_monitor_function_name")
+    lambda_ = deployment.client("lambda", side)
+    name = deployment.value(f"{side}_health_monitor_function_name")
     variables = lambda_.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
 
     def run(table: str) -> None:
@@ -141,7 +143,7 @@ def test_a_scheduled_run_with_a_failing_table_mails_through_the_encrypted_topic(
         event = {"source": "aws.events", "detail-type": "Scheduled Event"}
         lambda_.invoke(FunctionName=name, Payload=json.dumps(event).encode())
 
-    with mailbox(deployment, role) as box:
+    with mailbox(deployment, side) as box:
         try:
             # describing another table is denied: the monitor is at fault, so nobody is mailed "unhealthy"
             run("not-our-table")
@@ -166,7 +168,7 @@ def test_destroy_leaves_nothing_and_leftovers_are_found(stack_dir: Path) -> None
     with Deployment(stack_dir=stack_dir, variables={"environment": "prod"}) as other:
         before = inventory(other.aws, ["us-east-1", "us-west-2"])
         other.apply()
-        regions = [other.region(role) for role in ROLES]
+        regions = [other.region(side) for side in SIDES]
         assert any("lambda-health-monitor-west-prod" in item for item in inventory(other.aws, regions) - before)
         other.client("logs", "secondary").create_log_group(logGroupName="/left/behind")
         other.destroy()

@@ -11,6 +11,7 @@ from typer.testing import CliRunner, Result
 from embedded_aws import checks
 from embedded_aws.deployment import Deployment
 from payment_dr.operations import cli, switch
+from payment_dr.side import Side
 from tests.deploy.conftest import Deployed
 from tests.operations.stack import Clock
 
@@ -23,8 +24,8 @@ Dr = Callable[..., Result]
 def _well(deployment: Deployed) -> None:
     """Other tests may have left parameters different, or functions cold: too slow for Route 53 on a busy machine."""
     checks.check_parameter_follows(deployment, "primary", "secondary")
-    for role in ("primary", "secondary"):
-        checks.check_health(deployment, role)
+    for side in ("primary", "secondary"):
+        checks.check_health(deployment, side)
 
 
 @pytest.fixture
@@ -36,21 +37,21 @@ def dr(deployment: Deployed, outputs_for_dr: Callable[[Deployment], Path]) -> It
         return CliRunner().invoke(cli.app, [*arguments, "--outputs", str(outputs)])
 
     yield run
-    for role in ("primary", "secondary"):
-        deployment.aws.restore_region(deployment.region(role))
-        set_concurrency(deployment, role, None)
+    for side in ("primary", "secondary"):
+        deployment.aws.restore_region(deployment.region(side))
+        set_concurrency(deployment, side, None)
 
 
-def set_concurrency(deployment: Deployed, role: str, reserved: int | None) -> None:
-    client, function = deployment.client("lambda", role), deployment.value(f"{role}_health_monitor_function_name")
+def set_concurrency(deployment: Deployed, side: Side, reserved: int | None) -> None:
+    client, function = deployment.client("lambda", side), deployment.value(f"{side}_health_monitor_function_name")
     if reserved is None:
         client.delete_function_concurrency(FunctionName=function)
     else:
         client.put_function_concurrency(FunctionName=function, ReservedConcurrentExecutions=reserved)
 
 
-def items(deployment: Deployed, role: str) -> list[Any]:
-    found = deployment.client("dynamodb", role).scan(TableName=deployment.value("dynamodb_table_name"))["Items"]
+def items(deployment: Deployed, side: Side) -> list[Any]:
+    found = deployment.client("dynamodb", side).scan(TableName=deployment.value("dynamodb_table_name"))["Items"]
     return [item for item in found if item["transaction_id"]["S"].startswith(switch.CANARY_PREFIX)]
 
 
@@ -59,7 +60,7 @@ def test_status_of_a_stack_that_is_well(deployment: Deployed, dr: Dr) -> None:
     told = json.loads(found.stdout)
     assert (found.exit_code, told["serves"]["found"]) == (0, "us-east-1 (primary)")
     for region in ("us-east-1", "us-west-2"):
-        cells = {name: cell["found"] for name, cell in told["regions"][region].items() if name != "role"}
+        cells = {name: cell["found"] for name, cell in told["regions"][region].items() if name != "side"}
         assert cells["health"] == "passes: HTTP status 200, healthy"
         assert (cells["table"], cells["fenced"]) == ("ACTIVE", "no")
         assert cells["replication lag"] == "no data in 5 minutes"  # nothing publishes that metric here
@@ -100,7 +101,7 @@ def test_over_and_back_by_hand_with_terraform_in_between(
         "The fence is removed from us-east-1. Its probe passes: HTTP status 200, healthy. "
         "Route 53 answers with us-east-1, by the model of it.\n",
     )
-    assert [items(deployment, role) for role in ("primary", "secondary")] == [[], []]
+    assert [items(deployment, side) for side in ("primary", "secondary")] == [[], []]
 
 
 @pytest.mark.parametrize("kind", ["error", "hang"])

@@ -21,6 +21,7 @@ from payment_dr.operations import cli, probes
 from payment_dr.operations.deployed import Deployed
 from payment_dr.operations.drill import live
 from payment_dr.operations.drill.live_dns import Clock
+from payment_dr.side import SIDES
 from tests.operations.drill.dns_server import NameServer, name_server_of
 
 pytestmark = [pytest.mark.xdist_group("drill"), pytest.mark.slow]
@@ -33,8 +34,8 @@ Dr = Callable[..., Result]
 def outputs(drilled: Deployment, outputs_for_dr: Callable[[Deployment], Path]) -> Iterator[Path]:
     """A file of the stack's outputs; the stack is well, and its replication takes time."""
     path = outputs_for_dr(drilled)
-    for role in ("primary", "secondary"):  # functions may be cold: too slow for Route 53 on a busy machine
-        checks.check_health(drilled, role)
+    for side in SIDES:  # functions may be cold: too slow for Route 53 on a busy machine
+        checks.check_health(drilled, side)
     drilled.aws.set_replication_lag(TYPICAL_REPLICATION_SECONDS, seed=1)
     yield path
     drilled.aws.set_replication_lag(0)
@@ -72,8 +73,8 @@ def left_in(drilled: Deployment) -> set[str]:
     name = drilled.value("dynamodb_table_name")
     return {
         item["transaction_id"]["S"]
-        for role in ("primary", "secondary")
-        for page in drilled.client("dynamodb", role).get_paginator("scan").paginate(TableName=name)
+        for side in ("primary", "secondary")
+        for page in drilled.client("dynamodb", side).get_paginator("scan").paginate(TableName=name)
         for item in page["Items"]
     }
 
@@ -116,21 +117,20 @@ def test_a_fence_fails_over_and_back_and_nothing_of_the_drill_is_left(
     }
     assert left_in(drilled) == before | {"a-client's"}
     assert probes.reserved_concurrency(stack, "primary") is None
-    for role in ("primary", "secondary"):  # what is not the drill's is neither counted nor touched
-        client = drilled.client("dynamodb", role)
+    for side in SIDES:  # what is not the drill's is neither counted nor touched
+        client = drilled.client("dynamodb", side)
         assert client.get_item(TableName=table, Key=ours).get("Item") == ours
     assert (
         journal["after"]["items"]["primary"]
         == confirmed["acknowledged_in_all"] + (journal["rpo"]["local"]["acknowledged_in_all"])
     )
-    for role in ("primary", "secondary"):  # at once, whatever the replication's lag
-        drilled.client("dynamodb", role).delete_item(TableName=table, Key=ours)
+    for side in SIDES:  # at once, whatever the replication's lag
+        drilled.client("dynamodb", side).delete_item(TableName=table, Key=ours)
 
 
 def test_payments_go_to_the_endpoint_that_the_user_gives(
     drilled: Deployment, before: set[str], stack: Deployed, clock: Clock, dr: Dr, tmp_path: Path
 ) -> None:
-    region = {"primary": "us-east-1", "secondary": "us-west-2"}
     taken: list[str] = []
 
     class Payments(http.server.BaseHTTPRequestHandler):
@@ -138,9 +138,9 @@ def test_payments_go_to_the_endpoint_that_the_user_gives(
 
         def do_POST(self) -> None:
             paid = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            role = next(role for role in region if stack.output(role, "api_id") in server.answers[0])
+            side = next(side for side in SIDES if stack.output(side, "api_id") in server.answers[0])
             item = {name: {"N" if isinstance(value, int) else "S": str(value)} for name, value in paid.items()}
-            stack.client("dynamodb", role).put_item(TableName=stack.outputs["dynamodb_table_name"], Item=item)
+            stack.client("dynamodb", side).put_item(TableName=stack.outputs["dynamodb_table_name"], Item=item)
             taken.append(paid["transaction_id"])
             self.send_response(201)
             self.end_headers()

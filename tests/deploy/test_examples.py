@@ -90,8 +90,8 @@ def test_existing_api_watches_the_table_and_leaves_table_and_hosts_alone(tmp_pat
         (zone,) = route53.list_hosted_zones()["HostedZones"]
         records: list[Any] = route53.list_resource_record_sets(HostedZoneId=zone["Id"])["ResourceRecordSets"]
         weighted = {record["SetIdentifier"]: record for record in records if "SetIdentifier" in record}
-        for (region, host), role in zip(hosts.items(), ("primary", "secondary"), strict=True):
-            record = weighted[role]
+        for (region, host), side in zip(hosts.items(), ("primary", "secondary"), strict=True):
+            record = weighted[side]
             assert record["Name"].rstrip(".") == "api.orders.acme.io"
             assert [value["Value"] for value in record["ResourceRecords"]] == [host]
             (api,) = deployment.aws.client("apigatewayv2", region).get_apis()["Items"]

@@ -13,8 +13,9 @@ from urllib.parse import unquote
 
 import pytest
 
-from embedded_aws.checks import ROLES, eventually
+from embedded_aws.checks import eventually
 from embedded_aws.deployment import Deployment
+from payment_dr.side import SIDES
 from tests.deploy.conftest import Deployed
 from tests.deploy.mailbox import mailbox
 
@@ -231,9 +232,9 @@ def forbidden(deployment: Deployed) -> re.Pattern[str]:
     """The account, ARNs, stack traces, access keys, and every value of the functions' environments."""
     access_key = "(?-i:(ASIA|AKIA)[A-Z0-9]{16})"  # a request's id may hold its first letters by chance
     told = ["arn:aws", "Traceback", 'File "', "site-packages", access_key, deployment.aws.account_id]
-    for role in ROLES:
-        name = deployment.value(f"{role}_health_monitor_function_name")
-        configuration = deployment.client("lambda", role).get_function_configuration(FunctionName=name)
+    for side in SIDES:
+        name = deployment.value(f"{side}_health_monitor_function_name")
+        configuration = deployment.client("lambda", side).get_function_configuration(FunctionName=name)
         told += [re.escape(value) for value in configuration["Environment"]["Variables"].values()]
     return re.compile("|".join(told), re.IGNORECASE)
 
@@ -258,17 +259,17 @@ def test_only_the_health_route_is_served_and_nothing_is_told_or_mailed(
     chance = random.Random(SEED)  # noqa: S311 - not a secret
     wrong = []
     with ExitStack() as open_:
-        boxes = {role: open_.enter_context(mailbox(deployment, role)) for role in ROLES}
+        boxes = {side: open_.enter_context(mailbox(deployment, side)) for side in SIDES}
         for number, request in enumerate(generated(chance)):
-            role = ROLES[number % len(ROLES)]
-            answer = send(deployment, deployment.value(f"{role}_api_id"), request)
+            side = SIDES[number % len(SIDES)]
+            answer = send(deployment, deployment.value(f"{side}_api_id"), request)
             if problem := wrong_with(request, answer, forbidden):
                 wrong.append((problem, request, answer))
         told = [f"{problem}: {str(request)[:300]} -> {str(answer)[:300]}" for problem, request, answer in wrong]
         assert told == [], "\n".join([f"ABUSE_SEED={SEED}", *told[:20]])
-        for role, box in boxes.items():  # what comes first in a queue came first to the topic
-            topic = deployment.value(f"{role}_sns_topic_arn")
-            deployment.client("sns", role).publish(TopicArn=topic, Message="is anybody there?")
+        for side, box in boxes.items():  # what comes first in a queue came first to the topic
+            topic = deployment.value(f"{side}_sns_topic_arn")
+            deployment.client("sns", side).publish(TopicArn=topic, Message="is anybody there?")
             eventually(box.received, "the mailbox gets mail")
             assert [mail["Message"] for mail in box.mails] == ["is anybody there?"]
 

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from embedded_aws.checks import ROLES, checks_of, run_check
+from embedded_aws.checks import checks_of, run_check
 from embedded_aws.deployment import PROJECT, Deployment, synthesized
 from embedded_aws.inventory import inventory
+from payment_dr.side import SIDES
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("region pairs")]
 
@@ -70,10 +71,10 @@ def test_the_stack_works_in_another_pair_and_leaves_nothing(pair: Pair, tmp_path
         checks = [run_check(name, check) for name, check in checks_of(deployment).items()]
         assert [(check.name, check.found) for check in checks if not check.passed] == []
         assert {"second plan is empty", *(f"output {name}" for name in deployment.outputs)} <= {c.name for c in checks}
-        for role, region, label, cidr in zip(ROLES, pair.regions, pair.labels, pair.cidrs, strict=True):
-            assert deployment.region(role) == region
-            assert deployment.value(f"{role}_vpc_cidr") == cidr
-            functions = deployment.client("lambda", role).list_functions()["Functions"]
+        for side, region, label, cidr in zip(SIDES, pair.regions, pair.labels, pair.cidrs, strict=True):
+            assert deployment.region(side) == region
+            assert deployment.value(f"{side}_vpc_cidr") == cidr
+            functions = deployment.client("lambda", side).list_functions()["Functions"]
             assert {function["FunctionName"] for function in functions} == {
                 f"lambda-health-monitor-{label}-dev",
                 f"lambda-config-sync-{label}-dev",

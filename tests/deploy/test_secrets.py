@@ -17,11 +17,12 @@ from typing import Any
 import pytest
 
 from embedded_aws import checks
-from embedded_aws.checks import ROLES, CheckFailed, eventually, run_check
+from embedded_aws.checks import CheckFailed, eventually, run_check
 from embedded_aws.deployment import Deployment
 from payment_dr.operations.aws import listed
 from payment_dr.operations.terraform import runner as terraform_module
 from payment_dr.operations.terraform.runner import Output
+from payment_dr.side import SIDES, Side
 from tests.deploy.mailbox import mailbox
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("secrets")]
@@ -93,20 +94,20 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Run:
     return run
 
 
-def rotate(stack: Deployment, role: str, value: str, **options: Any) -> None:
-    key = stack.value(f"{role}_kms_key_arn")
-    ssm = stack.client("ssm", role)
+def rotate(stack: Deployment, side: Side, value: str, **options: Any) -> None:
+    key = stack.value(f"{side}_kms_key_arn")
+    ssm = stack.client("ssm", side)
     ssm.put_parameter(Name=KEY, Value=value, Type="SecureString", Overwrite=True, KeyId=key, **options)
 
 
-def value_in(stack: Deployment, role: str) -> str:
-    return str(stack.client("ssm", role).get_parameter(Name=KEY, WithDecryption=True)["Parameter"]["Value"])
+def value_in(stack: Deployment, side: Side) -> str:
+    return str(stack.client("ssm", side).get_parameter(Name=KEY, WithDecryption=True)["Parameter"]["Value"])
 
 
-def sync(stack: Deployment, run: Run, role: str) -> bool:
+def sync(stack: Deployment, run: Run, side: Side) -> bool:
     """Reconcile now, keep all that is told, and say whether it failed."""
-    answer = stack.client("lambda", role).invoke(
-        FunctionName=stack.value(f"{role}_config_sync_function_name"),
+    answer = stack.client("lambda", side).invoke(
+        FunctionName=stack.value(f"{side}_config_sync_function_name"),
         Payload=json.dumps({"source": "aws.events", "detail-type": "Scheduled Event"}).encode(),
         LogType="Tail",
     )
@@ -115,9 +116,9 @@ def sync(stack: Deployment, run: Run, role: str) -> bool:
 
 
 def rotate_both_ways_and_fail_to(stack: Deployment, run: Run) -> None:
-    for role, other in (ROLES, ROLES[::-1]):
-        value = sentinel(f"rotated-in-{role}")
-        rotate(stack, role, value)
+    for side, other in (SIDES, SIDES[::-1]):
+        value = sentinel(f"rotated-in-{side}")
+        rotate(stack, side, value)
         eventually(lambda other=other, value=value: value_in(stack, other) == value, "the value is copied")  # type: ignore[misc]
 
     iam, name = stack.aws.client("iam", "us-east-1"), stack.value("cross_region_role_arn").rsplit("/", 1)[1]
@@ -132,48 +133,48 @@ def rotate_both_ways_and_fail_to(stack: Deployment, run: Run) -> None:
 
 def keep_what_aws_holds(stack: Deployment, run: Run) -> None:
     """Logs of all functions and APIs, dead letters, notifications."""
-    for role in ROLES:
-        logs, sqs = stack.client("logs", role), stack.client("sqs", role)
+    for side in SIDES:
+        logs, sqs = stack.client("logs", side), stack.client("sqs", side)
         for group in listed(logs, "describe_log_groups", "logGroups"):
             name = group["logGroupName"]
             events = listed(logs, "filter_log_events", "events", logGroupName=name)
             run.keep(f"log group {name}", "\n".join(event["message"] for event in events))
-        queue = stack.value("config_sync_dead_letter_queue_urls")[role]
+        queue = stack.value("config_sync_dead_letter_queue_urls")[side]
 
-        def dead_letters(sqs: Any = sqs, queue: str = queue, role: str = role) -> bool:
+        def dead_letters(sqs: Any = sqs, queue: str = queue, side: Side = side) -> bool:
             messages = sqs.receive_message(
                 QueueUrl=queue, MaxNumberOfMessages=10, MessageAttributeNames=["All"], AttributeNames=["All"]
             )
-            run.keep(f"dead letters {role}", messages.get("Messages", []))
-            return role == "secondary" or bool(messages.get("Messages"))
+            run.keep(f"dead letters {side}", messages.get("Messages", []))
+            return side == "secondary" or bool(messages.get("Messages"))
 
         eventually(dead_letters, "changes that could not be copied are dead letters")
 
 
-def mail(stack: Deployment, run: Run, role: str) -> None:
+def mail(stack: Deployment, run: Run, side: Side) -> None:
     """Let the scheduled health check mail that it does not know."""
-    lambda_, name = stack.client("lambda", role), stack.value(f"{role}_health_monitor_function_name")
+    lambda_, name = stack.client("lambda", side), stack.value(f"{side}_health_monitor_function_name")
     variables = lambda_.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
     variables["DYNAMODB_TABLE_NAME"] = "not-our-table"
     lambda_.update_function_configuration(FunctionName=name, Environment={"Variables": variables})
-    with mailbox(stack, role) as box:
+    with mailbox(stack, side) as box:
         event = {"source": "aws.events", "detail-type": "Scheduled Event"}
         run.keep(
             "answers of the health monitor",
             lambda_.invoke(FunctionName=name, Payload=json.dumps(event))["Payload"].read(),
         )
         eventually(box.received, "the mail arrives")
-        run.keep(f"mail {role}", box.mails)
+        run.keep(f"mail {side}", box.mails)
 
 
 def all_values(stack: Deployment) -> dict[str, str]:
     """Every value that a parameter has ever had, in either region, by where it was."""
     found = {}
-    for role in ROLES:
-        ssm = stack.client("ssm", role)
+    for side in SIDES:
+        ssm = stack.client("ssm", side)
         for name in stack.value("ssm_parameter_names"):
             for version in listed(ssm, "get_parameter_history", "Parameters", Name=name, WithDecryption=True):
-                found[f"{role} {name} {version['Version']}"] = version["Value"]
+                found[f"{side} {name} {version['Version']}"] = version["Value"]
     return found
 
 
@@ -202,8 +203,8 @@ def test_no_secret_is_in_anything_that_a_run_produces(
 
         rotate_both_ways_and_fail_to(stack, run)
         run.keep("plan text", stack.terraform.text_of(stack.plan()))
-        for role in ROLES:
-            mail(stack, run, role)
+        for side in SIDES:
+            mail(stack, run, side)
         keep_what_aws_holds(stack, run)
 
         secrets = {"wrong": wrong.value[KEY], **all_values(stack)}

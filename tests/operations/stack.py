@@ -5,12 +5,13 @@ from typing import Any
 
 from botocore.exceptions import ClientError, EndpointConnectionError
 
-from payment_dr.operations.deployed import OTHER, ROLES, Deployed
+from payment_dr.operations.deployed import Deployed
 from payment_dr.operations.probes import Health
 from payment_dr.operations.route53.checkers import Verdict
 from payment_dr.operations.route53.zone import HealthCheck, Record, Zone
+from payment_dr.side import OTHER, SIDES, Side
 
-REGIONS = {"primary": "us-east-1", "secondary": "us-west-2"}
+REGIONS: dict[Side, str] = {"primary": "us-east-1", "secondary": "us-west-2"}
 ACCOUNT = "123456789012"
 NAMES = ["/payment-app/dev/api-key", "/payment-app/dev/database-connection-string"]
 OUTPUTS: dict[str, Any] = {
@@ -22,13 +23,13 @@ OUTPUTS: dict[str, Any] = {
     "hosted_zone_name_servers": ["ns-1.awsdns-01.org", "ns-2.awsdns-02.com"],
     "ssm_parameter_names": NAMES,
     "ssm_parameter_values": dict.fromkeys(NAMES, "hunter2"),
-    **{f"{role}_region": region for role, region in REGIONS.items()},
-    **{f"{role}_api_id": role for role in ROLES},
-    **{f"{role}_api_endpoint": f"https://{role}.execute-api.{REGIONS[role]}.amazonaws.com" for role in ROLES},
-    **{f"{role}_health_check_id": f"check-{role}" for role in ROLES},
-    **{f"{role}_health_monitor_function_name": f"lambda-health-monitor-{role}" for role in ROLES},
+    **{f"{side}_region": region for side, region in REGIONS.items()},
+    **{f"{side}_api_id": side for side in SIDES},
+    **{f"{side}_api_endpoint": f"https://{side}.execute-api.{REGIONS[side]}.amazonaws.com" for side in SIDES},
+    **{f"{side}_health_check_id": f"check-{side}" for side in SIDES},
+    **{f"{side}_health_monitor_function_name": f"lambda-health-monitor-{side}" for side in SIDES},
 }
-TARGETS = {f"{role}_target_name": f"d-{role}.execute-api.{region}.amazonaws.com" for role, region in REGIONS.items()}
+TARGETS = {f"{side}_target_name": f"d-{side}.execute-api.{region}.amazonaws.com" for side, region in REGIONS.items()}
 GONE = EndpointConnectionError(endpoint_url="https://…")
 
 
@@ -42,15 +43,15 @@ def zone(weights: tuple[int, int] = (100, 0), *, custom_domain: bool = False) ->
             name="app.pay.acme.io",
             type="A" if custom_domain else "CNAME",
             ttl_seconds=60 if custom_domain else 30,
-            values=(TARGETS[f"{role}_target_name"] if custom_domain else role,),
+            values=(TARGETS[f"{side}_target_name"] if custom_domain else side,),
             routing="weighted",
-            set_identifier=role,
+            set_identifier=side,
             weight=weight,
-            health_check_id=f"check-{role}",
+            health_check_id=f"check-{side}",
         )
-        for role, weight in zip(ROLES, weights, strict=True)
+        for side, weight in zip(SIDES, weights, strict=True)
     ]
-    return Zone("Z1", tuple(records), {f"check-{role}": HealthCheck(id=f"check-{role}", host=role) for role in ROLES})
+    return Zone("Z1", tuple(records), {f"check-{side}": HealthCheck(id=f"check-{side}", host=side) for side in SIDES})
 
 
 class Clock:
@@ -74,7 +75,7 @@ class Stack(Deployed):
     Attributes:
         failing: What a service in a region, or one operation of it, answers in place of the truth.
         reserved: Reserved concurrency of the health functions.
-        passes: Whether the probe of a role passes, beyond its fence.
+        passes: Whether the probe of a side passes, beyond its fence.
         replicates: Whether what is written in one region arrives in the other.
         calls: Every call that changes something.
     """
@@ -83,33 +84,33 @@ class Stack(Deployed):
         super().__init__(OUTPUTS | (TARGETS if custom_domain else {}), None if live else "http://127.0.0.1:1")
         self.failing: dict[tuple[str, ...], Exception] = {}
         self.reserved: dict[str, int | None] = {"primary": None, "secondary": None}
-        self.passes: dict[str, Callable[[], bool]] = {role: lambda: True for role in ROLES}
+        self.passes: dict[str, Callable[[], bool]] = {side: lambda: True for side in SIDES}
         self.fence_works = True
         self.replicates = True
-        self.tables = dict.fromkeys(ROLES, "ACTIVE")
-        self.replicas = dict.fromkeys(ROLES, "ACTIVE")
-        self.parameters = {role: dict.fromkeys(NAMES, "hunter2") for role in ROLES}
-        self.alarms = {role: {OUTPUTS["alarm_names"][number]: "OK"} for number, role in enumerate(ROLES)}
-        self.latencies: dict[str, list[float]] = {role: [] for role in ROLES}
-        self.items: dict[str, list[Any]] = {role: [] for role in ROLES}
+        self.tables = dict.fromkeys(SIDES, "ACTIVE")
+        self.replicas = dict.fromkeys(SIDES, "ACTIVE")
+        self.parameters = {side: dict.fromkeys(NAMES, "hunter2") for side in SIDES}
+        self.alarms = {side: {OUTPUTS["alarm_names"][number]: "OK"} for number, side in enumerate(SIDES)}
+        self.latencies: dict[str, list[float]] = {side: [] for side in SIDES}
+        self.items: dict[str, list[Any]] = {side: [] for side in SIDES}
         self.answered: Iterator[list[str]] = iter(())
         self.calls: list[tuple[Any, ...]] = []
         self.account = ACCOUNT
         self.zone = zone(custom_domain=custom_domain)
 
-    def client(self, service: str, role: str) -> Any:
-        return _Client(self, service, role)
+    def client(self, service: str, side: Side) -> Any:
+        return _Client(self, service, side)
 
-    def health(self, role: str) -> Health:
-        passes = self.passes[role]() and not (self.fence_works and self.reserved[role] == 0)
+    def health(self, side: Side) -> Health:
+        passes = self.passes[side]() and not (self.fence_works and self.reserved[side] == 0)
         status = 200 if passes else 503
         verdict = Verdict(passed=passes, seconds=0.1, reason=f"HTTP status {status}")
         return Health(verdict, {"status": "healthy"} if passes else {})
 
 
 class _Client:
-    def __init__(self, stack: Stack, service: str, role: str) -> None:
-        self._stack, self._service, self._role = stack, service, role
+    def __init__(self, stack: Stack, service: str, side: Side) -> None:
+        self._stack, self._service, self._role = stack, service, side
 
     def __getattr__(self, operation: str) -> Callable[..., Any]:
         answer = getattr(type(self), f"_{operation}")
@@ -158,16 +159,16 @@ class _Client:
         return {"Datapoints": [{"Average": latency} for latency in self._stack.latencies[self._role]]}
 
     def _put_item(self, **arguments: Any) -> None:
-        for role in ROLES if self._stack.replicates else [self._role]:
-            self._stack.items[role].append(arguments["Item"])
+        for side in SIDES if self._stack.replicates else [self._role]:
+            self._stack.items[side].append(arguments["Item"])
 
     def _get_item(self, **arguments: Any) -> Any:
         return {"Item": arguments["Key"]} if arguments["Key"] in self._stack.items[self._role] else {}
 
     def _delete_item(self, **arguments: Any) -> None:
         assert arguments["Key"]["transaction_id"]["S"].startswith("dr-canary-")
-        for role in ROLES:
-            self._stack.items[role] = [item for item in self._stack.items[role] if item != arguments["Key"]]
+        for side in SIDES:
+            self._stack.items[side] = [item for item in self._stack.items[side] if item != arguments["Key"]]
 
     def _read(self, _zone_id: str) -> Zone:
         return self._stack.zone

@@ -30,7 +30,7 @@ def terraform(folder: Path, script: str) -> str:
 
 def test_outputs_come_from_a_file_and_secrets_are_not_kept(tmp_path: Path) -> None:
     stack = Deployed.read(outputs=outputs_file(tmp_path))
-    assert [stack.region(role) for role in ("primary", "secondary")] == ["us-east-1", "us-west-2"]
+    assert [stack.region(side) for side in ("primary", "secondary")] == ["us-east-1", "us-west-2"]
     assert stack.account_id == "123456789012"
     assert "hunter2" not in str(vars(stack))
 

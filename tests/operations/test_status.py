@@ -36,7 +36,7 @@ def test_a_stack_that_is_well_is_told_cell_by_cell(stack: Stack) -> None:
     assert found == {
         "regions": {
             "us-east-1": {
-                "role": "primary",
+                "side": "primary",
                 "health": {"state": "ok", "found": "passes: HTTP status 200, healthy"},
                 "table": {"state": "ok", "found": "ACTIVE"},
                 "replica": {"state": "ok", "found": "ACTIVE in us-west-2"},
@@ -45,7 +45,7 @@ def test_a_stack_that_is_well_is_told_cell_by_cell(stack: Stack) -> None:
                 "fenced": {"state": "ok", "found": "no"},
             },
             "us-west-2": {
-                "role": "secondary",
+                "side": "secondary",
                 "health": {"state": "ok", "found": "passes: HTTP status 200, healthy"},
                 "table": {"state": "ok", "found": "ACTIVE"},
                 "replica": {"state": "ok", "found": "ACTIVE in us-east-1"},

@@ -213,7 +213,7 @@ def test_waiting_ends_when_the_time_is_up_and_keeps_the_fence(make_stack: Callab
 
 def test_on_aws_route_53_is_asked(make_stack: Callable[..., Stack], clock: Clock) -> None:
     stack = make_stack(live=True)
-    hosts = [stack.output(role, "api_endpoint").removeprefix("https://") for role in ("primary", "secondary")]
+    hosts = [stack.output(side, "api_endpoint").removeprefix("https://") for side in ("primary", "secondary")]
     stack.answered = iter([[hosts[0]], [hosts[0]], [f"{hosts[1]}."]])
     started = clock.now
     assert switch(stack, wait=True).failover().text.endswith(" Route 53 answers with us-west-2.")
@@ -248,7 +248,7 @@ def test_addresses_of_neither_region_are_told_when_the_time_is_up(
     stack.answered = itertools.repeat(["203.0.113.9"])
     with pytest.raises(OperationError, match="after 10 s it cannot be told which region Route 53 answers with") as late:
         switch(stack, wait=True, timeout=10).failover()
-    names = " ".join(stack.target(role) for role in ("primary", "secondary"))
+    names = " ".join(stack.target(side) for side in ("primary", "secondary"))
     assert late.value.hint.endswith(f"@ns-1.awsdns-01.org; whose they are: dig +short {names}")
 
 

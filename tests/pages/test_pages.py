@@ -194,7 +194,7 @@ def test_a_page_says_in_words_what_its_resources_are_for(written: dict[str, str]
 class TestThePicture:
     def test_it_shows_both_regions_with_what_the_stack_gives_them(self, stack: Template) -> None:
         found = architecture.read(stack)
-        assert [(side.region, side.weight, side.parameters) for side in found.sides] == [
+        assert [(half.region, half.weight, half.parameters) for half in found.halves] == [
             ("us-east-1", 100, 2),
             ("us-west-2", 0, 2),
         ]

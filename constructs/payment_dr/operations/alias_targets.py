@@ -3,7 +3,8 @@
 import socket
 from collections.abc import Iterable
 
-from payment_dr.operations.deployed import ROLES, Deployed
+from payment_dr.operations.deployed import Deployed
+from payment_dr.side import SIDES
 
 
 class AliasTargets:
@@ -16,7 +17,7 @@ class AliasTargets:
     """
 
     def __init__(self, stack: Deployed) -> None:
-        self._names = [stack.target(role) for role in ROLES]
+        self._names = [stack.target(side) for side in SIDES]
         self._seen: dict[str, str] = {}
 
     def target_of(self, addresses: Iterable[str]) -> str | None:

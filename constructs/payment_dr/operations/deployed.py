@@ -14,9 +14,8 @@ from botocore.exceptions import BotoCoreError
 
 from payment_dr.operations.aws import CannotTellError
 from payment_dr.operations.errors import OperationError
+from payment_dr.side import SIDES, Side
 
-ROLES = ("primary", "secondary")
-OTHER = {"primary": "secondary", "secondary": "primary"}
 STACK_DIRECTORY = Path("cdktf.out/stacks/payment-dr")
 # Each call may meet a region that is gone: it is not waited for longer than an operator would.
 CONFIG: dict[str, Any] = {"connect_timeout": 3, "read_timeout": 4, "retries": {"total_max_attempts": 2}}
@@ -28,10 +27,10 @@ NEEDED = (
     "hosted_zone_id",
     "hosted_zone_name_servers",
     "ssm_parameter_names",
-    *(f"{role}_{name}" for role in ROLES for name in ("api_endpoint", "api_id", "health_check_id")),
-    *(f"{role}_{name}" for role in ROLES for name in ("health_monitor_function_name", "region")),
+    *(f"{side}_{name}" for side in SIDES for name in ("api_endpoint", "api_id", "health_check_id")),
+    *(f"{side}_{name}" for side in SIDES for name in ("health_monitor_function_name", "region")),
 )
-OF_A_CUSTOM_DOMAIN = tuple(f"{role}_target_name" for role in ROLES)
+OF_A_CUSTOM_DOMAIN = tuple(f"{side}_target_name" for side in SIDES)
 
 
 class Deployed:
@@ -89,13 +88,13 @@ class Deployed:
         """The account that the stack was deployed to."""
         return str(self.outputs["dynamodb_table_arn"].split(":")[4])
 
-    def region(self, role: str) -> str:
+    def region(self, side: Side) -> str:
         """The region that is "primary" or "secondary"."""
-        return str(self.outputs[f"{role}_region"])
+        return str(self.outputs[f"{side}_region"])
 
-    def output(self, role: str, name: str) -> str:
+    def output(self, side: Side, name: str) -> str:
         """An output that there is for each of both regions."""
-        return str(self.outputs[f"{role}_{name}"])
+        return str(self.outputs[f"{side}_{name}"])
 
     @property
     def has_custom_domain(self) -> bool:
@@ -107,23 +106,23 @@ class Deployed:
         """Type of the name's records."""
         return "A" if self.has_custom_domain else "CNAME"
 
-    def api_host(self, role: str) -> str:
+    def api_host(self, side: Side) -> str:
         """Host of a region's API, also where an embedded AWS serves it elsewhere."""
-        return f"{self.output(role, 'api_id')}.execute-api.{self.region(role)}.amazonaws.com"
+        return f"{self.output(side, 'api_id')}.execute-api.{self.region(side)}.amazonaws.com"
 
-    def target(self, role: str) -> str:
-        """What the record of a role points to."""
-        return self.output(role, "target_name") if self.has_custom_domain else self.api_host(role)
+    def target(self, side: Side) -> str:
+        """What the record of a side points to."""
+        return self.output(side, "target_name") if self.has_custom_domain else self.api_host(side)
 
-    def health_url(self, role: str) -> str:
+    def health_url(self, side: Side) -> str:
         """What Route 53 probes; on an embedded AWS where that is served."""
         if self.is_live:
-            return f"{self.output(role, 'api_endpoint')}/health"
-        return f"{self.endpoint_url}/_aws/execute-api/{self.output(role, 'api_id')}/$default/health"
+            return f"{self.output(side, 'api_endpoint')}/health"
+        return f"{self.endpoint_url}/_aws/execute-api/{self.output(side, 'api_id')}/$default/health"
 
-    def client(self, service: str, role: str) -> Any:
+    def client(self, service: str, side: Side) -> Any:
         """A boto3 client with the credentials of the user, of short patience."""
-        key = (service, self.region(role))
+        key = (service, self.region(side))
         with self._lock:
             if key not in self._clients:
                 # an embedded AWS is never behind the user's proxy
@@ -131,7 +130,7 @@ class Deployed:
                 try:
                     self._session = self._session or boto3.Session()
                     client = self._session.client(
-                        service, region_name=self.region(role), endpoint_url=self.endpoint_url, config=config
+                        service, region_name=self.region(side), endpoint_url=self.endpoint_url, config=config
                     )
                 except BotoCoreError as error:
                     raise CannotTellError(f"no client for AWS: {error}", hint="check the AWS settings") from error

@@ -14,9 +14,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from payment_dr.operations.aws import asked
-from payment_dr.operations.deployed import OTHER, Deployed
+from payment_dr.operations.deployed import Deployed
 from payment_dr.operations.route53.checkers import HTTP_CONNECT_SECONDS, RESPONSE_SECONDS, ProbeResult, Verdict, judge
 from payment_dr.operations.route53.zone import HealthCheck
+from payment_dr.side import OTHER, Side
 
 # https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TableDescription.html: an updating table serves.
 SERVING = ("ACTIVE", "UPDATING")
@@ -39,15 +40,15 @@ class Health:
         return ", ".join([f"{'passes' if self.verdict.passed else 'fails'}: {self.verdict.reason}", *said])
 
 
-def health(stack: Deployed, role: str) -> Health:
+def health(stack: Deployed, side: Side) -> Health:
     """Probe a region as Route 53 does, once, from here."""
-    url = stack.health_url(role)
+    url = stack.health_url(side)
     result, text = probe(url)
     try:
         body = json.loads(text)
     except ValueError:
         body = {}
-    check = HealthCheck(id=role, host=urlsplit(url).netloc)
+    check = HealthCheck(id=side, host=urlsplit(url).netloc)
     return Health(judge(check, result), body if isinstance(body, dict) else {})
 
 
@@ -102,34 +103,34 @@ class Table:
     replica_status: str | None
 
 
-def table(stack: Deployed, role: str) -> Table:
+def table(stack: Deployed, side: Side) -> Table:
     """Ask a region's table directly.
 
     Raises:
         CannotTellError: It could not be asked.
     """
-    client = stack.client("dynamodb", role)
+    client = stack.client("dynamodb", side)
     name = stack.outputs["dynamodb_table_name"]
-    found = asked(f"DynamoDB in {stack.region(role)}", lambda: client.describe_table(TableName=name))["Table"]
+    found = asked(f"DynamoDB in {stack.region(side)}", lambda: client.describe_table(TableName=name))["Table"]
     replicas = {replica["RegionName"]: replica.get("ReplicaStatus") for replica in found.get("Replicas", [])}
-    return Table(found["TableStatus"], replicas.get(stack.region(OTHER[role])))
+    return Table(found["TableStatus"], replicas.get(stack.region(OTHER[side])))
 
 
-def replication_latency_ms(stack: Deployed, role: str, now: float, minutes: int = 5) -> float | None:
+def replication_latency_ms(stack: Deployed, side: Side, now: float, minutes: int = 5) -> float | None:
     """The worst minute's mean time, of the last few, that writes took to the other region; None without a data point.
 
     Raises:
         CannotTellError: It could not be asked.
     """
-    client = stack.client("cloudwatch", role)
+    client = stack.client("cloudwatch", side)
     answer = asked(
-        f"CloudWatch in {stack.region(role)}",
+        f"CloudWatch in {stack.region(side)}",
         lambda: client.get_metric_statistics(
             Namespace="AWS/DynamoDB",
             MetricName="ReplicationLatency",
             Dimensions=[
                 {"Name": "TableName", "Value": stack.outputs["dynamodb_table_name"]},
-                {"Name": "ReceivingRegion", "Value": stack.region(OTHER[role])},
+                {"Name": "ReceivingRegion", "Value": stack.region(OTHER[side])},
             ],
             StartTime=now - 60 * minutes,
             EndTime=now,
@@ -140,15 +141,15 @@ def replication_latency_ms(stack: Deployed, role: str, now: float, minutes: int 
     return max((point["Average"] for point in answer["Datapoints"]), default=None)
 
 
-def alarms(stack: Deployed, role: str) -> dict[str, str]:
+def alarms(stack: Deployed, side: Side) -> dict[str, str]:
     """State of each of the stack's alarms that is in this region, by name.
 
     Raises:
         CannotTellError: It could not be asked.
     """
-    client = stack.client("cloudwatch", role)
+    client = stack.client("cloudwatch", side)
     answers = _asked_in_portions(
-        f"CloudWatch in {stack.region(role)}",
+        f"CloudWatch in {stack.region(side)}",
         stack.outputs["alarm_names"],
         100,
         lambda names: client.describe_alarms(AlarmNames=names, MaxRecords=100),
@@ -156,15 +157,15 @@ def alarms(stack: Deployed, role: str) -> dict[str, str]:
     return {alarm["AlarmName"]: alarm["StateValue"] for answer in answers for alarm in answer["MetricAlarms"]}
 
 
-def reserved_concurrency(stack: Deployed, role: str) -> int | None:
+def reserved_concurrency(stack: Deployed, side: Side) -> int | None:
     """The reserved concurrency of a region's health function: 0 is a fence, None is what the stack deploys.
 
     Raises:
         CannotTellError: It could not be asked.
     """
-    client = stack.client("lambda", role)
-    name = stack.output(role, "health_monitor_function_name")
-    answer = asked(f"Lambda in {stack.region(role)}", lambda: client.get_function_concurrency(FunctionName=name))
+    client = stack.client("lambda", side)
+    name = stack.output(side, "health_monitor_function_name")
+    answer = asked(f"Lambda in {stack.region(side)}", lambda: client.get_function_concurrency(FunctionName=name))
     reserved: int | None = answer.get("ReservedConcurrentExecutions")
     return reserved
 
@@ -175,15 +176,15 @@ def drifted_parameters(stack: Deployed) -> list[str]:
     Raises:
         CannotTellError: A region could not be asked.
     """
-    primary, secondary = (_parameters(stack, role) for role in OTHER)
+    primary, secondary = (_parameters(stack, side) for side in OTHER)
     names: list[str] = stack.outputs["ssm_parameter_names"]
     return [name for name in names if name not in primary or primary[name] != secondary.get(name)]
 
 
-def _parameters(stack: Deployed, role: str) -> dict[str, str]:
-    client = stack.client("ssm", role)
+def _parameters(stack: Deployed, side: Side) -> dict[str, str]:
+    client = stack.client("ssm", side)
     answers = _asked_in_portions(
-        f"Parameter Store in {stack.region(role)}",
+        f"Parameter Store in {stack.region(side)}",
         stack.outputs["ssm_parameter_names"],
         10,
         lambda names: client.get_parameters(Names=names, WithDecryption=True),

@@ -11,10 +11,11 @@ from rich.text import Text
 
 from payment_dr.operations import probes
 from payment_dr.operations.aws import asked
-from payment_dr.operations.deployed import OTHER, ROLES, Deployed
+from payment_dr.operations.deployed import Deployed
 from payment_dr.operations.errors import OperationError
 from payment_dr.operations.probes import SERVING, Health
 from payment_dr.operations.route53.zone import Zone
+from payment_dr.side import OTHER, SIDES, Side
 
 OK, BAD, CANNOT_TELL = "ok", "bad", "cannot tell"
 EXIT_CODES = {OK: 0, BAD: 1, CANNOT_TELL: 2}
@@ -52,10 +53,10 @@ def exit_code(findings: Iterable[Finding]) -> int:
 
 @dataclass(frozen=True)
 class Status:
-    """What was found in each region, by role, and what concerns both."""
+    """What was found in each region, by side, and what concerns both."""
 
     stack: Deployed
-    regions: Mapping[str, Mapping[str, Finding]]
+    regions: Mapping[Side, Mapping[str, Finding]]
     both: Mapping[str, Finding]
 
     @property
@@ -70,17 +71,17 @@ class Status:
             return {name: {"state": each.state, "found": each.found} for name, each in findings.items()}
 
         return {
-            "regions": {self.stack.region(role): {"role": role, **told(self.regions[role])} for role in ROLES},
+            "regions": {self.stack.region(side): {"side": side, **told(self.regions[side])} for side in SIDES},
             **told(self.both),
             "exit_code": self.exit_code,
         }
 
     def table(self) -> Table:
         """What `dr status` prints."""
-        columns = ("", *(f"{self.stack.region(role)} ({role})" for role in ROLES))
+        columns = ("", *(f"{self.stack.region(side)} ({side})" for side in SIDES))
         table = Table(*columns, caption="serves: a model of Route 53 with the zone's records and these probes")
         for name in self.regions["primary"]:
-            table.add_row(name, *(_cell(self.regions[role][name]) for role in ROLES))
+            table.add_row(name, *(_cell(self.regions[side][name]) for side in SIDES))
         table.add_section()
         for name, finding in self.both.items():
             table.add_row(name, _cell(finding))
@@ -93,33 +94,33 @@ def _cell(finding: Finding) -> Text:
 
 def look_at(stack: Deployed) -> Status:
     """Look at everything at the same time: a region that hangs costs its limit once."""
-    see: dict[str, Callable[[str], Finding]] = {
-        "table": lambda role: _table(tables[role]),
-        "replica": lambda role: _replica(stack, role, tables[role]),
-        "replication lag": lambda role: _lag(stack, role),
-        "alarms": lambda role: _alarms(stack, role),
-        "fenced": lambda role: _fenced(stack, role),
+    see: dict[str, Callable[[Side], Finding]] = {
+        "table": lambda side: _table(tables[side]),
+        "replica": lambda side: _replica(stack, side, tables[side]),
+        "replication lag": lambda side: _lag(stack, side),
+        "alarms": lambda side: _alarms(stack, side),
+        "fenced": lambda side: _fenced(stack, side),
     }
 
     with ThreadPoolExecutor(16) as pool:
-        tables = {role: pool.submit(probes.table, stack, role) for role in ROLES}
-        probed = {role: pool.submit(probes.health, stack, role) for role in ROLES}
+        tables = {side: pool.submit(probes.table, stack, side) for side in SIDES}
+        probed = {side: pool.submit(probes.health, stack, side) for side in SIDES}
         zone = pool.submit(read_zone, stack)
         found = {
-            role: {
-                name: pool.submit(look, lambda role=role, each=each: each(role))  # type: ignore[misc]
+            side: {
+                name: pool.submit(look, lambda side=side, each=each: each(side))  # type: ignore[misc]
                 for name, each in see.items()
             }
-            for role in ROLES
+            for side in SIDES
         }
         config = pool.submit(look, lambda: _config(stack))
-        health = {role: future.result() for role, future in probed.items()}
+        health = {side: future.result() for side, future in probed.items()}
         return Status(
             stack,
             {
-                role: {"health": _health(health[role])}
-                | {name: future.result() for name, future in found[role].items()}
-                for role in ROLES
+                side: {"health": _health(health[side])}
+                | {name: future.result() for name, future in found[side].items()}
+                for side in SIDES
             },
             {"config": config.result(), "serves": look(lambda: _serves(stack, zone.result(), health))},
         )
@@ -135,27 +136,27 @@ def _table(table: Future[probes.Table]) -> Finding:
     return judged(status in SERVING, status)
 
 
-def _replica(stack: Deployed, role: str, table: Future[probes.Table]) -> Finding:
-    status, other = table.result().replica_status, stack.region(OTHER[role])
+def _replica(stack: Deployed, side: Side, table: Future[probes.Table]) -> Finding:
+    status, other = table.result().replica_status, stack.region(OTHER[side])
     return judged(status in SERVING, f"{status or 'none'} in {other}")
 
 
-def _lag(stack: Deployed, role: str) -> Finding:
-    latency = probes.replication_latency_ms(stack, role, time.time())
+def _lag(stack: Deployed, side: Side) -> Finding:
+    latency = probes.replication_latency_ms(stack, side, time.time())
     # whether that is too much is the deployed alarm's to say
-    return Finding("no data in 5 minutes" if latency is None else f"{latency:.0f} ms to {stack.region(OTHER[role])}")
+    return Finding("no data in 5 minutes" if latency is None else f"{latency:.0f} ms to {stack.region(OTHER[side])}")
 
 
-def _alarms(stack: Deployed, role: str) -> Finding:
-    states = probes.alarms(stack, role)
+def _alarms(stack: Deployed, side: Side) -> Finding:
+    states = probes.alarms(stack, side)
     ringing = sorted(name for name, state in states.items() if state == "ALARM")
     if not states:
         return Finding("none of the stack's alarms exists here", BAD)
     return judged(not ringing, ", ".join(ringing) or f"none of {len(states)} in ALARM")
 
 
-def _fenced(stack: Deployed, role: str) -> Finding:
-    is_fenced = probes.reserved_concurrency(stack, role) == 0
+def _fenced(stack: Deployed, side: Side) -> Finding:
+    is_fenced = probes.reserved_concurrency(stack, side) == 0
     return judged(not is_fenced, "FENCED" if is_fenced else "no")
 
 
@@ -164,9 +165,9 @@ def _config(stack: Deployed) -> Finding:
     return judged(not drifted, f"differs: {', '.join(drifted)}" if drifted else "the same in both regions")
 
 
-def _serves(stack: Deployed, zone: Zone, health: Mapping[str, Health]) -> Finding:
-    serving = answers(stack, zone, {role: each.verdict.passed for role, each in health.items()})
-    told = " and ".join(f"{stack.region(role)} ({role})" if role in ROLES else role for role in serving)
+def _serves(stack: Deployed, zone: Zone, health: Mapping[Side, Health]) -> Finding:
+    serving = answers(stack, zone, {side: each.verdict.passed for side, each in health.items()})
+    told = " and ".join(f"{stack.region(side)} ({side})" if side in SIDES else side for side in serving)
     return judged(serving == ["primary"], told)
 
 
@@ -181,13 +182,13 @@ def read_zone(stack: Deployed) -> Zone:
     return asked("Route 53's API", lambda: Zone.read(client, str(stack.outputs["hosted_zone_id"])))
 
 
-def answers(stack: Deployed, zone: Zone, passed: Mapping[str, bool]) -> list[str]:
-    """Whom Route 53 answers with when the probes of each role pass, or not, for long enough: set identifiers.
+def answers(stack: Deployed, zone: Zone, passed: Mapping[Side, bool]) -> list[str]:
+    """Whom Route 53 answers with when the probes of each side pass, or not, for long enough: set identifiers.
 
     Raises:
         OperationError: The zone is not what the model knows.
     """
-    by_check = {stack.output(role, "health_check_id"): passed[role] for role in ROLES}
+    by_check = {stack.output(side, "health_check_id"): passed[side] for side in SIDES}
     if strange := sorted(zone.health_checks.keys() - by_check.keys()):
         raise OperationError(f"the zone uses other health checks: {', '.join(strange)}", hint="run terraform apply")
     healthy = {id_: (by_check[id_] or each.disabled) != each.inverted for id_, each in zone.health_checks.items()}

@@ -14,11 +14,12 @@ from dataclasses import dataclass
 from payment_dr.operations import probes
 from payment_dr.operations.alias_targets import AliasTargets
 from payment_dr.operations.aws import NoAnswerError, asked
-from payment_dr.operations.deployed import ROLES, Deployed
+from payment_dr.operations.deployed import Deployed
 from payment_dr.operations.errors import OperationError
 from payment_dr.operations.fence import reserve
 from payment_dr.operations.probes import SERVING
 from payment_dr.operations.status import Finding, answers, exit_code, judged, look, read_zone
+from payment_dr.side import SIDES, Side
 
 POLL_SECONDS = 2.0
 TAKES_EFFECT_SECONDS = 60.0  # Lambda is quick to throttle, but a function that was throttled starts cold
@@ -169,17 +170,17 @@ class Switch:
         for finding in against:
             self.tell(f"forced: {finding}")
 
-    def _healthy(self, role: str) -> Finding:
-        found = probes.health(self.stack, role)
-        return judged(found.verdict.passed, f"the probe of {self.stack.region(role)} {found}")
+    def _healthy(self, side: Side) -> Finding:
+        found = probes.health(self.stack, side)
+        return judged(found.verdict.passed, f"the probe of {self.stack.region(side)} {found}")
 
-    def _table_serves(self, role: str) -> Finding:
+    def _table_serves(self, side: Side) -> Finding:
         def see() -> Finding:
             try:
-                status = probes.table(self.stack, role).status
+                status = probes.table(self.stack, side).status
             except NoAnswerError as error:
                 return judged(False, error.message)
-            return judged(status in SERVING, f"the table in {self.stack.region(role)} is {status}")
+            return judged(status in SERVING, f"the table in {self.stack.region(side)} is {status}")
 
         return look(see)
 
@@ -191,7 +192,7 @@ class Switch:
         """Write an item in the secondary region, see it in the primary one, delete it."""
         name, region = self.stack.outputs["dynamodb_table_name"], self.stack.region("primary")
         key = {"transaction_id": {"S": f"{CANARY_PREFIX}{uuid.uuid4()}"}, "timestamp": {"N": str(int(time.time()))}}
-        source, target = (self.stack.client("dynamodb", role) for role in ("secondary", "primary"))
+        source, target = (self.stack.client("dynamodb", side) for side in ("secondary", "primary"))
         deadline = time.monotonic() + CANARY_SECONDS
         try:
             asked("DynamoDB", lambda: source.put_item(TableName=name, Item=key))
@@ -218,29 +219,29 @@ class Switch:
             time.sleep(POLL_SECONDS)
         return f" Its probe {found}."
 
-    def _waited(self, done: str, role: str) -> str:
-        """If asked to, wait until Route 53 answers with this role; what is done is told before, whatever comes."""
+    def _waited(self, done: str, side: Side) -> str:
+        """If asked to, wait until Route 53 answers with this side; what is done is told before, whatever comes."""
         if self.dry_run or not self.wait:
             return done
-        region = self.stack.region(role)
+        region = self.stack.region(side)
         self.tell(f"{done} Waiting until Route 53 answers with {region}.")
         deadline = time.monotonic() + self.timeout
         not_yet = self._answered_on_aws() if self.stack.is_live else self._modelled()
-        while why := not_yet(role):
+        while why := not_yet(side):
             if time.monotonic() > deadline:
                 raise OperationError(f"after {self.timeout:.0f} s {why}", hint=self._dig)
             time.sleep(POLL_SECONDS)
         return f"{done} Route 53 answers with {region}" + ("." if self.stack.is_live else ", by the model of it.")
 
-    def _answered_on_aws(self) -> Callable[[str], str | None]:
-        """Ask Route 53's API: why a role is not what it answers with, if so."""
+    def _answered_on_aws(self) -> Callable[[Side], str | None]:
+        """Ask Route 53's API: why a side is not what it answers with, if so."""
         stack, outputs = self.stack, self.stack.outputs
         targets = AliasTargets(stack) if stack.has_custom_domain else None
 
-        def not_yet(role: str) -> str | None:
+        def not_yet(side: Side) -> str | None:
             # "The value that Amazon Route 53 returns in response to a DNS request":
             # https://docs.aws.amazon.com/Route53/latest/APIReference/API_TestDNSAnswer.html
-            client = stack.client("route53", role)
+            client = stack.client("route53", side)
             try:
                 answer = asked(
                     "Route 53's API",
@@ -258,12 +259,12 @@ class Switch:
                 if target is None:
                     return f"it cannot be told which region Route 53 answers with: {', '.join(values)}"
                 values = [target]
-            return None if values == [stack.target(role)] else self._does_not_answer_with(role)
+            return None if values == [stack.target(side)] else self._does_not_answer_with(side)
 
         return not_yet
 
-    def _does_not_answer_with(self, role: str) -> str:
-        return f"Route 53 does not answer with {self.stack.region(role)}"
+    def _does_not_answer_with(self, side: Side) -> str:
+        return f"Route 53 does not answer with {self.stack.region(side)}"
 
     @property
     def _dig(self) -> str:
@@ -271,10 +272,10 @@ class Switch:
         servers = self.stack.outputs["hosted_zone_name_servers"]  # none, of a zone that was there before
         hint = f"ask the zone itself: dig +short {question} @{servers[0] if servers else 'NAME_SERVER'}"
         if self.stack.has_custom_domain:  # which answers with addresses alone
-            hint += f"; whose they are: dig +short {' '.join(self.stack.target(role) for role in ROLES)}"
+            hint += f"; whose they are: dig +short {' '.join(self.stack.target(side) for side in SIDES)}"
         return hint
 
-    def _modelled(self) -> Callable[[str], str | None]:
+    def _modelled(self) -> Callable[[Side], str | None]:
         """Where nothing answers DNS: the probes have been as they are for as long as the health check takes to turn."""
         zone = read_zone(self.stack)
         check = zone.health_checks.get(self.stack.output("primary", "health_check_id"))
@@ -283,25 +284,25 @@ class Switch:
         needed = check.request_interval_seconds * check.failure_threshold
         since = time.monotonic()
 
-        def not_yet(role: str) -> str | None:
+        def not_yet(side: Side) -> str | None:
             nonlocal since
-            passed = {each: probes.health(self.stack, each).verdict.passed for each in ROLES}
-            if passed["primary"] is not (role == "primary"):
+            passed = {each: probes.health(self.stack, each).verdict.passed for each in SIDES}
+            if passed["primary"] is not (side == "primary"):
                 since = time.monotonic()
-            there = time.monotonic() - since >= needed and answers(self.stack, zone, passed) == [role]
-            return None if there else self._does_not_answer_with(role)
+            there = time.monotonic() - since >= needed and answers(self.stack, zone, passed) == [side]
+            return None if there else self._does_not_answer_with(side)
 
         return not_yet
 
 
-def account_of(stack: Deployed, role: str) -> str:
-    """The account of these credentials, asked in the region of a role.
+def account_of(stack: Deployed, side: Side) -> str:
+    """The account of these credentials, asked in the region of a side.
 
     Raises:
         OperationError: It is not the stack's.
     """
-    client = stack.client("sts", role)
-    account = str(asked(f"STS in {stack.region(role)}", client.get_caller_identity)["Account"])
+    client = stack.client("sts", side)
+    account = str(asked(f"STS in {stack.region(side)}", client.get_caller_identity)["Account"])
     if account != stack.account_id:
         raise OperationError(
             f"these credentials are of account {account}, the stack is in {stack.account_id}",

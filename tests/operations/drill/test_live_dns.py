@@ -99,11 +99,11 @@ def test_a_new_answer_is_a_verdict_too_and_reaches_the_client_when_its_cache_exp
     now = dns.advance(5)
     assert now >= 5
     assert (dns.answered, dns.healthy) == ("secondary", {"check-primary": False, "check-secondary": True})
-    assert [(turn.role, turn.healthy) for turn in dns.verdicts] == [("primary", False)]
+    assert [(turn.side, turn.healthy) for turn in dns.verdicts] == [("primary", False)]
     assert dns.resolve(dns.expires - 1) == "primary"
     expires = dns.expires
     assert dns.resolve(expires) == "secondary"
-    assert [(turn.role, turn.at) for turn in dns.expired] == [("secondary", expires)]
+    assert [(turn.side, turn.at) for turn in dns.expired] == [("secondary", expires)]
     assert [event["region"] for event in events(journal, "answer")] == ["us-east-1", "us-west-2"]
 
 
@@ -111,21 +111,21 @@ def test_a_client_that_asks_before_the_watcher_has_seen_the_switch_is_who_sees_i
     watched: tuple[LiveDns, Journal], server: NameServer, stack: Stack
 ) -> None:
     dns, _ = watched
-    for role in ("secondary", "primary"):
-        server.answers = [f"{stack.target(role)}."]
+    for side in ("secondary", "primary"):
+        server.answers = [f"{stack.target(side)}."]
         at = dns.expires + 10
-        assert dns.resolve(at) == role
-        assert (dns.answered, dns.switches[-1], dns.expired[-1]) == (role, Turn(at, role), Turn(at, role))
-        assert dns.verdicts[-1] == Turn(at, "primary", role == "primary")
+        assert dns.resolve(at) == side
+        assert (dns.answered, dns.switches[-1], dns.expired[-1]) == (side, Turn(at, side), Turn(at, side))
+        assert dns.verdicts[-1] == Turn(at, "primary", side == "primary")
     dns.advance(0)
-    assert [turn.role for turn in dns.switches] == ["secondary", "primary"]
+    assert [turn.side for turn in dns.switches] == ["secondary", "primary"]
 
 
 def test_both_regions_are_probed_from_here(watched: tuple[LiveDns, Journal], probed: list[str], stack: Stack) -> None:
     dns, journal = watched
     while len(dns.last_failure) < 2:
         dns.advance(dns.advance(0) + 1)
-    assert set(probed) == {stack.health_url(role) for role in ("primary", "secondary")}
+    assert set(probed) == {stack.health_url(side) for side in ("primary", "secondary")}
     assert dns.last_failure == dict.fromkeys(("primary", "secondary"), "HTTP status 503")
     assert {(event["checker"], event["ok"]) for event in events(journal, "probe")} == {("this machine", False)}
 
@@ -151,7 +151,7 @@ def test_the_addresses_of_an_alias_tell_the_region_and_strange_ones_are_waited_f
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     stack = make_stack(custom_domain=True)
-    east, west = (stack.target(role) for role in ("primary", "secondary"))
+    east, west = (stack.target(side) for side in ("primary", "secondary"))
     addresses = {east: ["192.0.2.1"], west: ["198.51.100.1"]}
     monkeypatch.setattr(socket, "gethostbyname_ex", lambda name: (name, [], addresses[name]))
     monkeypatch.setattr(live_dns, "STRANGE_SECONDS", 20.0)
@@ -159,13 +159,13 @@ def test_the_addresses_of_an_alias_tell_the_region_and_strange_ones_are_waited_f
     with ThreadPoolExecutor(4) as pool:
         servers, journal = NameServers([server.address]), Journal(tmp_path, {"kind": "fence"})
         dns = LiveDns(servers, Clock(100), 1000, stack, stack.zone, journal, None, pool)  # type: ignore[arg-type]
-        assert dns.answered == "primary"
+        seen = [dns.answered]
         server.answers = ["203.0.113.9"]
         dns.advance(5)
-        assert dns.answered == "primary"
+        seen.append(dns.answered)
         addresses[west] = ["203.0.113.9"]  # its resolver tells this one now
         dns.advance(10)
-        assert dns.answered == "secondary"
+        assert [*seen, dns.answered] == ["primary", "primary", "secondary"]
         server.answers = ["203.0.113.77"]
         with pytest.raises(
             OperationError, match=f"it cannot be told which region {FQDN} answers with: 203.0.113.77"

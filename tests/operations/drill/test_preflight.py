@@ -8,27 +8,32 @@ import pytest
 
 from payment_dr.operations.drill import preflight
 from payment_dr.operations.route53.zone import Zone
+from payment_dr.side import Side
 from tests.operations.stack import REGIONS, Stack, zone
 
 
-def host(role: str) -> str:
-    return f"{role}.execute-api.{REGIONS[role]}.amazonaws.com"
+def host(side: Side) -> str:
+    return f"{side}.execute-api.{REGIONS[side]}.amazonaws.com"
+
+
+def _side(value: str) -> Side:
+    return "primary" if value == "primary" else "secondary"
 
 
 def deployed(
-    *, weights: tuple[int, int] = (100, 0), role: str = "", custom_domain: bool = False, **change: Any
+    *, weights: tuple[int, int] = (100, 0), side: Side = "primary", custom_domain: bool = False, **change: Any
 ) -> Zone:
-    """The zone; one role's record may have other fields."""
+    """The zone; one side's record may have other fields."""
     made = zone(weights, custom_domain=custom_domain)
     records = tuple(
         replace(
             record,
-            values=record.values if custom_domain else (host(record.values[0]),),
-            **(change if record.set_identifier == role else {}),
+            values=record.values if custom_domain else (host(_side(record.values[0])),),
+            **(change if record.set_identifier == side else {}),
         )
         for record in made.records
     )
-    checks = {id_: replace(check, host=host(check.host)) for id_, check in made.health_checks.items()}
+    checks = {id_: replace(check, host=host(_side(check.host))) for id_, check in made.health_checks.items()}
     return Zone(made.id, records, checks)
 
 
@@ -53,7 +58,7 @@ def test_an_alias_of_something_else_is_no_record_of_the_region(make_stack: Calla
 
 
 def test_a_long_ttl_is_the_cause_of_a_slow_failover(stack: Stack) -> None:
-    found = preflight.faults(stack, deployed(role="secondary", ttl_seconds=300))
+    found = preflight.faults(stack, deployed(side="secondary", ttl_seconds=300))
     assert found == [
         "TTL of app.pay.acme.io is 300 s, so a failover takes up to 90 s of detection and 300 s of caching, "
         "more than the target of 180 s"
@@ -68,7 +73,7 @@ def test_a_slow_health_check_is_the_cause_of_a_slow_failover(stack: Stack) -> No
 
 
 @pytest.mark.parametrize(
-    ("role", "so"),
+    ("side", "so"),
     [
         ("primary", "the primary record (us-east-1) has no health check, so Route 53 never stops answering with it"),
         (
@@ -78,8 +83,8 @@ def test_a_slow_health_check_is_the_cause_of_a_slow_failover(stack: Stack) -> No
         ),
     ],
 )
-def test_a_record_without_a_health_check_is_named(role: str, so: str, stack: Stack) -> None:
-    assert preflight.faults(stack, deployed(role=role, health_check_id=None)) == [so]
+def test_a_record_without_a_health_check_is_named(side: Side, so: str, stack: Stack) -> None:
+    assert preflight.faults(stack, deployed(side=side, health_check_id=None)) == [so]
 
 
 @pytest.mark.parametrize(
@@ -98,7 +103,7 @@ def test_a_health_check_that_sees_something_else_is_named(change: dict[str, Any]
 
 
 def test_the_health_check_of_the_other_region_is_named(stack: Stack) -> None:
-    found = preflight.faults(stack, deployed(role="secondary", health_check_id="check-primary"))
+    found = preflight.faults(stack, deployed(side="secondary", health_check_id="check-primary"))
     assert found == ["the secondary record (us-west-2) has the health check of us-east-1"]
 
 

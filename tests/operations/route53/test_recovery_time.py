@@ -83,8 +83,8 @@ class TestAgainstTheEventModel:
             switch = switches(STACK, {"primary": (0, math.inf)}, seed, until=400)[0].time
 
             def route53(name: str, type_: str, time: float, switch: float = switch) -> Answer:
-                role = "secondary" if time >= switch else "primary"
-                return Answer(Record(name=name, type=type_, ttl_seconds=30, values=(role,)), time + 30)
+                side = "secondary" if time >= switch else "primary"
+                return Answer(Record(name=name, type=type_, ttl_seconds=30, values=(side,)), time + 30)
 
             client = CachingResolver(CachingResolver(route53).ask)
             client.ask("app", "CNAME", switch + phases.cache - 30)  # the last fetch before the switch

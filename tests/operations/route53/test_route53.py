@@ -472,11 +472,11 @@ def test_a_deployed_zone_is_read_as_it_was_made_and_fails_over(aws: EmbeddedAws)
     route53 = Tenant(aws).client("route53")
     zone_id = route53.create_hosted_zone(Name="drill.test", CallerReference="drill")["HostedZone"]["Id"]
     ids = {
-        role: route53.create_health_check(
-            CallerReference=role,
+        side: route53.create_health_check(
+            CallerReference=side,
             HealthCheckConfig={
                 "Type": "HTTPS",
-                "FullyQualifiedDomainName": f"{role}.execute-api.amazonaws.com",
+                "FullyQualifiedDomainName": f"{side}.execute-api.amazonaws.com",
                 "Port": 443,
                 "ResourcePath": "/health",
                 "RequestInterval": 30,
@@ -484,7 +484,7 @@ def test_a_deployed_zone_is_read_as_it_was_made_and_fails_over(aws: EmbeddedAws)
                 "EnableSNI": True,
             },
         )["HealthCheck"]["Id"]
-        for role in ("primary", "secondary")
+        for side in ("primary", "secondary")
     }
     changes = [
         {
@@ -493,13 +493,13 @@ def test_a_deployed_zone_is_read_as_it_was_made_and_fails_over(aws: EmbeddedAws)
                 "Name": "app.drill.test",
                 "Type": "CNAME",
                 "TTL": 30,
-                "SetIdentifier": role,
+                "SetIdentifier": side,
                 "Weight": weight,
-                "HealthCheckId": ids[role],
-                "ResourceRecords": [{"Value": f"{role}.execute-api.amazonaws.com"}],
+                "HealthCheckId": ids[side],
+                "ResourceRecords": [{"Value": f"{side}.execute-api.amazonaws.com"}],
             },
         }
-        for role, weight in (("primary", 100), ("secondary", 0))
+        for side, weight in (("primary", 100), ("secondary", 0))
     ]
     route53.change_resource_record_sets(HostedZoneId=zone_id, ChangeBatch={"Changes": changes})
 
@@ -509,17 +509,17 @@ def test_a_deployed_zone_is_read_as_it_was_made_and_fails_over(aws: EmbeddedAws)
             name="app.drill.test",
             type="CNAME",
             ttl_seconds=30,
-            values=(f"{role}.execute-api.amazonaws.com",),
+            values=(f"{side}.execute-api.amazonaws.com",),
             routing="weighted",
-            set_identifier=role,
+            set_identifier=side,
             weight=weight,
-            health_check_id=ids[role],
+            health_check_id=ids[side],
         )
-        for role, weight in (("primary", 100), ("secondary", 0))
+        for side, weight in (("primary", 100), ("secondary", 0))
     }
     assert zone.health_checks == {
-        id_: HealthCheck(id=id_, host=f"{role}.execute-api.amazonaws.com", port=443, path="/health")
-        for role, id_ in ids.items()
+        id_: HealthCheck(id=id_, host=f"{side}.execute-api.amazonaws.com", port=443, path="/health")
+        for side, id_ in ids.items()
     }
 
     def probe(check: HealthCheck, time: float) -> ProbeResult:

@@ -2,8 +2,9 @@
 
 from payment_dr.operations import probes
 from payment_dr.operations.aws import CannotTellError
-from payment_dr.operations.deployed import ROLES, Deployed
+from payment_dr.operations.deployed import Deployed
 from payment_dr.operations.drill.journal import Journal
+from payment_dr.side import SIDES
 
 
 class AlarmWatch:
@@ -24,9 +25,9 @@ class AlarmWatch:
 
     def look(self) -> list[str]:
         """The alarms that ring now. A region that cannot be asked is as it was."""
-        for role in ROLES:
+        for side in SIDES:
             try:
-                states = probes.alarms(self._stack, role)
+                states = probes.alarms(self._stack, side)
             except CannotTellError:  # its outage, maybe
                 continue
             for name, state in states.items():
@@ -34,7 +35,7 @@ class AlarmWatch:
                 self._states[name] = state
                 if state == before or "ALARM" not in (state, before):  # data that come and go are no news
                     continue
-                self._journal.event("alarm", region=self._stack.region(role), name=name, state=state)
+                self._journal.event("alarm", region=self._stack.region(side), name=name, state=state)
                 if state == "ALARM" and name not in self.fired:
                     self.fired.append(name)
         return sorted(name for name, state in self._states.items() if state == "ALARM")

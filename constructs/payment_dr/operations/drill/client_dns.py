@@ -5,7 +5,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from payment_dr.operations.deployed import ROLES, Deployed
+from payment_dr.operations.deployed import Deployed
 from payment_dr.operations.drill import preflight
 from payment_dr.operations.drill.journal import Journal
 from payment_dr.operations.errors import OperationError
@@ -13,14 +13,15 @@ from payment_dr.operations.route53.checkers import ProbeResult, Verdict
 from payment_dr.operations.route53.recovery_time import HANGING_PROBE_SECONDS
 from payment_dr.operations.route53.resolvers import Ask, CachingResolver
 from payment_dr.operations.route53.zone import Record, Zone
+from payment_dr.side import SIDES, Side
 
 
 @dataclass(frozen=True)
 class Turn:
-    """From this time on, something is so for the region of a role."""
+    """From this time on, something is so for the region of a side."""
 
     at: float
-    role: str
+    side: Side
     healthy: bool = True
 
 
@@ -37,10 +38,10 @@ class ClientDns(ABC):
     Attributes:
         healthy: Status of every health check by its id.
         answered: Role of the region that DNS answers with.
-        verdicts: Changes of health checks; their role's region is healthy from then on, or not.
+        verdicts: Changes of health checks; their side's region is healthy from then on, or not.
         switches: Changes of the answer.
         expired: When the client's cache was rid of the former answer, after each switch.
-        last_failure: Why a role's latest failed probe failed.
+        last_failure: Why a side's latest failed probe failed.
 
     Raises:
         OperationError: The name points to neither region.
@@ -49,20 +50,20 @@ class ClientDns(ABC):
     def __init__(self, stack: Deployed, zone: Zone, journal: Journal, ask: Ask, at: float) -> None:
         self._stack, self._zone, self._journal = stack, zone, journal
         self._fqdn = str(stack.outputs["application_fqdn"])
-        self._checks = {role: stack.output(role, "health_check_id") for role in ROLES}
+        self._checks = {side: stack.output(side, "health_check_id") for side in SIDES}
         self.healthy = dict.fromkeys(zone.health_checks, True)
         self.verdicts: list[Turn] = []
         self.switches: list[Turn] = []
         self.expired: list[Turn] = []
-        self.last_failure: dict[str, str] = {}
+        self.last_failure: dict[Side, str] = {}
         self._lock = threading.Lock()
         self._cache = CachingResolver(ask)
         known = self._cache.ask(self._fqdn, stack.record_type, at)
-        self._expires, self._known = known.expires, self._role_of(known.record)
+        self._expires, self._known = known.expires, self._side_of(known.record)
         self.answered = self._known
         journal.event("answer", region=stack.region(self.answered))
-        for role in ROLES:
-            journal.event("verdict", region=stack.region(role), healthy=True)
+        for side in SIDES:
+            journal.event("verdict", region=stack.region(side), healthy=True)
 
     @abstractmethod
     def advance(self, to: float) -> float:
@@ -75,33 +76,33 @@ class ClientDns(ABC):
     def forget(self) -> None:  # noqa: B027 - who knows nothing in advance has nothing to forget
         """Something was changed: what was found before tells nothing any more."""
 
-    def _learned(self, at: float, role: str) -> None:  # noqa: B027 - who models the zone knows its answers already
+    def _learned(self, at: float, side: Side) -> None:  # noqa: B027 - who models the zone knows its answers already
         """The client's own question was answered with another region than before."""
 
-    def resolve(self, at: float) -> str:
-        """The role of the region that the client's cache knows, or asks for. Several threads may ask."""
+    def resolve(self, at: float) -> Side:
+        """The side of the region that the client's cache knows, or asks for. Several threads may ask."""
         with self._lock:
             answer = self._cache.ask(self._fqdn, self._stack.record_type, at)
-            role = self._role_of(answer.record)
-            if role != self._known:
-                self._learned(at, role)
-                switched = next((turn.at for turn in reversed(self.switches) if turn.role == role), at)
-                self.expired.append(Turn(max(self._expires, switched), role))
-            self._expires, self._known = answer.expires, role
-            return role
+            side = self._side_of(answer.record)
+            if side != self._known:
+                self._learned(at, side)
+                switched = next((turn.at for turn in reversed(self.switches) if turn.side == side), at)
+                self.expired.append(Turn(max(self._expires, switched), side))
+            self._expires, self._known = answer.expires, side
+            return side
 
     @property
     def expires(self) -> float:
         """When the client will ask again."""
         return self._expires
 
-    def _probed(self, at: float, role: str, checker: str, result: ProbeResult, found: Verdict) -> None:
+    def _probed(self, at: float, side: Side, checker: str, result: ProbeResult, found: Verdict) -> None:
         if not found.passed:
-            self.last_failure[role] = found.reason
+            self.last_failure[side] = found.reason
         self._journal.event(
             "probe",
             at=at,
-            region=self._stack.region(role),
+            region=self._stack.region(side),
             checker=checker,
             ok=found.passed,
             status=result.status,
@@ -109,19 +110,19 @@ class ClientDns(ABC):
             error=None if found.passed else found.reason,
         )
 
-    def _judged(self, at: float, role: str, *, healthy: bool) -> None:
-        self.healthy[self._checks[role]] = healthy
-        self.verdicts.append(Turn(at, role, healthy))
-        self._journal.event("verdict", at=at, region=self._stack.region(role), healthy=healthy)
+    def _judged(self, at: float, side: Side, *, healthy: bool) -> None:
+        self.healthy[self._checks[side]] = healthy
+        self.verdicts.append(Turn(at, side, healthy))
+        self._journal.event("verdict", at=at, region=self._stack.region(side), healthy=healthy)
 
-    def _answered(self, at: float, role: str) -> None:
-        if role != self.answered:
-            self.answered = role
-            self.switches.append(Turn(at, role))
-            self._journal.event("answer", at=at, region=self._stack.region(role))
+    def _answered(self, at: float, side: Side) -> None:
+        if side != self.answered:
+            self.answered = side
+            self.switches.append(Turn(at, side))
+            self._journal.event("answer", at=at, region=self._stack.region(side))
 
-    def _role_of(self, record: Record) -> str:
-        role = preflight.role_of(self._stack, record)
-        if role is None:
+    def _side_of(self, record: Record) -> Side:
+        side = preflight.side_of(self._stack, record)
+        if side is None:
             raise OperationError(f"{record.name} points to {', '.join(record.values)}", hint="run terraform apply")
-        return role
+        return side

@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from payment_dr.operations.deployed import ROLES
 from payment_dr.operations.drill.client_dns import Turn
 from payment_dr.operations.drill.journal import MISSED, PASSED, Journal
 from payment_dr.operations.drill.outages import Outage
@@ -12,6 +11,7 @@ from payment_dr.operations.drill.payments import CONFIRMED
 from payment_dr.operations.drill.preflight import TARGET_SECONDS
 from payment_dr.operations.errors import OperationError
 from payment_dr.operations.route53.recovery_time import HANGING_PROBE_SECONDS, Settings
+from payment_dr.side import SIDES, Side
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +25,7 @@ class Course:
         failed_over, failed_back: Whether clients were served by the secondary region, and by the primary again.
         verdicts, switches, expired: Changes of the health checks, of the answer of DNS, and of what the client knew.
         served: When the first transaction of another region was completed.
-        last_failure: Why a role's latest failed probe failed.
+        last_failure: Why a side's latest failed probe failed.
     """
 
     outage: Outage
@@ -39,7 +39,7 @@ class Course:
     switches: Sequence[Turn]
     expired: Sequence[Turn]
     served: Sequence[Turn]
-    last_failure: Mapping[str, str]
+    last_failure: Mapping[Side, str]
 
 
 class Judge:
@@ -47,7 +47,7 @@ class Judge:
 
     Args:
         journal: Its rto, rpo and after are judged; the phases of the recovery are put into it.
-        regions: The region of each role.
+        regions: The region of each side.
         counted_how: What a count is made of, for the reader of a target.
         rto_how: What a recovery time is made of.
 
@@ -56,7 +56,7 @@ class Judge:
         causes: Why targets were missed, a sentence each.
     """
 
-    def __init__(self, journal: Journal, regions: Mapping[str, str], *, counted_how: str, rto_how: str) -> None:
+    def __init__(self, journal: Journal, regions: Mapping[Side, str], *, counted_how: str, rto_how: str) -> None:
         self._journal, self._regions, self._counted_how, self._rto_how = journal, regions, counted_how, rto_how
         self.targets: list[dict[str, Any]] = []
         self.causes: list[str] = []
@@ -68,7 +68,7 @@ class Judge:
 
     def judge(self, course: Course) -> None:
         """Judge a drill that went all the way."""
-        first, second = (self._regions[role] for role in ROLES)
+        first, second = (self._regions[side] for side in SIDES)
         if course.outage.fails_over:
             over = self._phases(course, "secondary", course.began) if course.failed_over else None
             back = (
@@ -79,7 +79,7 @@ class Judge:
             self._rto_target("failback", back, f"clients did not return to {first} after its recovery")
         else:
             allowed = 0.0
-            if "secondary" in course.outage.roles:  # the one that fails second is answered until that is seen
+            if "secondary" in course.outage.sides:  # the one that fails second is answered until that is seen
                 allowed = course.settings.request_interval_seconds + HANGING_PROBE_SECONDS
             away = _seconds_away(course)
             self.target(f"longest time with {second} in DNS", "s", allowed, away, self._why_failover(course, away))
@@ -168,11 +168,11 @@ class Judge:
         self.target(f"{way}, worst of {runs:,} simulated runs", "s", TARGET_SECONDS, worst, how="simulated")
 
     @staticmethod
-    def _phases(course: Course, role: str, since: float) -> dict[str, float]:
-        """What each phase took until the first transaction was completed in the region of this role."""
-        verdict = _first(course.verdicts, "primary", since, healthy=role == "primary")
+    def _phases(course: Course, side: Side, since: float) -> dict[str, float]:
+        """What each phase took until the first transaction was completed in the region of this side."""
+        verdict = _first(course.verdicts, "primary", since, healthy=side == "primary")
         switch, expired, served = (
-            _first(turns, role, since) for turns in (course.switches, course.expired, course.served)
+            _first(turns, side, since) for turns in (course.switches, course.expired, course.served)
         )
         found = {
             "detect": verdict - since,
@@ -184,8 +184,8 @@ class Judge:
         return {name: round(seconds, 2) for name, seconds in found.items()}
 
     def _why_no_failover(self, course: Course) -> str:
-        first, second = (self._regions[role] for role in ROLES)
-        if not any(turn.role == "primary" and not turn.healthy for turn in course.verdicts):
+        first, second = (self._regions[side] for side in SIDES)
+        if not any(turn.side == "primary" and not turn.healthy for turn in course.verdicts):
             last = course.last_failure.get("primary")
             return f"the health check of {first} stayed healthy: " + (
                 f"too few of its probes failed ({last})" if last else "its probe passed all the time"
@@ -195,19 +195,19 @@ class Judge:
         return f"no client completed a transaction in {second} before {first} was back"
 
     def _why_failover(self, course: Course, away: float) -> str:
-        first, second = (self._regions[role] for role in ROLES)
+        first, second = (self._regions[side] for side in SIDES)
         said = f"Route 53 answered with {second} for {away:.0f} s"
         if course.outage.means == "permission":
             return f"the health function of {first} calls AccessDenied unhealthy, so {said}"
         return f"{said}: the probe of {first} failed for long enough ({course.last_failure.get('primary')})"
 
 
-def _first(turns: Sequence[Turn], role: str, since: float, *, healthy: bool = True) -> float:
+def _first(turns: Sequence[Turn], side: Side, since: float, *, healthy: bool = True) -> float:
     for turn in turns:
-        if turn.role == role and turn.healthy == healthy and turn.at >= since:
+        if turn.side == side and turn.healthy == healthy and turn.at >= since:
             return turn.at
     raise OperationError(
-        f"clients were served by the {role} region, and DNS was not seen to turn to it",
+        f"clients were served by the {side} region, and DNS was not seen to turn to it",
         hint="read the events of the journal; a drill that starts while DNS changes tells nothing",
     )
 
@@ -216,4 +216,4 @@ def _seconds_away(course: Course) -> float:
     """The longest time for which DNS answered with the secondary."""
     ends = [turn.at for turn in course.switches[1:]] + [course.ended]
     stretches = zip(course.switches, ends, strict=False)
-    return max((end - turn.at for turn, end in stretches if turn.role == "secondary"), default=0.0)
+    return max((end - turn.at for turn, end in stretches if turn.side == "secondary"), default=0.0)

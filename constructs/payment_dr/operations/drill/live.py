@@ -6,7 +6,7 @@ from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
-from payment_dr.operations.deployed import ROLES, Deployed
+from payment_dr.operations.deployed import Deployed
 from payment_dr.operations.drill.journal import Journal
 from payment_dr.operations.drill.live_dns import Clock, LiveDns, NameServers
 from payment_dr.operations.drill.outages import LIVE_OUTAGE
@@ -15,6 +15,7 @@ from payment_dr.operations.drill.run import Drill
 from payment_dr.operations.drill.tls_client import TlsClient
 from payment_dr.operations.errors import OperationError
 from payment_dr.operations.switch import account_of
+from payment_dr.side import SIDES
 
 MADE_OF = {
     "real": [
@@ -42,7 +43,7 @@ class _NoMaker:
 def _tls(stack: Deployed) -> TlsClient | None:
     if not (stack.has_custom_domain and stack.is_live):  # an embedded AWS serves it elsewhere
         return None
-    return TlsClient(str(stack.outputs["application_fqdn"]), {role: (stack.target(role), 443) for role in ROLES})
+    return TlsClient(str(stack.outputs["application_fqdn"]), {side: (stack.target(side), 443) for side in SIDES})
 
 
 def announcement(stack: Deployed, *, endpoint: str | None, limit_minutes: float) -> str:

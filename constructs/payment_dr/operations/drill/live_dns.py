@@ -14,13 +14,14 @@ import dns.rcode
 
 from payment_dr.operations import probes
 from payment_dr.operations.alias_targets import AliasTargets
-from payment_dr.operations.deployed import ROLES, Deployed
+from payment_dr.operations.deployed import Deployed
 from payment_dr.operations.drill.client_dns import ClientDns
 from payment_dr.operations.drill.journal import Journal
 from payment_dr.operations.errors import OperationError
 from payment_dr.operations.route53.checkers import judge
 from payment_dr.operations.route53.resolvers import Answer
 from payment_dr.operations.route53.zone import HealthCheck, Record, Zone
+from payment_dr.side import SIDES, Side
 
 DNS_PORT = 53
 ANSWER_SECONDS = 2.0  # that one name server is given
@@ -165,23 +166,23 @@ class LiveDns(ClientDns):
     def _look(self) -> None:
         with self._lock:
             at = self._clock.now()
-            self._learned(at, self._role_of(self._ask(self._fqdn, self._stack.record_type, at).record))
+            self._learned(at, self._side_of(self._ask(self._fqdn, self._stack.record_type, at).record))
         if at >= self._next_probe and all(each.done() for each in self._probing):
             for each in self._probing:
                 each.result()
             self._next_probe = at + PROBE_SECONDS
-            self._probing = [self._pool.submit(self._probe, role) for role in ROLES]
+            self._probing = [self._pool.submit(self._probe, side) for side in SIDES]
 
-    def _learned(self, at: float, role: str) -> None:
+    def _learned(self, at: float, side: Side) -> None:
         # Whoever asks first, the watcher or the client, sees the switch.
-        if role != self.answered:
-            self._judged(at, "primary", healthy=role == "primary")
-            self._answered(at, role)
+        if side != self.answered:
+            self._judged(at, "primary", healthy=side == "primary")
+            self._answered(at, side)
 
-    def _probe(self, role: str) -> None:
-        at, url = self._clock.now(), self._stack.health_url(role)
+    def _probe(self, side: Side) -> None:
+        at, url = self._clock.now(), self._stack.health_url(side)
         result, _ = probes.probe(url)
-        self._probed(at, role, "this machine", result, judge(HealthCheck(id=role, host=url), result))
+        self._probed(at, side, "this machine", result, judge(HealthCheck(id=side, host=url), result))
 
     def _ask(self, fqdn: str, record_type: str, at: float) -> Answer:
         values, ttl = self._servers.ask(fqdn, record_type)
@@ -199,7 +200,7 @@ class LiveDns(ClientDns):
         if self._told is None or at - self._told[0] >= STRANGE_SECONDS:
             raise OperationError(
                 f"it cannot be told which region {self._fqdn} answers with: {', '.join(addresses)}",
-                hint=f"see whose they are: dig +short {' '.join(self._stack.target(role) for role in ROLES)}",
+                hint=f"see whose they are: dig +short {' '.join(self._stack.target(side) for side in SIDES)}",
             )
         self._journal.event("strange answer", at=at, addresses=addresses, taken_for=self._stack.region(self.answered))
         return Answer(self._told[1], at + POLL_SECONDS)

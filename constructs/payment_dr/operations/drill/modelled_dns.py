@@ -6,7 +6,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from payment_dr.operations import probes
-from payment_dr.operations.deployed import ROLES, Deployed
+from payment_dr.operations.deployed import Deployed
 from payment_dr.operations.drill import preflight
 from payment_dr.operations.drill.client_dns import ClientDns
 from payment_dr.operations.drill.journal import Journal
@@ -19,6 +19,7 @@ from payment_dr.operations.route53.checkers import (
 )
 from payment_dr.operations.route53.resolvers import CachingResolver, name_server
 from payment_dr.operations.route53.zone import HealthCheck, Zone
+from payment_dr.side import SIDES
 
 SLOW_SECONDS = 0.5  # a call beyond this hangs
 
@@ -63,12 +64,12 @@ class ModelledDns(ClientDns):
         self, stack: Deployed, zone: Zone, journal: Journal, rng: random.Random, pool: ThreadPoolExecutor
     ) -> None:
         self._rng = rng
-        self._roles = {stack.output(role, "health_check_id"): role for role in ROLES}
+        self._sides = {stack.output(side, "health_check_id"): side for side in SIDES}
         self._probers: dict[str, _Prober] = {}
         self._fleets: dict[str, HealthCheckerFleet] = {}
         for id_, check in zone.health_checks.items():
             first_requests = random_first_requests(check, rng)
-            prober = _Prober(stack.health_url(self._roles[id_]), pool, len(first_requests))
+            prober = _Prober(stack.health_url(self._sides[id_]), pool, len(first_requests))
             self._probers[id_] = prober
             self._fleets[id_] = HealthCheckerFleet(check, prober, first_requests)
         resolver = CachingResolver(name_server(zone, lambda: self.healthy, rng))
@@ -79,13 +80,13 @@ class ModelledDns(ClientDns):
         """Let the checkers work until a time, and see what DNS answers after each of them; what time it is then."""
         seen = [(found, id_) for id_, fleet in self._fleets.items() for found in fleet.advance(to)]
         for found, id_ in sorted(seen, key=lambda pair: pair[0].time):
-            role, (result, verdict) = self._roles[id_], self._probers[id_].results.pop(found.time)
+            side, (result, verdict) = self._sides[id_], self._probers[id_].results.pop(found.time)
             checker = f"{found.region}{'ab'[found.checker // len(self._fleets[id_].check.regions)]}"
-            self._probed(found.time, role, checker, result, verdict)
+            self._probed(found.time, side, checker, result, verdict)
             if found.healthy != self.healthy[id_]:
-                self._judged(found.time, role, healthy=found.healthy)
+                self._judged(found.time, side, healthy=found.healthy)
                 record = self._zone.answer(self._fqdn, self._stack.record_type, self.healthy, self._rng)
-                self._answered(found.time, self._role_of(record))
+                self._answered(found.time, self._side_of(record))
         return to
 
     def running_from(self, base: float) -> Callable[[], float]:

@@ -12,6 +12,7 @@ from payment_dr.operations.drill.journal import Journal
 from payment_dr.operations.errors import OperationError
 from payment_dr.operations.fence import reserve
 from payment_dr.operations.switch import Switch
+from payment_dr.side import Side
 
 BLIP_SECONDS = 60.0
 LIVE_OUTAGE = "fence"  # the one that a stack which others use is given
@@ -40,7 +41,7 @@ class Outage:
     Attributes:
         description: What happens, of the region ``{region}``.
         fails_over: Whether Route 53 has to answer with the other region.
-        roles: Which regions fail.
+        sides: Which regions fail.
         fault: What fails there, as `OutageMaker.fail` takes it.
         means: How: faults of the region, or a function's reserved concurrency, or the operator's switch.
         seconds: How long it lasts; None is long enough to see the failover, and some time in the other region.
@@ -48,7 +49,7 @@ class Outage:
 
     description: str
     fails_over: bool = True
-    roles: tuple[str, ...] = ("primary",)
+    sides: tuple[Side, ...] = ("primary",)
     fault: Mapping[str, Any] = field(default_factory=dict)
     means: Literal["fault", "concurrency", "switch", "permission"] = "fault"
     seconds: float | None = None
@@ -72,7 +73,7 @@ OUTAGES: Mapping[str, Outage] = {
     "both": Outage(
         description="every call of {region} and of the other region answers 503",
         fails_over=False,
-        roles=("primary", "secondary"),
+        sides=("primary", "secondary"),
     ),
     "permission": Outage(
         description="the health function of {region} may not look at the table",
@@ -148,7 +149,7 @@ def action_of(outage: Outage, stack: Deployed, maker: OutageMaker, seed: int) ->
     if outage.means == "permission":
         name = f"forbid the health function of {region} to look at the table"
         return Action(name, maker.forbid_describe_table, maker.allow_describe_table)
-    regions = [stack.region(role) for role in outage.roles]
+    regions = [stack.region(side) for side in outage.sides]
 
     def fail() -> None:
         for each in regions:

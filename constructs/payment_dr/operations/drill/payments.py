@@ -18,12 +18,13 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from payment_dr.operations.aws import asked
-from payment_dr.operations.deployed import OTHER, ROLES, Deployed
+from payment_dr.operations.deployed import Deployed
 from payment_dr.operations.drill.confirmed_write import ConfirmedWriter, NotConfirmedError
 from payment_dr.operations.drill.journal import Journal
 from payment_dr.operations.drill.ledger import Item, Ledger, key_of
 from payment_dr.operations.drill.tls_client import NotServedError, TlsClient
 from payment_dr.operations.errors import OperationError
+from payment_dr.side import OTHER, SIDES, Side
 
 LOCAL, CONFIRMED = MODES = ("local", "confirmed")
 LOOKING_UP = 16  # items at a time
@@ -68,52 +69,52 @@ class Load:
             proxies=None if stack.is_live else {},  # an embedded AWS is never behind the user's proxy
         )
         session = boto3.Session()
-        self._clients: dict[str, Any] = {
-            role: session.client(
-                "dynamodb", region_name=stack.region(role), endpoint_url=stack.endpoint_url, config=config
+        self._clients: dict[Side, Any] = {
+            side: session.client(
+                "dynamodb", region_name=stack.region(side), endpoint_url=stack.endpoint_url, config=config
             )
-            for role in ROLES
+            for side in SIDES
         }
         self._table = str(stack.outputs["dynamodb_table_name"])
         self._numbers = itertools.count()
         self._lock = threading.Lock()
         self._seen: Counter[tuple[int, str, str, bool]] = Counter()
 
-    def transact(self, mode: str, role: str, at: float, item: Item | None = None) -> bool:
-        """One payment at a drill time, in the region of a role; whether it was acknowledged.
+    def transact(self, mode: str, side: Side, at: float, item: Item | None = None) -> bool:
+        """One payment at a drill time, in the region of a side; whether it was acknowledged.
 
         Args:
             mode: "local" acknowledges after the write, "confirmed" when the other region has it.
-            role: The region that DNS has answered.
+            side: The region that DNS has answered.
             at: Drill time.
             item: One that is still open. Default: a new one.
         """
         item = item or self._new(mode)
         try:
             if self._tls:
-                self._tls.call(role)
+                self._tls.call(side)
             started = time.monotonic()  # the latency told is that of the write, with a custom domain and without
-            confirmed = self._write(mode, role, item)
+            confirmed = self._write(mode, side, item)
         except (BotoCoreError, ClientError, NotConfirmedError, NotServedError, PaymentRefusedError):
             done = False
             self.ledger.leave_open(item, mode)
         else:
             done = True
             self.ledger.acknowledge(
-                item, mode, self._stack.region(role), time.monotonic() - started, confirmed=confirmed
+                item, mode, self._stack.region(side), time.monotonic() - started, confirmed=confirmed
             )
         with self._lock:
-            self._seen[math.floor(at), self._stack.region(role), mode, done] += 1
+            self._seen[math.floor(at), self._stack.region(side), mode, done] += 1
         return done
 
-    def _write(self, mode: str, role: str, item: Item) -> bool:
-        home = self._endpoint or self._clients[role]
+    def _write(self, mode: str, side: Side, item: Item) -> bool:
+        home = self._endpoint or self._clients[side]
         if mode == LOCAL:
             home.put_item(TableName=self._table, Item=item)
             return False
         # In its usual region the client insists on a copy. Where it has failed over to, there may be no other region.
-        alone: Literal["refuse", "accept"] = "refuse" if role == "primary" else "accept"
-        return ConfirmedWriter(home, self._clients[OTHER[role]], self._table, alone=alone).write(item).confirmed
+        alone: Literal["refuse", "accept"] = "refuse" if side == "primary" else "accept"
+        return ConfirmedWriter(home, self._clients[OTHER[side]], self._table, alone=alone).write(item).confirmed
 
     def _new(self, mode: str) -> Item:
         number = next(self._numbers)
@@ -126,9 +127,9 @@ class Load:
         self._made.append(item)
         return item
 
-    def items(self, role: str) -> list[Item]:
+    def items(self, side: Side) -> list[Item]:
         """All items of the table as a region has them; those of this load alone, if it shares the table."""
-        client = self._stack.client("dynamodb", role)  # of more patience than the load's
+        client = self._stack.client("dynamodb", side)  # of more patience than the load's
         if self._by_key:
             with ThreadPoolExecutor(LOOKING_UP) as pool:
                 return [item for found in pool.map(partial(self._with_id, client), list(self._made)) for item in found]
@@ -152,15 +153,15 @@ class Load:
         """
         deadline = time.monotonic() + DELETION_SECONDS
         while True:
-            left = {role: asked(f"DynamoDB in {self._stack.region(role)}", partial(self.items, role)) for role in ROLES}
+            left = {side: asked(f"DynamoDB in {self._stack.region(side)}", partial(self.items, side)) for side in SIDES}
             if not any(left.values()):
                 return
             if time.monotonic() > deadline:
                 raise OperationError(
                     f"{sum(map(len, left.values()))} items are still there", hint="delete them by hand"
                 )
-            for role, items in left.items():
-                client = self._stack.client("dynamodb", role)
+            for side, items in left.items():
+                client = self._stack.client("dynamodb", side)
                 with ThreadPoolExecutor(LOOKING_UP) as pool:
                     list(pool.map(lambda item: client.delete_item(TableName=self._table, Key=key_of(item)), items))  # noqa: B023
 

@@ -12,6 +12,7 @@ from payment_dr.operations.drill.modelled_dns import ModelledDns
 from payment_dr.operations.drill.outages import OutageMaker
 from payment_dr.operations.drill.tls_client import TlsClient
 from payment_dr.operations.route53.zone import Zone
+from payment_dr.side import Side
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +23,7 @@ class Place:
         name: For the journal.
         stack: The deployed stack.
         maker: Makes regions fail.
-        buckets: The bucket of each role.
+        buckets: The bucket of each side.
         replication_lag: Its median and spread in seconds, where they are known.
         made_of: What is real, emulated and simulated there, in sentences.
         versions: Versions of what matters, by name.
@@ -39,7 +40,7 @@ class Place:
     name: str
     stack: Deployed
     maker: OutageMaker
-    buckets: Mapping[str, str]
+    buckets: Mapping[Side, str]
     replication_lag: Mapping[str, float]
     made_of: Mapping[str, Sequence[str]]
     versions: Mapping[str, str]

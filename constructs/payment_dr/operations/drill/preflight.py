@@ -3,18 +3,19 @@
 from collections.abc import Mapping
 
 from payment_dr.operations import probes
-from payment_dr.operations.deployed import OTHER, ROLES, Deployed
+from payment_dr.operations.deployed import Deployed
 from payment_dr.operations.probes import SERVING
 from payment_dr.operations.route53.recovery_time import Settings
 from payment_dr.operations.route53.zone import Record, Zone
 from payment_dr.operations.status import answers
+from payment_dr.side import OTHER, SIDES, Side
 
 TARGET_SECONDS = 180
 
 
-def role_of(stack: Deployed, record: Record) -> str | None:
-    """The role of the region that a record points to."""
-    hosts = {stack.target(role).lower(): role for role in ROLES}
+def side_of(stack: Deployed, record: Record) -> Side | None:
+    """The side of the region that a record points to."""
+    hosts = {stack.target(side).lower(): side for side in SIDES}
     return next((hosts[value.rstrip(".")] for value in record.values if value.rstrip(".") in hosts), None)
 
 
@@ -33,25 +34,25 @@ def settings_of(stack: Deployed, zone: Zone) -> Settings:
     )
 
 
-def _records(stack: Deployed, zone: Zone) -> dict[str, Record]:
+def _records(stack: Deployed, zone: Zone) -> dict[Side, Record]:
     name = str(stack.outputs["application_fqdn"]).lower()
     kind = stack.record_type
-    found = {role_of(stack, each): each for each in zone.records if (each.name, each.type) == (name, kind)}
-    return {role: record for role, record in found.items() if role}
+    found = {side_of(stack, each): each for each in zone.records if (each.name, each.type) == (name, kind)}
+    return {side: record for side, record in found.items() if side}
 
 
 def unfit_to_start(stack: Deployed, zone: Zone) -> list[str]:
     """Why a drill would measure nothing: the data are not in both regions, or DNS answers something else already."""
     found = []
-    first, second = (stack.region(role) for role in ROLES)
+    first, second = (stack.region(side) for side in SIDES)
     table = str(stack.outputs["dynamodb_table_name"])
     if probes.table(stack, "primary").replica_status not in SERVING:
         found.append(f"no replica in {second}: the table {table} of {first} is not replicated, so a failover loses all")
     records = _records(stack, zone)
     fqdn = stack.outputs["application_fqdn"]
-    found += [f"{fqdn} has no record of {stack.region(role)}" for role in ROLES if role not in records]
-    if len(records) == len(ROLES) and answers(stack, zone, dict.fromkeys(ROLES, True)) != ["primary"]:
-        weights = ", ".join(f"{stack.region(role)} {records[role].weight}" for role in ROLES)
+    found += [f"{fqdn} has no record of {stack.region(side)}" for side in SIDES if side not in records]
+    if len(records) == len(SIDES) and answers(stack, zone, dict.fromkeys(SIDES, True)) != ["primary"]:
+        weights = ", ".join(f"{stack.region(side)} {records[side].weight}" for side in SIDES)
         found.append(
             f"weights swapped: with both regions healthy Route 53 does not answer with {first} alone, "
             f"because the weights of {fqdn} are {weights}"
@@ -63,8 +64,8 @@ def faults(stack: Deployed, zone: Zone) -> list[str]:
     """What would keep a failover from being right, or quick enough."""
     found = []
     records, fqdn = _records(stack, zone), stack.outputs["application_fqdn"]
-    for role, record in records.items():
-        found += _of_check(stack, zone, role, record)
+    for side, record in records.items():
+        found += _of_check(stack, zone, side, record)
     settings = settings_of(stack, zone)
     detection = settings.request_interval_seconds * settings.failure_threshold
     if detection + settings.ttl_seconds > TARGET_SECONDS:
@@ -81,24 +82,24 @@ def faults(stack: Deployed, zone: Zone) -> list[str]:
     return found
 
 
-_WITHOUT_CHECK: Mapping[str, str] = {
+_WITHOUT_CHECK: Mapping[Side, str] = {
     "primary": "so Route 53 never stops answering with it",
     "secondary": "so Route 53 takes it for healthy even when it is not",
 }
 
 
-def _of_check(stack: Deployed, zone: Zone, role: str, record: Record) -> list[str]:
-    region, check_id = stack.region(role), record.health_check_id
+def _of_check(stack: Deployed, zone: Zone, side: Side, record: Record) -> list[str]:
+    region, check_id = stack.region(side), record.health_check_id
     if check_id is None:
-        return [f"the {role} record ({region}) has no health check, {_WITHOUT_CHECK[role]}"]
+        return [f"the {side} record ({region}) has no health check, {_WITHOUT_CHECK[side]}"]
     check = zone.health_checks[check_id]
-    if check_id == stack.output(OTHER[role], "health_check_id"):
-        return [f"the {role} record ({region}) has the health check of {stack.region(OTHER[role])}"]
+    if check_id == stack.output(OTHER[side], "health_check_id"):
+        return [f"the {side} record ({region}) has the health check of {stack.region(OTHER[side])}"]
     found = []
     if check.disabled:
-        found.append(f"the health check of the {role} record ({region}) is disabled, {_WITHOUT_CHECK[role]}")
+        found.append(f"the health check of the {side} record ({region}) is disabled, {_WITHOUT_CHECK[side]}")
     if check.inverted:
-        found.append(f"the health check of the {role} record ({region}) is inverted: healthy counts as unhealthy")
-    if check.host != stack.api_host(role):
-        found.append(f"the health check of the {role} record ({region}) probes {check.host}, which is not that region")
+        found.append(f"the health check of the {side} record ({region}) is inverted: healthy counts as unhealthy")
+    if check.host != stack.api_host(side):
+        found.append(f"the health check of the {side} record ({region}) probes {check.host}, which is not that region")
     return found

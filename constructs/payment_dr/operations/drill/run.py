@@ -19,7 +19,6 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from payment_dr.operations import probes
 from payment_dr.operations.aws import asked
-from payment_dr.operations.deployed import ROLES
 from payment_dr.operations.drill import ledger, preflight
 from payment_dr.operations.drill.alarm_watch import AlarmWatch
 from payment_dr.operations.drill.client_dns import Turn
@@ -42,6 +41,7 @@ from payment_dr.operations.route53.recovery_time import (
     sensitivity,
 )
 from payment_dr.operations.status import OK, look_at, read_zone
+from payment_dr.side import SIDES, Side
 
 QUIET_SECONDS = 30.0  # virtual, before the outage and after the failback
 SERVING_SECONDS = 60.0  # virtual, in the other region
@@ -80,7 +80,7 @@ class Drill:
         self.place, self.stack, self.outage, self.seed = place, place.stack, OUTAGES[kind], seed
         self._tell = tell
         self._rng = random.Random(seed)  # noqa: S311 - it has to be repeatable
-        self._regions = {role: self.stack.region(role) for role in ROLES}
+        self._regions = {side: self.stack.region(side) for side in SIDES}
         description = self.outage.description.format(region=self._regions["primary"])
         about = {"kind": kind, "region": self._regions["primary"], "description": description, "seconds": None}
         self.journal = Journal(
@@ -227,18 +227,18 @@ class Drill:
         found: list[str] = []
         if self.place.tls is None:
             return found
-        for role in ROLES:
+        for side in SIDES:
             try:
-                self.place.tls.call(role)
+                self.place.tls.call(side)
             except NotServedError as error:
-                found.append(f"{self._regions[role]} does not serve {self.stack.outputs['application_fqdn']}: {error}")
+                found.append(f"{self._regions[side]} does not serve {self.stack.outputs['application_fqdn']}: {error}")
         return found
 
     def _refuse_a_degraded_start(self) -> None:
         found = look_at(self.stack)
         bad = [
-            f"{name} of {self._regions[role]}: {finding}"
-            for role, findings in found.regions.items()
+            f"{name} of {self._regions[side]}: {finding}"
+            for side, findings in found.regions.items()
             for name, finding in findings.items()
             if finding.state != OK
         ] + [f"{name}: {finding}" for name, finding in found.both.items() if finding.state != OK]
@@ -306,16 +306,16 @@ class Drill:
 
     def _pay(self) -> None:
         """One payment in each mode; the one that is to be confirmed is not waited for."""
-        role, at = self._dns.resolve(self._now), self._now
+        side, at = self._dns.resolve(self._now), self._now
         self._confirming = {each for each in self._confirming if not each.done()}
         if len(self._confirming) < CONFIRMED_AT_A_TIME:
-            self._confirming.add(self._pool.submit(self._load.transact, CONFIRMED, role, at))
+            self._confirming.add(self._pool.submit(self._load.transact, CONFIRMED, side, at))
         started = time.monotonic()
-        done = self._load.transact(LOCAL, role, at)
+        done = self._load.transact(LOCAL, side, at)
         took = time.monotonic() - started
-        if done and role != self._serving:
-            self._serving = role
-            self._served.append(Turn(at + took, role))
+        if done and side != self._serving:
+            self._serving = side
+            self._served.append(Turn(at + took, side))
         wait = self._rng.uniform(0.5, 1.5)  # payments do not keep step with caches
         self._next_try = at + wait
         if took > SLOW_SECONDS:  # nothing changes before the client asks again
@@ -328,8 +328,8 @@ class Drill:
 
         def pay() -> None:
             at = now()
-            role = self._dns.resolve(at)
-            paying.extend(self._pool.submit(self._load.transact, mode, role, at) for mode in MODES)
+            side = self._dns.resolve(at)
+            paying.extend(self._pool.submit(self._load.transact, mode, side, at) for mode in MODES)
 
         pacing = self._pool.submit(paced, pay, RUSH_PER_SECOND, stop)
         try:
@@ -389,8 +389,8 @@ class Drill:
 
     # Looking at what is left
 
-    def _items(self, role: str) -> list[Item]:
-        return asked(f"DynamoDB in {self._regions[role]}", lambda: self._load.items(role))
+    def _items(self, side: Side) -> list[Item]:
+        return asked(f"DynamoDB in {self._regions[side]}", lambda: self._load.items(side))
 
     def _entries(self, mode: str) -> list[Entry]:
         return self._load.ledger.acknowledged(mode)
@@ -409,9 +409,9 @@ class Drill:
         """Wait until nothing is replicated any more, and compare both regions."""
         deadline = time.monotonic() + SETTLING_SECONDS
         while True:
-            items = {role: self._items(role) for role in ROLES}
+            items = {side: self._items(side) for side in SIDES}
             different = ledger.different(items["primary"], items["secondary"])
-            objects = {role: self._objects(role) for role in ROLES}
+            objects = {side: self._objects(side) for side in SIDES}
             settled = not different and objects["primary"] == objects["secondary"]
             if settled or time.monotonic() > deadline:
                 break
@@ -419,7 +419,7 @@ class Drill:
         rpo = {}
         for mode in MODES:
             entries = self._entries(mode)
-            lost = sorted({id_ for role in ROLES for id_ in ledger.missing(entries, items[role])})
+            lost = sorted({id_ for side in SIDES for id_ in ledger.missing(entries, items[side])})
             seconds = sorted(entry.seconds for entry in entries if entry.region == self._regions["primary"])
             rpo[mode] = {
                 "acknowledged": len(at_risk[mode]),  # when the client switched, or when it did not have to
@@ -443,11 +443,11 @@ class Drill:
         }
         self.journal.set(rpo=rpo, after=after)
 
-    def _objects(self, role: str) -> dict[str, str]:
+    def _objects(self, side: Side) -> dict[str, str]:
         if not self.place.buckets:
             return {}
-        client = self.stack.client("s3", role)
-        bucket = self.place.buckets[role]
+        client = self.stack.client("s3", side)
+        bucket = self.place.buckets[side]
         pages = client.get_paginator("list_objects_v2").paginate(Bucket=bucket)
         return asked("S3", lambda: {o["Key"]: o["ETag"] for page in pages for o in page.get("Contents", [])})
 

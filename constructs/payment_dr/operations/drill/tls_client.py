@@ -6,6 +6,8 @@ from collections.abc import Mapping
 import urllib3
 from urllib3.exceptions import HTTPError, SSLError
 
+from payment_dr.side import Side
+
 SECONDS = 2.0  # that a call is given
 
 
@@ -20,7 +22,7 @@ class TlsClient:
 
     Args:
         host: The name.
-        addresses: Host and port of each role's region.
+        addresses: Host and port of each side's region.
         authority: The authority's certificate (PEM) to verify with. Default: those that this machine trusts.
 
     Example:
@@ -29,17 +31,17 @@ class TlsClient:
         ... )  # doctest: +SKIP
     """
 
-    def __init__(self, host: str, addresses: Mapping[str, tuple[str, int]], authority: str | None = None) -> None:
+    def __init__(self, host: str, addresses: Mapping[Side, tuple[str, int]], authority: str | None = None) -> None:
         self._host, self._addresses = host, addresses
         self._tls = ssl.create_default_context(cadata=authority)
 
-    def call(self, role: str) -> None:
-        """Let the region of a role take a call.
+    def call(self, side: Side) -> None:
+        """Let the region of a side take a call.
 
         Raises:
             NotServedError: It does not: the certificate is not for the name, there is no API mapping, or no answer.
         """
-        address, port = self._addresses[role]
+        address, port = self._addresses[side]
         try:
             with urllib3.HTTPSConnectionPool(
                 address,

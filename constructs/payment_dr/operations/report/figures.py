@@ -82,13 +82,13 @@ def draw_timeline(figure: FigureBase, drill: Drill) -> None:
     _band(axes[0], [(start, end, (long, short), SHADE, INK, None) for start, end, short, long in steps])
     cut = [long for start, end, _, long in steps if _width(axes[0], long, 8) > end - start]
     figure.text(0.155, 0.012, "  ".join(cut), fontsize=8, color=INK)
-    for role, region, raster, strip in (
+    for side, region, raster, strip in (
         ("primary", drill.primary, axes[1], axes[2]),
         ("secondary", drill.secondary, axes[3], axes[4]),
     ):
         probes = drill.of("probe", region=region)
         checkers = sorted({str(probe["checker"]) for probe in probes})
-        _label(raster, f"{line(region, 20)}\n({role})", colours[region], "bold", y=0.78)
+        _label(raster, f"{line(region, 20)}\n({side})", colours[region], "bold", y=0.78)
         _label(raster, f"probes of {len(checkers)}\nhealth checkers:\n| passed, x failed", y=0.3)
         _raster(raster, probes, checkers, drill.end)
         verdicts = drill.spans(drill.of("verdict", region=region), "healthy", True)

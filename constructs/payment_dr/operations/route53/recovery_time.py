@@ -307,13 +307,13 @@ def switches(settings: Settings, outages: Outages, seed: int, until: float) -> l
         ['secondary', 'primary']
     """
     checks = {
-        role: HealthCheck(
-            id=role,
-            host=role,
+        side: HealthCheck(
+            id=side,
+            host=side,
             request_interval_seconds=settings.request_interval_seconds,
             failure_threshold=settings.failure_threshold,
         )
-        for role in ("primary", "secondary")
+        for side in ("primary", "secondary")
     }
     zone = Zone(
         "model",
@@ -322,13 +322,13 @@ def switches(settings: Settings, outages: Outages, seed: int, until: float) -> l
                 name="app",
                 type="CNAME",
                 ttl_seconds=settings.ttl_seconds,
-                values=(role,),
+                values=(side,),
                 routing="weighted",
-                set_identifier=role,
+                set_identifier=side,
                 weight=weight,
-                health_check_id=role,
+                health_check_id=side,
             )
-            for role, weight in (("primary", 100), ("secondary", 0))
+            for side, weight in (("primary", 100), ("secondary", 0))
         ),
         checks,
     )
@@ -341,21 +341,21 @@ def switches(settings: Settings, outages: Outages, seed: int, until: float) -> l
         return ProbeResult(connect_seconds=connect, response_seconds=seconds - connect, status=503 if down else 200)
 
     observations: list[tuple[Observation, str]] = []
-    for number, (role, check) in enumerate(checks.items()):
-        down = outages.get(role, _NEVER)[0] < 0
+    for number, (side, check) in enumerate(checks.items()):
+        down = outages.get(side, _NEVER)[0] < 0
         cycle = settings.request_interval_seconds + (settings.failed_probe_seconds if down else settings.probe_seconds)
         # One cycle more than the threshold: at 0 all checkers have settled, and are where the draw has them.
         first_requests = [
             (wait - settings.failure_threshold - 1) * cycle for wait in _draw(settings.checkers, seed + number).waits
         ]
         fleet = HealthCheckerFleet(check, probe, first_requests)
-        observations += [(observation, role) for observation in fleet.advance(until)]
+        observations += [(observation, side) for observation in fleet.advance(until)]
 
     healthy = dict.fromkeys(checks, True)
     rng = random.Random(seed)  # noqa: S311 - never decides: one record has a weight
     answered, found = "primary", []
-    for observation, role in sorted(observations, key=lambda pair: pair[0].time):
-        healthy[role] = observation.healthy
+    for observation, side in sorted(observations, key=lambda pair: pair[0].time):
+        healthy[side] = observation.healthy
         answer = zone.answer("app", "CNAME", healthy, rng).values[0]
         if answer != answered:
             answered = answer
