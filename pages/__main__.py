@@ -6,15 +6,12 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from pages import architecture, construct_pages, costs, interface
 from pages.synthesis import PROJECT, stack_of
-
-DRIFTED = 1
+from payment_dr.operations.command import MISSED, command, progress, say
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-progress = Console(stderr=True)
 
 
 def pages() -> dict[str, str]:
@@ -29,6 +26,7 @@ def pages() -> dict[str, str]:
 
 
 @app.command()
+@command
 def main(
     check: Annotated[bool, typer.Option("--check", help="Write nothing; name the pages that differ.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the names as JSON.")] = False,
@@ -48,9 +46,9 @@ def main(
     told = [str(docs / name) for name in changed]
     sys.stdout.write(json.dumps({"changed": told}, indent=2) + "\n" if as_json else "".join(f"{n}\n" for n in told))
     if check and changed:
-        progress.print("error: these pages are not what the stack says", style="red", highlight=False)
-        progress.print("hint: make docs", highlight=False)
-        raise typer.Exit(DRIFTED)
+        say("error: these pages are not what the stack says", style="red")
+        say("hint: make docs")
+        raise typer.Exit(MISSED)
 
 
 def _is(path: Path, text: str) -> bool:

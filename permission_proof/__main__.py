@@ -9,11 +9,9 @@ import typer
 
 from embedded_aws.__main__ import Port, StackDir
 from embedded_aws.deployment import Deployment
-from payment_dr.operations.command import command, progress, progress_of
+from payment_dr.operations.command import DONE, MISSED, command, progress, progress_of
 from permission_proof.proof import prove
 from permission_proof.report import as_data, as_markdown, print_report
-
-PROVEN, GAP = 0, 1
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -42,7 +40,7 @@ def main(
         sys.stdout.write(json.dumps(data, indent=2) + "\n")
     else:
         print_report(data)
-    raise typer.Exit(PROVEN if data["passed"] else GAP)
+    raise typer.Exit(DONE if data["passed"] else MISSED)
 
 
 if __name__ == "__main__":

@@ -104,7 +104,7 @@ def test_options_reach_the_switch(dr: Dr, stack: Stack) -> None:
     assert stack.reserved["primary"] is None
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_a_signal_unwinds_and_sets_the_exit_code(tmp_path: Path, number: signal.Signals, code: int) -> None:
     """The console script, with a Terraform that sends the signal and never answers."""
     terraform = tmp_path / "terraform"
@@ -119,3 +119,13 @@ def test_a_signal_unwinds_and_sets_the_exit_code(tmp_path: Path, number: signal.
     )
     assert (ended.returncode, ended.stdout) == (code, "")
     assert "Traceback" not in ended.stderr
+
+
+def test_an_interrupted_switch_says_how_to_see_what_it_left(dr: Dr, stack: Stack) -> None:
+    def interrupt() -> bool:
+        raise KeyboardInterrupt
+
+    stack.passes["secondary"] = interrupt
+    found = dr(stack, "failover", "--yes")
+    assert (found.exit_code, found.stdout) == (130, "")
+    assert found.stderr.splitlines() == ["'dr status' shows whether the primary region is fenced", "interrupted"]

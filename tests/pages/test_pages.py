@@ -230,7 +230,6 @@ class TestTheCommand:
     @pytest.fixture
     def run(self, written: dict[str, str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
         monkeypatch.setattr(command, "pages", lambda: written)
-        monkeypatch.setattr(command.progress, "file", None)
         return lambda *arguments: CliRunner().invoke(command.app, ["--docs", str(tmp_path), *arguments])
 
     def test_it_writes_and_is_done(self, run: Any, written: dict[str, str], tmp_path: Path) -> None:

@@ -99,11 +99,14 @@ def _switching(act: Callable[[switch.Switch], switch.Outcome], description: str)
     ) -> None:
         stack = Deployed.read(outputs=outputs, directory=directory)
         with _asking(stack, yes) as (tell, confirm):
-            outcome = act(
-                switch.Switch(
-                    stack=stack, confirm=confirm, tell=tell, force=force, dry_run=dry_run, wait=wait, timeout=timeout
-                )
+            way = switch.Switch(
+                stack=stack, confirm=confirm, tell=tell, force=force, dry_run=dry_run, wait=wait, timeout=timeout
             )
+            try:
+                outcome = act(way)
+            except (KeyboardInterrupt, SystemExit):  # switching is not undone: the operator decides what is next
+                say("'dr status' shows whether the primary region is fenced")
+                raise
         sys.stdout.write(json.dumps(dataclasses.asdict(outcome), indent=2) if as_json else outcome.text)
         sys.stdout.write("\n")
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from payment_dr.operations import probes
 from payment_dr.operations.alias_targets import AliasTargets
 from payment_dr.operations.aws import NoAnswerError, asked
+from payment_dr.operations.command import undisturbed
 from payment_dr.operations.deployed import Deployed
 from payment_dr.operations.errors import OperationError
 from payment_dr.operations.fence import reserve
@@ -116,7 +117,8 @@ class Switch:
             text = f"{region} is fenced." + self._probed("fail")
         except RefusedError:
             self.tell("removing the fence again")
-            reserve(self.stack, "primary", reserved)
+            with undisturbed():
+                reserve(self.stack, "primary", reserved)
             raise
         return outcome(self._waited(text, "secondary"), changed=True)
 
@@ -155,7 +157,8 @@ class Switch:
         except RefusedError:
             if not self.force:
                 self.tell(f"fencing {region} again")
-                reserve(self.stack, "primary", 0)
+                with undisturbed():
+                    reserve(self.stack, "primary", 0)
             raise
         return outcome(self._waited(text, "primary"), changed=True)
 
@@ -201,7 +204,8 @@ class Switch:
                     return judged(False, f"replication to {region} lags by more than {CANARY_SECONDS:.0f} s")
                 time.sleep(0.1)
         finally:  # even if only the answer to the write was lost; the deletion is replicated too
-            asked("DynamoDB", lambda: source.delete_item(TableName=name, Key=key))
+            with undisturbed():
+                asked("DynamoDB", lambda: source.delete_item(TableName=name, Key=key))
         return judged(True, f"replication to {region} does not lag")
 
     @property

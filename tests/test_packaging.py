@@ -1,6 +1,7 @@
 """The library works from a wheel: the handlers that it deploys are in it, and the operator's command."""
 
 import email
+import json
 import os
 import re
 import shutil
@@ -9,7 +10,7 @@ import sys
 import tomllib
 import venv
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from email.message import Message
 from importlib.metadata import distribution
 from pathlib import Path
@@ -17,9 +18,12 @@ from pathlib import Path
 import pytest
 
 import payment_dr
+from embedded_aws import EmbeddedAws
 from payment_dr.python_function import handler_file
+from tests.embedded_aws.tenant import Tenant
+from tests.operations.interrupted import RESOURCES, Interrupted
 
-PROJECT = Path(__file__).resolve().parents[2]
+PROJECT = Path(__file__).resolve().parents[1]
 HANDLERS = ["lambda_config_sync.py", "lambda_health_monitor.py"]
 OPERATIONS = "constructs/payment_dr/operations"
 # As the wheel calls each folder, and what of it is deployed, read or executed.
@@ -77,6 +81,12 @@ def test_the_wheel_holds_the_packages_and_nothing_else(wheel: Path) -> None:
     assert {"payment_dr/py.typed", "payment_dr/on_demand.cjs", "payment_dr/operations/report/report.html.j2"} < set(
         ours
     )
+
+
+def test_the_wheel_installs_one_import_name(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        tops = {name.partition("/")[0] for name in archive.namelist()}
+    assert tops == {"payment_dr", f"payment_dr-{payment_dr.__version__}.dist-info"}
 
 
 def test_the_wheel_says_what_it_is_and_needs(wheel: Path) -> None:
@@ -148,9 +158,11 @@ def installed(wheel: Path, tmp_path: Path) -> Path:
     return python
 
 
-def _run(python: Path, packages: str, *command: str, cwd: Path) -> str:
+def _ended(
+    python: Path, packages: str, *command: str, cwd: Path, environment: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
     """Run with nothing of this project's environment but Node."""
-    done = subprocess.run(
+    return subprocess.run(
         [str(python), *command],
         cwd=cwd,
         env={
@@ -158,12 +170,17 @@ def _run(python: Path, packages: str, *command: str, cwd: Path) -> str:
             "PATH": f"{PROJECT / '.venv/bin'}{os.pathsep}{os.environ['PATH']}",
             "PYTHONPATH": str(python.parents[2] / f"packages-{packages}"),
             "PYTHONDONTWRITEBYTECODE": "1",
+            **(environment or {}),
         },
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
         check=False,
     )
+
+
+def _run(python: Path, packages: str, *command: str, cwd: Path, environment: Mapping[str, str] | None = None) -> str:
+    done = _ended(python, packages, *command, cwd=cwd, environment=environment)
     assert done.returncode == 0, done.stderr[-3000:]
     return done.stdout
 
@@ -179,10 +196,70 @@ def test_an_example_runs_elsewhere_with_the_wheel_and_what_it_declares(installed
     assert '"region": "eu-central-1"' in (stack / "cdk.tf.json").read_text(encoding="utf-8")
 
 
-def test_the_operators_command_runs_with_its_extra(installed: Path, tmp_path: Path) -> None:
+@pytest.fixture
+def dr(installed: Path, tmp_path: Path) -> Callable[..., str]:
+    """Runs the installed `dr` with its extra, and returns what it prints."""
+
+    def run(*arguments: str, environment: Mapping[str, str] | None = None) -> str:
+        return _run(installed, "dr", str(installed.with_name("dr")), *arguments, cwd=tmp_path, environment=environment)
+
+    return run
+
+
+def test_the_operators_command_runs_with_its_extra(dr: Callable[..., str]) -> None:
+    assert dr("--version") == f"payment-dr {payment_dr.__version__}\n"
+    assert "failover" in dr("--help")
+
+
+def test_without_the_extra_the_operators_command_says_what_to_install(installed: Path, tmp_path: Path) -> None:
+    done = _ended(installed, "", str(installed.with_name("dr")), "status", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    error, hint = done.stderr.splitlines()
+    assert re.fullmatch(r"error: dr needs the Python package \w+, which is not installed", error)
+    assert hint == "hint: pip install 'payment-dr[dr]'"
+
+
+def test_a_part_of_the_extra_that_is_missing_is_named_when_it_is_needed(installed: Path, tmp_path: Path) -> None:
+    """`dr report` alone draws, so that it alone needs Matplotlib."""
+    (installed.parents[2] / "packages-dr" / "matplotlib").unlink()
     dr = str(installed.with_name("dr"))
-    assert _run(installed, "dr", dr, "--version", cwd=tmp_path) == f"payment-dr {payment_dr.__version__}\n"
-    assert "failover" in _run(installed, "dr", dr, "--help", cwd=tmp_path)
+    assert _ended(installed, "dr", dr, "--version", cwd=tmp_path).returncode == 0
+    done = _ended(installed, "dr", dr, "report", "journal.json", cwd=tmp_path)
+    assert (done.returncode, done.stderr.splitlines()) == (
+        2,
+        [
+            "error: dr needs the Python package matplotlib, which is not installed",
+            "hint: pip install 'payment-dr[dr]'",
+        ],
+    )
+
+
+def test_the_deployers_policies_come_with_the_wheel(dr: Callable[..., str]) -> None:
+    folder = PROJECT / OPERATIONS / "deployer-policies"
+    assert json.loads(dr("deployer-policies")) == {
+        path.stem: json.loads(path.read_text(encoding="utf-8")) for path in folder.glob("*.json")
+    }
+
+
+def test_the_state_bucket_is_made_by_the_wheel(dr: Callable[..., str], aws: EmbeddedAws) -> None:
+    environment = {**aws.environment(), "AWS_ACCESS_KEY_ID": Tenant(aws).account_id}
+    assert dr("bootstrap", "s3://wheel-state/prod", environment=environment).startswith(
+        "set: bucket wheel-state in us-"
+    )
+    again = dr("bootstrap", "s3://wheel-state/prod", environment=environment)
+    assert {line.partition(":")[0] for line in again.splitlines()} == {"right already"}
+
+
+@pytest.mark.slow
+def test_what_an_interrupted_deployment_left_is_adopted_by_the_wheel(
+    dr: Callable[..., str], aws: EmbeddedAws, tmp_path: Path
+) -> None:
+    made = Interrupted(aws, tmp_path / "stack", RESOURCES)
+    with made.terraform:
+        vpc = made.vpc()
+        found = dr("adopt", str(made.terraform.directory), environment=made.environment)
+        assert found == f"adopted: aws_vpc.net {vpc}\n"
+        assert made.terraform.state_resources() == ["aws_vpc.net"]
 
 
 def test_a_checkout_deploys_the_handlers_that_lie_in_it() -> None:

@@ -1,0 +1,143 @@
+"""How every command ends: its undo runs whole, whatever signals arrive, and its exit code says why it ended."""
+
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from payment_dr.operations.command import command, ended_by_signals, undisturbed
+from payment_dr.operations.errors import OperationError
+from payment_dr.operations.switch import RefusedError
+
+SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
+CODES = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
+# Prints each step; its undo goes on until it has read a line.
+PROGRAM = """
+import signal, sys
+from contextlib import nullcontext
+import typer
+from payment_dr.operations.command import command, undisturbed
+
+app = typer.Typer()
+
+def said(text):
+    print(text, flush=True)
+
+@app.command()
+@command
+def run(plain: bool = False, ends: bool = False) -> None:
+    try:
+        said("begun")
+        if not ends:
+            signal.pause()
+    finally:
+        with nullcontext() if plain else undisturbed():
+            said("undoing")
+            sys.stdin.readline()
+            said("undone")
+    said("went on")
+
+app()
+"""
+
+
+@contextmanager
+def running(*arguments: str, before: str = "") -> Iterator[subprocess.Popen[str]]:
+    """The program, which has begun; it is killed at the end if need be."""
+    with subprocess.Popen(
+        [sys.executable, "-c", before + PROGRAM, *arguments],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout
+        assert process.stdout.readline() == "begun\n"
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+@pytest.mark.parametrize("arguments", [(), ("--plain",)], ids=["undisturbed", "plain"])
+@pytest.mark.parametrize("second", SIGNALS, ids=lambda each: each.name)
+@pytest.mark.parametrize("first", SIGNALS, ids=lambda each: each.name)
+def test_a_second_signal_does_not_cut_the_undo_short(
+    first: signal.Signals, second: signal.Signals, arguments: tuple[str, ...]
+) -> None:
+    with running(*arguments) as process:
+        assert process.stdout
+        process.send_signal(first)
+        assert process.stdout.readline() == "undoing\n"
+        process.send_signal(second)
+        process.send_signal(second)
+        rest, errors = process.communicate("\n", timeout=20)
+    assert (rest, process.returncode) == ("undone\n", CODES[first])
+    assert "Traceback" not in errors
+
+
+@pytest.mark.parametrize("number", SIGNALS, ids=lambda each: each.name)
+def test_a_signal_during_the_undo_of_a_command_that_ends_by_itself_waits_until_it_is_done(
+    number: signal.Signals,
+) -> None:
+    with running("--ends") as process:
+        assert process.stdout
+        assert process.stdout.readline() == "undoing\n"
+        process.send_signal(number)
+        rest, errors = process.communicate("\n", timeout=20)
+    assert (rest, process.returncode) == ("undone\n", CODES[number])  # and not "went on"
+    assert "Traceback" not in errors
+
+
+def test_a_hang_up_that_is_ignored_stays_ignored() -> None:
+    """As under nohup."""
+    with running("--ends", before="import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN)\n") as process:
+        assert process.stdout
+        assert process.stdout.readline() == "undoing\n"
+        process.send_signal(signal.SIGHUP)
+        rest, _ = process.communicate("\n", timeout=20)
+    assert (rest, process.returncode) == ("undone\nwent on\n", 0)
+
+
+@pytest.mark.parametrize(("error", "code"), [(OperationError, 2), (RefusedError, 1)])
+def test_an_error_is_two_lines_on_stderr_and_its_own_exit_code(error: type[OperationError], code: int) -> None:
+    app = typer.Typer()
+
+    @app.command()
+    @command
+    def run() -> None:
+        raise error("[red] is no [b]markup", hint="a long hint " * 20)
+
+    done = CliRunner().invoke(app, [])
+    assert (done.exit_code, done.stdout) == (code, "")
+    assert done.stderr == f"error: [red] is no [b]markup\nhint: {'a long hint ' * 20}\n"
+
+
+def test_handlers_are_as_they_were_afterwards() -> None:
+    before = [signal.getsignal(each) for each in SIGNALS]
+    with ended_by_signals():
+        assert [signal.getsignal(each) for each in SIGNALS] != before
+    assert [signal.getsignal(each) for each in SIGNALS] == before
+
+
+def test_outside_of_a_command_nothing_holds_a_signal_back() -> None:
+    with pytest.raises(KeyboardInterrupt), undisturbed():
+        signal.raise_signal(signal.SIGINT)
+
+
+def test_every_command_of_this_project_ends_this_way() -> None:
+    """Each function that typer runs is wrapped by `command`."""
+    project = Path(__file__).resolve().parents[2]
+    lacking = []
+    for path in [*project.glob("*/__main__.py"), *project.glob("*/deployer.py"), *project.glob("constructs/**/cli.py")]:
+        lines = path.read_text(encoding="utf-8").splitlines()
+        for number, line in enumerate(lines):
+            if line.strip().startswith("@app.command(") and lines[number + 1].strip() != "@command":
+                lacking.append(f"{path.relative_to(project)}:{number + 1}")
+    assert lacking == []
