@@ -43,8 +43,8 @@ def main(
         for name in changed:
             (docs / name).parent.mkdir(parents=True, exist_ok=True)
             (docs / name).write_text(found[name], encoding="utf-8")
-    told = [str(docs / name) for name in changed]
-    sys.stdout.write(json.dumps({"changed": told}, indent=2) + "\n" if as_json else "".join(f"{n}\n" for n in told))
+    names = [str(docs / name) for name in changed]
+    sys.stdout.write(json.dumps({"changed": names}, indent=2) + "\n" if as_json else "".join(f"{n}\n" for n in names))
     if check and changed:
         say("error: these pages are not what the stack says", style="red")
         say("hint: make docs")

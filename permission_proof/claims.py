@@ -44,7 +44,7 @@ from permission_proof.scenarios import (
 from permission_proof.stage import NAME, Stage
 
 ANOTHER_ACCOUNT = "111111111111"
-Turn = Callable[[Stage, Side], tuple[str, str]]
+WrongValue = Callable[[Stage, Side], tuple[str, str]]
 
 
 @dataclass(frozen=True)
@@ -53,17 +53,17 @@ class Claim:
 
     Args:
         scenario: For an action, what passes with it and is refused without it. For a condition, what is refused with
-            it and passes without it: a request that is not meant, or, where there is a `turn`, the one that is meant.
-        turn: Old and new text in the condition's value, where the request that is not meant cannot be made: the
-            condition is turned round, and the request that is meant becomes the other.
-        aside: Statements of the same policy that would hide this one; they are set aside meanwhile.
+            it and passes without it: a request that is not meant, or, with `wrong_value`, the one that is meant.
+        wrong_value: Old and new text in the condition's value, where the request that is not meant cannot be made:
+            with the new value the condition refuses the request that is meant.
+        hidden_by: Statements of the same policy that would hide this one; the proof removes them meanwhile.
         about: What the scenario is about, such as a parameter.
         outside: Requests for something else with the same action; they are refused by the policy as deployed.
     """
 
     scenario: Scenario
-    turn: Turn | None = None
-    aside: tuple[str, ...] = ()
+    wrong_value: WrongValue | None = None
+    hidden_by: tuple[str, ...] = ()
     about: Callable[[Row], str] = lambda _: ""
     outside: tuple[Scenario, ...] = ()
 
@@ -113,7 +113,7 @@ def _function_role(purpose: str, owner: str) -> dict[tuple[str, str, str], Claim
             "AssumedByItsFunction",
             {
                 "sts:AssumeRole": Claim(takes_role(purpose)),
-                FROM_ACCOUNT: Claim(takes_role(purpose), turn=_other_account),
+                FROM_ACCOUNT: Claim(takes_role(purpose), wrong_value=_other_account),
                 FROM_ARN: Claim(another_function_takes_role(purpose)),
             },
         ),
@@ -210,8 +210,8 @@ _monitor_assumes = call(
 )
 _copied_buckets = (another_bucket_replicated,)
 _alarm_statement = {
-    FROM_ACCOUNT: Claim(alarm_heard, turn=_other_account),
-    LIKE_ARN: Claim(alarm_heard, turn=_other_region),
+    FROM_ACCOUNT: Claim(alarm_heard, wrong_value=_other_account),
+    LIKE_ARN: Claim(alarm_heard, wrong_value=_other_region),
 }
 
 CLAIMS: Claims = {
@@ -294,7 +294,7 @@ CLAIMS: Claims = {
         {
             "kms:Decrypt": Claim(alarm_heard),
             "kms:GenerateDataKey*": Claim(alarm_heard),
-            FROM_ACCOUNT: Claim(alarm_heard, turn=_other_account),
+            FROM_ACCOUNT: Claim(alarm_heard, wrong_value=_other_account),
         },
     ),
     **_statement(
@@ -306,11 +306,11 @@ CLAIMS: Claims = {
         "key",
         "ParameterStoreEncryptsAndDecrypts",
         {
-            "kms:Decrypt": Claim(operator_reads, aside=_ROOT),
-            "kms:Encrypt": Claim(operator_writes("Standard"), aside=_ROOT),
-            "kms:GenerateDataKey*": Claim(operator_writes("Advanced"), aside=_ROOT),
-            VIA: Claim(operator_encrypts, aside=_ROOT),
-            "StringEquals kms:CallerAccount": Claim(operator_reads, turn=_other_account, aside=_ROOT),
+            "kms:Decrypt": Claim(operator_reads, hidden_by=_ROOT),
+            "kms:Encrypt": Claim(operator_writes("Standard"), hidden_by=_ROOT),
+            "kms:GenerateDataKey*": Claim(operator_writes("Advanced"), hidden_by=_ROOT),
+            VIA: Claim(operator_encrypts, hidden_by=_ROOT),
+            "StringEquals kms:CallerAccount": Claim(operator_reads, wrong_value=_other_account, hidden_by=_ROOT),
         },
     ),
     **_statement("topic", "AlarmsPublish", {"sns:Publish": Claim(alarm_heard), **_alarm_statement}),

@@ -179,13 +179,13 @@ def without(document: Document, row: Row) -> Document:
     return {**document, "Statement": changed or [_nothing(document)]}
 
 
-def aside(document: Document, sids: Sequence[str]) -> Document:
+def without_statements(document: Document, sids: Sequence[str]) -> Document:
     """The policy less whole statements."""
     left = [statement for statement in document["Statement"] if statement.get("Sid", "") not in sids]
     return {**document, "Statement": left or [_nothing(document)]}
 
 
-def turned(document: Document, row: Row, old: str, new: str) -> Document:
+def with_condition_value(document: Document, row: Row, old: str, new: str) -> Document:
     """The policy with another value in the row's condition: as it would be seen from elsewhere."""
     changed = copy.deepcopy(document)
     operator, key = row.condition.split()

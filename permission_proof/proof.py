@@ -11,7 +11,16 @@ from embedded_aws.checks import CheckFailed, check_parameter_follows, check_plan
 from embedded_aws.deployment import Deployment
 from payment_dr.side import SIDES, Side
 from permission_proof.claims import CLAIMS, ONE_SIDED, REFUSED, Claim, Claims
-from permission_proof.policies import Document, Policy, Row, aside, deployed_policies, rows_of, turned, without
+from permission_proof.policies import (
+    Document,
+    Policy,
+    Row,
+    deployed_policies,
+    rows_of,
+    with_condition_value,
+    without,
+    without_statements,
+)
 from permission_proof.scenarios import Run, Scenario
 from permission_proof.stage import NotPassed, Outcome, Refusal, Stage
 
@@ -144,7 +153,8 @@ def _proofs(stage: Stage, rows: Sequence[Row], on_step: Callable[[str], None]) -
         claim = CLAIMS[row.claim]
         # Rights that the same play needs are taken away one after the other, while it goes on.
         alone = row if row.condition and not row.value else None
-        groups.setdefault((claim.scenario.text, row.policy.side, claim.about(row), claim.aside, alone), []).append(row)
+        same_play = claim.scenario.text, row.policy.side, claim.about(row), claim.hidden_by, alone
+        groups.setdefault(same_play, []).append(row)
     subject = ""
     for group in groups.values():
         claim, side = CLAIMS[group[0].claim], group[0].policy.side
@@ -159,20 +169,22 @@ def _proofs(stage: Stage, rows: Sequence[Row], on_step: Callable[[str], None]) -
 
 
 def _prove_group(stage: Stage, group: Sequence[Row], claim: Claim, run: Run) -> Iterator[Proof]:
-    base = aside(group[0].policy.document, claim.aside)
+    base = without_statements(group[0].policy.document, claim.hidden_by)
     lacking: list[Outcome] = []
     for row in group:
-        document = base if claim.aside else row.policy.document
+        document = base if claim.hidden_by else row.policy.document
         with row.policy.changed(without(document, row)):
             lacking.append(stage.outcome(run))
     first = group[0]
     is_condition = bool(first.condition and not first.value)
-    if is_condition and claim.turn:
-        base = turned(base, first, *claim.turn(stage, first.policy.side))
+    if is_condition and claim.wrong_value:
+        base = with_condition_value(base, first, *claim.wrong_value(stage, first.policy.side))
     with first.policy.changed(base):
         having = stage.outcome(run)
-    how = [f"the condition names {claim.turn(stage, first.policy.side)[1]}"] if claim.turn and is_condition else []
-    how += [f"{sid} set aside" for sid in claim.aside]
+    how = []
+    if claim.wrong_value and is_condition:
+        how.append(f"the condition names {claim.wrong_value(stage, first.policy.side)[1]}")
+    how += [f"{sid} set aside" for sid in claim.hidden_by]
     for row, lack in zip(group, lacking, strict=True):
         refused, passed = (having, lack) if is_condition else (lack, having)
         yield Proof(

@@ -16,7 +16,7 @@ from typing import Any
 
 from embedded_aws.checks import check_health
 from payment_dr.side import Side
-from permission_proof.policies import aside
+from permission_proof.policies import without_statements
 from permission_proof.stage import NAME, NotPassed, Stage
 
 Run = Callable[[], object]
@@ -256,7 +256,7 @@ def assumes_another_role(stage: Stage, side: Side, _: str) -> Iterator[Run]:
 def undelivered_kept(stage: Stage, side: Side, rule_arn: str) -> Iterator[Run]:  # noqa: D103
     rule = rule_arn or stage.rule(side, SYNC, "change")
     function = stage.policy("config sync function", side)
-    with function.changed(aside(function.document, ["AllowChange", "AllowReconcile"])):
+    with function.changed(without_statements(function.document, ["AllowChange", "AllowReconcile"])):
         yield lambda: _is_kept(stage, side, rule)
 
 

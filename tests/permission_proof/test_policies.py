@@ -5,7 +5,16 @@ from typing import Any
 
 import pytest
 
-from permission_proof.policies import Document, Policy, Row, aside, normal, rows_of, turned, without
+from permission_proof.policies import (
+    Document,
+    Policy,
+    Row,
+    normal,
+    rows_of,
+    with_condition_value,
+    without,
+    without_statements,
+)
 
 QUEUE = {
     "Sid": "Send",
@@ -87,8 +96,8 @@ def test_one_condition_or_one_of_its_values_is_taken_away() -> None:
     assert fewer["ArnEquals"] == {"aws:SourceArn": ["arn:r2"]}
 
 
-def test_a_condition_is_turned_round_and_no_other() -> None:
-    document = turned(policy(QUEUE).document, row(condition="StringEquals aws:SourceAccount"), "1", "2")
+def test_a_condition_gets_another_value_and_no_other_condition_does() -> None:
+    document = with_condition_value(policy(QUEUE).document, row(condition="StringEquals aws:SourceAccount"), "1", "2")
     condition = document["Statement"][0]["Condition"]
     assert condition["StringEquals"] == {"aws:SourceAccount": ["2"]}
     assert condition["ArnEquals"] == {"aws:SourceArn": ["arn:r1", "arn:r2"]}
@@ -98,7 +107,7 @@ def test_a_condition_is_turned_round_and_no_other() -> None:
     "change",
     [
         lambda document: without(document, Row(policy(), "Read", "s3:GetObject", "arn:b")),
-        lambda document: aside(document, ["Read"]),
+        lambda document: without_statements(document, ["Read"]),
     ],
     ids=["the only action", "the only statement"],
 )
@@ -110,7 +119,7 @@ def test_a_policy_without_its_only_right_is_still_one_and_grants_nothing(change:
 def test_a_policy_is_put_back_whatever_happens_meanwhile() -> None:
     put: list[str] = []
     deployed = Policy("queue", "primary", "policy", "arn:q", json.dumps({"Statement": [QUEUE]}), put.append)
-    other = aside(deployed.document, ["Send"])
+    other = without_statements(deployed.document, ["Send"])
     with pytest.raises(KeyboardInterrupt), deployed.changed(other):
         raise KeyboardInterrupt
     assert put == [json.dumps(other), deployed.text]

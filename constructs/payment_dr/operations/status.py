@@ -67,12 +67,12 @@ class Status:
     def as_json(self) -> dict[str, object]:
         """What `dr status --json` prints."""
 
-        def told(findings: Mapping[str, Finding]) -> dict[str, dict[str, str]]:
+        def as_cells(findings: Mapping[str, Finding]) -> dict[str, dict[str, str]]:
             return {name: {"state": each.state, "found": each.found} for name, each in findings.items()}
 
         return {
-            "regions": {self.stack.region(side): {"side": side, **told(self.regions[side])} for side in SIDES},
-            **told(self.both),
+            "regions": {self.stack.region(side): {"side": side, **as_cells(self.regions[side])} for side in SIDES},
+            **as_cells(self.both),
             "exit_code": self.exit_code,
         }
 
@@ -167,8 +167,8 @@ def _config(stack: Deployed) -> Finding:
 
 def _serves(stack: Deployed, zone: Zone, health: Mapping[Side, Health]) -> Finding:
     serving = answers(stack, zone, {side: each.verdict.passed for side, each in health.items()})
-    told = " and ".join(f"{stack.region(side)} ({side})" if side in SIDES else side for side in serving)
-    return judged(serving == ["primary"], told)
+    serving_names = " and ".join(f"{stack.region(side)} ({side})" if side in SIDES else side for side in serving)
+    return judged(serving == ["primary"], serving_names)
 
 
 def read_zone(stack: Deployed) -> Zone:

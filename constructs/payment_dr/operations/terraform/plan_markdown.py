@@ -23,11 +23,11 @@ def plan_markdown(plan: PlanResult, text: str) -> str:
         '**Plan:** no resource changes'
     """
     counts = Counter(plan.actions.values())
-    told = ", ".join(f"{count} to {action}" for action, count in sorted(counts.items())) or "no resource changes"
+    summary = ", ".join(f"{count} to {action}" for action, count in sorted(counts.items())) or "no resource changes"
     addresses = [
         f"{action:<7} {address}" for address, action in sorted(plan.actions.items(), key=lambda each: each[::-1])
     ]
-    parts = [f"**Plan:** {told}"]
+    parts = [f"**Plan:** {summary}"]
     if addresses:
         parts.append(_folded("Changed addresses", addresses))
     parts.append(_folded("Whole plan", text.strip("\n").splitlines()))

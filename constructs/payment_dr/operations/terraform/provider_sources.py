@@ -306,8 +306,8 @@ def locate(
     """
     configuration = user_configuration(machine)
     if configuration and configuration.overrides_providers:
-        told = f"Providers come from {configuration.path} alone, because it has dev_overrides."
-        return Installation(user_file=configuration.path, notices=[told])
+        notice = f"Providers come from {configuration.path} alone, because it has dev_overrides."
+        return Installation(user_file=configuration.path, notices=[notice])
     installation = Installation()
     installation.notices += (
         f"{MIRROR_VARIABLE} names {path}, which is no directory."

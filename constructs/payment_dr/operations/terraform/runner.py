@@ -162,15 +162,15 @@ def find_terraform(environ: Mapping[str, str] | None = None) -> TerraformBinary:
     except (OSError, subprocess.TimeoutExpired) as error:
         raise OperationError(f"{path} does not run: {error}", hint=hint) from error
     try:
-        told = json.loads(reply.stdout)
+        answer = json.loads(reply.stdout)
     except ValueError:  # before 0.13 there was no JSON
         match = re.search(r"v(\d+\.\d+\.\d+)", reply.stdout)
-        told = {"terraform_version": match[1] if match else "of unknown version"}
-    version = str(told.get("terraform_version", "of unknown version"))
+        answer = {"terraform_version": match[1] if match else "of unknown version"}
+    version = str(answer.get("terraform_version", "of unknown version"))
     match = re.match(r"(\d+)\.(\d+)\.(\d+)", version)
-    if match is None or tuple(map(int, match.groups())) < OLDEST or "platform" not in told:
+    if match is None or tuple(map(int, match.groups())) < OLDEST or "platform" not in answer:
         raise OperationError(f"{path} is Terraform {version}, too old for this project", hint=hint)
-    return TerraformBinary(path, version, told["platform"])
+    return TerraformBinary(path, version, answer["platform"])
 
 
 @contextmanager
@@ -410,8 +410,8 @@ class Terraform:
         Raises:
             TerraformFailed: The state cannot be read.
         """
-        told = json.loads(self._text("output", "-no-color", "-json"))
-        return {name: Output(each["value"], each["sensitive"], each["type"]) for name, each in told.items()}
+        answer = json.loads(self._text("output", "-no-color", "-json"))
+        return {name: Output(each["value"], each["sensitive"], each["type"]) for name, each in answer.items()}
 
     def schemas(self) -> dict[str, Any]:
         """Return the schemas of the configuration's providers by the provider's name, such as ``aws``.
@@ -421,8 +421,8 @@ class Terraform:
         Raises:
             TerraformFailed: The directory is not initialized, or a provider does not start.
         """
-        told = json.loads(self._text("providers", "schema", "-json"))
-        return {source.split("/")[-1]: each for source, each in told.get("provider_schemas", {}).items()}
+        answer = json.loads(self._text("providers", "schema", "-json"))
+        return {source.split("/")[-1]: each for source, each in answer.get("provider_schemas", {}).items()}
 
     def formatted(self, text: str) -> str:
         """Return a file in Terraform's native syntax as ``terraform fmt`` lays it out.
@@ -543,8 +543,8 @@ def _event(message: Mapping[str, Any]) -> ResourceEvent | None:
     return ResourceEvent(hook["resource"]["addr"], action, phase, int(hook.get("elapsed_seconds", 0)))
 
 
-def _diagnostic(told: Mapping[str, Any]) -> Diagnostic:
-    return Diagnostic(told["severity"], told["summary"], told.get("detail", ""), told.get("address", ""))
+def _diagnostic(found: Mapping[str, Any]) -> Diagnostic:
+    return Diagnostic(found["severity"], found["summary"], found.get("detail", ""), found.get("address", ""))
 
 
 def _diagnostics_in(text: str) -> list[Diagnostic]:
