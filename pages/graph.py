@@ -29,7 +29,32 @@ LEFT_OUT: Final = {
     "aws_s3_bucket_versioning",
     "aws_sns_topic_policy",
 }
-HIDDEN: Final = LEFT_OUT | JOINTS.keys()
+# Drawn as a box.
+DRAWN: Final = {
+    "aws_acm_certificate",
+    "aws_apigatewayv2_api",
+    "aws_apigatewayv2_domain_name",
+    "aws_apigatewayv2_stage",
+    "aws_cloudwatch_event_rule",
+    "aws_cloudwatch_metric_alarm",
+    "aws_default_security_group",
+    "aws_dynamodb_table",
+    "aws_iam_role",
+    "aws_kms_key",
+    "aws_lambda_function",
+    "aws_route53_health_check",
+    "aws_route53_record",
+    "aws_route53_zone",
+    "aws_route_table",
+    "aws_s3_bucket",
+    "aws_sns_topic",
+    "aws_sns_topic_subscription",
+    "aws_sqs_queue",
+    "aws_ssm_parameter",
+    "aws_subnet",
+    "aws_vpc",
+    "random_password",
+}
 NOT_NAMED: Final = {"depends_on", "provider", "//"}  # arguments about the order and the place
 DOCUMENT: Final = "data.aws_iam_policy_document."
 
@@ -94,13 +119,13 @@ def references(template: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
     def beyond(address: str, seen: set[str]) -> Iterator[str]:
         for other in named.get(address, ()):
-            if other in known and known[other].kind not in HIDDEN:
+            if other in known and known[other].kind in DRAWN:
                 yield other
             elif other not in seen:
                 yield from beyond(other, seen | {other})
 
     for address, element in known.items():
-        if element.kind not in HIDDEN:
+        if element.kind in DRAWN:
             yield from ((address, other) for other in dict.fromkeys(beyond(address, set())) if other != address)
 
 
@@ -151,7 +176,7 @@ def regions_of_providers(template: Mapping[str, Any]) -> dict[str | None, str]:
 
 def resources_as_mermaid(template: Mapping[str, Any]) -> str:
     """The resources of a small stack, by region."""
-    drawn = {address: element for address, element in elements(template).items() if element.kind not in HIDDEN}
+    drawn = {address: element for address, element in elements(template).items() if element.kind in DRAWN}
     boxes: dict[str, list[str]] = {}
     for element in drawn.values():
         label = f"{element.kind.removeprefix('aws_')}<br/>{'/'.join(element.path[1:])}"

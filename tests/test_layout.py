@@ -1,8 +1,14 @@
-"""The project's own shape: what is at the top, what it depends on, and which package `constructs` is."""
+"""The project's own shape: what is at the top, what depends on what, and which package `constructs` is."""
 
+import ast
 import json
 import os
+import subprocess
+import sys
 import tomllib
+from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
+from importlib.util import resolve_name
 from pathlib import Path
 
 import constructs
@@ -52,3 +58,101 @@ def test_nothing_is_written_in_hcl() -> None:
 @pytest.mark.xdist_group("a group")
 def test_tests_that_share_a_deployment_are_kept_on_one_worker(request: pytest.FixtureRequest) -> None:
     assert "PYTEST_XDIST_WORKER" not in os.environ or request.node.nodeid.endswith("@a group")
+
+
+# What each part may not import. Handlers have a test of their own: tests/handlers/test_packages.py.
+MAY_NOT_IMPORT = {
+    "constructs/payment_dr/*.py": (
+        "payment_dr.operations",
+        *("embedded_aws", "permission_proof", "hcl", "pages", "benchmarks", "tests", "main"),
+    ),
+    "constructs/payment_dr/operations/**/*.py": (
+        *("embedded_aws", "permission_proof", "hcl", "pages", "benchmarks", "tests", "main"),
+    ),
+    "embedded_aws/**/*.py": ("permission_proof", "hcl", "pages", "benchmarks", "tests"),
+    "permission_proof/**/*.py": ("tests",),
+    "hcl/**/*.py": ("tests",),
+    "pages/**/*.py": ("tests",),
+}
+# Checks names by rules of the constructs, which takes Node; only `dr bootstrap` loads it.
+STATE_BUCKET = "payment_dr.operations.state_bucket"
+NEEDS_NO_NODE = f"""
+import pkgutil, sys
+from importlib import import_module
+import payment_dr.operations, payment_dr.side
+for module in pkgutil.walk_packages(payment_dr.operations.__path__, "payment_dr.operations."):
+    if module.name != {STATE_BUCKET!r}:
+        import_module(module.name)
+print(*(name for name in ("jsii", "cdktf", "constructs", "payment_dr.bindings") if name in sys.modules))
+"""
+
+
+def module_of(file: Path) -> str:
+    """The name by which a file is imported."""
+    parts = file.relative_to(PROJECT).with_suffix("").parts
+    return ".".join(parts[parts[0] == "constructs" :]).removesuffix(".__init__")
+
+
+def imports(file: Path) -> Iterator[str]:
+    """The modules that a file imports, in functions too, and what it takes from them, by their full names."""
+    module = module_of(file)
+    package = module if file.name == "__init__.py" else module.rpartition(".")[0]
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            origin = resolve_name("." * node.level + (node.module or ""), package)
+            yield from (origin, *(f"{origin}.{alias.name}" for alias in node.names))
+
+
+def of(module: str, package: str) -> bool:
+    """Whether a module is this one, or below it."""
+    return f"{module}.".startswith(f"{package}.")
+
+
+@pytest.mark.parametrize("part", MAY_NOT_IMPORT)
+def test_imports_lead_in_one_direction(part: str) -> None:
+    files = sorted(PROJECT.glob(part))
+    assert files != []
+    wrong = [
+        f"{file.relative_to(PROJECT)} imports {other}, which {part} may not: move what it needs"
+        for file in files
+        for other in MAY_NOT_IMPORT[part]
+        if any(of(module, other) for module in imports(file))
+    ]
+    if wrong:
+        pytest.fail("\n".join(wrong))
+
+
+@pytest.fixture(scope="module")
+def library() -> dict[str, set[str]]:
+    """The modules of the library, and which of each other they import."""
+    files = {module_of(file): file for file in (PROJECT / "constructs/payment_dr").rglob("*.py")}
+    return {module: files.keys() & set(imports(file)) for module, file in files.items()}
+
+
+def test_the_modules_of_the_library_do_not_import_each_other_in_a_circle(library: dict[str, set[str]]) -> None:
+    try:
+        TopologicalSorter(library).prepare()
+    except CycleError as error:
+        pytest.fail(f"these import each other in a circle: {' <- '.join(error.args[1])}")
+
+
+def test_of_the_operations_only_the_state_bucket_imports_what_needs_node(library: dict[str, set[str]]) -> None:
+    need_node = {"payment_dr.bindings"}
+    wrong = []
+    for module in TopologicalSorter(library).static_order():
+        found = library[module] & need_node
+        if not of(module, "payment_dr.operations"):
+            need_node |= {module} if found else set()
+        elif module != STATE_BUCKET:
+            wrong += [f"{module} imports {name}, which needs Node: move what it needs" for name in sorted(found)]
+    if wrong:
+        pytest.fail("\n".join(wrong))
+    assert library[STATE_BUCKET] & need_node, f"{STATE_BUCKET} needs no Node any more: take it out of this file"
+
+
+def test_the_operations_start_no_node() -> None:
+    done = subprocess.run([sys.executable, "-c", NEEDS_NO_NODE], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == [], "payment_dr.side or payment_dr.operations loads the constructs"
