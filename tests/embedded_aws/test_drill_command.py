@@ -105,3 +105,11 @@ def test_dr_drills_what_is_deployed_and_takes_no_outage(monkeypatch: pytest.Monk
     done = CliRunner().invoke(cli.app, ["drill", "--outage", "region"])
     assert done.exit_code == 2
     assert "No such option: --outage" in done.stderr
+
+
+def test_dr_drill_without_a_deployed_stack_names_the_drill_that_needs_none(tmp_path: Path) -> None:
+    done = CliRunner().invoke(cli.app, ["drill", "--outputs", str(tmp_path / "none.json")])
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert done.stderr.splitlines()[-1].endswith(
+        "'make drill' needs no deployment: it drills a stack of its own on an embedded AWS"
+    )

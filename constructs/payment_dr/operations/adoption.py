@@ -307,7 +307,7 @@ def _look(plan: Mapping[str, Any], clients: Clients, refused: dict[str, Finding]
             reason = f"nobody has said yet how to find a {kind}: look for it by hand, and import it if it exists"
             refused[address] = Finding(NOT_ADOPTED, address, (), reason)
             continue
-        ids = _ids(FIND[kind], _in(clients, regions[address]), change["change"]["after"])
+        ids = _ids(FIND[kind], _in_region(clients, regions[address]), change["change"]["after"])
         if len(ids) == 1:
             found[address] = ids[0]
         elif ids:
@@ -316,7 +316,7 @@ def _look(plan: Mapping[str, Any], clients: Clients, refused: dict[str, Finding]
     return found
 
 
-def _in(clients: Clients, region: str) -> Callable[[str], Any]:
+def _in_region(clients: Clients, region: str) -> Callable[[str], Any]:
     return lambda service: clients(service, region)
 
 

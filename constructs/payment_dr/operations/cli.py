@@ -153,7 +153,11 @@ def drill(
     from payment_dr.operations.drill import live
     from payment_dr.operations.report.summary import reported
 
-    stack = Deployed.read(outputs=outputs, directory=directory)
+    try:
+        stack = Deployed.read(outputs=outputs, directory=directory)
+    except OperationError as error:
+        hint = f"{error.hint}; 'make drill' needs no deployment: it drills a stack of its own on an embedded AWS"
+        raise OperationError(error.message, hint=hint) from error
 
     def run() -> Journal:
         with _asking(stack, yes) as (tell, confirm):
