@@ -14,6 +14,7 @@ from urllib3.exceptions import HTTPError
 
 from embedded_aws.custom_domains import CustomDomains
 from embedded_aws.deployment import Deployment
+from payment_dr.failover_timing import ALIAS_TTL_SECONDS, budget_seconds
 from payment_dr.operations.aws import listed
 from payment_dr.side import SIDES, Side
 
@@ -142,6 +143,13 @@ class Deployed:
         config = check["HealthCheckConfig"]
         return f"{config['Type'].lower()}://{config['FullyQualifiedDomainName']}{config['ResourcePath']}"
 
+    def budget_seconds(self, side: Side) -> int:
+        """Seconds from an outage to the last cached answer, by the region's health check and the TTL of its record."""
+        record = self.record(side)
+        client = self._deployment.client("route53", "primary")
+        check = client.get_health_check(HealthCheckId=record["HealthCheckId"])["HealthCheck"]["HealthCheckConfig"]
+        return budget_seconds(check["RequestInterval"], check["FailureThreshold"], record.get("TTL", ALIAS_TTL_SECONDS))
+
     def alarms(self) -> list[str]:
         """Names of the alarms in both regions."""
         found = [self._listed("cloudwatch", side, "describe_alarms", "MetricAlarms") for side in SIDES]
@@ -179,6 +187,11 @@ def _by_side(deployed: Callable[[Side], Any], output: str) -> dict[str, Callable
     return {output.format(side): of(side) for side in SIDES}
 
 
+def _kept(target_seconds: int, takes_seconds: int) -> int:
+    """The target, if what is deployed keeps it: no resource of AWS holds the target itself."""
+    return max(target_seconds, takes_seconds)
+
+
 def deployed_values(deployment: Deployment) -> Mapping[str, Callable[[], Any]]:
     """For every output, how to ask AWS for what it should say."""
     aws = Deployed(deployment)
@@ -187,6 +200,9 @@ def deployed_values(deployment: Deployment) -> Mapping[str, Callable[[], Any]]:
         "environment": lambda: _tag(aws.vpc("primary")["Tags"], "Environment"),
         "primary_region": lambda: aws.table("primary")["TableArn"].split(":")[3],
         "secondary_region": lambda: _one([r["RegionName"] for r in aws.table("primary")["Replicas"]], "replica"),
+        "rto_target_seconds": lambda: _kept(
+            deployment.value("rto_target_seconds"), max(aws.budget_seconds(side) for side in SIDES)
+        ),
         **_by_side(lambda side: aws.vpc(side)["VpcId"], "{}_vpc_id"),
         **_by_side(lambda side: aws.vpc(side)["CidrBlock"], "{}_vpc_cidr"),
         **_by_side(aws.subnet_ids, "{}_private_subnet_ids"),

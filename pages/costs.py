@@ -9,6 +9,7 @@ from typing import Any, Final
 from pages.graph import regions, resources
 from pages.prices import AS_OF, EAST, EVERYWHERE, PRICES, WEST
 from pages.text import text_of
+from payment_dr.failover_timing import ALIAS_TTL_SECONDS, FAILURE_THRESHOLD, REQUEST_INTERVAL_SECONDS
 
 Template = Mapping[str, Any]
 MINUTES: Final = 730 * 60  # of a month, as AWS counts them
@@ -293,8 +294,16 @@ def _alias_records(stack: Any) -> None:
 
 
 LEVERS: Final = (
-    Lever("`request_interval_seconds=10`", "detection takes 30 s in place of 90 s", _fast_probes),
-    Lever("`custom_domain=True`", "the TTL is 60 s; queries of an alias of API Gateway are free", _alias_records),
+    Lever(
+        "`request_interval_seconds=10`",
+        f"detection takes {10 * FAILURE_THRESHOLD} s in place of {REQUEST_INTERVAL_SECONDS * FAILURE_THRESHOLD} s",
+        _fast_probes,
+    ),
+    Lever(
+        "`custom_domain=True`",
+        f"the TTL is {ALIAS_TTL_SECONDS} s; queries of an alias of API Gateway are free",
+        _alias_records,
+    ),
     Lever(
         "no point-in-time recovery",
         "a wrong write is replicated and cannot be taken back; an edit of `GlobalData`",

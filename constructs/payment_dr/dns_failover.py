@@ -19,68 +19,21 @@ from .custom_domain import CustomDomain
 from .described import Described
 from .errors import refuse
 from .excuses import excuse
+from .failover_timing import (
+    FAILURE_THRESHOLD,
+    REQUEST_INTERVAL_SECONDS,
+    RTO_TARGET_SECONDS,
+    mistakes_in_failover_timing,
+    ttl_of,
+    warnings_of_failover_timing,
+)
 from .health_monitor import HEALTH_PATH
 from .naming import name
 from .region import Region, mistakes_in_same_region
 
-RTO_TARGET_SECONDS = 180
 # Route 53 publishes the metrics of health checks in this region only.
 # https://docs.aws.amazon.com/Route53/latest/DeveloperGuide/monitoring-health-checks.html
 METRICS_REGION = "us-east-1"
-
-
-RECORD_TTL_SECONDS = 30
-# An alias record has the TTL of what it points to, and API Gateway's is 60 s.
-# https://docs.aws.amazon.com/Route53/latest/DeveloperGuide/resource-record-sets-choosing-alias-non-alias.html
-ALIAS_TTL_SECONDS = 60
-# A checker waits 4 s for a connection and 2 s for the answer, and the next interval starts then.
-# https://docs.aws.amazon.com/Route53/latest/DeveloperGuide/dns-failover-determining-health-of-endpoints.html
-HANGING_PROBE_SECONDS = 6
-
-
-def _ttl(ttl_seconds: int | None, custom_domain: bool) -> int:
-    if ttl_seconds is not None:
-        return ttl_seconds
-    return ALIAS_TTL_SECONDS if custom_domain else RECORD_TTL_SECONDS
-
-
-def mistakes_in_failover_timing(
-    request_interval_seconds: int,
-    failure_threshold: int,
-    ttl_seconds: int | None,
-    rto_target_seconds: int,
-    *,
-    custom_domain: bool = False,
-) -> list[str]:
-    """Say which number keeps a failover from being done within the target."""
-    mistakes = []
-    # https://docs.aws.amazon.com/Route53/latest/DeveloperGuide/health-checks-creating-values.html
-    if request_interval_seconds not in (10, 30):
-        mistakes.append(f"request_interval_seconds={request_interval_seconds}: Route 53 probes every 10 or 30; use one")
-    if not 1 <= failure_threshold <= 10:
-        mistakes.append(f"failure_threshold={failure_threshold}: Route 53 takes 1 to 10; choose one of these")
-    if custom_domain and ttl_seconds is not None:
-        mistakes.append(
-            f"ttl_seconds={ttl_seconds}: with custom_domain the records are aliases, whose TTL of {ALIAS_TTL_SECONDS} "
-            "is API Gateway's; leave it out"
-        )
-        ttl_seconds = None
-    ttl = _ttl(ttl_seconds, custom_domain)
-    if ttl < 0:
-        mistakes.append(f"ttl_seconds={ttl} is negative; use {RECORD_TTL_SECONDS}")
-    detection = request_interval_seconds * failure_threshold
-    if detection + ttl > rto_target_seconds:
-        change = (
-            f"lower ttl_seconds to {rto_target_seconds - detection} or less"
-            if detection < rto_target_seconds and not custom_domain
-            else "lower request_interval_seconds to 10 or failure_threshold"
-        )
-        mistakes.append(
-            f"request_interval_seconds={request_interval_seconds} x failure_threshold={failure_threshold} + "
-            f"{'the TTL of an alias, ' if custom_domain else 'ttl_seconds='}{ttl} is {detection + ttl} s, "
-            f"beyond rto_target_seconds={rto_target_seconds}; {change}"
-        )
-    return mistakes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -197,8 +150,8 @@ class DnsFailover(Described):
         domain_name: str,
         record_name: str = "app",
         health_path: str = HEALTH_PATH,
-        request_interval_seconds: int = 30,
-        failure_threshold: int = 3,
+        request_interval_seconds: int = REQUEST_INTERVAL_SECONDS,
+        failure_threshold: int = FAILURE_THRESHOLD,
         ttl_seconds: int | None = None,
         rto_target_seconds: int = RTO_TARGET_SECONDS,
         alarms: AlarmTarget | None = None,
@@ -224,14 +177,11 @@ class DnsFailover(Described):
             )
         refuse("DnsFailover", mistakes)
 
-        ttl = _ttl(ttl_seconds, custom_domain)
-        slowest = (request_interval_seconds + HANGING_PROBE_SECONDS) * failure_threshold + ttl
-        if slowest > rto_target_seconds:
-            Annotations.of(self).add_warning(
-                f"when every probe hangs for {HANGING_PROBE_SECONDS} s, a failover takes up to "
-                f"({request_interval_seconds} + {HANGING_PROBE_SECONDS}) x {failure_threshold} + {ttl} = {slowest} s, "
-                f"beyond rto_target_seconds={rto_target_seconds}; lower failure_threshold or request_interval_seconds"
-            )
+        ttl = ttl_of(ttl_seconds, custom_domain=custom_domain)
+        for warning in warnings_of_failover_timing(
+            request_interval_seconds, failure_threshold, ttl, rto_target_seconds
+        ):
+            Annotations.of(self).add_warning(warning)
         zone = hosted_zone or self._zone(domain_name)
         host = f"{record_name}.{domain_name}"
         self.alarm_names: Final[list[str]] = []

@@ -1,6 +1,7 @@
 """DisasterRecoveryStack: two regions composed of the reusable constructs, with every output of the contract."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from .alerting import DEFAULT_RUNBOOK, Alerting
@@ -16,23 +17,22 @@ from .bindings import (
     TerraformVariable,
 )
 from .config_sync import ConfigSync, mistakes_in_config_keys
-from .dns_failover import (
-    METRICS_REGION,
-    RTO_TARGET_SECONDS,
-    DnsFailover,
-    Endpoint,
-    HostedZone,
-    mistakes_in_failover_timing,
-)
+from .dns_failover import METRICS_REGION, DnsFailover, Endpoint, HostedZone
 from .encryption import EncryptionKey
 from .errors import refuse
+from .failover_timing import (
+    FAILURE_THRESHOLD,
+    REQUEST_INTERVAL_SECONDS,
+    RTO_TARGET_SECONDS,
+    mistakes_in_failover_timing,
+)
 from .global_data import GlobalData
 from .health_monitor import HealthMonitor
 from .naming import ENVIRONMENT_PATTERN, logical
-from .outputs import Output, declare_outputs
+from .outputs import declare_outputs
 from .region import Region, labels_of, mistakes_in_region_name, mistakes_in_same_region, warn_of_opt_in
 from .regional_network import RegionalNetwork, mistakes_in_network, mistakes_in_overlap
-from .side import Side
+from .stack_outputs import Foundation, Parts, outputs_of
 from .state_backend import environment_of, keep_state, mistakes_in_state, mistakes_in_state_region
 from .versions import PROVIDERS, require_versions
 
@@ -43,6 +43,16 @@ _LABEL = "[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 _DOMAIN_PATTERN = f"^({_LABEL}[.])+{_LABEL}$"
 _RESERVED_DOMAIN_PATTERN = "(^|[.])example[.](com|net|org)$"
 _EMAIL_PATTERN = "^[^@[:space:]]+@[^@[:space:].]+([.][^@[:space:].]+)+$"
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Variables:
+    """What differs between environments: references to the Terraform variables of these names."""
+
+    environment: str
+    domain_name: str
+    alert_email: str
+    initial_secrets: Any
 
 
 class DisasterRecoveryStack(TerraformStack):
@@ -95,8 +105,8 @@ class DisasterRecoveryStack(TerraformStack):
         secondary_cidr: str = "10.1.0.0/16",
         secondary_subnet_cidrs: Sequence[str] = ("10.1.1.0/24", "10.1.2.0/24"),
         config_keys: Sequence[str] = ("database-connection-string", "api-key"),
-        request_interval_seconds: int = 30,
-        failure_threshold: int = 3,
+        request_interval_seconds: int = REQUEST_INTERVAL_SECONDS,
+        failure_threshold: int = FAILURE_THRESHOLD,
         ttl_seconds: int | None = None,
         rto_target_seconds: int = RTO_TARGET_SECONDS,
         custom_domain: bool = False,
@@ -126,176 +136,56 @@ class DisasterRecoveryStack(TerraformStack):
                 *mistakes_in_state_region(state, state_region, primary_region),
             ],
         )
-        environment, domain_name, alert_email, initial_secrets = self._variables(state)
-        self.primary, self.secondary = self._regions(primary_region, secondary_region, environment, owner)
+        variables = self._variables(state)
+        self.primary, self.secondary = self._regions(primary_region, secondary_region, variables.environment, owner)
         keep_state(self, id_, state, state_region or secondary_region)
 
-        foundations = []
-        for region, cidr, subnet_cidrs in (
-            (self.primary, primary_cidr, primary_subnet_cidrs),
-            (self.secondary, secondary_cidr, secondary_subnet_cidrs),
-        ):
-            network = RegionalNetwork(
-                self,
-                f"network_{region.label}",
-                region=region,
-                environment=environment,
-                cidr=cidr,
-                subnet_cidrs=subnet_cidrs,
-            )
-            key = EncryptionKey(self, f"encryption_{region.label}", region=region, environment=environment)
-            alerting = Alerting(
-                self,
-                f"alerting_{region.label}",
-                region=region,
-                environment=environment,
-                key_arn=key.key_arn,
-                email=alert_email,
-                runbook=runbook,
-            )
-            foundations.append((network, key, alerting))
-        (east_network, east_key, east_alerting), (west_network, west_key, west_alerting) = foundations
-
+        primary = self._foundation(self.primary, primary_cidr, primary_subnet_cidrs, variables, runbook)
+        secondary = self._foundation(self.secondary, secondary_cidr, secondary_subnet_cidrs, variables, runbook)
         data = GlobalData(
             self,
             "data",
             primary=self.primary,
             secondary=self.secondary,
-            environment=environment,
-            primary_alarms=east_alerting.target,
-            secondary_alarms=west_alerting.target,
+            environment=variables.environment,
+            primary_alarms=primary.alerting.target,
+            secondary_alarms=secondary.alerting.target,
             deletion_protection=deletion_protection,
             force_destroy=force_destroy,
         )
-        east_health, west_health = (
-            HealthMonitor(
-                self,
-                f"health_monitor_{region.label}",
-                region=region,
-                environment=environment,
-                table_name=data.table_name,
-                table_arn=table_arn,
-                topic_arn=alerting.topic_arn,
-                topic_key_arn=key.key_arn,
-                alarms=alerting.target,
-            )
-            for region, table_arn, key, alerting in (
-                (self.primary, data.table_arn, east_key, east_alerting),
-                (self.secondary, data.replica_arn, west_key, west_alerting),
-            )
-        )
-        config = ConfigSync(
-            self,
-            "config_sync",
-            primary=self.primary,
-            secondary=self.secondary,
-            environment=environment,
-            parameters=self._initial_values(config_keys, initial_secrets),
-            primary_key_arn=east_key.key_arn,
-            secondary_key_arn=west_key.key_arn,
-            primary_alarms=east_alerting.target,
-            secondary_alarms=west_alerting.target,
-        )
-        alarms_at_home = [
-            (region, alerting.target)
-            for region, alerting in ((self.primary, east_alerting), (self.secondary, west_alerting))
-            if region.name == METRICS_REGION
-        ]
-        alarms_region, alarms = alarms_at_home[0] if alarms_at_home else (None, None)
+        primary_health = self._health_monitor(primary, variables.environment, data.table_name, data.table_arn)
+        secondary_health = self._health_monitor(secondary, variables.environment, data.table_name, data.replica_arn)
+        config = self._config_sync(primary, secondary, config_keys, variables)
+        # Where alarms on health checks can be. If that is neither region, there are none.
+        home = next((each for each in (primary, secondary) if each.region.name == METRICS_REGION), None)
         dns = DnsFailover(
             self,
             "dns",
-            primary=Endpoint(
-                region=self.primary, host=east_health.host, api_id=east_health.api_id, stage=east_health.stage
-            ),
-            secondary=Endpoint(
-                region=self.secondary, host=west_health.host, api_id=west_health.api_id, stage=west_health.stage
-            ),
-            environment=environment,
-            domain_name=domain_name,
+            primary=_endpoint(self.primary, primary_health),
+            secondary=_endpoint(self.secondary, secondary_health),
+            environment=variables.environment,
+            domain_name=variables.domain_name,
             request_interval_seconds=request_interval_seconds,
             failure_threshold=failure_threshold,
             ttl_seconds=ttl_seconds,
             rto_target_seconds=rto_target_seconds,
-            alarms=alarms,
-            alarms_region=alarms_region,
+            alarms=home.alerting.target if home else None,
+            alarms_region=home.region if home else None,
             custom_domain=custom_domain,
             hosted_zone=hosted_zone,
         )
-
-        first, second = f"{primary_region} (primary)", f"{secondary_region} (secondary)"
-        declare_outputs(
-            self,
-            {
-                "environment": Output(environment, "Environment that this stack is"),
-                "primary_region": Output(self.primary.name, "Region that serves while it is healthy"),
-                "secondary_region": Output(self.secondary.name, "Region that serves after a failover"),
-                **_network_outputs("primary", first, east_network),
-                **_network_outputs("secondary", second, west_network),
-                **_data_outputs(data, first, second),
-                **_function_outputs("primary", first, east_health, config),
-                **_function_outputs("secondary", second, west_health, config),
-                "lambda_execution_role_arn": Output(
-                    east_health.role_arn, f"Execution role of the health monitor in {first}"
-                ),
-                "lambda_execution_role_arns": Output(
-                    {
-                        "primary_health_monitor": east_health.role_arn,
-                        "secondary_health_monitor": west_health.role_arn,
-                        "primary_config_sync": config.primary_role_arn,
-                        "secondary_config_sync": config.secondary_role_arn,
-                    },
-                    "Execution roles of all four functions",
-                ),
-                "cross_region_role_arn": Output(
-                    config.primary_to_secondary_role_arn,
-                    f"Role with which config sync of {first} writes parameters in {second}",
-                ),
-                "cross_region_role_arns": Output(
-                    {
-                        "primary_to_secondary": config.primary_to_secondary_role_arn,
-                        "secondary_to_primary": config.secondary_to_primary_role_arn,
-                    },
-                    "Roles with which config sync writes into the other region, by direction",
-                ),
-                "hosted_zone_id": Output(dns.zone_id, "Hosted zone of the application's domain"),
-                "hosted_zone_name": Output(dns.zone_name, "Domain of the hosted zone"),
-                "hosted_zone_name_servers": Output(
-                    dns.name_servers, "Name servers to enter at the registrar, or in the parent zone"
-                ),
-                "primary_health_check_id": Output(dns.primary_health_check_id, f"Route 53 health check of {first}"),
-                "secondary_health_check_id": Output(
-                    dns.secondary_health_check_id, f"Route 53 health check of {second}"
-                ),
-                "application_fqdn": Output(dns.fqdn, "Name that clients use; it fails over"),
-                "alarm_names": Output(
-                    [
-                        *data.alarm_names,
-                        *east_health.alarm_names,
-                        *west_health.alarm_names,
-                        *config.alarm_names,
-                        *dns.alarm_names,
-                    ],
-                    "Names of the CloudWatch alarms of both regions",
-                ),
-                **_custom_domain_outputs(dns, first, second),
-                **_alerting_outputs("primary", first, east_alerting, east_key),
-                **_alerting_outputs("secondary", second, west_alerting, west_key),
-                "ssm_parameter_names": Output(
-                    config.parameter_names, "Parameters that are kept in sync; the same names in both regions"
-                ),
-                "ssm_parameter_values": Output(
-                    config.parameter_values, f"Values of the parameters in {first}, by name", sensitive=True
-                ),
-                "config_sync_dead_letter_queue_urls": Output(
-                    {
-                        "primary": config.primary_dead_letter_queue_url,
-                        "secondary": config.secondary_dead_letter_queue_url,
-                    },
-                    "Queues with changes of parameters that could not be copied",
-                ),
-            },
+        parts = Parts(
+            environment=variables.environment,
+            rto_target_seconds=rto_target_seconds,
+            primary=primary,
+            secondary=secondary,
+            primary_health=primary_health,
+            secondary_health=secondary_health,
+            data=data,
+            config=config,
+            dns=dns,
         )
+        declare_outputs(self, outputs_of(parts))
 
     def _allocate_logical_id(self, element: Any) -> str:
         """Name resources by their path in the construct tree, without the hash that cdktf appends.
@@ -313,7 +203,15 @@ class DisasterRecoveryStack(TerraformStack):
             raise ValueError(f"{path} and {before} both have the address {address}; rename one")
         return id_
 
-    def _variables(self, state: str | None) -> tuple[str, str, str, Any]:
+    def _variables(self, state: str | None) -> _Variables:
+        return _Variables(
+            environment=self._environment_variable(state),
+            domain_name=self._domain_name_variable(),
+            alert_email=self._alert_email_variable(),
+            initial_secrets=self._initial_secrets_variable(),
+        )
+
+    def _environment_variable(self, state: str | None) -> str:
         environment = TerraformVariable(
             self,
             "environment",
@@ -336,6 +234,9 @@ class DisasterRecoveryStack(TerraformStack):
                 f"The environment must be {environment_of(state)}, because Terraform's state is in {state}: "
                 "synthesize with the location of the other environment's state.",
             )
+        return environment.string_value
+
+    def _domain_name_variable(self) -> str:
         domain_name = TerraformVariable(
             self,
             "domain_name",
@@ -355,6 +256,9 @@ class DisasterRecoveryStack(TerraformStack):
             f"!{_matches('domain_name', _RESERVED_DOMAIN_PATTERN)}",
             "The domain_name must not be under example.com, example.net or example.org: Route 53 reserves them.",
         )
+        return domain_name.string_value
+
+    def _alert_email_variable(self) -> str:
         alert_email = TerraformVariable(
             self,
             "alert_email",
@@ -368,6 +272,9 @@ class DisasterRecoveryStack(TerraformStack):
             _matches("alert_email", _EMAIL_PATTERN),
             "The alert_email must be an email address, such as payments-oncall@acme.io.",
         )
+        return alert_email.string_value
+
+    def _initial_secrets_variable(self) -> Any:
         initial_secrets = TerraformVariable(
             self,
             "initial_secrets",
@@ -378,7 +285,7 @@ class DisasterRecoveryStack(TerraformStack):
             description="First values of the parameters by config key; random where none is given. "
             "Used once: afterwards change the values in Parameter Store.",
         )
-        return environment.string_value, domain_name.string_value, alert_email.string_value, initial_secrets.value
+        return initial_secrets.value
 
     def _regions(self, primary: str, secondary: str, environment: str, owner: str) -> tuple[Region, Region]:
         tags = AwsProviderDefaultTags(
@@ -399,6 +306,61 @@ class DisasterRecoveryStack(TerraformStack):
         warn_of_opt_in(self, *regions)
         return regions
 
+    def _foundation(
+        self, region: Region, cidr: str, subnet_cidrs: Sequence[str], variables: _Variables, runbook: str
+    ) -> Foundation:
+        environment = variables.environment
+        network = RegionalNetwork(
+            self,
+            f"network_{region.label}",
+            region=region,
+            environment=environment,
+            cidr=cidr,
+            subnet_cidrs=subnet_cidrs,
+        )
+        key = EncryptionKey(self, f"encryption_{region.label}", region=region, environment=environment)
+        alerting = Alerting(
+            self,
+            f"alerting_{region.label}",
+            region=region,
+            environment=environment,
+            key_arn=key.key_arn,
+            email=variables.alert_email,
+            runbook=runbook,
+        )
+        return Foundation(region=region, network=network, key=key, alerting=alerting)
+
+    def _health_monitor(
+        self, foundation: Foundation, environment: str, table_name: str, table_arn: str
+    ) -> HealthMonitor:
+        return HealthMonitor(
+            self,
+            f"health_monitor_{foundation.region.label}",
+            region=foundation.region,
+            environment=environment,
+            table_name=table_name,
+            table_arn=table_arn,
+            topic_arn=foundation.alerting.topic_arn,
+            topic_key_arn=foundation.key.key_arn,
+            alarms=foundation.alerting.target,
+        )
+
+    def _config_sync(
+        self, primary: Foundation, secondary: Foundation, config_keys: Sequence[str], variables: _Variables
+    ) -> ConfigSync:
+        return ConfigSync(
+            self,
+            "config_sync",
+            primary=primary.region,
+            secondary=secondary.region,
+            environment=variables.environment,
+            parameters=self._initial_values(config_keys, variables.initial_secrets),
+            primary_key_arn=primary.key.key_arn,
+            secondary_key_arn=secondary.key.key_arn,
+            primary_alarms=primary.alerting.target,
+            secondary_alarms=secondary.alerting.target,
+        )
+
     def _initial_values(self, config_keys: Sequence[str], initial_secrets: Any) -> dict[str, str]:
         values = {}
         for key in config_keys:
@@ -412,66 +374,13 @@ class DisasterRecoveryStack(TerraformStack):
         return values
 
 
+def _endpoint(region: Region, health: HealthMonitor) -> Endpoint:
+    return Endpoint(region=region, host=health.host, api_id=health.api_id, stage=health.stage)
+
+
 def _matches(variable: str, pattern: str) -> str:
     return f'can(regex("{pattern}", var.{variable}))'
 
 
 def _validate(variable: TerraformVariable, condition: str, error_message: str) -> None:
     variable.add_validation(condition=f"${{{condition}}}", error_message=error_message)
-
-
-def _network_outputs(side: Side, where: str, network: RegionalNetwork) -> Mapping[str, Output]:
-    return {
-        f"{side}_vpc_id": Output(network.vpc_id, f"VPC in {where}"),
-        f"{side}_vpc_cidr": Output(network.vpc_cidr, f"Address range of the VPC in {where}"),
-        f"{side}_private_subnet_ids": Output(network.private_subnet_ids, f"Private subnets in {where}"),
-    }
-
-
-def _data_outputs(data: GlobalData, first: str, second: str) -> Mapping[str, Output]:
-    return {
-        "dynamodb_table_name": Output(data.table_name, "Global table, the same name in both regions"),
-        "dynamodb_table_arn": Output(data.table_arn, f"Global table in {first}"),
-        "dynamodb_replica_arn": Output(data.replica_arn, f"Global table in {second}"),
-        "dynamodb_stream_arn": Output(data.stream_arn, f"Stream of the table in {first}"),
-        "primary_bucket_name": Output(data.primary_bucket_name, f"Bucket in {first}, source of the replication"),
-        "primary_bucket_arn": Output(data.primary_bucket_arn, f"Bucket in {first}, source of the replication"),
-        "secondary_bucket_name": Output(data.secondary_bucket_name, f"Bucket in {second}, its destination"),
-        "secondary_bucket_arn": Output(data.secondary_bucket_arn, f"Bucket in {second}, its destination"),
-        "s3_replication_role_arn": Output(data.replication_role_arn, "Role that S3 replicates with"),
-    }
-
-
-def _function_outputs(side: Side, where: str, health: HealthMonitor, config: ConfigSync) -> Mapping[str, Output]:
-    sync_name, sync_arn = (
-        (config.primary_function_name, config.primary_function_arn)
-        if side == "primary"
-        else (config.secondary_function_name, config.secondary_function_arn)
-    )
-    return {
-        f"{side}_health_monitor_function_name": Output(health.function_name, f"Health monitor in {where}"),
-        f"{side}_health_monitor_function_arn": Output(health.function_arn, f"Health monitor in {where}"),
-        f"{side}_config_sync_function_name": Output(sync_name, f"Config sync in {where}"),
-        f"{side}_config_sync_function_arn": Output(sync_arn, f"Config sync in {where}"),
-        f"{side}_api_endpoint": Output(health.api_endpoint, f"Address of the health API in {where}"),
-        f"{side}_api_id": Output(health.api_id, f"Health API in {where}"),
-        f"{side}_health_url": Output(health.health_url, f"What Route 53 probes in {where}"),
-    }
-
-
-def _custom_domain_outputs(dns: DnsFailover, first: str, second: str) -> Mapping[str, Output]:
-    if dns.url is None:
-        return {}
-    return {
-        "application_url": Output(dns.url, "Address that clients use, over TLS; it fails over"),
-        "primary_target_name": Output(dns.primary_target_name, f"Domain name of API Gateway in {first}"),
-        "secondary_target_name": Output(dns.secondary_target_name, f"Domain name of API Gateway in {second}"),
-    }
-
-
-def _alerting_outputs(side: Side, where: str, alerting: Alerting, key: EncryptionKey) -> Mapping[str, Output]:
-    return {
-        f"{side}_sns_topic_arn": Output(alerting.topic_arn, f"Topic of the alarms in {where}"),
-        f"{side}_kms_key_id": Output(key.key_id, f"Key of alerts and parameters in {where}"),
-        f"{side}_kms_key_arn": Output(key.key_arn, f"Key of alerts and parameters in {where}"),
-    }

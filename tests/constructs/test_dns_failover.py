@@ -4,8 +4,6 @@ import json
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from payment_dr import (
     AlarmTarget,
@@ -20,7 +18,6 @@ from payment_dr import (
 )
 from payment_dr.bindings import Route53HealthCheck, Route53Record
 from payment_dr.bindings import Testing as CdktfTesting
-from payment_dr.dns_failover import mistakes_in_failover_timing
 from payment_dr.side import Side
 from tests.constructs.documents import Json, resource
 
@@ -120,40 +117,41 @@ def test_it_works_alone_around_somebody_elses_endpoints(synthesize: Synthesize) 
     assert "aws_cloudwatch_metric_alarm" not in stack["resource"]
 
 
-@pytest.mark.parametrize(
-    ("timing", "mistake"),
-    [
-        ((30, 3, 91, 180), "is 181 s, beyond rto_target_seconds=180; lower ttl_seconds to 90 or less"),
-        ((30, 6, 30, 180), "is 210 s, beyond rto_target_seconds=180; lower request_interval_seconds to 10 or failure_"),
-        ((20, 3, 30, 180), "request_interval_seconds=20: Route 53 probes every 10 or 30; use one"),
-        ((10, 11, 30, 180), "failure_threshold=11: Route 53 takes 1 to 10; choose one of these"),
-        ((30, 3, -1, 180), "ttl_seconds=-1 is negative; use 30"),
-    ],
-)
-def test_a_failover_that_cannot_be_done_in_time_is_refused(
-    their_stack: TerraformStack, timing: tuple[int, int, int, int], mistake: str
-) -> None:
-    interval, threshold, ttl, target = timing
+def timed(stack: TerraformStack, id_: str, interval: int, threshold: int, ttl: int, target: int) -> DnsFailover:
+    return DnsFailover(
+        stack,
+        id_,
+        primary=EAST,
+        secondary=WEST,
+        environment="dev",
+        domain_name="acme.io",
+        request_interval_seconds=interval,
+        failure_threshold=threshold,
+        ttl_seconds=ttl,
+        rto_target_seconds=target,
+    )
+
+
+def test_a_failover_that_cannot_be_done_in_time_is_refused(their_stack: TerraformStack) -> None:
     with pytest.raises(ConfigurationError) as refused:
-        DnsFailover(
-            their_stack,
-            "dns",
-            primary=EAST,
-            secondary=WEST,
-            environment="dev",
-            domain_name="acme.io",
-            request_interval_seconds=interval,
-            failure_threshold=threshold,
-            ttl_seconds=ttl,
-            rto_target_seconds=target,
-        )
-    assert [mistake in found for found in refused.value.mistakes] == [True]
+        timed(their_stack, "dns", 20, 11, -1, 210)
+    assert refused.value.mistakes == (
+        "request_interval_seconds=20: Route 53 probes every 10 or 30; use one",
+        "failure_threshold=11: Route 53 takes 1 to 10; choose one of these",
+        "ttl_seconds=-1 is negative; use 30",
+        "request_interval_seconds=20 x failure_threshold=11 + ttl_seconds=-1 is 219 s, beyond rto_target_seconds=210; "
+        "lower request_interval_seconds to 10 or failure_threshold",
+    )
 
 
-@given(st.sampled_from([10, 30]), st.integers(1, 10), st.integers(0, 600), st.integers(30, 900))
-def test_the_budget_is_interval_times_threshold_plus_ttl(interval: int, threshold: int, ttl: int, target: int) -> None:
-    refused = bool(mistakes_in_failover_timing(interval, threshold, ttl, target))
-    assert refused == (interval * threshold + ttl > target)
+@pytest.mark.parametrize(("interval", "threshold", "ttl"), [(30, 3, 90), (10, 5, 7), (30, 1, 0)])
+def test_the_budget_is_interval_times_threshold_plus_ttl(
+    their_stack: TerraformStack, interval: int, threshold: int, ttl: int
+) -> None:
+    budget = interval * threshold + ttl
+    with pytest.raises(ConfigurationError, match=f"is {budget} s, beyond rto_target_seconds={budget - 1}; "):
+        timed(their_stack, "late", interval, threshold, ttl, budget - 1)
+    timed(their_stack, "in_time", interval, threshold, ttl, budget)
 
 
 def test_alarms_elsewhere_than_in_us_east_1_are_refused(their_stack: TerraformStack) -> None:

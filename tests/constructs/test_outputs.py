@@ -1,7 +1,13 @@
 """The outputs: names are a contract."""
 
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+from payment_dr import App
 from payment_dr.side import Side
 from tests.constructs.documents import Json
+from tests.constructs.test_stack import synthesized
 
 OF_THE_BRIEF = {
     *(f"{side}_vpc_id" for side in ("primary", "secondary")),
@@ -89,6 +95,7 @@ def test_the_outputs_beyond_the_brief_are_these(stack_json: Json) -> None:
         "environment",
         "primary_region",
         "secondary_region",
+        "rto_target_seconds",
         "dynamodb_replica_arn",
         "lambda_execution_role_arns",
         "cross_region_role_arns",
@@ -117,3 +124,13 @@ def test_alarm_names_names_every_alarm(stack_json: Json) -> None:
 def test_lists_are_lists(stack_json: Json) -> None:
     for name in ("primary_private_subnet_ids", "secondary_private_subnet_ids", "alarm_names", "ssm_parameter_names"):
         assert isinstance(stack_json["output"][name]["value"], list)
+
+
+def test_the_target_is_a_number_and_that_of_the_stack(stack_json: Json, new_app: Callable[[], App]) -> None:
+    assert stack_json["output"]["rto_target_seconds"]["value"] == 180
+    assert synthesized(new_app, rto_target_seconds=240)["output"]["rto_target_seconds"]["value"] == 240
+
+
+def test_the_readme_counts_them(stack_json: Json) -> None:
+    readme = (Path(__file__).resolve().parents[2] / "README.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"(\d+) outputs", readme)) == {str(len(stack_json["output"]))}

@@ -135,7 +135,7 @@ def test_clients_that_verify_the_certificate_follow_the_failover_and_the_failbac
 ) -> None:
     with place_of(deployed, 1) as place:
         assert place.tls
-        journal = Drill(place, kind, seed=1, directory=tmp_path).run()
+        journal = Drill(place, kind, seed=1, directory=tmp_path).run().content
     assert (journal["verdict"], journal["causes"]) == ("passed", [])
     answers = [event["region"] for event in journal["events"] if event["kind"] == "answer"]
     assert answers == ["us-east-1", "us-west-2", "us-east-1"]
@@ -194,7 +194,7 @@ def test_a_region_that_clients_would_turn_away_from_is_found_before_anything_is_
             )
         try:
             with place_of(deployed, 1) as place:
-                journal = Drill(place, "region", seed=1, directory=tmp_path).run()
+                journal = Drill(place, "region", seed=1, directory=tmp_path).run().content
         finally:
             deployed.apply(deployed.plan())
     assert journal["verdict"] == "missed"

@@ -8,6 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from payment_dr import failover_timing
+from payment_dr.operations.route53.checkers import ProbeResult, judge
 from payment_dr.operations.route53.recovery_time import (
     HANGING_PROBE_SECONDS,
     PHASES,
@@ -23,7 +25,7 @@ from payment_dr.operations.route53.recovery_time import (
     switches,
 )
 from payment_dr.operations.route53.resolvers import Answer, CachingResolver
-from payment_dr.operations.route53.zone import Record
+from payment_dr.operations.route53.zone import HealthCheck, Record
 
 unhurried = settings(deadline=None)  # machines are shared
 
@@ -52,6 +54,24 @@ small_settings = st.builds(
     probe_seconds=st.floats(0, 2),
     failed_probe_seconds=st.floats(0, 6),
 )
+
+
+class TestSettings:
+    def test_the_defaults_are_those_of_the_stack(self) -> None:
+        assert (STACK.request_interval_seconds, STACK.failure_threshold, STACK.ttl_seconds) == (
+            failover_timing.REQUEST_INTERVAL_SECONDS,
+            failover_timing.FAILURE_THRESHOLD,
+            failover_timing.RECORD_TTL_SECONDS,
+        )
+
+    @given(connect=st.floats(0, 60) | st.just(math.inf), response=st.floats(0, 60) | st.just(math.inf))
+    def test_no_probe_hangs_for_longer_than_what_the_stack_reckons_with(self, connect: float, response: float) -> None:
+        probed = judge(HealthCheck(id="c", host="h"), ProbeResult(connect_seconds=connect, response_seconds=response))
+        assert probed.seconds <= failover_timing.HANGING_PROBE_SECONDS
+
+    def test_a_probe_that_is_connected_late_and_never_answered_hangs_for_that_long(self) -> None:
+        late = ProbeResult(connect_seconds=4, response_seconds=math.inf)
+        assert judge(HealthCheck(id="c", host="h"), late).seconds == failover_timing.HANGING_PROBE_SECONDS
 
 
 class TestAgainstTheEventModel:

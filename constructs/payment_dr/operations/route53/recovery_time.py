@@ -26,18 +26,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
+from payment_dr.failover_timing import (
+    FAILURE_THRESHOLD,
+    HTTP_CONNECT_SECONDS,
+    RECORD_TTL_SECONDS,
+    REQUEST_INTERVAL_SECONDS,
+)
+from payment_dr.failover_timing import HANGING_PROBE_SECONDS as HANGING_PROBE_SECONDS  # for the drill, from here
 from payment_dr.operations.route53.checkers import (
     CHECKERS_PER_REGION,
-    HTTP_CONNECT_SECONDS,
-    RESPONSE_SECONDS,
     HealthCheckerFleet,
     Observation,
     ProbeResult,
     most_healthy_of_an_unhealthy_check,
 )
 from payment_dr.operations.route53.zone import CHECKER_REGIONS, HealthCheck, Record, Zone
-
-HANGING_PROBE_SECONDS = HTTP_CONNECT_SECONDS + RESPONSE_SECONDS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,9 +58,9 @@ class Settings:
         write_seconds: The longest that the first write takes, TLS and a cold start included.
     """
 
-    request_interval_seconds: int = 30
-    failure_threshold: int = 3
-    ttl_seconds: int = 30
+    request_interval_seconds: int = REQUEST_INTERVAL_SECONDS
+    failure_threshold: int = FAILURE_THRESHOLD
+    ttl_seconds: int = RECORD_TTL_SECONDS
     checkers: int = len(CHECKER_REGIONS) * CHECKERS_PER_REGION
     probe_seconds: float = 0.2
     failed_probe_seconds: float = 1.5

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
+from payment_dr.failover_timing import ALIAS_TTL_SECONDS
 from payment_dr.operations.errors import OperationError
 
 # "If you don't specify any regions, Route 53 health checkers automatically performs checks from all of the regions."
@@ -23,9 +24,6 @@ CHECKER_REGIONS = (
     "ap-northeast-1",
     "sa-east-1",
 )
-# An alias record has the TTL of what it points to, and API Gateway's is 60 s.
-# https://docs.aws.amazon.com/Route53/latest/DeveloperGuide/resource-record-sets-choosing-alias-non-alias.html
-ALIAS_TTL_SECONDS = 60
 
 _ENDPOINT_TYPES = ("HTTP", "HTTPS", "TCP")
 _UNMODELLED_ROUTING = (

@@ -1,0 +1,207 @@
+"""The outputs of DisasterRecoveryStack: what each says, and of which part of the stack."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from .alerting import Alerting
+from .config_sync import ConfigSync
+from .dns_failover import DnsFailover
+from .encryption import EncryptionKey
+from .global_data import GlobalData
+from .health_monitor import HealthMonitor
+from .outputs import Output
+from .region import Region
+from .regional_network import RegionalNetwork
+from .side import Side
+
+
+@dataclass(frozen=True, kw_only=True)
+class Foundation:
+    """What the stack makes in one region before the parts that need both regions.
+
+    Args:
+        region: The region.
+        network: Its network.
+        key: Its key of alerts and parameters.
+        alerting: Where its alarms go.
+    """
+
+    region: Region
+    network: RegionalNetwork
+    key: EncryptionKey
+    alerting: Alerting
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parts:
+    """All parts of the stack, and the two settings that are outputs themselves.
+
+    Args:
+        environment: Environment name, which is a Terraform variable.
+        rto_target_seconds: What detection and the TTL may take together, in seconds.
+        primary, secondary: What is in each region by itself.
+        primary_health, secondary_health: The health monitors.
+        data, config, dns: What spans both regions.
+    """
+
+    environment: str
+    rto_target_seconds: int
+    primary: Foundation
+    secondary: Foundation
+    primary_health: HealthMonitor
+    secondary_health: HealthMonitor
+    data: GlobalData
+    config: ConfigSync
+    dns: DnsFailover
+
+
+def outputs_of(parts: Parts) -> Mapping[str, Output]:
+    """Every output of the stack by its name.
+
+    Args:
+        parts: What the outputs read.
+
+    Example:
+        >>> declare_outputs(stack, outputs_of(parts))
+    """
+    first, second = f"{parts.primary.region.name} (primary)", f"{parts.secondary.region.name} (secondary)"
+    return {
+        "environment": Output(parts.environment, "Environment that this stack is"),
+        "primary_region": Output(parts.primary.region.name, "Region that serves while it is healthy"),
+        "secondary_region": Output(parts.secondary.region.name, "Region that serves after a failover"),
+        "rto_target_seconds": Output(
+            parts.rto_target_seconds, "Seconds that a failover may take: detection and the TTL together"
+        ),
+        **_network_outputs("primary", first, parts.primary.network),
+        **_network_outputs("secondary", second, parts.secondary.network),
+        **_data_outputs(parts.data, first, second),
+        **_function_outputs("primary", first, parts.primary_health, parts.config),
+        **_function_outputs("secondary", second, parts.secondary_health, parts.config),
+        **_role_outputs(parts, first, second),
+        **_dns_outputs(parts.dns, first, second),
+        **_custom_domain_outputs(parts.dns, first, second),
+        "alarm_names": Output(_alarm_names(parts), "Names of the CloudWatch alarms of both regions"),
+        **_alerting_outputs("primary", first, parts.primary),
+        **_alerting_outputs("secondary", second, parts.secondary),
+        **_config_outputs(parts.config, first),
+    }
+
+
+def _network_outputs(side: Side, where: str, network: RegionalNetwork) -> Mapping[str, Output]:
+    return {
+        f"{side}_vpc_id": Output(network.vpc_id, f"VPC in {where}"),
+        f"{side}_vpc_cidr": Output(network.vpc_cidr, f"Address range of the VPC in {where}"),
+        f"{side}_private_subnet_ids": Output(network.private_subnet_ids, f"Private subnets in {where}"),
+    }
+
+
+def _data_outputs(data: GlobalData, first: str, second: str) -> Mapping[str, Output]:
+    return {
+        "dynamodb_table_name": Output(data.table_name, "Global table, the same name in both regions"),
+        "dynamodb_table_arn": Output(data.table_arn, f"Global table in {first}"),
+        "dynamodb_replica_arn": Output(data.replica_arn, f"Global table in {second}"),
+        "dynamodb_stream_arn": Output(data.stream_arn, f"Stream of the table in {first}"),
+        "primary_bucket_name": Output(data.primary_bucket_name, f"Bucket in {first}, source of the replication"),
+        "primary_bucket_arn": Output(data.primary_bucket_arn, f"Bucket in {first}, source of the replication"),
+        "secondary_bucket_name": Output(data.secondary_bucket_name, f"Bucket in {second}, its destination"),
+        "secondary_bucket_arn": Output(data.secondary_bucket_arn, f"Bucket in {second}, its destination"),
+        "s3_replication_role_arn": Output(data.replication_role_arn, "Role that S3 replicates with"),
+    }
+
+
+def _function_outputs(side: Side, where: str, health: HealthMonitor, config: ConfigSync) -> Mapping[str, Output]:
+    sync_name, sync_arn = (
+        (config.primary_function_name, config.primary_function_arn)
+        if side == "primary"
+        else (config.secondary_function_name, config.secondary_function_arn)
+    )
+    return {
+        f"{side}_health_monitor_function_name": Output(health.function_name, f"Health monitor in {where}"),
+        f"{side}_health_monitor_function_arn": Output(health.function_arn, f"Health monitor in {where}"),
+        f"{side}_config_sync_function_name": Output(sync_name, f"Config sync in {where}"),
+        f"{side}_config_sync_function_arn": Output(sync_arn, f"Config sync in {where}"),
+        f"{side}_api_endpoint": Output(health.api_endpoint, f"Address of the health API in {where}"),
+        f"{side}_api_id": Output(health.api_id, f"Health API in {where}"),
+        f"{side}_health_url": Output(health.health_url, f"What Route 53 probes in {where}"),
+    }
+
+
+def _role_outputs(parts: Parts, first: str, second: str) -> Mapping[str, Output]:
+    config = parts.config
+    return {
+        "lambda_execution_role_arn": Output(
+            parts.primary_health.role_arn, f"Execution role of the health monitor in {first}"
+        ),
+        "lambda_execution_role_arns": Output(
+            {
+                "primary_health_monitor": parts.primary_health.role_arn,
+                "secondary_health_monitor": parts.secondary_health.role_arn,
+                "primary_config_sync": config.primary_role_arn,
+                "secondary_config_sync": config.secondary_role_arn,
+            },
+            "Execution roles of all four functions",
+        ),
+        "cross_region_role_arn": Output(
+            config.primary_to_secondary_role_arn,
+            f"Role with which config sync of {first} writes parameters in {second}",
+        ),
+        "cross_region_role_arns": Output(
+            {
+                "primary_to_secondary": config.primary_to_secondary_role_arn,
+                "secondary_to_primary": config.secondary_to_primary_role_arn,
+            },
+            "Roles with which config sync writes into the other region, by direction",
+        ),
+    }
+
+
+def _dns_outputs(dns: DnsFailover, first: str, second: str) -> Mapping[str, Output]:
+    return {
+        "hosted_zone_id": Output(dns.zone_id, "Hosted zone of the application's domain"),
+        "hosted_zone_name": Output(dns.zone_name, "Domain of the hosted zone"),
+        "hosted_zone_name_servers": Output(
+            dns.name_servers, "Name servers to enter at the registrar, or in the parent zone"
+        ),
+        "primary_health_check_id": Output(dns.primary_health_check_id, f"Route 53 health check of {first}"),
+        "secondary_health_check_id": Output(dns.secondary_health_check_id, f"Route 53 health check of {second}"),
+        "application_fqdn": Output(dns.fqdn, "Name that clients use; it fails over"),
+    }
+
+
+def _custom_domain_outputs(dns: DnsFailover, first: str, second: str) -> Mapping[str, Output]:
+    if dns.url is None:
+        return {}
+    return {
+        "application_url": Output(dns.url, "Address that clients use, over TLS; it fails over"),
+        "primary_target_name": Output(dns.primary_target_name, f"Domain name of API Gateway in {first}"),
+        "secondary_target_name": Output(dns.secondary_target_name, f"Domain name of API Gateway in {second}"),
+    }
+
+
+def _alarm_names(parts: Parts) -> list[str]:
+    alarming = (parts.data, parts.primary_health, parts.secondary_health, parts.config, parts.dns)
+    return [name for part in alarming for name in part.alarm_names]
+
+
+def _alerting_outputs(side: Side, where: str, foundation: Foundation) -> Mapping[str, Output]:
+    key = foundation.key
+    return {
+        f"{side}_sns_topic_arn": Output(foundation.alerting.topic_arn, f"Topic of the alarms in {where}"),
+        f"{side}_kms_key_id": Output(key.key_id, f"Key of alerts and parameters in {where}"),
+        f"{side}_kms_key_arn": Output(key.key_arn, f"Key of alerts and parameters in {where}"),
+    }
+
+
+def _config_outputs(config: ConfigSync, first: str) -> Mapping[str, Output]:
+    return {
+        "ssm_parameter_names": Output(
+            config.parameter_names, "Parameters that are kept in sync; the same names in both regions"
+        ),
+        "ssm_parameter_values": Output(
+            config.parameter_values, f"Values of the parameters in {first}, by name", sensitive=True
+        ),
+        "config_sync_dead_letter_queue_urls": Output(
+            {"primary": config.primary_dead_letter_queue_url, "secondary": config.secondary_dead_letter_queue_url},
+            "Queues with changes of parameters that could not be copied",
+        ),
+    }
