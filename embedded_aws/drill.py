@@ -84,7 +84,7 @@ def place_of(deployment: Deployment, seed: int) -> Iterator[Place]:
     try:
         aws.set_replication_lag(TYPICAL_REPLICATION_SECONDS, seed=seed)
         stack = Deployed(outputs, aws.endpoint_url)
-        with _tls(stack, aws) as tls:
+        with _tls_client(stack, aws) as tls:
             yield Place(
                 name="embedded AWS",
                 stack=stack,
@@ -108,7 +108,7 @@ def place_of(deployment: Deployment, seed: int) -> Iterator[Place]:
 
 
 @contextmanager
-def _tls(stack: Deployed, aws: EmbeddedAws) -> Iterator[TlsClient | None]:
+def _tls_client(stack: Deployed, aws: EmbeddedAws) -> Iterator[TlsClient | None]:
     """A client of the custom domain, if there is one, which trusts the embedded AWS's own authority alone."""
     if not stack.has_custom_domain:
         yield None

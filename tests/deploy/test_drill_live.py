@@ -269,7 +269,7 @@ def test_an_alarm_that_rings_is_told_and_has_to_be_silent_again(
             limit_minutes=30,
             name_servers=[server.address],
             clock=clock,
-        )
+        ).content
     ended.set()
     assert journal["verdict"] == "passed"
     assert journal["after"]["alarms"] == {"fired": [name], "still": []}

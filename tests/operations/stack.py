@@ -21,6 +21,7 @@ OUTPUTS: dict[str, Any] = {
     "dynamodb_table_name": "transactions",
     "hosted_zone_id": "Z1",
     "hosted_zone_name_servers": ["ns-1.awsdns-01.org", "ns-2.awsdns-02.com"],
+    "rto_target_seconds": 180,
     "ssm_parameter_names": NAMES,
     "ssm_parameter_values": dict.fromkeys(NAMES, "hunter2"),
     **{f"{side}_region": region for side, region in REGIONS.items()},
@@ -77,6 +78,7 @@ class Stack(Deployed):
         reserved: Reserved concurrency of the health functions.
         passes: Whether the probe of a side passes, beyond its fence.
         replicates: Whether what is written in one region arrives in the other.
+        objects: What is in the bucket of each side, by key.
         calls: Every call that changes something.
     """
 
@@ -93,6 +95,7 @@ class Stack(Deployed):
         self.alarms = {side: {OUTPUTS["alarm_names"][number]: "OK"} for number, side in enumerate(SIDES)}
         self.latencies: dict[str, list[float]] = {side: [] for side in SIDES}
         self.items: dict[str, list[Any]] = {side: [] for side in SIDES}
+        self.objects: dict[str, dict[str, bytes]] = {side: {} for side in SIDES}
         self.answered: Iterator[list[str]] = iter(())
         self.calls: list[tuple[Any, ...]] = []
         self.account = ACCOUNT
@@ -163,15 +166,37 @@ class _Client:
             self._stack.items[side].append(arguments["Item"])
 
     def _get_item(self, **arguments: Any) -> Any:
-        return {"Item": arguments["Key"]} if arguments["Key"] in self._stack.items[self._role] else {}
+        found = (item for item in self._stack.items[self._role] if arguments["Key"].items() <= item.items())
+        return next(({"Item": item} for item in found), {})
 
     def _delete_item(self, **arguments: Any) -> None:
         assert arguments["Key"]["transaction_id"]["S"].startswith("dr-canary-")
         for side in SIDES:
             self._stack.items[side] = [item for item in self._stack.items[side] if item != arguments["Key"]]
 
+    def _put_object(self, **arguments: Any) -> None:
+        for side in SIDES if self._stack.replicates else [self._role]:
+            self._stack.objects[side][arguments["Key"]] = arguments["Body"]
+
+    def _get_paginator(self, operation: str) -> "_Paginator":
+        if operation == "scan":
+            return _Paginator({"Items": list(self._stack.items[self._role])})
+        assert operation == "list_objects_v2"
+        objects = self._stack.objects[self._role]
+        return _Paginator({"Contents": [{"Key": key, "ETag": body.decode()} for key, body in objects.items()]})
+
     def _read(self, _zone_id: str) -> Zone:
         return self._stack.zone
 
     def _test_dns_answer(self, **_: Any) -> Any:
         return {"RecordData": next(self._stack.answered)}
+
+
+class _Paginator:
+    """Gives everything in one page."""
+
+    def __init__(self, page: dict[str, Any]) -> None:
+        self._page = page
+
+    def paginate(self, **_: Any) -> list[dict[str, Any]]:
+        return [self._page]

@@ -16,8 +16,8 @@ from tests.operations.stack import GONE, OUTPUTS, refusal
 
 def outputs_file(folder: Path, without: str = "") -> Path:
     path = folder / "outputs.json"
-    told = {name: {"value": value, "sensitive": False} for name, value in OUTPUTS.items() if name != without}
-    path.write_text(json.dumps(told))
+    outputs = {name: {"value": value, "sensitive": False} for name, value in OUTPUTS.items() if name != without}
+    path.write_text(json.dumps(outputs))
     return path
 
 
@@ -32,6 +32,7 @@ def test_outputs_come_from_a_file_and_secrets_are_not_kept(tmp_path: Path) -> No
     stack = Deployed.read(outputs=outputs_file(tmp_path))
     assert [stack.region(side) for side in ("primary", "secondary")] == ["us-east-1", "us-west-2"]
     assert stack.account_id == "123456789012"
+    assert stack.rto_target_seconds == 180
     assert "hunter2" not in str(vars(stack))
 
 
@@ -68,9 +69,10 @@ def test_a_terraform_or_a_file_that_is_not_there_is_told_of(tmp_path: Path, monk
         Deployed.read(outputs=tmp_path / "outputs.json")
 
 
-def test_a_missing_output_is_named(tmp_path: Path) -> None:
-    with pytest.raises(OperationError, match=r"these outputs are missing: secondary_api_id$"):
-        Deployed.read(outputs=outputs_file(tmp_path, without="secondary_api_id"))
+@pytest.mark.parametrize("name", ["secondary_api_id", "rto_target_seconds"])
+def test_a_missing_output_is_named(name: str, tmp_path: Path) -> None:
+    with pytest.raises(OperationError, match=rf"these outputs are missing: {name}$"):
+        Deployed.read(outputs=outputs_file(tmp_path, without=name))
 
 
 def test_the_health_url_is_the_apis_own_or_the_embedded_awss(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -98,9 +100,9 @@ def test_what_comes_in_place_of_an_answer(error: Exception, kind: type[Operation
     def fail() -> Any:
         raise error
 
-    with pytest.raises(OperationError) as told:
+    with pytest.raises(OperationError) as raised:
         asked("DynamoDB", fail)
-    assert (type(told.value), told.value.message) == (kind, message)
+    assert (type(raised.value), raised.value.message) == (kind, message)
 
 
 def test_clients_go_to_the_endpoint_past_a_proxy_and_to_their_region(

@@ -26,6 +26,7 @@ NEEDED = (
     "dynamodb_table_name",
     "hosted_zone_id",
     "hosted_zone_name_servers",
+    "rto_target_seconds",
     "ssm_parameter_names",
     *(f"{side}_{name}" for side in SIDES for name in ("api_endpoint", "api_id", "health_check_id")),
     *(f"{side}_{name}" for side in SIDES for name in ("health_monitor_function_name", "region")),
@@ -87,6 +88,11 @@ class Deployed:
     def account_id(self) -> str:
         """The account that the stack was deployed to."""
         return str(self.outputs["dynamodb_table_arn"].split(":")[4])
+
+    @property
+    def rto_target_seconds(self) -> int:
+        """Seconds that a failover may take, as the stack was deployed."""
+        return int(self.outputs["rto_target_seconds"])
 
     def region(self, side: Side) -> str:
         """The region that is "primary" or "secondary"."""

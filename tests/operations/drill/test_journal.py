@@ -15,7 +15,7 @@ def journal(directory: Path) -> Journal:
 def test_a_step_saves_what_is_known_until_then(tmp_path: Path) -> None:
     found = journal(tmp_path)
     found.now = 12.5
-    found.event("action", name="fail us-east-1", undone=False)
+    found.note({"kind": "action", "name": "fail us-east-1", "undone": False})
     found.step("outage")
     saved = json.loads(found.path.read_text())
     assert (saved["seed"], saved["verdict"], saved["ended"]) == (7, "could not tell", None)
@@ -26,9 +26,9 @@ def test_a_step_saves_what_is_known_until_then(tmp_path: Path) -> None:
 
 def test_events_that_are_known_late_stand_where_they_happened(tmp_path: Path) -> None:
     found = journal(tmp_path)
-    found.event("answer", at=9, region="us-west-2")
-    found.event("transactions", at=3, region="us-east-1")
-    assert [event["at"] for event in found["events"]] == [3, 9]
+    found.note({"kind": "answer", "region": "us-west-2"}, at=9)
+    found.note({"kind": "answer", "region": "us-east-1"}, at=3)
+    assert [event["at"] for event in found.content["events"]] == [3, 9]
 
 
 def test_a_reader_never_sees_half_a_journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

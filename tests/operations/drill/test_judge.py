@@ -1,33 +1,211 @@
 """What a drill makes of what it has seen."""
 
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
-from payment_dr.operations.drill.client_dns import Turn
-from payment_dr.operations.drill.journal import Journal
-from payment_dr.operations.drill.judge import Course, Judge
+from payment_dr.operations.drill.client_dns import Change
+from payment_dr.operations.drill.journal import After, Journal, Rpo, SimulatedWay
+from payment_dr.operations.drill.judge import Evidence, Judge
 from payment_dr.operations.drill.outages import OUTAGES
 from payment_dr.operations.errors import OperationError
 from payment_dr.operations.route53.recovery_time import Settings
 from tests.operations.stack import REGIONS
 
 
-def test_a_region_that_served_without_a_switch_of_dns_leaves_the_drill_unable_to_tell(tmp_path: Path) -> None:
-    course = Course(
-        outage=OUTAGES["region"],
-        settings=Settings(),
-        began=10,
-        recovered=300,
-        ended=600,
-        failed_over=True,
-        failed_back=True,
-        verdicts=[Turn(100, "primary", healthy=False)],
-        switches=[Turn(5, "secondary")],  # before the outage
-        expired=[Turn(130, "secondary")],
-        served=[Turn(131, "secondary")],
-        last_failure={},
+def judge_of(journal: Journal, rto_target_seconds: int = 180) -> Judge:
+    return Judge(journal, REGIONS, rto_target_seconds=rto_target_seconds, counted_how="counted", rto_how="measured")
+
+
+def simulated_way(worst: float) -> SimulatedWay:
+    seconds = dict.fromkeys(("p50", "p95", "p99", "worst", "bound"), worst)
+    return cast(SimulatedWay, {"phases": {"total": seconds}, "runs_by_second": [0, 4, 6], "worst_seed": 7})
+
+
+def evidence_of(kind: str = "region", **others: Any) -> Evidence:
+    """A drill that failed over after 121 s, and back after 61 s, in times of the drill that begin at 10 s."""
+    known: dict[str, Any] = {
+        "outage": OUTAGES[kind],
+        "settings": Settings(),
+        "simulated": {"failover": simulated_way(130.0), "failback": simulated_way(100.0)},
+        "began": 10,
+        "recovered": 300,
+        "ended": 600,
+        "failed_over": True,
+        "failed_back": True,
+        "verdicts": [Change(100, "primary", healthy=False), Change(330, "primary", healthy=True)],
+        "switches": [Change(100, "secondary"), Change(330, "primary")],
+        "expired": [Change(130, "secondary"), Change(360, "primary")],
+        "served": [Change(131, "secondary"), Change(361, "primary")],
+        "last_failure": {"primary": "HTTP status 503"},
+    }
+    return Evidence(**(known | others))
+
+
+STAYED: dict[str, Any] = {
+    "failed_over": False,
+    "failed_back": True,
+    **{name: [] for name in ("verdicts", "switches", "expired", "served")},
+}
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Journal:
+    """The journal of a drill in which nothing was lost."""
+    journal = Journal(tmp_path, {"kind": "region"})
+    rpo: Rpo = {
+        "acknowledged": 20,
+        "acknowledged_in_all": 50,
+        "acknowledged_by_one_region": 0,
+        "missing_at_switch": [],
+        "missing_after_recovery": [],
+        "latency_ms": {"p50": 1.0, "p95": 2.0},
+    }
+    after: After = {
+        "items": {"equal": True, "primary": 100, "secondary": 100, "different": []},
+        "written_twice": [],
+        "parameters_equal": True,
+        "objects_equal": None,
+        "alarms": None,
+    }
+    journal.set(rpo={"local": rpo, "confirmed": rpo}, after=after)
+    return journal
+
+
+def missed_by(judge: Judge) -> dict[str, float | None]:
+    return {target["what"]: target["measured"] for target in judge.targets if not target["met"]}
+
+
+@pytest.mark.parametrize(
+    ("target", "missed"),
+    [
+        (300, []),
+        (180, []),
+        (125, ["failover, worst of 10 simulated runs"]),
+        (121, ["failover, worst of 10 simulated runs"]),
+        (
+            60,
+            [
+                "failover",
+                "failover, worst of 10 simulated runs",
+                "failback",
+                "failback, worst of 10 simulated runs",
+            ],
+        ),
+    ],
+)
+def test_recovery_times_are_judged_by_the_target_of_the_stack(target: int, missed: list[str], journal: Journal) -> None:
+    judge = judge_of(journal, target)
+    judge.judge(evidence_of())
+    assert list(missed_by(judge)) == missed
+    assert judge.verdict == ("missed" if missed else "passed")
+    assert {each["target"] for each in judge.targets if each["unit"] == "s"} == {target}
+    assert [each["how"] for each in judge.targets[:3]] == ["measured", "simulated", "measured"]
+
+
+def test_the_phases_of_both_ways_are_noted_and_the_longest_is_the_cause(journal: Journal) -> None:
+    judge = judge_of(journal, 60)
+    judge.judge(evidence_of())
+    rto = journal.content["rto"]
+    assert rto["failover"] == {"detect": 90, "switch": 0, "cache": 30, "first_write": 1, "total": 121}
+    assert rto["failback"] == {"detect": 30, "switch": 0, "cache": 30, "first_write": 1, "total": 61}
+    assert judge.causes == [
+        "the failover took 121 s, most of it (90 s) in the phase detect",
+        "the failback took 61 s, most of it (30 s) in the phase detect",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("others", "cause"),
+    [
+        (STAYED, "the health check of us-east-1 stayed healthy: too few of its probes failed (HTTP status 503)"),
+        (
+            STAYED | {"last_failure": {}},
+            "the health check of us-east-1 stayed healthy: its probe passed all the time",
+        ),
+        (
+            STAYED | {"verdicts": [Change(100, "primary", healthy=False)]},
+            "Route 53 went on answering with us-east-1, although it was unhealthy",
+        ),
+        (
+            STAYED | {"verdicts": [Change(100, "primary", healthy=False)], "switches": [Change(100, "secondary")]},
+            "no client completed a transaction in us-west-2 before us-east-1 was back",
+        ),
+    ],
+)
+def test_a_failover_that_did_not_happen_has_its_cause(others: dict[str, Any], cause: str, journal: Journal) -> None:
+    judge = judge_of(journal)
+    judge.judge(evidence_of(**others))
+    assert judge.causes[:2] == [cause, "clients did not return to us-east-1 after its recovery"]
+    assert missed_by(judge) == dict.fromkeys(
+        ("failover", "failback", "confirmed mode: missing in us-west-2 at the switch, of 20 acknowledged")
     )
-    judge = Judge(Journal(tmp_path, {"kind": "region"}), REGIONS, counted_how="counted", rto_how="measured")
+
+
+@pytest.mark.parametrize(("away", "met"), [(36, True), (37, False)])
+def test_while_both_regions_fail_dns_may_answer_with_the_other_one_for_a_moment(
+    away: int, met: bool, journal: Journal
+) -> None:
+    judge = judge_of(journal)
+    switches = [Change(100, "secondary"), Change(100 + away, "primary")]
+    judge.judge(evidence_of("both", **STAYED | {"switches": switches}))
+    target = judge.targets[0]
+    assert (target["what"], target["target"], target["measured"], target["met"]) == (
+        "longest time with us-west-2 in DNS",
+        36,
+        away,
+        met,
+    )
+    assert judge.causes == (
+        []
+        if met
+        else [
+            "Route 53 answered with us-west-2 for 37 s: the probe of us-east-1 failed for long enough (HTTP status 503)"
+        ]
+    )
+
+
+def test_an_answer_that_lasts_until_the_end_is_counted_until_then(journal: Journal) -> None:
+    judge = judge_of(journal)
+    judge.judge(evidence_of("permission", **STAYED | {"switches": [Change(100, "secondary")], "failed_back": False}))
+    assert missed_by(judge) == {"longest time with us-west-2 in DNS": 500, "clients not served by the primary": 1}
+    assert judge.causes == [
+        "the health function of us-east-1 calls AccessDenied unhealthy, so Route 53 answered with us-west-2 for 500 s",
+        "clients did not return to us-east-1",
+    ]
+
+
+def test_what_is_missing_or_different_in_the_end_is_missed_and_named(journal: Journal) -> None:
+    content = journal.content
+    lost: Rpo = {**content["rpo"]["confirmed"], "missing_at_switch": ["c1"], "missing_after_recovery": ["c1", "c2"]}
+    after: After = {
+        "items": {"equal": False, "primary": 2, "secondary": 1, "different": ["c1", "c2"]},
+        "written_twice": ["d"],
+        "parameters_equal": False,
+        "objects_equal": False,
+        "alarms": {"fired": ["a", "b"], "still": ["b"]},
+    }
+    journal.set(rpo={"local": content["rpo"]["local"], "confirmed": lost}, after=after)
+    judge = judge_of(journal)
+    judge.judge(evidence_of())
+    assert missed_by(judge) == {
+        "confirmed mode: missing after recovery, of 50 acknowledged": 2,
+        "confirmed mode: missing in us-west-2 at the switch, of 20 acknowledged": 1,
+        "after recovery: items that differ between the regions": 2,
+        "after recovery: transactions written twice": 1,
+        "after recovery: parameters differ": 1,
+        "after recovery: objects differ": 1,
+        "after recovery: alarms that ring, of 2 that fired": 1,
+    }
+    assert judge.causes[:2] == [
+        "acknowledged in confirmed mode and not in both regions after recovery: c1, c2",
+        "acknowledged in confirmed mode and not in us-west-2: c1",
+    ]
+
+
+def test_a_region_that_served_without_a_switch_of_dns_leaves_the_drill_unable_to_tell(tmp_path: Path) -> None:
+    evidence = evidence_of(switches=[Change(5, "secondary")])  # before the outage
+    judge = judge_of(Journal(tmp_path, {"kind": "region"}))
     with pytest.raises(OperationError, match="served by the secondary region, and DNS was not seen to turn to it"):
-        judge.judge(course)
+        judge.judge(evidence)

@@ -10,7 +10,7 @@ import pytest
 
 from payment_dr.operations import probes
 from payment_dr.operations.drill import live_dns
-from payment_dr.operations.drill.client_dns import Turn
+from payment_dr.operations.drill.client_dns import Change
 from payment_dr.operations.drill.journal import Journal
 from payment_dr.operations.drill.live_dns import Clock, LiveDns, NameServers
 from payment_dr.operations.errors import OperationError
@@ -87,7 +87,7 @@ def watched(server: NameServer, stack: Stack, tmp_path: Path, probed: list[str])
 
 
 def events(journal: Journal, kind: str) -> list[Any]:
-    return [event for event in journal["events"] if event["kind"] == kind]
+    return [event for event in journal.content["events"] if event["kind"] == kind]
 
 
 def test_a_new_answer_is_a_verdict_too_and_reaches_the_client_when_its_cache_expires(
@@ -99,11 +99,11 @@ def test_a_new_answer_is_a_verdict_too_and_reaches_the_client_when_its_cache_exp
     now = dns.advance(5)
     assert now >= 5
     assert (dns.answered, dns.healthy) == ("secondary", {"check-primary": False, "check-secondary": True})
-    assert [(turn.side, turn.healthy) for turn in dns.verdicts] == [("primary", False)]
+    assert [(change.side, change.healthy) for change in dns.verdicts] == [("primary", False)]
     assert dns.resolve(dns.expires - 1) == "primary"
     expires = dns.expires
     assert dns.resolve(expires) == "secondary"
-    assert [(turn.side, turn.at) for turn in dns.expired] == [("secondary", expires)]
+    assert [(change.side, change.at) for change in dns.expired] == [("secondary", expires)]
     assert [event["region"] for event in events(journal, "answer")] == ["us-east-1", "us-west-2"]
 
 
@@ -115,10 +115,10 @@ def test_a_client_that_asks_before_the_watcher_has_seen_the_switch_is_who_sees_i
         server.answers = [f"{stack.target(side)}."]
         at = dns.expires + 10
         assert dns.resolve(at) == side
-        assert (dns.answered, dns.switches[-1], dns.expired[-1]) == (side, Turn(at, side), Turn(at, side))
-        assert dns.verdicts[-1] == Turn(at, "primary", side == "primary")
+        assert (dns.answered, dns.switches[-1], dns.expired[-1]) == (side, Change(at, side), Change(at, side))
+        assert dns.verdicts[-1] == Change(at, "primary", side == "primary")
     dns.advance(0)
-    assert [turn.side for turn in dns.switches] == ["secondary", "primary"]
+    assert [change.side for change in dns.switches] == ["secondary", "primary"]
 
 
 def test_both_regions_are_probed_from_here(watched: tuple[LiveDns, Journal], probed: list[str], stack: Stack) -> None:

@@ -10,27 +10,14 @@ import pytest
 from payment_dr.operations.drill.journal import Journal
 from payment_dr.operations.drill.outages import OUTAGES, Action, action_of, undone
 from payment_dr.operations.errors import OperationError
+from payment_dr.operations.route53.recovery_time import (
+    HANGING_PROBE_SECONDS,
+    Settings,
+    failover_bound,
+    longest_harmless_blip,
+)
+from tests.operations.drill.parts import Maker, well
 from tests.operations.stack import GONE, Stack
-
-
-class Maker:
-    """Remembers what it was asked for."""
-
-    def __init__(self) -> None:
-        self.failing: dict[str, Any] = {}
-        self.forbidden = False
-
-    def fail(self, region: str, **fault: Any) -> None:
-        self.failing[region] = fault
-
-    def restore(self, region: str) -> None:
-        del self.failing[region]
-
-    def forbid_describe_table(self) -> None:
-        self.forbidden = True
-
-    def allow_describe_table(self) -> None:
-        self.forbidden = False
 
 
 @pytest.fixture
@@ -38,12 +25,10 @@ def journal(tmp_path: Path) -> Journal:
     return Journal(tmp_path, {"kind": "region"})
 
 
-def well() -> None:
-    """The place is there."""
-
-
-def told(journal: Journal) -> list[tuple[str, bool]]:
-    return [(event["name"], event["undone"]) for event in journal["events"]]
+def actions_in(journal: Journal) -> list[tuple[str, bool]]:
+    events = journal.content["events"]
+    assert {event["kind"] for event in events} <= {"action"}
+    return [(event["name"], event["undone"]) for event in events if event["kind"] == "action"]
 
 
 @pytest.mark.parametrize(
@@ -69,7 +54,62 @@ def test_an_outage_fails_what_it_says_and_is_undone_at_any_end(
             raise end
     assert maker.failing == {}
     name = f"fail {' and '.join(failing)}"
-    assert told(journal) == [(name, False), (name, True)]
+    assert actions_in(journal) == [(name, False), (name, True)]
+
+
+SLOW = Settings(request_interval_seconds=30, failure_threshold=10, ttl_seconds=60)
+FAST = Settings(request_interval_seconds=10, failure_threshold=2, ttl_seconds=60)
+
+
+@pytest.mark.parametrize(
+    ("settings", "blip", "failover"),
+    [(Settings(), 60.0, 201.0), (SLOW, 60.0, 483.0), (FAST, 10, 155.0)],
+    ids=["default", "slow", "fast"],
+)
+def test_an_outage_lasts_as_long_as_the_settings_need_it_to(settings: Settings, blip: float, failover: float) -> None:
+    lasts = {kind: outage.lasts(settings) for kind, outage in OUTAGES.items()}
+    assert lasts == dict.fromkeys(OUTAGES, failover) | {"blip": blip, "partial": 240.0, "permission": 240.0}
+    for kind, outage in OUTAGES.items():
+        if outage.fails_over:
+            assert lasts[kind] > failover_bound(outage.settings_during(settings)).total
+    assert lasts["blip"] <= longest_harmless_blip(OUTAGES["blip"].settings_during(settings))
+
+
+def test_only_where_calls_hang_a_failed_probe_takes_all_the_time_that_a_checker_allows() -> None:
+    deployed = Settings(ttl_seconds=60)
+    during = {kind: outage.settings_during(deployed) for kind, outage in OUTAGES.items()}
+    hanging = Settings(ttl_seconds=60, failed_probe_seconds=HANGING_PROBE_SECONDS)
+    assert during == dict.fromkeys(OUTAGES, deployed) | {"hang": hanging}
+
+
+def test_only_where_both_regions_fail_dns_may_answer_with_the_other_one_until_a_checker_has_seen_it() -> None:
+    tolerated = {kind: outage.tolerated_seconds(FAST) for kind, outage in OUTAGES.items()}
+    assert tolerated == dict.fromkeys(OUTAGES, 0.0) | {"both": 10 + HANGING_PROBE_SECONDS}
+
+
+@pytest.mark.parametrize(
+    ("kind", "failure", "sentence"),
+    [
+        (
+            "partial",
+            "HTTP status 503",
+            "Route 53 answered with us-west-2 for 90 s: "
+            "the probe of us-east-1 failed for long enough (HTTP status 503)",
+        ),
+        (
+            "permission",
+            None,
+            "the health function of us-east-1 calls AccessDenied unhealthy, "
+            "so Route 53 answered with us-west-2 for 90 s",
+        ),
+    ],
+)
+def test_an_outage_knows_why_there_was_a_failover_that_it_has_not_to_cause(
+    kind: str, failure: str | None, sentence: str
+) -> None:
+    outage = OUTAGES[kind]
+    assert not outage.fails_over
+    assert sentence == outage.why_failover(primary="us-east-1", secondary="us-west-2", seconds=90.4, failure=failure)
 
 
 @pytest.mark.parametrize("kind", ["health", "fence"])
@@ -117,7 +157,7 @@ def test_an_undo_that_fails_is_told_and_not_noted_as_done(journal: Journal) -> N
 
     with pytest.raises(OperationError, match="undoing failed: it"), undone(Action("it", well, fail), journal, well):
         pass
-    assert told(journal) == [("it", False)]
+    assert actions_in(journal) == [("it", False)]
 
 
 def test_what_is_gone_with_its_place_needs_no_undo(journal: Journal) -> None:
@@ -127,4 +167,4 @@ def test_what_is_gone_with_its_place_needs_no_undo(journal: Journal) -> None:
     calls: list[Callable[[], object]] = []
     with undone(Action("it", well, lambda: calls.append(well)), journal, gone):
         pass
-    assert (calls, told(journal)) == ([], [("it", False), ("it", True)])
+    assert (calls, actions_in(journal)) == ([], [("it", False), ("it", True)])

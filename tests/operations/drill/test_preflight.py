@@ -9,48 +9,24 @@ import pytest
 from payment_dr.operations.drill import preflight
 from payment_dr.operations.route53.zone import Zone
 from payment_dr.side import Side
-from tests.operations.stack import REGIONS, Stack, zone
-
-
-def host(side: Side) -> str:
-    return f"{side}.execute-api.{REGIONS[side]}.amazonaws.com"
-
-
-def _side(value: str) -> Side:
-    return "primary" if value == "primary" else "secondary"
-
-
-def deployed(
-    *, weights: tuple[int, int] = (100, 0), side: Side = "primary", custom_domain: bool = False, **change: Any
-) -> Zone:
-    """The zone; one side's record may have other fields."""
-    made = zone(weights, custom_domain=custom_domain)
-    records = tuple(
-        replace(
-            record,
-            values=record.values if custom_domain else (host(_side(record.values[0])),),
-            **(change if record.set_identifier == side else {}),
-        )
-        for record in made.records
-    )
-    checks = {id_: replace(check, host=host(_side(check.host))) for id_, check in made.health_checks.items()}
-    return Zone(made.id, records, checks)
+from tests.operations.drill.parts import deployed_zone
+from tests.operations.stack import Stack
 
 
 def test_nothing_is_found_in_a_zone_as_it_should_be(stack: Stack) -> None:
-    assert preflight.unfit_to_start(stack, deployed()) == []
-    assert preflight.faults(stack, deployed()) == []
+    assert preflight.unfit_to_start(stack, deployed_zone()) == []
+    assert preflight.faults(stack, deployed_zone()) == []
 
 
 def test_nothing_is_found_in_a_custom_domain_whose_records_are_aliases(make_stack: Callable[..., Stack]) -> None:
-    stack, made = make_stack(custom_domain=True), deployed(custom_domain=True)
+    stack, made = make_stack(custom_domain=True), deployed_zone(custom_domain=True)
     assert preflight.unfit_to_start(stack, made) == []
     assert preflight.faults(stack, made) == []
     assert preflight.settings_of(stack, made).ttl_seconds == 60
 
 
 def test_an_alias_of_something_else_is_no_record_of_the_region(make_stack: Callable[..., Stack]) -> None:
-    made = deployed(custom_domain=True)
+    made = deployed_zone(custom_domain=True)
     other = replace(made.records[1], values=("d-2.execute-api.us-west-2.amazonaws.com",))
     elsewhere = Zone("Z1", (made.records[0], other), made.health_checks)
     found = preflight.unfit_to_start(make_stack(custom_domain=True), elsewhere)
@@ -58,15 +34,29 @@ def test_an_alias_of_something_else_is_no_record_of_the_region(make_stack: Calla
 
 
 def test_a_long_ttl_is_the_cause_of_a_slow_failover(stack: Stack) -> None:
-    found = preflight.faults(stack, deployed(side="secondary", ttl_seconds=300))
+    found = preflight.faults(stack, deployed_zone(side="secondary", ttl_seconds=300))
     assert found == [
         "TTL of app.pay.acme.io is 300 s, so a failover takes up to 90 s of detection and 300 s of caching, "
         "more than the target of 180 s"
     ]
 
 
+@pytest.mark.parametrize(
+    ("target", "ttl", "found"),
+    [
+        (300, 210, []),
+        (300, 211, ["more than the target of 300 s"]),
+        (60, 30, ["more than the target of 60 s"]),
+    ],
+)
+def test_a_failover_is_slow_by_the_target_of_the_stack(target: int, ttl: int, found: list[str], stack: Stack) -> None:
+    stack.outputs["rto_target_seconds"] = target
+    faults = preflight.faults(stack, deployed_zone(ttl_seconds=ttl))
+    assert [fault.rpartition(", ")[2] for fault in faults] == found
+
+
 def test_a_slow_health_check_is_the_cause_of_a_slow_failover(stack: Stack) -> None:
-    made = deployed()
+    made = deployed_zone()
     slow = replace(made.health_checks["check-primary"], failure_threshold=10)
     found = preflight.faults(stack, Zone("Z1", made.records, {**made.health_checks, "check-primary": slow}))
     assert found[0].startswith("the health check of us-east-1 needs 10 x 30 s, so")
@@ -84,7 +74,7 @@ def test_a_slow_health_check_is_the_cause_of_a_slow_failover(stack: Stack) -> No
     ],
 )
 def test_a_record_without_a_health_check_is_named(side: Side, so: str, stack: Stack) -> None:
-    assert preflight.faults(stack, deployed(side=side, health_check_id=None)) == [so]
+    assert preflight.faults(stack, deployed_zone(side=side, health_check_id=None)) == [so]
 
 
 @pytest.mark.parametrize(
@@ -96,14 +86,14 @@ def test_a_record_without_a_health_check_is_named(side: Side, so: str, stack: St
     ],
 )
 def test_a_health_check_that_sees_something_else_is_named(change: dict[str, Any], what: str, stack: Stack) -> None:
-    made = deployed()
+    made = deployed_zone()
     other = replace(made.health_checks["check-secondary"], **change)
     found = preflight.faults(stack, Zone("Z1", made.records, {**made.health_checks, "check-secondary": other}))
     assert found == [f"the health check of the secondary record (us-west-2) {what}"]
 
 
 def test_the_health_check_of_the_other_region_is_named(stack: Stack) -> None:
-    found = preflight.faults(stack, deployed(side="secondary", health_check_id="check-primary"))
+    found = preflight.faults(stack, deployed_zone(side="secondary", health_check_id="check-primary"))
     assert found == ["the secondary record (us-west-2) has the health check of us-east-1"]
 
 
@@ -111,12 +101,12 @@ def test_the_health_check_of_the_other_region_is_named(stack: Stack) -> None:
 def test_weights_that_do_not_send_clients_to_the_primary_alone_are_named(
     weights: tuple[int, int], stack: Stack
 ) -> None:
-    (found,) = preflight.unfit_to_start(stack, deployed(weights=weights))
+    (found,) = preflight.unfit_to_start(stack, deployed_zone(weights=weights))
     assert found.endswith(f"the weights of app.pay.acme.io are us-east-1 {weights[0]}, us-west-2 {weights[1]}")
 
 
 def test_a_missing_record_is_named(stack: Stack) -> None:
-    made = deployed()
+    made = deployed_zone()
     found = preflight.unfit_to_start(stack, Zone("Z1", made.records[:1], made.health_checks))
     assert found == ["app.pay.acme.io has no record of us-west-2"]
 
@@ -125,5 +115,5 @@ def test_a_missing_record_is_named(stack: Stack) -> None:
 def test_a_replica_that_is_not_there_is_named(status: Any, make_stack: Callable[..., Stack]) -> None:
     stack = make_stack()
     stack.replicas["primary"] = status
-    (found,) = preflight.unfit_to_start(stack, deployed())
+    (found,) = preflight.unfit_to_start(stack, deployed_zone())
     assert found.startswith("no replica in us-west-2: the table transactions of us-east-1 is not replicated")

@@ -82,9 +82,9 @@ class TestTheTop:
         assert text(found, ".//h1") == "? Could not tell"
         assert journal["causes"][0] in text(found, ".//header")
         assert "the journal stops 1:59 (min:s) after its start" in text(found, ".//header")
-        told = {title: card for title, card in cards(found).items() if not title.startswith("Outage")}
-        assert len(told) == 4
-        assert [card for card in told.values() if not card.startswith("could not tell")] == []
+        measured = {title: card for title, card in cards(found).items() if not title.startswith("Outage")}
+        assert len(measured) == 4
+        assert [card for card in measured.values() if not card.startswith("could not tell")] == []
         assert ["fail us-east-1", "1:00", "✗ no undo recorded"] in rows(found)
         assert ["tables equal, item by item", "? could not tell", "could not tell and could not tell items"] in rows(
             found
@@ -266,8 +266,13 @@ class TestWhatOthersHaveWritten:
             json.dumps(journals.passed() | {"seed": float("nan")}).encode(),
             json.dumps(journals.passed() | {"rto": {"failover": {"total": "soon"}}}).encode(),
             json.dumps(journals.passed() | {"place": "\ud800"}).encode(),
+            json.dumps(journals.passed() | {"settings": {}}).encode(),
+            json.dumps(journals.passed() | {"events": [{"at": 1, "kind": "probe", "ok": True}]}).encode(),
         ],
-        ids=["empty", "not UTF-8", "list", "nothing in it", "schema", "no time", "late", "NaN", "text", "surrogate"],
+        ids=[
+            *("empty", "not UTF-8", "list", "nothing in it", "schema", "no time", "late", "NaN", "text", "surrogate"),
+            *("no target", "no region"),
+        ],
     )
     def test_a_file_that_is_no_journal_is_refused_with_a_hint(self, content: bytes, tmp_path: Path) -> None:
         path = tmp_path / "drill.json"

@@ -17,8 +17,14 @@ from payment_dr.side import SIDES, Side
 
 
 @dataclass(frozen=True)
-class Turn:
-    """From this time on, something is so for the region of a side."""
+class Change:
+    """A change, at a time, in what is true of one region.
+
+    Attributes:
+        at: Seconds of drill time.
+        side: The side of the region.
+        healthy: Whether the region is healthy from then on, where the change is one of its health check.
+    """
 
     at: float
     side: Side
@@ -31,13 +37,13 @@ class ClientDns(ABC):
     Args:
         stack: The deployed stack.
         zone: Its hosted zone.
-        journal: Is told every probe, and every change of a verdict or an answer.
+        journal: Takes every probe, and every change of a verdict or an answer.
         ask: Asks the zone's name servers.
-        at: Drill time of the client's first question.
+        at: Drill time of the client's first question, in seconds.
 
     Attributes:
         healthy: Status of every health check by its id.
-        answered: Role of the region that DNS answers with.
+        answered: Side of the region that DNS answers with.
         verdicts: Changes of health checks; their side's region is healthy from then on, or not.
         switches: Changes of the answer.
         expired: When the client's cache was rid of the former answer, after each switch.
@@ -52,18 +58,18 @@ class ClientDns(ABC):
         self._fqdn = str(stack.outputs["application_fqdn"])
         self._checks = {side: stack.output(side, "health_check_id") for side in SIDES}
         self.healthy = dict.fromkeys(zone.health_checks, True)
-        self.verdicts: list[Turn] = []
-        self.switches: list[Turn] = []
-        self.expired: list[Turn] = []
+        self.verdicts: list[Change] = []
+        self.switches: list[Change] = []
+        self.expired: list[Change] = []
         self.last_failure: dict[Side, str] = {}
         self._lock = threading.Lock()
         self._cache = CachingResolver(ask)
-        known = self._cache.ask(self._fqdn, stack.record_type, at)
-        self._expires, self._known = known.expires, self._side_of(known.record)
-        self.answered = self._known
-        journal.event("answer", region=stack.region(self.answered))
+        first = self._cache.ask(self._fqdn, stack.record_type, at)
+        self._expires, self._known_side = first.expires, self._side_of(first.record)
+        self.answered = self._known_side
+        journal.note({"kind": "answer", "region": stack.region(self.answered)})
         for side in SIDES:
-            journal.event("verdict", region=stack.region(side), healthy=True)
+            journal.note({"kind": "verdict", "region": stack.region(side), "healthy": True})
 
     @abstractmethod
     def advance(self, to: float) -> float:
@@ -76,19 +82,19 @@ class ClientDns(ABC):
     def forget(self) -> None:  # noqa: B027 - who knows nothing in advance has nothing to forget
         """Something was changed: what was found before tells nothing any more."""
 
-    def _learned(self, at: float, side: Side) -> None:  # noqa: B027 - who models the zone knows its answers already
-        """The client's own question was answered with another region than before."""
+    def _on_new_answer(self, at: float, side: Side) -> None:  # noqa: B027 - a model of the zone knows it already
+        """The client's own question got another region as its answer than before."""
 
     def resolve(self, at: float) -> Side:
         """The side of the region that the client's cache knows, or asks for. Several threads may ask."""
         with self._lock:
             answer = self._cache.ask(self._fqdn, self._stack.record_type, at)
             side = self._side_of(answer.record)
-            if side != self._known:
-                self._learned(at, side)
-                switched = next((turn.at for turn in reversed(self.switches) if turn.side == side), at)
-                self.expired.append(Turn(max(self._expires, switched), side))
-            self._expires, self._known = answer.expires, side
+            if side != self._known_side:
+                self._on_new_answer(at, side)
+                switched = next((change.at for change in reversed(self.switches) if change.side == side), at)
+                self.expired.append(Change(max(self._expires, switched), side))
+            self._expires, self._known_side = answer.expires, side
             return side
 
     @property
@@ -96,30 +102,32 @@ class ClientDns(ABC):
         """When the client will ask again."""
         return self._expires
 
-    def _probed(self, at: float, side: Side, checker: str, result: ProbeResult, found: Verdict) -> None:
-        if not found.passed:
-            self.last_failure[side] = found.reason
-        self._journal.event(
-            "probe",
+    def _note_probe(self, at: float, side: Side, checker: str, result: ProbeResult, verdict: Verdict) -> None:
+        if not verdict.passed:
+            self.last_failure[side] = verdict.reason
+        self._journal.note(
+            {
+                "kind": "probe",
+                "region": self._stack.region(side),
+                "checker": checker,
+                "ok": verdict.passed,
+                "status": result.status,
+                "seconds": round(min(verdict.seconds, HANGING_PROBE_SECONDS), 3),
+                "error": None if verdict.passed else verdict.reason,
+            },
             at=at,
-            region=self._stack.region(side),
-            checker=checker,
-            ok=found.passed,
-            status=result.status,
-            seconds=round(min(found.seconds, HANGING_PROBE_SECONDS), 3),
-            error=None if found.passed else found.reason,
         )
 
-    def _judged(self, at: float, side: Side, *, healthy: bool) -> None:
+    def _note_verdict(self, at: float, side: Side, *, healthy: bool) -> None:
         self.healthy[self._checks[side]] = healthy
-        self.verdicts.append(Turn(at, side, healthy))
-        self._journal.event("verdict", at=at, region=self._stack.region(side), healthy=healthy)
+        self.verdicts.append(Change(at, side, healthy))
+        self._journal.note({"kind": "verdict", "region": self._stack.region(side), "healthy": healthy}, at=at)
 
-    def _answered(self, at: float, side: Side) -> None:
+    def _note_answer(self, at: float, side: Side) -> None:
         if side != self.answered:
             self.answered = side
-            self.switches.append(Turn(at, side))
-            self._journal.event("answer", at=at, region=self._stack.region(side))
+            self.switches.append(Change(at, side))
+            self._journal.note({"kind": "answer", "region": self._stack.region(side)}, at=at)
 
     def _side_of(self, record: Record) -> Side:
         side = preflight.side_of(self._stack, record)

@@ -1,16 +1,294 @@
-"""The journal of a drill: every event with its times, the one source of every report."""
+"""The journal of a drill: every event with its times, the one source of every report.
+
+The journal's file is JSON of schema 1. The dictionaries with typed keys below say what it holds. Most of their keys may
+be absent: a drill that broke off did not come to them.
+"""
 
 import json
 import threading
 import time
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, Literal, NotRequired, TypedDict, Unpack, cast
 
 from payment_dr.operations.errors import OperationError
+from payment_dr.side import Side
 
 SCHEMA = 1
 PASSED, MISSED, COULD_NOT_TELL = "passed", "missed", "could not tell"
+
+Way = Literal["failover", "failback"]
+WAYS: Final[tuple[Way, ...]] = ("failover", "failback")
+LOCAL, CONFIRMED = MODES = ("local", "confirmed")
+Phase = Literal["detect", "switch", "cache", "first_write"]
+PHASES: Final[tuple[Phase, ...]] = ("detect", "switch", "cache", "first_write")
+
+Percentile = Literal["p50", "p95", "p99", "worst", "bound"]
+PERCENTILES: Final[tuple[Percentile, ...]] = ("p50", "p95", "p99", "worst", "bound")
+
+
+class OutageRecord(TypedDict):
+    """The outage: its kind, the primary region, what happens in words, and its seconds (None: not known yet)."""
+
+    kind: str
+    region: str
+    description: str
+    seconds: float | None
+
+
+class SettingsRecord(TypedDict, total=False):
+    """What the recovery time depends on, as the stack has it; seconds and counts."""
+
+    request_interval_seconds: int
+    failure_threshold: int
+    ttl_seconds: int
+    rto_target_seconds: int
+    replication_lag_seconds: dict[str, float]
+
+
+class PhaseSeconds(TypedDict):
+    """Seconds that each phase of a failover or a failback took, and all of them."""
+
+    detect: float
+    switch: float
+    cache: float
+    first_write: float
+    total: float
+
+
+class PercentileSeconds(TypedDict):
+    """Seconds that simulated runs took: percentiles, the longest run, and the longest that the model allows."""
+
+    p50: float
+    p95: float
+    p99: float
+    worst: float
+    bound: float
+
+
+class SimulatedWay(TypedDict):
+    """Simulated failovers or failbacks.
+
+    Attributes:
+        phases: Seconds by phase, and in all.
+        runs_by_second: How many runs took 0 to 1 s in all, 1 to 2 s, and so on.
+        worst_seed: The seed of the longest run.
+    """
+
+    phases: dict[Phase | Literal["total"], PercentileSeconds]
+    runs_by_second: list[int]
+    worst_seed: int
+
+
+class SimulatedRuns(TypedDict, total=False):
+    """What the model's runs took with the settings of the stack."""
+
+    settings: dict[str, float]
+    runs: int
+    seed: int
+    failover: SimulatedWay
+    failback: SimulatedWay
+
+
+class ChoiceRecord(TypedDict):
+    """The failover's time with one choice of settings; `hanging_bound` is the bound when every failed probe hangs."""
+
+    request_interval_seconds: int
+    failure_threshold: int
+    ttl_seconds: int
+    failover: PercentileSeconds
+    hanging_bound: float
+
+
+class Rto(TypedDict, total=False):
+    """Recovery times: this run's two ways, the model's runs, and the model's runs by choice of settings."""
+
+    failover: PhaseSeconds | None
+    failback: PhaseSeconds | None
+    distribution: SimulatedRuns | None
+    sensitivity: list[ChoiceRecord]
+
+
+class LatencyMs(TypedDict):
+    """Milliseconds until a payment in the primary region was acknowledged."""
+
+    p50: float | None
+    p95: float | None
+
+
+class Rpo(TypedDict, total=False):
+    """The payments of one client mode: counts of what was acknowledged, and ids of what was missing.
+
+    Attributes:
+        acknowledged: Until the clients switched to the other region, or until the outage ended without that.
+        acknowledged_in_all: In the whole drill.
+        acknowledged_by_one_region: Of these, without a copy in the other region.
+        missing_at_switch: Acknowledged and not in the secondary region when the clients switched.
+        missing_after_recovery: Acknowledged and not in both regions in the end.
+        latency_ms: Time to acknowledge.
+    """
+
+    acknowledged: int
+    acknowledged_in_all: int
+    acknowledged_by_one_region: int
+    missing_at_switch: list[str]
+    missing_after_recovery: list[str]
+    latency_ms: LatencyMs
+
+
+class ItemsRecord(TypedDict, total=False):
+    """The tables after recovery: whether they are equal, their numbers of items, and ids of the items that differ."""
+
+    equal: bool
+    primary: int
+    secondary: int
+    different: list[str]
+
+
+class AlarmsRecord(TypedDict):
+    """Names of the alarms that were in ALARM at any time, and of those that still are in the end."""
+
+    fired: list[str]
+    still: list[str]
+
+
+class After(TypedDict, total=False):
+    """What the verification found. `objects_equal` and `alarms` are None where a place has none."""
+
+    items: ItemsRecord
+    written_twice: list[str]
+    parameters_equal: bool
+    objects_equal: bool | None
+    alarms: AlarmsRecord | None
+    undone: bool
+
+
+class Target(TypedDict):
+    """One target: the most that was allowed, what was measured (None: nothing), in which unit and how."""
+
+    what: str
+    unit: str
+    target: float
+    measured: float | None
+    met: bool
+    how: str
+
+
+class _Timed(TypedDict):
+    # `Journal.note` adds both: seconds of drill time, and seconds of real time since the drill began.
+    at: NotRequired[float]
+    real: NotRequired[float]
+
+
+class StepEvent(_Timed):
+    """A step of the drill begins."""
+
+    kind: Literal["step"]
+    name: str
+
+
+class ActionEvent(_Timed):
+    """The drill did something, or undid it."""
+
+    kind: Literal["action"]
+    name: str
+    undone: bool
+
+
+class ProbeEvent(_Timed):
+    """A health checker probed a region. Without an HTTP status there is an error."""
+
+    kind: Literal["probe"]
+    region: str
+    checker: str
+    ok: bool
+    status: int | None
+    seconds: float
+    error: str | None
+
+
+class VerdictEvent(_Timed):
+    """A region's health check is healthy from now on, or not."""
+
+    kind: Literal["verdict"]
+    region: str
+    healthy: bool
+
+
+class AnswerEvent(_Timed):
+    """DNS answers with another region from now on."""
+
+    kind: Literal["answer"]
+    region: str
+
+
+class StrangeAnswerEvent(_Timed):
+    """DNS answered with addresses of neither region."""
+
+    kind: Literal["strange answer"]
+    addresses: list[str]
+    taken_for: str
+
+
+class AlarmEvent(_Timed):
+    """An alarm has another state from now on."""
+
+    kind: Literal["alarm"]
+    region: str
+    name: str
+    state: str
+
+
+class TransactionsEvent(_Timed):
+    """How many payments of a mode a region acknowledged in `per` seconds, and how many failed."""
+
+    kind: Literal["transactions"]
+    region: str
+    mode: str
+    acknowledged: int
+    failed: int
+    per: int
+
+
+Event = (
+    StepEvent
+    | ActionEvent
+    | ProbeEvent
+    | VerdictEvent
+    | AnswerEvent
+    | StrangeAnswerEvent
+    | AlarmEvent
+    | TransactionsEvent
+)
+
+
+class KnownFromTheStart(TypedDict, total=False):
+    """What a journal says of a drill before it has begun; `made_of` says what is real, emulated and simulated."""
+
+    place: str
+    seed: int
+    versions: dict[str, str]
+    regions: dict[Side, str]
+    settings: SettingsRecord
+    made_of: dict[str, list[str]]
+
+
+class Content(KnownFromTheStart, total=False):
+    """All that a journal holds. `started` and `ended` are UTC; `ended` is None until the drill has ended."""
+
+    schema: int
+    id: str
+    started: str
+    ended: str | None
+    outage: OutageRecord
+    rto: Rto
+    rpo: dict[str, Rpo]
+    after: After
+    targets: list[Target]
+    verdict: str
+    causes: list[str]
+    events: list[Event]
 
 
 class CouldNotTellError(OperationError):
@@ -34,32 +312,33 @@ class Journal:
 
     Args:
         directory: Where the file goes; made if need be.
-        outage: The outage, as the journal tells it; its kind is part of the file's name.
-        **known: What is known from the start: place, seed, versions, regions, settings, made_of.
+        outage: An `OutageRecord`; its kind is part of the file's name.
+        **known: What else is known from the start.
 
     Attributes:
         now: Seconds of drill time, given to each event that names none.
         path: The file.
 
     Example:
-        >>> journal = Journal(Path("drill-reports"), {"kind": "region"}, seed=42)  # doctest: +SKIP
-        >>> journal.step("preflight")  # doctest: +SKIP
+        >>> journal = Journal(Path("drill-reports"), outage, seed=42)  # doctest: +SKIP
+        >>> journal.note({"kind": "answer", "region": "us-east-1"}, at=2.5)  # doctest: +SKIP
+        >>> journal.content["events"]  # doctest: +SKIP
+        [{'at': 2.5, 'real': 0.0, 'kind': 'answer', 'region': 'us-east-1'}]
     """
 
-    def __init__(self, directory: Path, outage: dict[str, Any], **known: Any) -> None:
+    def __init__(self, directory: Path, outage: Mapping[str, Any], **known: Unpack[KnownFromTheStart]) -> None:
         started = _utc()
         name = f"{started.replace(':', '-')}-{outage['kind']}"
         self.now = 0.0
         self.path = directory / f"{name}.json"
         self._started = time.monotonic()
         self._lock = threading.Lock()
-        self._events: list[dict[str, Any]] = []
-        self._content: dict[str, Any] = {
+        self._content: Content = {
             "schema": SCHEMA,
             "id": name,
             "started": started,
             "ended": None,
-            "outage": outage,
+            "outage": cast(OutageRecord, outage),
             **known,
             "rto": {"failover": None, "failback": None, "distribution": None, "sensitivity": []},
             "rpo": {},
@@ -67,31 +346,37 @@ class Journal:
             "targets": [],
             "verdict": COULD_NOT_TELL,
             "causes": [],
+            "events": [],
         }
 
-    def event(self, kind: str, *, at: float | None = None, **what: Any) -> None:
-        """Note one event."""
+    def note(self, event: Event, *, at: float | None = None) -> None:
+        """Note one event.
+
+        Args:
+            event: What happened; its times are added.
+            at: Drill time in seconds. Default: now.
+        """
         with self._lock:
-            real = round(time.monotonic() - self._started, 3)
-            self._events.append({"at": round(self.now if at is None else at, 3), "real": real, "kind": kind, **what})
+            times: dict[str, Any] = {
+                "at": round(self.now if at is None else at, 3),
+                "real": round(time.monotonic() - self._started, 3),
+            }
+            self._content["events"].append(cast(Event, times | event))
 
     def step(self, name: str) -> None:
         """A new step begins; what is known until then is saved."""
-        self.event("step", name=name)
+        self.note({"kind": "step", "name": name})
         self.save()
 
-    def set(self, **known: Any) -> None:
+    def set(self, **known: Unpack[Content]) -> None:
         """Put what is known now in the place of what was known before."""
         self._content.update(known)
 
-    def __getitem__(self, name: str) -> Any:
-        return self.content[name]
-
     @property
-    def content(self) -> dict[str, Any]:
+    def content(self) -> Content:
         """Everything, the events in the order of drill time: some are known only after later ones."""
         with self._lock:
-            events = sorted(self._events, key=lambda event: event["at"])
+            events = sorted(self._content["events"], key=lambda event: event["at"])
         return {**self._content, "events": events}
 
     def close(self, verdict: str, causes: list[str]) -> None:

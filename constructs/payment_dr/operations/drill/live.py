@@ -40,7 +40,7 @@ class _NoMaker:
         raise OperationError(f"{name} is not done to a live stack", hint="its outage is the fence")
 
 
-def _tls(stack: Deployed) -> TlsClient | None:
+def _tls_client(stack: Deployed) -> TlsClient | None:
     if not (stack.has_custom_domain and stack.is_live):  # an embedded AWS serves it elsewhere
         return None
     return TlsClient(str(stack.outputs["application_fqdn"]), {side: (stack.target(side), 443) for side in SIDES})
@@ -76,15 +76,15 @@ def drill(
         stack: The stack.
         seed: Decides the pauses of the client.
         directory: Where the journal goes.
-        tell: Told each step.
+        tell: Takes the name of each step.
         confirm: Asked before anything is changed: what is done, and the word to type. It raises if it must not be.
-        limit_minutes: Drill time after which all is undone, whatever it has come to.
+        limit_minutes: Minutes of drill time after which all is undone, whatever it has come to.
         endpoint: Takes the payments, see `PaymentEndpoint`. Default: the table takes them.
         name_servers: Asked in the place of the zone's own.
         clock: Drill time. Default: real time.
 
     Raises:
-        OperationError: It was not confirmed, or could not tell; what was done is undone.
+        OperationError: It was not confirmed, or its result is inconclusive; what was done is undone.
     """
     account_of(stack, "primary")
     servers = NameServers(name_servers or stack.outputs["hosted_zone_name_servers"])
@@ -107,6 +107,6 @@ def drill(
         shares_its_table=True,
         alarms_ring=True,
         endpoint=endpoint,
-        tls=_tls(stack),
+        tls=_tls_client(stack),
     )
     return Drill(place, LIVE_OUTAGE, seed=seed, directory=directory, tell=tell).run()

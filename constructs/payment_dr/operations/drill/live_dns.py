@@ -140,7 +140,7 @@ class LiveDns(ClientDns):
     ) -> None:
         self._servers, self._clock, self._limit, self._pool = servers, clock, limit, pool
         self._targets = AliasTargets(stack) if stack.has_custom_domain else None
-        self._told: tuple[float, Record] | None = None
+        self._last_known: tuple[float, Record] | None = None
         self._probing: list[Future[None]] = []
         self._next_probe = clock.now()
         super().__init__(stack, zone, journal, self._ask, clock.now())
@@ -166,41 +166,42 @@ class LiveDns(ClientDns):
     def _look(self) -> None:
         with self._lock:
             at = self._clock.now()
-            self._learned(at, self._side_of(self._ask(self._fqdn, self._stack.record_type, at).record))
+            self._on_new_answer(at, self._side_of(self._ask(self._fqdn, self._stack.record_type, at).record))
         if at >= self._next_probe and all(each.done() for each in self._probing):
             for each in self._probing:
                 each.result()
             self._next_probe = at + PROBE_SECONDS
             self._probing = [self._pool.submit(self._probe, side) for side in SIDES]
 
-    def _learned(self, at: float, side: Side) -> None:
+    def _on_new_answer(self, at: float, side: Side) -> None:
         # Whoever asks first, the watcher or the client, sees the switch.
         if side != self.answered:
-            self._judged(at, "primary", healthy=side == "primary")
-            self._answered(at, side)
+            self._note_verdict(at, "primary", healthy=side == "primary")
+            self._note_answer(at, side)
 
     def _probe(self, side: Side) -> None:
         at, url = self._clock.now(), self._stack.health_url(side)
         result, _ = probes.probe(url)
-        self._probed(at, side, "this machine", result, judge(HealthCheck(id=side, host=url), result))
+        self._note_probe(at, side, "this machine", result, judge(HealthCheck(id=side, host=url), result))
 
     def _ask(self, fqdn: str, record_type: str, at: float) -> Answer:
         values, ttl = self._servers.ask(fqdn, record_type)
         if self._targets:
             target = self._targets.target_of(values)
             if target is None:
-                return self._strange(values, at)
+                return self._answer_to_strange(values, at)
             values = [target]
         record = Record(name=fqdn, type=record_type, ttl_seconds=ttl, values=tuple(values))
-        self._told = at, record
+        self._last_known = at, record
         return Answer(record, at + ttl)
 
-    def _strange(self, addresses: list[str], at: float) -> Answer:
+    def _answer_to_strange(self, addresses: list[str], at: float) -> Answer:
         """What to take addresses of neither region's domain name for: the same region as before, for a while."""
-        if self._told is None or at - self._told[0] >= STRANGE_SECONDS:
+        if self._last_known is None or at - self._last_known[0] >= STRANGE_SECONDS:
             raise OperationError(
                 f"it cannot be told which region {self._fqdn} answers with: {', '.join(addresses)}",
                 hint=f"see whose they are: dig +short {' '.join(self._stack.target(side) for side in SIDES)}",
             )
-        self._journal.event("strange answer", at=at, addresses=addresses, taken_for=self._stack.region(self.answered))
-        return Answer(self._told[1], at + POLL_SECONDS)
+        taken_for = self._stack.region(self.answered)
+        self._journal.note({"kind": "strange answer", "addresses": addresses, "taken_for": taken_for}, at=at)
+        return Answer(self._last_known[1], at + POLL_SECONDS)

@@ -82,11 +82,11 @@ class ModelledDns(ClientDns):
         for found, id_ in sorted(seen, key=lambda pair: pair[0].time):
             side, (result, verdict) = self._sides[id_], self._probers[id_].results.pop(found.time)
             checker = f"{found.region}{'ab'[found.checker // len(self._fleets[id_].check.regions)]}"
-            self._probed(found.time, side, checker, result, verdict)
+            self._note_probe(found.time, side, checker, result, verdict)
             if found.healthy != self.healthy[id_]:
-                self._judged(found.time, side, healthy=found.healthy)
+                self._note_verdict(found.time, side, healthy=found.healthy)
                 record = self._zone.answer(self._fqdn, self._stack.record_type, self.healthy, self._rng)
-                self._answered(found.time, self._side_of(record))
+                self._note_answer(found.time, self._side_of(record))
         return to
 
     def running_from(self, base: float) -> Callable[[], float]:

@@ -1,8 +1,9 @@
-"""What a drill breaks, and how it is mended: every outage is a context manager that undoes itself, whatever happens."""
+"""What a drill breaks, and how that ends: every outage is a context manager that undoes itself, whatever happens."""
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol
 
 from payment_dr.operations import probes
@@ -11,10 +12,18 @@ from payment_dr.operations.deployed import Deployed
 from payment_dr.operations.drill.journal import Journal
 from payment_dr.operations.errors import OperationError
 from payment_dr.operations.fence import reserve
+from payment_dr.operations.route53.recovery_time import (
+    HANGING_PROBE_SECONDS,
+    Settings,
+    failover_bound,
+    longest_harmless_blip,
+)
 from payment_dr.operations.switch import Switch
 from payment_dr.side import Side
 
 BLIP_SECONDS = 60.0
+NO_OUTAGE_SECONDS = 240.0  # longer than any detection: what has not failed over by then does not
+SERVING_SECONDS = 60.0  # of drill time, in the other region
 LIVE_OUTAGE = "fence"  # the one that a stack which others use is given
 
 
@@ -34,6 +43,22 @@ class OutageMaker(Protocol):
         """Give it back."""
 
 
+def until_the_other_region_has_served(settings: Settings) -> float:
+    """Seconds of an outage that ends after the slowest failover, and some time in the other region."""
+    hanging = replace(settings, failed_probe_seconds=HANGING_PROBE_SECONDS)
+    return math.ceil(failover_bound(hanging).total) + SERVING_SECONDS
+
+
+def shorter_than_detection(settings: Settings) -> float:
+    """Seconds of an outage that ends before any health checker has failed often enough."""
+    return min(BLIP_SECONDS, longest_harmless_blip(replace(settings, failed_probe_seconds=0)))
+
+
+def longer_than_detection(_settings: Settings) -> float:
+    """Seconds of a fault that lasts long enough for a failover, if it were to cause one."""
+    return NO_OUTAGE_SECONDS
+
+
 @dataclass(frozen=True, kw_only=True)
 class Outage:
     """One kind of outage.
@@ -44,7 +69,16 @@ class Outage:
         sides: Which regions fail.
         fault: What fails there, as `OutageMaker.fail` takes it.
         means: How: faults of the region, or a function's reserved concurrency, or the operator's switch.
-        seconds: How long it lasts; None is long enough to see the failover, and some time in the other region.
+        lasts: Seconds that it lasts with the settings of a stack.
+        failed_probe_seconds: Seconds that a failed probe takes in it. None: as the settings have it.
+        blame: The sentence of why Route 53 failed over although it has not to; the fields are ``{answered}`` (that it
+            did, and for how long), ``{region}`` (the primary) and ``{failure}`` (of its latest failed probe).
+
+    Example:
+        >>> OUTAGES["blip"].lasts(Settings())
+        60.0
+        >>> OUTAGES["hang"].settings_during(Settings()).failed_probe_seconds
+        6
     """
 
     description: str
@@ -52,34 +86,69 @@ class Outage:
     sides: tuple[Side, ...] = ("primary",)
     fault: Mapping[str, Any] = field(default_factory=dict)
     means: Literal["fault", "concurrency", "switch", "permission"] = "fault"
-    seconds: float | None = None
+    lasts: Callable[[Settings], float] = until_the_other_region_has_served
+    failed_probe_seconds: float | None = None
+    blame: str = "{answered}: the probe of {region} failed for long enough ({failure})"
+
+    def settings_during(self, settings: Settings) -> Settings:
+        """The settings of the recovery time, with what a failed probe takes during this outage."""
+        if self.failed_probe_seconds is None:
+            return settings
+        return replace(settings, failed_probe_seconds=self.failed_probe_seconds)
+
+    def tolerated_seconds(self, settings: Settings) -> float:
+        """Seconds for which DNS may answer with the other region, although this outage has not to fail over."""
+        if "secondary" not in self.sides:
+            return 0.0
+        # Checkers see one of both regions fail first. Until they see the other one fail, DNS answers with that.
+        return settings.request_interval_seconds + HANGING_PROBE_SECONDS
+
+    def why_failover(self, *, primary: str, secondary: str, seconds: float, failure: str | None) -> str:
+        """Why DNS answered with the other region, although this outage has not to fail over: a sentence.
+
+        Args:
+            primary: The region that was left.
+            secondary: The region that DNS answered with.
+            seconds: For how long.
+            failure: Why the latest failed probe of the primary failed, if one did.
+        """
+        answered = f"Route 53 answered with {secondary} for {seconds:.0f} s"
+        return self.blame.format(answered=answered, region=primary, failure=failure)
 
 
 OUTAGES: Mapping[str, Outage] = {
     "region": Outage(description="every call of {region} answers 503"),
-    "hang": Outage(description="no call of {region} is answered", fault={"kind": "hang"}),
+    "hang": Outage(
+        description="no call of {region} is answered",
+        fault={"kind": "hang"},
+        failed_probe_seconds=HANGING_PROBE_SECONDS,
+    ),
     "dynamodb": Outage(description="DynamoDB in {region} answers 503", fault={"service": "dynamodb"}),
     "api": Outage(description="the API in {region} answers 503", fault={"service": "execute-api"}),
     "health": Outage(description="the health function of {region} is not run", means="concurrency"),
     "fence": Outage(description="the operator fences {region}", means="switch"),
-    "partial": Outage(
-        description="30 % of the calls of {region} answer 503", fault={"share": 0.3}, fails_over=False, seconds=240.0
+    "partial": Outage(  # too few probes in a row fail
+        description="30 % of the calls of {region} answer 503",
+        fault={"share": 0.3},
+        fails_over=False,
+        lasts=longer_than_detection,
     ),
     "blip": Outage(
         description="every call of {region} answers 503, for less time than detection takes",
         fails_over=False,
-        seconds=BLIP_SECONDS,
+        lasts=shorter_than_detection,
     ),
-    "both": Outage(
+    "both": Outage(  # when no record is healthy, Route 53 takes all of them for healthy
         description="every call of {region} and of the other region answers 503",
         fails_over=False,
         sides=("primary", "secondary"),
     ),
-    "permission": Outage(
+    "permission": Outage(  # a monitor that may not look says that it does not know, and that counts as healthy
         description="the health function of {region} may not look at the table",
         fails_over=False,
         means="permission",
-        seconds=240.0,
+        lasts=longer_than_detection,
+        blame="the health function of {region} calls AccessDenied unhealthy, so {answered}",
     ),
 }
 
@@ -100,8 +169,8 @@ def undone(action: Action, journal: Journal, check: Callable[[], object]) -> Ite
 
     Args:
         action: What is done and undone.
-        journal: Is told both.
-        check: Raises a `OperationError` when the place itself is gone, and with it everything that was done there.
+        journal: Takes both.
+        check: Raises an `OperationError` when the place itself is gone, and with it everything that was done there.
 
     Raises:
         OperationError: It could not be undone.
@@ -111,12 +180,12 @@ def undone(action: Action, journal: Journal, check: Callable[[], object]) -> Ite
         ...     measure()
     """
     try:
-        journal.event("action", name=action.name, undone=False)
+        journal.note({"kind": "action", "name": action.name, "undone": False})
         action.do()
         yield
     finally:
         try:
-            if not _raises(check):
+            if not _place_is_gone(check):
                 with undisturbed():
                     action.undo()
         except Exception as error:
@@ -124,10 +193,10 @@ def undone(action: Action, journal: Journal, check: Callable[[], object]) -> Ite
                 f"undoing failed: {action.name}: {error}",
                 hint=action.hint,
             ) from error
-        journal.event("action", name=action.name, undone=True)
+        journal.note({"kind": "action", "name": action.name, "undone": True})
 
 
-def _raises(check: Callable[[], object]) -> bool:
+def _place_is_gone(check: Callable[[], object]) -> bool:
     try:
         check()
     except OperationError:

@@ -20,24 +20,23 @@ from botocore.exceptions import BotoCoreError, ClientError
 from payment_dr.operations.aws import asked
 from payment_dr.operations.deployed import Deployed
 from payment_dr.operations.drill.confirmed_write import ConfirmedWriter, NotConfirmedError
-from payment_dr.operations.drill.journal import Journal
+from payment_dr.operations.drill.journal import LOCAL, Journal
 from payment_dr.operations.drill.ledger import Item, Ledger, key_of
 from payment_dr.operations.drill.tls_client import NotServedError, TlsClient
 from payment_dr.operations.errors import OperationError
 from payment_dr.side import OTHER, SIDES, Side
 
-LOCAL, CONFIRMED = MODES = ("local", "confirmed")
 LOOKING_UP = 16  # items at a time
 DELETION_SECONDS = 60.0
 CLIENT_SECONDS = 2.0  # a payment that takes longer has failed for its client, who would have left
 
 
-class Load:
-    """Makes transactions and keeps the ledger of what was acknowledged.
+class Payments:
+    """Makes payments and keeps the ledger of what was acknowledged.
 
     Args:
         stack: The deployed stack.
-        prefix: What the ids of all transactions begin with.
+        prefix: What the ids of all its transactions begin with.
         by_key: Whether only these transactions are looked at, one by one, and not the whole table.
         endpoint: Address that payments are sent to, see `PaymentEndpoint`. Default: they are written to the table.
         tls: Called before each payment, in the region that it goes to. Default: the name is not served over TLS.
@@ -45,6 +44,11 @@ class Load:
     Attributes:
         ledger: What was acknowledged.
         prefix: As given.
+
+    Example:
+        >>> payments = Payments(stack, "dr-drill-1")  # doctest: +SKIP
+        >>> payments.transact("local", "primary", at=0.0)  # doctest: +SKIP
+        True
     """
 
     def __init__(
@@ -89,11 +93,11 @@ class Load:
             at: Drill time.
             item: One that is still open. Default: a new one.
         """
-        item = item or self._new(mode)
+        item = item or self._new_item(mode)
         try:
             if self._tls:
                 self._tls.call(side)
-            started = time.monotonic()  # the latency told is that of the write, with a custom domain and without
+            started = time.monotonic()  # the latency is that of the write, with a custom domain and without
             confirmed = self._write(mode, side, item)
         except (BotoCoreError, ClientError, NotConfirmedError, NotServedError, PaymentRefusedError):
             done = False
@@ -116,7 +120,7 @@ class Load:
         alone: Literal["refuse", "accept"] = "refuse" if side == "primary" else "accept"
         return ConfirmedWriter(home, self._clients[OTHER[side]], self._table, alone=alone).write(item).confirmed
 
-    def _new(self, mode: str) -> Item:
+    def _new_item(self, mode: str) -> Item:
         number = next(self._numbers)
         item = {
             "transaction_id": {"S": f"{self.prefix}-{mode}-{number}"},
@@ -128,8 +132,8 @@ class Load:
         return item
 
     def items(self, side: Side) -> list[Item]:
-        """All items of the table as a region has them; those of this load alone, if it shares the table."""
-        client = self._stack.client("dynamodb", side)  # of more patience than the load's
+        """All items of the table as a region has them; those of these payments alone, if others use the table too."""
+        client = self._stack.client("dynamodb", side)  # of more patience than that of a payment
         if self._by_key:
             with ThreadPoolExecutor(LOOKING_UP) as pool:
                 return [item for found in pool.map(partial(self._with_id, client), list(self._made)) for item in found]
@@ -146,7 +150,7 @@ class Load:
         return found
 
     def delete(self) -> None:
-        """Delete every item of this load in both regions, by its key.
+        """Delete every item of these payments in both regions, by its key.
 
         Raises:
             OperationError: Some are still there.
@@ -165,13 +169,23 @@ class Load:
                 with ThreadPoolExecutor(LOOKING_UP) as pool:
                     list(pool.map(lambda item: client.delete_item(TableName=self._table, Key=key_of(item)), items))  # noqa: B023
 
-    def tell(self, journal: Journal) -> None:
-        """Note in the journal what was seen since the last time, by second of drill time."""
+    def note_in(self, journal: Journal) -> None:
+        """Note in the journal what has happened since the last time, by second of drill time."""
         with self._lock:
             seen, self._seen = self._seen, Counter()
         for at, region, mode in sorted({key[:3] for key in seen}):
             done, failed = (seen[at, region, mode, outcome] for outcome in (True, False))
-            journal.event("transactions", at=at, region=region, mode=mode, acknowledged=done, failed=failed, per=1)
+            journal.note(
+                {
+                    "kind": "transactions",
+                    "region": region,
+                    "mode": mode,
+                    "acknowledged": done,
+                    "failed": failed,
+                    "per": 1,
+                },
+                at=at,
+            )
 
 
 class PaymentRefusedError(Exception):

@@ -27,8 +27,8 @@ class Place:
         replication_lag: Its median and spread in seconds, where they are known.
         made_of: What is real, emulated and simulated there, in sentences.
         versions: Versions of what matters, by name.
-        check: Raises a `OperationError` if the place itself is gone: no drill could tell that from an outage.
-        dns: What DNS answers there, and how it is told.
+        check: Raises an `OperationError` if the place itself is gone: no drill could tell that from an outage.
+        dns: What clients ask there, and what Route 53 makes of its regions.
         rto_how: What a measured recovery time is made of.
         shares_its_table: Whether others use the table: then only the drill's own items are looked at, by their keys,
             and deleted in the end.

@@ -4,13 +4,13 @@ from collections.abc import Mapping
 
 from payment_dr.operations import probes
 from payment_dr.operations.deployed import Deployed
+from payment_dr.operations.drill.tls_client import NotServedError, TlsClient
+from payment_dr.operations.errors import OperationError
 from payment_dr.operations.probes import SERVING
 from payment_dr.operations.route53.recovery_time import Settings
 from payment_dr.operations.route53.zone import Record, Zone
-from payment_dr.operations.status import answers
+from payment_dr.operations.status import OK, answers, look_at
 from payment_dr.side import OTHER, SIDES, Side
-
-TARGET_SECONDS = 180
 
 
 def side_of(stack: Deployed, record: Record) -> Side | None:
@@ -60,15 +60,52 @@ def unfit_to_start(stack: Deployed, zone: Zone) -> list[str]:
     return found
 
 
+def regions_not_served(stack: Deployed, tls: TlsClient | None) -> list[str]:
+    """The regions that do not serve the name over TLS: clients would not get what DNS sends them to.
+
+    Args:
+        stack: The deployed stack.
+        tls: A client of the name; None if it is not served over TLS.
+    """
+    found: list[str] = []
+    if tls is None:
+        return found
+    for side in SIDES:
+        try:
+            tls.call(side)
+        except NotServedError as error:
+            found.append(f"{stack.region(side)} does not serve {stack.outputs['application_fqdn']}: {error}")
+    return found
+
+
+def refuse_a_degraded_start(stack: Deployed) -> None:
+    """Look at everything that `dr status` looks at.
+
+    Raises:
+        OperationError: Something is not as it should be.
+    """
+    found = look_at(stack)
+    bad = [
+        f"{name} of {stack.region(side)}: {finding}"
+        for side, findings in found.regions.items()
+        for name, finding in findings.items()
+        if finding.state != OK
+    ] + [f"{name}: {finding}" for name, finding in found.both.items() if finding.state != OK]
+    if bad:
+        raise OperationError(
+            f"the drill does not start from a degraded state: {'; '.join(bad)}", hint="mend that, see 'dr status'"
+        )
+
+
 def faults(stack: Deployed, zone: Zone) -> list[str]:
     """What would keep a failover from being right, or quick enough."""
     found = []
     records, fqdn = _records(stack, zone), stack.outputs["application_fqdn"]
     for side, record in records.items():
-        found += _of_check(stack, zone, side, record)
+        found += _faults_of_check(stack, zone, side, record)
     settings = settings_of(stack, zone)
     detection = settings.request_interval_seconds * settings.failure_threshold
-    if detection + settings.ttl_seconds > TARGET_SECONDS:
+    if detection + settings.ttl_seconds > stack.rto_target_seconds:
         what = (
             f"TTL of {fqdn} is {settings.ttl_seconds} s"
             if settings.ttl_seconds > detection
@@ -77,7 +114,7 @@ def faults(stack: Deployed, zone: Zone) -> list[str]:
         )
         found.append(
             f"{what}, so a failover takes up to {detection} s of detection and {settings.ttl_seconds} s of caching, "
-            f"more than the target of {TARGET_SECONDS} s"
+            f"more than the target of {stack.rto_target_seconds} s"
         )
     return found
 
@@ -88,7 +125,7 @@ _WITHOUT_CHECK: Mapping[Side, str] = {
 }
 
 
-def _of_check(stack: Deployed, zone: Zone, side: Side, record: Record) -> list[str]:
+def _faults_of_check(stack: Deployed, zone: Zone, side: Side, record: Record) -> list[str]:
     region, check_id = stack.region(side), record.health_check_id
     if check_id is None:
         return [f"the {side} record ({region}) has no health check, {_WITHOUT_CHECK[side]}"]

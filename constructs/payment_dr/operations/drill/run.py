@@ -1,62 +1,48 @@
 """The drill: a deployed stack fails over and back, and what its clients saw is measured.
 
-Time is virtual wherever only Route 53 and its caches are waited for: their model says at which moments something
-happens, and at these the probes and transactions are made for real, one after the other, as fast as they go. Around
-the outage time is real, so that replication has the lag that it has.
+`Drill` looks whether a stack can be drilled, and closes the journal however a drill ends. `StartedDrill` is its course
+from the first payment to the last comparison, phase by phase. What passes the time is in `clients`, what is compared in
+`verification`, what that means in `judge`.
 """
 
 import dataclasses
-import math
 import random
-import threading
-import time
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
+from typing import cast
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from payment_dr.operations import probes
-from payment_dr.operations.aws import asked
-from payment_dr.operations.drill import ledger, preflight
+from payment_dr.operations.drill import preflight
 from payment_dr.operations.drill.alarm_watch import AlarmWatch
-from payment_dr.operations.drill.client_dns import Turn
-from payment_dr.operations.drill.journal import COULD_NOT_TELL, CouldNotTellError, Journal
-from payment_dr.operations.drill.judge import Course, Judge
-from payment_dr.operations.drill.ledger import Entry, Item
-from payment_dr.operations.drill.modelled_dns import SLOW_SECONDS
-from payment_dr.operations.drill.outages import BLIP_SECONDS, OUTAGES, Action, action_of, undone
-from payment_dr.operations.drill.payments import CONFIRMED, LOCAL, MODES, Load, paced
-from payment_dr.operations.drill.place import Place
-from payment_dr.operations.drill.preflight import TARGET_SECONDS
-from payment_dr.operations.drill.tls_client import NotServedError
-from payment_dr.operations.errors import OperationError
-from payment_dr.operations.route53.recovery_time import (
-    HANGING_PROBE_SECONDS,
-    Settings,
-    distribution,
-    failover_bound,
-    longest_harmless_blip,
-    sensitivity,
+from payment_dr.operations.drill.client_dns import ClientDns
+from payment_dr.operations.drill.clients import Clients
+from payment_dr.operations.drill.journal import (
+    COULD_NOT_TELL,
+    After,
+    ChoiceRecord,
+    CouldNotTellError,
+    Journal,
+    OutageRecord,
+    SimulatedRuns,
 )
-from payment_dr.operations.status import OK, look_at, read_zone
-from payment_dr.side import SIDES, Side
+from payment_dr.operations.drill.judge import Evidence, Judge
+from payment_dr.operations.drill.outages import OUTAGES, SERVING_SECONDS, Action, Outage, action_of, undone
+from payment_dr.operations.drill.payments import Payments
+from payment_dr.operations.drill.place import Place
+from payment_dr.operations.drill.verification import Verification
+from payment_dr.operations.errors import OperationError
+from payment_dr.operations.route53.recovery_time import Settings, distribution, failover_bound, sensitivity
+from payment_dr.operations.route53.zone import Zone
+from payment_dr.operations.status import read_zone
+from payment_dr.side import SIDES
 
-QUIET_SECONDS = 30.0  # virtual, before the outage and after the failback
-SERVING_SECONDS = 60.0  # virtual, in the other region
-RUSH_SECONDS = 5.0  # real, before the outage
-RUSH_AFTER_SECONDS = 1.0  # real, after it
-RUSH_PER_SECOND = 20
+QUIET_SECONDS = 30.0  # of drill time, before the outage and after the failback
+ALARMS_CLEAR_SECONDS = 900.0  # of drill time; an alarm looks back over five minutes
 RUNS = 10_000
-SLOW_PAUSE_SECONDS = 30.0  # virtual, between two transactions that hang
-CONFIRMED_AT_A_TIME = 4
 WORKERS = 40
-ARRIVING_SECONDS = 3.0  # real; one lag in a thousand is above 1.7 s
-SETTLING_SECONDS = 60.0  # real, for what was held back to be replicated
-OBJECTS = 3
-LOOK_SECONDS = 15.0  # virtual, between two looks at the alarms
-ALARMS_CLEAR_SECONDS = 900.0  # virtual; an alarm looks back over five minutes
 
 
 class Drill:
@@ -67,44 +53,46 @@ class Drill:
         kind: One of `OUTAGES`.
         seed: Decides phases of the checkers, replication lags and which calls a partial outage fails.
         directory: Where the journal goes.
-        tell: Told each step.
+        tell: Takes the name of each step.
 
     Example:
-        >>> Drill(place, "region", seed=1, directory=Path("drill-reports")).run()["verdict"]  # doctest: +SKIP
+        >>> drill = Drill(place, "region", seed=1, directory=Path("drill-reports"))  # doctest: +SKIP
+        >>> drill.run().content["verdict"]  # doctest: +SKIP
         'passed'
     """
 
     def __init__(
         self, place: Place, kind: str, *, seed: int, directory: Path, tell: Callable[[str], None] = lambda _: None
     ) -> None:
-        self.place, self.stack, self.outage, self.seed = place, place.stack, OUTAGES[kind], seed
-        self._tell = tell
-        self._rng = random.Random(seed)  # noqa: S311 - it has to be repeatable
-        self._regions = {side: self.stack.region(side) for side in SIDES}
-        description = self.outage.description.format(region=self._regions["primary"])
-        about = {"kind": kind, "region": self._regions["primary"], "description": description, "seconds": None}
-        self.journal = Journal(
+        self._place, self._stack, self._outage, self._seed, self._tell = place, place.stack, OUTAGES[kind], seed, tell
+        regions = {side: self._stack.region(side) for side in SIDES}
+        description = self._outage.description.format(region=regions["primary"])
+        self._journal = Journal(
             directory,
-            about,
+            OutageRecord(kind=kind, region=regions["primary"], description=description, seconds=None),
             place=place.name,
             seed=seed,
             versions=dict(place.versions),
-            regions=self._regions,
-            settings={"rto_target_seconds": TARGET_SECONDS},
+            regions=regions,
+            settings={"rto_target_seconds": self._stack.rto_target_seconds},
             made_of={kind: list(sentences) for kind, sentences in place.made_of.items()},
         )
-        self._load = Load(
-            self.stack,
-            f"dr-drill-{self.journal['id']}",
+        self._id = self._journal.content["id"]
+        self._payments = Payments(
+            self._stack,
+            f"dr-drill-{self._id}",
             by_key=place.shares_its_table,
             endpoint=place.endpoint,
             tls=place.tls,
         )
-        self._alarms = AlarmWatch(self.stack, self.journal) if place.alarms_ring else None
-        self._now = self._next_try = self._next_look = 0.0
-        self._confirming: set[Future[bool]] = set()
-        self._served: list[Turn] = []  # when the first transaction of another region was completed
-        self._judge = Judge(self.journal, self._regions, counted_how=f"counted, {place.name}", rto_how=place.rto_how)
+        self._alarms = AlarmWatch(self._stack, self._journal) if place.alarms_ring else None
+        self._judge = Judge(
+            self._journal,
+            regions,
+            rto_target_seconds=self._stack.rto_target_seconds,
+            counted_how=f"counted, {place.name}",
+            rto_how=place.rto_how,
+        )
 
     def run(self) -> Journal:
         """Do it all.
@@ -113,345 +101,233 @@ class Drill:
             The journal, which is in its file too; its verdict is "passed" or "missed".
 
         Raises:
-            OperationError: It could not tell. What was done is undone, and the journal says how far it came.
+            CouldNotTellError: The result is inconclusive. What was done is undone, and the journal says how far the
+                drill came.
         """
         try:
             with ExitStack() as undo:
                 self._drill(undo)
         except (OperationError, BotoCoreError, ClientError) as error:
             self._break_off(str(error).splitlines()[0])
-            left = "all that was done is undone" if self._all_undone() else "NOT all that was done is undone"
+            left = "all that was done is undone" if self._all_undone else "NOT all that was done is undone"
             hint = error.hint if isinstance(error, OperationError) else "run it again"
             raise CouldNotTellError(
-                f"could not tell: {error}; {left}", hint=f"{hint}; see {self.journal.path}", journal=self.journal.path
+                f"could not tell: {error}; {left}", hint=f"{hint}; see {self._journal.path}", journal=self._journal.path
             ) from error
         except BaseException as error:
             self._break_off(f"interrupted: {type(error).__name__}")
             raise
         self._close(self._judge.verdict, self._judge.causes)
-        return self.journal
+        return self._journal
 
     def _break_off(self, cause: str) -> None:
-        self._load.tell(self.journal)
+        self._payments.note_in(self._journal)
         self._close(COULD_NOT_TELL, [*self._judge.causes, cause])
 
     def _close(self, verdict: str, causes: list[str]) -> None:
-        after = {**self.journal["after"], "undone": self._all_undone()}
-        self.journal.set(after=after, targets=self._judge.targets)
-        self.journal.close(verdict, causes)
+        after: After = {**self._journal.content["after"], "undone": self._all_undone}
+        self._journal.set(after=after, targets=self._judge.targets)
+        self._journal.close(verdict, causes)
 
+    @property
     def _all_undone(self) -> bool:
-        states = {e["name"]: e["undone"] for e in self.journal["events"] if e["kind"] == "action"}
-        return all(states.values())
+        events = self._journal.content["events"]
+        return all({event["name"]: event["undone"] for event in events if event["kind"] == "action"}.values())
 
     def _drill(self, undo: ExitStack) -> None:
         self._step("preflight")
-        zone = read_zone(self.stack)
-        if unfit := [*preflight.unfit_to_start(self.stack, zone), *self._not_served()]:
+        zone = read_zone(self._stack)
+        unfit = preflight.unfit_to_start(self._stack, zone)
+        if unfit := [*unfit, *preflight.regions_not_served(self._stack, self._place.tls)]:
             self._judge.causes += unfit
-            self._judge.target("faults found before the start", "faults", 0, len(unfit))
+            self._judge.add_target("faults found before the start", "faults", 0, len(unfit))
             return
-        self._judge.causes += (found := preflight.faults(self.stack, zone))
-        self._judge.target("faults found in the zone", "faults", 0, len(found))
-        self._refuse_a_degraded_start()
-        settings = preflight.settings_of(self.stack, zone)
-        if self.outage.fault.get("kind") == "hang":
-            settings = dataclasses.replace(settings, failed_probe_seconds=HANGING_PROBE_SECONDS)
-        lasts = self._simulate(settings)
-
-        if self.place.shares_its_table:
-            undo.enter_context(undone(self._deletion(), self.journal, self.place.check))
-        pool = undo.enter_context(ThreadPoolExecutor(WORKERS))
-        undo.callback(pool.shutdown, wait=False, cancel_futures=True)
-        self._settings, self._pool = settings, pool
-        self._dns = self.place.dns(self.stack, zone, self.journal, self._rng, pool)
-        self._serving = self._dns.answered
-        self._step("steady load")
-        self._put_objects()
-        self._run(until=QUIET_SECONDS)
-        mending = undo.enter_context(ExitStack())
-        began = self._rush(mending)
-        self._step("detection" if self.outage.fails_over else "outage goes on")
-        end = began + lasts
-        failed_over = self._await_failover(end)
-        self._load.tell(self.journal)
-        at_risk = {mode: self._entries(mode) for mode in MODES}
-        stayed_behind: dict[str, list[str]] = {mode: [] for mode in MODES}
-        if failed_over:
-            stayed_behind = self._count_missing(at_risk)
-            self._step(f"served by {self._regions['secondary']}")
-            self._retry_open()
-        self._run(until=end)
-        self._step("recovery")
-        mending.close()
-        self._dns.forget()
-        recovered = self._now
-        failed_back = self._await_failback(recovered, failed_over)
-        self._run(until=self._now + QUIET_SECONDS)
-        self._collect()
-        self._step("verification")
-        self._retry_open()
-        if alarms := self._alarms:
-            self._run(until=self._now + ALARMS_CLEAR_SECONDS, stop=lambda: not alarms.look())
-        self._verify(at_risk, stayed_behind)
-        self._judge.judge(
-            Course(
-                outage=self.outage,
-                settings=self._settings,
-                began=began,
-                recovered=recovered,
-                ended=self._now,
-                failed_over=failed_over,
-                failed_back=failed_back,
-                verdicts=self._dns.verdicts,
-                switches=self._dns.switches,
-                expired=self._dns.expired,
-                served=self._served,
-                last_failure=self._dns.last_failure,
-            )
-        )
-
-    # Preparing
+        self._judge.causes += (found := preflight.faults(self._stack, zone))
+        self._judge.add_target("faults found in the zone", "faults", 0, len(found))
+        preflight.refuse_a_degraded_start(self._stack)
+        settings = self._outage.settings_during(preflight.settings_of(self._stack, zone))
+        self._note_settings(settings)
+        simulated = self._simulate(settings)
+        self._judge.judge(self._start(zone, settings, simulated, undo).run(undo))
 
     def _step(self, name: str) -> None:
-        self.place.check()
+        """A new step begins, and the journal has all that came before it."""
+        self._place.check()
         self._tell(name)
         if self._alarms:
             self._alarms.look()
-        self._load.tell(self.journal)
-        self.journal.now = self._now
-        self.journal.step(name)
+        self._payments.note_in(self._journal)
+        self._journal.step(name)
 
-    def _not_served(self) -> list[str]:
-        """The regions that do not serve the name over TLS: clients would not get what DNS sends them to."""
-        found: list[str] = []
-        if self.place.tls is None:
-            return found
-        for side in SIDES:
-            try:
-                self.place.tls.call(side)
-            except NotServedError as error:
-                found.append(f"{self._regions[side]} does not serve {self.stack.outputs['application_fqdn']}: {error}")
-        return found
+    def _watch(self) -> None:
+        """Look at the place and at the alarms, while drill time passes."""
+        self._place.check()
+        if self._alarms:
+            self._alarms.look_when_due()
 
-    def _refuse_a_degraded_start(self) -> None:
-        found = look_at(self.stack)
-        bad = [
-            f"{name} of {self._regions[side]}: {finding}"
-            for side, findings in found.regions.items()
-            for name, finding in findings.items()
-            if finding.state != OK
-        ] + [f"{name}: {finding}" for name, finding in found.both.items() if finding.state != OK]
-        if bad:
-            raise OperationError(
-                f"the drill does not start from a degraded state: {'; '.join(bad)}", hint="mend that, see 'dr status'"
-            )
+    def _simulate(self, settings: Settings) -> SimulatedRuns:
+        """Simulate this recovery many times; the judge and the report compare it with the one that is measured."""
+        # asdict makes what the records of the journal describe, and mypy knows it as a dictionary of anything
+        simulated = cast(SimulatedRuns, dataclasses.asdict(distribution(settings, RUNS, self._seed)))
+        choices = [cast(ChoiceRecord, dataclasses.asdict(choice)) for choice in sensitivity(RUNS, self._seed)]
+        self._journal.set(rto={**self._journal.content["rto"], "distribution": simulated, "sensitivity": choices})
+        return simulated
 
-    def _simulate(self, settings: Settings) -> float:
-        """Simulate this recovery many times; how long the outage is to last."""
-        found = dataclasses.asdict(distribution(settings, RUNS, self.seed))
-        rows = [dataclasses.asdict(row) for row in sensitivity(RUNS, self.seed)]
-        self.journal.set(rto={**self.journal["rto"], "distribution": found, "sensitivity": rows})
-        hanging = dataclasses.replace(settings, failed_probe_seconds=HANGING_PROBE_SECONDS)
-        lasts = self.outage.seconds or math.ceil(failover_bound(hanging).total) + SERVING_SECONDS
-        if self.outage.seconds == BLIP_SECONDS:
-            lasts = min(lasts, longest_harmless_blip(dataclasses.replace(settings, failed_probe_seconds=0)))
-        self.journal.set(
-            outage={**self.journal["outage"], "seconds": lasts},
+    def _note_settings(self, settings: Settings) -> None:
+        self._journal.set(
+            outage={**self._journal.content["outage"], "seconds": self._outage.lasts(settings)},
             settings={
                 "request_interval_seconds": settings.request_interval_seconds,
                 "failure_threshold": settings.failure_threshold,
                 "ttl_seconds": settings.ttl_seconds,
-                "rto_target_seconds": TARGET_SECONDS,
-                "replication_lag_seconds": dict(self.place.replication_lag),
+                "rto_target_seconds": self._stack.rto_target_seconds,
+                "replication_lag_seconds": dict(self._place.replication_lag),
             },
         )
-        return lasts
+
+    def _start(self, zone: Zone, settings: Settings, simulated: SimulatedRuns, undo: ExitStack) -> "StartedDrill":
+        if self._place.shares_its_table:
+            undo.enter_context(undone(self._deletion(), self._journal, self._place.check))
+        pool = undo.enter_context(ThreadPoolExecutor(WORKERS))
+        undo.callback(pool.shutdown, wait=False, cancel_futures=True)
+        rng = random.Random(self._seed)  # noqa: S311 - it has to be repeatable
+        dns = self._place.dns(self._stack, zone, self._journal, rng, pool)
+        return StartedDrill(
+            place=self._place,
+            outage=self._outage,
+            outage_action=action_of(self._outage, self._stack, self._place.maker, self._seed),
+            settings=settings,
+            simulated=simulated,
+            journal=self._journal,
+            payments=self._payments,
+            alarms=self._alarms,
+            dns=dns,
+            clients=Clients(dns, self._payments, self._journal, pool=pool, rng=rng, watch=self._watch),
+            verification=Verification(self._place, self._payments, self._alarms, self._id),
+            step=self._step,
+        )
 
     def _deletion(self) -> Action:
-        prefix = self._load.prefix
-        hint = (
-            f"delete the items of {self.stack.outputs['dynamodb_table_name']} whose transaction_id begins with {prefix}"
+        prefix, table = self._payments.prefix, self._stack.outputs["dynamodb_table_name"]
+        hint = f"delete the items of {table} whose transaction_id begins with {prefix}"
+        return Action(f"write transactions {prefix}-…", lambda: None, self._payments.delete, hint=hint)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class StartedDrill:
+    """A drill that has started: its clients pay.
+
+    Attributes:
+        place: Where.
+        outage: What fails.
+        outage_action: How, with its undo.
+        settings: What the recovery time depends on.
+        simulated: What the model's runs took with these settings.
+        journal: Takes what is found.
+        payments: All payments of the drill.
+        alarms: The stack's alarms; None where they are not evaluated.
+        dns: What clients ask.
+        clients: They pay, and let drill time pass.
+        verification: Compares the regions.
+        step: Takes the name of each step when it begins.
+    """
+
+    place: Place
+    outage: Outage
+    outage_action: Action
+    settings: Settings
+    simulated: SimulatedRuns
+    journal: Journal
+    payments: Payments
+    alarms: AlarmWatch | None
+    dns: ClientDns
+    clients: Clients
+    verification: Verification
+    step: Callable[[str], None]
+
+    def run(self, undo: ExitStack) -> Evidence:
+        """Go through all phases.
+
+        Args:
+            undo: Takes the undo of the outage, for the case that the drill breaks off before it ends.
+
+        Returns:
+            What was seen.
+
+        Raises:
+            OperationError: The drill cannot go on.
+        """
+        self.step("steady load")
+        self.verification.put_objects()
+        self.clients.run(until=QUIET_SECONDS)
+        outage = undo.enter_context(ExitStack())
+        began = self.clients.rush(lambda: self._begin_outage(outage))
+        end = began + self.outage.lasts(self.settings)
+        failed_over = self._await_failover(end)
+        self.payments.note_in(self.journal)
+        at_switch = self.verification.at_switch(failed_over=failed_over)
+        if failed_over:
+            self.step(f"served by {self.place.stack.region('secondary')}")
+            self.clients.retry_open()
+        self.clients.run(until=end)
+        recovered = self._end_outage(outage)
+        failed_back = self._await_failback(recovered, failed_over=failed_over)
+        self.clients.run(until=self.clients.now + QUIET_SECONDS)
+        self._finish()
+        rpo, after = self.verification.compare(at_switch)
+        self.journal.set(rpo=rpo, after=after)
+        return Evidence(
+            outage=self.outage,
+            settings=self.settings,
+            simulated=self.simulated,
+            began=began,
+            recovered=recovered,
+            ended=self.clients.now,
+            failed_over=failed_over,
+            failed_back=failed_back,
+            verdicts=self.dns.verdicts,
+            switches=self.dns.switches,
+            expired=self.dns.expired,
+            served=self.clients.served,
+            last_failure=self.dns.last_failure,
         )
-        return Action(f"write transactions {prefix}-…", lambda: None, self._load.delete, hint=hint)
 
-    def _put_objects(self) -> None:
-        if not self.place.buckets:
-            return
-        client = self.stack.client("s3", "primary")
-        for number in range(OBJECTS):
-            key, body = f"dr-drill/{self.journal['id']}/{number}.json", f'{{"receipt": {number}}}'.encode()
-            asked(
-                "S3",
-                lambda key=key, body=body: client.put_object(  # type: ignore[misc]
-                    Bucket=self.place.buckets["primary"], Key=key, Body=body
-                ),
-            )
-
-    # Letting time pass
-
-    def _run(self, until: float, stop: Callable[[], bool] = lambda: False) -> None:
-        """Let virtual time pass: checkers probe, DNS answers, clients pay."""
-        while self._now < until and not stop():
-            self.place.check()
-            if self._alarms and self._now >= self._next_look:
-                self._alarms.look()
-                self._next_look = self._now + LOOK_SECONDS
-            self._advance(min(until, self._now + 1, max(self._next_try, self._now)))
-            if self._now >= self._next_try:
-                self._pay()
-
-    def _advance(self, to: float) -> None:
-        self._now = self.journal.now = self._dns.advance(to)
-
-    def _pay(self) -> None:
-        """One payment in each mode; the one that is to be confirmed is not waited for."""
-        side, at = self._dns.resolve(self._now), self._now
-        self._confirming = {each for each in self._confirming if not each.done()}
-        if len(self._confirming) < CONFIRMED_AT_A_TIME:
-            self._confirming.add(self._pool.submit(self._load.transact, CONFIRMED, side, at))
-        started = time.monotonic()
-        done = self._load.transact(LOCAL, side, at)
-        took = time.monotonic() - started
-        if done and side != self._serving:
-            self._serving = side
-            self._served.append(Turn(at + took, side))
-        wait = self._rng.uniform(0.5, 1.5)  # payments do not keep step with caches
-        self._next_try = at + wait
-        if took > SLOW_SECONDS:  # nothing changes before the client asks again
-            self._next_try = min(at + SLOW_PAUSE_SECONDS, max(at, self._dns.expires) + wait)
-
-    def _rush(self, mending: ExitStack) -> float:
-        """Real time: many clients pay while the outage begins. When it began, in virtual time."""
-        now, stop = self._dns.running_from(self._now), threading.Event()
-        paying: list[Future[bool]] = []
-
-        def pay() -> None:
-            at = now()
-            side = self._dns.resolve(at)
-            paying.extend(self._pool.submit(self._load.transact, mode, side, at) for mode in MODES)
-
-        pacing = self._pool.submit(paced, pay, RUSH_PER_SECOND, stop)
-        try:
-            stop.wait(RUSH_SECONDS)
-            self._advance(now())
-            began = self._now
-            self._step("outage")
-            action = action_of(self.outage, self.stack, self.place.maker, self.seed)
-            mending.enter_context(undone(action, self.journal, self.place.check))
-            self._dns.forget()
-            stop.wait(RUSH_AFTER_SECONDS)
-        finally:
-            stop.set()
-        pacing.result()
-        ended = now()
-        for each in paying:
-            each.result()
-        self._advance(ended)
-        self._next_try = self._now
-        return began
-
-    def _collect(self) -> None:
-        for each in self._confirming:
-            each.result()
-        self._load.tell(self.journal)
-
-    # Failing over and back
+    def _begin_outage(self, outage: ExitStack) -> None:
+        self.step("outage")
+        outage.enter_context(undone(self.outage_action, self.journal, self.place.check))
 
     def _await_failover(self, end: float) -> bool:
+        """Wait until clients are served by the other region; whether they are before the outage ends."""
+        self.step("detection" if self.outage.fails_over else "outage goes on")
         if not self.outage.fails_over:
             return False
-        self._run(until=end, stop=lambda: bool(self._dns.switches))
-        if self._dns.switches:
-            self._step("switch")
-        self._run(until=end, stop=lambda: bool(self._served))
-        return bool(self._served)
+        self.clients.run(until=end, stop=lambda: bool(self.dns.switches))
+        if self.dns.switches:
+            self.step("switch")
+        self.clients.run(until=end, stop=lambda: bool(self.clients.served))
+        return bool(self.clients.served)
 
-    def _await_failback(self, recovered: float, failed_over: bool) -> bool:
+    def _end_outage(self, outage: ExitStack) -> float:
+        """Undo the outage; the drill time after that."""
+        self.step("recovery")
+        outage.close()
+        self.dns.forget()
+        return self.clients.now
+
+    def _await_failback(self, recovered: float, *, failed_over: bool) -> bool:
+        """Wait until the primary serves again; whether it does."""
         # "both" may leave Route 53 with the secondary for a moment, which is waited out as well
-        latest = recovered + failover_bound(self._settings).total + SERVING_SECONDS
+        latest = recovered + failover_bound(self.settings).total + SERVING_SECONDS
         if failed_over:
-            self._step("failback")
-        self._run(until=latest, stop=self._is_back)
-        return self._is_back()
+            self.step("failback")
+        self.clients.run(until=latest, stop=self.clients.are_back)
+        return self.clients.are_back()
 
-    def _is_back(self) -> bool:
-        return self._serving == self._dns.answered == "primary" and all(self._dns.healthy.values())
-
-    def _retry_open(self) -> None:
-        """Clients try again what was not acknowledged, in the region that they are in now, with the same key."""
-        tried = [
-            self._pool.submit(self._load.transact, mode, self._serving, self._now, item)
-            for mode, item in self._load.ledger.take_open()
-        ]
-        for each in tried:
-            each.result()
-
-    # Looking at what is left
-
-    def _items(self, side: Side) -> list[Item]:
-        return asked(f"DynamoDB in {self._regions[side]}", lambda: self._load.items(side))
-
-    def _entries(self, mode: str) -> list[Entry]:
-        return self._load.ledger.acknowledged(mode)
-
-    def _count_missing(self, at_risk: Mapping[str, list[Entry]]) -> dict[str, list[str]]:
-        """What the secondary has not got of this. Virtual time is ahead of replication: what can arrive is awaited."""
-        deadline = time.monotonic() + ARRIVING_SECONDS
-        while True:
-            there = self._items("secondary")
-            found = {mode: ledger.missing(entries, there) for mode, entries in at_risk.items()}
-            if not any(found.values()) or time.monotonic() > deadline:
-                return found
-            time.sleep(0.2)
-
-    def _verify(self, at_risk: Mapping[str, list[Entry]], stayed_behind: Mapping[str, list[str]]) -> None:
-        """Wait until nothing is replicated any more, and compare both regions."""
-        deadline = time.monotonic() + SETTLING_SECONDS
-        while True:
-            items = {side: self._items(side) for side in SIDES}
-            different = ledger.different(items["primary"], items["secondary"])
-            objects = {side: self._objects(side) for side in SIDES}
-            settled = not different and objects["primary"] == objects["secondary"]
-            if settled or time.monotonic() > deadline:
-                break
-            time.sleep(0.2)
-        rpo = {}
-        for mode in MODES:
-            entries = self._entries(mode)
-            lost = sorted({id_ for side in SIDES for id_ in ledger.missing(entries, items[side])})
-            seconds = sorted(entry.seconds for entry in entries if entry.region == self._regions["primary"])
-            rpo[mode] = {
-                "acknowledged": len(at_risk[mode]),  # when the client switched, or when it did not have to
-                "acknowledged_in_all": len(entries),
-                "acknowledged_by_one_region": sum(not entry.confirmed for entry in entries),
-                "missing_at_switch": stayed_behind[mode],
-                "missing_after_recovery": lost,
-                "latency_ms": {f"p{percent}": _percentile_ms(seconds, percent) for percent in (50, 95)},
-            }
-        after = {
-            "items": {
-                "equal": not different,
-                "primary": len(items["primary"]),
-                "secondary": len(items["secondary"]),
-                "different": different,
-            },
-            "written_twice": ledger.written_twice(items["primary"]),
-            "parameters_equal": not probes.drifted_parameters(self.stack),
-            "objects_equal": objects["primary"] == objects["secondary"] if self.place.buckets else None,
-            "alarms": {"fired": self._alarms.fired, "still": self._alarms.look()} if self._alarms else None,
-        }
-        self.journal.set(rpo=rpo, after=after)
-
-    def _objects(self, side: Side) -> dict[str, str]:
-        if not self.place.buckets:
-            return {}
-        client = self.stack.client("s3", side)
-        bucket = self.place.buckets[side]
-        pages = client.get_paginator("list_objects_v2").paginate(Bucket=bucket)
-        return asked("S3", lambda: {o["Key"]: o["ETag"] for page in pages for o in page.get("Contents", [])})
-
-
-def _percentile_ms(seconds: Sequence[float], percent: int) -> float | None:
-    """Of sorted seconds, in milliseconds."""
-    return round(seconds[math.ceil(len(seconds) * percent / 100) - 1] * 1000, 1) if seconds else None
+    def _finish(self) -> None:
+        """Let every payment come to its end, and every alarm leave ALARM."""
+        self.clients.finish()
+        self.payments.note_in(self.journal)
+        self.step("verification")
+        self.clients.retry_open()
+        if alarms := self.alarms:
+            self.clients.run(until=self.clients.now + ALARMS_CLEAR_SECONDS, stop=lambda: not alarms.look())

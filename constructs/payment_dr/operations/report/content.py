@@ -1,10 +1,33 @@
 """What a journal says, in the order of the report."""
 
-from collections.abc import Callable, Iterator, Mapping
-from itertools import groupby, pairwise
-from typing import Any, Final
+from collections.abc import Iterable, Iterator
+from itertools import groupby
+from typing import Any, Final, Literal, TypeVar
 
 import numpy as np
+
+from payment_dr.operations.drill.journal import (
+    MODES,
+    SCHEMA,
+    WAYS,
+    ActionEvent,
+    AnswerEvent,
+    ChoiceRecord,
+    Content,
+    Event,
+    PhaseSeconds,
+    ProbeEvent,
+    Rpo,
+    Rto,
+    SimulatedRuns,
+    SimulatedWay,
+    StepEvent,
+    TransactionsEvent,
+    VerdictEvent,
+    Way,
+)
+
+T = TypeVar("T")
 
 COULD_NOT_TELL: Final = "could not tell"
 LONGEST_DRILL_SECONDS: Final = 7 * 24 * 3600
@@ -30,29 +53,66 @@ def sentence(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-class Drill:
+class ReportContent:
     """What a journal says, in the report's order.
+
+    Somebody else may have written the journal, so any of its keys may be absent or of another type. Where a drill that
+    broke off has no such key, this has an empty value; anything else ends in the error that Python raises.
 
     Args:
         journal: The journal.
         name: Name of its file.
         sha256: Of its content.
+
+    Attributes:
+        journal, name, sha256: As given.
+        events, steps, actions, probes, verdicts, answers, transactions: The events in their order, all and by kind.
+        end: Seconds of drill time of the last event.
+        primary, secondary: The regions.
+        rto: What the journal says of recovery times.
+        target: Seconds that a failover may take; None if the journal does not say.
+        run_made_of, ledger_made_of: What this run and its counts are made of, in words.
+
+    Raises:
+        ValueError: The journal is of another schema, or lasts too long.
+
+    Example:
+        >>> drill = ReportContent(json.loads(text), "2026-11-22T16-50-03Z-region.json", sha256)  # doctest: +SKIP
+        >>> drill.recovery("failover")  # doctest: +SKIP
+        '102.5 s'
     """
 
-    def __init__(self, journal: Mapping[str, Any], name: str, sha256: str) -> None:
-        if journal["schema"] != 1:
-            raise ValueError(f"its schema is {journal['schema']}, this report knows 1")
+    def __init__(self, journal: Content, name: str, sha256: str) -> None:
+        if journal["schema"] != SCHEMA:
+            raise ValueError(f"its schema is {journal['schema']}, this report knows {SCHEMA}")
         self.journal, self.name, self.sha256 = journal, name, sha256
-        self.events: list[Mapping[str, Any]] = sorted(journal["events"], key=lambda event: event["at"])
+        self.events: list[Event] = sorted(journal["events"], key=lambda event: event["at"])
+        self.steps: list[StepEvent] = [event for event in self.events if event["kind"] == "step"]
+        self.actions: list[ActionEvent] = [event for event in self.events if event["kind"] == "action"]
+        self.probes: list[ProbeEvent] = [event for event in self.events if event["kind"] == "probe"]
+        self.verdicts: list[VerdictEvent] = [event for event in self.events if event["kind"] == "verdict"]
+        self.answers: list[AnswerEvent] = [event for event in self.events if event["kind"] == "answer"]
+        self.transactions: list[TransactionsEvent] = [event for event in self.events if event["kind"] == "transactions"]
         self.end = max((event["at"] for event in self.events), default=0) or 1
         if not 0 <= self.end <= LONGEST_DRILL_SECONDS:
             raise ValueError(f"an event is {self.end} s after the start")
         self.primary, self.secondary = journal["regions"]["primary"], journal["regions"]["secondary"]
-        self.rto: Mapping[str, Any] = journal.get("rto") or {}
-        self.target = journal["settings"].get("rto_target_seconds")  # not known before the zone was read
+        self.rto: Rto = journal.get("rto") or {}
+        self.target = journal["settings"].get("rto_target_seconds")
         emulated = journal["place"] != "live AWS"
         self.run_made_of = "real probes, emulated AWS, simulated DNS and clock" if emulated else "real, live AWS"
         self.ledger_made_of = "counted, emulated AWS" if emulated else "counted, live AWS"
+
+    @property
+    def known_target(self) -> float:
+        """The target.
+
+        Raises:
+            ValueError: The journal has recovery times and no target.
+        """
+        if self.target is None:
+            raise ValueError("its settings have no rto_target_seconds")
+        return self.target
 
     @property
     def verdict(self) -> str:
@@ -60,67 +120,67 @@ class Drill:
         return (self.journal.get("ended") and self.journal.get("verdict")) or COULD_NOT_TELL
 
     @property
-    def measured(self) -> dict[str, Mapping[str, float]]:
+    def measured(self) -> dict[Way, PhaseSeconds]:
         """Seconds by phase of this run's failover and failback, without what did not happen."""
-        return {name: self.rto[name] for name in ("failover", "failback") if self.rto.get(name)}
+        return {way: phases for way in WAYS if (phases := self.rto.get(way))}
 
     @property
-    def simulated(self) -> dict[str, Mapping[str, Any]]:
+    def simulated(self) -> dict[Way, SimulatedWay]:
         """What the model's runs took: failover and failback."""
-        found = self.rto.get("distribution") or {}
-        return {name: found[name] for name in ("failover", "failback") if found.get(name)}
+        runs: SimulatedRuns = self.rto.get("distribution") or {}
+        return {way: found for way in WAYS if (found := runs.get(way))}
+
+    def bound(self, way: Way) -> PhaseSeconds:
+        """The longest that the model allows for each phase of a failover or failback, in seconds."""
+        phases = self.simulated[way]["phases"]
+        return {
+            "detect": phases["detect"]["bound"],
+            "switch": phases["switch"]["bound"],
+            "cache": phases["cache"]["bound"],
+            "first_write": phases["first_write"]["bound"],
+            "total": phases["total"]["bound"],
+        }
 
     @property
     def runs(self) -> int:
         """How many runs of the model there were."""
         return max((sum(each["runs_by_second"]) for each in self.simulated.values()), default=0)
 
-    def recovery(self, name: str) -> str:
+    def recovery(self, way: Way) -> str:
         """What a failover or failback took, or why there is no such number."""
-        if name in self.measured:
-            return seconds(self.measured[name]["total"])
+        if way in self.measured:
+            return seconds(self.measured[way]["total"])
         return COULD_NOT_TELL if self.verdict == COULD_NOT_TELL else "none"
 
-    def of(self, kind: str, **fields: Any) -> list[Mapping[str, Any]]:
-        """The events of a kind with these fields."""
-        return [each for each in self.events if each["kind"] == kind and fields.items() <= each.items()]
-
-    def log(self) -> Iterator[tuple[Mapping[str, Any], str]]:
+    def log(self) -> Iterator[tuple[Event, str]]:
         """Every event but probes and transactions, and what it says."""
-        say: dict[str, Callable[[Mapping[str, Any]], str]] = {
-            "step": lambda event: event["name"],
-            "verdict": lambda event: f"{event['region']} is {'healthy' if event['healthy'] else 'unhealthy'}",
-            "answer": lambda event: f"DNS answers {event['region']}",
-            "strange answer": lambda event: (
-                f"DNS answers {', '.join(event['addresses'])}, known of neither region: taken for {event['taken_for']}"
-            ),
-            "alarm": lambda event: f"{event['name']}: {event['state']}",
-            "action": lambda event: f"{'undone: ' if event['undone'] else ''}{event['name']}",
-        }
         for event in self.events:
-            if event["kind"] in say:
-                yield event, say[event["kind"]](event)
+            if (said := _said_by(event)) is not None:
+                yield event, said
 
-    def probes(self) -> Iterator[tuple[str, int, int, list[str]]]:
+    def probe_counts(self) -> Iterator[tuple[str, int, int, list[str]]]:
         """By region: probes that passed and failed, and why they failed."""
         for region in (self.primary, self.secondary):
-            failed = self.of("probe", region=region, ok=False)
-            reasons = {str(each.get("error") or f"HTTP status {each.get('status')}") for each in failed}
-            yield region, len(self.of("probe", region=region, ok=True)), len(failed), sorted(reasons)
+            probes = [probe for probe in self.probes if probe["region"] == region]
+            failed = [probe for probe in probes if not probe["ok"]]
+            reasons = {str(probe.get("error") or f"HTTP status {probe.get('status')}") for probe in failed}
+            yield region, len(probes) - len(failed), len(failed), sorted(reasons)
 
-    def modes(self) -> Iterator[tuple[str, Mapping[str, Any], str]]:
-        """The client modes: name, ledger, and what is lost in words."""
-        for mode in ("local", "confirmed"):
-            ledger = (self.journal.get("rpo") or {}).get(mode) or {}
-            missing = ledger.get("missing_at_switch")
-            of = f"{number(None if missing is None else len(missing))} of {number(ledger.get('acknowledged'))}"
-            yield mode, ledger, COULD_NOT_TELL if missing is None else of
+    def modes(self) -> Iterator[tuple[str, Rpo, str]]:
+        """The client modes: name, what the journal says of its payments, and what is lost in words."""
+        for mode in MODES:
+            rpo: Rpo = (self.journal.get("rpo") or {}).get(mode) or {}
+            missing = rpo.get("missing_at_switch")
+            lost = f"{number(None if missing is None else len(missing))} of {number(rpo.get('acknowledged'))}"
+            yield mode, rpo, COULD_NOT_TELL if missing is None else lost
 
-    def actions(self) -> Iterator[tuple[Mapping[str, Any], Mapping[str, Any] | None]]:
+    def actions_with_undo(self) -> Iterator[tuple[ActionEvent, ActionEvent | None]]:
         """Every action with its undo."""
-        for action in self.of("action", undone=False):
+        for action in (each for each in self.actions if not each["undone"]):
             undone = (
-                each for each in self.of("action", undone=True, name=action["name"]) if each["at"] >= action["at"]
+                each
+                for each in self.actions
+                if each["undone"] and each["name"] == action["name"] and each["at"] >= action["at"]
             )
             yield action, next(undone, None)
 
@@ -135,17 +195,17 @@ class Drill:
             ", ".join([counts, *map(str, items.get("different", []))]),
         )
         yield "nothing written twice", None if twice is None else not twice, ", ".join(map(str, twice or []))
-        keys = ("parameters", "objects", "") if after.get("objects_equal", True) is not None else ("parameters", "")
-        for key in keys:
-            what = f"{key} equal" if key else "everything undone"
-            yield what, after.get(f"{key}_equal" if key else "undone"), ""
+        yield "parameters equal", after.get("parameters_equal"), ""
+        if after.get("objects_equal", True) is not None:  # where there are buckets
+            yield "objects equal", after.get("objects_equal"), ""
+        yield "everything undone", after.get("undone"), ""
         if alarms := after.get("alarms"):  # where alarms are evaluated
-            told = f"rang: {', '.join(alarms['fired']) or 'none'}"
-            yield "alarms silent", not alarms["still"], f"{told}; still ringing: {', '.join(alarms['still']) or 'none'}"
+            fired, still = (", ".join(names) or "none" for names in (alarms["fired"], alarms["still"]))
+            yield "alarms silent", not alarms["still"], f"rang: {fired}; still ringing: {still}"
 
-    def choices(self) -> dict[tuple[int, int], dict[int, Mapping[str, Any]]]:
+    def choices(self) -> dict[tuple[int, int], dict[int, ChoiceRecord]]:
         """The failover's time by interval and threshold, then by TTL."""
-        rows: dict[tuple[int, int], dict[int, Mapping[str, Any]]] = {}
+        rows: dict[tuple[int, int], dict[int, ChoiceRecord]] = {}
         for each in self.rto.get("sensitivity") or []:
             rows.setdefault((each["request_interval_seconds"], each["failure_threshold"]), {})[each["ttl_seconds"]] = (
                 each
@@ -154,29 +214,56 @@ class Drill:
 
     def outage(self) -> tuple[float, float] | None:
         """From when until when the outage lasted; one without an end lasted until the journal's."""
-        begin = self.of("step", name="outage")
-        end = self.of("step", name="recovery")
-        return (begin[0]["at"], end[0]["at"] if end else self.end) if begin else None
+        begin = [step["at"] for step in self.steps if step["name"] == "outage"]
+        end = [step["at"] for step in self.steps if step["name"] == "recovery"]
+        return (begin[0], end[0] if end else self.end) if begin else None
 
     def called(self, mode: str) -> Iterator[tuple[float, float, str]]:
         """From when until when clients called which region."""
-        for region, calls in groupby(self.of("transactions", mode=mode), lambda event: str(event["region"])):
-            at = [event["at"] for event in calls]
+        calls = (event for event in self.transactions if event["mode"] == mode)
+        for region, group in groupby(calls, lambda event: str(event["region"])):
+            at = [event["at"] for event in group]
             yield at[0], at[-1] + 1, region
 
-    def spans(
-        self, events: list[Mapping[str, Any]], key: str, normal: object = None
-    ) -> Iterator[tuple[float, float, Any]]:
-        """From each change to the next. What changes from normal first must have been normal before."""
-        before = [{"at": 0, key: normal}] if normal is not None and events and events[0][key] != normal else []
-        changes = [*before, *events, {"at": self.end}]
-        for change, following in pairwise(changes):
-            yield change["at"], following["at"], change[key]
+    def spans(self, changes: Iterable[tuple[float, T]], normal: T | None = None) -> Iterator[tuple[float, float, T]]:
+        """From each change until the next.
 
-    def load(self, region: str, mode: str, what: str) -> np.ndarray[Any, np.dtype[np.float64]]:
+        Args:
+            changes: Seconds of drill time, and what is so from then on.
+            normal: What is so at the start; what changes from it first was so before.
+        """
+        known = list(changes)
+        if normal is not None and known and known[0][1] != normal:
+            known.insert(0, (0, normal))
+        ends = [*(at for at, _ in known[1:]), self.end]
+        for (start, what), end in zip(known, ends, strict=False):  # without a change there is an end all the same
+            yield start, end, what
+
+    def per_second(
+        self, region: str, mode: str, outcome: Literal["acknowledged", "failed"]
+    ) -> np.ndarray[Any, np.dtype[np.float64]]:
         """Transactions a second, by second of the drill."""
         found = np.zeros(int(self.end) + 2)
-        for event in self.of("transactions", region=region, mode=mode):
-            per = max(1, round(event.get("per", 1)))
-            found[round(event["at"]) :][:per] += event[what] / per
+        for event in self.transactions:
+            if event["region"] == region and event["mode"] == mode:
+                per = max(1, round(event.get("per", 1)))
+                found[round(event["at"]) :][:per] += event[outcome] / per
         return found
+
+
+def _said_by(event: Event) -> str | None:
+    """What an event says; None of those that are counted."""
+    if event["kind"] == "step":
+        return event["name"]
+    if event["kind"] == "verdict":
+        return f"{event['region']} is {'healthy' if event['healthy'] else 'unhealthy'}"
+    if event["kind"] == "answer":
+        return f"DNS answers {event['region']}"
+    if event["kind"] == "strange answer":
+        addresses = ", ".join(event["addresses"])
+        return f"DNS answers {addresses}, known of neither region: taken for {event['taken_for']}"
+    if event["kind"] == "alarm":
+        return f"{event['name']}: {event['state']}"
+    if event["kind"] == "action":
+        return f"{'undone: ' if event['undone'] else ''}{event['name']}"
+    return None

@@ -1,6 +1,5 @@
 """The figures of a drill's report."""
 
-from collections.abc import Mapping
 from typing import Any, Final
 
 import numpy as np
@@ -10,7 +9,8 @@ from matplotlib.patches import PathPatch, Rectangle
 from matplotlib.path import Path as Shape
 from matplotlib.ticker import FuncFormatter, MultipleLocator
 
-from payment_dr.operations.report.content import Drill, clock, number
+from payment_dr.operations.drill.journal import PERCENTILES, PHASES, WAYS, PhaseSeconds, ProbeEvent
+from payment_dr.operations.report.content import ReportContent, clock, number
 
 # Light and dark. The light ones mark in the SVG what the page's style sheet may repaint, so no two are the same.
 COLOURS: Final = {
@@ -31,7 +31,6 @@ COLOURS: Final = {
     "first_write": ("#6b6210", "#d6c95a"),
 }
 INK, MUTED, RULE, PAPER, SHADE, ON, PRIMARY, SECONDARY, GOOD, BAD, DOUBT, *_ = (light for light, _ in COLOURS.values())
-PHASES: Final = ("detect", "switch", "cache", "first_write")
 STYLE: Final = {
     "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans"],
@@ -54,7 +53,7 @@ def line(text: object, length: int = 120) -> str:
     return line if len(line) <= length else f"{line[: length - 1]}…"
 
 
-def draw_timeline(figure: FigureBase, drill: Drill) -> None:
+def draw_timeline(figure: FigureBase, drill: ReportContent) -> None:
     """Steps, probes and verdicts of both regions, the DNS answer, and transactions a second by mode."""
     heights = [0.5, 1.5, 0.26, 1.5, 0.26, 0.3, 1.3, 1.3]
     grid = figure.add_gridspec(len(heights), 1, height_ratios=heights, left=0.155, right=0.985, top=0.94, bottom=0.07)
@@ -77,7 +76,7 @@ def draw_timeline(figure: FigureBase, drill: Drill) -> None:
     _label(axes[0], "steps of the drill")
     steps = [
         (start, end, str(place), f"{place} {line(name, 30)}")
-        for place, (start, end, name) in enumerate(drill.spans(drill.of("step"), "name"), 1)
+        for place, (start, end, name) in enumerate(drill.spans((each["at"], each["name"]) for each in drill.steps), 1)
     ]
     _band(axes[0], [(start, end, (long, short), SHADE, INK, None) for start, end, short, long in steps])
     cut = [long for start, end, _, long in steps if _width(axes[0], long, 8) > end - start]
@@ -86,12 +85,14 @@ def draw_timeline(figure: FigureBase, drill: Drill) -> None:
         ("primary", drill.primary, axes[1], axes[2]),
         ("secondary", drill.secondary, axes[3], axes[4]),
     ):
-        probes = drill.of("probe", region=region)
+        probes = [probe for probe in drill.probes if probe["region"] == region]
         checkers = sorted({str(probe["checker"]) for probe in probes})
         _label(raster, f"{line(region, 20)}\n({side})", colours[region], "bold", y=0.78)
         _label(raster, f"probes of {len(checkers)}\nhealth checkers:\n| passed, x failed", y=0.3)
         _raster(raster, probes, checkers, drill.end)
-        verdicts = drill.spans(drill.of("verdict", region=region), "healthy", True)
+        verdicts = drill.spans(
+            ((each["at"], each["healthy"]) for each in drill.verdicts if each["region"] == region), normal=True
+        )
         _label(strip, "Route 53 finds it")
         _band(strip, [
             (start, end, ("✓ healthy" if healthy else "✗ unhealthy", "✓" if healthy else "✗"),
@@ -99,16 +100,16 @@ def draw_timeline(figure: FigureBase, drill: Drill) -> None:
             for start, end, healthy in verdicts
         ])  # fmt: skip
     _label(axes[5], "DNS answers with")
-    answers = drill.spans(drill.of("answer"), "region", drill.primary)
+    answers = drill.spans(((each["at"], each["region"]) for each in drill.answers), normal=drill.primary)
     _band(axes[5], [
         (start, end, (line(region, 30), ""), colours.get(region, MUTED), ON, None) for start, end, region in answers
     ])  # fmt: skip
-    for ax, (mode, ledger, lost) in zip(axes[6:], drill.modes(), strict=True):
+    for ax, (mode, rpo, lost) in zip(axes[6:], drill.modes(), strict=True):
         _label(ax, f"{mode} mode,\ntransactions per s", weight="bold", y=0.74)
         _label(ax, "▲ acknowledged\n▼ failed\n(logarithmic)", y=0.28)
         top = bottom = 1.0
         for region, colour in colours.items():
-            done, failed = drill.load(region, mode, "acknowledged"), drill.load(region, mode, "failed")
+            done, failed = drill.per_second(region, mode, "acknowledged"), drill.per_second(region, mode, "failed")
             top, bottom = max(top, done.max()), max(bottom, failed.max())
             _area(ax, done, colour, None if region == drill.primary else "\\\\\\\\")
             _area(ax, -failed, BAD, "////")
@@ -128,7 +129,7 @@ def draw_timeline(figure: FigureBase, drill: Drill) -> None:
                         bbox={"facecolor": PAPER, "edgecolor": "none", "pad": 0.5})  # fmt: skip
         if outage:
             ax.text(outage[1] - drill.end * 0.004, 0.04, f"lost: {lost}", ha="right", va="bottom", weight="bold",
-                    color=BAD if ledger.get("missing_at_switch") else INK,
+                    color=BAD if rpo.get("missing_at_switch") else INK,
                     transform=ax.get_xaxis_transform())  # fmt: skip
     step = next(size for size in (10, 15, 30, 60, 120, 300, 900, 3600, 86400) if drill.end / size <= 16)
     axes[-1].xaxis.set_major_locator(MultipleLocator(step))
@@ -163,7 +164,7 @@ def _band(ax: Axes, spans: list[tuple[float, float, tuple[str, ...], str, str, s
         ax.text(0, 0.5, "nothing recorded", va="center", color=MUTED, fontsize=8)
 
 
-def _raster(ax: Axes, probes: list[Mapping[str, Any]], checkers: list[str], end: float) -> None:
+def _raster(ax: Axes, probes: list[ProbeEvent], checkers: list[str], end: float) -> None:
     """One row for each checker: a stroke for a probe that passed, a cross for one that failed."""
     ax.set_ylim(len(checkers) - 0.3, -0.7)
     row = {checker: place for place, checker in enumerate(checkers)}
@@ -190,19 +191,17 @@ def _area(ax: Axes, values: np.ndarray[Any, np.dtype[np.float64]], colour: str, 
         ax.stairs(heights, edges, facecolor="none", edgecolor=colour, hatch=hatch, fill=True, linewidth=0.9)
 
 
-def draw_bars(figure: FigureBase, drill: Drill) -> None:
+def draw_bars(figure: FigureBase, drill: ReportContent) -> None:
     """The phases of failover and failback one after the other, measured and at most, against the target."""
     ax = figure.add_axes((0.185, 0.19, 0.8, 0.61))
-    bars: list[tuple[str, Mapping[str, float]]] = []
-    for name in ("failover", "failback"):
-        if name in drill.measured:
-            bars.append((f"{name}\nmeasured", drill.measured[name]))
-        if name in drill.simulated:
-            phases = drill.simulated[name]["phases"]
-            bars.append(
-                (f"{name}\nbound of the model", {phase: phases[phase]["bound"] for phase in (*PHASES, "total")})
-            )
-    ax.set_xlim(0, 1.2 * max([drill.target, *(bar["total"] for _, bar in bars)]))
+    target = drill.known_target
+    bars: list[tuple[str, PhaseSeconds]] = []
+    for way in WAYS:
+        if way in drill.measured:
+            bars.append((f"{way}\nmeasured", drill.measured[way]))
+        if way in drill.simulated:
+            bars.append((f"{way}\nbound of the model", drill.bound(way)))
+    ax.set_xlim(0, 1.2 * max([target, *(bar["total"] for _, bar in bars)]))
     for row, (_, bar) in enumerate(bars):
         left = 0.0
         for phase in PHASES:
@@ -215,11 +214,11 @@ def draw_bars(figure: FigureBase, drill: Drill) -> None:
                             bbox={"facecolor": colour, "edgecolor": "none", "pad": 1})  # fmt: skip
                     break
             left += bar[phase]
-        over = " ✗ over target" if bar["total"] > drill.target else ""
+        over = " ✗ over target" if bar["total"] > target else ""
         ax.text(left, row, f"  {bar['total']:.1f} s{over}", va="center", weight="bold", color=BAD if over else INK,
                 bbox={"facecolor": PAPER, "edgecolor": "none", "pad": 0.5, "alpha": 0.85})  # fmt: skip
-    ax.axvline(drill.target, color=INK, linewidth=1.4, linestyle=(0, (5, 3)))
-    ax.text(drill.target, 1.02, f"target {number(drill.target)} s", ha="center", va="bottom", weight="bold",
+    ax.axvline(target, color=INK, linewidth=1.4, linestyle=(0, (5, 3)))
+    ax.text(target, 1.02, f"target {number(target)} s", ha="center", va="bottom", weight="bold",
             transform=ax.get_xaxis_transform())  # fmt: skip
     ax.set_yticks(range(len(bars)), [label for label, _ in bars], color=INK)
     ax.set_ylim(len(bars) - 0.5, -0.5)
@@ -229,17 +228,17 @@ def draw_bars(figure: FigureBase, drill: Drill) -> None:
     ax.legend(loc="lower left", bbox_to_anchor=(0, 1.14), ncols=4, frameon=False, borderaxespad=0, handlelength=1.2)
 
 
-def draw_distribution(figure: FigureBase, drill: Drill) -> None:
+def draw_distribution(figure: FigureBase, drill: ReportContent) -> None:
     """How often the model took how many seconds, with percentiles, bound and target."""
     found = drill.simulated
-    right = 1.16 * max([drill.target, *(each["phases"]["total"]["bound"] for each in found.values())])
+    right = 1.16 * max([drill.known_target, *(each["phases"]["total"]["bound"] for each in found.values())])
     grid = figure.add_gridspec(len(found), 1, left=0.155, right=0.985, top=0.97, bottom=0.11, hspace=0.22)
     for row, (name, summary) in enumerate(found.items()):
         ax = figure.add_subplot(grid[row])
         runs, total = np.array(summary["runs_by_second"]), summary["phases"]["total"]
         ax.stairs(100 * runs / runs.sum(), fill=True, color=PRIMARY, alpha=0.55, linewidth=0)
         top = 100 * runs.max() / runs.sum()
-        marks = {key: total[key] for key in ("p50", "p95", "p99", "worst", "bound")} | {"target": drill.target}
+        marks = {key: total[key] for key in PERCENTILES} | {"target": drill.known_target}
         # From left to right each label one line lower, so that no line crosses a label.
         for line, (key, value) in enumerate(sorted(marks.items(), key=lambda mark: mark[1])):
             height = top * (2.05 - 0.19 * line)

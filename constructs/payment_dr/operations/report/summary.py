@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from payment_dr.operations.command import DONE, MISSED, say
-from payment_dr.operations.drill.journal import PASSED, CouldNotTellError, Journal
+from payment_dr.operations.drill.journal import PASSED, WAYS, Content, CouldNotTellError, Journal
 from payment_dr.operations.report.write import write_report
 
 
@@ -34,33 +34,42 @@ def reported(drill: Callable[[], Journal], *, as_json: bool) -> int:
             say(str(path))
         raise
     paths = (journal.path, *write_report(journal.path))
+    content = journal.content
     if as_json:
-        result = {name: journal[name] for name in ("id", "verdict", "causes", "targets", "rto", "rpo", "after")}
-        del result["rto"]["distribution"], result["rto"]["sensitivity"]
-        sys.stdout.write(json.dumps(result | {"files": [str(path) for path in paths]}, indent=2) + "\n")
+        result = {
+            "id": content["id"],
+            "verdict": content["verdict"],
+            "causes": content["causes"],
+            "targets": content["targets"],
+            "rto": {way: content["rto"][way] for way in WAYS},
+            "rpo": content["rpo"],
+            "after": content["after"],
+            "files": [str(path) for path in paths],
+        }
+        sys.stdout.write(json.dumps(result, indent=2) + "\n")
     else:
-        _print(journal, paths)
-    return DONE if journal["verdict"] == PASSED else MISSED
+        _print(content, paths)
+    return DONE if content["verdict"] == PASSED else MISSED
 
 
-def _print(journal: Journal, paths: Iterable[Path]) -> None:
+def _print(content: Content, paths: Iterable[Path]) -> None:
     out = Console(highlight=False)
     if not out.is_terminal:
         out.width = 110  # of a log file or a pipe
-    table = Table("target", "at most", "measured", "", "how", title=f"Drill: {journal['outage']['description']}")
-    for target in journal["targets"]:
+    table = Table("target", "at most", "measured", "", "how", title=f"Drill: {content['outage']['description']}")
+    for target in content["targets"]:
         measured = "nothing" if target["measured"] is None else f"{target['measured']:g} {target['unit']}"
         met = Text("met", "green") if target["met"] else Text("MISSED", "red")
         table.add_row(target["what"], f"{target['target']:g} {target['unit']}", measured, met, target["how"])
     out.print(table)
-    for mode, found in journal["rpo"].items():
+    for mode, found in content["rpo"].items():
         lost, latency = len(found["missing_at_switch"]), found["latency_ms"]
         out.print(
             f"lost {lost} of {found['acknowledged']} in {mode} mode at the switch, acknowledged in "
             f"{latency['p50'] or 0:.0f} ms (p95 {latency['p95'] or 0:.0f} ms)"
         )
-    for cause in journal["causes"]:
+    for cause in content["causes"]:
         out.print(f"cause: {cause}", markup=False, style="red")
     for path in paths:
         out.print(str(path), markup=False, soft_wrap=True)
-    out.print(f"{journal['verdict']}", style="green" if journal["verdict"] == PASSED else "red")
+    out.print(f"{content['verdict']}", style="green" if content["verdict"] == PASSED else "red")

@@ -14,8 +14,9 @@ import matplotlib.style
 from markupsafe import Markup
 from matplotlib.figure import Figure, FigureBase
 
+from payment_dr.operations.drill.journal import WAYS
 from payment_dr.operations.errors import OperationError
-from payment_dr.operations.report.content import Drill, clock, number, seconds, sentence
+from payment_dr.operations.report.content import ReportContent, clock, number, seconds, sentence
 from payment_dr.operations.report.figures import (
     BAD,
     COLOURS,
@@ -74,7 +75,7 @@ def write_report(journal_path: Path) -> tuple[Path, Path]:
 
 def render(content: bytes, name: str) -> tuple[bytes, bytes]:
     """HTML and PNG of a journal's content; any error of the content is raised as Python meets it."""
-    drill = Drill(json.loads(content, parse_constant=_refuse), name, hashlib.sha256(content).hexdigest())
+    drill = ReportContent(json.loads(content, parse_constant=_refuse), name, hashlib.sha256(content).hexdigest())
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
@@ -95,7 +96,7 @@ def _refuse(constant: str) -> float:
     raise ValueError(f"{constant} is no number")
 
 
-def _svg(draw: Callable[[FigureBase, Drill], None], drill: Drill, height: float) -> Markup:
+def _svg(draw: Callable[[FigureBase, ReportContent], None], drill: ReportContent, height: float) -> Markup:
     """A figure as SVG in the page: its colours follow the page's, and nothing but the page is needed."""
     with matplotlib.rc_context({"svg.hashsalt": draw.__name__}):
         figure, file = Figure(figsize=(12, height)), io.StringIO()
@@ -120,14 +121,14 @@ def _svg(draw: Callable[[FigureBase, Drill], None], drill: Drill, height: float)
     return Markup(ElementTree.tostring(root, encoding="unicode"))  # noqa: S704 - a serializer escapes
 
 
-def _png(drill: Drill) -> bytes:
+def _png(drill: ReportContent) -> bytes:
     """Verdict, timeline and bars on one page, 1,600 pixels wide."""
     journal = drill.journal
     heights = [1.2, 7.5 if drill.events else 0.1, 2.8 if drill.measured or drill.simulated else 0.1]
     figure = Figure(figsize=(12.8, sum(heights)), dpi=125, facecolor=PAPER)
     head, timeline, bars = figure.subfigures(3, 1, height_ratios=heights, squeeze=False)[:, 0]
     colour = {"passed": GOOD, "missed": BAD}.get(drill.verdict, DOUBT)
-    times = ", ".join(f"{name}: {drill.recovery(name)}" for name in ("failover", "failback"))
+    times = ", ".join(f"{name}: {drill.recovery(name)}" for name in WAYS)
     lost = ", ".join(f"{text} in {mode} mode" for mode, _, text in drill.modes())
     for y, text, style in (
         (0.75, f"Failover drill: {drill.verdict}", {"fontsize": 20, "weight": "bold", "color": colour}),

@@ -1,0 +1,156 @@
+"""The clients of a drill: they ask DNS, pay in the region that it answers with, and try again what did not work.
+
+Drill time passes here. It is virtual wherever only Route 53 and its caches are waited for: their model says at which
+moments something happens, and at these the probes and transactions are made for real, one after the other, as fast as
+they go. Around the outage time is real, so that replication has the lag that it has.
+"""
+
+import random
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+
+from payment_dr.operations.drill.client_dns import Change, ClientDns
+from payment_dr.operations.drill.journal import CONFIRMED, LOCAL, MODES, Journal
+from payment_dr.operations.drill.modelled_dns import SLOW_SECONDS
+from payment_dr.operations.drill.payments import Payments, paced
+
+RUSH_SECONDS = 5.0  # of real time, before the outage
+RUSH_AFTER_SECONDS = 1.0  # of real time, after it
+RUSH_PER_SECOND = 20
+SLOW_PAUSE_SECONDS = 30.0  # of drill time, between two payments that hang
+CONFIRMED_AT_A_TIME = 4
+
+
+class Clients:
+    """The clients, all of which share one cache of DNS.
+
+    Args:
+        dns: What they ask.
+        payments: What they pay with.
+        journal: Has the drill time, which these clients let pass.
+        pool: Where payments are made.
+        rng: Decides the pauses between payments.
+        watch: Called all the time while drill time passes; it raises when the drill cannot go on.
+
+    Attributes:
+        serving: Side of the region that acknowledged the latest payment in local mode.
+        served: When the first payment of another region than before was acknowledged.
+
+    Example:
+        >>> clients.run(until=30.0)  # doctest: +SKIP
+        >>> clients.serving  # doctest: +SKIP
+        'primary'
+    """
+
+    def __init__(
+        self,
+        dns: ClientDns,
+        payments: Payments,
+        journal: Journal,
+        *,
+        pool: ThreadPoolExecutor,
+        rng: random.Random,
+        watch: Callable[[], None],
+    ) -> None:
+        self._dns, self._payments, self._journal, self._pool, self._rng = dns, payments, journal, pool, rng
+        self._watch = watch
+        self._next_try = 0.0
+        self._confirming: set[Future[bool]] = set()
+        self.serving = dns.answered
+        self.served: list[Change] = []
+
+    @property
+    def now(self) -> float:
+        """Seconds of drill time."""
+        return self._journal.now
+
+    def are_back(self) -> bool:
+        """Whether the primary serves, DNS answers with it, and every health check is healthy."""
+        return self.serving == self._dns.answered == "primary" and all(self._dns.healthy.values())
+
+    def run(self, until: float, stop: Callable[[], bool] = lambda: False) -> None:
+        """Let drill time pass: checkers probe, DNS answers, clients pay.
+
+        Args:
+            until: Drill time in seconds at which to stop.
+            stop: Asked all the time whether to stop before that.
+
+        Raises:
+            OperationError: The drill cannot go on.
+        """
+        while self.now < until and not stop():
+            self._watch()
+            self._advance(min(until, self.now + 1, max(self._next_try, self.now)))
+            if self.now >= self._next_try:
+                self._pay()
+
+    def rush(self, begin_outage: Callable[[], None]) -> float:
+        """Real time: many clients pay while an outage begins.
+
+        Args:
+            begin_outage: Begins it.
+
+        Returns:
+            Drill time in seconds at which it began.
+        """
+        now, stop = self._dns.running_from(self.now), threading.Event()
+        paying: list[Future[bool]] = []
+
+        def pay() -> None:
+            at = now()
+            side = self._dns.resolve(at)
+            paying.extend(self._pool.submit(self._payments.transact, mode, side, at) for mode in MODES)
+
+        pacing = self._pool.submit(paced, pay, RUSH_PER_SECOND, stop)
+        try:
+            stop.wait(RUSH_SECONDS)
+            self._advance(now())
+            began = self.now
+            begin_outage()
+            self._dns.forget()
+            stop.wait(RUSH_AFTER_SECONDS)
+        finally:
+            stop.set()
+        pacing.result()
+        ended = now()
+        for each in paying:
+            each.result()
+        self._advance(ended)
+        self._next_try = self.now
+        return began
+
+    def retry_open(self) -> None:
+        """Try again what was not acknowledged, in the region that serves now, with the same key."""
+        tried = [
+            self._pool.submit(self._payments.transact, mode, self.serving, self.now, item)
+            for mode, item in self._payments.ledger.take_open()
+        ]
+        for each in tried:
+            each.result()
+
+    def finish(self) -> None:
+        """Wait for the payments that are still to be confirmed."""
+        for each in self._confirming:
+            each.result()
+
+    def _advance(self, to: float) -> None:
+        self._journal.now = self._dns.advance(to)
+
+    def _pay(self) -> None:
+        """One payment in each mode; the one that is to be confirmed is not waited for."""
+        side, at = self._dns.resolve(self.now), self.now
+        self._confirming = {each for each in self._confirming if not each.done()}
+        if len(self._confirming) < CONFIRMED_AT_A_TIME:
+            self._confirming.add(self._pool.submit(self._payments.transact, CONFIRMED, side, at))
+        started = time.monotonic()
+        done = self._payments.transact(LOCAL, side, at)
+        took = time.monotonic() - started
+        if done and side != self.serving:
+            self.serving = side
+            self.served.append(Change(at + took, side))
+        wait = self._rng.uniform(0.5, 1.5)  # payments do not keep step with caches
+        self._next_try = at + wait
+        if took > SLOW_SECONDS:  # nothing changes before the client asks again
+            self._next_try = min(at + SLOW_PAUSE_SECONDS, max(at, self._dns.expires) + wait)

@@ -1,0 +1,166 @@
+"""What a drill compares: what the secondary has not got when clients switch, and both regions after recovery."""
+
+import math
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from payment_dr.operations import probes
+from payment_dr.operations.aws import asked
+from payment_dr.operations.drill import ledger
+from payment_dr.operations.drill.alarm_watch import AlarmWatch
+from payment_dr.operations.drill.journal import MODES, After, LatencyMs, Rpo
+from payment_dr.operations.drill.ledger import Item
+from payment_dr.operations.drill.payments import Payments
+from payment_dr.operations.drill.place import Place
+from payment_dr.side import SIDES, Side
+
+ARRIVING_SECONDS = 3.0  # of real time; one lag in a thousand is above 1.7 s
+SETTLING_SECONDS = 60.0  # of real time, for what was held back to be replicated
+POLL_SECONDS = 0.2  # of real time
+OBJECTS = 3
+
+
+@dataclass(frozen=True)
+class AtSwitch:
+    """The payments by mode at the moment when clients switched, or when they did not have to.
+
+    Attributes:
+        acknowledged: How many were acknowledged until then.
+        missing: Ids of those of them that the secondary had not got.
+    """
+
+    acknowledged: Mapping[str, int]
+    missing: Mapping[str, list[str]]
+
+
+class Verification:
+    """Compares the regions of a stack with each other, and with what its clients were told.
+
+    Args:
+        place: Where the drill happens.
+        payments: The drill's payments.
+        alarms: The stack's alarms; None where they are not evaluated.
+        drill_id: Part of the keys of the drill's objects.
+
+    Example:
+        >>> verification = Verification(place, payments, None, "2026-11-22T16-50-03Z-region")  # doctest: +SKIP
+        >>> at_switch = verification.at_switch(failed_over=True)  # doctest: +SKIP
+        >>> verification.compare(at_switch)[0]["confirmed"]["missing_after_recovery"]  # doctest: +SKIP
+        []
+    """
+
+    def __init__(self, place: Place, payments: Payments, alarms: AlarmWatch | None, drill_id: str) -> None:
+        self._place, self._stack, self._payments, self._alarms = place, place.stack, payments, alarms
+        self._drill_id = drill_id
+
+    def put_objects(self) -> None:
+        """Put some objects into the bucket of the primary, where the place has buckets.
+
+        Raises:
+            CannotTellError: S3 does not take them.
+        """
+        if not self._place.buckets:
+            return
+        client, bucket = self._stack.client("s3", "primary"), self._place.buckets["primary"]
+        for number in range(OBJECTS):
+            key, body = f"dr-drill/{self._drill_id}/{number}.json", f'{{"receipt": {number}}}'.encode()
+            asked("S3", lambda key=key, body=body: client.put_object(Bucket=bucket, Key=key, Body=body))  # type: ignore[misc]
+
+    def at_switch(self, *, failed_over: bool) -> AtSwitch:
+        """What is acknowledged now, and what the secondary has not got of it.
+
+        Drill time is ahead of replication, so this waits for what can still arrive.
+
+        Args:
+            failed_over: Whether clients have switched; if not, nothing counts as missing.
+
+        Raises:
+            CannotTellError: The secondary's table does not answer.
+        """
+        at_risk = {mode: self._payments.ledger.acknowledged(mode) for mode in MODES}
+        missing: dict[str, list[str]] = {mode: [] for mode in MODES}
+        deadline = time.monotonic() + ARRIVING_SECONDS
+        while failed_over:
+            there = self._items("secondary")
+            missing = {mode: ledger.missing(entries, there) for mode, entries in at_risk.items()}
+            if not any(missing.values()) or time.monotonic() > deadline:
+                break
+            time.sleep(POLL_SECONDS)
+        return AtSwitch({mode: len(entries) for mode, entries in at_risk.items()}, missing)
+
+    def compare(self, at_switch: AtSwitch) -> tuple[dict[str, Rpo], After]:
+        """Wait until nothing is replicated any more, and compare both regions.
+
+        Args:
+            at_switch: What was found when clients switched.
+
+        Returns:
+            The payments by mode, and the state after recovery, as the journal has them.
+
+        Raises:
+            CannotTellError: A region does not answer.
+        """
+        deadline = time.monotonic() + SETTLING_SECONDS
+        while True:
+            items = {side: self._items(side) for side in SIDES}
+            different = ledger.different(items["primary"], items["secondary"])
+            objects = {side: self._objects(side) for side in SIDES}
+            settled = not different and objects["primary"] == objects["secondary"]
+            if settled or time.monotonic() > deadline:
+                break
+            time.sleep(POLL_SECONDS)
+        rpo = {mode: self._rpo(mode, at_switch, items) for mode in MODES}
+        after: After = {
+            "items": {
+                "equal": not different,
+                "primary": len(items["primary"]),
+                "secondary": len(items["secondary"]),
+                "different": different,
+            },
+            "written_twice": ledger.written_twice(items["primary"]),
+            "parameters_equal": not probes.drifted_parameters(self._stack),
+            "objects_equal": objects["primary"] == objects["secondary"] if self._place.buckets else None,
+            "alarms": {"fired": self._alarms.fired, "still": self._alarms.look()} if self._alarms else None,
+        }
+        return rpo, after
+
+    def _rpo(self, mode: str, at_switch: AtSwitch, items: Mapping[Side, list[Item]]) -> Rpo:
+        entries, primary = self._payments.ledger.acknowledged(mode), self._stack.region("primary")
+        return {
+            "acknowledged": at_switch.acknowledged[mode],
+            "acknowledged_in_all": len(entries),
+            "acknowledged_by_one_region": sum(not entry.confirmed for entry in entries),
+            "missing_at_switch": at_switch.missing[mode],
+            "missing_after_recovery": sorted({id_ for side in SIDES for id_ in ledger.missing(entries, items[side])}),
+            "latency_ms": latency_ms([entry.seconds for entry in entries if entry.region == primary]),
+        }
+
+    def _items(self, side: Side) -> list[Item]:
+        return asked(f"DynamoDB in {self._stack.region(side)}", lambda: self._payments.items(side))
+
+    def _objects(self, side: Side) -> dict[str, str]:
+        """ETags of all objects in a side's bucket by their keys; nothing where the place has no buckets."""
+        if not self._place.buckets:
+            return {}
+        client = self._stack.client("s3", side)
+        pages = client.get_paginator("list_objects_v2").paginate(Bucket=self._place.buckets[side])
+        return asked("S3", lambda: {o["Key"]: o["ETag"] for page in pages for o in page.get("Contents", [])})
+
+
+def latency_ms(seconds: Sequence[float]) -> LatencyMs:
+    """Percentiles of latencies, in milliseconds.
+
+    Args:
+        seconds: The latencies in seconds.
+
+    Example:
+        >>> latency_ms([0.004, 0.008, 0.5])
+        {'p50': 8.0, 'p95': 500.0}
+    """
+    ordered = sorted(seconds)
+    return {"p50": _percentile_ms(ordered, 50), "p95": _percentile_ms(ordered, 95)}
+
+
+def _percentile_ms(ordered: Sequence[float], percent: int) -> float | None:
+    return round(ordered[math.ceil(len(ordered) * percent / 100) - 1] * 1000, 1) if ordered else None

@@ -1,0 +1,75 @@
+"""The parts of a drill, made of fakes."""
+
+from dataclasses import replace
+from typing import Any
+
+from payment_dr.operations.drill.place import Place
+from payment_dr.operations.route53.zone import Zone
+from payment_dr.side import Side
+from tests.operations.stack import REGIONS, Stack, zone
+
+
+class Maker:
+    """Remembers what it was asked for."""
+
+    def __init__(self) -> None:
+        self.failing: dict[str, Any] = {}
+        self.forbidden = False
+
+    def fail(self, region: str, **fault: Any) -> None:
+        self.failing[region] = fault
+
+    def restore(self, region: str) -> None:
+        del self.failing[region]
+
+    def forbid_describe_table(self) -> None:
+        self.forbidden = True
+
+    def allow_describe_table(self) -> None:
+        self.forbidden = False
+
+
+def well() -> None:
+    """The place is there."""
+
+
+def place_on(stack: Stack, **others: Any) -> Place:
+    """A place of which everything is well."""
+    return Place(
+        **{
+            "name": "fakes",
+            "stack": stack,
+            "maker": Maker(),
+            "buckets": {"primary": "east", "secondary": "west"},
+            "replication_lag": {"median": 0.5},
+            "made_of": {"real": ["nothing"]},
+            "versions": {"python": "3"},
+            "check": well,
+            **others,
+        }
+    )
+
+
+def host(side: Side) -> str:
+    return f"{side}.execute-api.{REGIONS[side]}.amazonaws.com"
+
+
+def _side(value: str) -> Side:
+    return "primary" if value == "primary" else "secondary"
+
+
+def deployed_zone(
+    *, weights: tuple[int, int] = (100, 0), side: Side = "primary", custom_domain: bool = False, **change: Any
+) -> Zone:
+    """The zone; one side's record may have other fields."""
+    made = zone(weights, custom_domain=custom_domain)
+    records = tuple(
+        replace(
+            record,
+            values=record.values if custom_domain else (host(_side(record.values[0])),),
+            **(change if record.set_identifier == side else {}),
+        )
+        for record in made.records
+    )
+    checks = {id_: replace(check, host=host(_side(check.host))) for id_, check in made.health_checks.items()}
+    return Zone(made.id, records, checks)

@@ -1,0 +1,204 @@
+"""Clients pay where DNS sends them, and drill time passes meanwhile."""
+
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from payment_dr.operations.drill import clients
+from payment_dr.operations.drill.client_dns import Change, ClientDns
+from payment_dr.operations.drill.clients import Clients
+from payment_dr.operations.drill.journal import Journal
+from payment_dr.operations.drill.ledger import Item, Ledger
+from payment_dr.operations.drill.payments import Payments
+from payment_dr.operations.errors import OperationError
+from payment_dr.operations.route53.resolvers import Answer
+from payment_dr.operations.route53.zone import Record
+from payment_dr.side import Side
+from tests.operations.drill.parts import deployed_zone, well
+from tests.operations.stack import Clock, Stack
+
+TTL = 20
+
+
+class Dns(ClientDns):
+    """Answers with the region that a test says; it may be kept for 20 s."""
+
+    def __init__(self, stack: Stack, journal: Journal) -> None:
+        self.side: Side = "primary"
+        self.forgotten = 0
+
+        def ask(fqdn: str, record_type: str, at: float) -> Answer:
+            target = stack.target(self.side)
+            return Answer(Record(name=fqdn, type=record_type, ttl_seconds=TTL, values=(target,)), at + TTL)
+
+        super().__init__(stack, deployed_zone(), journal, ask, 0.0)
+
+    def advance(self, to: float) -> float:
+        return to
+
+    def running_from(self, base: float) -> Callable[[], float]:
+        started = time.monotonic()
+        return lambda: base + time.monotonic() - started
+
+    def forget(self) -> None:
+        self.forgotten += 1
+
+    def switch(self, at: float, side: Side) -> None:
+        self.side = side
+        self._note_answer(at, side)
+
+
+class Paying(Payments):
+    """Payments that are acknowledged by the regions which a test says."""
+
+    def __init__(self) -> None:
+        self.ledger = Ledger()
+        self.serving: set[Side] = {"primary", "secondary"}
+        self.hangs = well
+        self.tried: list[tuple[str, Side, float, Item | None]] = []
+
+    def transact(self, mode: str, side: Side, at: float, item: Item | None = None) -> bool:
+        self.tried.append((mode, side, at, item))
+        self.hangs()
+        return side in self.serving
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Journal:
+    return Journal(tmp_path, {"kind": "region"})
+
+
+@pytest.fixture
+def dns(stack: Stack, journal: Journal) -> Dns:
+    return Dns(stack, journal)
+
+
+@pytest.fixture
+def payments() -> Paying:
+    return Paying()
+
+
+@pytest.fixture
+def paying(dns: Dns, payments: Paying, journal: Journal) -> Iterator[Clients]:
+    """The clients."""
+    with ThreadPoolExecutor(4) as pool:
+        yield Clients(dns, payments, journal, pool=pool, rng=random.Random(1), watch=well)  # noqa: S311
+
+
+def local(payments: Paying) -> list[tuple[Side, float]]:
+    return [(side, at) for mode, side, at, _ in payments.tried if mode == "local"]
+
+
+def test_they_pay_in_both_modes_about_once_a_second_until_drill_time_is_over(
+    paying: Clients, payments: Paying, journal: Journal
+) -> None:
+    paying.run(until=30.0)
+    paying.finish()
+    assert journal.now == paying.now == 30.0
+    times = [at for _, at in local(payments)]
+    assert all(0.5 <= later - earlier <= 1.5 for earlier, later in pairwise(times))
+    assert 20 <= len(times) <= 60
+    assert {mode for mode, *_ in payments.tried} == {"local", "confirmed"}
+    assert (paying.serving, paying.served) == ("primary", [])
+
+
+def test_they_follow_dns_when_their_cache_expires_and_the_first_payment_there_is_noted(
+    paying: Clients, payments: Paying, dns: Dns
+) -> None:
+    paying.run(until=10.0)
+    payments.serving = {"secondary"}
+    dns.switch(10.0, "secondary")
+    paying.run(until=40.0, stop=lambda: bool(paying.served))
+    (served,) = paying.served
+    assert dns.expired == [Change(20.0, "secondary")]
+    assert 20.0 <= served.at < 22.0
+    assert (paying.serving, served.side) == ("secondary", "secondary")
+    assert {side for side, at in local(payments) if at < 20.0} == {"primary"}
+
+
+def test_they_are_back_when_the_primary_serves_is_answered_with_and_both_are_healthy(paying: Clients, dns: Dns) -> None:
+    assert paying.are_back()
+    dns.healthy["check-secondary"] = False
+    assert not paying.are_back()
+    dns.healthy["check-secondary"] = True
+    dns.switch(5.0, "secondary")
+    assert not paying.are_back()
+    paying.run(until=30.0)
+    dns.switch(30.0, "primary")
+    assert not paying.are_back()
+    paying.run(until=60.0, stop=paying.are_back)
+    assert paying.are_back()
+    assert [change.side for change in paying.served] == ["secondary", "primary"]
+
+
+def test_a_client_whose_payment_hangs_tries_again_when_it_asks_dns_again(
+    paying: Clients, payments: Paying, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock()
+    monkeypatch.setattr(clients, "time", clock)
+    payments.hangs = lambda: clock.sleep(2.0)
+    paying.run(until=60.0)
+    times = [at for _, at in local(payments)]
+    assert times[0] == 0.0
+    assert all(TTL < later - earlier < TTL + 2 for earlier, later in pairwise(times))
+
+
+def test_what_is_open_is_tried_again_with_its_key_in_the_region_that_serves(
+    paying: Clients, payments: Paying, journal: Journal
+) -> None:
+    item = {"transaction_id": {"S": "a"}}
+    payments.ledger.leave_open(item, "confirmed")
+    paying.serving, journal.now = "secondary", 7.0
+    paying.retry_open()
+    paying.retry_open()
+    assert payments.tried == [("confirmed", "secondary", 7.0, item)]
+
+
+def test_a_drill_that_cannot_go_on_ends_at_once(dns: Dns, payments: Paying, journal: Journal) -> None:
+    def gone() -> None:
+        raise OperationError("it ended", hint="start it")
+
+    with ThreadPoolExecutor(1) as pool, pytest.raises(OperationError, match="it ended"):
+        Clients(dns, payments, journal, pool=pool, rng=random.Random(1), watch=gone).run(until=30.0)  # noqa: S311
+    assert payments.tried == []
+
+
+def test_many_pay_while_an_outage_begins(
+    paying: Clients, payments: Paying, dns: Dns, journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(clients, "RUSH_SECONDS", 0.3)
+    monkeypatch.setattr(clients, "RUSH_AFTER_SECONDS", 0.3)
+    paying.run(until=3.0)
+    before = len(payments.tried)
+    noted: list[float] = []
+    began = paying.rush(lambda: noted.append(journal.now))
+    assert noted == [began]
+    assert 3.3 <= began < paying.now
+    assert dns.forgotten == 1
+    times = [at for _, _, at, _ in payments.tried[before:]]
+    assert min(times) < began < max(times)
+    assert {mode for mode, *_ in payments.tried[before:]} == {"local", "confirmed"}
+
+
+def test_an_outage_that_cannot_begin_ends_the_rush(
+    dns: Dns, payments: Paying, journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(clients, "RUSH_SECONDS", 0.05)
+
+    def refuse() -> None:
+        raise OperationError("no", hint="yes")
+
+    pool = ThreadPoolExecutor(4)
+    paying = Clients(dns, payments, journal, pool=pool, rng=random.Random(1), watch=well)  # noqa: S311
+    with pytest.raises(OperationError, match="no"):
+        paying.rush(refuse)
+    all_paid = threading.Thread(target=pool.shutdown)
+    all_paid.start()
+    all_paid.join(timeout=10)
+    assert not all_paid.is_alive()

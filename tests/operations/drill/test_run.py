@@ -1,0 +1,229 @@
+"""A whole drill on fakes: its course, its journal, and its end when it breaks off."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+
+from payment_dr.operations import probes
+from payment_dr.operations.drill import clients, run
+from payment_dr.operations.drill.journal import Content, CouldNotTellError
+from payment_dr.operations.drill.run import Drill
+from payment_dr.operations.errors import OperationError
+from payment_dr.operations.route53.checkers import ProbeResult
+from payment_dr.side import SIDES
+from tests.operations.drill.parts import Maker, deployed_zone, place_on
+from tests.operations.stack import GONE, REGIONS, Stack
+
+
+class FailingStack(Maker):
+    """Makes regions of the stack fail: its tables do not answer, its probes do not pass."""
+
+    def __init__(self, stack: Stack) -> None:
+        super().__init__()
+        self._stack = stack
+
+    def fail(self, region: str, **fault: Any) -> None:
+        super().fail(region, **fault)
+        self._stack.failing["dynamodb", _side_in(region)] = GONE
+
+    def restore(self, region: str) -> None:
+        super().restore(region)
+        del self._stack.failing["dynamodb", _side_in(region)]
+
+
+def _side_in(region: str) -> str:
+    return next(side for side in SIDES if REGIONS[side] == region)
+
+
+@pytest.fixture
+def stack(make_stack: Callable[..., Stack], monkeypatch: pytest.MonkeyPatch) -> Stack:
+    """A stack whose table and probes are those of the fakes, for a drill too."""
+    made = make_stack()
+    made.zone = deployed_zone()
+
+    class Session:
+        def client(self, service: str, *, region_name: str, **_: Any) -> Any:
+            return made.client(service, "primary" if region_name == REGIONS["primary"] else "secondary")
+
+    def probe(url: str) -> tuple[ProbeResult, bytes]:
+        failing = any(side in url and ("dynamodb", side) in made.failing for side in SIDES)
+        return ProbeResult(connect_seconds=0.01, response_seconds=0.02, status=503 if failing else 200), b""
+
+    monkeypatch.setattr(boto3, "Session", Session)
+    monkeypatch.setattr(probes, "probe", probe)
+    monkeypatch.setattr(run, "RUNS", 100)
+    monkeypatch.setattr(clients, "RUSH_SECONDS", 0.2)
+    monkeypatch.setattr(clients, "RUSH_AFTER_SECONDS", 0.1)
+    return made
+
+
+@pytest.fixture
+def steps() -> list[str]:
+    """The steps that a drill has begun."""
+    return []
+
+
+@pytest.fixture
+def drill(stack: Stack, steps: list[str], tmp_path: Path) -> Callable[..., Content]:
+    """Runs a drill, and gives what its journal's file holds."""
+
+    def drill(kind: str = "region", tell: Callable[[str], None] = steps.append, **place: Any) -> Content:
+        where = place_on(stack, maker=FailingStack(stack), **place)
+        journal = Drill(where, kind, seed=1, directory=tmp_path, tell=tell).run()
+        content: Content = json.loads(journal.path.read_text())
+        assert content == json.loads(json.dumps(journal.content))
+        return content
+
+    return drill
+
+
+def test_a_failover_and_a_failback_go_through_every_step_and_pass(
+    drill: Callable[..., Content], steps: list[str]
+) -> None:
+    journal = drill()
+    assert (journal["verdict"], journal["causes"]) == ("passed", [])
+    assert steps == [event["name"] for event in journal["events"] if event["kind"] == "step"]
+    assert steps == [
+        "preflight",
+        "steady load",
+        "outage",
+        "detection",
+        "switch",
+        "served by us-west-2",
+        "recovery",
+        "failback",
+        "verification",
+    ]
+    answers = [event["region"] for event in journal["events"] if event["kind"] == "answer"]
+    assert answers == ["us-east-1", "us-west-2", "us-east-1"]
+    assert journal["rpo"]["confirmed"]["missing_at_switch"] == []
+    assert journal["after"]["undone"]
+
+
+@pytest.mark.parametrize(("kind", "seconds"), [("blip", 60.0), ("both", 201.0)])
+def test_what_has_not_to_fail_over_is_waited_out(
+    kind: str, seconds: float, drill: Callable[..., Content], steps: list[str]
+) -> None:
+    journal = drill(kind)
+    assert (journal["verdict"], journal["causes"]) == ("passed", [])
+    assert steps == ["preflight", "steady load", "outage", "outage goes on", "recovery", "verification"]
+    assert journal["outage"]["seconds"] == seconds
+    begin, end = (e["at"] for e in journal["events"] if e["kind"] == "action")
+    assert end - begin == pytest.approx(seconds, abs=2)
+    assert (journal["rto"]["failover"], journal["rto"]["failback"]) == (None, None)
+
+
+@pytest.mark.parametrize(("target", "verdict"), [(300, "passed"), (60, "missed")])
+def test_a_stack_is_judged_by_its_own_target(
+    target: int, verdict: str, drill: Callable[..., Content], stack: Stack
+) -> None:
+    stack.outputs["rto_target_seconds"] = target
+    journal = drill()
+    assert journal["verdict"] == verdict
+    assert journal["settings"]["rto_target_seconds"] == target
+    ways = {each["what"].partition(",")[0]: each for each in journal["targets"] if each["unit"] == "s"}
+    assert {way: each["target"] for way, each in ways.items()} == {"failover": target, "failback": target}
+    if verdict == "missed":
+        assert journal["causes"][0].endswith("more than the target of 60 s")
+        assert "the failover took" in journal["causes"][1]
+
+
+def test_a_journal_has_the_keys_of_schema_1_in_their_order(drill: Callable[..., Content]) -> None:
+    journal: dict[str, Any] = {**drill()}
+    assert journal["schema"] == 1
+    assert list(journal) == [
+        *("schema", "id", "started", "ended", "outage", "place", "seed", "versions", "regions", "settings", "made_of"),
+        *("rto", "rpo", "after", "targets", "verdict", "causes", "events"),
+    ]
+    phases = ["detect", "switch", "cache", "first_write", "total"]
+    percentiles = ["p50", "p95", "p99", "worst", "bound"]
+    rto, rpo = journal["rto"], journal["rpo"]
+    assert list(journal["outage"]) == ["kind", "region", "description", "seconds"]
+    assert list(journal["settings"]) == [
+        *("request_interval_seconds", "failure_threshold", "ttl_seconds", "rto_target_seconds"),
+        "replication_lag_seconds",
+    ]
+    assert list(rto) == ["failover", "failback", "distribution", "sensitivity"]
+    assert (list(rto["failover"]), list(rto["failback"])) == (phases, phases)
+    assert list(rto["distribution"]) == ["settings", "runs", "seed", "failover", "failback"]
+    assert list(rto["distribution"]["failover"]) == ["phases", "runs_by_second", "worst_seed"]
+    assert list(rto["distribution"]["failover"]["phases"]) == phases
+    assert list(rto["distribution"]["failover"]["phases"]["total"]) == percentiles
+    assert list(rto["sensitivity"][0]) == [
+        *("request_interval_seconds", "failure_threshold", "ttl_seconds", "failover", "hanging_bound")
+    ]
+    assert list(rpo) == ["local", "confirmed"]
+    assert list(rpo["local"]) == [
+        *("acknowledged", "acknowledged_in_all", "acknowledged_by_one_region"),
+        *("missing_at_switch", "missing_after_recovery", "latency_ms"),
+    ]
+    assert list(journal["after"]) == [
+        *("items", "written_twice", "parameters_equal", "objects_equal", "alarms", "undone")
+    ]
+    assert {tuple(target) for target in journal["targets"]} == {("what", "unit", "target", "measured", "met", "how")}
+    assert {event["kind"]: list(event)[3:] for event in journal["events"]} == {
+        "step": ["name"],
+        "action": ["name", "undone"],
+        "probe": ["region", "checker", "ok", "status", "seconds", "error"],
+        "verdict": ["region", "healthy"],
+        "answer": ["region"],
+        "transactions": ["region", "mode", "acknowledged", "failed", "per"],
+    }
+    assert {tuple(event)[:3] for event in journal["events"]} == {("at", "real", "kind")}
+
+
+def test_a_stack_that_would_lose_everything_is_not_touched(
+    drill: Callable[..., Content], stack: Stack, steps: list[str]
+) -> None:
+    stack.replicas["primary"] = "CREATING"
+    journal = drill()
+    assert (journal["verdict"], steps) == ("missed", ["preflight"])
+    assert [target["what"] for target in journal["targets"]] == ["faults found before the start"]
+    assert journal["settings"] == {"rto_target_seconds": 180}
+    assert stack.calls == []
+
+
+def test_a_degraded_stack_is_refused_and_the_journal_says_why(
+    drill: Callable[..., Content], stack: Stack, tmp_path: Path
+) -> None:
+    stack.parameters["secondary"].clear()
+    with pytest.raises(CouldNotTellError, match="does not start from a degraded state: config: differs") as refused:
+        drill()
+    journal = json.loads(refused.value.journal.read_text())
+    assert (journal["verdict"], journal["after"]) == ("could not tell", {"undone": True})
+    assert stack.calls == []
+
+
+def test_a_place_that_ends_midway_ends_the_drill_and_what_was_done_is_undone(
+    drill: Callable[..., Content], steps: list[str], stack: Stack
+) -> None:
+    def check() -> None:
+        if "switch" in steps:
+            raise OperationError("it ended", hint="start it")
+
+    with pytest.raises(CouldNotTellError, match="could not tell: it ended; all that was done is undone") as ended:
+        drill(check=check)
+    journal = json.loads(ended.value.journal.read_text())
+    assert journal["causes"] == ["it ended"]
+    assert {event["kind"] for event in journal["events"]} >= {"transactions", "action"}
+
+
+@pytest.mark.parametrize("step", ["steady load", "outage", "detection", "switch", "recovery", "failback"])
+def test_an_interruption_at_any_step_lifts_the_outage(
+    step: str, drill: Callable[..., Content], stack: Stack, tmp_path: Path
+) -> None:
+    def interrupt(name: str) -> None:
+        if name == step:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        drill(tell=interrupt)
+    assert stack.failing == {}
+    (path,) = tmp_path.glob("*.json")
+    left = json.loads(path.read_text())
+    assert (left["verdict"], left["causes"]) == ("could not tell", ["interrupted: KeyboardInterrupt"])
+    assert left["after"]["undone"]

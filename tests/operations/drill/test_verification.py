@@ -1,0 +1,182 @@
+"""What is compared at the switch and after recovery."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from payment_dr.operations.drill import verification
+from payment_dr.operations.drill.alarm_watch import AlarmWatch
+from payment_dr.operations.drill.journal import Journal
+from payment_dr.operations.drill.ledger import Item, Ledger
+from payment_dr.operations.drill.payments import Payments
+from payment_dr.operations.drill.verification import AtSwitch, Verification, latency_ms
+from payment_dr.side import Side
+from tests.operations.drill.parts import place_on
+from tests.operations.stack import GONE, Clock, Stack
+
+NOTHING = AtSwitch({"local": 0, "confirmed": 0}, {"local": [], "confirmed": []})
+
+
+def item(id_: str, timestamp: int = 1, amount: int = 5) -> Item:
+    return {"transaction_id": {"S": id_}, "timestamp": {"N": str(timestamp)}, "amount": {"N": str(amount)}}
+
+
+class Tables(Payments):
+    """Payments that were made already; a test says what each region has of them, whenever it is asked."""
+
+    def __init__(self) -> None:
+        self.ledger = Ledger()
+        self.found: dict[Side, Callable[[], list[Item]]] = {"primary": list, "secondary": list}
+
+    def items(self, side: Side) -> list[Item]:
+        return self.found[side]()
+
+    def acknowledge(self, *ids: str, mode: str = "local", region: str = "us-east-1", **about: Any) -> None:
+        for id_ in ids:
+            self.ledger.acknowledge(item(id_), mode, region, about.get("seconds", 0.01), confirmed=mode == "confirmed")
+
+
+@pytest.fixture(autouse=True)
+def clock(monkeypatch: pytest.MonkeyPatch, clock: Clock) -> Clock:
+    monkeypatch.setattr(verification, "time", clock)
+    return clock
+
+
+@pytest.fixture
+def tables() -> Tables:
+    return Tables()
+
+
+@pytest.fixture
+def verify(stack: Stack, tables: Tables) -> Verification:
+    return Verification(place_on(stack, buckets={}), tables, None, "a-drill")
+
+
+class TestAtTheSwitch:
+    def test_what_arrives_after_a_lag_is_not_missing(self, verify: Verification, tables: Tables, clock: Clock) -> None:
+        tables.acknowledge("a", "b")
+        started = clock.now
+        tables.found["secondary"] = lambda: [item("a"), item("b")][: 2 if clock.now > started + 1.5 else 1]
+        assert verify.at_switch(failed_over=True) == AtSwitch(
+            {"local": 2, "confirmed": 0}, {"local": [], "confirmed": []}
+        )
+        assert started + 1.5 < clock.now < started + 2
+
+    def test_what_has_not_arrived_by_then_is_missing_in_its_mode(
+        self, verify: Verification, tables: Tables, clock: Clock
+    ) -> None:
+        tables.acknowledge("a", "b")
+        tables.acknowledge("c", mode="confirmed")
+        tables.found["secondary"] = lambda: [item("a", amount=6), item("b"), item("c")]
+        started = clock.now
+        assert verify.at_switch(failed_over=True) == AtSwitch(
+            {"local": 2, "confirmed": 1}, {"local": ["a"], "confirmed": []}
+        )
+        assert clock.now > started + verification.ARRIVING_SECONDS
+
+    def test_without_a_failover_nothing_is_missing_and_the_secondary_is_not_asked(
+        self, verify: Verification, tables: Tables
+    ) -> None:
+        def gone() -> list[Item]:
+            raise GONE
+
+        tables.acknowledge("a")
+        tables.found["secondary"] = gone
+        assert verify.at_switch(failed_over=False) == AtSwitch(
+            {"local": 1, "confirmed": 0}, {"local": [], "confirmed": []}
+        )
+
+
+class TestAfterRecovery:
+    def test_equal_tables_and_parameters_are_equal(self, verify: Verification, tables: Tables) -> None:
+        tables.found = {"primary": lambda: [item("a"), item("b")], "secondary": lambda: [item("b"), item("a")]}
+        assert verify.compare(NOTHING)[1] == {
+            "items": {"equal": True, "primary": 2, "secondary": 2, "different": []},
+            "written_twice": [],
+            "parameters_equal": True,
+            "objects_equal": None,
+            "alarms": None,
+        }
+
+    def test_what_is_still_replicated_is_waited_for(self, verify: Verification, tables: Tables, clock: Clock) -> None:
+        started = clock.now
+        tables.found["primary"] = lambda: [item("a")]
+        tables.found["secondary"] = lambda: [item("a")] if clock.now > started + 20 else []
+        assert verify.compare(NOTHING)[1]["items"]["equal"]
+
+    def test_what_differs_for_too_long_is_named(
+        self, verify: Verification, tables: Tables, stack: Stack, clock: Clock
+    ) -> None:
+        started = clock.now
+        tables.found["primary"] = lambda: [item("a"), item("b"), item("b", timestamp=2)]
+        tables.found["secondary"] = lambda: [item("a", amount=6), item("b")]
+        stack.parameters["secondary"].clear()
+        after = verify.compare(NOTHING)[1]
+        assert after["items"] == {"equal": False, "primary": 3, "secondary": 2, "different": ["a", "b"]}
+        assert (after["written_twice"], after["parameters_equal"]) == (["b"], False)
+        assert clock.now > started + verification.SETTLING_SECONDS
+
+    @pytest.mark.parametrize("replicates", [True, False])
+    def test_objects_are_compared_where_there_are_buckets(self, replicates: bool, stack: Stack, tables: Tables) -> None:
+        stack.replicates = replicates
+        verify = Verification(place_on(stack), tables, None, "a-drill")
+        verify.put_objects()
+        assert sorted(stack.objects["primary"]) == [f"dr-drill/a-drill/{number}.json" for number in range(3)]
+        assert verify.compare(NOTHING)[1]["objects_equal"] == replicates
+
+    def test_a_place_without_buckets_gets_no_objects(self, verify: Verification, stack: Stack) -> None:
+        verify.put_objects()
+        assert stack.objects == {"primary": {}, "secondary": {}}
+
+    def test_alarms_that_are_still_in_alarm_are_named_beside_those_that_were(
+        self, stack: Stack, tables: Tables, tmp_path: Path
+    ) -> None:
+        east, west = "alarm-drift-east-dev", "alarm-drift-west-dev"
+        watch = AlarmWatch(stack, Journal(tmp_path, {"kind": "fence"}))
+        stack.alarms["primary"][east] = stack.alarms["secondary"][west] = "ALARM"
+        watch.look()
+        stack.alarms["primary"][east] = "OK"
+        after = Verification(place_on(stack), tables, watch, "a-drill").compare(NOTHING)[1]
+        assert after["alarms"] == {"fired": [east, west], "still": [west]}
+
+    def test_payments_are_counted_by_mode_and_missing_ones_are_named_wherever_they_are_missing(
+        self, verify: Verification, tables: Tables
+    ) -> None:
+        tables.acknowledge("a", "b", "c")
+        tables.acknowledge("d", mode="confirmed")
+        tables.found["primary"] = lambda: [item("a"), item("b"), item("d")]
+        tables.found["secondary"] = lambda: [item("a"), item("c"), item("d")]
+        at_switch = AtSwitch({"local": 2, "confirmed": 0}, {"local": ["b"], "confirmed": []})
+        assert verify.compare(at_switch)[0] == {
+            "local": {
+                "acknowledged": 2,
+                "acknowledged_in_all": 3,
+                "acknowledged_by_one_region": 3,
+                "missing_at_switch": ["b"],
+                "missing_after_recovery": ["b", "c"],
+                "latency_ms": {"p50": 10.0, "p95": 10.0},
+            },
+            "confirmed": {
+                "acknowledged": 0,
+                "acknowledged_in_all": 1,
+                "acknowledged_by_one_region": 0,
+                "missing_at_switch": [],
+                "missing_after_recovery": [],
+                "latency_ms": {"p50": 10.0, "p95": 10.0},
+            },
+        }
+
+    def test_latencies_are_those_of_the_primary(self, verify: Verification, tables: Tables) -> None:
+        tables.acknowledge("a", seconds=0.02)
+        tables.acknowledge("b", seconds=0.9, region="us-west-2")
+        tables.acknowledge("c", seconds=0.9, region="us-west-2", mode="confirmed")
+        tables.found = dict.fromkeys(("primary", "secondary"), lambda: [item(id_) for id_ in "abc"])
+        rpo, _ = verify.compare(NOTHING)
+        assert rpo["local"]["latency_ms"] == {"p50": 20.0, "p95": 20.0}
+        assert rpo["confirmed"]["latency_ms"] == {"p50": None, "p95": None}
+
+
+def test_a_percentile_is_the_nearest_rank_in_milliseconds() -> None:
+    assert latency_ms([number / 1000 for number in range(100, 0, -1)]) == {"p50": 50.0, "p95": 95.0}
