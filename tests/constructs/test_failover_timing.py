@@ -47,9 +47,10 @@ class TestMistakes:
     def test_a_budget_beyond_the_target_is_one_and_no_other(
         self, interval: int, threshold: int, ttl: int, target: int
     ) -> None:
-        refused = bool(mistakes_in_failover_timing(interval, threshold, ttl, target))
-        assert refused == (interval * threshold + ttl > target)
-        assert budget_seconds(interval, threshold, ttl) == interval * threshold + ttl
+        budget = interval * threshold + ttl
+        assert budget_seconds(interval, threshold, ttl) == budget
+        for each in (target, budget, budget - 1):
+            assert bool(mistakes_in_failover_timing(interval, threshold, ttl, each)) == (budget > each)
 
     @pytest.mark.parametrize(
         ("timing", "mistake"),
@@ -102,7 +103,8 @@ class TestWarnings:
     ) -> None:
         slowest = (interval + 6) * threshold + ttl
         assert slowest_seconds(interval, threshold, ttl) == slowest
-        assert bool(warnings_of_failover_timing(interval, threshold, ttl, target)) == (slowest > target)
+        for each in (target, slowest, slowest - 1):
+            assert bool(warnings_of_failover_timing(interval, threshold, ttl, each)) == (slowest > each)
 
     def test_one_shows_its_sum(self) -> None:
         assert warnings_of_failover_timing(30, 4, 60, 180) == [
