@@ -7,7 +7,6 @@ import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 from benchmarks.compare import PROJECT
 
@@ -24,8 +23,7 @@ class Timing:
 def timings(*, with_tests: bool) -> Iterator[Timing]:
     """Time `make drill`, its model and `make deploy-local`, and the tests if asked for; once each."""
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-        dr = str(Path(sys.executable).with_name("dr"))
-        seconds, _ = _timed(dr, "drill", "--json", "--report-dir", folder)
+        seconds, _ = _timed(sys.executable, "-m", "embedded_aws", "drill", "--json", "--report-dir", folder)
     yield Timing("make drill", seconds, 150)
     seconds, _ = _timed(
         sys.executable,

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from embedded_aws import stand_in_providers
-from embedded_aws.errors import EmbeddedAwsError
+from payment_dr.operations.errors import OperationError
 from payment_dr.operations.terraform.provider_sources import Machine
 from payment_dr.operations.terraform.runner import Terraform, TerraformFailed
 from tests.operations.terraform.isolated_machine import isolated_machine
@@ -134,6 +134,6 @@ def test_a_stand_in_writes_nothing_to_the_users_home(terraform: Terraform, machi
 
 def test_a_stand_in_without_its_library_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stand_in_providers, "find_spec", lambda *_: None)
-    with pytest.raises(EmbeddedAwsError, match="needs the Python package tf") as caught:
+    with pytest.raises(OperationError, match="needs the Python package tf") as caught:
         stand_in_providers.install("registry.terraform.io/hashicorp/random", tmp_path, "linux_amd64")
     assert "pipenv sync --dev" in caught.value.hint

@@ -12,6 +12,7 @@ import dns.message
 import dns.query
 import dns.rcode
 
+from payment_dr.failover_timing import ALIAS_TTL_SECONDS
 from payment_dr.operations import probes
 from payment_dr.operations.alias_targets import AliasTargets
 from payment_dr.operations.deployed import Deployed
@@ -26,7 +27,9 @@ from payment_dr.side import SIDES, Side
 DNS_PORT = 53
 ANSWER_SECONDS = 2.0  # that one name server is given
 POLL_SECONDS = 1.0
-STRANGE_SECONDS = 120.0  # an alias may answer with addresses that a resolver has not told yet: two of its TTLs
+STRANGE_SECONDS = (
+    2.0 * ALIAS_TTL_SECONDS
+)  # an alias may answer with addresses that a resolver has not told yet: two of its TTLs
 PROBE_SECONDS = 10.0  # between our own probes of a region
 
 
