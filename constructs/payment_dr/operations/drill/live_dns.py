@@ -27,9 +27,8 @@ from payment_dr.side import SIDES, Side
 DNS_PORT = 53
 ANSWER_SECONDS = 2.0  # that one name server is given
 POLL_SECONDS = 1.0
-STRANGE_SECONDS = (
-    2.0 * ALIAS_TTL_SECONDS
-)  # an alias may answer with addresses that a resolver has not told yet: two of its TTLs
+# An alias may answer with addresses that a resolver has not seen yet.
+STRANGE_SECONDS = 2.0 * ALIAS_TTL_SECONDS
 PROBE_SECONDS = 10.0  # between our own probes of a region
 
 
