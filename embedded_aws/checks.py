@@ -171,10 +171,6 @@ class Deployed:
         client = self._deployment.client("ssm", "primary")
         return {p["Name"]: p["Value"] for p in client.get_parameters(Names=names, WithDecryption=True)["Parameters"]}
 
-    def queue_url(self, side: Side) -> str:
-        """The region's queue."""
-        return str(_one(self._listed("sqs", side, "list_queues", "QueueUrls"), "queue"))
-
 
 def _tag(tags: list[Any], key: str) -> str:
     return str(_one([tag["Value"] for tag in tags if tag["Key"] == key], f"tag {key}"))
@@ -242,7 +238,6 @@ def deployed_values(deployment: Deployment) -> Mapping[str, Callable[[], Any]]:
         **_by_side(lambda side: aws.key(side)["Arn"], "{}_kms_key_arn"),
         "ssm_parameter_names": lambda: list(aws.parameters()),
         "ssm_parameter_values": aws.parameters,
-        "config_sync_dead_letter_queue_urls": lambda: {side: aws.queue_url(side) for side in SIDES},
         **(_of_custom_domain(aws) if _has_custom_domain(deployment) else {}),
     }
 

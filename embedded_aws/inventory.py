@@ -21,7 +21,6 @@ REGIONAL: Mapping[str, Call] = {
     "aws_apigatewayv2_domain_name": ("apigatewayv2", "get_domain_names", "Items", "DomainName"),
     "aws_acm_certificate": ("acm", "list_certificates", "CertificateSummaryList", "CertificateArn"),
     "aws_cloudwatch_event_rule": ("events", "list_rules", "Rules", "Arn"),
-    "aws_sqs_queue": ("sqs", "list_queues", "QueueUrls", None),
     "aws_sns_topic": ("sns", "list_topics", "Topics", "TopicArn"),
     "aws_sns_topic_subscription": ("sns", "list_subscriptions", "Subscriptions", "SubscriptionArn"),
     "aws_cloudwatch_metric_alarm": ("cloudwatch", "describe_alarms", "MetricAlarms", "AlarmArn"),

@@ -22,7 +22,7 @@ SECTIONS = {
     "VPC networking": ("aws_vpc", "aws_subnet", "aws_route_table", "aws_default_", "aws_security_group"),
     "DynamoDB": ("aws_dynamodb_",),
     "S3": ("aws_s3_",),
-    "Lambda: health monitoring and config sync": ("aws_lambda_", "aws_cloudwatch_event_", "aws_sqs_"),
+    "Lambda: health monitoring and config sync": ("aws_lambda_", "aws_cloudwatch_event_"),
     "API Gateway": ("aws_apigatewayv2_", "aws_acm_"),
     "Route 53": ("aws_route53_zone", "aws_route53_health_check", "aws_route53_"),
     "IAM": ("aws_iam_role", "aws_iam_"),

@@ -99,7 +99,6 @@ FREE: Final[Mapping[str, str]] = {
     "aws_sns_topic": "the first thousand mails a month are free",
     "aws_sns_topic_policy": "a setting",
     "aws_sns_topic_subscription": "the first thousand mails a month are free",
-    "aws_sqs_queue": "dead letters alone: cents in a million",
     "aws_subnet": "free",
     "aws_vpc": "free: no NAT gateway, no interface endpoint",
     "random_password": "not in AWS",

@@ -49,7 +49,6 @@ DRAWN: Final = {
     "aws_s3_bucket",
     "aws_sns_topic",
     "aws_sns_topic_subscription",
-    "aws_sqs_queue",
     "aws_ssm_parameter",
     "aws_subnet",
     "aws_vpc",

@@ -14,12 +14,10 @@ from permission_proof.scenarios import (
     another_api_asks,
     another_bucket_replicated,
     another_function_takes_role,
-    another_rule_keeps,
     another_rule_starts,
     assumes_another_role,
     call,
     copied,
-    failed_event_kept,
     health_answers,
     log_written,
     monitor_asks_for_a_key,
@@ -36,7 +34,6 @@ from permission_proof.scenarios import (
     sync_decrypts,
     takes_role,
     target_decrypts,
-    undelivered_kept,
     writes,
     wrong_function_assumes,
     wrong_role_assumes,
@@ -81,10 +78,6 @@ def _other_region(stage: Stage, side: Side) -> tuple[str, str]:
 
 def _parameter(row: Row) -> str:
     return (row.value or row.resource).partition(":parameter")[2]
-
-
-def _value(row: Row) -> str:
-    return row.value
 
 
 def _statement(owner: str, sid: str, claims: Mapping[str, Claim]) -> dict[tuple[str, str, str], Claim]:
@@ -190,14 +183,6 @@ _publishes_abroad = call(
     lambda stage, side: {"TopicArn": stage.stack.value(f"{stage.other(side)}_sns_topic_arn"), "Message": "?"},
     abroad=True,
 )
-_sends_abroad = call(
-    "The role sends to the other region's queue",
-    "config sync role",
-    "sqs",
-    "send_message",
-    lambda stage, side: {"QueueUrl": stage.queue_url(stage.other(side)), "MessageBody": "?"},
-    abroad=True,
-)
 _monitor_assumes = call(
     "The health monitor's role assumes the cross-region role",
     "health monitor role",
@@ -244,9 +229,6 @@ CLAIMS: Claims = {
             "sts:AssumeRole": Claim(copied, outside=(assumes_another_role,)),
             "ArnEquals lambda:SourceFunctionArn": Claim(wrong_function_assumes),
         },
-    ),
-    **_statement(
-        "config sync role", "KeepFailedEvents", {"sqs:SendMessage": Claim(failed_event_kept, outside=(_sends_abroad,))}
     ),
     **_statement(
         "cross-region role",
@@ -314,15 +296,6 @@ CLAIMS: Claims = {
         },
     ),
     **_statement("topic", "AlarmsPublish", {"sns:Publish": Claim(alarm_heard), **_alarm_statement}),
-    **_statement(
-        "dead-letter queue",
-        "RulesKeepUndeliveredEvents",
-        {
-            "sqs:SendMessage": Claim(undelivered_kept),
-            FROM_ARN: Claim(another_rule_keeps),
-            f"each value of {FROM_ARN}": Claim(undelivered_kept, about=_value),
-        },
-    ),
     **_statement(
         "health monitor function",
         "AllowHealthRoute",

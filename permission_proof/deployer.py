@@ -162,7 +162,6 @@ _NEWER: Mapping[str, Mapping[str, Any]] = {
         "rule": [{"apply_server_side_encryption_by_default": {"sse_algorithm": "AES256"}, "bucket_key_enabled": True}]
     },
     "aws_sns_topic": {"display_name": "newer"},
-    "aws_sqs_queue": {"message_retention_seconds": 86400},
 }
 # Types that need no line above, and why.
 _NOT_NEWER: Mapping[str, str] = {

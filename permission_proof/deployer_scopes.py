@@ -32,7 +32,6 @@ SCOPES: Mapping[str, tuple[str, ...]] = {
     "s3": (f"arn:aws:s3:::s3-payment-docs-*-{ENVIRONMENT}-{ACCOUNT_ID}",),
     "s3 objects": (f"arn:aws:s3:::s3-payment-docs-*-{ENVIRONMENT}-{ACCOUNT_ID}/*",),
     "sns": (f"arn:aws:sns:*:{ACCOUNT_ID}:sns-dr-alerts-*-{ENVIRONMENT}",),
-    "sqs": (f"arn:aws:sqs:*:{ACCOUNT_ID}:sqs-config-sync-dead-letters-*-{ENVIRONMENT}",),
     "ssm": (f"arn:aws:ssm:*:{ACCOUNT_ID}:parameter/payment-app/{ENVIRONMENT}/*",),
 }
 OF_A_CUSTOM_DOMAIN: Mapping[str, tuple[str, ...]] = {

@@ -22,7 +22,6 @@ OWNERS = (
     "replication role",
     "key",
     "topic",
-    "dead-letter queue",
     "health monitor function",
     "config sync function",
 )
@@ -36,7 +35,7 @@ class Policy:
         owner: What it is attached to, such as ``health monitor role``; the name if that is none of ours.
         side: ``primary`` or ``secondary``. A cross-region role belongs to the side whose function assumes it.
         part: ``permissions`` and ``trust`` of a role, else ``policy``.
-        name: Name or ARN of the role, key, topic, queue or function.
+        name: Name or ARN of the role, key, topic or function.
         text: The policy as deployed.
         put: Replaces it.
     """
@@ -232,7 +231,7 @@ def deployed_policies(stack: Deployment) -> list[Policy]:
 
 
 def _policies_of_resources(stack: Deployment, side: Side) -> Iterator[tuple[str, str, Any, Callable[[str], None]]]:
-    kms, sns, sqs = (stack.client(service, side) for service in ("kms", "sns", "sqs"))
+    kms, sns = (stack.client(service, side) for service in ("kms", "sns"))
     for key in kms.list_keys()["Keys"]:
         arn = key["KeyArn"]
         if kms.describe_key(KeyId=arn)["KeyMetadata"]["KeyState"] == "PendingDeletion":
@@ -244,10 +243,6 @@ def _policies_of_resources(stack: Deployment, side: Side) -> Iterator[tuple[str,
         text = sns.get_topic_attributes(TopicArn=arn)["Attributes"]["Policy"]
         put = partial(_put, sns.set_topic_attributes, "AttributeValue", TopicArn=arn, AttributeName="Policy")
         yield arn, "policy", text, put
-    for url in sqs.list_queues().get("QueueUrls", []):
-        attributes = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn", "Policy"])["Attributes"]
-        if "Policy" in attributes:
-            yield attributes["QueueArn"], "policy", attributes["Policy"], partial(_put_queue, sqs, url)
     lambda_ = stack.client("lambda", side)
     for function in lambda_.list_functions()["Functions"]:
         try:
@@ -280,8 +275,6 @@ def _owners(stack: Deployment) -> Mapping[str, tuple[str, Side]]:
     for side in SIDES:
         owners[value(f"{side}_kms_key_arn")] = ("key", side)
         owners[value(f"{side}_sns_topic_arn")] = ("topic", side)
-        queue = value("config_sync_dead_letter_queue_urls")[side].rsplit("/", 1)[1]
-        owners[f"arn:aws:sqs:{stack.region(side)}:{stack.aws.account_id}:{queue}"] = ("dead-letter queue", side)
         owners[value(f"{side}_health_monitor_function_arn")] = ("health monitor function", side)
         owners[value(f"{side}_config_sync_function_arn")] = ("config sync function", side)
     return owners
@@ -289,10 +282,6 @@ def _owners(stack: Deployment) -> Mapping[str, tuple[str, Side]]:
 
 def _put(call: Callable[..., Any], argument: str, text: str, **arguments: Any) -> None:
     call(**arguments, **{argument: text})
-
-
-def _put_queue(sqs: Any, url: str, text: str) -> None:
-    sqs.set_queue_attributes(QueueUrl=url, Attributes={"Policy": text})
 
 
 def _put_managed(iam: Any, arn: str, text: str) -> None:

@@ -15,12 +15,12 @@ COLUMNS = ("role", "action", "resource", "condition", "scenario", "with", "witho
 WIDTH = 220  # of a log file or a pipe
 _JOBS = {
     "health monitor": ("health monitor role", "health monitor function"),
-    "config sync": ("config sync role", "cross-region role", "dead-letter queue", "config sync function"),
+    "config sync": ("config sync role", "cross-region role", "config sync function"),
 }
 _HEAD = """# Permissions
 
 Every right that the stack grants, and what shows that it is needed. `make prove-permissions` deploys the stack on the
-embedded AWS, reads all policies from there (of roles, keys, topics, queues and functions), takes each action and each
+embedded AWS, reads all policies from there (of roles, keys, topics and functions), takes each action and each
 condition away for a moment, and puts it back. It fails, and names the line, when a right has no scenario, when a
 scenario has lost its right, when something works without the right that it is said to need, when something is refused
 for another reason than the missing right, and when a policy is not as deployed at the end. This file is what it wrote

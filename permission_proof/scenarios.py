@@ -16,7 +16,6 @@ from typing import Any
 
 from embedded_aws.checks import check_health
 from payment_dr.side import Side
-from permission_proof.policies import without_statements
 from permission_proof.stage import NAME, NotPassed, Stage
 
 Run = Callable[[], object]
@@ -52,8 +51,6 @@ def named(text: str, page: str = "") -> Callable[[Play], Scenario]:
 
 AWS = "https://docs.aws.amazon.com"
 _INVOKED = f"{AWS}/lambda/latest/dg/access-control-resource-based.html"
-_FAILED = f"{AWS}/lambda/latest/dg/invocation-async-retain-records.html"
-_UNDELIVERED = f"{AWS}/eventbridge/latest/userguide/eb-rule-dlq.html"
 _REPLICATED = f"{AWS}/AmazonS3/latest/userguide/setting-repl-config-perm-overview.html"
 _ROLE_OF_FUNCTION = f"{AWS}/lambda/latest/dg/lambda-intro-execution-role.html"
 
@@ -143,7 +140,7 @@ def another_rule_starts(purpose: str) -> Scenario:
     @named(f"Another rule starts the {PURPOSES[purpose]}", _INVOKED)
     def play(stage: Stage, side: Side, _: str) -> Iterator[Run]:
         target = stage.stack.value(f"{side}_{purpose}_function_arn")
-        with _another_rule(stage, side, {"Arn": target}) as rule:
+        with _another_rule(stage, side, target) as rule:
 
             def run() -> None:
                 before = _log_streams(stage, side, purpose)
@@ -156,12 +153,12 @@ def another_rule_starts(purpose: str) -> Scenario:
 
 
 @contextmanager
-def _another_rule(stage: Stage, side: Side, target: dict[str, Any]) -> Iterator[str]:
+def _another_rule(stage: Stage, side: Side, target: str) -> Iterator[str]:
     events = stage.client("events", side)
     arn = events.put_rule(Name=NAME, EventPattern=json.dumps({"source": [NAME]}))["RuleArn"]
     pattern = json.dumps({"source": [NAME], "resources": [arn]})
     events.put_rule(Name=NAME, EventPattern=pattern)
-    events.put_targets(Rule=NAME, Targets=[{"Id": NAME, **target}])
+    events.put_targets(Rule=NAME, Targets=[{"Id": NAME, "Arn": target}])
     try:
         yield arn
     finally:
@@ -216,61 +213,12 @@ def copied(stage: Stage, side: Side, name: str) -> Iterator[Run]:
         yield run
 
 
-@named(
-    "An event that the sync failed on is kept in the queue",
-    f"{AWS}/lambda/latest/dg/invocation-async-retain-records.html",
-)
-def failed_event_kept(stage: Stage, side: Side, _: str) -> Iterator[Run]:  # noqa: D103
-    lambda_, name = stage.client("lambda", side), stage.function(side, SYNC)
-    deployed = lambda_.get_function_event_invoke_config(FunctionName=name)
-    config = {key: deployed[key] for key in ("MaximumEventAgeInSeconds", "DestinationConfig")}
-    another_role = stage.policy("cross-region role", stage.other(side), "trust").name
-
-    def run() -> None:
-        event_id = str(uuid.uuid4())
-        event = json.dumps({"detail-type": "Scheduled Event", "id": event_id}).encode()
-        lambda_.invoke(FunctionName=name, InvocationType="Event", Payload=event)
-        queue = stage.queue_url(side)
-        stage.expect(lambda: stage.received(side, queue, event_id), "the event in the queue", "sts:AssumeRole")
-
-    def retry(times: int) -> None:
-        lambda_.put_function_event_invoke_config(FunctionName=name, MaximumRetryAttempts=times, **config)
-
-    with stage.restarted(side, SYNC, CROSS_REGION_ROLE_ARN=another_role):  # which it may not assume
-        retry(0)
-        try:
-            yield run
-        finally:
-            retry(deployed["MaximumRetryAttempts"])
-
-
 @scenario
 def assumes_another_role(stage: Stage, side: Side, _: str) -> Iterator[Run]:
     """The sync, pointed at the other direction's role, assumes it."""
     another_role = stage.policy("cross-region role", stage.other(side), "trust").name
     with stage.restarted(side, SYNC, CROSS_REGION_ROLE_ARN=another_role):
         yield lambda: stage.invoke(side, SYNC, {})
-
-
-@named("An event that a rule could not deliver is kept in the queue", _UNDELIVERED)
-def undelivered_kept(stage: Stage, side: Side, rule_arn: str) -> Iterator[Run]:  # noqa: D103
-    rule = rule_arn or stage.rule(side, SYNC, "change")
-    function = stage.policy("config sync function", side)
-    with function.changed(without_statements(function.document, ["AllowChange", "AllowReconcile"])):
-        yield lambda: _is_kept(stage, side, rule)
-
-
-@named("Another rule keeps an event in the queue", _UNDELIVERED)
-def another_rule_keeps(stage: Stage, side: Side, _: str) -> Iterator[Run]:  # noqa: D103
-    queue = stage.policy("dead-letter queue", side).name
-    target = {"Arn": stage.stack.value(f"{side}_{SYNC}_function_arn"), "DeadLetterConfig": {"Arn": queue}}
-    with _another_rule(stage, side, target) as rule:
-        yield lambda: _is_kept(stage, side, rule)
-
-
-def _is_kept(stage: Stage, side: Side, rule: str) -> None:
-    event_id, queue = stage.fire(side, rule), stage.queue_url(side)
-    stage.expect(lambda: stage.received(side, queue, event_id), "the event in the queue", "lambda:InvokeFunction")
 
 
 @scenario

@@ -120,10 +120,6 @@ class Stage:
         """Names of the parameters."""
         return list(self.stack.value("ssm_parameter_names"))
 
-    def queue_url(self, side: Side) -> str:
-        """The side's dead-letter queue."""
-        return str(self.stack.value("config_sync_dead_letter_queue_urls")[side])
-
     def rule(self, side: Side, purpose: str, trigger: str = "") -> str:
         """ARN of the rule that starts a function; the trigger is ``change`` or ``reconcile`` where it has two."""
         target = self.stack.value(f"{side}_{purpose}_function_arn")
@@ -229,12 +225,10 @@ class Stage:
             sqs.delete_message(QueueUrl=queue_url, ReceiptHandle=message["ReceiptHandle"])
         return any(text in json.dumps(message) for message in messages)
 
-    def fire(self, side: Side, rule_arn: str) -> str:
-        """Let a rule fire; returns what its event holds."""
-        event_id = str(uuid.uuid4())
-        entry = {"Source": NAME, "DetailType": NAME, "Detail": json.dumps({"id": event_id}), "Resources": [rule_arn]}
+    def fire(self, side: Side, rule_arn: str) -> None:
+        """Let a rule fire."""
+        entry = {"Source": NAME, "DetailType": NAME, "Detail": "{}", "Resources": [rule_arn]}
         self.client("events", side).put_events(Entries=[entry])
-        return event_id
 
     # Watching
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from .bindings import (
     CloudwatchMetricAlarm,
@@ -127,6 +127,7 @@ class Metric:
         dimensions: Exactly those that the service publishes the metric with.
         statistic: Statistic over one period.
         period_seconds: Length of one period.
+        fill: Value of a period in which nothing is published. Default: none for a single metric, 0 in a sum.
     """
 
     namespace: str
@@ -134,6 +135,7 @@ class Metric:
     dimensions: Mapping[str, str]
     statistic: str = "Sum"
     period_seconds: int = ERROR_PERIOD_SECONDS
+    fill: float | None = None
 
 
 def metric_alarm(
@@ -150,14 +152,21 @@ def metric_alarm(
     threshold: float = ERROR_THRESHOLD,
     comparison: str = "GreaterThanThreshold",
     periods: int = 1,
+    treat_missing_data: Literal["notBreaching", "breaching"] = "notBreaching",
 ) -> str:
     """An alarm on one metric or on the sum of several; returns its name.
 
-    It publishes when it fires and when it ends, and links to a section of the runbook. Silence is taken for health,
-    because most of these metrics are not published when nothing happens; so it does not notice a function that has
-    stopped running. https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/alarms-and-missing-data.html
+    It publishes when it fires and when it ends, and links to a section of the runbook. By default silence is health,
+    because most of these metrics are not published when nothing happens; such an alarm does not notice a function that
+    has stopped running.
+
+    `treat_missing_data="breaching"` is for a metric that is published again and again: then silence is a fault. Alone
+    it is slow: CloudWatch looks back further than `periods`, and decides on the data that it finds there before it
+    counts a period as missing. With `Metric.fill` no period is missing, and `periods` silent ones are enough.
+    https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/alarms-and-missing-data.html
+    https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/using-metric-math.html
     """
-    if len(metrics) == 1:
+    if len(metrics) == 1 and metrics[0].fill is None:
         (only,) = metrics
         what: dict[str, Any] = {
             "namespace": only.namespace,
@@ -176,7 +185,7 @@ def metric_alarm(
         comparison_operator=comparison,
         threshold=threshold,
         evaluation_periods=periods,
-        treat_missing_data="notBreaching",
+        treat_missing_data=treat_missing_data,
         alarm_actions=[target.topic_arn],
         ok_actions=[target.topic_arn],
         provider=region.provider,
@@ -201,8 +210,10 @@ def _sum_of(metrics: Sequence[Metric]) -> list[CloudwatchMetricAlarmMetricQuery]
     # A metric that has no data in a period would make the whole sum have none.
     total = CloudwatchMetricAlarmMetricQuery(
         id="total",
-        label=f"All {metrics[0].name}",
-        expression=" + ".join(f"FILL({part.id}, 0)" for part in parts),
+        label=f"All {metrics[0].name}" if len(metrics) > 1 else metrics[0].name,
+        expression=" + ".join(
+            f"FILL({part.id}, {metric.fill or 0:g})" for metric, part in zip(metrics, parts, strict=True)
+        ),
         return_data=True,
     )
     return [total, *parts]

@@ -69,7 +69,6 @@ from cdktf_cdktf_provider_aws.apigatewayv2_stage import (
 from cdktf_cdktf_provider_aws.cloudwatch_event_rule import CloudwatchEventRule
 from cdktf_cdktf_provider_aws.cloudwatch_event_target import (
     CloudwatchEventTarget,
-    CloudwatchEventTargetDeadLetterConfig,
     CloudwatchEventTargetRetryPolicy,
 )
 from cdktf_cdktf_provider_aws.cloudwatch_log_group import CloudwatchLogGroup
@@ -105,8 +104,6 @@ from cdktf_cdktf_provider_aws.kms_key import KmsKey
 from cdktf_cdktf_provider_aws.lambda_function import LambdaFunction, LambdaFunctionEnvironment
 from cdktf_cdktf_provider_aws.lambda_function_event_invoke_config import (
     LambdaFunctionEventInvokeConfig,
-    LambdaFunctionEventInvokeConfigDestinationConfig,
-    LambdaFunctionEventInvokeConfigDestinationConfigOnFailure,
 )
 from cdktf_cdktf_provider_aws.lambda_permission import LambdaPermission
 from cdktf_cdktf_provider_aws.provider import AwsProvider, AwsProviderDefaultTags
@@ -140,7 +137,6 @@ from cdktf_cdktf_provider_aws.s3_bucket_versioning import (
 from cdktf_cdktf_provider_aws.sns_topic import SnsTopic
 from cdktf_cdktf_provider_aws.sns_topic_policy import SnsTopicPolicy
 from cdktf_cdktf_provider_aws.sns_topic_subscription import SnsTopicSubscription
-from cdktf_cdktf_provider_aws.sqs_queue import SqsQueue
 from cdktf_cdktf_provider_aws.ssm_parameter import SsmParameter
 from cdktf_cdktf_provider_aws.subnet import Subnet
 from cdktf_cdktf_provider_aws.vpc import Vpc
@@ -175,7 +171,6 @@ __all__ = [
     "AwsProviderDefaultTags",
     "CloudwatchEventRule",
     "CloudwatchEventTarget",
-    "CloudwatchEventTargetDeadLetterConfig",
     "CloudwatchEventTargetRetryPolicy",
     "CloudwatchLogGroup",
     "CloudwatchMetricAlarm",
@@ -205,8 +200,6 @@ __all__ = [
     "LambdaFunction",
     "LambdaFunctionEnvironment",
     "LambdaFunctionEventInvokeConfig",
-    "LambdaFunctionEventInvokeConfigDestinationConfig",
-    "LambdaFunctionEventInvokeConfigDestinationConfigOnFailure",
     "LambdaPermission",
     "LocalBackend",
     "Node",
@@ -235,7 +228,6 @@ __all__ = [
     "SnsTopic",
     "SnsTopicPolicy",
     "SnsTopicSubscription",
-    "SqsQueue",
     "SsmParameter",
     "Subnet",
     "TerraformAsset",

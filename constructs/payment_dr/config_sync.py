@@ -10,20 +10,21 @@ from typing import Final
 from .alerting import AlarmTarget, Metric, metric_alarm
 from .bindings import (
     Construct,
-    SqsQueue,
     SsmParameter,
     TerraformResourceLifecycle,
 )
 from .described import Described
 from .errors import refuse
 from .naming import logical, name, parameter_name
-from .policies import Condition, Role, Statement, policy_document, via_service
+from .policies import Condition, Role, Statement, via_service
 from .python_function import PythonFunction, handler_file
 from .region import Region, account_root, arn, mistakes_in_pair, region_name, role_arn
 
 METRIC_NAMESPACE = "PaymentApp/ConfigSync"
-DRIFT_ALARM_PERIODS = 3
-TRIGGERS = CHANGE, RECONCILE = "change", "reconcile"
+# A fault that begins right after a good reconciliation reaches ALARM within three intervals, 15 minutes by default: the
+# interval that holds the good one ends, and two go by without another.
+DRIFT_ALARM_PERIODS = 2
+CHANGE, RECONCILE = "change", "reconcile"
 
 # https://docs.aws.amazon.com/systems-manager/latest/userguide/sysman-paramstore-su-create.html
 _KEY = re.compile(r"[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*")
@@ -91,8 +92,8 @@ class ConfigSync(Described):
         primary_key_arn, secondary_key_arn: Keys that encrypt the parameters, one in each region.
         application: First level of the names. Default "payment-app".
         primary_alarms, secondary_alarms: Where the regions' alarms go. Default: no alarms.
-        reconcile_every_minutes: How often everything is compared, 2 to 60. Parameters that differ three times in a row
-            are drift. Default 5.
+        reconcile_every_minutes: How often everything is compared, 2 to 60. Parameters that differ twice in a row, and
+            two comparisons in a row that do not happen, are drift. Default 5.
         purpose: What names carry; a second sync between these regions needs another. Default "config-sync".
         log_retention_days: Days that the logs of the functions are kept. Default 1.
         source: The handler's file. Default: this project's.
@@ -104,7 +105,6 @@ class ConfigSync(Described):
         primary_role_arn, secondary_role_arn: Their execution roles.
         primary_log_group_name, secondary_log_group_name: Their log groups.
         primary_to_secondary_role_arn, secondary_to_primary_role_arn: The roles that they assume.
-        primary_dead_letter_queue_url, secondary_dead_letter_queue_url: Events that could not be handled.
         alarm_names: Names of the alarms in both regions.
 
     Raises:
@@ -180,19 +180,17 @@ class ConfigSync(Described):
             )
             for home, target in (sides, sides[::-1])
         ]
-        (first, first_role, first_queue), (second, second_role, second_queue) = directions
+        (first, first_role), (second, second_role) = directions
         self.primary_function_name: Final = first.function_name
         self.primary_function_arn: Final = first.function_arn
         self.primary_role_arn: Final = first.role_arn
         self.primary_log_group_name: Final = first.log_group_name
         self.primary_to_secondary_role_arn: Final = first_role.arn
-        self.primary_dead_letter_queue_url: Final = first_queue.url
         self.secondary_function_name: Final = second.function_name
         self.secondary_function_arn: Final = second.function_arn
         self.secondary_role_arn: Final = second.role_arn
         self.secondary_log_group_name: Final = second.log_group_name
         self.secondary_to_primary_role_arn: Final = second_role.arn
-        self.secondary_dead_letter_queue_url: Final = second_queue.url
 
     def _name(self, resource_type: str, region: Region, part: str = "") -> str:
         return name(resource_type, "-".join(filter(None, [self._purpose, part])), region, self._environment)
@@ -220,10 +218,8 @@ class ConfigSync(Described):
         names: list[str],
         parameters: list[SsmParameter],
         source: Path,
-    ) -> tuple[PythonFunction, Role, SqsQueue]:
+    ) -> tuple[PythonFunction, Role]:
         region, label = home.region, home.region.label
-        queue_name = self._name("sqs", region, "dead-letters")
-        queue = self._dead_letters(home, queue_name)
         # The role's name is written out here, because the role in turn names the function's role.
         cross_region_role_name = self._name("iam-role", target.region, "target")
         function_name = self._name("lambda", region)
@@ -261,15 +257,9 @@ class ConfigSync(Described):
                         "code: docs.aws.amazon.com/lambda/latest/dg/permissions-source-function-arn.html"
                     },
                 ),
-                Statement(
-                    sid="KeepFailedEvents",
-                    actions=["sqs:SendMessage"],
-                    resources=[arn(self, "sqs", region, queue_name)],
-                ),
             ],
             alarms=home.alarms,
             log_retention_days=self._log_retention_days,
-            on_failure_arn=queue.arn,
             # A function that outlived a parameter would create it anew, during a destroy, from the other region.
             after=parameters,
         )
@@ -292,54 +282,17 @@ class ConfigSync(Described):
             ],
             permissions=_use_parameters(target, writing=True),
         )
-        self._triggers(home, names, function, queue, cross_region_role)
+        self._triggers(home, names, function, cross_region_role)
         self.alarm_names.extend(function.alarm_names)
         if home.alarms:
-            self._alarms(home, target, home.alarms, function_name, queue_name)
-        return function, cross_region_role, queue
-
-    def _dead_letters(self, home: _Side, queue_name: str) -> SqsQueue:
-        # The policy is written into the queue, with ARNs of rules that do not exist yet: as a resource of its own it
-        # would wait for the queue, and the provider waits 25 seconds for each of the two.
-        return SqsQueue(
-            self,
-            f"dead_letters_{home.region.label}",
-            name=queue_name,
-            message_retention_seconds=14 * 24 * 3600,
-            sqs_managed_sse_enabled=True,
-            # https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-rule-dlq.html#eb-dlq-perms
-            policy=policy_document(
-                self,
-                f"dead_letters_policy_{home.region.label}",
-                [
-                    Statement(
-                        sid="RulesKeepUndeliveredEvents",
-                        actions=["sqs:SendMessage"],
-                        resources=[arn(self, "sqs", home.region, queue_name)],
-                        principals={"Service": ["events.amazonaws.com"]},
-                        conditions=[
-                            Condition(
-                                "ArnEquals",
-                                "aws:SourceArn",
-                                [
-                                    arn(self, "events", home.region, f"rule/{self._name('event-rule', home.region, t)}")
-                                    for t in TRIGGERS
-                                ],
-                            ),
-                        ],
-                    )
-                ],
-            ),
-            tags={"Name": queue_name},
-            provider=home.region.provider,
-        )
+            self._alarm(home, target, home.alarms, function_name)
+        return function, cross_region_role
 
     def _triggers(
         self,
         home: _Side,
         names: list[str],
         function: PythonFunction,
-        queue: SqsQueue,
         cross_region_role: Role,
     ) -> None:
         for trigger, description, how in (
@@ -367,19 +320,11 @@ class ConfigSync(Described):
                 description=description,
                 max_event_age_seconds=3600,
                 max_retries=10,
-                dead_letter_arn=queue.arn,
                 after=cross_region_role.ready,
                 **how,
             )
 
-    def _alarms(
-        self,
-        home: _Side,
-        target: _Side,
-        alarms: AlarmTarget,
-        function_name: str,
-        queue_name: str,
-    ) -> None:
+    def _alarm(self, home: _Side, target: _Side, alarms: AlarmTarget, function_name: str) -> None:
         both = f"{home.region.name} and {target.region.name}"
         self.alarm_names.append(
             metric_alarm(
@@ -395,36 +340,18 @@ class ConfigSync(Described):
                         namespace=METRIC_NAMESPACE,
                         name="ParameterDrift",
                         dimensions={"FunctionName": function_name},
-                        # Drift that one run finds and the next has mended is no drift.
+                        # One run of the interval that finds no drift is enough: the next ones make up for the others.
                         statistic="Minimum",
                         period_seconds=60 * self._minutes,
+                        # Every reconciliation reports: silence is a reconciliation that does not happen.
+                        fill=1,
                     )
                 ],
-                what_to_do=f"Parameters differ between {both} and stay so: the log of {function_name} names them.",
+                what_to_do=f"Parameters differ between {both} and stay so, or nothing has compared them: "
+                f"read the log of {function_name}, and see whether it goes on.",
                 threshold=0,
                 periods=DRIFT_ALARM_PERIODS,
-            )
-        )
-        # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-available-cloudwatch-metrics.html
-        self.alarm_names.append(
-            metric_alarm(
-                self,
-                f"dead_letters_alarm_{home.region.label}",
-                purpose=f"{self._purpose}-dead-letters",
-                section="config-sync-dead-letters",
-                region=home.region,
-                environment=self._environment,
-                target=alarms,
-                metrics=[
-                    Metric(
-                        namespace="AWS/SQS",
-                        name="ApproximateNumberOfMessagesVisible",
-                        dimensions={"QueueName": queue_name},
-                        statistic="Maximum",
-                    )
-                ],
-                what_to_do=f"Changes of parameters could not be copied: read the messages in {queue_name}.",
-                threshold=0,
+                treat_missing_data="breaching",
             )
         )
 

@@ -10,7 +10,6 @@ from .bindings import (
     AssetType,
     CloudwatchEventRule,
     CloudwatchEventTarget,
-    CloudwatchEventTargetDeadLetterConfig,
     CloudwatchEventTargetRetryPolicy,
     CloudwatchLogGroup,
     Construct,
@@ -18,8 +17,6 @@ from .bindings import (
     LambdaFunction,
     LambdaFunctionEnvironment,
     LambdaFunctionEventInvokeConfig,
-    LambdaFunctionEventInvokeConfigDestinationConfig,
-    LambdaFunctionEventInvokeConfigDestinationConfigOnFailure,
     LambdaPermission,
     TerraformAsset,
     TerraformResource,
@@ -56,7 +53,6 @@ class PythonFunction(Described):
         section: Section of the runbook that these alarms lead to, before "-errors" or "-throttles". Default `purpose`.
         retries: Retries of an asynchronous run that failed, 0 to 2. Default 2.
         max_event_age_seconds: Age at which an asynchronous event is given up. Default 6 hours.
-        on_failure_arn: Queue or topic for events that were given up. Default: they are dropped.
         memory_mb: Its memory. Default 256.
         timeout_seconds: How long it may run. Default 300.
         log_retention_days: Days that its log is kept. Default 1.
@@ -93,7 +89,6 @@ class PythonFunction(Described):
         section: str | None = None,
         retries: int = 2,
         max_event_age_seconds: int = 21_600,
-        on_failure_arn: str | None = None,
         memory_mb: int = 256,
         timeout_seconds: int = 300,
         log_retention_days: int = 1,
@@ -166,7 +161,7 @@ class PythonFunction(Described):
         excuse(
             function,
             CKV_AWS_50="X-Ray's PutTraceSegments can only be granted on every resource",
-            CKV_AWS_116="events worth keeping go to an on-failure destination, the successor of this setting",
+            CKV_AWS_116="the functions act on what they find, not on the event: the next run does what one lost",
             CKV_AWS_117="it calls AWS APIs only; a VPC would cut it off from them and slow its start",
             CKV_AWS_272="the package is built from this repository by the same plan that deploys it",
         )
@@ -176,11 +171,6 @@ class PythonFunction(Described):
             function_name=function.function_name,
             maximum_retry_attempts=retries,
             maximum_event_age_in_seconds=max_event_age_seconds,
-            destination_config=LambdaFunctionEventInvokeConfigDestinationConfig(
-                on_failure=LambdaFunctionEventInvokeConfigDestinationConfigOnFailure(destination=on_failure_arn)
-            )
-            if on_failure_arn
-            else None,
             provider=region.provider,
         )
         self.function_name: Final = function.function_name
@@ -220,7 +210,6 @@ class PythonFunction(Described):
         pattern: Mapping[str, Any] | None = None,
         max_event_age_seconds: int,
         max_retries: int,
-        dead_letter_arn: str | None = None,
         after: Sequence[TerraformResource] = (),
     ) -> None:
         """Let an EventBridge rule invoke the function.
@@ -233,7 +222,6 @@ class PythonFunction(Described):
             pattern: Event pattern.
             max_event_age_seconds: Age at which EventBridge gives up delivering an event.
             max_retries: How often it tries again before that.
-            dead_letter_arn: Queue for events that could not be delivered. Default: they are dropped.
             after: Resources that must exist before the first event comes.
         """
         rule = CloudwatchEventRule(
@@ -266,7 +254,6 @@ class PythonFunction(Described):
             retry_policy=CloudwatchEventTargetRetryPolicy(
                 maximum_event_age_in_seconds=max_event_age_seconds, maximum_retry_attempts=max_retries
             ),
-            dead_letter_config=CloudwatchEventTargetDeadLetterConfig(arn=dead_letter_arn) if dead_letter_arn else None,
             depends_on=[permission, *after],
             provider=self._region.provider,
         )

@@ -200,8 +200,4 @@ def _config_outputs(config: ConfigSync, first: str) -> Mapping[str, Output]:
         "ssm_parameter_values": Output(
             config.parameter_values, f"Values of the parameters in {first}, by name", sensitive=True
         ),
-        "config_sync_dead_letter_queue_urls": Output(
-            {"primary": config.primary_dead_letter_queue_url, "secondary": config.secondary_dead_letter_queue_url},
-            "Queues with changes of parameters that could not be copied",
-        ),
     }

@@ -2,7 +2,7 @@
 
 AWS: EventBridge and API Gateway invoke a function only if its resource-based policy lets them, with the rule's or the
 route's ARN as ``aws:SourceArn`` (https://docs.aws.amazon.com/lambda/latest/dg/access-control-resource-based.html).
-Without it an HTTP API answers 500, and EventBridge drops the event or dead-letters it.
+Without it an HTTP API answers 500, and EventBridge drops the event.
 
 ministack 1.5.33: keeps the policy, and never asks it.
 

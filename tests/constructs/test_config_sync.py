@@ -1,4 +1,4 @@
-"""ConfigSync: seeded parameters, two functions that copy changes, and queues for what could not be copied."""
+"""ConfigSync: seeded parameters, two functions that copy changes, and alarms on what stays different."""
 
 import json
 from collections.abc import Callable
@@ -10,7 +10,9 @@ from payment_dr import AlarmTarget, ConfigSync, ConfigurationError, Region, Terr
 from payment_dr.bindings import LambdaFunction
 from payment_dr.bindings import Testing as CdktfTesting
 from payment_dr.config_sync import mistakes_in_config_keys
+from tests.constructs.alarms import is_alarm, minutes_until_alarm
 from tests.constructs.documents import Json, resource
+from tests.handlers.config_sync_faults import ROWS, Row
 
 Synthesize = Callable[[Callable[[TerraformStack], object]], Json]
 NAMES = [f"/payment-app/${{var.environment}}/{key}" for key in ("database-connection-string", "api-key")]
@@ -105,32 +107,92 @@ def test_changes_of_its_own_parameters_and_a_schedule_trigger_it(stack_json: Jso
 
 
 @pytest.mark.parametrize("side", SIDES)
-def test_events_that_cannot_be_delivered_or_handled_end_in_the_regions_queue(stack_json: Json, side: str) -> None:
-    queue_arn = f"${{aws_sqs_queue.config_sync_dead_letters_{side}.arn}}"
-    for trigger in ("change", "reconcile"):
-        target = resource(stack_json, "aws_cloudwatch_event_target", f"config_sync_{side}_{trigger}_target")
-        assert target["dead_letter_config"] == {"arn": queue_arn}
+def test_an_event_that_fails_is_tried_twice_more(stack_json: Json, side: str) -> None:
     invoke = resource(stack_json, "aws_lambda_function_event_invoke_config", f"config_sync_{side}_event_invoke_config")
     assert invoke["maximum_retry_attempts"] == 2
-    assert invoke["destination_config"] == {"on_failure": {"destination": queue_arn}}
-    assert resource(stack_json, "aws_sqs_queue", f"config_sync_dead_letters_{side}")["sqs_managed_sse_enabled"] is True
+
+
+def drift_alarm(stack_json: Json, side: str) -> Json:
+    return resource(stack_json, "aws_cloudwatch_metric_alarm", f"config_sync_drift_alarm_{side}")
+
+
+def metric_of(alarm: Json) -> Json:
+    """The one metric that an alarm looks at."""
+    (metric,) = [query["metric"] for query in alarm["metric_query"] if "metric" in query]
+    return dict(metric)
 
 
 @pytest.mark.parametrize("side", SIDES)
-def test_drift_and_dead_letters_have_alarms_with_the_dimensions_that_are_published(stack_json: Json, side: str) -> None:
-    drift = resource(stack_json, "aws_cloudwatch_metric_alarm", f"config_sync_drift_alarm_{side}")
-    assert (drift["namespace"], drift["metric_name"], drift["dimensions"]) == (
+def test_drift_has_an_alarm_with_the_dimensions_that_are_published(stack_json: Json, side: str) -> None:
+    alarm, metric = drift_alarm(stack_json, side), metric_of(drift_alarm(stack_json, side))
+    assert (metric["namespace"], metric["metric_name"], metric["dimensions"]) == (
         "PaymentApp/ConfigSync",
         "ParameterDrift",
         {"FunctionName": f"lambda-config-sync-{side}-${{var.environment}}"},
     )
-    assert (drift["statistic"], drift["threshold"], drift["evaluation_periods"]) == ("Minimum", 0, 3)
-    letters = resource(stack_json, "aws_cloudwatch_metric_alarm", f"config_sync_dead_letters_alarm_{side}")
-    assert (letters["namespace"], letters["metric_name"], letters["dimensions"]) == (
-        "AWS/SQS",
-        "ApproximateNumberOfMessagesVisible",
-        {"QueueName": f"sqs-config-sync-dead-letters-{side}-${{var.environment}}"},
+    assert (metric["stat"], alarm["threshold"], alarm["evaluation_periods"]) == ("Minimum", 0, 2)
+    assert "differ" in alarm["alarm_description"]
+    assert "nothing has compared them" in alarm["alarm_description"]
+
+
+@pytest.mark.parametrize("late", [0, 4], ids=["at once", "after four minutes"])
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.fault)
+@pytest.mark.parametrize("side", SIDES)
+def test_every_fault_is_an_alarm_in_time(stack_json: Json, side: str, row: Row, late: int) -> None:
+    """An hour of good reconciliations, and a fault right after the last of them, wherever a period begins."""
+    good = dict.fromkeys(range(-60, 1, 5), 0.0)
+    bad = {} if row.value is None else {minute + late: row.value for minute in range(5, 120, 5)}
+    worst = [minutes_until_alarm(drift_alarm(stack_json, side), good | bad, phase) for phase in range(5)]
+    if row.alarm == "-":
+        assert worst == [None] * 5
+    else:
+        assert row.alarm == "config-sync-drift"
+        assert [minutes for minutes in worst if minutes is None or minutes > row.at_most] == []
+        assert row.at_most <= 15
+
+
+@pytest.mark.parametrize("phase", range(5))
+def test_good_reconciliations_are_no_alarm_even_if_one_is_missing_or_finds_drift_once(
+    stack_json: Json, phase: int
+) -> None:
+    alarm = drift_alarm(stack_json, "east")
+    on_time = dict.fromkeys(range(-60, 180, 5), 0.0)
+    assert minutes_until_alarm(alarm, on_time, phase) is None
+    assert minutes_until_alarm(alarm, {minute + minute % 2: 0.0 for minute in on_time}, phase) is None
+    assert (
+        minutes_until_alarm(alarm, {minute: value for minute, value in on_time.items() if minute != 5}, phase) is None
     )
+    assert minutes_until_alarm(alarm, on_time | {5: 1.0}, phase) is None
+
+
+def test_two_silent_intervals_need_the_fill(stack_json: Json) -> None:
+    """Why the alarm is on an expression: of the metric alone, CloudWatch decides on what it finds further back."""
+    alarm = drift_alarm(stack_json, "east")
+    metric = metric_of(alarm)
+    plain = {key: value for key, value in alarm.items() if key != "metric_query"} | {
+        "statistic": metric["stat"],
+        "period": metric["period"],
+    }
+    good = dict.fromkeys(range(-60, 1, 5), 0.0)
+    assert minutes_until_alarm(alarm, good, 0) == 15
+    assert minutes_until_alarm(plain, good, 0) == 25
+
+
+@pytest.mark.parametrize(
+    ("points", "breaching", "not_breaching"),
+    [
+        ("0-X-X", False, False),
+        ("0----", False, False),
+        ("-----", True, False),
+        ("0XX-X", True, True),
+        ("--X--", True, False),
+    ],
+)
+def test_missing_data_counts_as_amazon_says(points: str, breaching: bool, not_breaching: bool) -> None:
+    """Amazon's examples: https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/alarms-and-missing-data.html."""
+    values = [{"0": False, "X": True, "-": None}[point] for point in points]
+    assert is_alarm(values, periods=3, missing_is_breaching=True) is breaching
+    assert is_alarm(values, periods=3, missing_is_breaching=False) is not_breaching
 
 
 EAST_KEY, WEST_KEY = "arn:aws:kms:eu-west-1:1:key/a", "arn:aws:kms:eu-central-1:1:key/b"
@@ -202,7 +264,7 @@ def test_more_keys_than_a_policy_can_name_are_refused() -> None:
     assert too_many.startswith("parameters has 40 keys, more than one IAM policy can name")
 
 
-def test_drift_is_measured_over_three_reconciliations_however_far_apart(
+def test_drift_is_measured_over_two_reconciliations_however_far_apart(
     synthesize: Synthesize, pair: tuple[Region, Region]
 ) -> None:
     stack = synthesize(
@@ -222,7 +284,7 @@ def test_drift_is_measured_over_three_reconciliations_however_far_apart(
     )
     alarms = {alarm["alarm_name"]: alarm for alarm in stack["resource"]["aws_cloudwatch_metric_alarm"].values()}
     drift = alarms["alarm-shop-sync-drift-west-prod"]
-    assert (drift["period"], drift["evaluation_periods"]) == (3600, 3)
+    assert (metric_of(drift)["period"], drift["evaluation_periods"]) == (3600, 2)
 
 
 @pytest.mark.parametrize("side", SIDES)

@@ -46,12 +46,15 @@ def test_each_region_has_an_encrypted_topic_with_an_email_subscriber(stack_json:
     assert stack_json["variable"]["alert_email"]["default"] == "dr-alerts@example.com"
 
 
-def test_every_alarm_publishes_to_the_topic_of_its_own_region_and_takes_silence_for_health(stack_json: Json) -> None:
+def test_every_alarm_publishes_to_the_topic_of_its_own_region_and_takes_silence_for_health_but_that_on_drift(
+    stack_json: Json,
+) -> None:
     for name, alarm in stack_json["resource"]["aws_cloudwatch_metric_alarm"].items():
         side = "west" if alarm.get("provider") == "aws.secondary" else "east"
         topic = [f"${{aws_sns_topic.alerting_{side}_topic.arn}}"]
         assert (alarm["alarm_actions"], alarm["ok_actions"]) == (topic, topic), name
-        assert alarm["treat_missing_data"] == "notBreaching", name
+        silence = "breaching" if name.startswith("config_sync_drift_alarm_") else "notBreaching"
+        assert alarm["treat_missing_data"] == silence, name
 
 
 def test_every_alarm_says_what_to_do_and_leads_to_a_section_of_the_runbook(stack_json: Json) -> None:

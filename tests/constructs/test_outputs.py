@@ -103,7 +103,6 @@ def test_the_outputs_beyond_the_brief_are_these(stack_json: Json) -> None:
         "secondary_health_url",
         "hosted_zone_name_servers",
         "ssm_parameter_values",
-        "config_sync_dead_letter_queue_urls",
     }
 
 

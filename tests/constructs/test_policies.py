@@ -81,7 +81,6 @@ def expected() -> dict[str, list[Json]]:
     documents: dict[str, list[Json]] = {}
     for side in SIDES:
         other = OTHER[side]
-        queue_arn = arn("sqs", side, named("sqs", "config-sync-dead-letters", side))
         documents |= {
             f"health_monitor_{side}_function_role_trust": function_trust("health-monitor", side),
             f"health_monitor_{side}_function_role_permissions": [
@@ -106,7 +105,6 @@ def expected() -> dict[str, list[Json]]:
                     [target_role_arn(other)],
                     conditions={"ArnEquals lambda:SourceFunctionArn": [function_arn("config-sync", side)]},
                 ),
-                allow("KeepFailedEvents", ["sqs:SendMessage"], [queue_arn]),
             ],
             f"config_sync_{side}_to_{other}_trust": [
                 allow(
@@ -124,20 +122,6 @@ def expected() -> dict[str, list[Json]]:
                     [key_arn(other)],
                     conditions=for_parameters(other),
                 ),
-            ],
-            f"config_sync_dead_letters_policy_{side}": [
-                allow(
-                    "RulesKeepUndeliveredEvents",
-                    ["sqs:SendMessage"],
-                    [queue_arn],
-                    {"Service": ["events.amazonaws.com"]},
-                    {
-                        "ArnEquals aws:SourceArn": [
-                            arn("events", side, f"rule/{named('event-rule', f'config-sync-{trigger}', side)}")
-                            for trigger in ("change", "reconcile")
-                        ]
-                    },
-                )
             ],
             f"encryption_{side}_key_policy": [
                 allow("AccountHasFullControl", ["kms:*"], ["*"], ROOT),
@@ -210,7 +194,7 @@ def test_every_policy_in_use_is_an_iam_policy_document(stack_json: Json) -> None
         },
         **{
             f"{type_}.{name}": resource["policy"]
-            for type_ in ("aws_iam_policy", "aws_kms_key", "aws_sns_topic_policy", "aws_sqs_queue")
+            for type_ in ("aws_iam_policy", "aws_kms_key", "aws_sns_topic_policy")
             for name, resource in stack_json["resource"][type_].items()
         },
     }

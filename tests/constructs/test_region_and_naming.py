@@ -101,8 +101,6 @@ LONGEST = {
     "aws_cloudwatch_metric_alarm": 255,
     # https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_CreateLogGroup.html
     "aws_cloudwatch_log_group": 512,
-    # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_CreateQueue.html
-    "aws_sqs_queue": 80,
     # https://docs.aws.amazon.com/sns/latest/api/API_CreateTopic.html
     "aws_sns_topic": 256,
     # https://docs.aws.amazon.com/apigatewayv2/latest/api-reference/apis.html

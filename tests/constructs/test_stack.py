@@ -113,7 +113,6 @@ def test_names_follow_the_pattern(stack_json: Json) -> None:
         "aws_iam_role": "name",
         "aws_lambda_function": "function_name",
         "aws_sns_topic": "name",
-        "aws_sqs_queue": "name",
     }
     for address, body in resources(stack_json).items():
         type_ = address.split(".")[0]

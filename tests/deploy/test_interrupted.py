@@ -51,14 +51,14 @@ class At:
         return event.address.startswith(prefix) and [event.action, event.phase] == step
 
 
-# The stack's 134 resources: some 40 are created at once, 60 more wait for the queues (25 s in the provider).
+# The stack has 130 resources.
 CYCLES: list[tuple[Moment, Moment]] = [
     (Count("create", "start", 1), Count("delete", "start", 1)),
     (Count("create", "start", 10), Count("delete", "complete", 5)),
     (Count("create", "complete", 3), Count("delete", "complete", 20)),
     (Count("create", "complete", 20), Count("delete", "start", 40)),
     (At("aws_dynamodb_table.", "create", "start"), At("aws_dynamodb_table.", "delete", "start")),
-    (At("aws_sqs_queue.", "create", "progress"), At("aws_sqs_queue.", "delete", "start")),
+    (At("aws_apigatewayv2_api.", "create", "complete"), At("aws_s3_bucket.", "delete", "start")),
     (At("aws_kms_key.", "create", "complete"), At("aws_kms_key.", "delete", "complete")),
     (At("aws_lambda_function.", "create", "start"), At("aws_lambda_function.", "delete", "start")),
     (Count("create", "complete", 100), Count("delete", "complete", 100)),

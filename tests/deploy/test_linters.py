@@ -19,7 +19,6 @@ POLICIES = {
     "aws_iam_role": "assume_role_policy",
     "aws_kms_key": "policy",
     "aws_sns_topic_policy": "policy",
-    "aws_sqs_queue": "policy",
 }
 PARLIAMENT = "PARLIAMENT_"
 

@@ -132,23 +132,13 @@ def rotate_both_ways_and_fail_to(stack: Deployment, run: Run) -> None:
 
 
 def keep_what_aws_holds(stack: Deployment, run: Run) -> None:
-    """Logs of all functions and APIs, dead letters, notifications."""
+    """Logs of all functions and APIs."""
     for side in SIDES:
-        logs, sqs = stack.client("logs", side), stack.client("sqs", side)
+        logs = stack.client("logs", side)
         for group in listed(logs, "describe_log_groups", "logGroups"):
             name = group["logGroupName"]
             events = listed(logs, "filter_log_events", "events", logGroupName=name)
             run.keep(f"log group {name}", "\n".join(event["message"] for event in events))
-        queue = stack.value("config_sync_dead_letter_queue_urls")[side]
-
-        def dead_letters(sqs: Any = sqs, queue: str = queue, side: Side = side) -> bool:
-            messages = sqs.receive_message(
-                QueueUrl=queue, MaxNumberOfMessages=10, MessageAttributeNames=["All"], AttributeNames=["All"]
-            )
-            run.keep(f"dead letters {side}", messages.get("Messages", []))
-            return side == "secondary" or bool(messages.get("Messages"))
-
-        eventually(dead_letters, "changes that could not be copied are dead letters")
 
 
 def mail(stack: Deployment, run: Run, side: Side) -> None:
@@ -226,5 +216,5 @@ def test_no_secret_is_in_anything_that_a_run_produces(
     produced = b"".join(run.produced.values())
     for told in [b"AccessDenied", b"ValidationException", b"(sensitive value)", b"copied"]:
         assert told in produced
-    assert {place.split()[0] for place in run.produced} >= {"terraform", "events", "log", "mail", "dead", "report"}
+    assert {place.split()[0] for place in run.produced} >= {"terraform", "events", "log", "mail", "report"}
     assert run.found_in(secrets) == {}

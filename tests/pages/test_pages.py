@@ -143,7 +143,6 @@ class TestTheDiagrams:
         assert {other for one, other in arrows if one == "config/east_to_west/role"} == {
             "config/parameter_api_key_west"
         }
-        assert ("config/west/function", "config/dead_letters_west") in arrows
 
     def test_an_arrow_leads_through_what_is_left_out(self) -> None:
         assert ("domain/domain_name", "domain/certificate") in self.arrows("custom_domain")
