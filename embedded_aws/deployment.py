@@ -1,21 +1,24 @@
 """The synthesized stack, deployed by the real Terraform on an embedded AWS."""
 
+import base64
+import hashlib
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import Any, Self
 
 from embedded_aws import stand_in_providers
 from embedded_aws.errors import EmbeddedAwsError
-from embedded_aws.server import EmbeddedAws
+from embedded_aws.server import EmbeddedAws, at_new_port
 from payment_dr.operations.terraform.runner import Changes, Output, PlanResult, ResourceEvent, Terraform, workspace
 from payment_dr.side import Side
 
@@ -23,6 +26,8 @@ PROJECT = Path(__file__).resolve().parent.parent
 STACK = "payment-dr"
 # Those of the stack; cdktf.out says the same, but need not be there yet.
 PROVIDERS = {"aws": "~> 5.0", "archive": "~> 2.0", "random": "~> 3.0"}
+
+_LARGE_BYTES = 1_000_000
 
 Step = Callable[[str], None]
 
@@ -41,7 +46,7 @@ def synthesized(app: Path = PROJECT / "main.py", *, settings: Mapping[str, str] 
     Raises:
         EmbeddedAwsError: The app refuses its settings or fails.
     """
-    with tempfile.TemporaryDirectory(prefix="synth-") as folder:
+    with TemporaryDirectory(prefix="synth-") as folder:
         synth = subprocess.run(
             [sys.executable, str(app)],
             cwd=app.parent,
@@ -72,7 +77,7 @@ def provider_settings() -> Iterator[tuple[dict[str, str], list[str]]]:
     Raises:
         EmbeddedAwsError: Terraform or a provider is nowhere to be had.
     """
-    with tempfile.TemporaryDirectory(prefix="providers-") as folder:
+    with TemporaryDirectory(prefix="providers-") as folder:
         required = {name: {"source": f"hashicorp/{name}", "version": version} for name, version in PROVIDERS.items()}
         Path(folder, "versions.tf.json").write_text(json.dumps({"terraform": {"required_providers": required}}))
         with Terraform(Path(folder), {}, stand_ins=stand_in_providers) as terraform:
@@ -83,6 +88,94 @@ def provider_settings() -> Iterator[tuple[dict[str, str], list[str]]]:
                 if name.startswith(("TF_CLI_", "TF_PLUGIN"))
             }
             yield found, terraform.notices
+
+
+def _directories_of(terraform: Terraform) -> tuple[Path, Path]:
+    """What is made for one Terraform alone: the folder around its working directory, and that of its run."""
+    return terraform.directory.parent, Path(terraform.environment["TMPDIR"]).parent
+
+
+class _InitializedTerraform(Terraform):
+    """Terraform that needs no ``init``, because it works in a copy of another's directory.
+
+    An ``init`` takes longer than everything else in a branch. What it left behind is copied instead, and made to name
+    the copy's own places: stand-ins for providers lie in the directory of a run and go with it.
+
+    Args:
+        origin: The other one, initialized, and not at work.
+        directory: The copy of its working directory.
+        env: Environment variables of the run.
+        variables: Values of the configuration's variables.
+        on_event: Called with each step on a resource.
+    """
+
+    def __init__(
+        self,
+        origin: Terraform,
+        directory: Path,
+        env: Mapping[str, str],
+        *,
+        variables: Mapping[str, Any] | None = None,
+        on_event: Callable[[ResourceEvent], None] | None = None,
+    ) -> None:
+        super().__init__(
+            directory,
+            env,
+            variables=variables,
+            on_event=on_event,
+            machine=origin._machine,
+            stand_ins=origin._stand_ins,
+        )
+        self.notices += origin.notices
+        self._there, self._here = str(origin._run), str(self._run)
+        _copy_tree(origin._run, self._run, leave_out=("t", "plan", "stderr"))
+        for name, value in origin._env.items():
+            if name == "TF_CLI_CONFIG_FILE" or name.startswith("TF_PLUGIN_CACHE_"):
+                self._env[name] = self._moved(value)
+        for path in [*self._run.rglob("*"), *(self.directory / ".terraform").rglob("*")]:
+            if path.is_symlink():
+                target = str(path.readlink())
+                path.unlink()
+                path.symlink_to(self._moved(target))
+            elif path.is_file() and path.is_relative_to(self._run):
+                self._move(path, origin._run / path.relative_to(self._run))
+
+    def _moved(self, text: str) -> str:
+        return text.replace(self._there, self._here)
+
+    def _move(self, path: Path, original: Path) -> None:
+        content = path.read_bytes()
+        moved = content.replace(self._there.encode(), self._here.encode())
+        if moved == content:
+            return
+        path.write_bytes(moved)
+        if path.name.startswith("terraform-provider-"):  # Terraform compares it with the lock file
+            lock = self.directory / ".terraform.lock.hcl"
+            lock.write_text(lock.read_text().replace(_package_hash(original.parent), _package_hash(path.parent)))
+
+
+def _package_hash(package: Path) -> str:
+    """The hash of a provider's directory that Terraform calls h1: of its files' hashes and names.
+
+    https://developer.hashicorp.com/terraform/language/files/dependency-lock#new-provider-package-checksums
+    """
+    files = sorted(path for path in package.rglob("*") if path.is_file())
+    lines = (f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.relative_to(package)}\n" for path in files)
+    return "h1:" + base64.b64encode(hashlib.sha256("".join(lines).encode()).digest()).decode()
+
+
+def _copy_tree(source: Path, target: Path, *, leave_out: Sequence[str] = ()) -> None:
+    """Copy a directory: links as links, and programs of many megabytes, which nobody writes to, as hard links."""
+
+    def copy(file: str, copied: str) -> None:
+        if os.access(file, os.X_OK) and Path(file).stat().st_size > _LARGE_BYTES:
+            with suppress(OSError):  # on another file system
+                os.link(file, copied)
+                return
+        shutil.copy2(file, copied)
+
+    ignore = shutil.ignore_patterns(*leave_out)
+    shutil.copytree(source, target, symlinks=True, copy_function=copy, ignore=ignore, dirs_exist_ok=True)
 
 
 class Deployment:
@@ -133,10 +226,11 @@ class Deployment:
 
     def __enter__(self) -> Self:
         with ExitStack() as opening:
-            stack_dir = self._stack_dir
+            stack_dir, folder = self._stack_dir, None
             if stack_dir is None:
                 with self.step("synth"):
-                    stack_dir = opening.enter_context(synthesized()) / "stacks" / STACK
+                    folder = opening.enter_context(synthesized())
+                    stack_dir = folder / "stacks" / STACK
             with self.step("start the embedded AWS"):
                 self.aws = opening.enter_context(EmbeddedAws(self._port))
             directory = opening.enter_context(workspace(stack_dir))
@@ -149,6 +243,9 @@ class Deployment:
                     stand_ins=stand_in_providers,
                 )
             )
+            for temporary in (folder, *_directories_of(self.terraform)):
+                if temporary:
+                    self.aws.take_along(temporary)
             with self.step("terraform init"):
                 self.terraform.init()
             self._open = opening.pop_all()
@@ -158,6 +255,50 @@ class Deployment:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._open.close()
+
+    @contextmanager
+    def branch(self) -> "Iterator[Deployment]":
+        """Make another deployment that has, at this moment, all that this one has, within a second.
+
+        Its AWS is a branch of this one's (see ``EmbeddedAws.branch``), and its Terraform has a copy of the working
+        directory with the state, in which the branch's address stands for this one's. Plan, apply and destroy work on
+        the branch alone, and this one may be gone before it.
+
+        Terraform must not be at work on this one meanwhile: its state would not be that of its AWS.
+
+        Yields:
+            The branch, until the end of the block.
+
+        Raises:
+            EmbeddedAwsError: The embedded AWS is gone, or its branch did not come up.
+
+        Example:
+            >>> with deployment.branch() as branched:  # doctest: +SKIP
+            ...     branched.destroy()
+            ...     deployment.plan().changed
+            False
+        """
+        branched = Deployment(variables=self._variables, on_step=self._on_step, on_event=self._on_event)
+        with ExitStack() as opening:
+            with branched.step("branch"):
+                branched.aws = opening.enter_context(self.aws.branch())
+                folder = opening.enter_context(TemporaryDirectory(prefix="tfwork-"))
+                directory = Path(folder, self.terraform.directory.name)
+                _copy_tree(self.terraform.directory, directory)
+                for state in directory.glob("*.tfstate*"):
+                    state.write_text(at_new_port(state.read_text(), self.aws.port, branched.aws.port))
+                branched.terraform = opening.enter_context(
+                    _InitializedTerraform(
+                        self.terraform,
+                        directory,
+                        branched.aws.environment(),
+                        variables=self._variables,
+                        on_event=self._on_event,
+                    )
+                )
+                for temporary in _directories_of(branched.terraform):
+                    branched.aws.take_along(temporary)
+            yield branched
 
     @contextmanager
     def step(self, name: str) -> Iterator[None]:

@@ -3,12 +3,16 @@
 ``EmbeddedAws`` starts it as ``python -m embedded_aws.emulator`` with everything it needs in its environment.
 """
 
+import contextlib
 import importlib.metadata
 import os
 import shutil
 import signal
 import sys
 import threading
+from pathlib import Path
+
+from embedded_aws.server import TAKEN_ALONG
 
 MINISTACK_VERSION = "1.5.33"
 
@@ -35,12 +39,17 @@ def check_version() -> None:
 def end_with_parent() -> None:
     """End this process, its functions and its directory once stdin closes: then the parent is gone.
 
-    A pipe is told of any death of its other end, SIGKILL included, on every Unix.
+    The directories that ``EmbeddedAws.take_along`` names go with its own. A pipe is told of any death of its other end,
+    SIGKILL included, on every Unix.
     """
 
     def watch() -> None:
         os.read(0, 1)  # not sys.stdin, whose lock a blocked reader holds against the interpreter's own end
-        shutil.rmtree(os.environ["EMBEDDED_AWS_DIRECTORY"], ignore_errors=True)
+        directory = Path(os.environ["EMBEDDED_AWS_DIRECTORY"])
+        with contextlib.suppress(OSError):  # there are none
+            for along in (directory / TAKEN_ALONG).read_text(encoding="utf-8").splitlines():
+                shutil.rmtree(along, ignore_errors=True)
+        shutil.rmtree(directory, ignore_errors=True)
         os.killpg(os.getpgid(0), signal.SIGKILL)
 
     threading.Thread(target=watch, name="end-with-parent", daemon=True).start()
@@ -54,9 +63,10 @@ def main() -> None:
     # ministack reads its environment when it is imported, and the version has to be checked before.
     from ministack import app  # type: ignore[import-untyped]
 
-    from embedded_aws import patches
+    from embedded_aws import branch, patches
 
     patches.apply_all()
+    branch.apply()
     sys.argv[1:] = []  # ministack parses the command line
     app.main()
 

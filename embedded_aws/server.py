@@ -1,8 +1,11 @@
 """Starting, using and stopping the embedded AWS."""
 
 import contextlib
+import functools
 import json
 import os
+import re
+import select
 import shutil
 import signal
 import socket
@@ -16,12 +19,7 @@ import urllib.request
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, ClassVar, Literal, Self, TypedDict, Unpack
-
-import boto3
-import botocore.loaders
-import botocore.session
-from botocore.config import Config
+from typing import Any, ClassVar, Literal, Protocol, Self, TypedDict, Unpack
 
 from embedded_aws.errors import EmbeddedAwsError
 
@@ -29,6 +27,12 @@ HOST = "127.0.0.1"
 HEALTH_PATH = "/_ministack/health"
 FAULT_PATH = "/_fault"
 REPLICATION_PATH = "/_replication"
+BRANCH_PATH = "/_branch"
+# Named pipes of a branch: the end of one tells it that its owner is gone, the end of the other tells the owner that it
+# is gone.
+OWNER_PIPE = "owner"
+RUNNING_PIPE = "running"
+TAKEN_ALONG = "taken-along"  # the file that lists the directories to remove with the emulator's own
 DEFAULT_ACCOUNT_ID = "000000000000"
 DEFAULT_REGION = "us-east-1"
 # Replication "usually" takes less than a second: with this median and spread 96 % of the writes do.
@@ -36,12 +40,20 @@ TYPICAL_REPLICATION_SECONDS = 0.5
 TYPICAL_REPLICATION_SPREAD = 0.4
 
 _START_DEADLINE_SECONDS = 30.0
+_END_DEADLINE_SECONDS = 10.0
+_LOOK_SECONDS = 0.005  # a look takes less than that
 _LOG_TAIL_LINES = 15
 # What a Python needs from its surroundings to start at all. Everything else, and every AWS_* variable above all, stays
 # outside: functions inherit the emulator's environment.
 _INHERITED = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "VIRTUAL_ENV")
 
-_service_models = botocore.loaders.create_loader()  # shared: reading them is most of what making a client takes
+
+@functools.cache
+def _service_models() -> Any:
+    """What botocore knows of the services, shared: reading that is most of what making a client takes."""
+    import botocore.loaders
+
+    return botocore.loaders.create_loader()
 
 
 def _free_port() -> int:
@@ -49,6 +61,16 @@ def _free_port() -> int:
         probe.bind((HOST, 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+def at_new_port(text: str, old: int, new: int) -> str:
+    """Text in which every address of one embedded AWS is that of another.
+
+    Example:
+        >>> at_new_port("http://1a2b3c4d.execute-api.localhost:40125", 40125, 40126)
+        'http://1a2b3c4d.execute-api.localhost:40126'
+    """
+    return re.sub(rf"\b(localhost|127\.0\.0\.1):{old}(?!\d)", rf"\1:{new}", text) if str(old) in text else text
 
 
 def _is_taken(port: int) -> bool:
@@ -63,6 +85,10 @@ def _is_taken(port: int) -> bool:
 
 def _session_without_user_configuration() -> Any:  # untyped: boto3's stubs know a client by its literal name only
     """A session that knows no profile and no file, whatever AWS_PROFILE and the user's home hold."""
+    # Not at the top: the emulator imports this package too, and would take half as long again to start.
+    import boto3
+    import botocore.session
+
     session = botocore.session.Session(
         session_vars={
             "profile": (None, None, None, None),
@@ -70,8 +96,76 @@ def _session_without_user_configuration() -> Any:  # untyped: boto3's stubs know
             "credentials_file": (None, None, os.devnull, None),
         }
     )
-    session.register_component("data_loader", _service_models)
+    session.register_component("data_loader", _service_models())
     return boto3.Session(botocore_session=session)
+
+
+class _Process(Protocol):
+    """An emulator's process and the group that it leads."""
+
+    pid: int
+
+    def ended(self) -> str | None:
+        """How it has ended, None as long as it runs."""
+
+    def end(self) -> None:
+        """End the group, and wait until the emulator is gone."""
+
+
+def _kill_group(pid: int) -> None:
+    # At once and for the whole group: there is no state to save, and a function that is still at work, or ignores
+    # SIGTERM, must not outlive the emulator.
+    with contextlib.suppress(ProcessLookupError, PermissionError):  # none left; on macOS EPERM for zombies alone
+        os.killpg(pid, signal.SIGKILL)
+
+
+class _Child:
+    """An emulator that this process has started."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self.pid = process.pid
+        self._process = process
+
+    def ended(self) -> str | None:
+        code = self._process.poll()
+        return None if code is None else f"with exit code {code}"
+
+    def end(self) -> None:
+        _kill_group(self.pid)
+        self._process.wait()
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+
+
+class _Fork:
+    """An emulator that another one has forked. Pipes do for it what only a parent could do otherwise.
+
+    Args:
+        directory: Where they are made, before the fork.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.pid = 0  # of no process yet
+        for pipe in (OWNER_PIPE, RUNNING_PIPE):
+            os.mkfifo(directory / pipe, 0o600)
+        self._running = os.open(directory / RUNNING_PIPE, os.O_RDONLY | os.O_NONBLOCK)
+        # Without a reader it could not be opened for writing, and with this process as one it would never end.
+        reader = os.open(directory / OWNER_PIPE, os.O_RDONLY | os.O_NONBLOCK)
+        self._owner = os.open(directory / OWNER_PIPE, os.O_WRONLY)
+        os.close(reader)
+
+    def ended(self) -> str | None:
+        try:
+            return "as a branch, whose exit code nobody gets to see" if os.read(self._running, 1) == b"" else None
+        except BlockingIOError:
+            return None
+
+    def end(self) -> None:
+        if self.pid:
+            _kill_group(self.pid)
+            select.select([self._running], [], [], _END_DEADLINE_SECONDS)
+        os.close(self._running)
+        os.close(self._owner)
 
 
 class Fault(TypedDict, total=False):
@@ -127,7 +221,7 @@ class EmbeddedAws:
         self._replication_lag = replication_lag
         self._requested_port = port
         self._port: int | None = None
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: _Process | None = None
         self._directory: Path | None = None
         self._last_log = ""
 
@@ -165,7 +259,7 @@ class EmbeddedAws:
         """End the emulator and every function it runs, and remove its directory. Stopping twice is fine."""
         process, self._process = self._process, None
         if process is not None:
-            self._end(process)
+            process.end()
         directory, self._directory = self._directory, None
         if directory is not None:
             self._last_log = self._read_log(directory)
@@ -179,18 +273,17 @@ class EmbeddedAws:
         """
         if self._process is None:
             raise EmbeddedAwsError("the embedded AWS is not running", hint="start it first")
-        code = self._process.poll()
-        if code is not None:
+        if (how := self._process.ended()) is not None:
             self.stop()
             raise EmbeddedAwsError(
-                f"the embedded AWS ended by itself with exit code {code}; its last lines:\n{self._log_tail()}",
+                f"the embedded AWS ended by itself {how}; its last lines:\n{self._log_tail()}",
                 hint="run it again; if it ends again, the lines above say why",
             )
 
     def _launch(self) -> None:
         self._directory = Path(tempfile.mkdtemp(prefix="embedded-aws-"))
         with (self._directory / "emulator.log").open("wb") as log:
-            self._process = subprocess.Popen(
+            process = subprocess.Popen(
                 self._command,
                 cwd=Path(__file__).parent.parent,  # where `-m` finds this package, without a PYTHONPATH for functions
                 env=self._emulator_environment(self._directory),
@@ -199,6 +292,7 @@ class EmbeddedAws:
                 stderr=subprocess.STDOUT,
                 process_group=0,
             )
+        self._process = _Child(process)
 
     def _emulator_environment(self, directory: Path) -> dict[str, str]:
         home, temporary = directory / "home", directory / "tmp"
@@ -233,7 +327,7 @@ class EmbeddedAws:
             self.alive()
             if self._answers():
                 return
-            time.sleep(0.02)
+            time.sleep(_LOOK_SECONDS)
         raise EmbeddedAwsError(
             f"the embedded AWS did not answer within {_START_DEADLINE_SECONDS:.0f} s; its last lines:\n"
             f"{self._log_tail()}",
@@ -248,16 +342,6 @@ class EmbeddedAws:
         except (OSError, ValueError):
             return False
         return self._directory is not None and edition == self._directory.name
-
-    @staticmethod
-    def _end(process: subprocess.Popen[bytes]) -> None:
-        # At once and for the whole group: there is no state to save, and a function that is still at work, or ignores
-        # SIGTERM, must not outlive the emulator.
-        with contextlib.suppress(ProcessLookupError, PermissionError):  # none left; on macOS EPERM for zombies alone
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        if process.stdin is not None:
-            process.stdin.close()
 
     @property
     def port(self) -> int:
@@ -277,6 +361,17 @@ class EmbeddedAws:
     def endpoint_url(self) -> str:
         """The endpoint of every service in every region."""
         return f"http://{HOST}:{self.port}"
+
+    def take_along(self, directory: Path) -> None:
+        """Have a directory of this process removed, should the process be killed and unable to do it itself.
+
+        Args:
+            directory: Removed with all that is in it when this process ends before ``stop``.
+        """
+        if self._directory is None:
+            raise EmbeddedAwsError("the embedded AWS is not running", hint="start it first")
+        with (self._directory / TAKEN_ALONG).open("a", encoding="utf-8") as file:
+            file.write(f"{directory.absolute()}\n")
 
     def log_text(self) -> str:
         """What the emulator has logged so far; after ``stop`` what it had logged until then."""
@@ -324,6 +419,8 @@ class EmbeddedAws:
             credentials: What ``sts.assume_role`` returns under ``Credentials``, or ``AccessKeyId`` and
                 ``SecretAccessKey`` of an IAM user; the root of the account if None.
         """
+        from botocore.config import Config
+
         given = credentials or {"AccessKeyId": self.account_id, "SecretAccessKey": "embedded"}
         return _session_without_user_configuration().client(
             service,
@@ -398,10 +495,38 @@ class EmbeddedAws:
         """
         self._control("PUT", f"{REPLICATION_PATH}?{_lag_query(seconds, spread, seed)}")
 
-    def _control(self, method: str, path: str) -> Any:
+    def branch(self, port: int | None = None) -> "EmbeddedAws":
+        """Make another embedded AWS that has, at this moment, all that this one has.
+
+        From then on neither sees what happens in the other, and each ends for itself: this one may stop first. The
+        branch ends with this process, as this one does. What names this one's address (a queue's URL, an API's
+        endpoint, a variable of a function) names the branch's there; bytes, such as an object in a bucket, stay as
+        they are. Functions are started when they are called, those at work for a client stay here, and events on their
+        way to a function take place in both. ``embedded_aws.branch`` has the particulars.
+
+        Args:
+            port: Port to listen on; a free one if None.
+
+        Returns:
+            The branch, started: to be stopped, or used in a ``with`` block. Once stopped it cannot be started again.
+
+        Raises:
+            EmbeddedAwsError: This one does not run, the port is taken, or the branch did not come up.
+
+        Example:
+            >>> with EmbeddedAws() as aws, aws.branch() as branch:
+            ...     _ = branch.client("s3", "us-east-1").create_bucket(Bucket="only-in-the-branch")
+            ...     aws.client("s3", "us-east-1").list_buckets()["Buckets"]
+            []
+        """
+        branch = _Branch(self, port)
+        branch.start()
+        return branch
+
+    def _control(self, method: str, path: str, body: Any = None) -> Any:
         self.alive()
         try:
-            with self._open(method, path) as answer:
+            with self._open(method, path, body) as answer:
                 return json.load(answer)
         except OSError as error:
             said = f": {error.read().decode()}" if isinstance(error, urllib.error.HTTPError) else ""
@@ -410,8 +535,30 @@ class EmbeddedAws:
                 hint="look into its log for the reason",
             ) from error
 
-    def _open(self, method: str, path: str) -> Any:
-        request = urllib.request.Request(f"{self.endpoint_url}{path}", method=method)  # noqa: S310 - always http://127.0.0.1
+    def _open(self, method: str, path: str, body: Any = None) -> Any:
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(f"{self.endpoint_url}{path}", data, method=method)  # noqa: S310 - always http://127.0.0.1
         # A proxy of the user's must not come between.
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         return opener.open(request, timeout=5)
+
+
+class _Branch(EmbeddedAws):
+    """What ``EmbeddedAws.branch`` makes: forked from another one instead of started anew."""
+
+    def __init__(self, origin: EmbeddedAws, port: int | None) -> None:
+        super().__init__(port, origin.account_id)
+        self._origin: EmbeddedAws | None = origin
+
+    def __enter__(self) -> Self:
+        self.alive()
+        return self
+
+    def _launch(self) -> None:
+        origin, self._origin = self._origin, None
+        if origin is None:
+            raise EmbeddedAwsError("a branch cannot be started again", hint="make another one")
+        self._directory = Path(tempfile.mkdtemp(prefix="embedded-aws-"))
+        environment = self._emulator_environment(self._directory)
+        self._process = process = _Fork(self._directory)
+        process.pid = origin._control("PUT", BRANCH_PATH, environment)["pid"]

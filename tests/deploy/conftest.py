@@ -44,6 +44,13 @@ def drilled(stack_dir: Path) -> Iterator[Deployment]:
 
 
 @pytest.fixture
+def branched(deployment: Deployed) -> Iterator[Deployment]:
+    """A fresh copy of `deployment` that a test may change, break and destroy; in the xdist group of `deployment`."""
+    with deployment.branch() as branch:
+        yield branch
+
+
+@pytest.fixture
 def outputs_for_dr(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Deployment], Path]:
     """Writes a file of a stack's outputs; `dr` finds the embedded AWS then as it would find AWS."""
 

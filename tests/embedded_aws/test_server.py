@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from embedded_aws import EmbeddedAws, EmbeddedAwsError
+from embedded_aws.server import at_new_port
 from tests.embedded_aws.tenant import Tenant, eventually
 
 REPOSITORY = Path(__file__).parents[2]
@@ -146,6 +147,50 @@ def test_nothing_is_left_when_its_owner_is_told_to_end(
     assert eventually(lambda: gone(started["pid"], started["port"]))
     assert eventually(lambda: not runs(started["function"]))
     assert eventually(lambda: list(temporary_directory.iterdir()) == [])
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL], ids=["SIGTERM", "SIGKILL"])
+def test_what_it_takes_along_is_removed_when_its_owner_is_killed_and_not_before(
+    temporary_directory: Path, tmp_path: Path, number: signal.Signals
+) -> None:
+    along = tmp_path / "a folder" / "with more"
+    along.mkdir(parents=True)
+    script = (
+        "import signal, sys; from pathlib import Path; from embedded_aws import EmbeddedAws\n"
+        "from payment_dr.operations.command import ended_by_signals\n"
+        "with ended_by_signals(), EmbeddedAws() as aws:\n"
+        "    aws.take_along(Path(sys.argv[1]))\n"
+        "    print(aws.pid, flush=True)\n"
+        "    signal.pause()\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", script, str(along.parent)],
+        cwd=REPOSITORY,
+        env={**os.environ, "TMPDIR": str(temporary_directory)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as owner:
+        assert owner.stdout is not None
+        pid = int(owner.stdout.readline())
+        owner.send_signal(number)
+        owner.wait(20)
+    assert eventually(lambda: not runs(pid))
+    assert eventually(lambda: list(temporary_directory.iterdir()) == [])
+    assert along.exists() == (number == signal.SIGTERM)  # an owner that can does it itself
+    assert tmp_path.exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "moved"),
+    [
+        ("http://127.0.0.1:4012/x?y=localhost:4012", "http://127.0.0.1:5000/x?y=localhost:5000"),
+        ("http://1a2b.execute-api.localhost:4012", "http://1a2b.execute-api.localhost:5000"),
+        ("127.0.0.1:40125, localhost:14012, 4012, notlocalhost:4012, 10.0.0.1:4012", None),
+    ],
+)
+def test_an_address_is_moved_and_nothing_that_looks_like_it(text: str, moved: str | None) -> None:
+    assert at_new_port(text, 4012, 5000) == (moved or text)
 
 
 def test_stopping_twice_is_fine() -> None:
@@ -309,7 +354,14 @@ def test_what_it_logged_can_be_read_during_and_after() -> None:
 def test_nothing_can_be_asked_of_it_before_it_runs() -> None:
     aws = EmbeddedAws()
 
-    for ask in (aws.alive, lambda: aws.port, lambda: aws.pid, lambda: aws.fail_region("us-east-1")):
+    for ask in (
+        aws.alive,
+        lambda: aws.port,
+        lambda: aws.pid,
+        lambda: aws.fail_region("us-east-1"),
+        lambda: aws.take_along(Path("folder")),
+        aws.branch,
+    ):
         with pytest.raises(EmbeddedAwsError) as refused:
             ask()
         assert refused.value.hint == "start it first"
