@@ -2,6 +2,7 @@
 
 import json
 import os
+from functools import partial
 from typing import Any
 from unittest import mock
 
@@ -28,6 +29,9 @@ OUTCOMES: list[Any] = [
     DENIED,
     RuntimeError("c2VjcmV0LWtleQ of 111122223333"),
 ]
+
+# The deadline has tests of its own. Here a busy machine must not pass for a DynamoDB that hangs.
+PATIENT_DESCRIBE = partial(monitor.describe, deadline=60.0)
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
@@ -58,6 +62,7 @@ def test_a_request_gets_a_verdict_and_nothing_else_happens(outcome: Any, event: 
     with (
         mock.patch.dict(os.environ, ENVIRONMENT),
         mock.patch.object(monitor, "_dynamodb", return_value=dynamodb),
+        mock.patch.object(monitor, "describe", PATIENT_DESCRIBE),
         mock.patch.object(monitor, "_sns") as sns,
     ):
         answer = monitor.handler(event, None)
