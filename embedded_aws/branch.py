@@ -233,8 +233,6 @@ def _begin(
         _free_locks()
         _Move(origin, _Place.current()).everything()
         _to_resume.extend(to_resume)
-        # The origin's calls stay beneath on the stack; what is called from here may go as deep as it may there.
-        sys.setrecursionlimit(sys.getrecursionlimit() + len(traceback.extract_stack()))
         end_with_parent()
         app.main()
     except BaseException:  # nothing may get back into the origin's calls
@@ -279,8 +277,6 @@ def _free_locks() -> None:
         kind = type(found)
         if (kind is plain and found is not own and found.locked()) or kind is reentrant:
             found._at_fork_reinit()
-        elif kind is threading.Condition:
-            found._waiters.clear()
         elif issubclass(kind, _LoopBoundMixin):
             found._loop = None
             if waiters := getattr(found, "_waiters", None):

@@ -28,6 +28,7 @@ STACK = "payment-dr"
 PROVIDERS = {"aws": "~> 5.0", "archive": "~> 2.0", "random": "~> 3.0"}
 
 _LARGE_BYTES = 1_000_000
+_TEMPORARY = ("tfwork-", "tfrun-")
 
 Step = Callable[[str], None]
 
@@ -90,9 +91,11 @@ def provider_settings() -> Iterator[tuple[dict[str, str], list[str]]]:
             yield found, terraform.notices
 
 
-def _directories_of(terraform: Terraform) -> tuple[Path, Path]:
+def _directories_of(terraform: Terraform) -> Iterator[Path]:
     """What is made for one Terraform alone: the folder around its working directory, and that of its run."""
-    return terraform.directory.parent, Path(terraform.environment["TMPDIR"]).parent
+    for directory in (terraform.directory.parent, Path(terraform.environment["TMPDIR"]).parent):
+        if directory.name.startswith(_TEMPORARY):  # never one that holds more than that
+            yield directory
 
 
 class _InitializedTerraform(Terraform):

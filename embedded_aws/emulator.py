@@ -39,7 +39,7 @@ def check_version() -> None:
 def end_with_parent() -> None:
     """End this process, its functions and its directory once stdin closes: then the parent is gone.
 
-    The directories that ``EmbeddedAws.take_along`` names go with its own. A pipe is told of any death of its other end,
+    The directories that ``EmbeddedAws.take_along`` names go with its own. A pipe notices any death of its other end,
     SIGKILL included, on every Unix.
     """
 

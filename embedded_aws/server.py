@@ -163,7 +163,9 @@ class _Fork:
     def end(self) -> None:
         if self.pid:
             _kill_group(self.pid)
-            select.select([self._running], [], [], _END_DEADLINE_SECONDS)
+            running = select.poll()
+            running.register(self._running)
+            running.poll(_END_DEADLINE_SECONDS * 1000)
         os.close(self._running)
         os.close(self._owner)
 

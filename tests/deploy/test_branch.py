@@ -27,7 +27,7 @@ from tests.deploy.conftest import Deployed
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("deployment")]
 REGIONS = ["us-east-1", "us-west-2"]
 
-BRANCHES_UNTIL_TOLD = """
+BRANCHES_AND_WAITS = """
 import json, signal, sys
 from pathlib import Path
 from embedded_aws.deployment import Deployment
@@ -85,11 +85,11 @@ def test_its_outputs_are_the_origins_at_its_own_address(deployment: Deployed, br
 
 
 def test_every_policy_is_equal_and_nothing_else_is_there(deployment: Deployed, branched: Deployment) -> None:
-    def told(stack: Deployment) -> list[tuple[str, ...]]:
+    def policies(stack: Deployment) -> list[tuple[str, ...]]:
         return [(each.owner, each.side, each.part, each.name, each.text) for each in deployed_policies(stack)]
 
-    assert told(branched) == told(deployment)
-    assert len(told(branched)) > 10
+    assert policies(branched) == policies(deployment)
+    assert len(policies(branched)) > 10
     assert everything(branched) == {
         line.replace(f":{deployment.aws.port}", f":{branched.aws.port}") for line in everything(deployment)
     }
@@ -177,7 +177,7 @@ def group_of(pid: int) -> int | None:
 
 def test_nothing_is_left_when_their_owner_is_killed(stack_dir: Path, temporary_directory: Path) -> None:
     with subprocess.Popen(
-        [sys.executable, "-c", BRANCHES_UNTIL_TOLD, str(stack_dir)],
+        [sys.executable, "-c", BRANCHES_AND_WAITS, str(stack_dir)],
         cwd=PROJECT,
         env={**os.environ, "TMPDIR": str(temporary_directory)},
         stdout=subprocess.PIPE,
