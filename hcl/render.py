@@ -176,7 +176,7 @@ def block(head: str, content: Json, schema: Json, *, meta: Json | None = None, p
     own_attributes = own.get("attributes", {})
     attributes = {**schema.get("attributes", {}), **own_attributes}
     blocks = {**schema.get("block_types", {}), **own.get("block_types", {})}
-    excused = content.get("//", {}).get("excused", {}) if isinstance(content.get("//"), Mapping) else {}
+    suppressed = content.get("//", {}).get("suppressed", {}) if isinstance(content.get("//"), Mapping) else {}
     arguments: list[str] = []
     inner: list[str] = []
     placed: dict[str, str] = {}
@@ -203,7 +203,7 @@ def block(head: str, content: Json, schema: Json, *, meta: Json | None = None, p
             raise NotRenderable(f"{head}: the schema knows no {name}")
     return _body(
         head,
-        "".join(f"# checkov:skip={rule}:{_one_line(reason)}\n" for rule, reason in excused.items()),
+        "".join(f"# checkov:skip={rule}:{_one_line(reason)}\n" for rule, reason in suppressed.items()),
         "".join(placed[name] for name in _BEFORE if name in placed),
         "".join(sorted(arguments, key=_rank)),
         *inner,

@@ -140,7 +140,10 @@ def estimate(template: Template, assumed: Assumptions = ASSUMPTIONS) -> list[Lin
         raise KeyError(f"what do these cost? say so in pages/costs.py, in FREE or by a line: {', '.join(strange)}")
     if strange := sorted(set(regions(template)) - {EAST, WEST}):
         raise KeyError(f"pages/prices.py has no prices of {', '.join(strange)}; add them")
-    return [*_of_route_53(template, assumed), *(line for r in regions(template) for line in _of(template, r, assumed))]
+    return [
+        *_of_route_53(template, assumed),
+        *(line for r in regions(template) for line in _lines_of_region(template, r, assumed)),
+    ]
 
 
 def _probes(template: Template, region: str, assumed: Assumptions) -> float:
@@ -177,7 +180,7 @@ def _of_route_53(template: Template, assumed: Assumptions) -> Iterator[Line]:
     yield Line(EVERYWHERE, "queries", queries, "DNS query")
 
 
-def _of(template: Template, region: str, assumed: Assumptions) -> Iterator[Line]:
+def _lines_of_region(template: Template, region: str, assumed: Assumptions) -> Iterator[Line]:
     def line(what: str, quantity: float, price: str) -> Line:
         return Line(region, what, quantity, price)
 

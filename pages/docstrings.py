@@ -47,7 +47,7 @@ def documented(construct: type) -> Documented:
     body, *sections = _SECTION.split(inspect.getdoc(construct) or "")
     section = dict(zip(sections[::2], sections[1::2], strict=True))
     summary, _, text = body.strip().partition("\n\n")
-    described = dict(each for names, told in _items(section.get("Args", "")) for each in _each(names, told))
+    described = dict(each for names, text in _items(section.get("Args", "")) for each in _each(names, text))
     parameters = inspect.signature(vars(construct)["__init__"]).parameters.values()  # that of the class is jsii's
     keywords = [parameter for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY]
     if silent := [keyword.name for keyword in keywords if keyword.name not in described]:
@@ -60,7 +60,7 @@ def documented(construct: type) -> Documented:
             for keyword in keywords
         ),
         attributes=dict(_items(section.get("Attributes", ""))),
-        refusals=" ".join(told for _, told in _items(section.get("Raises", ""))),
+        refusals=" ".join(text for _, text in _items(section.get("Raises", ""))),
     )
 
 
@@ -69,14 +69,14 @@ def _items(text: str) -> Iterator[tuple[str, str]]:
         yield item["names"], re.sub(r"\s+", " ", item["text"])
 
 
-def _each(names: str, told: str) -> Iterator[tuple[str, str]]:
-    """What is told of several names, of each: "Default 30 and 3." are the defaults of the first and of the second."""
+def _each(names: str, text: str) -> Iterator[tuple[str, str]]:
+    """What a section says of several names, for each: "Default 30 and 3." is one default for each of two."""
     every = re.split(r",\s*", names)
-    defaults = re.search(r"\bDefault ([^:].*)\.$", told)
+    defaults = re.search(r"\bDefault ([^:].*)\.$", text)
     values = re.split(r", | and ", defaults[1]) if defaults else []
     for index, name in enumerate(every):
         fits = defaults is not None and len(every) == len(values) > 1
-        yield name, re.sub(r"\bDefault .*", f"Default {values[index]}.", told) if fits else told
+        yield name, re.sub(r"\bDefault .*", f"Default {values[index]}.", text) if fits else text
 
 
 def _type(parameter: inspect.Parameter) -> str:

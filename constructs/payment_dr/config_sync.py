@@ -252,7 +252,7 @@ class ConfigSync(Described):
                             [arn(self, "lambda", region, f"function:{function_name}")],
                         )
                     ],
-                    excused={
+                    suppressed={
                         "PARLIAMENT_UNKNOWN_CONDITION_FOR_ACTION": "Lambda adds this key to every call of a function's "
                         "code: docs.aws.amazon.com/lambda/latest/dg/permissions-source-function-arn.html"
                     },

@@ -18,7 +18,6 @@ from .bindings import (
 from .custom_domain import CustomDomain
 from .described import Described
 from .errors import refuse
-from .excuses import excuse
 from .failover_timing import (
     FAILURE_THRESHOLD,
     REQUEST_INTERVAL_SECONDS,
@@ -30,6 +29,7 @@ from .failover_timing import (
 from .health_monitor import HEALTH_PATH
 from .naming import name
 from .region import Region, mistakes_in_same_region
+from .suppressions import suppress
 
 # Route 53 publishes the metrics of health checks in this region only.
 # https://docs.aws.amazon.com/Route53/latest/DeveloperGuide/monitoring-health-checks.html
@@ -277,7 +277,7 @@ class DnsFailover(Described):
             comment="Payments application, with failover between regions",
             force_destroy=False,
         )
-        excuse(
+        suppress(
             zone,
             CKV2_AWS_38="DNSSEC by halves breaks a zone: the registrar's part has to be done with it, by hand",
         )

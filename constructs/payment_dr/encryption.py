@@ -5,10 +5,10 @@ from typing import Final
 from .bindings import Construct, KmsAlias, KmsKey
 from .described import Described
 from .errors import refuse
-from .excuses import excuse
 from .naming import name
 from .policies import Condition, Statement, policy_document, source_account, via_service
 from .region import Region, account_id, account_root, arn, mistakes_in_providers, region_name
+from .suppressions import suppress
 
 MINIMUM_DELETION_WINDOW_DAYS = 7
 
@@ -105,7 +105,7 @@ class EncryptionKey(Described):
             tags={"Name": name("kms", purpose, region, environment)},
             provider=region.provider,
         )
-        excuse(
+        suppress(
             key,
             PARLIAMENT_RESOURCE_STAR="in a key policy it is this key alone: "
             "docs.aws.amazon.com/kms/latest/developerguide/key-policy-overview.html",

@@ -25,10 +25,10 @@ from .bindings import (
 )
 from .described import Described
 from .errors import refuse
-from .excuses import excuse
 from .naming import bucket_name, name
 from .policies import Role, Statement
 from .region import PARTITION, Region, account_id, mistakes_in_pair, region_name
+from .suppressions import suppress
 
 # A metric-math alarm takes at most ten metrics; these are the calls that a payments application makes.
 # https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/cloudwatch_limits.html
@@ -130,7 +130,7 @@ class GlobalData(Described):
             tags={"Name": name("dynamodb", table_name, primary, environment)},
             provider=primary.provider,
         )
-        excuse(
+        suppress(
             table,
             CKV_AWS_119="encrypted with the key that DynamoDB owns; a disabled customer key takes a replica down",
         )
@@ -194,7 +194,7 @@ class GlobalData(Described):
             tags={"Name": name("s3", purpose, region, environment)},
             provider=region.provider,
         )
-        excuse(
+        suppress(
             bucket,
             CKV_AWS_18="data events are the account's CloudTrail's; a log bucket here would need a log bucket too",
             CKV_AWS_145="keys that S3 manages replicate without a further grant",

@@ -16,11 +16,11 @@ from .bindings import (
     LambdaPermission,
 )
 from .described import Described
-from .excuses import excuse
 from .naming import name
 from .policies import Statement, publish_to_encrypted_topic
 from .python_function import PythonFunction, handler_file
 from .region import Region, region_name
+from .suppressions import suppress
 
 HEALTH_PATH = "/health"
 
@@ -140,7 +140,9 @@ class HealthMonitor(Described):
             target=f"integrations/{integration.id}",
             provider=region.provider,
         )
-        excuse(route, CKV_AWS_309="health checkers of Route 53 cannot sign a request; the answer holds nothing private")
+        suppress(
+            route, CKV_AWS_309="health checkers of Route 53 cannot sign a request; the answer holds nothing private"
+        )
         # Groups under this prefix need no entry in the account's resource policy for log delivery, which is limited.
         # https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/AWS-logs-and-resource-policy.html
         access_log = CloudwatchLogGroup(
@@ -150,7 +152,7 @@ class HealthMonitor(Described):
             retention_in_days=log_retention_days,
             provider=region.provider,
         )
-        excuse(
+        suppress(
             access_log,
             CKV_AWS_158="addresses of health checkers need no key of their own",
             CKV_AWS_338="a day is enough to see who probed during an incident",

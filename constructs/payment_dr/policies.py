@@ -18,8 +18,8 @@ from .bindings import (
 )
 from .described import Described
 from .errors import refuse
-from .excuses import excuse
 from .region import Region, account_id, arn
+from .suppressions import suppress
 
 # AssumeRole sessions end after an hour; it is also the most that role chaining allows.
 # https://docs.aws.amazon.com/IAM/latest/UserGuide/id_roles_terms-and-concepts.html
@@ -45,7 +45,7 @@ class Statement:
         resources: ARNs. Empty in a trust policy, which has none.
         principals: Who, by type: `{"Service": ["lambda.amazonaws.com"]}`. Empty in an identity policy.
         conditions: All must hold.
-        excused: Findings of a policy linter that do not apply to it, with the reason; see `excuse`.
+        suppressed: Findings of a policy linter that do not apply to it, with the reason; see `suppress`.
     """
 
     sid: str
@@ -53,7 +53,7 @@ class Statement:
     resources: Sequence[str] = ()
     principals: Mapping[str, Sequence[str]] = field(default_factory=dict)
     conditions: Sequence[Condition] = ()
-    excused: Mapping[str, str] = field(default_factory=dict)
+    suppressed: Mapping[str, str] = field(default_factory=dict)
 
 
 def policy_document(scope: Construct, id_: str, statements: Sequence[Statement]) -> str:
@@ -167,7 +167,7 @@ class Role(Described):
             policy=policy_document(self, "permissions", permissions),
         )
         for statement in permissions:
-            excuse(policy, **statement.excused)
+            suppress(policy, **statement.suppressed)
         attachment = IamRolePolicyAttachment(self, "attachment", role=role.name, policy_arn=policy.arn)
         self.arn: Final = role.arn
         self.name: Final = role.name

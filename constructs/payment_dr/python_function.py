@@ -24,10 +24,10 @@ from .bindings import (
 )
 from .described import Described
 from .errors import refuse
-from .excuses import excuse
 from .naming import logical, name
 from .policies import Role, Statement, function_trust
 from .region import Region, arn, mistakes_in_providers
+from .suppressions import suppress
 
 RUNTIME = "python3.11"
 
@@ -107,7 +107,7 @@ class PythonFunction(Described):
             retention_in_days=log_retention_days,
             provider=region.provider,
         )
-        excuse(
+        suppress(
             log_group,
             CKV_AWS_158="log lines hold no payment data and no secret, so the service's own encryption is enough",
             CKV_AWS_338="alarms and Parameter Store's history tell what happened; the log is for the day's faults",
@@ -158,7 +158,7 @@ class PythonFunction(Described):
             lifecycle=TerraformResourceLifecycle(ignore_changes=[*ignore_changes]) if ignore_changes else None,
             provider=region.provider,
         )
-        excuse(
+        suppress(
             function,
             CKV_AWS_50="X-Ray's PutTraceSegments can only be granted on every resource",
             CKV_AWS_116="the functions act on what they find, not on the event: the next run does what one lost",

@@ -7,9 +7,9 @@ from typing import Final
 from .bindings import Construct, DefaultSecurityGroup, Fn, RouteTable, RouteTableAssociation, Subnet, Vpc
 from .described import Described
 from .errors import refuse
-from .excuses import excuse
 from .naming import name
 from .region import Region, availability_zones, mistakes_in_providers
+from .suppressions import suppress
 
 MINIMUM_SUBNETS = 2
 
@@ -109,7 +109,7 @@ class RegionalNetwork(Described):
             tags={"Name": name("vpc", "payment-app", region, environment)},
             provider=region.provider,
         )
-        excuse(vpc, CKV2_AWS_11="nothing runs in this VPC yet; flow logs come with the workload that does")
+        suppress(vpc, CKV2_AWS_11="nothing runs in this VPC yet; flow logs come with the workload that does")
         zones = availability_zones(self, region)
         route_table = RouteTable(
             self,

@@ -1,4 +1,4 @@
-"""checkov over the plan and parliament over the policies: every finding is mended or excused beside the code."""
+"""checkov over the plan and parliament over the policies: every finding is fixed, or suppressed beside the code."""
 
 import json
 import subprocess
@@ -30,14 +30,14 @@ def linter(name: str, *arguments: str | Path) -> str:
 
 
 @pytest.fixture(scope="module")
-def excused(stack_dir: Path) -> dict[tuple[str, str], str]:
-    """The reason of each excuse by address and check."""
+def suppressed(stack_dir: Path) -> dict[tuple[str, str], str]:
+    """The reason of each suppression by address and check."""
     stack = json.loads((stack_dir / "cdk.tf.json").read_text())
     return {
         (f"{type_}.{name}", check): reason
         for type_, named in stack["resource"].items()
         for name, body in named.items()
-        for check, reason in body["//"].get("excused", {}).items()
+        for check, reason in body["//"].get("suppressed", {}).items()
     }
 
 
@@ -61,7 +61,7 @@ def parliament(policies: dict[str, Any], folder: Path) -> Findings:
 
 
 def test_checkov_finds_nothing_that_is_not_excused(
-    deployment: Deployed, excused: dict[tuple[str, str], str], tmp_path: Path
+    deployment: Deployed, suppressed: dict[tuple[str, str], str], tmp_path: Path
 ) -> None:
     plan = tmp_path / "tfplan.json"
     plan.write_text(json.dumps(deployment.planned))
@@ -69,14 +69,14 @@ def test_checkov_finds_nothing_that_is_not_excused(
     assert report["summary"]["parsing_errors"] == 0
     assert report["summary"]["passed"] > 0
     failed = {(check["resource"], check["check_id"]) for check in report["results"]["failed_checks"]}
-    assert failed == {each for each in excused if not each[1].startswith(PARLIAMENT)}
+    assert failed == {each for each in suppressed if not each[1].startswith(PARLIAMENT)}
 
 
 def test_parliament_finds_nothing_that_is_not_excused(
-    policies: dict[str, Any], excused: dict[tuple[str, str], str], tmp_path: Path
+    policies: dict[str, Any], suppressed: dict[tuple[str, str], str], tmp_path: Path
 ) -> None:
     assert {address.split(".")[0] for address in policies} == set(POLICIES)
-    assert parliament(policies, tmp_path) == {each for each in excused if each[1].startswith(PARLIAMENT)}
+    assert parliament(policies, tmp_path) == {each for each in suppressed if each[1].startswith(PARLIAMENT)}
 
 
 def test_parliament_reads_every_kind_of_policy(policies: dict[str, Any], tmp_path: Path) -> None:
@@ -89,5 +89,5 @@ def test_parliament_reads_every_kind_of_policy(policies: dict[str, Any], tmp_pat
     }
 
 
-def test_every_excuse_has_a_reason(excused: dict[tuple[str, str], str]) -> None:
-    assert [reason for reason in excused.values() if len(reason) < 20] == []
+def test_every_suppression_has_a_reason(suppressed: dict[tuple[str, str], str]) -> None:
+    assert [reason for reason in suppressed.values() if len(reason) < 20] == []

@@ -45,7 +45,7 @@ def test_the_schema_decides_between_block_and_attribute() -> None:
 
 def test_the_order_is_that_of_the_style_guide() -> None:
     content = {
-        "//": {"metadata": {"path": "app/x"}, "excused": {"CKV_1": "by\ndesign"}},
+        "//": {"metadata": {"path": "app/x"}, "suppressed": {"CKV_1": "by\ndesign"}},
         "depends_on": ["a.b"],
         "lifecycle": {"ignore_changes": ["name"], "precondition": [{"condition": "${true}", "error_message": "no"}]},
         "rule": {"port": 1},

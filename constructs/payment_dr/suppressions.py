@@ -3,7 +3,7 @@
 from .bindings import TerraformResource
 
 
-def excuse(resource: TerraformResource, **reasons: str) -> None:
+def suppress(resource: TerraformResource, **reasons: str) -> None:
     """Say, beside the code, why a finding of checkov or parliament does not apply to a resource.
 
     The reasons are written into the synthesized resource; the linters' test accepts a finding only with one.
@@ -13,7 +13,7 @@ def excuse(resource: TerraformResource, **reasons: str) -> None:
         reasons: The reason by check: checkov's id, or PARLIAMENT_ and the issue's name.
 
     Example:
-        >>> excuse(bucket, CKV_AWS_18="the trail of data events is kept by the account's CloudTrail")
+        >>> suppress(bucket, CKV_AWS_18="the trail of data events is kept by the account's CloudTrail")
     """
     for check, reason in reasons.items():
-        resource.add_override(f"//.excused.{check}", reason)
+        resource.add_override(f"//.suppressed.{check}", reason)
