@@ -9,6 +9,11 @@ from embedded_aws import EmbeddedAws
 pytest_plugins = ["tests.handlers.config_sync_seed"]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the slow tests: they come in groups, which one worker runs, and the quick ones then fill the rest."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
 @pytest.fixture(scope="session")
 def aws() -> Iterator[EmbeddedAws]:
     """One embedded AWS for all tests: use names of your own, or a 12-digit access key (an account) of your own."""

@@ -28,13 +28,14 @@ pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("deployment")]
 REGIONS = ["us-east-1", "us-west-2"]
 
 BRANCHES_AND_WAITS = """
-import json, signal, sys
+import json, sys, time
 from pathlib import Path
 from embedded_aws.deployment import Deployment
 
 with Deployment(stack_dir=Path(sys.argv[1])) as deployment, deployment.branch() as branch:
     print(json.dumps([deployment.aws.pid, branch.aws.pid]), flush=True)
-    signal.pause()
+    while True:
+        time.sleep(0.05)
 """
 
 

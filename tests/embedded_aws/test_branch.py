@@ -52,7 +52,7 @@ lambda_svc._LAMBDA_STATE_TRANSITION_DELAY = 4
 emulator.main()
 """
 BRANCHES_AND_WAITS = """
-import json, signal
+import json, time
 from embedded_aws import EmbeddedAws
 from payment_dr.operations.command import ended_by_signals
 from tests.embedded_aws.test_server import hanging_function
@@ -60,7 +60,8 @@ from tests.embedded_aws.test_server import hanging_function
 with ended_by_signals(), EmbeddedAws() as aws, aws.branch() as branch, branch.branch() as twig:
     started = [{"pid": one.pid, "port": one.port, "function": hanging_function(one)} for one in (aws, branch, twig)]
     print(json.dumps(started), flush=True)
-    signal.pause()
+    while True:
+        time.sleep(0.05)
 """
 
 

@@ -29,14 +29,15 @@ SHOWS_ITS_SURROUNDINGS = """
 """
 
 RUNS_UNTIL_TOLD = """
-import json, signal
+import json, time
 from embedded_aws import EmbeddedAws
 from payment_dr.operations.command import ended_by_signals
 from tests.embedded_aws.test_server import hanging_function
 
 with ended_by_signals(), EmbeddedAws() as aws:
     print(json.dumps({"pid": aws.pid, "port": aws.port, "function": hanging_function(aws)}), flush=True)
-    signal.pause()
+    while True:
+        time.sleep(0.05)
 """
 
 
@@ -156,12 +157,13 @@ def test_what_it_takes_along_is_removed_when_its_owner_is_killed_and_not_before(
     along = tmp_path / "a folder" / "with more"
     along.mkdir(parents=True)
     script = (
-        "import signal, sys; from pathlib import Path; from embedded_aws import EmbeddedAws\n"
+        "import sys, time; from pathlib import Path; from embedded_aws import EmbeddedAws\n"
         "from payment_dr.operations.command import ended_by_signals\n"
         "with ended_by_signals(), EmbeddedAws() as aws:\n"
         "    aws.take_along(Path(sys.argv[1]))\n"
         "    print(aws.pid, flush=True)\n"
-        "    signal.pause()\n"
+        "    while True:\n"
+        "        time.sleep(0.05)\n"
     )
     with subprocess.Popen(
         [sys.executable, "-c", script, str(along.parent)],

@@ -19,7 +19,7 @@ SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
 CODES = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
 # Prints each step; its undo goes on until it has read a line.
 PROGRAM = """
-import signal, sys
+import signal, sys, time
 from contextlib import nullcontext
 import typer
 from payment_dr.operations.command import command, undisturbed
@@ -34,8 +34,8 @@ def said(text):
 def run(plain: bool = False, ends: bool = False) -> None:
     try:
         said("begun")
-        if not ends:
-            signal.pause()
+        while not ends:
+            time.sleep(0.05)  # signal.pause() would miss a signal that comes just before it
     finally:
         with nullcontext() if plain else undisturbed():
             said("undoing")
