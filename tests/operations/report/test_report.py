@@ -24,13 +24,16 @@ HOSTILE = "\0\x1b<script>alert(1)</script> \"quoted\" & 'so' $x_{ #18202b 'DejaV
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
 
-@pytest.fixture
-def page(tmp_path: Path) -> Callable[[Journal], ElementTree.Element]:
-    """Makes the page of a journal; it is read by a strict parser."""
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Journal], ElementTree.Element]:
+    """Makes the page of a journal, once for all tests that ask; it is read by a strict parser."""
+    written: dict[str, Path] = {}
 
     def make(journal: Journal) -> ElementTree.Element:
-        html, _ = write_report(journals.write(journal, tmp_path))
-        return read(html)
+        content = json.dumps(journal)
+        if content not in written:
+            written[content], _ = write_report(journals.write(journal, tmp_path_factory.mktemp("report")))
+        return read(written[content])
 
     return make
 
