@@ -112,6 +112,25 @@ def test_policies_and_rules_of_others_stay(aws: EmbeddedAws, s3: Any) -> None:
     assert [each["ID"] for each in rules] == ["theirs", RULE_ID]
 
 
+@pytest.mark.parametrize("sid", ["Theirs", TLS_ONLY, None])
+def test_a_policy_of_one_statement_that_is_not_in_a_list_is_read_as_one(
+    aws: EmbeddedAws, s3: Any, sid: str | None
+) -> None:
+    """Policy grammar: "Statement" is an object or a list of them."""
+    changed()
+    (ours,) = json.loads(s3.get_bucket_policy(Bucket=NAME)["Policy"])["Statement"]
+    theirs = {**({"Sid": sid} if sid else {}), "Effect": "Deny", "Principal": "*", "Action": "s3:DeleteBucket"}
+    theirs["Resource"] = f"arn:aws:s3:::{NAME}"
+    policy = {"Version": "2012-10-17", "Id": "theirs", "Statement": ours if sid == TLS_ONLY else theirs}
+    s3.put_bucket_policy(Bucket=NAME, Policy=json.dumps(policy))
+
+    expected = [] if sid == TLS_ONLY else ["TLS only"]
+    assert changed("--dry-run") == changed() == expected
+    left = json.loads(s3.get_bucket_policy(Bucket=NAME)["Policy"])
+    assert left == {**policy, "Statement": ours if sid == TLS_ONLY else [theirs, ours]}
+    assert changed() == []
+
+
 def test_a_bucket_in_another_region_is_left_alone(aws: EmbeddedAws, s3: Any) -> None:
     changed()
     refused = bootstrap(LOCATION, "--region", "us-east-1")

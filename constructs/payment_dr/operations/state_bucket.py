@@ -169,11 +169,15 @@ class StateBucket:
         )
 
         policy = json.loads(read("get_bucket_policy").get("Policy", "{}"))
-        statements = _with(policy.get("Statement", []), "Sid", self._tls_only())
+        found = policy.get("Statement", [])
+        # One statement need not be in a list.
+        # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_statement.html
+        theirs = [found] if isinstance(found, dict) else found
+        statements = _with(theirs, "Sid", self._tls_only())
         document = json.dumps({"Version": "2012-10-17", **policy, "Statement": statements})
         yield (
             "TLS only",
-            None if statements == policy.get("Statement") else lambda: s3.put_bucket_policy(**owned, Policy=document),
+            None if statements == theirs else lambda: s3.put_bucket_policy(**owned, Policy=document),
         )
 
         rules = read("get_bucket_lifecycle_configuration").get("Rules", [])
