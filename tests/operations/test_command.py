@@ -1,8 +1,11 @@
 """How every command ends: its undo runs whole, whatever signals arrive, and its exit code says why it ended."""
 
+import os
+import resource
 import signal
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,7 +14,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from payment_dr.operations.command import command, ended_by_signals, undisturbed
+from payment_dr.operations.command import OPEN_FILES, command, ended_by_signals, past_proxies, undisturbed
 from payment_dr.operations.errors import OperationError
 from payment_dr.operations.switch import RefusedError
 
@@ -141,3 +144,51 @@ def test_every_command_of_this_project_ends_this_way() -> None:
             if line.strip().startswith("@app.command(") and lines[number + 1].strip() != "@command":
                 lacking.append(f"{path.relative_to(project)}:{number + 1}")
     assert lacking == []
+
+
+PROXIES = ("http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")
+
+
+@pytest.mark.parametrize("name", PROXIES)
+@pytest.mark.parametrize("named", [None, "intern.example,10.0.0.1", "*"])
+def test_loopback_is_reached_past_a_proxy_and_what_the_user_named_too(
+    monkeypatch: pytest.MonkeyPatch, name: str, named: str | None
+) -> None:
+    for each in (*PROXIES, "no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(each, raising=False)
+    monkeypatch.setenv(name, "http://127.0.0.1:9")
+    if named:
+        monkeypatch.setenv("NO_PROXY", named)
+    before = dict(os.environ)
+    with past_proxies():
+        for host in ("127.0.0.1:80", "localhost:80", "[::1]:80"):
+            assert urllib.request.proxy_bypass(host), host
+        assert bool(urllib.request.proxy_bypass("intern.example")) is bool(named)
+        assert bool(urllib.request.proxy_bypass("lambda.us-east-1.amazonaws.com")) is (named == "*")
+        assert os.environ["no_proxy"] == os.environ["NO_PROXY"]  # which programs that are started read
+    assert dict(os.environ) == before
+
+
+def test_without_a_proxy_nothing_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On macOS a variable of these would take the place of the proxies in the system's settings."""
+    for each in (*PROXIES, "no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(each, raising=False)
+    with past_proxies():
+        assert "no_proxy" not in os.environ
+        assert "NO_PROXY" not in os.environ
+
+
+@pytest.mark.parametrize(("soft", "hard", "then"), [(256, 8192, OPEN_FILES), (256, 300, 300), (5000, 8192, 5000)])
+def test_a_command_may_open_as_many_files_as_it_needs(soft: int, hard: int, then: int) -> None:
+    program = (
+        "import resource, typer\nfrom payment_dr.operations.command import command\napp = typer.Typer()\n"
+        "@app.command()\n@command\ndef run() -> None:\n    print(*resource.getrlimit(resource.RLIMIT_NOFILE))\napp()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard)),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.stdout, done.stderr) == (f"{then} {hard}\n", "")

@@ -1,16 +1,19 @@
 """Outputs are read, AWS is asked, and every way not to get an answer has its sentence."""
 
+import errno
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
-from botocore.exceptions import NoCredentialsError
+from botocore.exceptions import NoCredentialsError, ProxyConnectionError, SSLError
 
 from embedded_aws import EmbeddedAws
 from payment_dr.operations.aws import CannotTellError, NoAnswerError, asked
+from payment_dr.operations.command import past_proxies
 from payment_dr.operations.deployed import Deployed
-from payment_dr.operations.errors import OperationError
+from payment_dr.operations.errors import OperationError, ThisMachineError
+from tests.handlers.loopback import Server, replies
 from tests.operations.stack import GONE, OUTPUTS, refusal
 
 
@@ -94,6 +97,25 @@ def test_the_health_url_is_the_apis_own_or_the_embedded_awss(tmp_path: Path, mon
         (refusal(503, "ServiceUnavailable"), NoAnswerError, "DynamoDB answers 503"),
         (refusal(400), CannotTellError, "DynamoDB refuses: AccessDeniedException"),
         (NoCredentialsError(), CannotTellError, "DynamoDB cannot be asked: Unable to locate credentials"),
+        (
+            ProxyConnectionError(proxy_url="http://proxy", error="Tunnel connection failed: 407"),
+            CannotTellError,
+            'DynamoDB cannot be asked: Failed to connect to proxy URL: "http://proxy"',
+        ),
+        (
+            SSLError(
+                endpoint_url="https://…", error=OSError("[SSL: CERTIFICATE_VERIFY_FAILED] self-signed certificate")
+            ),
+            CannotTellError,
+            "DynamoDB cannot be asked: SSL validation failed for https://… [SSL: CERTIFICATE_VERIFY_FAILED] "
+            "self-signed certificate",
+        ),
+        (SSLError(endpoint_url="https://…", error=OSError("EOF")), NoAnswerError, "DynamoDB does not answer"),
+        (
+            OSError(errno.EMFILE, "Too many open files"),
+            ThisMachineError,
+            "this process cannot open any more files or connections",
+        ),
     ],
 )
 def test_what_comes_in_place_of_an_answer(error: Exception, kind: type[OperationError], message: str) -> None:
@@ -121,3 +143,17 @@ def test_a_profile_that_does_not_exist_is_told_of(tmp_path: Path, monkeypatch: p
     monkeypatch.setenv("AWS_PROFILE", "nobody")
     with pytest.raises(CannotTellError, match=r"The config profile \(nobody\) could not be found"):
         Deployed.read(outputs=outputs_file(tmp_path)).client("sts", "primary")
+
+
+def test_on_aws_calls_go_through_the_users_proxy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_ENDPOINT_URL", "AWS_PROFILE", "no_proxy", "NO_PROXY", "https_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "x")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "x")
+    with Server(replies("407 Proxy Authentication Required", "")) as proxy, past_proxies():
+        monkeypatch.setenv("HTTPS_PROXY", proxy.url)
+        client = Deployed.read(outputs=outputs_file(tmp_path)).client("lambda", "primary")
+        with pytest.raises(CannotTellError, match="cannot be asked: Failed to connect to proxy URL") as raised:
+            asked("Lambda", lambda: client.get_function_concurrency(FunctionName="any"))
+    assert "HTTPS_PROXY" in raised.value.hint
+    assert proxy.connections > 0

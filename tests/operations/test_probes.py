@@ -1,8 +1,11 @@
 """A probe has the limits of Route 53's health checkers, against real sockets."""
 
 import datetime
+import errno
+import os
 import socket
 import ssl
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,6 +15,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from payment_dr.operations import probes
+from payment_dr.operations.aws import CannotTellError
+from payment_dr.operations.errors import ThisMachineError
 from tests.handlers.loopback import Manner, Server, closes, http, is_silent, replies
 from tests.operations.stack import Stack
 
@@ -81,3 +86,95 @@ def test_a_certificate_is_not_looked_at(certificate: Path) -> None:
     with Server(over_tls) as server:  # type: ignore[arg-type]
         result, body = probes.probe(f"{server.url.replace('http:', 'https:')}/health")
     assert (result.status, result.error, body) == (200, None, HEALTHY.encode())
+
+
+@pytest.fixture
+def behind(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Sets the user's proxy."""
+
+    def set_proxy(url: str) -> None:
+        for name in ("no_proxy", "NO_PROXY", "HTTPS_PROXY"):
+            monkeypatch.delenv(name, raising=False)
+        monkeypatch.setenv("https_proxy", url)
+        monkeypatch.setenv("http_proxy", url)
+
+    return set_proxy
+
+
+def passes_on_to(certificate: Path, manner: Manner) -> Manner:
+    """A proxy, and what it connects to."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+
+    def connect(server: Server, connection: socket.socket) -> None:
+        server.requests.append(connection.recv(65536).decode())
+        connection.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
+        with context.wrap_socket(connection, server_side=True) as wrapped:
+            manner(server, wrapped)
+
+    return connect
+
+
+@pytest.mark.parametrize(
+    ("manner", "told"),
+    [
+        (replies("200 OK", HEALTHY), "passes: HTTP status 200, healthy"),
+        (replies("503 Service Unavailable", SICK), "fails: HTTP status 503, unhealthy, dynamodb_timeout"),
+        (closes, "fails: no answer: Remote end closed connection without response"),
+    ],
+)
+def test_behind_a_proxy_the_probe_of_a_public_url_goes_through_it(
+    behind: Callable[[str], None], certificate: Path, manner: Manner, told: str
+) -> None:
+    with Server(passes_on_to(certificate, manner)) as proxy:
+        behind(proxy.url.replace("http://", "http://operator:p%40ss@"))
+        assert str(probes.health(Stack(live=True), "primary")) == told
+    connect, *headers = proxy.requests[0].split("\r\n")
+    assert connect.startswith("CONNECT primary.execute-api.us-east-1.amazonaws.com:443 ")
+    assert "Proxy-Authorization: Basic b3BlcmF0b3I6cEBzcw==" in headers
+
+
+@pytest.mark.parametrize("scheme", ["http", "https", "socks5"])
+@pytest.mark.parametrize(
+    "manner", [replies("407 Proxy Authentication Required", ""), replies("503 Service Unavailable", ""), closes]
+)
+def test_what_a_proxy_refuses_is_no_fault_of_the_region(
+    behind: Callable[[str], None], manner: Manner, scheme: str
+) -> None:
+    with Server(manner) as proxy:
+        behind(proxy.url.replace("http://", f"{scheme}://operator:secret@"))
+        with pytest.raises(CannotTellError, match=r"us-east-1\S+ cannot be probed through the proxy 127") as raised:
+            probes.health(Stack(live=True), "primary")
+    assert "secret" not in raised.value.message + raised.value.hint
+    assert "HTTPS_PROXY" in raised.value.hint
+
+
+def test_a_proxy_that_is_gone_is_no_fault_of_the_region(behind: Callable[[str], None]) -> None:
+    behind("http://127.0.0.1:1")
+    with pytest.raises(CannotTellError, match="Connection refused"):
+        probes.health(Stack(live=True), "primary")
+
+
+def test_what_no_proxy_names_and_an_embedded_aws_are_probed_directly(
+    behind: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    behind("http://127.0.0.1:1")
+    stack = Stack()
+    with Server(replies("200 OK", HEALTHY)) as server:
+        monkeypatch.setattr(stack, "endpoint_url", server.url)
+        assert probes.health(stack, "primary").verdict.passed
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    result, _ = probes.probe("https://127.0.0.1:1/health")
+    assert str(result.error).startswith("no connection: ")
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE])
+def test_a_probe_that_this_machine_cannot_make_is_no_fault_of_the_region(
+    monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(socket, "create_connection", fail)
+    with pytest.raises(ThisMachineError, match="cannot open any more files or connections"):
+        probes.health(Stack(), "primary")

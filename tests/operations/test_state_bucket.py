@@ -42,6 +42,15 @@ def changed(*arguments: str) -> list[str]:
     return [each["what"] for each in json.loads(done.stdout) if each["changed"]]
 
 
+def test_an_embedded_aws_is_reached_past_a_proxy(aws: EmbeddedAws, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    told = bootstrap(LOCATION, "--dry-run")
+    assert (told.exit_code, told.stdout.splitlines()[0]) == (0, f"to be set: bucket {NAME} in {REGION}"), told.stderr
+
+
 def test_a_dry_run_tells_and_makes_nothing(aws: EmbeddedAws, s3: Any) -> None:
     told = bootstrap(LOCATION, "--dry-run")
     assert told.stdout.splitlines() == [

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from payment_dr.operations.aws import CannotTellError
 from payment_dr.operations.probes import Health
 from payment_dr.operations.status import Status, look_at
 from tests.operations.stack import GONE, NAMES, Stack, refusal
@@ -144,3 +145,17 @@ def test_no_value_of_a_parameter_is_ever_shown(stack: Stack) -> None:
     assert NAMES[0] in told
     assert "hunter2" not in told
     assert "correct horse" not in told
+
+
+def test_a_probe_that_does_not_leave_this_machine_is_not_told_of_the_region(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_side: str) -> Health:
+        raise CannotTellError("it cannot be probed through the proxy 127.0.0.1:1", hint="check HTTPS_PROXY")
+
+    monkeypatch.setattr(stack, "health", refuse)
+    status = look_at(stack)
+    assert status.exit_code == 2
+    for found in (status.regions["primary"]["health"], status.regions["secondary"]["health"], status.both["serves"]):
+        assert (found.state, found.found) == ("cannot tell", "it cannot be probed through the proxy 127.0.0.1:1")
+    assert status.regions["primary"]["table"].state == "ok"

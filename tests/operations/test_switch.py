@@ -2,7 +2,7 @@
 
 import itertools
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -263,3 +263,33 @@ def test_when_route_53_cannot_be_asked_the_operator_is_told_how_to(make_stack: C
         switch(stack, wait=True).failover()
     assert unasked.value.hint == "ask the zone itself: dig +short CNAME app.pay.acme.io @NAME_SERVER"
     assert stack.reserved["primary"] == 0
+
+
+def behind_a_proxy() -> bool:
+    raise CannotTellError("it cannot be probed through the proxy", hint="check HTTPS_PROXY")
+
+
+def test_a_secondary_that_cannot_be_probed_from_here_is_no_reason_but_no_evidence_either(stack: Stack) -> None:
+    stack.passes["secondary"] = behind_a_proxy
+    with pytest.raises(OperationError, match="cannot tell: it cannot be probed through the proxy") as raised:
+        switch(stack).failover()
+    assert (raised.value.exit_code, stack.calls) == (2, [])
+    assert switch(stack, force=True).failover().changed
+
+
+def test_a_fence_whose_effect_cannot_be_seen_from_here_stays_and_is_told_of(stack: Stack) -> None:
+    stack.passes["primary"] = behind_a_proxy
+    with pytest.raises(OperationError) as raised:
+        switch(stack).failover()
+    assert (raised.value.exit_code, raised.value.message, raised.value.hint) == (
+        2,
+        "us-east-1 is fenced. Whether its probe fails cannot be told: it cannot be probed through the proxy",
+        "check HTTPS_PROXY",
+    )
+    assert stack.calls == [FENCE]
+
+
+def test_a_proxy_that_comes_back_is_waited_for(stack: Stack) -> None:
+    answers: Iterator[Callable[[], bool]] = iter([behind_a_proxy, behind_a_proxy, lambda: False])
+    stack.passes["primary"] = lambda: next(answers)()
+    assert switch(stack).failover().text == "us-east-1 is fenced. Its probe fails: HTTP status 503."

@@ -3,16 +3,19 @@
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
-from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
+from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, ProxyConnectionError
 from botocore.exceptions import ConnectionError as NoConnectionError
 
-from payment_dr.operations.errors import OperationError
+from payment_dr.operations.errors import OperationError, lack_of_this_machine
 
 T = TypeVar("T")
 
 
 class CannotTellError(OperationError):
     """AWS refused a question, or it could not be asked."""
+
+
+PROXY_HINT = "check HTTPS_PROXY, and NO_PROXY, which names what is reached without a proxy"
 
 
 class NoAnswerError(CannotTellError):
@@ -28,7 +31,8 @@ def asked(what: str, call: Callable[[], T]) -> T:
 
     Raises:
         NoAnswerError: No answer came, or one with 5xx.
-        CannotTellError: The question was refused, or there are no credentials to ask with.
+        CannotTellError: The question was refused or not passed on by a proxy, or there are no credentials to ask with.
+        ThisMachineError: This machine could not ask.
     """
     try:
         return call()
@@ -38,9 +42,16 @@ def asked(what: str, call: Callable[[], T]) -> T:
         if status >= 500:
             raise NoAnswerError(f"{what} answers {status}", hint="look at the AWS Health Dashboard") from error
         raise CannotTellError(f"{what} refuses: {code}", hint="check the rights of these credentials") from error
-    except (NoConnectionError, HTTPClientError) as error:
-        raise NoAnswerError(f"{what} does not answer", hint="look at the AWS Health Dashboard") from error
-    except BotoCoreError as error:
+    except (BotoCoreError, OSError) as error:
+        if lacking := lack_of_this_machine(error):
+            raise lacking from error
+        if isinstance(error, ProxyConnectionError):  # a proxy's refusal is no region's
+            raise CannotTellError(f"{what} cannot be asked: {error}", hint=PROXY_HINT) from error
+        if "CERTIFICATE_VERIFY_FAILED" in str(error):  # nor is the certificate of a proxy that reads TLS
+            hint = "AWS_CA_BUNDLE names a file with the certificates that this machine is to trust"
+            raise CannotTellError(f"{what} cannot be asked: {error}", hint=hint) from error
+        if isinstance(error, NoConnectionError | HTTPClientError):
+            raise NoAnswerError(f"{what} does not answer", hint="look at the AWS Health Dashboard") from error
         raise CannotTellError(f"{what} cannot be asked: {error}", hint="log in to AWS, or set AWS_PROFILE") from error
 
 

@@ -1,5 +1,9 @@
 """What goes wrong in a command of this project, as one error with a next move."""
 
+import errno
+import os
+import socket
+from collections.abc import Iterator
 from typing import ClassVar
 
 
@@ -25,3 +29,48 @@ class OperationError(Exception):
         super().__init__(message)
         self.message = message
         self.hint = hint
+
+
+class ThisMachineError(OperationError):
+    """This machine lacks something, such as room on a disk. It says nothing about AWS."""
+
+
+_OPEN_FILES = "'ulimit -n' shows the limit, and 'ulimit -n 4096' raises it; then run it again"
+_ROOM = "make room, then run it again"
+_LACKING = {
+    errno.EMFILE: ("this process cannot open any more files or connections", _OPEN_FILES),
+    errno.ENFILE: ("this machine cannot open any more files or connections", "end other programs, then run it again"),
+    errno.ENOSPC: ("the disk is full", _ROOM),
+    errno.EDQUOT: ("your quota of the disk is used up", _ROOM),
+    errno.EFBIG: ("a file cannot grow any more", "'ulimit -f' shows the limit; raise it, then run it again"),
+    errno.ENOMEM: ("this machine has no memory left", "end other programs, then run it again"),
+}
+
+
+def lack_of_this_machine(error: BaseException) -> ThisMachineError | None:
+    """What this machine lacks, if that is the cause of an error; None if it is not.
+
+    Args:
+        error: Any error. Libraries put the one of the operating system behind theirs.
+    """
+    for each in _chain(error):
+        if isinstance(each, ThisMachineError):
+            return each
+        if isinstance(each, socket.gaierror):
+            # A resolver that cannot open a file says that the name is not known.
+            try:
+                os.close(os.open(os.devnull, os.O_RDONLY))
+            except OSError as lacking:
+                each = lacking
+        if isinstance(each, OSError) and each.errno in _LACKING:
+            message, hint = _LACKING[each.errno]
+            return ThisMachineError(f"{each.filename}: {message}" if each.filename else message, hint=hint)
+    return None
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """The error, and what it was raised from."""
+    each: BaseException | None = error
+    while each is not None:
+        yield each
+        each = each.__cause__ or (None if each.__suppress_context__ else each.__context__)

@@ -1,5 +1,6 @@
 """What can be seen of a deployed stack. Nothing here changes anything."""
 
+import base64
 import contextlib
 import http.client
 import json
@@ -11,10 +12,13 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
-from payment_dr.operations.aws import asked
+from botocore.utils import get_environ_proxies
+
+from payment_dr.operations.aws import PROXY_HINT, CannotTellError, asked
 from payment_dr.operations.deployed import Deployed
+from payment_dr.operations.errors import lack_of_this_machine
 from payment_dr.operations.route53.checkers import HTTP_CONNECT_SECONDS, RESPONSE_SECONDS, ProbeResult, Verdict, judge
 from payment_dr.operations.route53.zone import HealthCheck
 from payment_dr.side import OTHER, Side
@@ -41,7 +45,12 @@ class Health:
 
 
 def health(stack: Deployed, side: Side) -> Health:
-    """Probe a region as Route 53 does, once, from here."""
+    """Probe a region as Route 53 does, once, from here.
+
+    Raises:
+        CannotTellError: A proxy did not let the probe through.
+        ThisMachineError: This machine could not probe.
+    """
     url = stack.health_url(side)
     result, text = probe(url)
     try:
@@ -53,16 +62,31 @@ def health(stack: Deployed, side: Side) -> Health:
 
 
 def probe(url: str) -> tuple[ProbeResult, bytes]:
-    """Make one request with the limits of a health checker; what it met, and the body of the answer."""
+    """Make one request with the limits of a health checker; what it met, and the body of the answer.
+
+    Route 53's checkers use no proxy. Where ``HTTPS_PROXY`` names one, there may be no other way out, so HTTPS goes
+    through it as boto3's calls do, and what the proxy refuses is not held against the region.
+
+    Raises:
+        CannotTellError: A proxy did not let the probe through.
+        ThisMachineError: This machine could not probe.
+    """
     parts = urlsplit(url)
     host, is_tls = parts.hostname or "", parts.scheme == "https"
+    port = parts.port or (443 if is_tls else 80)
+    proxy = get_environ_proxies(url).get("https") if is_tls else None
     started = time.monotonic()
     try:
-        connection = socket.create_connection((host, parts.port or (443 if is_tls else 80)), HTTP_CONNECT_SECONDS)
+        connection = (
+            _tunnel(proxy, host, port) if proxy else socket.create_connection((host, port), HTTP_CONNECT_SECONDS)
+        )
     except OSError as error:
+        if lacking := lack_of_this_machine(error):
+            raise lacking from error
         waited = math.inf if isinstance(error, TimeoutError) else time.monotonic() - started
         return ProbeResult(connect_seconds=waited, error=f"no connection: {error}"), b""
-    connected = time.monotonic()
+    connected = started if proxy else time.monotonic()  # how long a proxy takes says nothing about the region
+    began = time.monotonic()
     request = http.client.HTTPConnection(parts.netloc)
     try:
         connection.settimeout(RESPONSE_SECONDS)
@@ -74,7 +98,9 @@ def probe(url: str) -> tuple[ProbeResult, bytes]:
         with contextlib.suppress(OSError, http.client.HTTPException):  # Route 53 reads the status alone
             text = answer.read(65536)
     except (OSError, http.client.HTTPException) as error:
-        waited = math.inf if isinstance(error, TimeoutError) else time.monotonic() - connected
+        if lacking := lack_of_this_machine(error):
+            raise lacking from error
+        waited = math.inf if isinstance(error, TimeoutError) else time.monotonic() - began
         return ProbeResult(
             connect_seconds=connected - started, response_seconds=waited, error=f"no answer: {error}"
         ), b""
@@ -82,8 +108,39 @@ def probe(url: str) -> tuple[ProbeResult, bytes]:
         request.close()
         connection.close()
     return ProbeResult(
-        connect_seconds=connected - started, response_seconds=responded - connected, status=answer.status
+        connect_seconds=connected - started, response_seconds=responded - began, status=answer.status
     ), text
+
+
+def _tunnel(proxy: str, host: str, port: int) -> socket.socket:
+    """A connection to a host through a proxy, on which the host has not been spoken to yet.
+
+    Raises:
+        CannotTellError: The proxy does not make it.
+        ThisMachineError: This machine could not ask the proxy.
+    """
+    parts = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
+    named = f"{parts.hostname}:{parts.port or 80}"  # without the user's password
+    if parts.scheme != "http":
+        raise CannotTellError(
+            f"{host} cannot be probed through the proxy {named}: it is not an http:// proxy", hint=PROXY_HINT
+        )
+    connection = http.client.HTTPConnection(parts.hostname or "", parts.port or 80, timeout=HTTP_CONNECT_SECONDS)
+    headers = {}
+    if parts.username is not None:
+        user = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+        headers["Proxy-Authorization"] = f"Basic {base64.b64encode(user.encode()).decode()}"
+    connection.set_tunnel(host, port, headers)
+    try:
+        connection.connect()
+    except (OSError, http.client.HTTPException) as error:
+        connection.close()
+        if lacking := lack_of_this_machine(error):
+            raise lacking from error
+        raise CannotTellError(f"{host} cannot be probed through the proxy {named}: {error}", hint=PROXY_HINT) from error
+    made = connection.sock
+    assert made is not None  # noqa: S101 - it is connected
+    return made
 
 
 def _checkers_tls() -> ssl.SSLContext:

@@ -114,15 +114,19 @@ def look_at(stack: Deployed) -> Status:
             for side in SIDES
         }
         config = pool.submit(look, lambda: _config(stack))
-        health = {side: future.result() for side, future in probed.items()}
         return Status(
             stack,
             {
-                side: {"health": _health(health[side])}
+                side: {"health": look(lambda side=side: _health(probed[side].result()))}  # type: ignore[misc]
                 | {name: future.result() for name, future in found[side].items()}
                 for side in SIDES
             },
-            {"config": config.result(), "serves": look(lambda: _serves(stack, zone.result(), health))},
+            {
+                "config": config.result(),
+                "serves": look(
+                    lambda: _serves(stack, zone.result(), {side: each.result() for side, each in probed.items()})
+                ),
+            },
         )
 
 

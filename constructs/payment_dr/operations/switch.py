@@ -104,7 +104,7 @@ class Switch:
             return outcome(self._waited(text, "secondary"), fenced=None)
         if reserved == 0:
             text = f"{region} is fenced already."
-            return outcome(text if self.dry_run else self._waited(text + self._probed("fail"), "secondary"))
+            return outcome(text if self.dry_run else self._waited(self._probed(text, "fail"), "secondary"))
         if self.dry_run:
             now = "none" if reserved is None else reserved
             text = f"would set the reserved concurrency of {self._function} in account {account} from {now} to 0"
@@ -114,7 +114,7 @@ class Switch:
             self.tell(f"the reserved concurrency was {reserved}: failback removes it altogether")
         reserve(self.stack, "primary", 0)
         try:
-            text = f"{region} is fenced." + self._probed("fail")
+            text = self._probed(f"{region} is fenced.", "fail")
         except RefusedError:
             self.tell("removing the fence again")
             with undisturbed():
@@ -153,7 +153,7 @@ class Switch:
         self._weigh(not_ready, look(self._replicates))
         reserve(self.stack, "primary", None)
         try:
-            text = f"The fence is removed from {region}." + self._probed("pass")
+            text = self._probed(f"The fence is removed from {region}.", "pass")
         except RefusedError:
             if not self.force:
                 self.tell(f"fencing {region} again")
@@ -174,8 +174,11 @@ class Switch:
             self.tell(f"forced: {finding}")
 
     def _healthy(self, side: Side) -> Finding:
-        found = probes.health(self.stack, side)
-        return judged(found.verdict.passed, f"the probe of {self.stack.region(side)} {found}")
+        def see() -> Finding:
+            found = probes.health(self.stack, side)
+            return judged(found.verdict.passed, f"the probe of {self.stack.region(side)} {found}")
+
+        return look(see)
 
     def _table_serves(self, side: Side) -> Finding:
         def see() -> Finding:
@@ -212,16 +215,27 @@ class Switch:
     def _function(self) -> str:
         return self.stack.output("primary", "health_monitor_function_name")
 
-    def _probed(self, wanted: str) -> str:
-        """Probe the primary region until that passes, or fails."""
+    def _probed(self, done: str, wanted: str) -> str:
+        """Probe the primary region until that passes, or fails; what is done is said whatever comes."""
         region = self.stack.region("primary")
         self.tell(f"probing {region}: it has to {wanted}")
         deadline = time.monotonic() + min(self.timeout, TAKES_EFFECT_SECONDS)
-        while (found := probes.health(self.stack, "primary")).verdict.passed is not (wanted == "pass"):
+        while True:
+            cannot_tell = None
+            try:
+                found = probes.health(self.stack, "primary")
+                if found.verdict.passed is (wanted == "pass"):
+                    return f"{done} Its probe {found}."
+            except OperationError as error:  # it is the way from here that is at fault
+                cannot_tell = error
             if time.monotonic() > deadline:
-                raise RefusedError(f"the probe of {region} does not {wanted}: it {found}", hint="see 'dr status'")
+                break
             time.sleep(POLL_SECONDS)
-        return f" Its probe {found}."
+        if cannot_tell:
+            raise OperationError(
+                f"{done} Whether its probe {wanted}s cannot be told: {cannot_tell.message}", hint=cannot_tell.hint
+            ) from cannot_tell
+        raise RefusedError(f"the probe of {region} does not {wanted}: it {found}", hint="see 'dr status'")
 
     def _waited(self, done: str, side: Side) -> str:
         """If asked to, wait until Route 53 answers with this side; what is done is told before, whatever comes."""
