@@ -1,5 +1,7 @@
 """How every command ends: its undo runs whole, whatever signals arrive, and its exit code says why it ended."""
 
+import errno
+import io
 import os
 import resource
 import signal
@@ -12,9 +14,11 @@ from pathlib import Path
 
 import pytest
 import typer
+from rich.console import Console
 from typer.testing import CliRunner
 
-from payment_dr.operations.command import OPEN_FILES, command, ended_by_signals, past_proxies, undisturbed
+from payment_dr.operations import command as commands
+from payment_dr.operations.command import OPEN_FILES, command, ended_by_signals, past_proxies, say, undisturbed
 from payment_dr.operations.errors import OperationError
 from payment_dr.operations.switch import RefusedError
 
@@ -192,3 +196,105 @@ def test_a_command_may_open_as_many_files_as_it_needs(soft: int, hard: int, then
         check=False,
     )
     assert (done.stdout, done.stderr) == (f"{then} {hard}\n", "")
+
+
+FULL = Path("/dev/full")
+BUFFERED = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+needs_a_full_device = pytest.mark.skipif(not FULL.exists(), reason="only Linux has /dev/full")
+
+
+@needs_a_full_device
+@pytest.mark.parametrize("arguments", [["deployer-policies"], ["--version"], ["--help"]])
+def test_output_that_finds_no_room_is_two_lines_and_inconclusive(arguments: list[str]) -> None:
+    with FULL.open("wb") as full:
+        done = subprocess.run(
+            [str(Path(sys.executable).with_name("dr")), *arguments],
+            env=BUFFERED,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 2
+    error, hint = done.stderr.splitlines()
+    assert error in ("error: the disk is full", "error: No space left on device")
+    assert hint.startswith("hint: ")
+
+
+def test_progress_that_finds_no_room_does_not_stop_a_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Full(io.StringIO):
+        def write(self, _text: str) -> int:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(commands, "progress", Console(file=Full()))
+    say("us-east-1 is fenced")
+    with pytest.raises(OSError, match="No space left"):
+        commands.progress.print("us-east-1 is fenced")
+
+
+def test_output_that_nobody_reads_is_inconclusive_and_no_missed_target() -> None:
+    program = "import sys; from payment_dr.operations.entry_point import main; sys.stdin.readline(); main()"
+    with subprocess.Popen(
+        [sys.executable, "-c", program, "deployer-policies"],
+        env=BUFFERED,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as run:
+        assert run.stdin
+        assert run.stdout
+        assert run.stderr
+        run.stdout.close()
+        run.stdin.write("go on\n")
+        run.stdin.close()
+        errors = run.stderr.read()
+    assert run.returncode == 2
+    assert errors.splitlines() == [
+        "error: the output is not read to its end",
+        "hint: read all of it, or send it to a file",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device", "/a/file"), "error: /a/file: the disk is full"),
+        (PermissionError(errno.EACCES, "Permission denied", "/a/file"), "error: /a/file: Permission denied"),
+        (OSError("No usable temporary directory"), "error: No usable temporary directory"),
+    ],
+)
+def test_what_the_system_refuses_is_two_lines_and_inconclusive(error: OSError, told: str) -> None:
+    app = typer.Typer()
+
+    @app.command()
+    @command
+    def run() -> None:
+        raise error
+
+    done = CliRunner().invoke(app, [])
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert done.stderr.splitlines()[0] == told
+    assert done.stderr.splitlines()[1].startswith("hint: ")
+
+
+@needs_a_full_device
+@pytest.mark.parametrize(
+    ("ending", "told"),
+    [
+        ("pass", "error: the disk is full\nhint: make room, then run it again\n"),
+        ("raise typer.Exit(1)", "error: the disk is full\nhint: make room, then run it again\n"),
+        ("raise OperationError('NOT all is undone', hint='see')", "error: NOT all is undone\nhint: see\n"),
+    ],
+)
+def test_a_command_whose_output_finds_no_room_ends_with_2_and_its_own_error_first(ending: str, told: str) -> None:
+    program = (
+        "import sys, typer\nfrom payment_dr.operations.command import command\n"
+        "from payment_dr.operations.errors import OperationError\napp = typer.Typer()\n"
+        f"@app.command()\n@command\ndef run() -> None:\n    sys.stdout.write('begun')\n    {ending}\napp()"
+    )
+    with FULL.open("wb") as full:
+        done = subprocess.run(
+            [sys.executable, "-c", program], env=BUFFERED, stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert (done.returncode, done.stderr) == (2, told)

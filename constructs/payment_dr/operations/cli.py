@@ -19,6 +19,7 @@ from payment_dr.operations.deployed import STACK_DIRECTORY, Deployed
 from payment_dr.operations.deployer_policies import ACCOUNT_ID, ENVIRONMENT, path_of, policies_for, written
 from payment_dr.operations.drill.journal import Journal
 from payment_dr.operations.errors import OperationError
+from payment_dr.operations.files import write_whole
 from payment_dr.operations.status import look_at
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
@@ -247,7 +248,7 @@ def deployer_policies(
         return
     out.mkdir(parents=True, exist_ok=True)
     for name, document in documents.items():
-        path_of(name, out).write_text(written(document), encoding="utf-8")
+        write_whole(path_of(name, out), written(document).encode())
         sys.stdout.write(f"{path_of(name, out)}\n")
 
 

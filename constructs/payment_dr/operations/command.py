@@ -1,8 +1,10 @@
 """How every command of this project ends: on a signal, on an error, and with which exit code."""
 
+import errno
 import os
 import resource
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import wraps
@@ -13,7 +15,7 @@ import typer
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from payment_dr.operations.errors import OperationError
+from payment_dr.operations.errors import OperationError, lack_of_this_machine
 from payment_dr.operations.terraform.runner import ResourceEvent
 
 P = ParamSpec("P")
@@ -131,7 +133,8 @@ def command(run: Callable[P, T]) -> Callable[P, T]:
     Loopback is reached past any proxy, and as many files may be open as a drill needs.
 
     A signal undoes what the command did and exits with 128 + its number, 130 after Ctrl-C. An `OperationError` prints
-    an ``error:`` and a ``hint:`` line on stderr and exits with its code.
+    an ``error:`` and a ``hint:`` line on stderr and exits with its code. What the operating system refuses, such as
+    room on a disk, does so too, with 2: a command that could not write has told nothing.
     """
 
     @wraps(run)
@@ -139,21 +142,54 @@ def command(run: Callable[P, T]) -> Callable[P, T]:
         try:
             allow_open_files()
             with ended_by_signals(), past_proxies():
-                return run(*args, **kwargs)
-        except OperationError as error:
+                try:
+                    done = run(*args, **kwargs)
+                except typer.Exit:
+                    sys.stdout.flush()
+                    raise
+                sys.stdout.flush()  # once Python ends, nobody can say any more that there is no room for it
+                return done
+        except (OperationError, OSError) as caught:
+            error = caught if isinstance(caught, OperationError) else _said_by_the_system(caught)
             say(f"error: {error.message}", style="red")
             say(f"hint: {error.hint}")
-            raise typer.Exit(error.exit_code) from error
+            raise typer.Exit(error.exit_code) from caught
         except KeyboardInterrupt as interrupt:
             say("interrupted")
             raise typer.Exit(128 + signal.SIGINT) from interrupt
+        finally:
+            leave_stdout()
 
     return guarded
 
 
+def _said_by_the_system(error: OSError) -> OperationError:
+    """A refusal of the operating system in words."""
+    if error.errno == errno.EPIPE:
+        return OperationError("the output is not read to its end", hint="read all of it, or send it to a file")
+    what = error.strerror or str(error) or type(error).__name__
+    return lack_of_this_machine(error) or OperationError(
+        f"{error.filename}: {what}" if error.filename else what, hint="look at that, then run it again"
+    )
+
+
+def leave_stdout() -> None:
+    """Let Python, when it ends, not fail once more at what stdout has no room for, with an exit code of its own."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        with suppress(OSError):  # in a test it is no file
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def say(text: str, *, style: str | None = None) -> None:
-    """Print a line of progress on stderr as it is: nothing in it is markup, and it is not wrapped."""
-    progress.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
+    """Print a line of progress on stderr as it is: nothing in it is markup, and it is not wrapped.
+
+    Where it cannot be printed, because a log file has no room, say, the command goes on: it may be in the middle of
+    switching regions.
+    """
+    with suppress(OSError):
+        progress.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
 
 
 @contextmanager

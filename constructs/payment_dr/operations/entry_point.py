@@ -8,7 +8,11 @@ def main() -> None:
     try:
         from payment_dr.operations.cli import app
 
-        app(prog_name="dr")
+        try:
+            app(prog_name="dr")
+        except SystemExit:
+            sys.stdout.flush()
+            raise
     except ModuleNotFoundError as error:
         if error.name is None or error.name.partition(".")[0] == "payment_dr":
             raise
@@ -16,4 +20,10 @@ def main() -> None:
             f"error: dr needs the Python package {error.name.partition('.')[0]}, which is not installed\n"
             "hint: pip install 'payment-dr[dr]'\n"
         )
+        raise SystemExit(2) from error
+    except OSError as error:  # of --help and --version, which are no commands
+        from payment_dr.operations.command import leave_stdout
+
+        sys.stderr.write(f"error: {error.strerror or error}\nhint: look at where the output goes\n")
+        leave_stdout()
         raise SystemExit(2) from error

@@ -1,10 +1,12 @@
 """The report of a drill: what it says, that it says so of any journal, and that it needs nothing but itself."""
 
+import errno
 import hashlib
 import json
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,8 +15,11 @@ from xml.etree import ElementTree
 import matplotlib as mpl
 import pytest
 
+from payment_dr.operations.drill.journal import CouldNotTellError
 from payment_dr.operations.errors import OperationError
+from payment_dr.operations.report import write
 from payment_dr.operations.report.figures import COLOURS
+from payment_dr.operations.report.summary import reported
 from payment_dr.operations.report.write import write_report
 from tests.operations.report import journals
 from tests.operations.report.journals import LOST, Journal
@@ -288,3 +293,58 @@ class TestWhatOthersHaveWritten:
     def test_a_journal_that_is_not_there_is_told(self, tmp_path: Path) -> None:
         with pytest.raises(OperationError, match=r"nowhere\.json cannot be read: No such file"):
             write_report(tmp_path / "nowhere.json")
+
+
+# Runs `dr` where no file may be longer than so many bytes.
+SHORT_FILES = """
+import resource, sys
+from payment_dr.operations.report import write  # Matplotlib writes when it is loaded first
+from payment_dr.operations.entry_point import main
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]),) * 2)
+del sys.argv[1]
+main()
+"""
+
+
+def dr_with_short_files(limit: int, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [sys.executable, "-c", SHORT_FILES, str(limit), *arguments], capture_output=True, text=True, check=False
+    )
+
+
+def test_a_report_that_finds_no_room_leaves_the_former_one_and_nothing_half_written(tmp_path: Path) -> None:
+    journal = journals.write(journals.killed(), tmp_path)
+    journal.with_suffix(".html").write_text("the former one")
+    done = dr_with_short_files(20_000, "report", str(journal))
+    assert (done.returncode, done.stdout) == (2, "")
+    error, hint = done.stderr.splitlines()
+    assert error.startswith(f"error: the report {journal.with_suffix('.html')} cannot be written: ")
+    assert error.endswith(f"; the journal {journal} is whole")
+    assert f"run 'dr report {journal}'" in hint
+    assert {path.name for path in tmp_path.iterdir()} == {"drill.json", "drill.html"}
+    assert journal.with_suffix(".html").read_text() == "the former one"
+
+
+def test_policies_that_find_no_room_are_not_half_written(tmp_path: Path) -> None:
+    done = dr_with_short_files(3_000, "deployer-policies", "--out", str(tmp_path))
+    assert (done.returncode, done.stderr.splitlines()[0]) == (2, "error: a file cannot grow any more")
+    for path in tmp_path.iterdir():
+        assert path.suffix == ".json"
+        assert json.loads(path.read_text())
+    assert [*tmp_path.iterdir()] == [tmp_path / name for name in done.stdout.split()]
+
+
+def test_what_a_drill_says_of_its_undo_is_said_though_its_report_finds_no_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = journals.write(journals.killed(), tmp_path)
+
+    def drill() -> Any:
+        raise CouldNotTellError("could not tell; NOT all that was done is undone", hint="undo", journal=path)
+
+    def fail(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(write, "write_whole", fail)
+    with pytest.raises(CouldNotTellError, match="NOT all that was done is undone"):
+        reported(drill, as_json=False)

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from payment_dr.operations.command import DONE, MISSED, say
 from payment_dr.operations.drill.journal import PASSED, WAYS, Content, CouldNotTellError, Journal
+from payment_dr.operations.errors import OperationError
 from payment_dr.operations.report.write import write_report
 
 
@@ -30,8 +31,11 @@ def reported(drill: Callable[[], Journal], *, as_json: bool) -> int:
     try:
         journal = drill()
     except CouldNotTellError as error:
-        for path in (error.journal, *write_report(error.journal)):
-            say(str(path))
+        try:
+            for path in (error.journal, *write_report(error.journal)):
+                say(str(path))
+        except (OperationError, OSError) as unwritten:  # what the drill says of its undo is more important
+            say(str(unwritten))
         raise
     paths = (journal.path, *write_report(journal.path))
     content = journal.content

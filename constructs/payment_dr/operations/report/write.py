@@ -16,6 +16,7 @@ from matplotlib.figure import Figure, FigureBase
 
 from payment_dr.operations.drill.journal import WAYS
 from payment_dr.operations.errors import OperationError
+from payment_dr.operations.files import write_whole
 from payment_dr.operations.report.content import ReportContent, clock, number, seconds, sentence
 from payment_dr.operations.report.figures import (
     BAD,
@@ -64,11 +65,11 @@ def write_report(journal_path: Path) -> tuple[Path, Path]:
     paths = journal_path.with_suffix(".html"), journal_path.with_suffix(".png")
     for path, data in zip(paths, (html, png), strict=True):
         try:
-            path.write_bytes(data)
+            write_whole(path, data)
         except OSError as error:
             raise OperationError(
-                f"the report {path} cannot be written: {error.strerror}",
-                hint="make room, or copy the journal elsewhere",
+                f"the report {path} cannot be written: {error.strerror}; the journal {journal_path} is whole",
+                hint=f"make room, then run 'dr report {journal_path}', or copy the journal elsewhere before",
             ) from error
     return paths
 
