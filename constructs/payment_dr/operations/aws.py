@@ -41,7 +41,8 @@ def asked(what: str, call: Callable[[], T]) -> T:
         code = error.response.get("Error", {}).get("Code") or status
         if status >= 500:
             raise NoAnswerError(f"{what} answers {status}", hint="look at the AWS Health Dashboard") from error
-        raise CannotTellError(f"{what} refuses: {code}", hint="check the rights of these credentials") from error
+        said = " ".join(str(code).split())  # on one line: the next one would look like a message of this program
+        raise CannotTellError(f"{what} refuses: {said}", hint="check the rights of these credentials") from error
     except (BotoCoreError, OSError) as error:
         if lacking := lack_of_this_machine(error):
             raise lacking from error

@@ -14,12 +14,13 @@ from rich.console import Console
 from rich.text import Text
 
 from payment_dr.operations import switch
-from payment_dr.operations.command import DONE, MISSED, command, progress, say
+from payment_dr.operations.command import DONE, MISSED, command, progress, say, show
 from payment_dr.operations.deployed import STACK_DIRECTORY, Deployed
 from payment_dr.operations.deployer_policies import ACCOUNT_ID, ENVIRONMENT, path_of, policies_for, written
 from payment_dr.operations.drill.journal import Journal
 from payment_dr.operations.errors import OperationError
 from payment_dr.operations.files import write_whole
+from payment_dr.operations.printable import printable
 from payment_dr.operations.status import look_at
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
@@ -108,8 +109,10 @@ def _switching(act: Callable[[switch.Switch], switch.Outcome], description: str)
             except (KeyboardInterrupt, SystemExit):  # switching is not undone: the operator decides what is next
                 say("'dr status' shows whether the primary region is fenced")
                 raise
-        sys.stdout.write(json.dumps(dataclasses.asdict(outcome), indent=2) if as_json else outcome.text)
-        sys.stdout.write("\n")
+        if as_json:
+            sys.stdout.write(json.dumps(dataclasses.asdict(outcome), indent=2) + "\n")
+        else:
+            show(outcome.text)
 
 
 _switching(
@@ -183,7 +186,7 @@ def report(journal: Annotated[Path, typer.Argument(help="The JSON file of a dril
     from payment_dr.operations.report.write import write_report  # loads Matplotlib
 
     for path in write_report(journal):
-        sys.stdout.write(f"{path}\n")
+        show(str(path))
 
 
 @app.command()
@@ -208,7 +211,7 @@ def bootstrap(
         return
     for setting in settings:
         outcome = "right already" if not setting.changed else "to be set" if dry_run else "set"
-        sys.stdout.write(f"{outcome}: {setting.what}\n")
+        show(f"{outcome}: {setting.what}")
 
 
 @app.command()
@@ -226,9 +229,9 @@ def adopt(directory: StackDirectory, dry_run: DryRun = False, as_json: AsJson = 
     if as_json:
         sys.stdout.write(json.dumps([dataclasses.asdict(finding) for finding in findings], indent=2) + "\n")
     for finding in [] if as_json else findings:
-        sys.stdout.write(" ".join([f"{finding.outcome}:", finding.address, *finding.ids]) + "\n")
+        show(" ".join([f"{finding.outcome}:", finding.address, *finding.ids]))
         if finding.reason:
-            sys.stdout.write(f"  {finding.reason}\n")
+            show(f"  {finding.reason}")
     if not findings:
         say("Nothing that the plan wants to create exists already.")
     raise typer.Exit(MISSED if any(finding.outcome == NOT_ADOPTED for finding in findings) else DONE)
@@ -249,7 +252,7 @@ def deployer_policies(
     out.mkdir(parents=True, exist_ok=True)
     for name, document in documents.items():
         write_whole(path_of(name, out), written(document).encode())
-        sys.stdout.write(f"{path_of(name, out)}\n")
+        show(str(path_of(name, out)))
 
 
 @contextmanager
@@ -259,7 +262,7 @@ def _asking(stack: Deployed, yes: bool) -> Iterator[tuple[Callable[[str], None],
 
         def tell(text: str) -> None:
             say(text)
-            spinner.update(Text(text))
+            spinner.update(Text(printable(text)))
 
         def confirm(what: str, word: str) -> None:
             if yes:
@@ -273,6 +276,7 @@ def _asking(stack: Deployed, yes: bool) -> Iterator[tuple[Callable[[str], None],
 
 
 def _agreed(what: str, word: str, *, typed: bool) -> bool:
+    what, word = printable(what), printable(word)
     try:
         if typed:
             answer: str = typer.prompt(f"{what}\nType {word} to go on", default="", show_default=False, err=True)

@@ -13,9 +13,11 @@ from typing import ParamSpec, TypeVar
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from payment_dr.operations.errors import OperationError, lack_of_this_machine
+from payment_dr.operations.printable import printable
 from payment_dr.operations.terraform.runner import ResourceEvent
 
 P = ParamSpec("P")
@@ -183,13 +185,18 @@ def leave_stdout() -> None:
 
 
 def say(text: str, *, style: str | None = None) -> None:
-    """Print a line of progress on stderr as it is: nothing in it is markup, and it is not wrapped.
+    """Print a line of progress on stderr: nothing in it is markup or obeyed by a terminal, and it is not wrapped.
 
     Where it cannot be printed, because a log file has no room, say, the command goes on: it may be in the middle of
     switching regions.
     """
     with suppress(OSError):
-        progress.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
+        progress.print(printable(text, lines=True), style=style, markup=False, highlight=False, soft_wrap=True)
+
+
+def show(text: str) -> None:
+    """Print a line of a command's result on stdout, of which a terminal obeys nothing."""
+    sys.stdout.write(f"{printable(text)}\n")
 
 
 @contextmanager
@@ -206,13 +213,13 @@ def progress_of(console: Console) -> Iterator[tuple[Callable[[str], None], Calla
 
         def on_step(step: str) -> None:
             done.clear()
-            display.reset(task, description=step, now="")
+            display.reset(task, description=escape(printable(step)), now="")
             if not console.is_terminal:
-                console.print(f"{step} ...", highlight=False)
+                console.print(f"{printable(step)} ...", highlight=False, markup=False)
 
         def on_event(event: ResourceEvent) -> None:
             if event.phase == "complete" and event.action in {"create", "update", "delete"}:
                 done.append(event.address)
-                display.update(task, now=f"{len(done)} done, last {event.address}")
+                display.update(task, now=escape(printable(f"{len(done)} done, last {event.address}")))
 
         yield on_step, on_event

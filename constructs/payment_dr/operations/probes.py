@@ -40,7 +40,8 @@ class Health:
     body: Mapping[str, Any]
 
     def __str__(self) -> str:
-        said = [str(self.body[key]) for key in ("status", "reason") if self.body.get(key)]
+        # on one line: the next one would look like a message of this program
+        said = [" ".join(str(self.body[key]).split()) for key in ("status", "reason") if self.body.get(key)]
         return ", ".join([f"{'passes' if self.verdict.passed else 'fails'}: {self.verdict.reason}", *said])
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
+from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
@@ -13,6 +14,7 @@ from payment_dr.operations import probes
 from payment_dr.operations.aws import asked
 from payment_dr.operations.deployed import Deployed
 from payment_dr.operations.errors import OperationError
+from payment_dr.operations.printable import printable
 from payment_dr.operations.probes import SERVING, Health
 from payment_dr.operations.route53.zone import Zone
 from payment_dr.side import OTHER, SIDES, Side
@@ -78,7 +80,7 @@ class Status:
 
     def table(self) -> Table:
         """What `dr status` prints."""
-        columns = ("", *(f"{self.stack.region(side)} ({side})" for side in SIDES))
+        columns = ("", *(escape(printable(f"{self.stack.region(side)} ({side})")) for side in SIDES))
         table = Table(*columns, caption="serves: a model of Route 53 with the zone's records and these probes")
         for name in self.regions["primary"]:
             table.add_row(name, *(_cell(self.regions[side][name]) for side in SIDES))
@@ -89,7 +91,7 @@ class Status:
 
 
 def _cell(finding: Finding) -> Text:
-    return Text(str(finding), _STYLES[finding.state])
+    return Text(printable(str(finding)), _STYLES[finding.state])
 
 
 def look_at(stack: Deployed) -> Status:

@@ -17,7 +17,7 @@ import pytest
 
 from payment_dr.operations.drill.journal import CouldNotTellError
 from payment_dr.operations.errors import OperationError
-from payment_dr.operations.report import write
+from payment_dr.operations.report import summary, write
 from payment_dr.operations.report.figures import COLOURS
 from payment_dr.operations.report.summary import reported
 from payment_dr.operations.report.write import write_report
@@ -25,7 +25,7 @@ from tests.operations.report import journals
 from tests.operations.report.journals import LOST, Journal
 
 MAKERS = [journals.passed, journals.missed, journals.killed]
-HOSTILE = "\0\x1b<script>alert(1)</script> \"quoted\" & 'so' $x_{ #18202b 'DejaVu Sans' \U0001f4a5"
+HOSTILE = "\0\x1b\x9b\a\r\u202e<script>alert(1)</script> \"quoted\" & 'so' $x_{ #18202b 'DejaVu Sans' \U0001f4a5"
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
 
@@ -256,7 +256,7 @@ class TestWhatOthersHaveWritten:
 
         found = page(poisoned(journals.passed()))
         assert [each for each in found.iter() if each.tag.endswith("script")] == []
-        shown = " ".join(HOSTILE.replace("\0", "\ufffd").replace("\x1b", "\ufffd").split())
+        shown = " ".join(HOSTILE.replace("\0\x1b\x9b\a\r\u202e", r"\x00\x1b\x9b\x07\r\u202e").split())
         whole = text(found)
         for value in ("fail us-east-1", "HTTP status 503", "1.15.8", "tx-local-001093", "simulated"):
             assert shown + value in whole
@@ -323,6 +323,26 @@ def test_a_report_that_finds_no_room_leaves_the_former_one_and_nothing_half_writ
     assert f"run 'dr report {journal}'" in hint
     assert {path.name for path in tmp_path.iterdir()} == {"drill.json", "drill.html"}
     assert journal.with_suffix(".html").read_text() == "the former one"
+
+
+def test_what_a_drill_prints_is_not_for_the_terminal_to_obey(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content: Any = journals.missed()
+    evil = "[red]\x1b]8;;https://evil.example\a\u202e"
+    content["outage"]["description"] += evil
+    content["causes"] = [evil]
+    content["targets"][0] |= {"what": evil, "how": evil}
+
+    class Ended:
+        path = journals.write(content, tmp_path)
+
+    Ended.content = content  # type: ignore[attr-defined]
+    monkeypatch.setattr(summary, "write_report", lambda _path: ())
+    assert reported(Ended, as_json=False) == 1  # type: ignore[arg-type]
+    printed = capsys.readouterr().out
+    assert [each for each in printed if not each.isprintable() and each != "\n"] == []
+    assert printed.count(r"[red]\x1b]8;;https:") >= 3
 
 
 def test_policies_that_find_no_room_are_not_half_written(tmp_path: Path) -> None:

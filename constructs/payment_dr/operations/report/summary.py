@@ -12,6 +12,7 @@ from rich.text import Text
 from payment_dr.operations.command import DONE, MISSED, say
 from payment_dr.operations.drill.journal import PASSED, WAYS, Content, CouldNotTellError, Journal
 from payment_dr.operations.errors import OperationError
+from payment_dr.operations.printable import printable
 from payment_dr.operations.report.write import write_report
 
 
@@ -60,20 +61,23 @@ def _print(content: Content, paths: Iterable[Path]) -> None:
     out = Console(highlight=False)
     if not out.is_terminal:
         out.width = 110  # of a log file or a pipe
-    table = Table("target", "at most", "measured", "", "how", title=f"Drill: {content['outage']['description']}")
+    title = Text(printable(f"Drill: {content['outage']['description']}"))
+    table = Table("target", "at most", "measured", "", "how", title=title)
     for target in content["targets"]:
         measured = "nothing" if target["measured"] is None else f"{target['measured']:g} {target['unit']}"
         met = Text("met", "green") if target["met"] else Text("MISSED", "red")
-        table.add_row(target["what"], f"{target['target']:g} {target['unit']}", measured, met, target["how"])
+        cells = (target["what"], f"{target['target']:g} {target['unit']}", measured, target["how"])
+        what, at_most, found, how = (Text(printable(each)) for each in cells)
+        table.add_row(what, at_most, found, met, how)
     out.print(table)
-    for mode, found in content["rpo"].items():
-        lost, latency = len(found["missing_at_switch"]), found["latency_ms"]
+    for mode, rpo in content["rpo"].items():
+        lost, latency = len(rpo["missing_at_switch"]), rpo["latency_ms"]
         out.print(
-            f"lost {lost} of {found['acknowledged']} in {mode} mode at the switch, acknowledged in "
+            f"lost {lost} of {rpo['acknowledged']} in {mode} mode at the switch, acknowledged in "
             f"{latency['p50'] or 0:.0f} ms (p95 {latency['p95'] or 0:.0f} ms)"
         )
     for cause in content["causes"]:
-        out.print(f"cause: {cause}", markup=False, style="red")
+        out.print(printable(f"cause: {cause}"), markup=False, style="red")
     for path in paths:
-        out.print(str(path), markup=False, soft_wrap=True)
+        out.print(printable(str(path)), markup=False, soft_wrap=True)
     out.print(f"{content['verdict']}", style="green" if content["verdict"] == PASSED else "red")

@@ -17,6 +17,7 @@ from matplotlib.figure import Figure, FigureBase
 from payment_dr.operations.drill.journal import WAYS
 from payment_dr.operations.errors import OperationError
 from payment_dr.operations.files import write_whole
+from payment_dr.operations.printable import printable
 from payment_dr.operations.report.content import ReportContent, clock, number, seconds, sentence
 from payment_dr.operations.report.figures import (
     BAD,
@@ -90,7 +91,8 @@ def render(content: bytes, name: str) -> tuple[bytes, bytes]:
         }
         html = environment.get_template("report.html.j2").render(drill=drill, colours=COLOURS, **figures)
         png = _png(drill)
-    return re.sub(r"[\x00-\x08\x0b\x0c\x0e-\x1f]", "\N{REPLACEMENT CHARACTER}", html).encode(), png
+    html.encode()  # half of a pair of surrogates is no text
+    return printable(html, lines=True).encode(), png
 
 
 def _refuse(constant: str) -> float:
