@@ -65,8 +65,8 @@ def main() -> None:
 
     from embedded_aws import branch, patches
 
+    branch.apply()  # below the patches, which say who may ask for a branch
     patches.apply_all()
-    branch.apply()
     sys.argv[1:] = []  # ministack parses the command line
     app.main()
 

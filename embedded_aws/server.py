@@ -5,6 +5,7 @@ import functools
 import json
 import os
 import re
+import secrets
 import select
 import shutil
 import signal
@@ -201,6 +202,9 @@ class EmbeddedAws:
         replication_lag: Median of the seconds that a write to a global table takes to the other regions; at once if 0.
             See ``set_replication_lag``.
 
+    Attributes:
+        secret_access_key: The secret that the root of every account signs with; random.
+
     Raises:
         EmbeddedAwsError: The port is taken, or the emulator did not come up.
 
@@ -220,6 +224,7 @@ class EmbeddedAws:
                 f"{account_id!r} is not an AWS account id", hint="give twelve digits, such as 000000000000"
             )
         self.account_id = account_id
+        self.secret_access_key = secrets.token_urlsafe()
         self._replication_lag = replication_lag
         self._requested_port = port
         self._port: int | None = None
@@ -403,7 +408,7 @@ class EmbeddedAws:
             **{name: value for name, value in (base or {}).items() if not name.startswith("AWS_")},
             "AWS_ENDPOINT_URL": self.endpoint_url,
             "AWS_ACCESS_KEY_ID": self.account_id,  # a 12-digit access key is the root of that account
-            "AWS_SECRET_ACCESS_KEY": "embedded",
+            "AWS_SECRET_ACCESS_KEY": self.secret_access_key,
             "AWS_SESSION_TOKEN": "",
             "AWS_REGION": DEFAULT_REGION,
             "AWS_DEFAULT_REGION": DEFAULT_REGION,
@@ -423,7 +428,7 @@ class EmbeddedAws:
         """
         from botocore.config import Config
 
-        given = credentials or {"AccessKeyId": self.account_id, "SecretAccessKey": "embedded"}
+        given = credentials or {"AccessKeyId": self.account_id, "SecretAccessKey": self.secret_access_key}
         return _session_without_user_configuration().client(
             service,
             region_name=region,
@@ -539,7 +544,8 @@ class EmbeddedAws:
 
     def _open(self, method: str, path: str, body: Any = None) -> Any:
         data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(f"{self.endpoint_url}{path}", data, method=method)  # noqa: S310 - always http://127.0.0.1
+        headers = {"Authorization": f"Bearer {self.secret_access_key}"}
+        request = urllib.request.Request(f"{self.endpoint_url}{path}", data, headers, method=method)  # noqa: S310 - always http://127.0.0.1
         # A proxy of the user's must not come between.
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         return opener.open(request, timeout=5)

@@ -30,15 +30,18 @@ from embedded_aws.patches import (
     region_outage,
     replication_lag,
     replication_role,
+    request_signatures,
     rights,
     route53_booleans,
     route53_changes,
     route53_records,
+    web_pages,
     whole_responses,
 )
 
 # Modules further down wrap what modules further up have put in place: a parameter call is authorized before it is
-# recorded, and announced after that; a failed region answers before anything else is asked, but for whose host it is.
+# recorded, and announced after that; a failed region answers before anything else is asked, but for who is calling and
+# for whose host it is.
 ORDER: tuple[ModuleType, ...] = (
     rights,
     default_credentials,
@@ -65,6 +68,8 @@ ORDER: tuple[ModuleType, ...] = (
     route53_records,
     region_outage,
     replication_lag,
+    request_signatures,
+    web_pages,
     api_host,
     whole_responses,
 )

@@ -7,7 +7,7 @@ ministack 1.5.33: the access key ``test``, which tutorials for emulators use, is
 
 Why it matters: a client that carries such a default, in place of the role it should have, would be let through
 everything; here it is turned away as on AWS. A 12-digit access key stays the root of that account, which is how the
-embedded AWS is administered.
+embedded AWS is administered: ``request_signatures`` asks for the secret that belongs to it.
 """
 
 from ministack.core import iam_evaluator  # type: ignore[import-untyped]

@@ -13,6 +13,9 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import urllib3
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
 
 from embedded_aws import EmbeddedAws
 
@@ -58,7 +61,8 @@ class Tenant:
         self.account_id = account_id or str(next(_account_ids))
 
     def client(self, service: str, region: str = "us-east-1") -> Any:
-        return self.aws.client(service, region, {"AccessKeyId": self.account_id, "SecretAccessKey": "embedded"})
+        root = {"AccessKeyId": self.account_id, "SecretAccessKey": self.aws.secret_access_key}
+        return self.aws.client(service, region, root)
 
     def role_for(self, principal: Mapping[str, str], *statements: Mapping[str, Any], name: str) -> str:
         iam = self.client("iam")
@@ -152,22 +156,19 @@ def get(url: str, headers: Mapping[str, str] | None = None) -> Answer:
     return Answer(response.status, response.data.decode())
 
 
+def signed(account: Tenant, service: str, body: str, headers: Mapping[str, str], region: str = "us-east-1") -> Any:
+    """The headers of a POST that the account's root sends, with its signature."""
+    request = AWSRequest("POST", f"{account.aws.endpoint_url}/", dict(headers), body)
+    SigV4Auth(Credentials(account.account_id, account.aws.secret_access_key), service, region).add_auth(request)
+    return dict(request.headers)
+
+
 def call_query_protocol(account: Tenant, service: str, action: str, **params: str) -> Answer:
     """What a service answers in the Query protocol.
 
     Terraform's AWS provider 5.x speaks it to services that boto3 has left it for.
     """
-    # The signature of an account's root is not checked.
-    scope = f"{account.account_id}/20261122/us-east-1/{service}/aws4_request"
-    response = urllib3.request(
-        "POST",
-        account.aws.endpoint_url,
-        body=urllib.parse.urlencode({"Action": action, "Version": "2010-08-01", **params}),
-        headers={
-            "Content-Type": "application/x-www-form-urlencoded",
-            "Authorization": f"AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host, Signature=0",
-        },
-        retries=False,
-        timeout=30,
-    )
+    body = urllib.parse.urlencode({"Action": action, "Version": "2010-08-01", **params})
+    headers = signed(account, service, body, {"Content-Type": "application/x-www-form-urlencoded"})
+    response = urllib3.request("POST", account.aws.endpoint_url, body=body, headers=headers, retries=False, timeout=30)
     return Answer(response.status, response.data.decode())

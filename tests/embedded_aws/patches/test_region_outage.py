@@ -13,7 +13,7 @@ from botocore.exceptions import ClientError
 
 from embedded_aws import EmbeddedAws, EmbeddedAwsError
 from embedded_aws.server import Fault
-from tests.embedded_aws.tenant import Tenant, allow, get, unique
+from tests.embedded_aws.tenant import Tenant, allow, get, signed, unique
 
 ANSWERS = """
     def handler(event, context):
@@ -45,12 +45,8 @@ def failing_aws() -> Iterator[EmbeddedAws]:
 @contextlib.contextmanager
 def half_a_call(account: Tenant) -> Iterator[http.client.HTTPConnection]:
     """A call of DynamoDB in us-east-1 whose body of two bytes is still to be sent."""
-    scope = f"{account.account_id}/20261122/us-east-1/dynamodb/aws4_request"
-    headers = {  # the signature of an account's root is not checked
-        "Authorization": f"AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host, Signature=0",
-        "X-Amz-Target": "DynamoDB_20120810.ListTables",
-        "Content-Length": "2",
-    }
+    target = {"X-Amz-Target": "DynamoDB_20120810.ListTables"}
+    headers = {**signed(account, "dynamodb", "{}", target), "Content-Length": "2"}
     with contextlib.closing(http.client.HTTPConnection("127.0.0.1", account.aws.port, timeout=20)) as connection:
         connection.request("POST", "/", headers=headers)
         account.aws.failed_regions()  # answered by the same loop after this much was taken
@@ -132,7 +128,8 @@ def test_a_refused_call_leaves_its_connection_usable(account: Tenant) -> None:
         connection.send(b"{}")
         answer = connection.getresponse()
         answer.read()
-        connection.request("GET", "/_fault")
+        secret = f"Bearer {account.aws.secret_access_key}"
+        connection.request("GET", "/_fault", headers={"Authorization": secret})
 
         assert (answer.status, connection.getresponse().status) == (503, 200)
 
@@ -287,7 +284,8 @@ def test_an_outage_ends_with_its_block_whatever_happens_in_it(failing_aws: Embed
 
 def test_the_emulator_itself_stays_reachable_in_an_outage(failing_aws: EmbeddedAws) -> None:
     with failing_aws.region_outage("us-east-1"):
-        assert get(f"{failing_aws.endpoint_url}/_ministack/health").status == 200
+        secret = {"Authorization": f"Bearer {failing_aws.secret_access_key}"}
+        assert get(f"{failing_aws.endpoint_url}/_ministack/health", secret).status == 200
 
 
 def test_upstream_still_knows_no_outage(unpatched_aws: EmbeddedAws) -> None:

@@ -1,0 +1,112 @@
+"""Every request needs a secret, except to the routes of an API and for the code of a function.
+
+AWS: checks the signature of every request, whoever's key it names
+(https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv.html). Routes of an HTTP API without an authorizer are
+open to anyone, and the address of a function's code is a presigned one.
+
+ministack 1.5.33: does not check signatures of an account's root: a 12-digit access key may do everything with any
+signature, and so may a header ``Authorization`` of an unknown kind. Its own paths (``/_ministack/reset`` ...) need no
+credentials at all, and the credentials of a function can be computed from its ARN and its role's.
+
+Why it matters: functions are processes of the user who runs the embedded AWS. Without a secret, everybody who reaches
+its port can create a function, and so run code as that user.
+
+The secret is ``AWS_SECRET_ACCESS_KEY`` in the emulator's environment. The roots of all accounts sign with it, and the
+emulator's own paths take it as ``Authorization: Bearer``.
+"""
+
+import hmac
+import os
+from contextvars import ContextVar
+from typing import Any
+
+from ministack import app  # type: ignore[import-untyped]
+from ministack.core import iam_evaluator, lambda_runtime, responses  # type: ignore[import-untyped]
+from ministack.services import s3  # type: ignore[import-untyped]
+
+from embedded_aws.patches import region_outage
+
+_OWN_PATHS = "/_"
+# Answered to GET alone; AWS presigns these addresses, ministack does not.
+_CODE_PATHS = ("/_ministack/lambda-code/", "/_ministack/lambda-layers/")
+
+_is_pinning: ContextVar[bool] = ContextVar("embedded_aws_is_pinning", default=False)
+
+
+def apply() -> None:
+    """Check every signature, and ask for the secret on the emulator's own paths."""
+    serve, pin_signed_request, is_root_key = app.app, iam_evaluator.pin_signed_request, iam_evaluator._is_root_key
+    answer_special_request = app._handle_post_body_shortcuts
+    execution_credentials = lambda_runtime.execution_credentials
+
+    async def serve_who_knows_the_secret(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "http" and _is_own(scope) and not _knows_the_secret(scope):
+            await region_outage.respond_json(send, 403, {"message": "this path needs the secret of this embedded AWS"})
+        else:
+            await serve(scope, receive, send)
+
+    def pin_every_key(*args: Any, **kwargs: Any) -> None:
+        token = _is_pinning.set(True)
+        try:
+            pin_signed_request(*args, **kwargs)
+        finally:
+            _is_pinning.reset(token)
+
+    def is_trusted_root_key(access_key: str) -> bool:
+        return not _is_pinning.get() and bool(is_root_key(access_key))
+
+    # The first that ministack does with a request that it has read.
+    async def answer_if_signed(
+        method: str, path: str, headers: Any, body: bytes, query_params: Any, request_id: str
+    ) -> Any:
+        request = (method, path, headers, query_params)
+        if not (is_api(path) or path.startswith(_OWN_PATHS)) and (refusal := _refusal(*request, request_id)):
+            return refusal
+        return await answer_special_request(method, path, headers, body, query_params, request_id)
+
+    def secret_execution_credentials(config: dict[str, Any]) -> dict[str, str]:
+        # ministack digests the role's ARN, of which only the last part has to be right.
+        role = config.get("Role", "").rpartition("/")[2]
+        credentials: dict[str, str] = execution_credentials({**config, "Role": f"{_secret()}/{role}"})
+        return credentials
+
+    app.app = serve_who_knows_the_secret
+    app.pin_signed_request = iam_evaluator.pin_signed_request = pin_every_key
+    iam_evaluator._is_root_key = is_trusted_root_key
+    app._handle_post_body_shortcuts = answer_if_signed
+    lambda_runtime.execution_credentials = secret_execution_credentials
+
+
+def is_api(path: str) -> bool:
+    """Whether a path is one of an API: ``api_host`` has turned its host into a path."""
+    return app._parse_execute_api_url("", path) is not None
+
+
+def _is_own(scope: Any) -> bool:
+    path = scope["path"]
+    is_code = scope["method"] == "GET" and path.startswith(_CODE_PATHS)
+    return path.startswith(_OWN_PATHS) and not is_code and not is_api(path)
+
+
+def _secret() -> str:
+    return os.environ["AWS_SECRET_ACCESS_KEY"]  # another one in a branch
+
+
+def _knows_the_secret(scope: Any) -> bool:
+    given = dict(scope["headers"]).get(b"authorization", b"")
+    return hmac.compare_digest(given, f"Bearer {_secret()}".encode())
+
+
+def _refusal(method: str, path: str, headers: Any, query_params: Any, request_id: str) -> Any:
+    """What is answered to a request that nobody has signed; None to one that somebody has."""
+    request = iam_evaluator._signed_request.get()
+    if request is not None and request.s3_scoped:
+        return s3._verify_presigned_sigv4(method, path, headers, query_params)
+    if request is None:
+        checked = iam_evaluator.AuthError("MissingAuthenticationToken", "Missing Authentication Token")
+    else:
+        checked = iam_evaluator.authenticate(request.access_key_id, responses.get_account_id())
+    if not isinstance(checked, iam_evaluator.AuthError):
+        return None
+    service = app.detect_service(method, path, headers, query_params)
+    return app._credential_failure(service, "", request_id, checked, headers)
