@@ -3,16 +3,14 @@
 ``EmbeddedAws`` starts it as ``python -m embedded_aws.emulator`` with everything it needs in its environment.
 """
 
-import contextlib
 import importlib.metadata
 import os
-import shutil
 import signal
 import sys
 import threading
 from pathlib import Path
 
-from embedded_aws.server import TAKEN_ALONG
+from embedded_aws.server import remove_directory
 
 MINISTACK_VERSION = "1.5.33"
 
@@ -45,11 +43,7 @@ def end_with_parent() -> None:
 
     def watch() -> None:
         os.read(0, 1)  # not sys.stdin, whose lock a blocked reader holds against the interpreter's own end
-        directory = Path(os.environ["EMBEDDED_AWS_DIRECTORY"])
-        with contextlib.suppress(OSError):  # there are none
-            for along in (directory / TAKEN_ALONG).read_text(encoding="utf-8").splitlines():
-                shutil.rmtree(along, ignore_errors=True)
-        shutil.rmtree(directory, ignore_errors=True)
+        remove_directory(Path(os.environ["EMBEDDED_AWS_DIRECTORY"]))
         os.killpg(os.getpgid(0), signal.SIGKILL)
 
     threading.Thread(target=watch, name="end-with-parent", daemon=True).start()

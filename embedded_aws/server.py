@@ -1,6 +1,7 @@
 """Starting, using and stopping the embedded AWS."""
 
 import contextlib
+import fcntl
 import functools
 import json
 import os
@@ -10,6 +11,7 @@ import select
 import shutil
 import signal
 import socket
+import stat
 import subprocess
 import sys
 import tempfile
@@ -33,12 +35,15 @@ BRANCH_PATH = "/_branch"
 # is gone.
 OWNER_PIPE = "owner"
 RUNNING_PIPE = "running"
-TAKEN_ALONG = "taken-along"  # the file that lists the directories to remove with the emulator's own
 DEFAULT_ACCOUNT_ID = "000000000000"
 DEFAULT_REGION = "us-east-1"
 # Replication "usually" takes less than a second: with this median and spread 96 % of the writes do.
 TYPICAL_REPLICATION_SECONDS = 0.5
 TYPICAL_REPLICATION_SPREAD = 0.4
+
+_DIRECTORY_PREFIX = "embedded-aws-"
+_OWNER_LOCK = "owner.lock"  # a file that the owner of an emulator's directory has locked for as long as it lives
+_TAKEN_ALONG = "taken-along"  # a file that lists directories to remove with the emulator's: inode and path
 
 _START_DEADLINE_SECONDS = 30.0
 _END_DEADLINE_SECONDS = 10.0
@@ -171,6 +176,47 @@ class _Fork:
         os.close(self._owner)
 
 
+def _make_directory() -> tuple[Path, int]:
+    """Make an emulator's directory; it is this process's for as long as the descriptor is open."""
+    directory = Path(tempfile.mkdtemp(prefix=_DIRECTORY_PREFIX))
+    unlocked = directory / "unlocked"
+    lock = os.open(unlocked, os.O_WRONLY | os.O_CREAT, 0o600)
+    with contextlib.suppress(OSError):  # a file system without locks: `remove_abandoned` cannot lock it either
+        fcntl.flock(lock, fcntl.LOCK_EX)
+    unlocked.rename(directory / _OWNER_LOCK)  # never seen unlocked while its owner lives
+    return directory, lock
+
+
+def _is_own(directory: Path) -> bool:
+    """Whether this is a directory of this user, and no link to one."""
+    seen = directory.lstat()
+    return stat.S_ISDIR(seen.st_mode) and seen.st_uid == os.geteuid()
+
+
+def remove_directory(directory: Path) -> None:
+    """Remove an emulator's directory, and those that ``EmbeddedAws.take_along`` has named, unless replaced since."""
+    with contextlib.suppress(OSError):  # there are none
+        for line in (directory / _TAKEN_ALONG).read_text(encoding="utf-8").splitlines():
+            inode, _, along = line.partition(" ")
+            with contextlib.suppress(OSError):  # it is gone
+                if _is_own(Path(along)) and Path(along).lstat().st_ino == int(inode):
+                    shutil.rmtree(along, ignore_errors=True)
+    shutil.rmtree(directory, ignore_errors=True)
+
+
+def remove_abandoned() -> None:
+    """Remove what was left when both an emulator and its owner were killed, so that neither could do it."""
+    for directory in Path(tempfile.gettempdir()).glob(f"{_DIRECTORY_PREFIX}*"):
+        with contextlib.suppress(OSError):  # it is somebody else's, its owner lives, or it has just been removed
+            if _is_own(directory):
+                lock = os.open(directory / _OWNER_LOCK, os.O_WRONLY | os.O_NOFOLLOW)
+                try:
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    remove_directory(directory)
+                finally:
+                    os.close(lock)
+
+
 class Fault(TypedDict, total=False):
     """What a failed region does: all of its calls answer 503, unless one of these says otherwise."""
 
@@ -230,6 +276,7 @@ class EmbeddedAws:
         self._port: int | None = None
         self._process: _Process | None = None
         self._directory: Path | None = None
+        self._lock: int | None = None
         self._last_log = ""
 
     def __enter__(self) -> Self:
@@ -271,6 +318,9 @@ class EmbeddedAws:
         if directory is not None:
             self._last_log = self._read_log(directory)
             shutil.rmtree(directory, ignore_errors=True)
+        lock, self._lock = self._lock, None
+        if lock is not None:
+            os.close(lock)
 
     def alive(self) -> None:
         """Check that the emulator still runs.
@@ -288,7 +338,8 @@ class EmbeddedAws:
             )
 
     def _launch(self) -> None:
-        self._directory = Path(tempfile.mkdtemp(prefix="embedded-aws-"))
+        remove_abandoned()
+        self._directory, self._lock = _make_directory()
         with (self._directory / "emulator.log").open("wb") as log:
             process = subprocess.Popen(
                 self._command,
@@ -373,12 +424,13 @@ class EmbeddedAws:
         """Have a directory of this process removed, should the process be killed and unable to do it itself.
 
         Args:
-            directory: Removed with all that is in it when this process ends before ``stop``.
+            directory: Removed with all that is in it when this process ends before ``stop``: by the emulator, or by
+                the next one if that is killed too.
         """
         if self._directory is None:
             raise EmbeddedAwsError("the embedded AWS is not running", hint="start it first")
-        with (self._directory / TAKEN_ALONG).open("a", encoding="utf-8") as file:
-            file.write(f"{directory.absolute()}\n")
+        with (self._directory / _TAKEN_ALONG).open("a", encoding="utf-8") as file:
+            file.write(f"{directory.lstat().st_ino} {directory.absolute()}\n")
 
     def log_text(self) -> str:
         """What the emulator has logged so far; after ``stop`` what it had logged until then."""
@@ -566,7 +618,7 @@ class _Branch(EmbeddedAws):
         origin, self._origin = self._origin, None
         if origin is None:
             raise EmbeddedAwsError("a branch cannot be started again", hint="make another one")
-        self._directory = Path(tempfile.mkdtemp(prefix="embedded-aws-"))
+        self._directory, self._lock = _make_directory()
         environment = self._emulator_environment(self._directory)
         self._process = process = _Fork(self._directory)
         process.pid = origin._control("PUT", BRANCH_PATH, environment)["pid"]

@@ -37,14 +37,14 @@ def install(source: str, mirror: Path, platform: str) -> None:
             f"the stand-in for the Terraform provider {source} needs the Python package tf",
             hint="install the development packages: pipenv sync --dev",
         )
-    version, name = VERSIONS[source], source.rsplit("/", 1)[-1]
+    folder, version, name = Path(__file__).parent, VERSIONS[source], source.rsplit("/", 1)[-1]
     home = mirror / "home" / name
     home.mkdir(parents=True, exist_ok=True)
     package = mirror / source / version / platform
     package.mkdir(parents=True, exist_ok=True)
-    program = Path(__file__).with_name(f"{OFFERS[source]}.py")
     launcher = package / f"terraform-provider-{name}_v{version}"
     # By file, not by module: a provider starts several times a run, and the package would import boto3 each time.
-    command = shlex.join([sys.executable, str(program)])
-    launcher.write_text(f'#!/bin/sh\nHOME={shlex.quote(str(home))} exec {command} "$@"\n')
+    runner = shlex.join([sys.executable, str(folder / "until_terraform_ends.py")])
+    program = shlex.quote(str(folder / f"{OFFERS[source]}.py"))
+    launcher.write_text(f'#!/bin/sh\nHOME={shlex.quote(str(home))} exec {runner} $PPID {program} "$@"\n')
     launcher.chmod(0o755)

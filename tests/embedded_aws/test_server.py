@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from embedded_aws import EmbeddedAws, EmbeddedAwsError
+from embedded_aws import EmbeddedAws, EmbeddedAwsError, server
 from embedded_aws.server import at_new_port
 from tests.embedded_aws.tenant import Tenant, eventually
 
@@ -181,6 +181,101 @@ def test_what_it_takes_along_is_removed_when_its_owner_is_killed_and_not_before(
     assert eventually(lambda: list(temporary_directory.iterdir()) == [])
     assert along.exists() == (number == signal.SIGTERM)  # an owner that can does it itself
     assert tmp_path.exists()
+
+
+TAKES_ALONG = """
+import signal, sys
+from pathlib import Path
+from embedded_aws import EmbeddedAws
+
+with EmbeddedAws() as aws, aws.branch() as branch:
+    for one, along in zip((aws, branch), sys.argv[1:], strict=True):
+        one.take_along(Path(along))
+    print(aws.pid, branch.pid, flush=True)
+    signal.pause()
+"""
+
+
+@pytest.fixture
+def alongs(tmp_path: Path) -> list[Path]:
+    folders = [tmp_path / "first", tmp_path / "second"]
+    for folder in folders:
+        (folder / "with more").mkdir(parents=True)
+    return folders
+
+
+@pytest.fixture
+def with_dead_emulators(temporary_directory: Path, alongs: list[Path]) -> Iterator[subprocess.Popen[str]]:
+    """The owner of an emulator and its branch that were killed, and took these folders along."""
+    with subprocess.Popen(
+        [sys.executable, "-c", TAKES_ALONG, *map(str, alongs)],
+        cwd=REPOSITORY,
+        env={**os.environ, "TMPDIR": str(temporary_directory)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as owner:
+        assert owner.stdout is not None
+        emulators = [int(pid) for pid in owner.stdout.readline().split()]
+        for pid in emulators:
+            os.kill(pid, signal.SIGKILL)
+        assert eventually(lambda: not any(map(runs, emulators)))
+        yield owner
+        owner.kill()
+
+
+def test_what_is_left_when_an_emulator_and_its_owner_are_killed_goes_with_the_next_start(
+    temporary_directory: Path, alongs: list[Path], with_dead_emulators: subprocess.Popen[str]
+) -> None:
+    left = list(temporary_directory.iterdir())
+    assert len(left) == 2
+
+    with EmbeddedAws():
+        assert all(folder.exists() for folder in (*left, *alongs))  # their owner lives
+
+    with_dead_emulators.kill()
+    with_dead_emulators.wait(20)
+    with EmbeddedAws() as aws:
+        aws.alive()
+        assert not any(folder.exists() for folder in (*left, *alongs))
+    assert list(temporary_directory.iterdir()) == []
+
+
+def test_what_only_looks_abandoned_stays(
+    temporary_directory: Path,
+    tmp_path: Path,
+    alongs: list[Path],
+    with_dead_emulators: subprocess.Popen[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with_dead_emulators.kill()
+    with_dead_emulators.wait(20)
+    left = set(temporary_directory.iterdir())
+    unmarked, linked = temporary_directory / "embedded-aws-unmarked", temporary_directory / "embedded-aws-linked"
+    unmarked.mkdir()
+    elsewhere, kept = tmp_path / "elsewhere", tmp_path / "kept"
+    for folder in (elsewhere, kept):
+        folder.mkdir()
+    (elsewhere / "owner.lock").touch()
+    (elsewhere / "taken-along").write_text(f"{kept.stat().st_ino} {kept}\n")
+    linked.symlink_to(elsewhere)
+
+    with monkeypatch.context() as other_user:
+        other_user.setattr(os, "geteuid", lambda: os.getuid() + 1)
+        server.remove_abandoned()
+    assert {*temporary_directory.iterdir()} == {*left, unmarked, linked}
+
+    alongs[0].rename(tmp_path / "moved")
+    alongs[0].mkdir()  # another one of that name
+    alongs[1].rename(tmp_path / "linked to")
+    alongs[1].symlink_to(tmp_path / "linked to")
+    server.remove_abandoned()
+    assert {*temporary_directory.iterdir()} == {unmarked, linked}
+    assert (elsewhere / "owner.lock").exists()
+    assert kept.exists()
+    assert alongs[0].exists()
+    assert (tmp_path / "moved" / "with more").exists()
+    assert (tmp_path / "linked to" / "with more").exists()
 
 
 @pytest.mark.parametrize(

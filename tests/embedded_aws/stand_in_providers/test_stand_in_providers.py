@@ -1,6 +1,9 @@
 """The stand-ins under the real Terraform."""
 
 import json
+import os
+import signal
+import subprocess
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +15,7 @@ from embedded_aws import stand_in_providers
 from payment_dr.operations.errors import OperationError
 from payment_dr.operations.terraform.provider_sources import Machine
 from payment_dr.operations.terraform.runner import Terraform, TerraformFailed
+from tests.embedded_aws.tenant import eventually
 from tests.operations.terraform.isolated_machine import isolated_machine
 
 PROVIDERS = {
@@ -137,3 +141,42 @@ def test_a_stand_in_without_its_library_says_what_to_install(tmp_path: Path, mon
     with pytest.raises(OperationError, match="needs the Python package tf") as caught:
         stand_in_providers.install("registry.terraform.io/hashicorp/random", tmp_path, "linux_amd64")
     assert "pipenv sync --dev" in caught.value.hint
+
+
+def children_of(parent: int) -> list[int]:
+    seen = subprocess.run(["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True, check=True).stdout
+    pairs = (map(int, line.split()) for line in seen.splitlines())
+    return [pid for pid, of in pairs if of == parent]
+
+
+def runs(pid: int) -> bool:
+    seen = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True).stdout.strip()
+    return bool(seen) and not seen.startswith("Z")
+
+
+def test_a_stand_in_ends_when_terraform_is_killed(terraform: Terraform, directory: Path) -> None:
+    started = directory / "started"
+    waits = [{"local-exec": {"command": "echo $$ > writing; mv writing started; exec sleep 600"}}]
+    secret = {"random_password": {"secret": {**PASSWORD, "provisioner": waits}}}
+    (directory / "cdk.tf.json").write_text(json.dumps({**CONFIGURATION, "resource": secret}))
+    sockets = Path(terraform.environment["TMPDIR"])
+
+    with subprocess.Popen(
+        [terraform.binary.path, "apply", "-auto-approve", "-no-color"],
+        cwd=directory,
+        env=terraform.environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    ) as running:
+        try:
+            assert eventually(started.exists, 60)
+            provisioner = int(started.read_text())
+            stand_ins = [pid for pid in children_of(running.pid) if pid != provisioner]
+            assert stand_ins
+            assert list(sockets.iterdir())
+        finally:
+            running.send_signal(signal.SIGKILL)
+    os.kill(provisioner, signal.SIGKILL)
+
+    assert eventually(lambda: not any(map(runs, stand_ins)))
+    assert list(sockets.iterdir()) == []
