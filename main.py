@@ -9,6 +9,7 @@ from payment_dr import App, ConfigurationError, DisasterRecoveryStack
 # command line and the embedded AWS alike, where cdktf's own context can only be set by editing cdktf.json.
 CUSTOM_DOMAIN = "PAYMENT_DR_CUSTOM_DOMAIN"
 STATE = "PAYMENT_DR_STATE"  # s3://BUCKET/ENVIRONMENT; a file beside this one if it is not set
+ACCOUNT = "PAYMENT_DR_ACCOUNT"  # twelve digits; the account of the first apply if it is not set
 
 
 def main() -> None:
@@ -16,12 +17,13 @@ def main() -> None:
     custom_domain = os.environ.get(CUSTOM_DOMAIN) or "0"
     if custom_domain not in ("0", "1"):
         sys.exit(f"error: {CUSTOM_DOMAIN}={custom_domain!r} is neither 0 nor 1\nhint: set it to 1, or leave it out")
-    state = os.environ.get(STATE) or None
+    state, account = os.environ.get(STATE) or None, os.environ.get(ACCOUNT) or None
     app = App()
     try:
-        DisasterRecoveryStack(app, "payment-dr", custom_domain=custom_domain == "1", state=state)
+        DisasterRecoveryStack(app, "payment-dr", custom_domain=custom_domain == "1", state=state, account=account)
     except ConfigurationError as error:
-        sys.exit(f"error: {error}\nhint: change these settings in main.py{f' or {STATE}' if state else ''}")
+        places = ["main.py", *(name for name, value in ((STATE, state), (ACCOUNT, account)) if value)]
+        sys.exit(f"error: {error}\nhint: change these settings in {' or '.join(places)}")
     app.synth()
 
 

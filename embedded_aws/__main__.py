@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from embedded_aws.deploy_local import deploy_local
-from embedded_aws.deployment import Deployment, provider_settings
+from embedded_aws.deployment import ACCOUNT_SETTING, Deployment, terraform_settings
 from embedded_aws.server import EmbeddedAws
 from payment_dr.operations.cli import REPORTS, AsJson, ReportDir, Seed
 from payment_dr.operations.command import command, progress, progress_of, say
@@ -29,6 +29,9 @@ StackDir = Annotated[
 
 Outage = Annotated[str, typer.Option(help=f"What fails: {', '.join(OUTAGES)}.")]
 
+# A profile would send calls elsewhere, a workspace or an option of Terraform's would use the state of a deployment.
+_STEERING = ("AWS_", "TF_CLI_ARGS", "TF_DATA_DIR", "TF_WORKSPACE")
+
 
 @app.callback()
 def main() -> None:
@@ -39,16 +42,16 @@ def main() -> None:
 @command
 def start(port: Port = None) -> None:
     """Run the embedded AWS in the foreground and print the variables that point AWS tools and Terraform at it."""
-    with EmbeddedAws(port) as aws, provider_settings() as (providers, notices):
+    with EmbeddedAws(port) as aws, terraform_settings() as (settings, notices):
         for notice in notices:
             say(f"note: {notice}")
-        environment = aws.environment()
-        for name in sorted(name for name in os.environ if name.startswith("AWS_") and name not in environment):
-            sys.stdout.write(f"unset {name}\n")  # a profile, say, would send the calls elsewhere
-        for name, value in {**providers, **environment}.items():
+        environment = {ACCOUNT_SETTING: aws.account_id, **settings, **aws.environment()}
+        for name in sorted(name for name in os.environ if name.startswith(_STEERING) and name not in environment):
+            sys.stdout.write(f"unset {name}\n")
+        for name, value in environment.items():
             sys.stdout.write(f"export {name}={shlex.quote(value)}\n")
         sys.stdout.flush()
-        say(f"Embedded AWS is up at {aws.endpoint_url}. Ctrl-C ends it.")
+        say(f"Embedded AWS is up at {aws.endpoint_url}. Ctrl-C ends it, and removes {settings['CDKTF_OUTDIR']}.")
         while True:
             aws.alive()
             time.sleep(0.5)

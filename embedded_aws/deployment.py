@@ -24,8 +24,10 @@ from payment_dr.side import Side
 
 PROJECT = Path(__file__).resolve().parent.parent
 STACK = "payment-dr"
+ACCOUNT_SETTING = "PAYMENT_DR_ACCOUNT"  # of main.py; a user's own account is none of the embedded AWS
 # Those of the stack; cdktf.out says the same, but need not be there yet.
 PROVIDERS = {"aws": "~> 5.0", "archive": "~> 2.0", "random": "~> 3.0"}
+LOCK_FILE = ".terraform.lock.hcl"
 
 _LARGE_BYTES = 1_000_000
 _TEMPORARY = ("tfwork-", "tfrun-")
@@ -51,7 +53,7 @@ def synthesized(app: Path = PROJECT / "main.py", *, settings: Mapping[str, str] 
         synth = subprocess.run(
             [sys.executable, str(app)],
             cwd=app.parent,
-            env={**os.environ, **(settings or {}), "CDKTF_OUTDIR": folder},
+            env={**os.environ, ACCOUNT_SETTING: "", **(settings or {}), "CDKTF_OUTDIR": folder},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -69,26 +71,39 @@ def synthesized(app: Path = PROJECT / "main.py", *, settings: Mapping[str, str] 
 
 
 @contextmanager
-def provider_settings() -> Iterator[tuple[dict[str, str], list[str]]]:
-    """Find the stack's providers for tools that start Terraform themselves, such as ``cdktf deploy``.
+def terraform_settings() -> Iterator[tuple[dict[str, str], list[str]]]:
+    """Prepare for tools that synthesize and start Terraform themselves, such as ``cdktf deploy``.
+
+    They get the stack's providers, and a folder to synthesize into that nothing else uses: Terraform keeps the state of
+    a stack and the versions of its providers by the folder, and those of a deployment on AWS must stay as they are.
 
     Yields:
-        The variables that tell Terraform where they are, valid until the end, and what the user should be told.
+        The variables that tell the tools about both, valid until the end, and what the user should be told.
 
     Raises:
         EmbeddedAwsError: Terraform or a provider is nowhere to be had.
     """
-    with TemporaryDirectory(prefix="providers-") as folder:
+    with TemporaryDirectory(prefix="rehearsal-") as folder:
+        out = Path(folder, "cdktf.out")
+        stack = out / "stacks" / STACK
+        stack.mkdir(parents=True)
         required = {name: {"source": f"hashicorp/{name}", "version": version} for name, version in PROVIDERS.items()}
-        Path(folder, "versions.tf.json").write_text(json.dumps({"terraform": {"required_providers": required}}))
-        with Terraform(Path(folder), {}, stand_ins=stand_in_providers) as terraform:
+        versions = stack / "versions.tf.json"
+        versions.write_text(json.dumps({"terraform": {"required_providers": required}}))
+        with Terraform(stack, {}, stand_ins=stand_in_providers) as terraform:
             terraform.init()
+            versions.unlink()  # what remains is the lock file, without which cdktf would ask the registry
             found = {
                 name: value
                 for name, value in terraform.environment.items()
                 if name.startswith(("TF_CLI_", "TF_PLUGIN"))
             }
-            yield found, terraform.notices
+            if any(
+                f'"{version}"' in (stack / LOCK_FILE).read_text() for version in stand_in_providers.VERSIONS.values()
+            ):
+                found["TF_CLI_ARGS_init"] = "-lockfile=readonly"  # no stand-in gets into another folder's
+            # The same for main.py and for the cdktf command line, which does not read the first one.
+            yield {**found, "CDKTF_OUTDIR": str(out), "CDKTF_OUTPUT": str(out)}, terraform.notices
 
 
 def _directories_of(terraform: Terraform) -> Iterator[Path]:
@@ -153,7 +168,7 @@ class _InitializedTerraform(Terraform):
             return
         path.write_bytes(moved)
         if path.name.startswith("terraform-provider-"):  # Terraform compares it with the lock file
-            lock = self.directory / ".terraform.lock.hcl"
+            lock = self.directory / LOCK_FILE
             lock.write_text(lock.read_text().replace(_package_hash(original.parent), _package_hash(path.parent)))
 
 

@@ -55,6 +55,7 @@ PART_OF: Mapping[str, str | None] = {
     "aws_s3_bucket_versioning": "aws_s3_bucket",
     "aws_sns_topic_policy": "aws_sns_topic",
     "random_password": None,  # exists in the state alone
+    "terraform_data": None,
 }
 
 

@@ -102,6 +102,7 @@ FREE: Final[Mapping[str, str]] = {
     "aws_subnet": "free",
     "aws_vpc": "free: no NAT gateway, no interface endpoint",
     "random_password": "not in AWS",
+    "terraform_data": "not in AWS",
 }
 
 

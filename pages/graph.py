@@ -53,6 +53,7 @@ DRAWN: Final = {
     "aws_subnet",
     "aws_vpc",
     "random_password",
+    "terraform_data",
 }
 NOT_NAMED: Final = {"depends_on", "provider", "//"}  # arguments about the order and the place
 DOCUMENT: Final = "data.aws_iam_policy_document."

@@ -190,6 +190,7 @@ _NOT_NEWER: Mapping[str, str] = {
     "aws_subnet": "its tags change; another range replaces it",
     "aws_vpc": "its tags change; the rest by the call that creates it, ModifyVpcAttribute",
     "random_password": "not in AWS",
+    "terraform_data": "not in AWS",
 }
 
 

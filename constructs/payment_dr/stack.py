@@ -33,7 +33,14 @@ from .outputs import declare_outputs
 from .region import Region, labels_of, mistakes_in_region_name, mistakes_in_same_region, warn_of_opt_in
 from .regional_network import RegionalNetwork, mistakes_in_network, mistakes_in_overlap
 from .stack_outputs import Foundation, Parts, outputs_of
-from .state_backend import environment_of, keep_state, mistakes_in_state, mistakes_in_state_region
+from .state_backend import (
+    environment_of,
+    keep_state,
+    keep_to_account,
+    mistakes_in_account,
+    mistakes_in_state,
+    mistakes_in_state_region,
+)
 from .versions import PROVIDERS, require_versions
 
 INITIAL_SECRET_LENGTH = 32
@@ -78,6 +85,8 @@ class DisasterRecoveryStack(TerraformStack):
         state: Where Terraform keeps its state, as s3://BUCKET/ENVIRONMENT; the stack is of that environment then, and
             needs Terraform 1.10. `dr bootstrap` makes the bucket. Default: a file beside the app.
         state_region: Region of that bucket. Default: the secondary one, where the state is there in a disaster.
+        account: The AWS account to deploy to, twelve digits; the credentials of another one are refused. Default:
+            the account of the first apply, which is noted in the state.
         owner: Value of the Owner tag. Default "platform-team".
         runbook: Address that alarm descriptions link to. Default "docs/runbook.md".
 
@@ -115,6 +124,7 @@ class DisasterRecoveryStack(TerraformStack):
         force_destroy: bool = True,
         state: str | None = None,
         state_region: str | None = None,
+        account: str | None = None,
         owner: str = "platform-team",
         runbook: str = DEFAULT_RUNBOOK,
     ) -> None:
@@ -134,10 +144,13 @@ class DisasterRecoveryStack(TerraformStack):
                 *mistakes_in_failover_timing(*timing, custom_domain=custom_domain),
                 *mistakes_in_state(state),
                 *mistakes_in_state_region(state, state_region, primary_region),
+                *mistakes_in_account(account),
             ],
         )
         variables = self._variables(state)
-        self.primary, self.secondary = self._regions(primary_region, secondary_region, variables.environment, owner)
+        self.primary, self.secondary = self._regions(
+            primary_region, secondary_region, variables.environment, owner, account
+        )
         keep_state(self, id_, state, state_region or secondary_region)
 
         primary = self._foundation(self.primary, primary_cidr, primary_subnet_cidrs, variables, runbook)
@@ -287,7 +300,9 @@ class DisasterRecoveryStack(TerraformStack):
         )
         return initial_secrets.value
 
-    def _regions(self, primary: str, secondary: str, environment: str, owner: str) -> tuple[Region, Region]:
+    def _regions(
+        self, primary: str, secondary: str, environment: str, owner: str, account: str | None
+    ) -> tuple[Region, Region]:
         tags = AwsProviderDefaultTags(
             tags={
                 "Environment": environment,
@@ -297,11 +312,12 @@ class DisasterRecoveryStack(TerraformStack):
             }
         )
         labels = labels_of(primary, secondary)
-        AwsProvider(self, "aws", region=primary, default_tags=[tags])
+        default = AwsProvider(self, "aws", region=primary, default_tags=[tags])
         aliased = AwsProvider(self, "aws_secondary", alias="secondary", region=secondary, default_tags=[tags])
         ArchiveProvider(self, "archive")
         RandomProvider(self, "random")
         require_versions(self, *PROVIDERS)
+        keep_to_account(self, default, aliased, account)
         regions = Region(name=primary, label=labels[0]), Region(name=secondary, label=labels[1], provider=aliased)
         warn_of_opt_in(self, *regions)
         return regions

@@ -1,10 +1,18 @@
-"""Where Terraform keeps the stack's state: a file beside the app, or a bucket outside of the primary region."""
+"""Terraform's state: where it is (a file, or a bucket outside of the primary region), and of which account."""
 
 import re
 
-from .bindings import LocalBackend, S3Backend, TerraformStack
+from .bindings import (
+    AwsProvider,
+    DataResource,
+    LocalBackend,
+    Postcondition,
+    S3Backend,
+    TerraformResourceLifecycle,
+    TerraformStack,
+)
 from .naming import ENVIRONMENT_PATTERN
-from .region import mistakes_in_region_name
+from .region import account_id, mistakes_in_region_name
 
 # A lock in the bucket itself, next to the state. The other way, a DynamoDB table, would serve Terraform 1.5 as well,
 # but is deprecated: since 1.11 each command warns of it, on stdout too, and it is to be removed.
@@ -78,6 +86,50 @@ def mistakes_in_state_region(state: str | None, state_region: str | None, primar
             "leave it out, for the secondary region, or choose another"
         ]
     return mistakes_in_region_name("state_region", state_region)
+
+
+def mistakes_in_account(account: str | None) -> list[str]:
+    """Say why this is no AWS account, or nothing."""
+    if account is None or re.fullmatch("[0-9]{12}", account):
+        return []
+    return [f"account={account!r} is no AWS account id; write its twelve digits, such as 123456789012"]
+
+
+def keep_to_account(stack: TerraformStack, primary: AwsProvider, secondary: AwsProvider, account: str | None) -> None:
+    """Let Terraform refuse the credentials of another account than the one that its state is of.
+
+    With them it would find nothing of what the state holds, forget all of it, and plan to create it again.
+
+    The first apply notes the account in the state. From then on the condition says in plan and apply what is wrong. In
+    destroy and in a plan that only refreshes, Terraform takes a condition for a warning; there the secondary provider
+    refuses. The primary one cannot: it has to ask for the account first. With `account` it refuses too.
+
+    Args:
+        stack: The stack.
+        primary: Its default provider.
+        secondary: Its other provider, of the same credentials.
+        account: The only account to deploy to, twelve digits. None: that of the first apply.
+    """
+    found = account_id(stack)
+    noted = DataResource(
+        stack,
+        "account",
+        lifecycle=TerraformResourceLifecycle(
+            ignore_changes=["input"],
+            postcondition=[
+                Postcondition(
+                    condition="${self.input == data.aws_caller_identity.current.account_id}",
+                    error_message=f"This state is of the AWS account ${{self.input}}, the credentials are of {found}. "
+                    "Use credentials of the state's account, or another folder, which has a state of its own.",
+                )
+            ],
+        ),
+    )
+    noted.add_override("input", found)  # cdktf takes a map only
+    # The input, not the output, which nobody knows before the first apply.
+    secondary.allowed_account_ids = [f"${{terraform_data.{noted.friendly_unique_id}.input}}"]
+    if account:
+        primary.allowed_account_ids = [account]
 
 
 def keep_state(stack: TerraformStack, id_: str, state: str | None, region: str) -> None:

@@ -168,7 +168,8 @@ def test_the_output_says_what_the_constructs_are(new_app: NewApp) -> None:
     )
     made = {each["//"]["metadata"]["path"] for of_type in stack["resource"].values() for each in of_type.values()}
     assert {path for path in made if "/".join(path.split("/")[:2]) not in said} == {
-        "payment-dr/initial_api_key",  # the stack's own, of no construct
+        "payment-dr/account",  # the stack's own, of no construct
+        "payment-dr/initial_api_key",
         "payment-dr/initial_database_connection_string",
     }
 

@@ -47,6 +47,21 @@ def test_the_stack_is_of_the_environment_whose_state_it_is(new_app: NewApp) -> N
     assert environment["validation"][-1]["condition"] == '${var.environment == "prod"}'
 
 
+def test_the_state_is_of_the_account_of_the_first_apply(stack_json: Json) -> None:
+    noted = stack_json["resource"]["terraform_data"]["account"]
+    assert noted["input"] == "${data.aws_caller_identity.current.account_id}"
+    assert noted["lifecycle"]["ignore_changes"] == ["input"]
+    primary, secondary = stack_json["provider"]["aws"]
+    assert "allowed_account_ids" not in primary
+    assert secondary["allowed_account_ids"] == ["${terraform_data.account.input}"]
+
+
+def test_an_account_that_is_given_is_the_only_one_from_the_start(new_app: NewApp) -> None:
+    primary, secondary = synthesized(new_app, account="123456789012")["provider"]["aws"]
+    assert primary["allowed_account_ids"] == ["123456789012"]
+    assert secondary["allowed_account_ids"] == ["${terraform_data.account.input}"]
+
+
 @pytest.mark.parametrize(
     ("settings", "mistake"),
     [
@@ -62,6 +77,7 @@ def test_the_stack_is_of_the_environment_whose_state_it_is(new_app: NewApp) -> N
         ({"state": STATE, "state_region": "us-east-1"}, r"is the primary region, whose outage .*; leave it out"),
         ({"state": STATE, "state_region": "us-west-9"}, r"state_region='us-west-9' is not a commercial AWS region"),
         ({"state_region": "us-west-2"}, r"has no effect without state; set state to"),
+        ({"account": "12345678901"}, r"account='12345678901' is no AWS account id; write its twelve digits"),
     ],
 )
 def test_what_cannot_work_is_refused(new_app: NewApp, settings: dict[str, Any], mistake: str) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from embedded_aws.deployment import PROJECT, PROVIDERS, STACK, Deployment
+from embedded_aws.server import EmbeddedAws
 
 pytestmark = pytest.mark.xdist_group("deployment")
 
@@ -26,17 +27,17 @@ def test_cdktf_synthesizes_and_deploys_on_the_embedded_aws(stack_dir: Path, tmp_
             "TMPDIR": str(tmp_path),
         }
 
-        def cdktf(*arguments: str) -> str:
+        def cdktf(*arguments: str, code: int = 0, **more: str) -> str:
             run = subprocess.run(
                 [str(PROJECT / "node_modules/.bin/cdktf"), *arguments],
                 cwd=tmp_path,
-                env=environment,
+                env={**environment, **more},
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 text=True,
                 check=False,
             )
-            assert run.returncode == 0, run.stdout[-3000:] + run.stderr[-3000:]
+            assert run.returncode == code, run.stdout[-3000:] + run.stderr[-3000:]
             return run.stdout
 
         cdktf("synth")
@@ -52,11 +53,17 @@ def test_cdktf_synthesizes_and_deploys_on_the_embedded_aws(stack_dir: Path, tmp_
             check=True,
             capture_output=True,
         )
-        cdktf("deploy", STACK, "--auto-approve", "--no-color", "--var=environment=cdktf")
+        deploy = ("deploy", STACK, "--auto-approve", "--no-color", "--var=environment=cdktf")
+        cdktf(*deploy)
         functions = deployment.aws.client("lambda", "us-west-2").list_functions()["Functions"]
         assert {function["FunctionName"] for function in functions} == {
             "lambda-health-monitor-west-cdktf",
             "lambda-config-sync-west-cdktf",
         }
         # The state lies where main.py's backend says, relative to the stack: beside cdktf.json.
-        assert (tmp_path / f"terraform.{STACK}.tfstate").exists()
+        state = (tmp_path / f"terraform.{STACK}.tfstate").read_bytes()
+        # Of what it holds, nothing is in another account: applied there, it would be forgotten.
+        with EmbeddedAws(account_id="111111111111") as another:
+            refused = " ".join(cdktf(*deploy, code=1, **another.environment()).replace("│", " ").split())
+            assert "of the AWS account 000000000000, the credentials are of 111111111111" in refused
+        assert (tmp_path / f"terraform.{STACK}.tfstate").read_bytes() == state

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from embedded_aws.deployment import PROJECT, synthesized
+from embedded_aws.deployment import PROJECT, STACK, synthesized
 from embedded_aws.errors import EmbeddedAwsError
-from main import CUSTOM_DOMAIN
+from main import ACCOUNT, CUSTOM_DOMAIN
 
 pytestmark = pytest.mark.xdist_group("command line")
 DEADLINE_SECONDS = 180
@@ -177,3 +177,14 @@ def test_a_setting_that_is_neither_on_nor_off_is_refused() -> None:
         pass
     assert refused.value.message == "PAYMENT_DR_CUSTOM_DOMAIN='yes' is neither 0 nor 1"
     assert refused.value.hint == "set it to 1, or leave it out"
+
+
+def test_an_account_that_is_none_is_refused_and_a_users_own_stays_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(EmbeddedAwsError) as refused, synthesized(settings={ACCOUNT: "prod"}):
+        pass
+    assert "account='prod' is no AWS account id" in refused.value.message
+    assert refused.value.hint == "change these settings in main.py or PAYMENT_DR_ACCOUNT"
+
+    monkeypatch.setenv(ACCOUNT, "123456789012")
+    with synthesized() as folder:
+        assert "123456789012" not in (folder / "stacks" / STACK / "cdk.tf.json").read_text()

@@ -234,6 +234,7 @@ REPEATABLE = frozenset(
         "aws_sns_topic_policy",
         "aws_sns_topic_subscription",
         "random_password",  # exists in the state alone
+        "terraform_data",
     }
 )
 # AWS tags these by a second call, before which Terraform may have been killed. Their other traits tell them apart.

@@ -16,7 +16,7 @@ from payment_dr.operations.aws import CannotTellError
 from payment_dr.operations.errors import OperationError
 from payment_dr.side import SIDES, Side
 
-STACK_DIRECTORY = Path("cdktf.out/stacks/payment-dr")
+STACK_DIRECTORY = Path(os.environ.get("CDKTF_OUTDIR") or "cdktf.out", "stacks/payment-dr")  # where main.py writes it
 # Each call may meet a region that is gone: it is not waited for longer than an operator would.
 CONFIG: dict[str, Any] = {"connect_timeout": 3, "read_timeout": 4, "retries": {"total_max_attempts": 2}}
 NEEDED = (

@@ -1,0 +1,176 @@
+"""A state is of one AWS account: with the credentials of another one Terraform refuses, and the state stays as it is.
+
+Two embedded AWSs stand for two accounts. With the other one's credentials nothing of what the state holds can be found.
+"""
+
+import json
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from embedded_aws import stand_in_providers
+from embedded_aws.deployment import LOCK_FILE, PROJECT, STACK, Deployment, synthesized
+from embedded_aws.server import EmbeddedAws
+from main import ACCOUNT
+from payment_dr.operations.terraform.runner import TerraformFailed
+from tests.embedded_aws.tenant import eventually
+from tests.embedded_aws.test_main import start
+
+pytestmark = pytest.mark.xdist_group("deployment")
+
+HERE, ELSEWHERE = "000000000000", "111111111111"
+NOTED = "terraform_data.account"
+CONDITION = "Error: Resource postcondition failed"
+PROVIDER = f"Error: AWS account ID not allowed: {ELSEWHERE}"
+
+
+@pytest.fixture(scope="module")
+def elsewhere() -> Iterator[EmbeddedAws]:
+    """Another account, in which nothing is deployed."""
+    with EmbeddedAws(account_id=ELSEWHERE) as aws:
+        yield aws
+
+
+def run(*command: str | Path, cwd: Path, env: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command, cwd=cwd, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+    )
+
+
+def tf(deployment: Deployment, *arguments: str, account: EmbeddedAws) -> subprocess.CompletedProcess[str]:
+    """Run Terraform where something is deployed, with the credentials of an account."""
+    terraform = deployment.terraform
+    env = {**terraform.environment, **account.environment(), "TF_CLI_ARGS": "-no-color"}
+    return run(terraform.binary.path, *arguments, cwd=terraform.directory, env=env)
+
+
+def words(text: str) -> str:
+    return " ".join(text.replace("│", " ").split())
+
+
+def of_account(state: str, credentials: str) -> str:
+    return f"This state is of the AWS account {state}, the credentials are of {credentials}."
+
+
+def documented_targets() -> list[str]:
+    """The options of the command in docs/upgrading.md that destroys the two records."""
+    page = (PROJECT / "docs/upgrading.md").read_text(encoding="utf-8")
+    (command,) = [line for line in page.splitlines() if " destroy -target=" in line]
+    return [word for word in shlex.split(command) if word.startswith("-target=")]
+
+
+@pytest.mark.parametrize(
+    ("command", "refused_by"),
+    [
+        (["plan"], CONDITION),
+        (["plan", "-refresh=false"], CONDITION),
+        (["apply", "-auto-approve"], CONDITION),
+        # Here Terraform takes the condition for a warning.
+        (["apply", "-refresh-only", "-auto-approve"], PROVIDER),
+        (["destroy", "-auto-approve"], PROVIDER),
+        (["destroy", "-auto-approve", *documented_targets()], PROVIDER),
+    ],
+    ids=["plan", "plan without refresh", "apply", "refresh", "destroy", "documented targets"],
+)
+def test_another_accounts_credentials_are_refused(
+    branched: Deployment, elsewhere: EmbeddedAws, command: list[str], refused_by: str
+) -> None:
+    before = {path: path.read_bytes() for path in branched.terraform.directory.glob("*.tfstate*")}
+    assert before
+    refused = tf(branched, *command, account=elsewhere)
+    said = words(refused.stdout + refused.stderr)
+    assert refused.returncode == 1, said
+    assert of_account(HERE, ELSEWHERE) in said
+    assert refused_by in said
+    assert {path: path.read_bytes() for path in branched.terraform.directory.glob("*.tfstate*")} == before
+
+
+def test_the_reverse_is_refused_too(branched: Deployment, elsewhere: EmbeddedAws) -> None:
+    for state in branched.terraform.directory.glob("*.tfstate*"):
+        state.unlink()
+    begun = tf(branched, "apply", "-auto-approve", f"-target={NOTED}", account=elsewhere)
+    assert begun.returncode == 0, begun.stderr
+    refused = tf(branched, "plan", account=branched.aws)
+    assert refused.returncode == 1
+    assert of_account(ELSEWHERE, HERE) in words(refused.stderr)
+
+
+def test_an_account_that_is_set_is_insisted_on_before_anything_is_deployed() -> None:
+    with (
+        synthesized(settings={ACCOUNT: ELSEWHERE}) as out,
+        Deployment(stack_dir=out / "stacks" / STACK) as deployment,
+        pytest.raises(TerraformFailed, match=f"AWS account ID not allowed: {HERE}"),
+    ):
+        deployment.plan()
+
+
+@contextmanager
+def started(tmp: Path) -> Iterator[dict[str, str]]:
+    """An environment that has what `python -m embedded_aws start` prints, as long as that runs."""
+    tmp.mkdir()
+    steering = {"TF_WORKSPACE": "prod", "TF_CLI_ARGS_plan": "-state=prod.tfstate"}
+    with start(TMPDIR=str(tmp), **steering) as running:
+        try:
+            assert running.stdout is not None
+            env = {**os.environ, **steering}
+            while "AWS_EC2_METADATA_DISABLED" not in env:
+                command, text = shlex.split(running.stdout.readline())
+                name, _, value = text.partition("=")
+                if command == "export":
+                    env[name] = value
+                else:
+                    assert command == "unset"
+                    del env[name]
+            yield env
+        finally:
+            running.send_signal(signal.SIGINT)
+            running.communicate(timeout=20)
+
+
+def test_what_start_prints_keeps_a_rehearsal_apart(tmp_path: Path, elsewhere: EmbeddedAws) -> None:
+    """In a folder as a checkout is from which something is deployed on AWS."""
+    checkout = tmp_path / "checkout"
+    deployed_from = checkout / "cdktf.out/stacks" / STACK
+    deployed_from.mkdir(parents=True)
+    app = {"app": f"{sys.executable} {PROJECT / 'main.py'}"}
+    (checkout / "cdktf.json").write_text(json.dumps({**json.loads((PROJECT / "cdktf.json").read_text()), **app}))
+    (checkout / f"terraform.{STACK}.tfstate").write_text("the state of what is deployed")
+    (deployed_from / LOCK_FILE).write_text("its providers")
+    before = {path: path.read_bytes() for path in checkout.rglob("*") if path.is_file()}
+
+    with started(tmp_path / "tmp") as env:
+        env["PATH"] = f"{PROJECT / '.venv/bin'}{os.pathsep}{env['PATH']}"
+        terraform = env.get("TERRAFORM_BINARY_NAME", "terraform")
+        # Without an init before, and without the registry.
+        planned = run(PROJECT / "node_modules/.bin/cdktf", "diff", STACK, "--no-color", cwd=checkout, env=env)
+        assert planned.returncode == 0, planned.stdout[-3000:] + planned.stderr[-3000:]
+        rehearsed = Path(env["CDKTF_OUTDIR"], "stacks", STACK)
+        assert (rehearsed / "plan").exists()
+        state = rehearsed / f"../../../terraform.{STACK}.tfstate"
+        assert not state.exists()
+        applied = run(terraform, "apply", "-auto-approve", f"-target={NOTED}", cwd=rehearsed, env=env)
+        assert applied.returncode == 0, applied.stderr
+        (noted,) = [each for each in json.loads(state.read_text())["resources"] if each["type"] == "terraform_data"]
+        assert noted["instances"][0]["attributes"]["input"]["value"] == HERE
+
+        # Nor does the rehearsal get onto AWS.
+        refused = run(terraform, "plan", "-no-color", cwd=rehearsed, env={**env, **elsewhere.environment()})
+        assert f"Error: AWS account ID not allowed: {ELSEWHERE}" in words(refused.stderr)
+
+        assert {path: path.read_bytes() for path in checkout.rglob("*") if path.is_file()} == before
+        # Without a lock file of its own a folder would get the stand-ins' versions in it, where there are stand-ins.
+        lock = deployed_from / LOCK_FILE
+        lock.unlink()
+        shutil.copy(rehearsed / "cdk.tf.json", deployed_from)
+        run(terraform, "init", "-no-color", cwd=deployed_from, env=env)
+        versions = {f'"{version}"' for version in stand_in_providers.VERSIONS.values()}
+        assert not any(version in lock.read_text() for version in versions if lock.exists())
+    assert eventually(lambda: not rehearsed.exists())
