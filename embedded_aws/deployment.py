@@ -275,14 +275,19 @@ class Deployment:
         self._open.close()
 
     @contextmanager
-    def branch(self) -> "Iterator[Deployment]":
+    def branch(self, *, on_event: Callable[[ResourceEvent], None] | None = None) -> "Iterator[Deployment]":
         """Make another deployment that has, at this moment, all that this one has, within a second.
 
         Its AWS is a branch of this one's (see ``EmbeddedAws.branch``), and its Terraform has a copy of the working
         directory with the state, in which the branch's address stands for this one's. Plan, apply and destroy work on
         the branch alone, and this one may be gone before it.
 
-        Terraform must not be at work on this one meanwhile: its state would not be that of its AWS.
+        Terraform must not run on this one meanwhile: the state would be older or newer than the AWS. It may be in the
+        middle of something if it and its providers are stopped (SIGSTOP): the branch then has what a kill would have
+        left, such as a state that is cut off.
+
+        Args:
+            on_event: Told what Terraform does to each resource of the branch. Default: who is told of this one's.
 
         Yields:
             The branch, until the end of the block.
@@ -296,7 +301,7 @@ class Deployment:
             ...     deployment.plan().changed
             False
         """
-        branched = Deployment(variables=self._variables, on_step=self._on_step, on_event=self._on_event)
+        branched = Deployment(variables=self._variables, on_step=self._on_step, on_event=on_event or self._on_event)
         with ExitStack() as opening:
             with branched.step("branch"):
                 branched.aws = opening.enter_context(self.aws.branch())
@@ -304,14 +309,16 @@ class Deployment:
                 directory = Path(folder, self.terraform.directory.name)
                 _copy_tree(self.terraform.directory, directory)
                 for state in directory.glob("*.tfstate*"):
-                    state.write_text(at_new_port(state.read_text(), self.aws.port, branched.aws.port))
+                    text = state.read_text(encoding="utf-8", errors="surrogateescape")  # it may end within a character
+                    moved = at_new_port(text, self.aws.port, branched.aws.port)
+                    state.write_text(moved, encoding="utf-8", errors="surrogateescape")
                 branched.terraform = opening.enter_context(
                     _InitializedTerraform(
                         self.terraform,
                         directory,
                         branched.aws.environment(),
                         variables=self._variables,
-                        on_event=self._on_event,
+                        on_event=branched._on_event,
                     )
                 )
                 for temporary in _directories_of(branched.terraform):

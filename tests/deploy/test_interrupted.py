@@ -1,152 +1,338 @@
-"""Terraform is killed in the middle of a deployment: nothing is lost, and the next apply or destroy ends it."""
+"""Terraform is killed in the middle of a deployment: nothing is lost, and the next apply or destroy ends it.
+
+One apply and one destroy run. At each of ten moments Terraform and its providers are stopped and the deployment is
+branched, and at the last one they are killed as well. A branch has what a kill at its moment leaves: the state as it is
+on the disk, Terraform's lock file, and an AWS in which the calls that it has received are done, though nobody hears its
+answers. Calls that it has not received are never made. Those are outcomes of a kill too.
+"""
 
 import json
 import os
 import signal
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any
 
 import pytest
 
 from embedded_aws.checks import eventually
 from embedded_aws.deployment import Deployment
 from embedded_aws.inventory import inventory
+from embedded_aws.server import at_new_port
 from payment_dr.operations.adoption import ADOPTED, adopt
 from payment_dr.operations.terraform.runner import ResourceEvent, TerraformFailed
+from tests.deploy.conftest import Deployed
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("interrupted")]
+pytestmark = pytest.mark.slow
 REGIONS = ["us-east-1", "us-west-2"]
-AT_A_TIME = 3
+AT_A_TIME = 2  # Terraform waits most of an apply
+PARALLELISM = 10  # so many resources Terraform has under way at most
 
 
-class Moment(Protocol):
-    """When to kill Terraform."""
+@dataclass(frozen=True)
+class Moment:
+    """The nth step of one kind on resources of one type, or of any type."""
 
-    text: str
+    action: str
+    phase: str
+    nth: int = 1
+    type: str = ""
 
-    def __call__(self, event: ResourceEvent) -> bool: ...
+    def __str__(self) -> str:
+        return " ".join([self.action, self.phase, self.type or str(self.nth)])
 
-
-class Count:
-    """True from the nth event of one kind on, such as the 40th creation that is complete."""
-
-    def __init__(self, action: str, phase: str, nth: int) -> None:
-        self.wanted, self.left, self.text = (action, phase), nth, f"{action} {phase} {nth}"
-
-    def __call__(self, event: ResourceEvent) -> bool:
-        self.left -= (event.action, event.phase) == self.wanted
-        return self.left <= 0
-
-
-class At:
-    """True when something happens to a resource whose address begins so."""
-
-    def __init__(self, prefix: str, action: str, phase: str) -> None:
-        self.wanted, self.text = (prefix, action, phase), f"{prefix} {action} {phase}"
-
-    def __call__(self, event: ResourceEvent) -> bool:
-        prefix, *step = self.wanted
-        return event.address.startswith(prefix) and [event.action, event.phase] == step
+    def counts(self, event: ResourceEvent) -> bool:
+        """Whether an event is a step of this kind."""
+        address = event.address
+        return (event.action, event.phase) == (self.action, self.phase) and address.startswith(self.type)
 
 
 # The stack has 130 resources.
-CYCLES: list[tuple[Moment, Moment]] = [
-    (Count("create", "start", 1), Count("delete", "start", 1)),
-    (Count("create", "start", 10), Count("delete", "complete", 5)),
-    (Count("create", "complete", 3), Count("delete", "complete", 20)),
-    (Count("create", "complete", 20), Count("delete", "start", 40)),
-    (At("aws_dynamodb_table.", "create", "start"), At("aws_dynamodb_table.", "delete", "start")),
-    (At("aws_apigatewayv2_api.", "create", "complete"), At("aws_s3_bucket.", "delete", "start")),
-    (At("aws_kms_key.", "create", "complete"), At("aws_kms_key.", "delete", "complete")),
-    (At("aws_lambda_function.", "create", "start"), At("aws_lambda_function.", "delete", "start")),
-    (Count("create", "complete", 100), Count("delete", "complete", 100)),
-    (Count("create", "complete", 125), Count("delete", "complete", 125)),
+OF_THE_APPLY = [
+    Moment("create", "start", 1),
+    Moment("create", "start", 10),
+    Moment("create", "complete", 3),
+    Moment("create", "complete", 20),
+    Moment("create", "start", type="aws_dynamodb_table."),
+    Moment("create", "complete", type="aws_apigatewayv2_api."),
+    Moment("create", "complete", type="aws_kms_key."),
+    Moment("create", "start", type="aws_lambda_function."),
+    Moment("create", "complete", 100),
+    Moment("create", "complete", 125),
 ]
+OF_THE_DESTROY = [
+    Moment("delete", "start", 1),
+    Moment("delete", "complete", 5),
+    Moment("delete", "complete", 20),
+    Moment("delete", "start", 40),
+    Moment("delete", "start", type="aws_dynamodb_table."),
+    Moment("delete", "start", type="aws_s3_bucket."),
+    Moment("delete", "complete", type="aws_kms_key."),
+    Moment("delete", "start", type="aws_lambda_function."),
+    Moment("delete", "complete", 100),
+    Moment("delete", "complete", 125),
+]
+# Terraform empties the file of its state before it writes: at this moment it is killed between the two.
+WITH_AN_EMPTY_STATE = Moment("create", "complete", 20)
 
 
-class Interrupted(Deployment):
-    """A deployment whose Terraform is killed, with its providers, at a moment of one's choice."""
+def state_file(stack: Deployment) -> Path:
+    return stack.terraform.directory / "terraform.tfstate"
 
-    def __init__(self, stack_dir: Path) -> None:
-        super().__init__(stack_dir=stack_dir, on_event=self._follow)
-        self._moment: Moment | None = None
 
-    def _follow(self, event: ResourceEvent) -> None:
-        if self._moment and self._moment(event):
-            self._moment = None
-            for pid in self.processes():
-                os.kill(pid, signal.SIGKILL)
+def lock_file(stack: Deployment) -> Path:
+    return stack.terraform.directory / ".terraform.tfstate.lock.info"
 
-    def processes(self) -> list[int]:
-        """Terraform and its providers: what runs in the working directory."""
-        found = []
-        for process in Path("/proc").glob("[0-9]*"):
-            try:
-                if (process / "cwd").readlink() == self.terraform.directory:
-                    found.append(int(process.name))
-            except OSError:  # it ended meanwhile
-                continue
-        return found
 
-    def kill(self, moment: Moment, run: Callable[[], object]) -> None:
-        self._moment = moment
-        with pytest.raises(TerraformFailed, match="it was killed by SIGKILL") as failed:
-            run()
-        assert "A deployment was interrupted" in failed.value.hint
-        eventually(lambda: not self.processes(), "the providers are gone")
-
-    def adopt(self) -> None:
-        """Import what is missing in the state, as the runbook says."""
-        state = self.terraform.directory / "terraform.tfstate"
+def processes_of(stack: Deployment) -> list[int]:
+    """Terraform and its providers: what runs in the working directory."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
         try:
-            json.loads(state.read_text() or "{}")
-        except FileNotFoundError:
-            pass
-        except ValueError:  # killed while it wrote
-            state.rename(f"{state}.damaged")
-        findings = adopt(self.terraform, clients=self.aws.client)
-        assert [finding for finding in findings if finding.outcome != ADOPTED] == []
+            if (process / "cwd").readlink() == stack.terraform.directory:
+                found.append(int(process.name))
+        except OSError:  # it ended meanwhile
+            continue
+    return found
 
 
-def cycle(stack_dir: Path, create: Moment, delete: Moment) -> None:
-    """Kill the apply, go on, kill the destroy, go on."""
-    with Interrupted(stack_dir) as stack:
-        nothing = inventory(stack.aws, REGIONS)
-        stack.kill(create, stack.apply)
-        assert (stack.terraform.directory / ".terraform.tfstate.lock.info").exists()  # Terraform's lock is no hindrance
-        stack.adopt()
-        stack.apply()
-        again = stack.plan()
-        assert (again.changed, again.actions) == (False, {})
-        stack.kill(delete, stack.destroy)
-        stack.adopt()  # a state that was cut off by the kill may be empty, and its destroy would end at once
-        stack.destroy()
-        assert stack.terraform.state_resources() == []
-        assert sorted(inventory(stack.aws, REGIONS) - nothing) == []
+def is_stopped(pid: int) -> bool:
+    """Whether each thread of a process is."""
+    try:
+        threads = [file.read_text() for file in Path(f"/proc/{pid}/task").glob("*/stat")]
+    except OSError:  # one of them ended meanwhile
+        return False
+    return {thread.rpartition(")")[2].split()[0] for thread in threads} == {"T"}
 
 
-def test_a_killed_apply_and_a_killed_destroy_are_finished_by_the_next(stack_dir: Path) -> None:
-    with ThreadPoolExecutor(AT_A_TIME) as pool:
-        running = {f"{c.text} / {d.text}": pool.submit(cycle, stack_dir, c, d) for c, d in CYCLES}
-    failed = {name: repr(error) for name, future in running.items() if (error := future.exception())}
-    assert failed == {}, "\n".join(f"{name}: {error}" for name, error in failed.items())
+def send(processes: Sequence[int], number: signal.Signals) -> None:
+    for pid in processes:
+        with suppress(ProcessLookupError):  # it ended meanwhile
+            os.kill(pid, number)
 
 
-def test_a_state_that_was_cut_off_is_found_again(stack_dir: Path) -> None:
+@contextmanager
+def stopped(stack: Deployment) -> Iterator[list[int]]:
+    """Terraform and its providers, while they do nothing and the state is not half written."""
+
+    def all_are_stopped() -> bool:
+        running = [pid for pid in processes_of(stack) if not is_stopped(pid)]
+        send(running, signal.SIGSTOP)
+        return not running
+
+    def state_is_whole() -> bool:
+        eventually(all_are_stopped, "Terraform and its providers are stopped")
+        try:
+            json.loads(state_file(stack).read_bytes())
+        except ValueError:
+            send(processes_of(stack), signal.SIGCONT)
+            return False
+        return True
+
+    while not state_is_whole():
+        pass
+    try:
+        yield processes_of(stack)
+    finally:
+        send(processes_of(stack), signal.SIGCONT)
+
+
+@dataclass(frozen=True)
+class Left:
+    """What an interruption leaves."""
+
+    lock: str
+    state: str
+    things: frozenset[str]
+
+    @classmethod
+    def by(cls, stack: Deployment, port: int) -> "Left":
+        """Read it, with addresses as they are at another port."""
+        return cls(
+            lock_file(stack).read_text(),
+            at_new_port(state_file(stack).read_text(), stack.aws.port, port),
+            frozenset(at_new_port(thing, stack.aws.port, port) for thing in inventory(stack.aws, REGIONS)),
+        )
+
+
+class Interruption:
+    """Follows Terraform's work on `stack`, branches it at each of some moments, and kills Terraform at the last one.
+
+    Attributes:
+        stack: To be set before the work begins.
+        stacks: What is left at each moment, to go on with: a branch, and the stack itself for the last moment.
+        failure: How the command ended that was killed.
+        by_stopping: What a branch has at the last moment.
+        by_killing: What the kill left.
+    """
+
+    stack: Deployment
+    failure: TerraformFailed
+    by_stopping: Left
+    by_killing: Left
+
+    def __init__(self, moments: Sequence[Moment]) -> None:
+        self.stacks: dict[Moment, Deployment] = {}
+        self._to_come = {moment: moment.nth for moment in moments}
+        self._opened = ExitStack()
+
+    def __call__(self, event: ResourceEvent) -> None:
+        for moment in [moment for moment in self._to_come if moment.counts(event)]:
+            self._to_come[moment] -= 1
+            if not self._to_come[moment]:
+                del self._to_come[moment]
+                with stopped(self.stack) as processes:
+                    self.stacks[moment] = self._opened.enter_context(self.stack.branch())
+                    if not self._to_come:
+                        send(processes, signal.SIGKILL)
+
+    @contextmanager
+    def of(self, command: Callable[[], object]) -> Iterator["Interruption"]:
+        """Let Terraform work; what is left exists until the end of the block."""
+        with self._opened:
+            with pytest.raises(TerraformFailed) as failed:
+                command()
+            eventually(lambda: not processes_of(self.stack), "the providers are gone")
+            *_, last = self.stacks
+            self.failure = failed.value
+            self.by_stopping, self.by_killing = (
+                Left.by(stack, self.stack.aws.port) for stack in (self.stacks[last], self.stack)
+            )
+            self.stacks[last] = self.stack
+            yield self
+
+
+class Finishing:
+    """Goes on with what is left at each of some moments, with those of the next tests while a test waits for its own.
+
+    Args:
+        moments: In the order of the tests.
+        interruption: What is left at each.
+        finish: Goes on with one.
+    """
+
+    def __init__(
+        self,
+        moments: Sequence[Moment],
+        interruption: Interruption,
+        finish: Callable[[Deployment], None],
+        pool: ThreadPoolExecutor,
+    ) -> None:
+        self.interruption = interruption
+        self._moments, self._finish, self._pool = moments, finish, pool
+        self._begun: dict[Moment, Future[None]] = {}
+
+    def wait_for(self, moment: Moment) -> None:
+        first = self._moments.index(moment)
+        for each in self._moments[first : first + AT_A_TIME]:
+            if each not in self._begun:
+                self._begun[each] = self._pool.submit(self._finish, self.interruption.stacks[each])
+        self._begun[moment].result()
+
+
+def texts(value: Any) -> Iterator[str]:
+    """Every text in JSON."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict | list):
+        for each in value.values() if isinstance(value, dict) else value:
+            yield from texts(each)
+
+
+def beside_the_state(stack: Deployment) -> list[str]:
+    """What is in AWS and in no resource of the state."""
+    known = set(texts(json.loads(state_file(stack).read_text())["resources"]))
+
+    def name(thing: str) -> str:
+        return thing.rpartition(" ")[2].removeprefix("/hostedzone/").removesuffix(":*")
+
+    return sorted(thing for thing in inventory(stack.aws, REGIONS) if name(thing) not in known)
+
+
+def adopt_all(stack: Deployment) -> None:
+    """Import what is missing in the state, as the runbook says."""
+    assert lock_file(stack).exists()  # Terraform's, which is no hindrance
+    findings = adopt(stack.terraform, clients=stack.aws.client)
+    assert [finding for finding in findings if finding.outcome != ADOPTED] == []
+
+
+@pytest.fixture(scope="module")
+def killed_apply(stack_dir: Path) -> Iterator[Finishing]:
+    interruption = Interruption(OF_THE_APPLY)
+    with Deployment(stack_dir=stack_dir, on_event=interruption) as interruption.stack:
+        nothing = sorted(inventory(interruption.stack.aws, REGIONS))
+
+        def finish(stack: Deployment) -> None:
+            adopt_all(stack)
+            stack.apply()
+            again = stack.plan()
+            assert (again.changed, again.actions) == (False, {})
+            assert beside_the_state(stack) == nothing  # so nothing was made twice
+
+        with interruption.of(interruption.stack.apply), ThreadPoolExecutor(AT_A_TIME) as pool:
+            state_file(interruption.stacks[WITH_AN_EMPTY_STATE]).write_bytes(b"")
+            yield Finishing(OF_THE_APPLY, interruption, finish, pool)
+
+
+@pytest.fixture(scope="module")
+def killed_destroy(deployment: Deployed) -> Iterator[Finishing]:
+    interruption = Interruption(OF_THE_DESTROY)
+    with deployment.branch(on_event=interruption) as interruption.stack:
+        nothing = beside_the_state(interruption.stack)
+
+        def finish(stack: Deployment) -> None:
+            adopt_all(stack)
+            stack.destroy()
+            assert stack.terraform.state_resources() == []
+            assert sorted(inventory(stack.aws, REGIONS)) == nothing
+
+        with interruption.of(interruption.stack.destroy), ThreadPoolExecutor(AT_A_TIME) as pool:
+            yield Finishing(OF_THE_DESTROY, interruption, finish, pool)
+
+
+@pytest.mark.xdist_group("killed-apply")
+@pytest.mark.parametrize("moment", OF_THE_APPLY, ids=str)
+def test_a_killed_apply_is_finished_by_the_next(killed_apply: Finishing, moment: Moment) -> None:
+    killed_apply.wait_for(moment)
+
+
+@pytest.mark.xdist_group("killed-destroy")
+@pytest.mark.parametrize("moment", OF_THE_DESTROY, ids=str)
+def test_a_killed_destroy_is_finished_by_the_next(killed_destroy: Finishing, moment: Moment) -> None:
+    killed_destroy.wait_for(moment)
+
+
+@pytest.mark.parametrize(
+    "killed",
+    [
+        pytest.param("killed_apply", marks=pytest.mark.xdist_group("killed-apply")),
+        pytest.param("killed_destroy", marks=pytest.mark.xdist_group("killed-destroy")),
+    ],
+)
+def test_a_branch_of_a_stopped_terraform_has_what_a_kill_leaves(killed: str, request: pytest.FixtureRequest) -> None:
+    interruption: Interruption = request.getfixturevalue(killed).interruption
+    assert "it was killed by SIGKILL" in str(interruption.failure)
+    assert "A deployment was interrupted" in interruption.failure.hint
+    stopping, killing = interruption.by_stopping, interruption.by_killing
+    assert killing.lock == stopping.lock
+    assert killing.state == stopping.state
+    assert len(killing.things ^ stopping.things) <= PARALLELISM  # calls that were received after the branch was made
+
+
+@pytest.mark.xdist_group("deployment")
+def test_a_state_that_was_cut_off_is_found_again(branched: Deployment) -> None:
     """The worst that an interruption can do to a state on disk; and every type of resource can be adopted."""
-    with Deployment(stack_dir=stack_dir) as stack:
-        nothing = inventory(stack.aws, REGIONS)
-        stack.apply()
-        everything = inventory(stack.aws, REGIONS)
-        state = stack.terraform.directory / "terraform.tfstate"
-        state.write_bytes(state.read_bytes()[:50_000])
-        with pytest.raises(TerraformFailed, match="state"):
-            adopt(stack.terraform, clients=stack.aws.client)
+    nothing, everything = beside_the_state(branched), inventory(branched.aws, REGIONS)
+    state = state_file(branched)
+    state.write_bytes(state.read_bytes()[:50_000])
+    with pytest.raises(TerraformFailed, match="state"):
+        adopt(branched.terraform, clients=branched.aws.client)
 
-        state.rename(f"{state}.damaged")  # as the runbook says
-        assert {finding.outcome for finding in adopt(stack.terraform, clients=stack.aws.client)} == {ADOPTED}
-        assert inventory(stack.aws, REGIONS) == everything
-        stack.destroy()
-        assert sorted(inventory(stack.aws, REGIONS) - nothing) == []
+    state.rename(f"{state}.damaged")  # as the runbook says
+    assert {finding.outcome for finding in adopt(branched.terraform, clients=branched.aws.client)} == {ADOPTED}
+    assert inventory(branched.aws, REGIONS) == everything
+    branched.destroy()
+    assert sorted(inventory(branched.aws, REGIONS)) == nothing

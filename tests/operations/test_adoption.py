@@ -76,6 +76,17 @@ def test_what_only_looks_like_it_is_named_and_left_alone(aws: EmbeddedAws, tmp_p
         assert made.terraform.state_resources() == []
 
 
+def test_what_cannot_be_imported_without_creating_something_else_is_left_alone(made: Interrupted) -> None:
+    made.client("logs").create_log_group(logGroupName="/logs/10.9.0.0/16", tags=TAGS)
+    found = made.adopt()
+    assert {address: finding.outcome for address, finding in found.items()} == {
+        "aws_cloudwatch_log_group.logs": NOT_ADOPTED
+    }
+    assert "without changing aws_vpc.net: see to those first" in found["aws_cloudwatch_log_group.logs"].reason
+    assert made.terraform.state_resources() == []
+    assert made.client("ec2").describe_vpcs(Filters=[{"Name": "tag:Name", "Values": ["vpc-net"]}])["Vpcs"] == []
+
+
 def command(made: Interrupted, *arguments: str) -> subprocess.CompletedProcess[str]:
     program = [str(Path(sys.executable).with_name("dr")), "adopt", *arguments]
     return subprocess.run(

@@ -13,6 +13,7 @@ Example:
     to adopt aws_vpc.network_east_vpc vpc-0a1b2c3d
 """
 
+import functools
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -256,25 +257,31 @@ def adopt(terraform: Terraform, *, clients: Clients, dry_run: bool = False) -> l
         TerraformFailed: Terraform could not plan or import.
         ClientError: AWS refuses to list something.
     """
+    clients = functools.cache(clients)  # to make one takes longer than most calls
     found: dict[str, str] = {}
     refused: dict[str, Finding] = {}
-    plan = _plan(terraform, found)
-    while True:  # what belongs to something that was found can be looked for in the next plan, which knows its id
-        more = _look(plan.json, clients, refused)
+    plan, targets = _plan(terraform, found), False
+    while not targets:
+        more, unknown = _look(plan.json, clients, refused)
         if not more:
             break
         found |= more
-        plan = _plan(terraform, found)
+        # What belongs to something that was found can be looked for in the next plan, which knows its id. If there is
+        # nothing of that kind, the next plan is the one to apply.
+        targets = not unknown
+        plan = _plan(terraform, found, targets=targets)
         if misfits := {misfit.address: misfit for misfit in _misfits(plan.json, found)}:
             refused |= misfits
             found = {address: id_ for address, id_ in found.items() if address not in misfits}
-            plan = _plan(terraform, found)
+            plan = _plan(terraform, found, targets=targets)
     if found and not dry_run:
-        only = _plan(terraform, found, targets=True)
+        only = plan if targets else _plan(terraform, found, targets=True)
         beyond = [
             change["address"]
-            for change in only.json["resource_changes"]
-            if set(change["change"]["actions"]) & {"create", "delete"} and change["type"] not in REPEATABLE
+            for change in plan.json["resource_changes"]  # which holds all that the narrower plan would do
+            if set(change["change"]["actions"]) & {"create", "delete"}
+            and change["type"] not in REPEATABLE
+            and change["address"] in only.actions
         ]
         if beyond:
             reason = f"it cannot be imported without changing {', '.join(sorted(beyond))}: see to those first"
@@ -288,10 +295,15 @@ def adopt(terraform: Terraform, *, clients: Clients, dry_run: bool = False) -> l
     return [findings[address] for address in sorted(findings)]
 
 
-def _look(plan: Mapping[str, Any], clients: Clients, refused: dict[str, Finding]) -> dict[str, str]:
-    """Find what the plan wants to create; what cannot be decided goes to `refused`."""
+def _look(plan: Mapping[str, Any], clients: Clients, refused: dict[str, Finding]) -> tuple[dict[str, str], set[str]]:
+    """Find what the plan wants to create; what cannot be decided goes to `refused`.
+
+    Returns:
+        The id of what was found, by address; and the addresses that cannot be looked for in this plan.
+    """
     regions = _regions(plan)
-    found = {}
+    found: dict[str, str] = {}
+    unknown: set[str] = set()
     for change in plan["resource_changes"]:
         address, kind = change["address"], change["type"]
         if change["change"]["actions"] != ["create"] or kind in REPEATABLE or address in refused:
@@ -300,13 +312,17 @@ def _look(plan: Mapping[str, Any], clients: Clients, refused: dict[str, Finding]
             reason = f"nobody has said yet how to find a {kind}: look for it by hand, and import it if it exists"
             refused[address] = Finding(NOT_ADOPTED, address, (), reason)
             continue
-        ids = _ids(FIND[kind], _in_region(clients, regions[address]), change["change"]["after"])
+        try:
+            ids = _ids(FIND[kind], _in_region(clients, regions[address]), change["change"]["after"])
+        except NotKnownYet:
+            unknown.add(address)
+            continue
         if len(ids) == 1:
             found[address] = ids[0]
         elif ids:
             reason = f"{len(ids)} of that name exist: delete those that are not in use, or import the one that is"
             refused[address] = Finding(NOT_ADOPTED, address, tuple(ids), reason)
-    return found
+    return found, unknown
 
 
 def _in_region(clients: Clients, region: str) -> Callable[[str], Any]:
@@ -316,8 +332,6 @@ def _in_region(clients: Clients, region: str) -> Callable[[str], Any]:
 def _ids(find: Find, client: Callable[[str], Any], planned: Planned) -> list[str]:
     try:
         return list(find(client, _Attributes(planned)))
-    except NotKnownYet:
-        return []
     except ClientError as error:
         code = error.response["Error"]["Code"]
         if "NotFound" in code or "NoSuch" in code or "NonExistent" in code:
@@ -355,11 +369,10 @@ def _misfits(plan: Mapping[str, Any], found: Mapping[str, str]) -> Iterator[Find
 
 
 def _plan(terraform: Terraform, found: Mapping[str, str], *, targets: bool = False) -> PlanResult:
+    """Plan to import what was found, and what it depends on alone if these are the targets."""
     with _import_blocks(terraform, found):
         # The state is not compared with AWS: what is in it is not looked for, and what is imported is read anyway.
-        plan = terraform.plan(targets=sorted(found) if targets else (), refresh=False)
-        _ = plan.json  # read while the plan file is this one
-    return plan
+        return terraform.plan(targets=sorted(found) if targets else (), refresh=False)
 
 
 @contextmanager
