@@ -135,6 +135,7 @@ def started(tmp: Path) -> Iterator[dict[str, str]]:
             running.communicate(timeout=20)
 
 
+@pytest.mark.slow
 def test_what_start_prints_keeps_a_rehearsal_apart(tmp_path: Path, elsewhere: EmbeddedAws) -> None:
     """In a folder as a checkout is from which something is deployed on AWS."""
     checkout = tmp_path / "checkout"
@@ -142,7 +143,7 @@ def test_what_start_prints_keeps_a_rehearsal_apart(tmp_path: Path, elsewhere: Em
     deployed_from.mkdir(parents=True)
     app = {"app": f"{sys.executable} {PROJECT / 'main.py'}"}
     (checkout / "cdktf.json").write_text(json.dumps({**json.loads((PROJECT / "cdktf.json").read_text()), **app}))
-    (checkout / f"terraform.{STACK}.tfstate").write_text("the state of what is deployed")
+    (checkout / f"terraform.{STACK}.tfstate").write_text('{"version": 4, "serial": 7, "lineage": "deployed"}')
     (deployed_from / LOCK_FILE).write_text("its providers")
     before = {path: path.read_bytes() for path in checkout.rglob("*") if path.is_file()}
 
@@ -161,16 +162,19 @@ def test_what_start_prints_keeps_a_rehearsal_apart(tmp_path: Path, elsewhere: Em
         (noted,) = [each for each in json.loads(state.read_text())["resources"] if each["type"] == "terraform_data"]
         assert noted["instances"][0]["attributes"]["input"]["value"] == HERE
 
+        asked = "from payment_dr.operations.deployed import STACK_DIRECTORY; print(STACK_DIRECTORY)"
+        assert run(sys.executable, "-c", asked, cwd=checkout, env=env).stdout.strip() == str(rehearsed)  # for `dr`
+
         # Nor does the rehearsal get onto AWS.
         refused = run(terraform, "plan", "-no-color", cwd=rehearsed, env={**env, **elsewhere.environment()})
         assert f"Error: AWS account ID not allowed: {ELSEWHERE}" in words(refused.stderr)
 
         assert {path: path.read_bytes() for path in checkout.rglob("*") if path.is_file()} == before
         # Without a lock file of its own a folder would get the stand-ins' versions in it, where there are stand-ins.
-        lock = deployed_from / LOCK_FILE
-        lock.unlink()
+        (deployed_from / LOCK_FILE).unlink()
         shutil.copy(rehearsed / "cdk.tf.json", deployed_from)
-        run(terraform, "init", "-no-color", cwd=deployed_from, env=env)
-        versions = {f'"{version}"' for version in stand_in_providers.VERSIONS.values()}
-        assert not any(version in lock.read_text() for version in versions if lock.exists())
+        begun = run(terraform, "init", "-no-color", cwd=deployed_from, env=env)
+        assert "Initializing provider plugins" in begun.stdout, begun.stderr
+        locked = "".join(lock.read_text() for lock in deployed_from.glob(LOCK_FILE))
+        assert [version for version in stand_in_providers.VERSIONS.values() if f'"{version}"' in locked] == []
     assert eventually(lambda: not rehearsed.exists())
