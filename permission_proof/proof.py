@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from embedded_aws.checks import CheckFailed, check_parameter_follows, check_plan_keeps_rotated_secrets
+from embedded_aws.checks import CheckFailed, check_parameter_follows, check_second_plan_is_empty
 from embedded_aws.deployment import Deployment
 from payment_dr.side import SIDES, Side
 from permission_proof.claims import CLAIMS, ONE_SIDED, REFUSED, Claim, Claims
@@ -138,7 +138,7 @@ def _not_restored(stack: Deployment, policies: Sequence[Policy]) -> Iterator[str
     for policy in now.values():
         yield f"left behind: {policy.owner} ({policy.side}), {policy.part}"
     try:
-        check_plan_keeps_rotated_secrets(stack)
+        check_second_plan_is_empty(stack)
     except CheckFailed as failed:
         yield f"not restored: Terraform {failed}"
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from embedded_aws.deployment import STACK, Deployment, synthesized
-from payment_dr.operations.terraform.runner import PlanResult
+from embedded_aws.inventory import inventory
 
 
 @pytest.fixture(scope="session")
@@ -19,9 +19,9 @@ def stack_dir() -> Iterator[Path]:
 
 
 class Deployed(Deployment):
-    """A deployment that keeps its first plan."""
+    """A deployment that keeps what was there before it, and its first plan as JSON."""
 
-    first_plan: PlanResult
+    before: frozenset[str]
     planned: dict[str, Any]
 
 
@@ -29,9 +29,10 @@ class Deployed(Deployment):
 def deployment(stack_dir: Path) -> Iterator[Deployed]:
     """The stack with its defaults, applied."""
     with Deployed(stack_dir=stack_dir) as deployed:
-        deployed.first_plan = deployed.plan()
-        deployed.planned = deployed.first_plan.json
-        deployed.apply(deployed.first_plan)
+        deployed.before = inventory(deployed.aws, deployed.regions)
+        plan = deployed.plan()
+        deployed.planned = plan.json
+        deployed.apply(plan)
         yield deployed
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -19,6 +20,17 @@ from main import ACCOUNT, CUSTOM_DOMAIN
 
 pytestmark = pytest.mark.xdist_group("command line")
 DEADLINE_SECONDS = 180
+IN_EUROPE = {
+    "environment": "dev",
+    "primary_region": "eu-central-1",
+    "secondary_region": "eu-west-1",
+    "primary_vpc_cidr": "10.20.0.0/16",
+    "secondary_vpc_cidr": "10.21.0.0/16",
+    "primary_health_monitor_function_name": "lambda-health-monitor-central-dev",
+    "secondary_health_monitor_function_name": "lambda-health-monitor-west-dev",
+    "primary_config_sync_function_name": "lambda-config-sync-central-dev",
+    "secondary_config_sync_function_name": "lambda-config-sync-west-dev",
+}
 
 
 class Run:
@@ -75,30 +87,40 @@ def running(folder: Path, *arguments: str, path: str = os.environ["PATH"]) -> It
             run.process.wait()
 
 
-def test_deploy_reports_every_check_as_json_and_leaves_nothing(stack_dir: Path, tmp_path: Path) -> None:
-    with running(tmp_path, "deploy", "--json", "--stack-dir", str(stack_dir)) as run:
-        code, out, errors = run.wait()
-        assert code == 0, out + errors
-        report = json.loads(out)
-        assert report["passed"] is True
-        checks = {check["name"]: check for check in report["checks"]}
-        assert all(check["passed"] for check in checks.values())
-        assert {
-            "output application_fqdn",
-            "second plan is empty",
-            "health of us-east-1",
-            "health of us-west-2",
-            "config sync us-east-1 to us-west-2",
-            "config sync us-west-2 to us-east-1",
-            "transaction replicates",
-            "document replicates",
-            "plan keeps rotated secrets",
-            "destroy leaves nothing",
-        } <= set(checks)
-        assert {"terraform plan", "terraform apply", "terraform destroy"} <= set(report["steps"])
-        assert "terraform apply ..." in errors
-        assert "Traceback" not in errors
-        assert run.leftovers() == []
+def test_deploy_in_another_pair_of_regions_reports_every_check_as_json_and_leaves_nothing(tmp_path: Path) -> None:
+    """The stack is that of `examples/whole_stack`, which is as the default one, but for where it is."""
+    app = tmp_path / "main.py"  # neither in the repository nor beside it
+    shutil.copy(PROJECT / "examples/whole_stack/main.py", app)
+    with synthesized(app) as folder:
+        stack_dir = folder / "stacks/whole-stack"
+        stack = json.loads((stack_dir / "cdk.tf.json").read_text(encoding="utf-8"))
+        with running(tmp_path, "deploy", "--json", "--stack-dir", str(stack_dir)) as run:
+            code, out, errors = run.wait()
+            assert run.leftovers() == []
+    assert code == 0, out + errors
+    report = json.loads(out)
+    assert report["passed"] is True
+    checks = {check["name"]: check for check in report["checks"]}
+    assert all(check["passed"] for check in checks.values())
+    assert {
+        *(f"output {name}" for name in stack["output"]),
+        "second plan is empty",
+        "health of eu-central-1",
+        "health of eu-west-1",
+        "config sync eu-central-1 to eu-west-1",
+        "config sync eu-west-1 to eu-central-1",
+        "transaction replicates",
+        "document replicates",
+        "destroy leaves nothing",
+    } <= set(checks)
+    assert {"terraform plan", "terraform apply", "terraform destroy"} <= set(report["steps"])
+    assert "terraform apply ..." in errors
+    assert "Traceback" not in errors
+
+    assert {name: checks[f"output {name}"]["found"] for name in IN_EUROPE} == IN_EUROPE
+    assert [provider["region"] for provider in stack["provider"]["aws"]] == ["eu-central-1", "eu-west-1"]
+    # Route 53 publishes the metrics of health checks in us-east-1 alone, where this stack has nothing.
+    assert "health-check" not in json.dumps(stack["resource"]["aws_cloudwatch_metric_alarm"])
 
 
 @pytest.mark.parametrize(("sent", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])

@@ -3,7 +3,6 @@
 import json
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,6 @@ from embedded_aws.inventory import inventory
 from main import CUSTOM_DOMAIN
 from payment_dr.operations.adoption import ADOPTED, adopt
 from payment_dr.operations.drill.run import Drill
-from payment_dr.operations.terraform.runner import PlanResult
 from payment_dr.side import Side
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("custom domain")]
@@ -30,30 +28,32 @@ ZONES = {"us-east-1": "Z1UJRXOUMOOFQ8", "us-west-2": "Z2OJLYMUO9EFXC"}
 
 
 class Deployed(Deployment):
-    """A deployment that keeps its second plan."""
+    """A deployment that keeps what was there before it."""
 
     before: frozenset[str]
-    second_plan: PlanResult
 
 
 @pytest.fixture(scope="module")
 def deployed() -> Iterator[Deployed]:
+    """The stack with its custom domain, applied; tests only look at it."""
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv(CUSTOM_DOMAIN, "1")
         with Deployed() as deployment:
             deployment.before = inventory(deployment.aws, REGIONS.values())
-            deployment.apply(deployment.plan())
-            deployment.second_plan = deployment.plan()
+            deployment.apply()
             yield deployment
 
 
+@pytest.fixture
+def branch(deployed: Deployed) -> Iterator[Deployment]:
+    """A fresh copy of `deployed` that a test may change, break and destroy."""
+    with deployed.branch() as branch:
+        yield branch
+
+
 def test_a_second_plan_is_empty(deployed: Deployed) -> None:
-    changed = [
-        (change["address"], change["change"]["actions"])
-        for change in deployed.second_plan.json.get("resource_changes", [])
-        if change["change"]["actions"] not in (["no-op"], ["read"])
-    ]
-    assert changed == []
+    plan = deployed.plan()
+    assert (plan.actions, plan.changed) == ({}, False)
 
 
 @pytest.mark.parametrize("side", REGIONS)
@@ -118,22 +118,20 @@ def test_another_name_is_turned_away_by_its_certificate(https: CustomDomains, re
         https.get(region, "other.payment-app.test", "/health")
 
 
-def test_a_region_without_its_mapping_forbids_and_the_other_serves(deployed: Deployed, https: CustomDomains) -> None:
-    gateway = deployed.aws.client("apigatewayv2", REGIONS["secondary"])
+def test_a_region_without_its_mapping_forbids_and_the_other_serves(branch: Deployment) -> None:
+    gateway = branch.aws.client("apigatewayv2", REGIONS["secondary"])
     (mapping,) = gateway.get_api_mappings(DomainName=HOST)["Items"]
-    gateway.delete_api_mapping(DomainName=HOST, ApiMappingId=mapping["ApiMappingId"])
-    try:
+    with CustomDomains(branch.aws, REGIONS.values()) as https:
+        assert [https.get(region, HOST, "/health").status for region in REGIONS.values()] == [200, 200]
+        gateway.delete_api_mapping(DomainName=HOST, ApiMappingId=mapping["ApiMappingId"])
         assert [https.get(region, HOST, "/health").status for region in REGIONS.values()] == [200, 403]
-    finally:
-        deployed.apply(deployed.plan())
-    assert https.get(REGIONS["secondary"], HOST, "/health").status == 200
 
 
 @pytest.mark.parametrize("kind", ["hang", "api"])
 def test_clients_that_verify_the_certificate_follow_the_failover_and_the_failback(
-    kind: str, deployed: Deployed, tmp_path: Path
+    kind: str, branch: Deployment, tmp_path: Path
 ) -> None:
-    with place_of(deployed, 1) as place:
+    with place_of(branch, 1) as place:
         assert place.tls
         journal = Drill(place, kind, seed=1, directory=tmp_path).run().content
     assert (journal["verdict"], journal["causes"]) == ("passed", [])
@@ -151,25 +149,16 @@ def test_clients_that_verify_the_certificate_follow_the_failover_and_the_failbac
     assert TLS_IS_REAL in journal["made_of"]["real"]
 
 
-@contextmanager
-def certificate_of_another_name(deployed: Deployed) -> Iterator[str]:
-    """An issued certificate of the secondary region, for a while."""
-    acm, route53 = (deployed.aws.client(service, REGIONS["secondary"]) for service in ("acm", "route53"))
-    arn = acm.request_certificate(DomainName="other.payment-app.test", ValidationMethod="DNS")["CertificateArn"]
+def certificate_of_another_name(deployment: Deployment) -> str:
+    """The ARN of an issued certificate of the secondary region."""
+    acm, route53 = (deployment.aws.client(service, REGIONS["secondary"]) for service in ("acm", "route53"))
+    arn: str = acm.request_certificate(DomainName="other.payment-app.test", ValidationMethod="DNS")["CertificateArn"]
     (option,) = acm.describe_certificate(CertificateArn=arn)["Certificate"]["DomainValidationOptions"]
     proof = option["ResourceRecord"]
     record = {"Name": proof["Name"], "Type": "CNAME", "TTL": 60, "ResourceRecords": [{"Value": proof["Value"]}]}
-
-    def change(action: str) -> None:
-        batch = {"Changes": [{"Action": action, "ResourceRecordSet": record}]}
-        route53.change_resource_record_sets(HostedZoneId=deployed.value("hosted_zone_id"), ChangeBatch=batch)
-
-    change("CREATE")
-    try:
-        yield arn
-    finally:
-        acm.delete_certificate(CertificateArn=arn)
-        change("DELETE")
+    batch = {"Changes": [{"Action": "CREATE", "ResourceRecordSet": record}]}
+    route53.change_resource_record_sets(HostedZoneId=deployment.value("hosted_zone_id"), ChangeBatch=batch)
+    return arn
 
 
 @pytest.mark.parametrize(
@@ -180,23 +169,18 @@ def certificate_of_another_name(deployed: Deployed) -> Iterator[str]:
     ],
 )
 def test_a_region_that_clients_would_turn_away_from_is_found_before_anything_is_broken(
-    broken: str, why: str, deployed: Deployed, tmp_path: Path
+    broken: str, why: str, branch: Deployment, tmp_path: Path
 ) -> None:
-    gateway = deployed.aws.client("apigatewayv2", REGIONS["secondary"])
-    with certificate_of_another_name(deployed) as other:
-        if broken == "mapping":
-            (mapping,) = gateway.get_api_mappings(DomainName=HOST)["Items"]
-            gateway.delete_api_mapping(DomainName=HOST, ApiMappingId=mapping["ApiMappingId"])
-        else:
-            (configuration,) = gateway.get_domain_name(DomainName=HOST)["DomainNameConfigurations"]
-            gateway.update_domain_name(
-                DomainName=HOST, DomainNameConfigurations=[{**configuration, "CertificateArn": other}]
-            )
-        try:
-            with place_of(deployed, 1) as place:
-                journal = Drill(place, "region", seed=1, directory=tmp_path).run().content
-        finally:
-            deployed.apply(deployed.plan())
+    gateway = branch.aws.client("apigatewayv2", REGIONS["secondary"])
+    if broken == "mapping":
+        (mapping,) = gateway.get_api_mappings(DomainName=HOST)["Items"]
+        gateway.delete_api_mapping(DomainName=HOST, ApiMappingId=mapping["ApiMappingId"])
+    else:
+        (configuration,) = gateway.get_domain_name(DomainName=HOST)["DomainNameConfigurations"]
+        other = {**configuration, "CertificateArn": certificate_of_another_name(branch)}
+        gateway.update_domain_name(DomainName=HOST, DomainNameConfigurations=[other])
+    with place_of(branch, 1) as place:
+        journal = Drill(place, "region", seed=1, directory=tmp_path).run().content
     assert journal["verdict"] == "missed"
     assert journal["causes"][0].startswith(f"us-west-2 does not serve {HOST}: {why}")
     assert [event for event in journal["events"] if event["kind"] == "action"] == []
@@ -214,9 +198,9 @@ def test_all_outputs_say_what_is_deployed_and_both_regions_serve_the_name(deploy
     assert [(name, check.found) for name, check in found.items() if not check.passed] == []
 
 
-def test_what_a_killed_deployment_has_left_is_found_again(deployed: Deployed) -> None:
+def test_what_a_killed_deployment_has_left_is_found_again(branch: Deployment) -> None:
     """All that the custom domain is made of is in AWS, and not in the state."""
-    path = deployed.terraform.directory / "terraform.tfstate"
+    path = branch.terraform.directory / "terraform.tfstate"
     state = json.loads(path.read_text(encoding="utf-8"))
     kinds = {
         "aws_acm_certificate",
@@ -229,26 +213,26 @@ def test_what_a_killed_deployment_has_left_is_found_again(deployed: Deployed) ->
     state["resources"] = [each for each in state["resources"] if each["type"] not in kinds]
     path.write_text(json.dumps({**state, "serial": state["serial"] + 1}), encoding="utf-8")
 
-    findings = adopt(deployed.terraform, clients=deployed.aws.client)
+    findings = adopt(branch.terraform, clients=branch.aws.client)
 
     assert {finding.address for finding in findings if finding.outcome == ADOPTED} == {
         address for address in lost if not address.startswith("aws_acm_certificate_validation.")
     }
-    deployed.apply(deployed.plan())
-    assert not deployed.plan().changed
-    assert len(deployed.aws.client("acm", REGIONS["primary"]).list_certificates()["CertificateSummaryList"]) == 1
+    branch.apply()
+    assert not branch.plan().changed
+    assert len(branch.aws.client("acm", REGIONS["primary"]).list_certificates()["CertificateSummaryList"]) == 1
 
 
-def test_it_is_turned_off_once_its_records_are_gone(deployed: Deployed) -> None:
+def test_it_is_turned_off_once_its_records_are_gone(branch: Deployment) -> None:
     """As docs/upgrading.md says, which is the same for turning it on."""
     records = ("aws_route53_record.dns_primary_record", "aws_route53_record.dns_secondary_record")
-    deployed.terraform.destroy(targets=records)
+    branch.terraform.destroy(targets=records)
     with synthesized(settings={CUSTOM_DOMAIN: ""}) as out:
-        shutil.copy(out / "stacks" / STACK / "cdk.tf.json", deployed.terraform.directory)
-    deployed.apply(deployed.plan())
-    assert not deployed.plan().changed
-    found = deployed.aws.client("route53", REGIONS["primary"]).list_resource_record_sets(
-        HostedZoneId=deployed.value("hosted_zone_id")
+        shutil.copy(out / "stacks" / STACK / "cdk.tf.json", branch.terraform.directory)
+    branch.apply()
+    assert not branch.plan().changed
+    found = branch.aws.client("route53", REGIONS["primary"]).list_resource_record_sets(
+        HostedZoneId=branch.value("hosted_zone_id")
     )["ResourceRecordSets"]
     assert {(record["Type"], record["SetIdentifier"]) for record in found if record["Name"] == f"{HOST}."} == {
         ("CNAME", "primary"),
@@ -256,7 +240,7 @@ def test_it_is_turned_off_once_its_records_are_gone(deployed: Deployed) -> None:
     }
 
 
-def test_destroy_leaves_nothing(deployed: Deployed) -> None:
-    deployed.destroy()
-    assert deployed.terraform.state_resources() == []
-    assert inventory(deployed.aws, REGIONS.values()) - deployed.before == frozenset()
+def test_destroy_leaves_nothing(deployed: Deployed, branch: Deployment) -> None:
+    branch.destroy()
+    assert branch.terraform.state_resources() == []
+    assert inventory(branch.aws, REGIONS.values()) - deployed.before == frozenset()

@@ -1,6 +1,6 @@
 """Each example, copied elsewhere and run there: synthesized, applied, used, planned again and destroyed.
 
-`examples/whole_stack` is deployed by `test_region_pairs.py`, as one of its pairs.
+`examples/whole_stack` is deployed by `test_command_line.py`.
 """
 
 import ast
@@ -84,7 +84,7 @@ def test_existing_api_watches_the_table_and_leaves_table_and_hosts_alone(tmp_pat
         for region in hosts:
             deployment.aws.client("dynamodb", region).create_table(TableName="orders", **table)
         before = inventory(deployment.aws, deployment.regions)
-        deployment.apply(deployment.plan())
+        deployment.apply()
 
         route53 = deployment.aws.client("route53", "us-east-1")
         (zone,) = route53.list_hosted_zones()["HostedZones"]
@@ -110,7 +110,7 @@ def test_existing_api_watches_the_table_and_leaves_table_and_hosts_alone(tmp_pat
 def test_config_sync_only_copies_both_ways(tmp_path: Path) -> None:
     with on_the_embedded_aws(copied("config_sync_only", tmp_path)) as deployment:
         before = inventory(deployment.aws, deployment.regions)
-        deployment.apply(deployment.plan())
+        deployment.apply()
         name = "/checkout/prod/stripe-key"
         there = {region: deployment.aws.client("ssm", region) for region in deployment.regions}
         for source, target in (("us-east-2", "us-west-2"), ("us-west-2", "us-east-2")):

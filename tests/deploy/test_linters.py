@@ -44,8 +44,12 @@ def suppressed(stack_dir: Path) -> dict[tuple[str, str], str]:
 @pytest.fixture(scope="module")
 def policies(deployment: Deployed) -> dict[str, Any]:
     """Every policy as it is deployed, by address."""
-    resources = deployment.terraform.state()["values"]["root_module"]["resources"]
-    found = {each["address"]: each["values"].get(POLICIES.get(each["type"], "")) for each in resources}
+    state = json.loads((deployment.terraform.directory / "terraform.tfstate").read_text(encoding="utf-8"))
+    found = {
+        f"{each['type']}.{each['name']}": instance["attributes"].get(POLICIES.get(each["type"], ""))
+        for each in state["resources"]
+        for instance in each["instances"]
+    }
     return {address: json.loads(policy) for address, policy in found.items() if policy}
 
 

@@ -1,6 +1,8 @@
-"""No value of a parameter is in anything that a deployment and its functions leave behind, but where it has to be.
+"""A stack of its own, from its first plan until it is destroyed: in another pair of regions, with secrets of its own.
 
-Exempt are the state, the saved plan and JSON made of either, which Terraform itself calls as sensitive as the state
+It works there as in the default pair, and leaves nothing. No value of a parameter is in anything that the deployment
+and its functions leave behind, but where it has to be. Exempt are the state, the saved plan and JSON made of either,
+which Terraform itself calls as sensitive as the state
 (https://developer.hashicorp.com/terraform/language/state/sensitive-data), and the sensitive output.
 """
 
@@ -10,24 +12,50 @@ import html
 import json
 import urllib.parse
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from embedded_aws import checks
-from embedded_aws.checks import CheckFailed, eventually, run_check
-from embedded_aws.deployment import Deployment
+from embedded_aws.checks import Check, CheckFailed, eventually, run_check
+from embedded_aws.deployment import Deployment, synthesized
+from embedded_aws.inventory import inventory
 from payment_dr.operations.aws import listed
 from payment_dr.operations.terraform import runner as terraform_module
-from payment_dr.operations.terraform.runner import Output
+from payment_dr.operations.terraform.runner import Output, PlanResult
 from payment_dr.side import SIDES, Side
 from tests.deploy.mailbox import mailbox
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("secrets")]
 
-KEY = "/payment-app/dev/database-connection-string"
+REGIONS = ("ap-southeast-2", "us-west-2")
+PACIFIC_APP = """
+from payment_dr import App, DisasterRecoveryStack
+
+app = App()
+DisasterRecoveryStack(
+    app,
+    "pacific",
+    primary_region="ap-southeast-2",
+    secondary_region="us-west-2",
+    primary_cidr="10.40.0.0/16",
+    primary_subnet_cidrs=("10.40.1.0/24", "10.40.2.0/24", "10.40.3.0/24"),
+    secondary_cidr="172.20.0.0/16",
+    secondary_subnet_cidrs=("172.20.1.0/24", "172.20.2.0/24"),
+)
+app.synth()
+"""
+PLACES = {
+    "environment": "prod",
+    "primary_region": "ap-southeast-2",
+    "secondary_region": "us-west-2",
+    "primary_vpc_cidr": "10.40.0.0/16",
+    "secondary_vpc_cidr": "172.20.0.0/16",
+}
+KEY = "/payment-app/prod/database-connection-string"
 TOO_LONG = 4097  # more than a parameter of the standard tier takes
 
 
@@ -55,7 +83,13 @@ def is_in(content: bytes, secret: str) -> bool:
 
 
 class Run:
-    """Everything that one deployment produces, by where it was found."""
+    """Everything that one deployment produces, by where it was found, and what was seen of it meanwhile."""
+
+    outputs: Mapping[str, Output]
+    checks: Sequence[Check]
+    functions: Mapping[Side, set[str]]
+    secrets: Mapping[str, str]
+    left: Collection[str]
 
     def __init__(self) -> None:
         self.produced: dict[str, bytes] = {}
@@ -79,10 +113,20 @@ class Run:
         }
 
 
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Keeps what Terraform prints, on either stream, but for JSON made of the state or of a plan."""
-    run, follow = Run(), terraform_module._follow
+class Planned(Deployment):
+    """A deployment that keeps its last plan."""
+
+    last_plan: PlanResult
+
+    def plan(self) -> PlanResult:
+        self.last_plan = super().plan()
+        return self.last_plan
+
+
+@contextmanager
+def keeping_what_terraform_prints(run: Run) -> Iterator[None]:
+    """On either stream, but for JSON made of the state or of a plan."""
+    follow = terraform_module._follow
 
     def following(command: Any, **options: Any) -> tuple[int, str, str]:
         code, out, errors = follow(command, **options)
@@ -90,8 +134,9 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Run:
         run.keep(f"terraform {command[1]}", errors + ("" if made_of_state else out))
         return code, out, errors
 
-    monkeypatch.setattr(terraform_module, "_follow", following)
-    return run
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(terraform_module, "_follow", following)
+        yield
 
 
 def rotate(stack: Deployment, side: Side, value: str, **options: Any) -> None:
@@ -121,7 +166,7 @@ def rotate_both_ways_and_fail_to(stack: Deployment, run: Run) -> None:
         rotate(stack, side, value)
         eventually(lambda other=other, value=value: value_in(stack, other) == value, "the value is copied")  # type: ignore[misc]
 
-    iam, name = stack.aws.client("iam", "us-east-1"), stack.value("cross_region_role_arn").rsplit("/", 1)[1]
+    iam, name = stack.client("iam", "primary"), stack.value("cross_region_role_arn").rsplit("/", 1)[1]
     policy = iam.list_attached_role_policies(RoleName=name)["AttachedPolicies"][0]["PolicyArn"]
     iam.detach_role_policy(RoleName=name, PolicyArn=policy)
     rotate(stack, "primary", sentinel("denied"))
@@ -168,41 +213,52 @@ def all_values(stack: Deployment) -> dict[str, str]:
     return found
 
 
-def test_no_secret_is_in_anything_that_a_run_produces(
-    stack_dir: Path, run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    run = Run()
+    app = tmp_path_factory.mktemp("pacific") / "main.py"  # neither in the repository nor beside it
+    app.write_text(PACIFIC_APP)
     initial = {"database-connection-string": sentinel("initial")}  # the other one gets a random value
-    with Deployment(
-        stack_dir=stack_dir,
-        variables={"initial_secrets": initial},
-        on_event=lambda event: run.keep("events", dataclasses.asdict(event)),
-        on_step=lambda step: run.keep("steps", step),
-    ) as stack:
+    with (
+        keeping_what_terraform_prints(run),
+        synthesized(app) as folder,
+        Planned(
+            stack_dir=folder / "stacks/pacific",
+            variables={"environment": "prod", "initial_secrets": initial},
+            on_event=lambda event: run.keep("events", dataclasses.asdict(event)),
+            on_step=lambda step: run.keep("steps", step),
+        ) as stack,
+    ):
+        before = inventory(stack.aws, REGIONS)
         plan = stack.plan()
         run.keep("plan text", stack.terraform.text_of(plan))
         stack.apply(plan)
-        report = [run_check(name, check) for name, check in checks.checks_of(stack).items()]
-        assert [check for check in report if not check.passed] == []
-        run.keep("report", [dataclasses.asdict(check) for check in report])
+        run.outputs = stack.outputs
+        *first_checks, last_check = checks.checks_of(stack).items()
+        report = [run_check(*each) for each in first_checks]
         wrong = Output({KEY: sentinel("wrong")}, sensitive=True, type="string")
-        with monkeypatch.context() as patched:
+        with pytest.MonkeyPatch.context() as patched:
             patched.setattr(stack, "_outputs", {**stack.outputs, "ssm_parameter_values": wrong})
             with pytest.raises(CheckFailed) as failed:
                 checks.check_output(stack, "ssm_parameter_values")
         run.keep("failed check", str(failed.value))
 
         rotate_both_ways_and_fail_to(stack, run)
-        run.keep("plan text", stack.terraform.text_of(stack.plan()))
+        report.append(run_check(*last_check))  # plans
+        run.keep("plan text", stack.terraform.text_of(stack.last_plan))
+        run.keep("report", [dataclasses.asdict(check) for check in report])
+        run.checks = report
         for side in SIDES:
             mail(stack, run, side)
         keep_what_aws_holds(stack, run)
+        run.functions = {
+            side: {each["FunctionName"] for each in stack.client("lambda", side).list_functions()["Functions"]}
+            for side in SIDES
+        }
 
-        secrets = {"wrong": wrong.value[KEY], **all_values(stack)}
-        kinds = ["initial", "rotated-in-primary", "rotated-in-secondary", "denied", "too-long", "rotated"]
-        assert [kind for kind in kinds if not any(value.startswith(f"{kind}-") for value in secrets.values())] == []
+        run.secrets = {"wrong": wrong.value[KEY], **all_values(stack)}
         state = stack.terraform.directory / "terraform.tfstate"
-        assert stack.terraform.output()["ssm_parameter_values"].sensitive
-        first = [secrets[f"primary {name} 1"] for name in stack.value("ssm_parameter_names")]
+        first = [run.secrets[f"primary {name} 1"] for name in stack.value("ssm_parameter_names")]
         assert all(is_in(state.read_bytes(), value) for value in first)
 
         exempt = {state.name: "state", f"{state.name}.backup": "state", "plan": "saved plan"}
@@ -211,10 +267,37 @@ def test_no_secret_is_in_anything_that_a_run_produces(
         assert stack.aws._directory
         run.keep_folder("the embedded AWS's files", stack.aws._directory, {})
         stack.destroy()
+        run.left = [*stack.terraform.state_resources(), *(inventory(stack.aws, REGIONS) - before)]
     run.keep("log of the embedded AWS", stack.aws.log_text())
+    return run
 
+
+def test_the_stack_works_in_another_pair_of_regions(run: Run) -> None:
+    address = "aws_ssm_parameter.config_sync_parameter_database_connection_string_southeast"
+    tier_was_changed = f"would change {{{address!r}: 'replace', 'ssm_parameter_values': 'update'}}"
+    assert [(check.name, check.found) for check in run.checks if not check.passed] == [
+        ("second plan is empty", tier_was_changed)  # by hand, in this test
+    ]
+    assert {"second plan is empty", *(f"output {name}" for name in run.outputs)} <= {each.name for each in run.checks}
+    assert {name: run.outputs[name].value for name in PLACES} == PLACES
+    assert run.functions == {
+        side: {f"lambda-health-monitor-{label}-prod", f"lambda-config-sync-{label}-prod"}
+        for side, label in zip(SIDES, ("southeast", "west"), strict=True)
+    }
+    # Route 53 publishes the metrics of health checks in us-east-1 alone, where this stack has nothing.
+    assert [name for name in run.outputs["alarm_names"].value if "health-check" in name] == []
+
+
+def test_it_leaves_nothing(run: Run) -> None:
+    assert run.left == []
+
+
+def test_no_secret_is_in_anything_that_a_run_produces(run: Run) -> None:
+    kinds = ["initial", "rotated-in-primary", "rotated-in-secondary", "denied", "too-long", "rotated"]
+    assert [kind for kind in kinds if not any(value.startswith(f"{kind}-") for value in run.secrets.values())] == []
+    assert run.outputs["ssm_parameter_values"].sensitive
     produced = b"".join(run.produced.values())
     for told in [b"AccessDenied", b"ValidationException", b"(sensitive value)", b"copied"]:
         assert told in produced
     assert {place.split()[0] for place in run.produced} >= {"terraform", "events", "log", "mail", "report"}
-    assert run.found_in(secrets) == {}
+    assert run.found_in(run.secrets) == {}

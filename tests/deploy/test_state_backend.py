@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,11 +21,13 @@ from botocore.exceptions import ClientError
 
 from embedded_aws import stand_in_providers
 from embedded_aws.deployment import PROJECT, STACK
+from embedded_aws.inventory import inventory
 from embedded_aws.server import EmbeddedAws
 from main import STATE
 from payment_dr.operations.terraform.runner import Terraform, TerraformFailed
+from tests.deploy.conftest import Deployed
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("state backend")]
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("deployment")]
 
 PRIMARY, SECONDARY = "us-east-1", "us-west-2"
 BUCKET, KEY = "acme-terraform-state", f"dev/{STACK}.tfstate"
@@ -44,10 +47,10 @@ def documented(word: str) -> list[str]:
 class Operator:
     """Somebody who works in a folder as a checkout is: cdktf.out in it, and a state beside that."""
 
-    def __init__(self, aws: EmbeddedAws, folder: Path) -> None:
+    def __init__(self, aws: EmbeddedAws, folder: Path, stack_dir: Path) -> None:
         self.aws = aws
         self.folder = folder
-        self.synth()
+        shutil.copytree(stack_dir, folder / "cdktf.out/stacks" / STACK)
         self.terraform = Terraform(folder / "cdktf.out/stacks" / STACK, aws.environment(), stand_ins=stand_in_providers)
         self.s3 = aws.client("s3", SECONDARY)
 
@@ -94,14 +97,14 @@ STATE_SETTING = {STATE: f"s3://{BUCKET}/dev"}
 
 
 @pytest.fixture(scope="module")
-def operator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operator]:
-    """The stack, deployed with its state in a file as by default, and then migrated into the bucket."""
-    with EmbeddedAws() as aws:
-        operator = Operator(aws, tmp_path_factory.mktemp("checkout"))
+def operator(deployment: Deployed, stack_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operator]:
+    """A copy of the deployed stack, with its state in a file as by default, and then migrated into the bucket."""
+    with deployment.branch() as branch:
+        operator = Operator(branch.aws, tmp_path_factory.mktemp("checkout"), stack_dir)
+        shutil.copy(branch.terraform.directory / "terraform.tfstate", operator.folder / f"terraform.{STACK}.tfstate")
         with operator.terraform as terraform:
             terraform.init()
-            terraform.apply()
-            assert (operator.folder / f"terraform.{STACK}.tfstate").exists()
+            assert terraform.state_resources() == branch.terraform.state_resources()
 
             operator.bootstrap()
             operator.synth(**STATE_SETTING)
@@ -194,7 +197,7 @@ def test_the_documented_rights_are_enough_and_only_over_tls(operator: Operator) 
     assert [each["what"] for each in operator.bootstrap() if each["changed"]] == ["TLS only"]
 
 
-def test_cdktf_destroys_by_this_state_and_leaves_an_empty_one(operator: Operator) -> None:
+def test_cdktf_destroys_by_this_state_and_leaves_an_empty_one(deployment: Deployed, operator: Operator) -> None:
     settings = json.loads((PROJECT / "cdktf.json").read_text())
     app = f"{sys.executable} {PROJECT / 'main.py'}"
     (operator.folder / "cdktf.json").write_text(json.dumps({**settings, "app": app}))
@@ -215,4 +218,6 @@ def test_cdktf_destroys_by_this_state_and_leaves_an_empty_one(operator: Operator
     assert destroyed.returncode == 0, destroyed.stdout[-3000:] + destroyed.stderr[-3000:]
     state = json.load(operator.s3.get_object(Bucket=BUCKET, Key=KEY)["Body"])
     assert state["resources"] == []
+    left = inventory(operator.aws, deployment.regions) - deployment.before
+    assert left == {f"us-east-1 s3 list_buckets {BUCKET}"}  # the state's own
     assert operator.s3.list_object_versions(Bucket=BUCKET, Prefix=KEY)["Versions"][1:]  # an earlier one can be had back

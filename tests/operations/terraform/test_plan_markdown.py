@@ -12,7 +12,7 @@ from payment_dr.operations.terraform.runner import PlanResult
 
 def plan(**actions: str) -> PlanResult:
     named = {name.replace("__", "."): action for name, action in actions.items()}
-    return PlanResult(bool(named), named, Path("plan"), lambda _: {})
+    return PlanResult(bool(named), named, {}, Path("plan"), lambda _: {})
 
 
 def test_a_plan_is_counts_then_addresses_then_the_text() -> None:

@@ -179,6 +179,7 @@ def test_a_stack_lives_from_plan_to_destroy(opened: Open) -> None:
 
     plan = terraform.plan()
     assert (plan.changed, plan.actions) == (True, {"terraform_data.table": "create"})
+    assert plan.outputs == {"name": "create", "zones": "create"}
     assert plan.json["planned_values"]["outputs"]["zones"]["value"] == ["a", "b"]
 
     assert terraform.apply(plan) == Changes(add=1)
@@ -189,7 +190,7 @@ def test_a_stack_lives_from_plan_to_destroy(opened: Open) -> None:
     assert output["zones"].type == ["list", "string"]
 
     again = terraform.plan()
-    assert (again.changed, again.actions) == (False, {})
+    assert (again.changed, again.actions, again.outputs) == (False, {}, {})
 
     assert terraform.destroy() == Changes(remove=1)
     assert terraform.state_resources() == []
@@ -206,9 +207,9 @@ def test_a_plan_can_be_kept_in_a_file(opened: Open, tmp_path: Path) -> None:
 
 
 def test_a_changed_output_alone_is_a_change(opened: Open, tmp_path: Path) -> None:
-    opened({"output": {"a": {"value": 1}}}).apply()
-    plan = opened({"output": {"a": {"value": 2}}}).plan()
-    assert (plan.changed, plan.actions) == (True, {})
+    opened({"output": {"a": {"value": 1}, "b": {"value": 1}, "c": {"value": 1}}}).apply()
+    plan = opened({"output": {"a": {"value": 2}, "b": {"value": 1}}}).plan()
+    assert (plan.changed, plan.actions, plan.outputs) == (True, {}, {"a": "update", "c": "delete"})
 
 
 def test_the_run_sees_its_own_settings_and_not_the_users_account(

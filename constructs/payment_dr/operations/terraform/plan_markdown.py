@@ -18,7 +18,7 @@ def plan_markdown(plan: PlanResult, text: str) -> str:
         One line of counts, and two parts that a click unfolds: the addresses by action, and the text.
 
     Example:
-        >>> nothing = PlanResult(changed=False, actions={}, path=Path("plan"), _show=lambda _: {})
+        >>> nothing = PlanResult(changed=False, actions={}, outputs={}, path=Path("plan"), _show=lambda _: {})
         >>> plan_markdown(nothing, "No changes.").splitlines()[0]
         '**Plan:** no resource changes'
     """

@@ -107,11 +107,13 @@ class PlanResult:
     Attributes:
         changed: Whether applying it would change a resource or an output.
         actions: The resources to be changed: address to ``create``, ``update``, ``replace`` or ``delete``.
+        outputs: The outputs to be changed: name to ``create``, ``update`` or ``delete``.
         path: The plan file, for ``apply``.
     """
 
     changed: bool
     actions: dict[str, str]
+    outputs: dict[str, str]
     path: Path
     _show: Callable[[Path], dict[str, Any]]
 
@@ -351,14 +353,18 @@ class Terraform:
         """
         path = (out or self._run / "plan").absolute()
         actions: dict[str, str] = {}
+        outputs: dict[str, str] = {}
 
         def note(message: Mapping[str, Any]) -> None:
             if message["type"] == "planned_change":
                 actions[message["change"]["resource"]["addr"]] = message["change"]["action"]
+            elif message["type"] == "outputs":
+                named = {name: each["action"] for name, each in message["outputs"].items()}
+                outputs.update({name: action for name, action in named.items() if action != "noop"})
 
         options = [f"-target={address}" for address in targets] + ([] if refresh else ["-refresh=false"])
         code = self._ui("plan", f"-out={path}", "-detailed-exitcode", *options, accept=(0, 2), on_message=note)
-        return PlanResult(code == 2, actions, path, self._show)
+        return PlanResult(code == 2, actions, outputs, path, self._show)
 
     def text_of(self, plan: PlanResult) -> str:
         """Return a plan as Terraform shows it to people, sensitive values hidden."""
