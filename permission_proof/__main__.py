@@ -32,7 +32,7 @@ def main(
         progress_of(progress) as (on_step, on_event),
         Deployment(on_step=on_step, on_event=on_event, port=port, stack_dir=stack_dir) as stack,
     ):
-        stack.apply(stack.plan())
+        stack.apply()
         data = as_data(stack, prove(stack, on_step))
     if write:
         write.write_text(as_markdown(data), encoding="utf-8")

@@ -18,7 +18,7 @@ import typer
 from embedded_aws import stand_in_providers
 from embedded_aws.deployment import STACK, synthesized
 from embedded_aws.errors import EmbeddedAwsError
-from embedded_aws.server import DEFAULT_REGION
+from embedded_aws.server import DEFAULT_REGION, EmbeddedAws, at_new_port
 from payment_dr.operations.command import command, progress
 from payment_dr.operations.deployer_policies import (
     CHANGE,
@@ -39,7 +39,7 @@ from permission_proof.deployer_scopes import (
     OF_A_CUSTOM_DOMAIN,
     SCOPES,
 )
-from permission_proof.recorder import RecordingAws
+from permission_proof.recorder import RecordingAws, authorized
 
 DEPLOYER = "deployer"
 # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html: of a managed policy, without white space.
@@ -210,21 +210,22 @@ def _newer(stack: Document) -> Document:
 class Deployer:
     """An IAM user who deploys the stack on a recording embedded AWS, having one policy.
 
+    Args:
+        aws: A `RecordingAws`, or a branch of one.
+        directory: Working directory of Terraform, with the stack.
+        credentials: The user's, as variables of an environment.
+
     Attributes:
         aws: The embedded AWS.
         terraform: Terraform with the user's credentials.
-        deployed, changed: What the cycle took: each action that was allowed, with the ARN that the embedded AWS asked
+        deployed, changed: What was taken so far: each action that was allowed, with the ARN that the embedded AWS asked
             about, to create and destroy the stack, and to change it.
     """
 
-    def __init__(self, aws: RecordingAws, directory: Path) -> None:
+    def __init__(self, aws: EmbeddedAws, directory: Path, credentials: Mapping[str, str]) -> None:
         self.aws = aws
         self._directory = directory
-        self._iam = aws.client("iam", DEFAULT_REGION)
-        self._iam.create_user(UserName=DEPLOYER)
-        key = self._iam.create_access_key(UserName=DEPLOYER)["AccessKey"]
-        self._key_id = key["AccessKeyId"]
-        self._credentials = {"AWS_ACCESS_KEY_ID": key["AccessKeyId"], "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"]}
+        self._credentials = credentials
         self.terraform = self._terraform()
         self.deployed: set[tuple[str, str]] = set()
         self.changed: set[tuple[str, str]] = set()
@@ -235,26 +236,61 @@ class Deployer:
 
     def gets(self, document: Document) -> None:
         """Have this policy and no other."""
-        self._iam.put_user_policy(UserName=DEPLOYER, PolicyName=DEPLOYER, PolicyDocument=json.dumps(document))
+        iam = self.aws.client("iam", DEFAULT_REGION)
+        iam.put_user_policy(UserName=DEPLOYER, PolicyName=DEPLOYER, PolicyDocument=json.dumps(document))
 
     def cycle(self) -> None:
-        """Plan, apply, plan again, change all that may be changed in place, plan again, destroy with documents in it.
+        """Deploy, change and destroy.
 
         Raises:
             EmbeddedAwsError: A step of the deployment failed, or a plan after an apply is not empty.
         """
-        self.terraform.apply(self.terraform.plan())
-        self._expect_no_changes(self.terraform)
-        begin = len(self._log)
-        with self.newer_stack(), self._terraform(alert_email="other@example.com") as newer:
+        self.deploy()
+        self.change()
+        self.destroy()
+
+    def deploy(self) -> None:
+        """Apply, and plan again."""
+        with self._recording(self.deployed):
+            self.terraform.apply()
+            self._expect_no_changes(self.terraform)
+
+    def change(self) -> None:
+        """Change all that may be changed in place, and plan again.
+
+        The plan before has compared the state with what is deployed; so it does for `destroy`.
+        """
+        with (
+            self._recording(self.changed),
+            self.newer_stack(),
+            self._terraform(alert_email="other@example.com") as newer,
+        ):
             newer.init()
-            newer.apply()
+            newer.apply(refresh=False)
             self._expect_no_changes(newer)
-        end = len(self._log)
+
+    def destroy(self) -> None:
+        """Destroy, with documents in the buckets."""
         self.keep_a_document_in_each_bucket()
-        self.terraform.destroy()
-        log = self._log
-        self.deployed, self.changed = {*log[:begin], *log[end:]}, set(log[begin:end])
+        with self._recording(self.deployed):
+            self.terraform.destroy(refresh=False)
+
+    @contextmanager
+    def _recording(self, used: set[tuple[str, str]]) -> Iterator[None]:
+        begin = len(self._log)
+        yield
+        used.update(self._log[begin:])
+
+    @contextmanager
+    def branch(self) -> Iterator["Deployer"]:
+        """Make another deployer who has all that this one has at this moment; neither sees what the other does then."""
+        with self.aws.branch() as aws, workspace(self._directory) as directory:
+            state = self._directory / "terraform.tfstate"
+            (directory / state.name).write_text(at_new_port(state.read_text(), self.aws.port, aws.port))
+            branched = Deployer(aws, directory, self._credentials)
+            with branched.terraform:
+                branched.terraform.init()
+                yield branched
 
     def keep_a_document_in_each_bucket(self) -> None:
         """Put a document into each bucket: to destroy one that is empty takes fewer rights."""
@@ -286,14 +322,18 @@ class Deployer:
 
     @property
     def _log(self) -> list[tuple[str, str]]:
-        return list(self.aws.authorized(self._key_id))
+        return list(authorized(self.aws, self._credentials["AWS_ACCESS_KEY_ID"]))
 
 
 @contextmanager
 def deployer(stack_dir: Path) -> Iterator[Deployer]:
     """A deployer of a synthesized stack, with no rights yet."""
     with RecordingAws() as aws, workspace(stack_dir) as directory:
-        user = Deployer(aws, directory)
+        iam = aws.client("iam", DEFAULT_REGION)
+        iam.create_user(UserName=DEPLOYER)
+        key = iam.create_access_key(UserName=DEPLOYER)["AccessKey"]
+        credentials = {"AWS_ACCESS_KEY_ID": key["AccessKeyId"], "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"]}
+        user = Deployer(aws, directory, credentials)
         with user.terraform:
             user.terraform.init()
             yield user

@@ -16,22 +16,24 @@ _MARK = "authorized: "
 
 
 class RecordingAws(EmbeddedAws):
-    """An embedded AWS that remembers what it was asked to authorize, and did."""
+    """An embedded AWS that remembers what it was asked to authorize, and did; its branches do so too."""
 
     _command: ClassVar[tuple[str, ...]] = (sys.executable, "-m", "permission_proof.recorder")
 
-    def authorized(self, access_key: str) -> Iterator[tuple[str, str]]:
-        """Each action that a caller was allowed so far, and the ARN it was asked about, in the order of the calls.
 
-        Args:
-            access_key: Of an IAM user; the account's root is never asked about.
-        """
-        for line in self.log_text().splitlines():
-            _, mark, record = line.partition(_MARK)
-            if mark:
-                caller, action, resource_arn = json.loads(record)
-                if caller == access_key:
-                    yield action, resource_arn
+def authorized(aws: EmbeddedAws, access_key: str) -> Iterator[tuple[str, str]]:
+    """Each action that a caller was allowed so far, and the ARN it was asked about, in the order of the calls.
+
+    Args:
+        aws: A `RecordingAws`, or a branch of one, which knows what happened since it began.
+        access_key: Of an IAM user; the account's root is never asked about.
+    """
+    for line in aws.log_text().splitlines():
+        _, mark, record = line.partition(_MARK)
+        if mark:
+            caller, action, resource_arn = json.loads(record)
+            if caller == access_key:
+                yield action, resource_arn
 
 
 def _record() -> None:

@@ -192,7 +192,8 @@ class Stage:
         try:
             yield
         finally:
-            restart(deployed)
+            if variables:
+                restart(deployed)
 
     @contextmanager
     def mailbox(self, side: Side, key_arn: str | None = None) -> Iterator[Callable[[str], bool]]:

@@ -362,8 +362,14 @@ class Terraform:
                 named = {name: each["action"] for name, each in message["outputs"].items()}
                 outputs.update({name: action for name, action in named.items() if action != "noop"})
 
-        options = [f"-target={address}" for address in targets] + ([] if refresh else ["-refresh=false"])
-        code = self._ui("plan", f"-out={path}", "-detailed-exitcode", *options, accept=(0, 2), on_message=note)
+        code = self._ui(
+            "plan",
+            f"-out={path}",
+            "-detailed-exitcode",
+            *_planning_options(targets, refresh=refresh),
+            accept=(0, 2),
+            on_message=note,
+        )
         return PlanResult(code == 2, actions, outputs, path, self._show)
 
     def text_of(self, plan: PlanResult) -> str:
@@ -381,24 +387,30 @@ class Terraform:
         shown: dict[str, Any] = json.loads(self._text("show", "-no-color", "-json", *map(str, plan)))
         return shown
 
-    def apply(self, plan: PlanResult | None = None) -> Changes:
+    def apply(self, plan: PlanResult | None = None, *, targets: Sequence[str] = (), refresh: bool = True) -> Changes:
         """Apply a plan, or the configuration as it is.
+
+        Args:
+            plan: A plan, which holds targets of its own.
+            targets: Addresses to apply, and what they depend on; everything if empty.
+            refresh: Compare the state with what is deployed first.
 
         Raises:
             TerraformFailed: Not everything could be applied; what was is in the state.
         """
-        return self._change("apply", *([str(plan.path)] if plan else []))
+        return self._change("apply", *([str(plan.path)] if plan else _planning_options(targets, refresh=refresh)))
 
-    def destroy(self, *, targets: Sequence[str] = ()) -> Changes:
+    def destroy(self, *, targets: Sequence[str] = (), refresh: bool = True) -> Changes:
         """Destroy what is in the state.
 
         Args:
             targets: Addresses to destroy, and what depends on them; everything if empty.
+            refresh: Compare the state with what is deployed first.
 
         Raises:
             TerraformFailed: Something is left; it is in the state.
         """
-        return self._change("destroy", *(f"-target={address}" for address in targets))
+        return self._change("destroy", *_planning_options(targets, refresh=refresh))
 
     def _change(self, command: str, *arguments: str) -> Changes:
         counts: dict[str, int] = {}
@@ -487,6 +499,10 @@ class Terraform:
     def _terraform(self, *arguments: str, on_line: Callable[[str], None] | None = None) -> tuple[int, str, str]:
         command = [self.binary.path, *arguments]
         return _follow(command, cwd=self.directory, env=self._env, errors=self._run / "stderr", on_line=on_line)
+
+
+def _planning_options(targets: Sequence[str], *, refresh: bool) -> list[str]:
+    return [f"-target={address}" for address in targets] + ([] if refresh else ["-refresh=false"])
 
 
 def _short_temporary_directory() -> str:
