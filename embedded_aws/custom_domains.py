@@ -21,6 +21,7 @@ from urllib3.exceptions import HTTPError
 from embedded_aws.server import EmbeddedAws
 
 HANDSHAKE_SECONDS = 10
+_LOOK_SECONDS = 0.02  # between two looks whether to end
 _HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "content-length", "host", "upgrade", "te", "trailer"}
 
 
@@ -54,7 +55,10 @@ class CustomDomains:
 
     def __enter__(self) -> Self:
         for region, server in self._servers.items():
-            threading.Thread(target=server.serve_forever, name=f"https-{region}", daemon=True).start()
+            serve = threading.Thread(
+                target=server.serve_forever, args=[_LOOK_SECONDS], name=f"https-{region}", daemon=True
+            )
+            serve.start()
         return self
 
     def __exit__(

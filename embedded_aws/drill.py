@@ -3,7 +3,7 @@
 import json
 import os
 import platform
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
@@ -14,7 +14,12 @@ from rich.console import Console
 from embedded_aws.custom_domains import CustomDomains
 from embedded_aws.deployment import Deployment
 from embedded_aws.errors import EmbeddedAwsError
-from embedded_aws.server import TYPICAL_REPLICATION_SECONDS, TYPICAL_REPLICATION_SPREAD, EmbeddedAws
+from embedded_aws.server import (
+    FUNCTION_SECONDS,
+    TYPICAL_REPLICATION_SECONDS,
+    TYPICAL_REPLICATION_SPREAD,
+    EmbeddedAws,
+)
 from payment_dr.operations.command import progress_of
 from payment_dr.operations.deployed import Deployed
 from payment_dr.operations.drill.journal import Journal
@@ -23,7 +28,7 @@ from payment_dr.operations.drill.place import Place
 from payment_dr.operations.drill.run import Drill
 from payment_dr.operations.drill.tls_client import TlsClient
 from payment_dr.operations.errors import OperationError
-from payment_dr.side import SIDES
+from payment_dr.side import SIDES, Side
 
 MADE_OF = {
     "real": [
@@ -39,7 +44,8 @@ MADE_OF = {
     ],
     "simulated": [
         "Route 53: its health checkers, its choice of a record, its DNS servers, by the rules that AWS documents",
-        "time between the events: probes and transactions are made one after the other, as fast as they go",
+        "time between the events: probes and transactions are made one after the other, as fast as they go; a probe "
+        "takes as long as the function behind it worked, and two seconds where a region hangs",
         "caches: one resolver and one client, which both respect the TTL",
         "alarms are stored and not evaluated",
     ],
@@ -49,6 +55,7 @@ TLS_IS_REAL = (
     "the embedded AWS's own authority"
 )
 _DENY = "drill-deny"
+PATIENCE_SECONDS = 60.0  # for a call that the machine has not got round to
 
 
 def deploy_and_drill(kind: str, seed: int, directory: Path, console: Console) -> Journal:
@@ -83,12 +90,12 @@ def place_of(deployment: Deployment, seed: int) -> Iterator[Place]:
     os.environ.update(aws.environment(before))
     try:
         aws.set_replication_lag(TYPICAL_REPLICATION_SECONDS, seed=seed)
-        stack = Deployed(outputs, aws.endpoint_url)
+        stack = EmulatedStack(outputs, aws.endpoint_url)
         with _tls_client(stack, aws) as tls:
             yield Place(
                 name="embedded AWS",
                 stack=stack,
-                maker=_Maker(deployment),
+                maker=_Maker(deployment, stack),
                 buckets={side: str(outputs[f"{side}_bucket_name"]) for side in SIDES},
                 replication_lag={"median": TYPICAL_REPLICATION_SECONDS, "spread": TYPICAL_REPLICATION_SPREAD},
                 made_of={**MADE_OF, "real": [*MADE_OF["real"], *([TLS_IS_REAL] if tls else [])]},
@@ -98,6 +105,7 @@ def place_of(deployment: Deployment, seed: int) -> Iterator[Place]:
                     "python": platform.python_version(),
                 },
                 check=aws.alive,
+                is_replicating=lambda: aws.writes_on_their_way() > 0,
                 tls=tls,
             )
     finally:
@@ -115,20 +123,46 @@ def _tls_client(stack: Deployed, aws: EmbeddedAws) -> Iterator[TlsClient | None]
         return
     with CustomDomains(aws, [stack.region(side) for side in SIDES]) as domains:
         addresses = {side: ("127.0.0.1", domains.ports[stack.region(side)]) for side in SIDES}
-        yield TlsClient(str(stack.outputs["application_fqdn"]), addresses, domains.authority)
+        yield TlsClient(str(stack.outputs["application_fqdn"]), addresses, domains.authority, stack.limit)
+
+
+class EmulatedStack(Deployed):
+    """A stack on an embedded AWS, in a time of its own: no call takes longer because the machine is slow.
+
+    A region that hangs is waited for as long as a client, or a health checker, would wait. Another one answers sooner
+    or later, and its function says how long it worked.
+
+    Attributes:
+        hanging: Regions that do not answer.
+    """
+
+    def __init__(self, outputs: Mapping[str, Any], endpoint_url: str) -> None:
+        super().__init__(outputs, endpoint_url)
+        self.hanging: set[str] = set()
+
+    def limit(self, side: Side, seconds: float) -> float:
+        """Seconds in which a call to a region is answered, if it ever is."""
+        return seconds if self.region(side) in self.hanging else PATIENCE_SECONDS
+
+    def took(self, side: Side, measured: float, headers: Mapping[str, str] | None = None) -> float:
+        """Seconds that a region took to answer; none for what no function has done."""
+        return measured if self.region(side) in self.hanging else float((headers or {}).get(FUNCTION_SECONDS, 0))
 
 
 class _Maker:
     """Makes regions of the embedded AWS fail."""
 
-    def __init__(self, deployment: Deployment) -> None:
-        self._aws, self._deployment = deployment.aws, deployment
+    def __init__(self, deployment: Deployment, stack: EmulatedStack) -> None:
+        self._aws, self._deployment, self._stack = deployment.aws, deployment, stack
 
     def fail(self, region: str, **fault: Any) -> None:
+        if fault.get("kind") == "hang":
+            self._stack.hanging.add(region)
         self._aws.fail_region(region, **fault)
 
     def restore(self, region: str) -> None:
         self._aws.restore_region(region)
+        self._stack.hanging.discard(region)
 
     def forbid_describe_table(self) -> None:
         statement = {"Effect": "Deny", "Action": "dynamodb:DescribeTable", "Resource": "*"}

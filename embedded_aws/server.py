@@ -31,6 +31,7 @@ HEALTH_PATH = "/_ministack/health"
 FAULT_PATH = "/_fault"
 REPLICATION_PATH = "/_replication"
 BRANCH_PATH = "/_branch"
+FUNCTION_SECONDS = "x-embedded-aws-function-seconds"  # header of an API's answer
 # Named pipes of a branch: the end of one tells it that its owner is gone, the end of the other tells the owner that it
 # is gone.
 OWNER_PIPE = "owner"
@@ -47,6 +48,7 @@ _TAKEN_ALONG = "taken-along"  # a file that lists directories to remove with the
 
 _START_DEADLINE_SECONDS = 30.0
 _END_DEADLINE_SECONDS = 10.0
+_ANSWER_DEADLINE_SECONDS = 60.0  # on a machine under load; an emulator that has ended answers at once
 _LOOK_SECONDS = 0.005  # a look takes less than that
 _LOG_TAIL_LINES = 15
 # What a Python needs from its surroundings to start at all. Everything else, and every AWS_* variable above all, stays
@@ -554,6 +556,10 @@ class EmbeddedAws:
         """
         self._control("PUT", f"{REPLICATION_PATH}?{_lag_query(seconds, spread, seed)}")
 
+    def writes_on_their_way(self) -> int:
+        """How many writes to global tables have still to arrive in a region; those that an outage holds back do not."""
+        return int(self._control("GET", REPLICATION_PATH)["on_their_way"])
+
     def branch(self, port: int | None = None) -> "EmbeddedAws":
         """Make another embedded AWS that has, at this moment, all that this one has.
 
@@ -600,7 +606,7 @@ class EmbeddedAws:
         request = urllib.request.Request(f"{self.endpoint_url}{path}", data, headers, method=method)  # noqa: S310 - always http://127.0.0.1
         # A proxy of the user's must not come between.
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        return opener.open(request, timeout=5)
+        return opener.open(request, timeout=_ANSWER_DEADLINE_SECONDS)
 
 
 class _Branch(EmbeddedAws):

@@ -14,7 +14,8 @@ ministack 1.5.33: every write is in every replica before it is acknowledged, and
 Why it matters: nothing could ever be lost in a failover, whatever a client does.
 
 Off (as in ministack) unless a lag is set, by ``EMBEDDED_AWS_REPLICATION_LAG`` or ``PUT /_replication``, both in the
-form ``seconds=0.5&spread=0.4&seed=0``. AWS publishes no distribution: lags are drawn from a log-normal one around the
+form ``seconds=0.5&spread=0.4&seed=0``. ``GET /_replication`` says how many writes are on their way, without those that
+an outage holds back. AWS publishes no distribution: lags are drawn from a log-normal one around the
 median ``seconds``, so that with those values 96 % are below one second and one in a thousand above 1.7. A region is
 down here when ``region_outage`` lets none of its DynamoDB calls through; what that has held back is sent anew, with a
 lag of its own, once both regions are back. Order is that of one clock, this process's, so the last writer is never in
@@ -102,11 +103,12 @@ def apply() -> None:
             await serve(scope, receive, send)
             return
         try:
-            _set(scope["query_string"].decode())
+            if scope["method"] == "PUT":
+                _set(scope["query_string"].decode())
         except ValueError as error:
             await region_outage.respond_json(send, 400, {"message": str(error)})
         else:
-            await region_outage.respond_json(send, 200, {})
+            await region_outage.respond_json(send, 200, {"on_their_way": _on_their_way()})
 
     app.app = serve_lag
     dynamodb._replicate_write = _replicate
@@ -145,6 +147,10 @@ def _send(route: _Route, write: _Write) -> None:
         app._MAIN_LOOP.call_soon_threadsafe(app._MAIN_LOOP.call_later, seconds, arrive)
     else:
         arrive()
+
+
+def _on_their_way() -> int:
+    return sum(not write.arrived for writes in list(_pending.values()) for write in list(writes))
 
 
 def _is_interrupted(route: _Route) -> bool:

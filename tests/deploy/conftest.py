@@ -36,17 +36,12 @@ def deployment(stack_dir: Path) -> Iterator[Deployed]:
         yield deployed
 
 
-@pytest.fixture(scope="session")
-def drilled(stack_dir: Path) -> Iterator[Deployment]:
-    """A deployment of the drills' own: a drill needs all of it to itself."""
-    with Deployment(stack_dir=stack_dir) as deployed:
-        deployed.apply(deployed.plan())
-        yield deployed
-
-
 @pytest.fixture
 def branched(deployment: Deployed) -> Iterator[Deployment]:
-    """A fresh copy of `deployment` that a test may change, break and destroy; in the xdist group of `deployment`."""
+    """A fresh copy of `deployment` that a test may change, break and destroy.
+
+    Tests with it share an `xdist_group`, be it that of `deployment` or another: each has a `deployment`, made once.
+    """
     with deployment.branch() as branch:
         yield branch
 

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from embedded_aws import checks
 from embedded_aws.deployment import Deployment
+from embedded_aws.drill import EmulatedStack
 from payment_dr.operations import cli, switch
-from payment_dr.side import Side
+from payment_dr.side import SIDES, Side
 from tests.deploy.conftest import Deployed
 from tests.operations.stack import Clock
 
@@ -20,42 +20,37 @@ pytestmark = pytest.mark.xdist_group("deployment")
 Dr = Callable[..., Result]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _well(deployment: Deployed) -> None:
-    """Other tests may have left parameters different, or functions cold: too slow for Route 53 on a busy machine."""
-    checks.check_parameter_follows(deployment, "primary", "secondary")
-    for side in ("primary", "secondary"):
-        checks.check_health(deployment, side)
+@pytest.fixture(scope="module")
+def stack(deployment: Deployed) -> Iterator[Deployment]:
+    """A branch for all of these tests, each of which leaves it well, and its functions warm."""
+    with deployment.branch() as branch:
+        yield branch
 
 
 @pytest.fixture
-def dr(deployment: Deployed, outputs_for_dr: Callable[[Deployment], Path]) -> Iterator[Dr]:
-    """Runs `dr`; at the end no fence and no fault is left."""
-    outputs = outputs_for_dr(deployment)
+def dr(
+    stack: Deployment, outputs_for_dr: Callable[[Deployment], Path], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Dr]:
+    """Runs `dr`, for which no call takes long because the machine is slow; at the end no fence and no fault is left."""
+    monkeypatch.setattr(cli, "Deployed", EmulatedStack)
+    outputs = outputs_for_dr(stack)
 
     def run(*arguments: str) -> Result:
         return CliRunner().invoke(cli.app, [*arguments, "--outputs", str(outputs)])
 
     yield run
-    for side in ("primary", "secondary"):
-        deployment.aws.restore_region(deployment.region(side))
-        set_concurrency(deployment, side, None)
+    for side in SIDES:
+        stack.aws.restore_region(stack.region(side))
+    function = stack.value("primary_health_monitor_function_name")
+    stack.client("lambda", "primary").delete_function_concurrency(FunctionName=function)
 
 
-def set_concurrency(deployment: Deployed, side: Side, reserved: int | None) -> None:
-    client, function = deployment.client("lambda", side), deployment.value(f"{side}_health_monitor_function_name")
-    if reserved is None:
-        client.delete_function_concurrency(FunctionName=function)
-    else:
-        client.put_function_concurrency(FunctionName=function, ReservedConcurrentExecutions=reserved)
-
-
-def items(deployment: Deployed, side: Side) -> list[Any]:
-    found = deployment.client("dynamodb", side).scan(TableName=deployment.value("dynamodb_table_name"))["Items"]
+def items(stack: Deployment, side: Side) -> list[Any]:
+    found = stack.client("dynamodb", side).scan(TableName=stack.value("dynamodb_table_name"))["Items"]
     return [item for item in found if item["transaction_id"]["S"].startswith(switch.CANARY_PREFIX)]
 
 
-def test_status_of_a_stack_that_is_well(deployment: Deployed, dr: Dr) -> None:
+def test_status_of_a_stack_that_is_well(stack: Deployment, dr: Dr) -> None:
     found = dr("status", "--json")
     told = json.loads(found.stdout)
     assert (found.exit_code, told["serves"]["found"]) == (0, "us-east-1 (primary)")
@@ -64,12 +59,12 @@ def test_status_of_a_stack_that_is_well(deployment: Deployed, dr: Dr) -> None:
         assert cells["health"] == "passes: HTTP status 200, healthy"
         assert (cells["table"], cells["fenced"]) == ("ACTIVE", "no")
         assert cells["replication lag"] == "no data in 5 minutes"  # nothing publishes that metric here
-    secrets = deployment.value("ssm_parameter_values").values()
+    secrets = stack.value("ssm_parameter_values").values()
     assert [secret for secret in secrets if secret in found.output] == []
 
 
-def test_status_of_a_region_that_is_gone(deployment: Deployed, dr: Dr) -> None:
-    deployment.aws.fail_region("us-east-1")
+def test_status_of_a_region_that_is_gone(stack: Deployment, dr: Dr) -> None:
+    stack.aws.fail_region("us-east-1")
     found = dr("status", "--json")
     told = json.loads(found.stdout)
     assert found.exit_code == 2
@@ -79,7 +74,7 @@ def test_status_of_a_region_that_is_gone(deployment: Deployed, dr: Dr) -> None:
 
 
 def test_over_and_back_by_hand_with_terraform_in_between(
-    deployment: Deployed, dr: Dr, monkeypatch: pytest.MonkeyPatch
+    stack: Deployment, dr: Dr, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(switch, "time", Clock())  # three intervals of the health check
     over = dr("failover", "--yes", "--wait")
@@ -91,8 +86,7 @@ def test_over_and_back_by_hand_with_terraform_in_between(
     assert fenced["regions"]["us-east-1"]["fenced"] == {"state": "bad", "found": "FENCED"}
     assert fenced["serves"]["found"] == "us-west-2 (secondary)"
 
-    deployment.apply()
-    assert checks.check_second_plan_is_empty(deployment) == "no changes"
+    assert stack.plan().actions == {}
     assert "fenced already" in dr("failover", "--yes").stdout
 
     back = dr("failback", "--yes", "--wait")
@@ -101,53 +95,63 @@ def test_over_and_back_by_hand_with_terraform_in_between(
         "The fence is removed from us-east-1. Its probe passes: HTTP status 200, healthy. "
         "Route 53 answers with us-east-1, by the model of it.\n",
     )
-    assert [items(deployment, side) for side in ("primary", "secondary")] == [[], []]
+    assert [items(stack, side) for side in ("primary", "secondary")] == [[], []]
 
 
 @pytest.mark.parametrize("kind", ["error", "hang"])
-def test_failover_of_a_region_that_is_gone_has_nothing_to_do(deployment: Deployed, dr: Dr, kind: Any) -> None:
-    deployment.aws.fail_region("us-east-1", kind=kind)
+def test_failover_of_a_region_that_is_gone_has_nothing_to_do(
+    stack: Deployment, dr: Dr, kind: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Gone(EmulatedStack):
+        def __init__(self, *args: Any) -> None:
+            super().__init__(*args)
+            self.hanging.add("us-east-1")
+
+    monkeypatch.setattr(cli, "Deployed", Gone)
+    stack.aws.fail_region("us-east-1", kind=kind)
     found = dr("failover", "--yes")
     assert found.exit_code == 0, found.output
     assert "It fails by itself: nothing needs to be done." in found.stdout
 
 
-def test_failover_into_a_region_that_is_gone_is_refused(deployment: Deployed, dr: Dr) -> None:
-    deployment.aws.fail_region("us-west-2")
+def test_failover_into_a_region_that_is_gone_is_refused(stack: Deployment, dr: Dr) -> None:
+    stack.aws.fail_region("us-west-2")
     found = dr("failover", "--yes")
     assert found.exit_code == 1
     assert "us-west-2 could not serve: the probe of us-west-2 fails: HTTP status 503" in found.stderr
 
 
 def test_failback_is_refused_while_the_table_does_not_serve_config_differs_or_replication_lags(
-    deployment: Deployed, dr: Dr, monkeypatch: pytest.MonkeyPatch
+    stack: Deployment, dr: Dr, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    set_concurrency(deployment, "primary", 0)
-    deployment.aws.fail_region("us-east-1", service="dynamodb")
+    stack.client("lambda", "primary").put_function_concurrency(
+        FunctionName=stack.value("primary_health_monitor_function_name"), ReservedConcurrentExecutions=0
+    )
+    stack.aws.fail_region("us-east-1", service="dynamodb")
     gone = dr("failback", "--yes")
-    deployment.aws.restore_region("us-east-1")
+    stack.aws.restore_region("us-east-1")
     assert (gone.exit_code, "DynamoDB in us-east-1 answers 503" in gone.stderr) == (1, True)
 
-    name, ssm = deployment.value("ssm_parameter_names")[0], deployment.client("ssm", "primary")
+    name, ssm = stack.value("ssm_parameter_names")[0], stack.client("ssm", "primary")
     value = ssm.get_parameter(Name=name, WithDecryption=True)["Parameter"]["Value"]
-    deployment.client("events", "secondary").disable_rule(Name="event-rule-config-sync-change-west-dev")
-    west = deployment.client("ssm", "secondary")
-    key = deployment.value("secondary_kms_key_arn")
+    stack.client("events", "secondary").disable_rule(Name="event-rule-config-sync-change-west-dev")
+    west = stack.client("ssm", "secondary")
+    key = stack.value("secondary_kms_key_arn")
     try:
         west.put_parameter(Name=name, Value="rotated", Type="SecureString", Overwrite=True, KeyId=key)
         differs = dr("failback", "--yes")
     finally:
         west.put_parameter(Name=name, Value=value, Type="SecureString", Overwrite=True, KeyId=key)
-        deployment.client("events", "secondary").enable_rule(Name="event-rule-config-sync-change-west-dev")
+        stack.client("events", "secondary").enable_rule(Name="event-rule-config-sync-change-west-dev")
     assert (differs.exit_code, f"config differs between the regions: {name}" in differs.stderr) == (1, True)
 
     monkeypatch.setattr(switch, "CANARY_SECONDS", 0.5)
-    deployment.aws.set_replication_lag(600, spread=0)
+    stack.aws.set_replication_lag(600, spread=0)
     try:
         lags = dr("failback", "--yes")
     finally:
-        deployment.aws.set_replication_lag(0)
+        stack.aws.set_replication_lag(0)
     assert lags.exit_code == 1
     assert "replication to us-east-1 lags by more than" in lags.stderr
-    assert items(deployment, "secondary") == []
+    assert items(stack, "secondary") == []
     assert dr("failback", "--yes").exit_code == 0

@@ -6,8 +6,8 @@ import json
 import os
 import signal
 import zipfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +28,9 @@ Run = Callable[[str], Any]
 
 
 @pytest.fixture
-def stack(drilled: Deployment) -> Deployment:
-    """The deployment, by a shorter name."""
-    return drilled
+def stack(branched: Deployment) -> Deployment:
+    """A deployment of a drill's own, which needs all of it to itself."""
+    return branched
 
 
 @pytest.fixture
@@ -87,8 +87,8 @@ def test_while_both_regions_are_down_dns_stays_where_it_is(drill: Run) -> None:
 
 
 def test_a_ttl_of_300_seconds_misses_the_target(drill: Run, stack: Deployment) -> None:
-    with changed_records(stack, lambda record: record | {"TTL": 300}):
-        journal = drill("region")
+    change_records(stack, lambda record: record | {"TTL": 300})
+    journal = drill("region")
     assert journal["verdict"] == "missed"
     assert "TTL of app.payment-app.test is 300 s" in journal["causes"][0]
     missed = [target["what"] for target in journal["targets"] if not target["met"]]
@@ -100,8 +100,8 @@ def test_a_secondary_record_without_a_health_check_is_found(drill: Run, stack: D
         is_secondary = record["SetIdentifier"] == "secondary"
         return {name: value for name, value in record.items() if name != "HealthCheckId" or not is_secondary}
 
-    with changed_records(stack, drop):
-        journal = drill("region")
+    change_records(stack, drop)
+    journal = drill("region")
     assert journal["verdict"] == "missed"
     assert journal["causes"] == [
         "the secondary record (us-west-2) has no health check, so Route 53 takes it for healthy even when it is not"
@@ -109,45 +109,42 @@ def test_a_secondary_record_without_a_health_check_is_found(drill: Run, stack: D
 
 
 def test_swapped_weights_are_found_and_nothing_is_broken_then(drill: Run, stack: Deployment) -> None:
-    with changed_records(stack, lambda record: record | {"Weight": 100 - record["Weight"]}):
-        journal = drill("region")
+    change_records(stack, lambda record: record | {"Weight": 100 - record["Weight"]})
+    journal = drill("region")
     assert journal["verdict"] == "missed"
     assert "the weights of app.payment-app.test are us-east-1 0, us-west-2 100" in journal["causes"][0]
     assert [event for event in journal["events"] if event["kind"] == "action"] == []
 
 
 def test_a_dropped_replica_is_found_and_nothing_is_broken_then(drill: Run, stack: Deployment) -> None:
-    client, table = stack.client("dynamodb", "primary"), stack.value("dynamodb_table_name")
-
-    def update(change: str) -> None:
-        client.update_table(TableName=table, ReplicaUpdates=[{change: {"RegionName": "us-west-2"}}])
-
-    update("Delete")
-    try:
-        journal = drill("region")
-    finally:
-        update("Create")
+    dropped = [{"Delete": {"RegionName": "us-west-2"}}]
+    stack.client("dynamodb", "primary").update_table(
+        TableName=stack.value("dynamodb_table_name"), ReplicaUpdates=dropped
+    )
+    journal = drill("region")
     assert journal["verdict"] == "missed"
     assert journal["causes"][0].startswith("no replica in us-west-2: the table transactions of us-east-1")
     assert [event for event in journal["events"] if event["kind"] == "action"] == []
 
 
 def test_a_health_function_that_takes_a_missing_right_for_an_outage_is_found(drill: Run, stack: Deployment) -> None:
-    with changed_health_function(
-        stack, '    return UNKNOWN, "monitor_refused"', '    return UNHEALTHY, "monitor_refused"'
-    ):
-        journal = drill("permission")
+    change_health_function(stack, '    return UNKNOWN, "monitor_refused"', '    return UNHEALTHY, "monitor_refused"')
+    journal = drill("permission")
     assert journal["verdict"] == "missed"
     assert "the health function of us-east-1 calls AccessDenied unhealthy" in journal["causes"][0]
 
 
 def test_a_degraded_stack_is_not_drilled(drill: Run, stack: Deployment) -> None:
     stack.aws.fail_region("us-west-2", service="execute-api")
-    try:
-        with pytest.raises(OperationError, match=r"does not start from a degraded state: .*health of us-west-2"):
-            drill("region")
-    finally:
-        stack.aws.restore_region("us-west-2")
+    with pytest.raises(OperationError, match=r"does not start from a degraded state: .*health of us-west-2"):
+        drill("region")
+
+
+def test_a_health_function_that_answers_too_late_for_a_checker_is_not_drilled(drill: Run, stack: Deployment) -> None:
+    began = "    started = time.monotonic()\n    event ="
+    change_health_function(stack, began, f"    time.sleep(2.1)\n{began}")
+    with pytest.raises(OperationError, match=r"health of us-east-1: fails: no answer within 2 s of connecting"):
+        drill("region")
 
 
 def test_an_interrupted_drill_is_undone_and_leaves_its_journal(stack: Deployment, tmp_path: Path) -> None:
@@ -166,65 +163,50 @@ def test_an_interrupted_drill_is_undone_and_leaves_its_journal(stack: Deployment
 
 
 def test_a_drill_whose_aws_ends_midway_exits_with_2_and_says_so(
-    stack_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    stack: Deployment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The whole command line, on a deployment of its own."""
-    made: list[Deployment] = []
+    """The whole command line; what it would deploy is there already."""
+    asked_for: list[str] = []
 
-    def deployment(*, on_step: Callable[[str], None], **options: Any) -> Deployment:
-        made.append(Deployment(stack_dir=stack_dir, **options))
-        return made[0]
+    def deployment(**_: Any) -> AbstractContextManager[Deployment]:
+        monkeypatch.setattr(stack, "plan", lambda: asked_for.append("plan"))
+        monkeypatch.setattr(stack, "apply", lambda _: asked_for.append("apply"))
+        return nullcontext(stack)
 
     def end_aws(step: str) -> None:
         if step == "detection":
-            os.killpg(made[0].aws.pid, signal.SIGKILL)
+            os.killpg(stack.aws.pid, signal.SIGKILL)
 
     monkeypatch.setattr(embedded_drill, "Deployment", deployment)
     monkeypatch.setattr(embedded_drill, "progress_of", lambda _: nullcontext((end_aws, lambda _: None)))
     found = CliRunner().invoke(app, ["drill", "--report-dir", str(tmp_path)])
     assert found.exit_code == 2, found.output
+    assert asked_for == ["plan", "apply"]
     assert "error: could not tell: the embedded AWS ended by itself" in found.stderr
     assert "all that was done is undone" in found.stderr
     (path,) = tmp_path.glob("*.json")
     assert json.loads(path.read_text())["verdict"] == "could not tell"
 
 
-@contextmanager
-def changed_records(stack: Deployment, change: Callable[[dict[str, Any]], dict[str, Any]]) -> Iterator[None]:
-    """The two weighted records are others for the length of a block."""
+def change_records(stack: Deployment, change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
+    """Change the two weighted records."""
     client, zone = stack.client("route53", "primary"), stack.value("hosted_zone_id")
     records = [
-        record
+        change(record)
         for record in client.list_resource_record_sets(HostedZoneId=zone)["ResourceRecordSets"]
         if record["Type"] == "CNAME"
     ]
-
-    def put(wanted: list[dict[str, Any]]) -> None:
-        changes = [{"Action": "UPSERT", "ResourceRecordSet": record} for record in wanted]
-        client.change_resource_record_sets(HostedZoneId=zone, ChangeBatch={"Changes": changes})
-
-    try:
-        put([change(record) for record in records])
-        yield
-    finally:
-        put(records)
+    changes = [{"Action": "UPSERT", "ResourceRecordSet": record} for record in records]
+    client.change_resource_record_sets(HostedZoneId=zone, ChangeBatch={"Changes": changes})
 
 
-@contextmanager
-def changed_health_function(stack: Deployment, old: str, new: str) -> Iterator[None]:
-    """The primary's health function runs other code for the length of a block."""
-    client, name = stack.client("lambda", "primary"), stack.value("primary_health_monitor_function_name")
+def change_health_function(stack: Deployment, old: str, new: str) -> None:
+    """Let the primary's health function run other code."""
     code = (PROJECT / "handlers/lambda_health_monitor.py").read_text(encoding="utf-8")
     assert code.count(old) == 1
-
-    def put(text: str) -> None:
-        packed = io.BytesIO()
-        with zipfile.ZipFile(packed, "w") as archive:
-            archive.writestr("lambda_health_monitor.py", text)
-        client.update_function_code(FunctionName=name, ZipFile=packed.getvalue())
-
-    try:
-        put(code.replace(old, new))
-        yield
-    finally:
-        put(code)
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("lambda_health_monitor.py", code.replace(old, new))
+    stack.client("lambda", "primary").update_function_code(
+        FunctionName=stack.value("primary_health_monitor_function_name"), ZipFile=packed.getvalue()
+    )

@@ -1,4 +1,8 @@
-"""`dr drill --live` on the embedded AWS, which it takes for the user's own stack; its clock runs fast."""
+"""`dr drill` on the embedded AWS, which it takes for the user's own stack.
+
+Its clock runs fast, its stack detects an outage at the first failure, and its records have a short TTL. A call takes as
+long as on the embedded AWS, whatever the machine takes for it.
+"""
 
 import http.server
 import json
@@ -6,7 +10,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,45 +18,51 @@ import boto3
 import pytest
 from typer.testing import CliRunner, Result
 
-from embedded_aws import checks
 from embedded_aws.deployment import PROJECT, Deployment
+from embedded_aws.drill import EmulatedStack
 from embedded_aws.server import TYPICAL_REPLICATION_SECONDS
 from payment_dr.operations import cli, probes
-from payment_dr.operations.deployed import Deployed
-from payment_dr.operations.drill import live
-from payment_dr.operations.drill.live_dns import Clock
+from payment_dr.operations.drill import live, live_dns, outages, run
 from payment_dr.side import SIDES
-from tests.operations.drill.dns_server import NameServer, name_server_of
+from tests.operations.drill.dns_server import FollowedClock, NameServer, name_server_of
 
 pytestmark = [pytest.mark.xdist_group("drill"), pytest.mark.slow]
 
-SPEED = 10.0
+SPEED = 20.0
+TTL = 5
+QUIET_SECONDS, SERVING_SECONDS = 10.0, 20.0
 Dr = Callable[..., Result]
 
 
 @pytest.fixture
-def outputs(drilled: Deployment, outputs_for_dr: Callable[[Deployment], Path]) -> Iterator[Path]:
-    """A file of the stack's outputs; the stack is well, and its replication takes time."""
-    path = outputs_for_dr(drilled)
-    for side in SIDES:  # functions may be cold: too slow for Route 53 on a busy machine
-        checks.check_health(drilled, side)
-    drilled.aws.set_replication_lag(TYPICAL_REPLICATION_SECONDS, seed=1)
-    yield path
-    drilled.aws.set_replication_lag(0)
-    function = drilled.value("primary_health_monitor_function_name")
-    drilled.client("lambda", "primary").delete_function_concurrency(FunctionName=function)
+def outputs(
+    branched: Deployment, outputs_for_dr: Callable[[Deployment], Path], monkeypatch: pytest.MonkeyPatch
+) -> Path:
+    """A file of the stack's outputs; the stack is quick to fail over, and its replication takes time."""
+    monkeypatch.setattr(cli, "Deployed", EmulatedStack)
+    monkeypatch.setattr(run, "QUIET_SECONDS", QUIET_SECONDS)
+    monkeypatch.setattr(outages, "SERVING_SECONDS", SERVING_SECONDS)
+    route53, zone = branched.client("route53", "primary"), branched.value("hosted_zone_id")
+    changes = []
+    for record in route53.list_resource_record_sets(HostedZoneId=zone)["ResourceRecordSets"]:
+        if "HealthCheckId" in record:
+            route53.update_health_check(HealthCheckId=record["HealthCheckId"], FailureThreshold=1)
+            changes.append({"Action": "UPSERT", "ResourceRecordSet": record | {"TTL": TTL}})
+    route53.change_resource_record_sets(HostedZoneId=zone, ChangeBatch={"Changes": changes})
+    branched.aws.set_replication_lag(TYPICAL_REPLICATION_SECONDS, seed=1)
+    return outputs_for_dr(branched)
 
 
 @pytest.fixture
-def stack(outputs: Path) -> Deployed:
+def stack(outputs: Path) -> EmulatedStack:
     """The stack as `dr` knows it."""
-    return Deployed.read(outputs=outputs)
+    return EmulatedStack.read(outputs=outputs)
 
 
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+def clock(monkeypatch: pytest.MonkeyPatch) -> FollowedClock:
     """The drill's own clock."""
-    clock = Clock(SPEED)
+    clock = FollowedClock(SPEED)
     monkeypatch.setattr(live, "Clock", lambda: clock)
     return clock
 
@@ -61,28 +71,28 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 def dr(outputs: Path, tmp_path: Path) -> Dr:
     """Runs `dr drill`."""
 
-    def run(*arguments: str, answer: str = "") -> Result:
+    def drill(*arguments: str, answer: str = "") -> Result:
         told = ["drill", "--outputs", str(outputs), "--report-dir", str(tmp_path / "reports"), *arguments]
         return CliRunner().invoke(cli.app, told, input=answer)
 
-    return run
+    return drill
 
 
-def left_in(drilled: Deployment) -> set[str]:
+def left_in(branched: Deployment) -> set[str]:
     """Ids of what is in one of the tables."""
-    name = drilled.value("dynamodb_table_name")
+    name = branched.value("dynamodb_table_name")
     return {
         item["transaction_id"]["S"]
         for side in ("primary", "secondary")
-        for page in drilled.client("dynamodb", side).get_paginator("scan").paginate(TableName=name)
+        for page in branched.client("dynamodb", side).get_paginator("scan").paginate(TableName=name)
         for item in page["Items"]
     }
 
 
 @pytest.fixture
-def before(drilled: Deployment) -> set[str]:
+def before(branched: Deployment) -> set[str]:
     """What others have left in the tables."""
-    return left_in(drilled)
+    return left_in(branched)
 
 
 def journal_in(directory: Path) -> Any:
@@ -92,11 +102,11 @@ def journal_in(directory: Path) -> Any:
 
 
 def test_a_fence_fails_over_and_back_and_nothing_of_the_drill_is_left(
-    drilled: Deployment, before: set[str], stack: Deployed, clock: Clock, dr: Dr, tmp_path: Path
+    branched: Deployment, before: set[str], stack: EmulatedStack, clock: FollowedClock, dr: Dr, tmp_path: Path
 ) -> None:
     ours = {"transaction_id": {"S": "a-client's"}, "timestamp": {"N": "1"}}
-    table = drilled.value("dynamodb_table_name")
-    drilled.client("dynamodb", "primary").put_item(TableName=table, Item=ours)
+    table = branched.value("dynamodb_table_name")
+    branched.client("dynamodb", "primary").put_item(TableName=table, Item=ours)
     with name_server_of(stack, clock, tmp_path) as server:
         done = dr("--yes", "--name-server", server.address)
     assert done.exit_code == 0, done.output
@@ -115,21 +125,19 @@ def test_a_fence_fails_over_and_back_and_nothing_of_the_drill_is_left(
         "fence us-east-1": True,
         f"write transactions dr-drill-{journal['id']}-…": True,
     }
-    assert left_in(drilled) == before | {"a-client's"}
+    assert left_in(branched) == before | {"a-client's"}
     assert probes.reserved_concurrency(stack, "primary") is None
     for side in SIDES:  # what is not the drill's is neither counted nor touched
-        client = drilled.client("dynamodb", side)
+        client = branched.client("dynamodb", side)
         assert client.get_item(TableName=table, Key=ours).get("Item") == ours
     assert (
         journal["after"]["items"]["primary"]
         == confirmed["acknowledged_in_all"] + (journal["rpo"]["local"]["acknowledged_in_all"])
     )
-    for side in SIDES:  # at once, whatever the replication's lag
-        drilled.client("dynamodb", side).delete_item(TableName=table, Key=ours)
 
 
 def test_payments_go_to_the_endpoint_that_the_user_gives(
-    drilled: Deployment, before: set[str], stack: Deployed, clock: Clock, dr: Dr, tmp_path: Path
+    branched: Deployment, before: set[str], stack: EmulatedStack, clock: FollowedClock, dr: Dr, tmp_path: Path
 ) -> None:
     taken: list[str] = []
 
@@ -159,11 +167,11 @@ def test_payments_go_to_the_endpoint_that_the_user_gives(
     assert done.exit_code == 0, done.output
     rpo = journal_in(tmp_path)["rpo"]
     assert sum(rpo[mode]["acknowledged_in_all"] for mode in rpo) == len(set(taken)) > 20
-    assert left_in(drilled) == before
+    assert left_in(branched) == before
 
 
 def test_at_its_time_limit_it_ends_undoes_all_and_could_not_tell(
-    drilled: Deployment, before: set[str], stack: Deployed, clock: Clock, dr: Dr, tmp_path: Path
+    branched: Deployment, before: set[str], stack: EmulatedStack, clock: FollowedClock, dr: Dr, tmp_path: Path
 ) -> None:
     with NameServer() as server:  # which goes on answering with the primary
         server.answers = [f"{stack.target('primary')}."]
@@ -175,10 +183,13 @@ def test_at_its_time_limit_it_ends_undoes_all_and_could_not_tell(
     assert "fence us-east-1" in [event["name"] for event in journal["events"] if event["kind"] == "action"]
     assert (journal["verdict"], journal["after"]["undone"]) == ("could not tell", True)
     assert probes.reserved_concurrency(stack, "primary") is None
-    assert left_in(drilled) == before
+    assert left_in(branched) == before
 
 
-def test_a_zone_that_does_not_answer_is_not_drilled(stack: Deployed, clock: Clock, dr: Dr, tmp_path: Path) -> None:
+def test_a_zone_that_does_not_answer_is_not_drilled(
+    stack: EmulatedStack, clock: FollowedClock, dr: Dr, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live_dns, "ANSWER_SECONDS", 0.2)
     with NameServer() as server:
         done = dr("--yes", "--name-server", server.address)
     assert done.exit_code == 2
@@ -186,7 +197,7 @@ def test_a_zone_that_does_not_answer_is_not_drilled(stack: Deployed, clock: Cloc
     assert "fence us-east-1" not in (tmp_path / "reports").joinpath(journal_in(tmp_path)["id"] + ".json").read_text()
 
 
-def test_nothing_is_touched_without_a_yes(drilled: Deployment, clock: Clock, dr: Dr, tmp_path: Path) -> None:
+def test_nothing_is_touched_without_a_yes(branched: Deployment, clock: FollowedClock, dr: Dr, tmp_path: Path) -> None:
     done = dr("--name-server", "127.0.0.1:1", answer="n\n")
     assert done.exit_code == 2
     assert "This drills account" in done.stderr
@@ -195,26 +206,27 @@ def test_nothing_is_touched_without_a_yes(drilled: Deployment, clock: Clock, dr:
     assert not (tmp_path / "reports").exists()
 
 
-def test_a_degraded_stack_is_not_drilled(drilled: Deployment, stack: Deployed, clock: Clock, dr: Dr) -> None:
-    drilled.aws.fail_region("us-west-2", service="execute-api")
-    try:
-        done = dr("--yes", "--name-server", "127.0.0.1:1")
-    finally:
-        drilled.aws.restore_region("us-west-2")
+def test_a_degraded_stack_is_not_drilled(
+    branched: Deployment, stack: EmulatedStack, clock: FollowedClock, dr: Dr
+) -> None:
+    branched.aws.fail_region("us-west-2", service="execute-api")
+    done = dr("--yes", "--name-server", "127.0.0.1:1")
     assert done.exit_code == 2
     assert "does not start from a degraded state" in done.stderr
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_drill_that_is_interrupted_leaves_no_fence_and_no_transaction(
-    number: signal.Signals, drilled: Deployment, before: set[str], stack: Deployed, tmp_path: Path, outputs: Path
+    number: signal.Signals, branched: Deployment, before: set[str], stack: EmulatedStack, tmp_path: Path, outputs: Path
 ) -> None:
     with NameServer() as server:
         server.answers = [f"{stack.target('primary')}."]
         arguments = ["--yes", "--outputs", str(outputs), "--name-server", server.address]
         faster = (
-            "from payment_dr.operations import entry_point; from payment_dr.operations.drill import live; "
-            f"c = live.Clock({SPEED}); live.Clock = lambda: c; entry_point.main()"
+            "from embedded_aws.drill import EmulatedStack; from payment_dr.operations import cli, entry_point; "
+            "from payment_dr.operations.drill import live, run; "
+            f"c = live.Clock({SPEED}); live.Clock = lambda: c; cli.Deployed = EmulatedStack; "
+            f"run.QUIET_SECONDS = {QUIET_SECONDS}; entry_point.main()"
         )
         with subprocess.Popen(
             [sys.executable, "-c", faster, "drill", *arguments, "--report-dir", str(tmp_path)],
@@ -222,22 +234,22 @@ def test_a_drill_that_is_interrupted_leaves_no_fence_and_no_transaction(
             stdin=subprocess.DEVNULL,
             text=True,
             cwd=PROJECT,
-        ) as run:
-            assert run.stderr
-            for line in run.stderr:
+        ) as started:
+            assert started.stderr
+            for line in started.stderr:
                 if "detection" in line:
                     assert probes.reserved_concurrency(stack, "primary") == 0
-                    assert left_in(drilled) > before
-                    run.send_signal(number)
+                    assert left_in(branched) > before
+                    started.send_signal(number)
                     break
-            said = run.stderr.read()
-    assert run.returncode == 128 + number, said
+            said = started.stderr.read()
+    assert started.returncode == 128 + number, said
     assert probes.reserved_concurrency(stack, "primary") is None
-    assert left_in(drilled) == before
+    assert left_in(branched) == before
 
 
 def test_an_alarm_that_rings_is_told_and_has_to_be_silent_again(
-    drilled: Deployment, stack: Deployed, clock: Clock, dr: Dr, tmp_path: Path
+    branched: Deployment, stack: EmulatedStack, clock: FollowedClock, dr: Dr, tmp_path: Path
 ) -> None:
     alarms = boto3.client("cloudwatch", region_name="us-west-2", endpoint_url=stack.endpoint_url)
     name = next(name for name in stack.outputs["alarm_names"] if "west" in name)

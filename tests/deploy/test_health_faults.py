@@ -2,14 +2,14 @@
 
 import contextlib
 import json
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+import urllib3
 
-from tests.deploy.conftest import Deployed
-from tests.embedded_aws.tenant import get
+from embedded_aws.deployment import Deployment
+from embedded_aws.server import FUNCTION_SECONDS
 from tests.handlers.health_faults import EXPECTATIONS, ROUTE_53_BUDGET_SECONDS, SCHEDULE
 from tests.handlers.loopback import Server, has_table, is_silent, publishes, refuses_with, replies, resets
 
@@ -17,36 +17,38 @@ pytestmark = pytest.mark.xdist_group("deployment")
 
 
 class Monitor:
-    """The primary region's deployed health monitor, whose surroundings can be made to fail."""
+    """The primary region's deployed health monitor, whose surroundings can be made to fail.
 
-    def __init__(self, deployment: Deployed, restore: contextlib.ExitStack) -> None:
-        self.mails = restore.enter_context(Server(publishes))
-        self._restore = restore
+    Attributes:
+        mails: Takes its mails.
+        seconds: How long its latest answer took, by its own clock.
+    """
+
+    def __init__(self, deployment: Deployment, servers: contextlib.ExitStack) -> None:
+        self.mails = servers.enter_context(Server(publishes))
+        self.seconds = 0.0
+        self._servers = servers
         self._lambda = deployment.client("lambda", "primary")
         self._iam = deployment.client("iam", "primary")
         self._name = deployment.value("primary_health_monitor_function_name")
         self._url = deployment.aws.execute_api_url(deployment.value("primary_api_id"), "/health")
         configuration = self._lambda.get_function_configuration(FunctionName=self._name)
         self._role = configuration["Role"].rpartition("/")[2]
-        self._variables = configuration["Environment"]["Variables"]
+        self._variables = configuration["Environment"]["Variables"] | {"AWS_ENDPOINT_URL_SNS": self.mails.url}
         self.table_arn = deployment.value("dynamodb_table_arn")
         # The emulator runs the schedule too, which would mail in between.
-        events, rule = deployment.client("events", "primary"), "event-rule-health-monitor-east-dev"
-        events.disable_rule(Name=rule)
-        restore.callback(events.enable_rule, Name=rule)
-        restore.callback(self._configure, self._variables)
+        deployment.client("events", "primary").disable_rule(Name="event-rule-health-monitor-east-dev")
         self.configure()
-
-    def _configure(self, variables: dict[str, str]) -> None:
-        self._lambda.update_function_configuration(FunctionName=self._name, Environment={"Variables": variables})
 
     def configure(self, **variables: str) -> None:
         """Give the function these variables too; it starts afresh, and mails to us."""
-        self._configure({**self._variables, "AWS_ENDPOINT_URL_SNS": self.mails.url, **variables})
+        self._lambda.update_function_configuration(
+            FunctionName=self._name, Environment={"Variables": self._variables | variables}
+        )
 
     def serve(self, service: str, *manners: Any) -> Server:
         """Put a server in the place of a service."""
-        server = self._restore.enter_context(Server(*manners))
+        server = self._servers.enter_context(Server(*manners))
         self.configure(**{f"AWS_ENDPOINT_URL_{service}": server.url})
         return server
 
@@ -54,28 +56,22 @@ class Monitor:
         statement = {"Effect": effect, "Action": "dynamodb:DescribeTable", "Resource": resource}
         policy = json.dumps({"Version": "2012-10-17", "Statement": statement})
         self._iam.put_role_policy(RoleName=self._role, PolicyName="fault", PolicyDocument=policy)
-        self._restore.callback(self._iam.delete_role_policy, RoleName=self._role, PolicyName="fault")
 
     def probe(self) -> tuple[int, str, str]:
         """HTTP status, verdict and reason."""
-        answer = get(self._url)
-        body = json.loads(answer.body)
+        answer = urllib3.request("GET", self._url, retries=False, timeout=60)
+        self.seconds = float(answer.headers[FUNCTION_SECONDS])
+        body = answer.json()
         return answer.status, body["status"], body["reason"] or "-"
-
-    def seconds(self) -> float:
-        """How long one probe takes."""
-        started = time.monotonic()
-        self.probe()
-        return time.monotonic() - started
 
     def scheduled_run_fails(self) -> bool:
         return "FunctionError" in self._lambda.invoke(FunctionName=self._name, Payload=json.dumps(SCHEDULE).encode())
 
 
 @pytest.fixture
-def monitor(deployment: Deployed) -> Iterator[Monitor]:
-    with contextlib.ExitStack() as restore:
-        yield Monitor(deployment, restore)
+def monitor(branched: Deployment) -> Iterator[Monitor]:
+    with contextlib.ExitStack() as servers:
+        yield Monitor(branched, servers)
 
 
 def table_is_missing(monitor: Monitor) -> None:
@@ -98,16 +94,15 @@ FAULTS: dict[str, Callable[[Monitor], object]] = {
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_the_deployed_monitor_answers_in_time_mails_and_fails_as_the_table_says(monitor: Monitor, fault: str) -> None:
-    """What the emulator itself takes is in the time of a healthy probe; both are taken of a warm function."""
+    """On a busy machine a function that is started for a probe may not get to DynamoDB in time: the next one counts."""
     (expected,) = (row for row in EXPECTATIONS if row.fault == fault)
     monitor.probe()
     assert monitor.probe() == (200, "healthy", "-")
-    overhead = monitor.seconds()
 
     FAULTS[fault](monitor)
     monitor.probe()
     assert monitor.probe() == expected.answer()
-    assert float(expected.seconds) <= monitor.seconds() <= ROUTE_53_BUDGET_SECONDS + overhead
+    assert float(expected.seconds) <= monitor.seconds <= ROUTE_53_BUDGET_SECONDS
     assert not monitor.mails.connections
 
     assert monitor.scheduled_run_fails() == (expected.errors == "yes")

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -9,11 +10,15 @@ from typer.testing import CliRunner, Result
 
 from embedded_aws import drill as embedded_drill
 from embedded_aws.__main__ import app
+from embedded_aws.drill import PATIENCE_SECONDS, EmulatedStack
+from embedded_aws.server import FUNCTION_SECONDS
 from payment_dr.operations import cli
 from payment_dr.operations.drill.journal import CouldNotTellError, Journal
 from payment_dr.operations.errors import OperationError
+from payment_dr.side import SIDES
 from tests.operations.report import journals
 from tests.operations.report.journals import passed
+from tests.operations.stack import OUTPUTS
 
 
 def run(*arguments: str) -> Result:
@@ -99,6 +104,36 @@ def test_a_drill_that_could_not_tell_leaves_a_report_of_how_far_it_came(
     assert made.with_suffix(".html").exists()
     assert [str(made.with_suffix(suffix)) for suffix in (".json", ".html", ".png")] == done.stderr.splitlines()[:3]
     assert done.stderr.splitlines()[3:] == ["error: could not tell: AWS is gone", "hint: run it again"]
+
+
+class Emulator:
+    """Remembers the faults of its regions."""
+
+    def __init__(self) -> None:
+        self.failing: dict[str, Any] = {}
+
+    def fail_region(self, region: str, **fault: Any) -> None:
+        self.failing[region] = fault
+
+    def restore_region(self, region: str) -> None:
+        del self.failing[region]
+
+
+def test_a_region_that_hangs_is_waited_for_as_long_as_its_clients_would_and_another_one_until_it_answers() -> None:
+    stack = EmulatedStack(OUTPUTS, "http://127.0.0.1:1")
+    maker = embedded_drill._Maker(SimpleNamespace(aws=Emulator()), stack)  # type: ignore[arg-type]
+    answer = {FUNCTION_SECONDS: "0.040"}
+
+    def limits_and_times() -> list[tuple[float, float, float]]:
+        return [(stack.limit(side, 2.0), stack.took(side, 3.0), stack.took(side, 3.0, answer)) for side in SIDES]
+
+    virtual, real = (PATIENCE_SECONDS, 0.0, 0.04), (2.0, 3.0, 3.0)
+    assert limits_and_times() == [virtual, virtual]
+    maker.fail("us-east-1", kind="hang")
+    assert limits_and_times() == [real, virtual]
+    maker.restore("us-east-1")
+    maker.fail("us-west-2", seed=1)
+    assert limits_and_times() == [virtual, virtual]
 
 
 def test_dr_drills_what_is_deployed_and_takes_no_outage(monkeypatch: pytest.MonkeyPatch) -> None:

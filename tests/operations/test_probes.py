@@ -5,7 +5,7 @@ import errno
 import os
 import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
@@ -17,6 +17,7 @@ from cryptography.x509.oid import NameOID
 from payment_dr.operations import probes
 from payment_dr.operations.aws import CannotTellError
 from payment_dr.operations.errors import ThisMachineError
+from payment_dr.side import Side
 from tests.handlers.loopback import Manner, Server, closes, http, is_silent, replies
 from tests.operations.stack import Stack
 
@@ -71,11 +72,48 @@ def test_a_region_is_judged_as_route_53_judges_it(monkeypatch: pytest.MonkeyPatc
         assert str(probes.health(stack, "primary")) == told
 
 
+class VirtualStack(Stack):
+    """A stack in a time of its own, of which its answers tell."""
+
+    def limit(self, side: Side, seconds: float) -> float:  # noqa: ARG002
+        return 20 * seconds
+
+    def took(self, side: Side, measured: float, headers: Mapping[str, str] | None = None) -> float:  # noqa: ARG002
+        return float((headers or {}).get("Took", 0))
+
+
+def answers_after(real: float, took: str) -> Manner:
+    def manner(server: Server, connection: socket.socket) -> None:
+        server.read(connection)
+        server.stopped.wait(real)
+        connection.sendall(http("200 OK", HEALTHY, f"Took: {took}", "Connection: close"))
+
+    return manner
+
+
+@pytest.mark.parametrize(
+    ("made", "real", "took", "told"),
+    [
+        (VirtualStack, 2.2, "0.5", "passes: HTTP status 200, healthy"),
+        (VirtualStack, 0.0, "2.1", "fails: no answer within 2 s of connecting, healthy"),
+        (Stack, 2.2, "0.5", "fails: no answer within 2 s of connecting"),
+        (Stack, 0.0, "2.1", "passes: HTTP status 200, healthy"),
+    ],
+)
+def test_the_limits_are_of_the_stacks_own_time(
+    made: type[Stack], real: float, took: str, told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stack = made()
+    with Server(answers_after(real, took)) as server:
+        monkeypatch.setattr(stack, "endpoint_url", server.url)
+        assert str(probes.health(stack, "primary")) == told
+
+
 def test_nobody_there_fails() -> None:
     assert str(probes.health(Stack(), "primary")).startswith("fails: no connection: ")
 
 
-def test_a_certificate_is_not_looked_at(certificate: Path) -> None:
+def test_a_certificate_is_not_looked_at(certificate: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate)
 
@@ -83,8 +121,10 @@ def test_a_certificate_is_not_looked_at(certificate: Path) -> None:
         with context.wrap_socket(connection, server_side=True) as wrapped:
             replies("200 OK", HEALTHY)(server, wrapped)
 
+    stack = Stack()
     with Server(over_tls) as server:  # type: ignore[arg-type]
-        result, body = probes.probe(f"{server.url.replace('http:', 'https:')}/health")
+        monkeypatch.setattr(stack, "endpoint_url", server.url.replace("http:", "https:"))
+        result, body = probes.probe(stack, "primary")
     assert (result.status, result.error, body) == (200, None, HEALTHY.encode())
 
 
@@ -164,7 +204,8 @@ def test_what_no_proxy_names_and_an_embedded_aws_are_probed_directly(
         monkeypatch.setattr(stack, "endpoint_url", server.url)
         assert probes.health(stack, "primary").verdict.passed
     monkeypatch.setenv("no_proxy", "127.0.0.1")
-    result, _ = probes.probe("https://127.0.0.1:1/health")
+    monkeypatch.setattr(stack, "endpoint_url", "https://127.0.0.1:1")
+    result, _ = probes.probe(stack, "primary")
     assert str(result.error).startswith("no connection: ")
 
 

@@ -18,7 +18,9 @@ from payment_dr.side import SIDES, Side
 
 STACK_DIRECTORY = Path(os.environ.get("CDKTF_OUTDIR") or "cdktf.out", "stacks/payment-dr")  # where main.py writes it
 # Each call may meet a region that is gone: it is not waited for longer than an operator would.
-CONFIG: dict[str, Any] = {"connect_timeout": 3, "read_timeout": 4, "retries": {"total_max_attempts": 2}}
+CONNECT_SECONDS, READ_SECONDS = 3.0, 4.0
+ATTEMPTS = 2
+CONNECTIONS = 64  # of at most 40 threads, see the drill
 NEEDED = (
     "alarm_names",
     "application_fqdn",
@@ -60,7 +62,7 @@ class Deployed:
         self.outputs = {name: outputs[name] for name in known}  # the secret ones stay out
         self.endpoint_url = endpoint_url
         self._session: Any = None
-        self._clients: dict[tuple[str, str], Any] = {}
+        self._clients: dict[tuple[str, str, float | None], Any] = {}
         self._lock = threading.Lock()  # a session makes clients for one thread at a time
 
     @classmethod
@@ -126,13 +128,39 @@ class Deployed:
             return f"{self.output(side, 'api_endpoint')}/health"
         return f"{self.endpoint_url}/_aws/execute-api/{self.output(side, 'api_id')}/$default/health"
 
-    def client(self, service: str, side: Side) -> Any:
-        """A boto3 client with the credentials of the user, of short patience."""
-        key = (service, self.region(side))
+    def limit(self, side: Side, seconds: float) -> float:  # noqa: ARG002 - for the stack whose time is virtual
+        """Real seconds after which a call to a region has taken more than ``seconds`` of the stack's time: the same."""
+        return seconds
+
+    def took(self, side: Side, measured: float, headers: Mapping[str, str] | None = None) -> float:  # noqa: ARG002
+        """Seconds of the stack's time that a call to a region took: what was measured, in real time.
+
+        Args:
+            side: The side of the region.
+            measured: Real seconds.
+            headers: Those of the answer.
+        """
+        return measured
+
+    def client(self, service: str, side: Side, *, seconds: float | None = None) -> Any:
+        """A boto3 client with the credentials of the user, of short patience.
+
+        Args:
+            service: The service.
+            side: The side of the region.
+            seconds: Real seconds that connecting may take, and an answer; there is one attempt then. Default: two
+                attempts, each as long as an operator would wait.
+        """
+        key = (service, self.region(side), seconds)
         with self._lock:
             if key not in self._clients:
-                # an embedded AWS is never behind the user's proxy
-                config = Config(**CONFIG) if self.is_live else Config(**CONFIG, proxies={})
+                config = Config(
+                    connect_timeout=seconds or self.limit(side, CONNECT_SECONDS),
+                    read_timeout=seconds or self.limit(side, READ_SECONDS),
+                    retries={"total_max_attempts": 1 if seconds else ATTEMPTS},
+                    max_pool_connections=CONNECTIONS,
+                    proxies=None if self.is_live else {},  # an embedded AWS is never behind the user's proxy
+                )
                 try:
                     self._session = self._session or boto3.Session()
                     client = self._session.client(

@@ -52,17 +52,16 @@ def health(stack: Deployed, side: Side) -> Health:
         CannotTellError: A proxy did not let the probe through.
         ThisMachineError: This machine could not probe.
     """
-    url = stack.health_url(side)
-    result, text = probe(url)
+    result, text = probe(stack, side)
     try:
         body = json.loads(text)
     except ValueError:
         body = {}
-    check = HealthCheck(id=side, host=urlsplit(url).netloc)
+    check = HealthCheck(id=side, host=urlsplit(stack.health_url(side)).netloc)
     return Health(judge(check, result), body if isinstance(body, dict) else {})
 
 
-def probe(url: str) -> tuple[ProbeResult, bytes]:
+def probe(stack: Deployed, side: Side) -> tuple[ProbeResult, bytes]:
     """Make one request with the limits of a health checker; what it met, and the body of the answer.
 
     Route 53's checkers use no proxy. Where ``HTTPS_PROXY`` names one, there may be no other way out, so HTTPS goes
@@ -72,45 +71,46 @@ def probe(url: str) -> tuple[ProbeResult, bytes]:
         CannotTellError: A proxy did not let the probe through.
         ThisMachineError: This machine could not probe.
     """
+    url = stack.health_url(side)
     parts = urlsplit(url)
     host, is_tls = parts.hostname or "", parts.scheme == "https"
-    port = parts.port or (443 if is_tls else 80)
+    address = host, parts.port or (443 if is_tls else 80)
     proxy = get_environ_proxies(url).get("https") if is_tls else None
     started = time.monotonic()
     try:
         connection = (
-            _tunnel(proxy, host, port) if proxy else socket.create_connection((host, port), HTTP_CONNECT_SECONDS)
+            _tunnel(proxy, *address)
+            if proxy
+            else socket.create_connection(address, stack.limit(side, HTTP_CONNECT_SECONDS))
         )
     except OSError as error:
         if lacking := lack_of_this_machine(error):
             raise lacking from error
-        waited = math.inf if isinstance(error, TimeoutError) else time.monotonic() - started
+        waited = math.inf if isinstance(error, TimeoutError) else stack.took(side, time.monotonic() - started)
         return ProbeResult(connect_seconds=waited, error=f"no connection: {error}"), b""
-    connected = started if proxy else time.monotonic()  # how long a proxy takes says nothing about the region
-    began = time.monotonic()
+    connected = time.monotonic()
+    # How long a proxy takes says nothing about the region.
+    connect_seconds = 0.0 if proxy else stack.took(side, connected - started)
     request = http.client.HTTPConnection(parts.netloc)
     try:
-        connection.settimeout(RESPONSE_SECONDS)
+        connection.settimeout(stack.limit(side, RESPONSE_SECONDS))
         request.sock = _checkers_tls().wrap_socket(connection, server_hostname=host) if is_tls else connection
         request.request("GET", parts.path)
         answer = request.getresponse()
-        responded = time.monotonic()
+        response_seconds = stack.took(side, time.monotonic() - connected, dict(answer.getheaders()))
         text = b""
         with contextlib.suppress(OSError, http.client.HTTPException):  # Route 53 reads the status alone
             text = answer.read(65536)
     except (OSError, http.client.HTTPException) as error:
         if lacking := lack_of_this_machine(error):
             raise lacking from error
-        waited = math.inf if isinstance(error, TimeoutError) else time.monotonic() - began
-        return ProbeResult(
-            connect_seconds=connected - started, response_seconds=waited, error=f"no answer: {error}"
-        ), b""
+        waited = math.inf if isinstance(error, TimeoutError) else stack.took(side, time.monotonic() - connected)
+        return ProbeResult(connect_seconds=connect_seconds, response_seconds=waited, error=f"no answer: {error}"), b""
     finally:
         request.close()
         connection.close()
-    return ProbeResult(
-        connect_seconds=connected - started, response_seconds=responded - began, status=answer.status
-    ), text
+    result = ProbeResult(connect_seconds=connect_seconds, response_seconds=response_seconds, status=answer.status)
+    return result, text
 
 
 def _tunnel(proxy: str, host: str, port: int) -> socket.socket:

@@ -224,6 +224,28 @@ def test_a_fault_that_leaves_the_database_up_does_not_stop_replication(table: Gl
         assert eventually(lambda: table.holds(WEST)) == {"a": ""}
 
 
+def test_how_many_writes_are_on_their_way_is_told_and_changes_nothing(table: GlobalTable) -> None:
+    before = table.aws.writes_on_their_way()  # those of other tests
+    table.aws.set_replication_lag(1.0, spread=0)
+    table.put(EAST, "first")
+    assert table.aws.writes_on_their_way() == before + 2
+    assert eventually(lambda: table.aws.writes_on_their_way() == before)
+    assert table.holds(WEST) == {"first": ""}
+    table.put(EAST, "second")
+    assert table.holds(WEST) == {"first": ""}
+
+
+def test_writes_that_an_outage_holds_back_are_not_on_their_way_until_it_ends(table: GlobalTable) -> None:
+    before = table.aws.writes_on_their_way()
+    table.aws.set_replication_lag(0.1, spread=0)
+    with table.aws.region_outage(EAST, service="dynamodb"):
+        table.put(WEST, "held back")
+        assert eventually(lambda: table.aws.writes_on_their_way() == before)
+        assert table.holds(THIRD) == {"held back": ""}
+        table.aws.set_replication_lag(FOREVER)
+    assert table.aws.writes_on_their_way() == before + 1
+
+
 def test_another_table_of_the_name_does_not_get_what_was_on_its_way(table: GlobalTable) -> None:
     table.aws.set_replication_lag(0.5, spread=0)
     table.put(EAST, "of the former")

@@ -3,7 +3,7 @@
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
@@ -15,6 +15,7 @@ from payment_dr.operations.drill.client_dns import Change, ClientDns
 from payment_dr.operations.drill.clients import Clients
 from payment_dr.operations.drill.journal import Journal
 from payment_dr.operations.drill.ledger import Item, Ledger
+from payment_dr.operations.drill.modelled_dns import ModelledDns
 from payment_dr.operations.drill.payments import Payments
 from payment_dr.operations.errors import OperationError
 from payment_dr.operations.route53.resolvers import Answer
@@ -42,9 +43,9 @@ class Dns(ClientDns):
     def advance(self, to: float) -> float:
         return to
 
-    def running_from(self, base: float) -> Callable[[], float]:
-        started = time.monotonic()
-        return lambda: base + time.monotonic() - started
+    running_from = ModelledDns.running_from
+    standing_still = ModelledDns.standing_still
+    _now = ModelledDns._now
 
     def forget(self) -> None:
         self.forgotten += 1
@@ -172,24 +173,64 @@ def test_a_drill_that_cannot_go_on_ends_at_once(dns: Dns, payments: Paying, jour
 def test_many_pay_while_an_outage_begins(
     paying: Clients, payments: Paying, dns: Dns, journal: Journal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(clients, "RUSH_SECONDS", 0.3)
+    monkeypatch.setattr(clients, "RUSH_ACKNOWLEDGED", 6)
     monkeypatch.setattr(clients, "RUSH_AFTER_SECONDS", 0.3)
     paying.run(until=3.0)
     before = len(payments.tried)
     noted: list[float] = []
     began = paying.rush(lambda: noted.append(journal.now))
     assert noted == [began]
-    assert 3.3 <= began < paying.now
+    assert 3.25 <= began < paying.now
     assert dns.forgotten == 1
-    times = [at for _, _, at, _ in payments.tried[before:]]
-    assert min(times) < began < max(times)
-    assert {mode for mode, *_ in payments.tried[before:]} == {"local", "confirmed"}
+    tried = payments.tried[before:]
+    assert min(at for _, _, at, _ in tried) < began < max(at for _, _, at, _ in tried)
+    for mode in ("local", "confirmed"):
+        assert len([at for each, _, at, _ in tried if each == mode and at < began]) >= 6
+
+
+def test_an_outage_that_takes_its_time_to_begin_begins_at_one_moment_where_time_is_virtual(
+    paying: Clients, payments: Paying, dns: Dns, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(clients, "RUSH_ACKNOWLEDGED", 1)
+    monkeypatch.setattr(clients, "RUSH_AFTER_SECONDS", 0.2)
+    meanwhile: list[float] = []
+
+    def begin() -> None:
+        begun, before = time.monotonic(), len(payments.tried)
+        while time.monotonic() < begun + 0.3 or len(payments.tried) < before + 4:
+            time.sleep(0.01)
+        meanwhile.extend(at for _, _, at, _ in payments.tried[before + 2 :])  # two may have been on their way
+
+    began = paying.rush(begin)
+    assert set(meanwhile) == {began}
+    assert began < paying.now < began + 0.5
+
+
+def test_a_payment_of_the_rush_belongs_to_the_moment_at_which_it_is_made(
+    dns: Dns, payments: Paying, journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(clients, "RUSH_ACKNOWLEDGED", 3)
+    monkeypatch.setattr(clients, "RUSH_AFTER_SECONDS", 0.1)
+    payments.hangs = lambda: time.sleep(0.1)
+    with ThreadPoolExecutor(2) as pool:  # one paces, the other one pays, and cannot keep up
+        Clients(dns, payments, journal, pool=pool, rng=random.Random(1), watch=well).rush(well)  # noqa: S311
+    times = [at for _, _, at, _ in payments.tried[:5]]  # the third in confirmed mode ends the rush
+    assert all(later - earlier > 0.09 for earlier, later in pairwise(times))
+
+
+def test_payments_that_are_not_acknowledged_do_not_keep_an_outage_from_beginning(
+    paying: Clients, payments: Paying, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(clients, "RUSH_SECONDS", 0.2)
+    monkeypatch.setattr(clients, "RUSH_AFTER_SECONDS", 0.0)
+    payments.serving = set()
+    assert 0.2 <= paying.rush(well) < 60
 
 
 def test_an_outage_that_cannot_begin_ends_the_rush(
     dns: Dns, payments: Paying, journal: Journal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(clients, "RUSH_SECONDS", 0.05)
+    monkeypatch.setattr(clients, "RUSH_ACKNOWLEDGED", 1)
 
     def refuse() -> None:
         raise OperationError("no", hint="yes")

@@ -15,6 +15,7 @@ from payment_dr.operations.drill.journal import Journal
 from payment_dr.operations.drill.live_dns import Clock, LiveDns, NameServers
 from payment_dr.operations.errors import OperationError
 from payment_dr.operations.route53.checkers import ProbeResult
+from payment_dr.side import Side
 from tests.operations.drill.dns_server import NameServer
 from tests.operations.stack import Stack
 
@@ -68,8 +69,8 @@ def probed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The addresses that were probed; each answers 503."""
     seen: list[str] = []
 
-    def probe(url: str) -> tuple[ProbeResult, bytes]:
-        seen.append(url)
+    def probe(stack: Stack, side: Side) -> tuple[ProbeResult, bytes]:
+        seen.append(stack.health_url(side))
         return ProbeResult(connect_seconds=0.01, response_seconds=0.01, status=503), b""
 
     monkeypatch.setattr(probes, "probe", probe)

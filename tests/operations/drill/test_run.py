@@ -1,20 +1,21 @@
 """A whole drill on fakes: its course, its journal, and its end when it breaks off."""
 
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
 
 from payment_dr.operations import probes
 from payment_dr.operations.drill import clients, run
 from payment_dr.operations.drill.journal import Content, CouldNotTellError
+from payment_dr.operations.drill.payments import Payments
 from payment_dr.operations.drill.run import Drill
 from payment_dr.operations.errors import OperationError
 from payment_dr.operations.route53.checkers import ProbeResult
-from payment_dr.side import SIDES
+from payment_dr.side import SIDES, Side
 from tests.operations.drill.parts import Maker, deployed_zone, place_on
 from tests.operations.stack import GONE, REGIONS, Stack
 
@@ -45,18 +46,13 @@ def stack(make_stack: Callable[..., Stack], monkeypatch: pytest.MonkeyPatch) -> 
     made = make_stack()
     made.zone = deployed_zone()
 
-    class Session:
-        def client(self, service: str, *, region_name: str, **_: Any) -> Any:
-            return made.client(service, "primary" if region_name == REGIONS["primary"] else "secondary")
-
-    def probe(url: str) -> tuple[ProbeResult, bytes]:
-        failing = any(side in url and ("dynamodb", side) in made.failing for side in SIDES)
+    def probe(_stack: Stack, side: Side) -> tuple[ProbeResult, bytes]:
+        failing = ("dynamodb", side) in made.failing
         return ProbeResult(connect_seconds=0.01, response_seconds=0.02, status=503 if failing else 200), b""
 
-    monkeypatch.setattr(boto3, "Session", Session)
     monkeypatch.setattr(probes, "probe", probe)
     monkeypatch.setattr(run, "RUNS", 100)
-    monkeypatch.setattr(clients, "RUSH_SECONDS", 0.2)
+    monkeypatch.setattr(clients, "RUSH_ACKNOWLEDGED", 4)
     monkeypatch.setattr(clients, "RUSH_AFTER_SECONDS", 0.1)
     return made
 
@@ -115,6 +111,25 @@ def test_what_has_not_to_fail_over_is_waited_out(
     begin, end = (e["at"] for e in journal["events"] if e["kind"] == "action")
     assert end - begin == pytest.approx(seconds, abs=2)
     assert (journal["rto"]["failover"], journal["rto"]["failback"]) == (None, None)
+
+
+def test_no_payment_that_was_made_before_an_outage_ends_is_answered_after_it(
+    drill: Callable[..., Content], steps: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    transact, late = Payments.transact, []
+
+    def slow(payments: Payments, mode: str, side: Side, at: float, item: Any = None) -> bool:
+        before = steps[-1]
+        if mode == "confirmed":
+            time.sleep(0.1)  # drill time is minutes ahead
+        done = transact(payments, mode, side, at, item)
+        if "recovery" in steps and before not in ("recovery", "failback", "verification"):
+            late.append(at)
+        return done
+
+    monkeypatch.setattr(Payments, "transact", slow)
+    drill("blip")
+    assert late == []
 
 
 @pytest.mark.parametrize(("target", "verdict"), [(300, "passed"), (60, "missed")])

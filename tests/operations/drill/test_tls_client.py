@@ -3,12 +3,14 @@
 import http.server
 import ssl
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
 import trustme
 
+from payment_dr.operations.drill import tls_client
 from payment_dr.operations.drill.tls_client import NotServedError, TlsClient
 
 HOST = "app.pay.acme.io"
@@ -16,9 +18,11 @@ HOST = "app.pay.acme.io"
 
 class Handler(http.server.BaseHTTPRequestHandler):
     status = 404
+    seconds = 0.0
     asked: tuple[str | None, str] | None = None
 
     def do_GET(self) -> None:
+        time.sleep(self.seconds)
         type(self).asked = self.headers["Host"], self.path
         self.send_response(self.status)
         self.send_header("Content-Length", "0")
@@ -44,7 +48,7 @@ def served(
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answering) as server:
         server.handle_error = lambda *_: None  # type: ignore[method-assign]  # clients that turn away
         server.socket = tls.wrap_socket(server.socket, server_side=True)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=[0.01], daemon=True).start()
         try:
             yield ("127.0.0.1", server.server_address[1]), Answering
         finally:
@@ -92,6 +96,18 @@ def test_a_region_that_breaks_the_handshake_off_has_no_refused_certificate(autho
         pytest.raises(NotServedError, match=r"^the TLS handshake failed: "),
     ):
         client(address, authority).call("primary")
+
+
+def test_a_call_is_given_the_seconds_that_the_stack_needs_for_it(
+    authority: trustme.CA, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tls_client, "SECONDS", 0.2)
+    pem = authority.cert_pem.bytes().decode()
+    with served(404, HOST, authority) as (address, handler):
+        handler.seconds = 0.6
+        with pytest.raises(NotServedError, match="no answer"):
+            TlsClient(HOST, {"primary": address}, pem).call("primary")
+        TlsClient(HOST, {"primary": address}, pem, lambda _, seconds: 100 * seconds).call("primary")
 
 
 def test_a_region_that_does_not_answer_is_not_served(authority: trustme.CA) -> None:

@@ -54,6 +54,11 @@ def verify(stack: Stack, tables: Tables) -> Verification:
     return Verification(place_on(stack, buckets={}), tables, None, "a-drill")
 
 
+def verifying(stack: Stack, tables: Tables, is_replicating: Callable[[], bool]) -> Verification:
+    """Where replication can be asked whether something is on its way."""
+    return Verification(place_on(stack, buckets={}, is_replicating=is_replicating), tables, None, "a-drill")
+
+
 class TestAtTheSwitch:
     def test_what_arrives_after_a_lag_is_not_missing(self, verify: Verification, tables: Tables, clock: Clock) -> None:
         tables.acknowledge("a", "b")
@@ -75,6 +80,36 @@ class TestAtTheSwitch:
             {"local": 2, "confirmed": 1}, {"local": ["a"], "confirmed": []}
         )
         assert clock.now > started + verification.ARRIVING_SECONDS
+
+    def test_where_replication_can_be_asked_what_is_on_its_way_is_waited_for_however_long_it_takes(
+        self, stack: Stack, tables: Tables, clock: Clock
+    ) -> None:
+        tables.acknowledge("a", "b")
+        started = clock.now
+        replicates = verifying(stack, tables, lambda: clock.now < started + 10)
+        tables.found["secondary"] = lambda: [item("a")] if clock.now > started + 9 else []
+        assert replicates.at_switch(failed_over=True).missing == {"local": ["b"], "confirmed": []}
+        assert started + 10 < clock.now < started + 11
+
+    def test_what_arrives_after_replication_was_asked_is_found(self, stack: Stack, tables: Tables) -> None:
+        arrived: list[Item] = []
+
+        def last_arrives() -> bool:
+            arrived.append(item("a"))
+            return False
+
+        tables.acknowledge("a")
+        tables.found["secondary"] = lambda: list(arrived)
+        found = verifying(stack, tables, last_arrives).at_switch(failed_over=True)
+        assert found.missing == {"local": [], "confirmed": []}
+
+    def test_a_replication_that_does_not_end_is_not_waited_for(
+        self, stack: Stack, tables: Tables, clock: Clock
+    ) -> None:
+        tables.acknowledge("a")
+        started = clock.now
+        assert verifying(stack, tables, lambda: True).at_switch(failed_over=True).missing["local"] == ["a"]
+        assert clock.now > started + verification.SETTLING_SECONDS
 
     def test_without_a_failover_nothing_is_missing_and_the_secondary_is_not_asked(
         self, verify: Verification, tables: Tables
@@ -105,6 +140,20 @@ class TestAfterRecovery:
         tables.found["primary"] = lambda: [item("a")]
         tables.found["secondary"] = lambda: [item("a")] if clock.now > started + 20 else []
         assert verify.compare(NOTHING)[1]["items"]["equal"]
+
+    def test_tables_are_not_looked_at_while_something_is_on_its_way(
+        self, stack: Stack, tables: Tables, clock: Clock
+    ) -> None:
+        started, looked = clock.now, list[float]()
+
+        def found() -> list[Item]:
+            looked.append(clock.now)
+            return [item("a")]
+
+        tables.found = {"primary": found, "secondary": found}
+        assert verifying(stack, tables, lambda: clock.now < started + 20).compare(NOTHING)[1]["items"]["equal"]
+        assert len(looked) == 2
+        assert min(looked) > started + 20
 
     def test_what_differs_for_too_long_is_named(
         self, verify: Verification, tables: Tables, stack: Stack, clock: Clock

@@ -3,6 +3,7 @@
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 from payment_dr.operations.deployed import Deployed
@@ -78,6 +79,14 @@ class ClientDns(ABC):
     @abstractmethod
     def running_from(self, base: float) -> Callable[[], float]:
         """A clock of drill time, which is ``base`` now, while real time passes."""
+
+    def standing_still(self) -> AbstractContextManager[None]:
+        """Stop that clock for the length of a block; real time goes on."""
+        return nullcontext()
+
+    def took(self, side: Side, measured: float) -> float:
+        """Seconds of drill time that a call to a region took, of which the real ones were measured."""
+        return self._stack.took(side, measured)
 
     def forget(self) -> None:  # noqa: B027 - who knows nothing in advance has nothing to forget
         """Something was changed: what was found before tells nothing any more."""

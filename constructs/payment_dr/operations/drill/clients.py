@@ -2,23 +2,25 @@
 
 Drill time passes here. It is virtual wherever only Route 53 and its caches are waited for: their model says at which
 moments something happens, and at these the probes and transactions are made for real, one after the other, as fast as
-they go. Around the outage time is real, so that replication has the lag that it has.
+they go. Around the outage time is real, so that replication has the lag that it has. A payment belongs to the moment at
+which it is made, whenever its answer comes; where time is virtual, none is under way when an outage ends.
 """
 
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from payment_dr.operations.drill.client_dns import Change, ClientDns
-from payment_dr.operations.drill.journal import CONFIRMED, LOCAL, MODES, Journal
-from payment_dr.operations.drill.modelled_dns import SLOW_SECONDS
+from payment_dr.operations.drill.journal import CONFIRMED, LOCAL, Journal
 from payment_dr.operations.drill.payments import Payments, paced
 
-RUSH_SECONDS = 5.0  # of real time, before the outage
-RUSH_AFTER_SECONDS = 1.0  # of real time, after it
+RUSH_ACKNOWLEDGED = 50  # payments in confirmed mode, before the outage
+RUSH_SECONDS = 60.0  # of real time, in which they have to come
+RUSH_AFTER_SECONDS = 1.0  # of real time, after the outage has begun
 RUSH_PER_SECOND = 20
+SLOW_SECONDS = 0.5  # of drill time: a payment beyond this hangs
 SLOW_PAUSE_SECONDS = 30.0  # of drill time, between two payments that hang
 CONFIRMED_AT_A_TIME = 4
 
@@ -96,28 +98,35 @@ class Clients:
             Drill time in seconds at which it began.
         """
         now, stop = self._dns.running_from(self.now), threading.Event()
+        confirming: list[Future[bool]] = []
         paying: list[Future[bool]] = []
 
-        def pay() -> None:
-            at = now()
-            side = self._dns.resolve(at)
-            paying.extend(self._pool.submit(self._payments.transact, mode, side, at) for mode in MODES)
+        def pay(mode: str) -> bool:
+            at = now()  # it may have waited for a thread
+            return self._payments.transact(mode, self._dns.resolve(at), at)
 
-        pacing = self._pool.submit(paced, pay, RUSH_PER_SECOND, stop)
+        def pay_twice() -> None:
+            confirming.append(self._pool.submit(pay, CONFIRMED))
+            paying.append(self._pool.submit(pay, LOCAL))
+
+        pacing = self._pool.submit(paced, pay_twice, RUSH_PER_SECOND, stop)
         try:
-            stop.wait(RUSH_SECONDS)
-            self._advance(now())
-            began = self.now
-            begin_outage()
-            self._dns.forget()
+            latest = time.monotonic() + RUSH_SECONDS
+            while time.monotonic() < latest and _acknowledged(confirming) < RUSH_ACKNOWLEDGED:
+                stop.wait(0.05)
+            with self._dns.standing_still():
+                self._advance(now())
+                began = self.now
+                begin_outage()
+                self._dns.forget()
             stop.wait(RUSH_AFTER_SECONDS)
         finally:
             stop.set()
         pacing.result()
-        ended = now()
-        for each in paying:
+        for each in paying:  # with the last of these all others have begun
             each.result()
-        self._advance(ended)
+        self._confirming.update(confirming)
+        self._advance(now())
         self._next_try = self.now
         return began
 
@@ -146,7 +155,7 @@ class Clients:
             self._confirming.add(self._pool.submit(self._payments.transact, CONFIRMED, side, at))
         started = time.monotonic()
         done = self._payments.transact(LOCAL, side, at)
-        took = time.monotonic() - started
+        took = self._dns.took(side, time.monotonic() - started)
         if done and side != self.serving:
             self.serving = side
             self.served.append(Change(at + took, side))
@@ -154,3 +163,7 @@ class Clients:
         self._next_try = at + wait
         if took > SLOW_SECONDS:  # nothing changes before the client asks again
             self._next_try = min(at + SLOW_PAUSE_SECONDS, max(at, self._dns.expires) + wait)
+
+
+def _acknowledged(paying: Iterable[Future[bool]]) -> int:
+    return sum(each.done() and each.result() for each in list(paying))

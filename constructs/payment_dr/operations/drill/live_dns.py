@@ -182,9 +182,10 @@ class LiveDns(ClientDns):
             self._note_answer(at, side)
 
     def _probe(self, side: Side) -> None:
-        at, url = self._clock.now(), self._stack.health_url(side)
-        result, _ = probes.probe(url)
-        self._note_probe(at, side, "this machine", result, judge(HealthCheck(id=side, host=url), result))
+        at = self._clock.now()
+        result, _ = probes.probe(self._stack, side)
+        check = HealthCheck(id=side, host=self._stack.api_host(side))
+        self._note_probe(at, side, "this machine", result, judge(check, result))
 
     def _ask(self, fqdn: str, record_type: str, at: float) -> Answer:
         values, ttl = self._servers.ask(fqdn, record_type)

@@ -1,9 +1,11 @@
 """Route 53 and a client's cache of its answers, modelled over real probes of a deployed stack, in virtual time."""
 
+import math
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 from payment_dr.operations import probes
 from payment_dr.operations.deployed import Deployed
@@ -19,9 +21,7 @@ from payment_dr.operations.route53.checkers import (
 )
 from payment_dr.operations.route53.resolvers import CachingResolver, name_server
 from payment_dr.operations.route53.zone import HealthCheck, Zone
-from payment_dr.side import SIDES
-
-SLOW_SECONDS = 0.5  # a call beyond this hangs
+from payment_dr.side import SIDES, Side
 
 
 class _Prober:
@@ -31,8 +31,8 @@ class _Prober:
     changes between two actions, and `forget` ends that.
     """
 
-    def __init__(self, url: str, pool: ThreadPoolExecutor, checkers: int) -> None:
-        self._url, self._pool, self._checkers = url, pool, checkers
+    def __init__(self, stack: Deployed, side: Side, pool: ThreadPoolExecutor, checkers: int) -> None:
+        self._stack, self._side, self._pool, self._checkers = stack, side, pool, checkers
         self._kept: list[ProbeResult] = []
         self._hangs = False
         self.results: dict[float, tuple[ProbeResult, Verdict]] = {}  # by the time at which the checker has concluded
@@ -40,12 +40,15 @@ class _Prober:
     def __call__(self, check: HealthCheck, at: float) -> ProbeResult:
         if not self._kept:
             count = self._checkers if self._hangs else 1
-            self._kept = [result for result, _ in self._pool.map(probes.probe, [self._url] * count)]
+            self._kept = [result for result, _ in self._pool.map(self._probe, range(count))]
         result = self._kept.pop()
         verdict = judge(check, result)
-        self._hangs = verdict.seconds > SLOW_SECONDS
+        self._hangs = math.isinf(result.connect_seconds + result.response_seconds)
         self.results[at + verdict.seconds] = result, verdict
         return result
+
+    def _probe(self, _number: int) -> tuple[ProbeResult, bytes]:
+        return probes.probe(self._stack, self._side)
 
     def forget(self) -> None:
         self._kept, self._hangs = [], False
@@ -64,12 +67,13 @@ class ModelledDns(ClientDns):
         self, stack: Deployed, zone: Zone, journal: Journal, rng: random.Random, pool: ThreadPoolExecutor
     ) -> None:
         self._rng = rng
+        self._running: tuple[float, float | None] = 0.0, None
         self._sides = {stack.output(side, "health_check_id"): side for side in SIDES}
         self._probers: dict[str, _Prober] = {}
         self._fleets: dict[str, HealthCheckerFleet] = {}
         for id_, check in zone.health_checks.items():
             first_requests = random_first_requests(check, rng)
-            prober = _Prober(stack.health_url(self._sides[id_]), pool, len(first_requests))
+            prober = _Prober(stack, self._sides[id_], pool, len(first_requests))
             self._probers[id_] = prober
             self._fleets[id_] = HealthCheckerFleet(check, prober, first_requests)
         resolver = CachingResolver(name_server(zone, lambda: self.healthy, rng))
@@ -91,8 +95,22 @@ class ModelledDns(ClientDns):
 
     def running_from(self, base: float) -> Callable[[], float]:
         """A clock of drill time, which was ``base`` just now, while real time passes."""
-        started = time.monotonic()
-        return lambda: base + time.monotonic() - started
+        self._running = base, time.monotonic()
+        return self._now
+
+    def _now(self) -> float:
+        then, since = self._running
+        return then if since is None else then + time.monotonic() - since
+
+    @contextmanager
+    def standing_still(self) -> Iterator[None]:
+        """Stop the clock for the length of a block: what is done meanwhile is done at one moment, however long."""
+        now = self._now()
+        self._running = now, None
+        try:
+            yield
+        finally:
+            self._running = now, time.monotonic()
 
     def forget(self) -> None:
         """Something was changed: probes that were made before tell nothing any more."""

@@ -13,9 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, Literal
 
-import boto3
-from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, ConnectTimeoutError, ReadTimeoutError
 
 from payment_dr.operations.aws import asked
 from payment_dr.operations.deployed import Deployed
@@ -65,20 +63,7 @@ class Payments:
         self._stack, self._by_key, self._tls = stack, by_key, tls
         self._endpoint = PaymentEndpoint(endpoint) if endpoint else None
         self._made: list[Item] = []
-        config = Config(
-            connect_timeout=CLIENT_SECONDS,
-            read_timeout=CLIENT_SECONDS,
-            retries={"total_max_attempts": 1},
-            max_pool_connections=64,
-            proxies=None if stack.is_live else {},  # an embedded AWS is never behind the user's proxy
-        )
-        session = boto3.Session()
-        self._clients: dict[Side, Any] = {
-            side: session.client(
-                "dynamodb", region_name=stack.region(side), endpoint_url=stack.endpoint_url, config=config
-            )
-            for side in SIDES
-        }
+        self._clients = {side: _DynamoDb(stack, side) for side in SIDES}
         self._table = str(stack.outputs["dynamodb_table_name"])
         self._numbers = itertools.count()
         self._lock = threading.Lock()
@@ -186,6 +171,40 @@ class Payments:
                 },
                 at=at,
             )
+
+
+class _DynamoDb:
+    """DynamoDB in a region, in the place of boto3's client, for clients who wait `CLIENT_SECONDS` of the stack's time.
+
+    Args:
+        stack: The deployed stack.
+        side: The side of the region.
+    """
+
+    def __init__(self, stack: Deployed, side: Side) -> None:
+        self._stack, self._side = stack, side
+
+    def put_item(self, **arguments: Any) -> Any:
+        """Write an item, as boto3 does."""
+        return self._call("put_item", arguments)
+
+    def get_item(self, **arguments: Any) -> Any:
+        """Read an item, as boto3 does."""
+        return self._call("get_item", arguments)
+
+    def _call(self, operation: str, arguments: Any) -> Any:
+        try:
+            return getattr(self._client(CLIENT_SECONDS), operation)(**arguments)
+        except (ConnectTimeoutError, ReadTimeoutError):
+            longer = self._stack.limit(self._side, CLIENT_SECONDS)
+            if longer == CLIENT_SECONDS:
+                raise
+        return getattr(self._client(longer), operation)(
+            **arguments
+        )  # the same item: it does not matter which comes first
+
+    def _client(self, seconds: float) -> Any:
+        return self._stack.client("dynamodb", self._side, seconds=seconds)
 
 
 class PaymentRefusedError(Exception):

@@ -25,6 +25,8 @@ class Place:
         maker: Makes regions fail.
         buckets: The bucket of each side.
         replication_lag: Its median and spread in seconds, where they are known.
+        is_replicating: Whether writes are on their way to the other region, and not held back by an outage. None where
+            that cannot be asked.
         made_of: What is real, emulated and simulated there, in sentences.
         versions: Versions of what matters, by name.
         check: Raises an `OperationError` if the place itself is gone: no drill could tell that from an outage.
@@ -45,6 +47,7 @@ class Place:
     made_of: Mapping[str, Sequence[str]]
     versions: Mapping[str, str]
     check: Callable[[], None]
+    is_replicating: Callable[[], bool] | None = None
     dns: Callable[[Deployed, Zone, Journal, random.Random, ThreadPoolExecutor], ClientDns] = ModelledDns
     rto_how: str = "real probes, modelled DNS"
     shares_its_table: bool = False

@@ -309,6 +309,7 @@ class StartedDrill:
 
     def _end_outage(self, outage: ExitStack) -> float:
         """Undo the outage; the drill time after that."""
+        self.clients.finish()  # what was made before that must not be answered by a region that is back
         self.step("recovery")
         outage.close()
         self.dns.forget()

@@ -1,10 +1,11 @@
 """A client of the stack's custom domain, which verifies certificates as every payments client does."""
 
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import urllib3
 from urllib3.exceptions import HTTPError, SSLError
+from urllib3.exceptions import TimeoutError as NoAnswerInTime
 
 from payment_dr.side import Side
 
@@ -24,6 +25,7 @@ class TlsClient:
         host: The name.
         addresses: Host and port of each side's region.
         authority: The authority's certificate (PEM) to verify with. Default: those that this machine trusts.
+        limit: Gives the real seconds for those that a call may take, see `Deployed.limit`. Default: the same.
 
     Example:
         >>> TlsClient("app.pay.acme.io", {"primary": ("d-1.execute-api.us-east-1.amazonaws.com", 443)}).call(
@@ -31,8 +33,14 @@ class TlsClient:
         ... )  # doctest: +SKIP
     """
 
-    def __init__(self, host: str, addresses: Mapping[Side, tuple[str, int]], authority: str | None = None) -> None:
-        self._host, self._addresses = host, addresses
+    def __init__(
+        self,
+        host: str,
+        addresses: Mapping[Side, tuple[str, int]],
+        authority: str | None = None,
+        limit: Callable[[Side, float], float] = lambda _, seconds: seconds,
+    ) -> None:
+        self._host, self._addresses, self._limit = host, addresses, limit
         self._tls = ssl.create_default_context(cadata=authority)
 
     def call(self, side: Side) -> None:
@@ -41,17 +49,8 @@ class TlsClient:
         Raises:
             NotServedError: It does not: the certificate is not for the name, there is no API mapping, or no answer.
         """
-        address, port = self._addresses[side]
         try:
-            with urllib3.HTTPSConnectionPool(
-                address,
-                port,
-                ssl_context=self._tls,
-                server_hostname=self._host,
-                retries=False,
-                timeout=SECONDS,
-            ) as pool:
-                status = pool.request("GET", "/", headers={"Host": self._host}).status
+            status = self._status(side)
         except SSLError as error:
             refused = any(isinstance(each, ssl.SSLCertVerificationError) for each in error.args)
             what = "its certificate is refused" if refused else "the TLS handshake failed"
@@ -63,3 +62,19 @@ class TlsClient:
             raise NotServedError("HTTP status 403, as of a name without an API mapping")
         if status >= 500:
             raise NotServedError(f"HTTP status {status}")
+
+    def _status(self, side: Side) -> int:
+        try:
+            return self._status_within(SECONDS, side)
+        except NoAnswerInTime:
+            longer = self._limit(side, SECONDS)
+            if longer == SECONDS:
+                raise
+        return self._status_within(longer, side)
+
+    def _status_within(self, seconds: float, side: Side) -> int:
+        address, port = self._addresses[side]
+        with urllib3.HTTPSConnectionPool(
+            address, port, ssl_context=self._tls, server_hostname=self._host, retries=False, timeout=seconds
+        ) as pool:
+            return pool.request("GET", "/", headers={"Host": self._host}).status

@@ -70,7 +70,8 @@ class Verification:
     def at_switch(self, *, failed_over: bool) -> AtSwitch:
         """What is acknowledged now, and what the secondary has not got of it.
 
-        Drill time is ahead of replication, so this waits for what can still arrive.
+        Drill time is ahead of replication, so this waits for what can still arrive: as long as something is on its way,
+        or for three seconds where that cannot be asked.
 
         Args:
             failed_over: Whether clients have switched; if not, nothing counts as missing.
@@ -80,11 +81,12 @@ class Verification:
         """
         at_risk = {mode: self._payments.ledger.acknowledged(mode) for mode in MODES}
         missing: dict[str, list[str]] = {mode: [] for mode in MODES}
-        deadline = time.monotonic() + ARRIVING_SECONDS
+        deadline = time.monotonic() + (SETTLING_SECONDS if self._place.is_replicating else ARRIVING_SECONDS)
         while failed_over:
+            ends = self._ends(deadline)  # before the look, which finds all that has arrived then
             there = self._items("secondary")
             missing = {mode: ledger.missing(entries, there) for mode, entries in at_risk.items()}
-            if not any(missing.values()) or time.monotonic() > deadline:
+            if ends or not any(missing.values()):
                 break
             time.sleep(POLL_SECONDS)
         return AtSwitch({mode: len(entries) for mode, entries in at_risk.items()}, missing)
@@ -102,6 +104,8 @@ class Verification:
             CannotTellError: A region does not answer.
         """
         deadline = time.monotonic() + SETTLING_SECONDS
+        while self._place.is_replicating and not self._ends(deadline):
+            time.sleep(POLL_SECONDS)
         while True:
             items = {side: self._items(side) for side in SIDES}
             different = ledger.different(items["primary"], items["secondary"])
@@ -124,6 +128,11 @@ class Verification:
             "alarms": {"fired": self._alarms.fired, "still": self._alarms.look()} if self._alarms else None,
         }
         return rpo, after
+
+    def _ends(self, deadline: float) -> bool:
+        """Whether nothing more can arrive, or not in time."""
+        is_replicating = self._place.is_replicating
+        return time.monotonic() > deadline or (is_replicating is not None and not is_replicating())
 
     def _rpo(self, mode: str, at_switch: AtSwitch, items: Mapping[Side, list[Item]]) -> Rpo:
         entries, primary = self._payments.ledger.acknowledged(mode), self._stack.region("primary")

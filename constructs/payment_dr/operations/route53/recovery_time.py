@@ -19,6 +19,7 @@ that keep an answer beyond its TTL; clients that stay on a pooled connection ins
 first call hangs in the failed region for longer than `retry_seconds`; load that the other region cannot take.
 """
 
+import functools
 import itertools
 import math
 import random
@@ -229,6 +230,29 @@ def _seeds(runs: int, seed: int) -> range:
     return range(seed * runs, (seed + 1) * runs)  # no run of one seed is a run of another
 
 
+@functools.lru_cache(maxsize=1)  # a drill asks for the distribution, and then for the choices
+def _draws(checkers: int, runs: int, seed: int) -> tuple[_Draw, ...]:
+    return tuple(_draw(checkers, run) for run in _seeds(runs, seed))
+
+
+def _failover_totals(settings: Settings, draws: Sequence[_Draw]) -> list[float]:
+    """Totals of `_failover`, the phases of which would take as long again to make for each of many choices."""
+    decisive = len(draws[0].waits) - most_healthy_of_an_unhealthy_check(len(draws[0].waits)) - 1
+    interval, failed = settings.request_interval_seconds, settings.failed_probe_seconds
+    cycle, others = interval + settings.probe_seconds, (settings.failure_threshold - 1) * (interval + failed)
+    propagation, ttl = settings.propagation_seconds, settings.ttl_seconds
+    longest_pause, longest_write = settings.retry_seconds, settings.write_seconds
+    return [
+        waits[decisive] * cycle
+        + others
+        + failed
+        + switch * propagation
+        + cache * ttl
+        + (retry * longest_pause + write * longest_write)
+        for waits, switch, cache, retry, write in draws
+    ]
+
+
 def distribution(settings: Settings, runs: int = 10_000, seed: int = 0) -> Distribution:
     """Failover and failback over this many runs, with the bound beside the worst that was observed.
 
@@ -237,8 +261,7 @@ def distribution(settings: Settings, runs: int = 10_000, seed: int = 0) -> Distr
         >>> found.p50 < found.worst <= found.bound < 180
         True
     """
-    seeds = _seeds(runs, seed)
-    draws = [_draw(settings.checkers, run) for run in seeds]
+    seeds, draws = _seeds(runs, seed), _draws(settings.checkers, runs, seed)
     return Distribution(
         settings,
         runs,
@@ -268,11 +291,11 @@ def sensitivity(
     ttls: Sequence[int] = (10, 30, 60, 300),
 ) -> list[Choice]:
     """The recovery time by interval, threshold and TTL, so that an operator can choose. All see the same runs."""
-    draws = [_draw(Settings().checkers, run) for run in _seeds(runs, seed)]
+    draws = _draws(Settings().checkers, runs, seed)
     choices = []
     for interval, threshold, ttl in itertools.product(intervals, thresholds, ttls):
         settings = Settings(request_interval_seconds=interval, failure_threshold=threshold, ttl_seconds=ttl)
-        totals = [_failover(settings, draw).total for draw in draws]
+        totals = _failover_totals(settings, draws)
         hanging = replace(settings, failed_probe_seconds=HANGING_PROBE_SECONDS)
         percentiles = _percentiles(totals, failover_bound(settings).total)
         choices.append(Choice(interval, threshold, ttl, percentiles, failover_bound(hanging).total))
