@@ -24,14 +24,14 @@ class SlowStack(Stack):
         super().__init__()
         self.seconds = 0.0
         self.patience: float | None = None
-        self.late: type[Exception] = ReadTimeoutError
+        self.late: type[ConnectTimeoutError | ReadTimeoutError] = ReadTimeoutError
         self.waited: list[float] = []
 
     def limit(self, side: Side, seconds: float) -> float:
         return super().limit(side, seconds) if self.patience is None else self.patience
 
-    def client(self, service: str, side: Side, *, seconds: float | None = None) -> Any:
-        if seconds is not None:
+    def client(self, service: str, side: Side, **options: Any) -> Any:
+        if (seconds := options.get("seconds")) is not None:
             self.waited.append(seconds)
             if self.seconds > seconds:
                 raise self.late(endpoint_url="https://...")
@@ -46,7 +46,7 @@ def slow() -> SlowStack:
 @pytest.mark.parametrize("mode", ["local", "confirmed"])
 @pytest.mark.parametrize("late", [ConnectTimeoutError, ReadTimeoutError])
 def test_a_payment_that_is_slow_by_real_time_alone_is_acknowledged(
-    mode: str, late: type[Exception], slow: SlowStack
+    mode: str, late: type[ConnectTimeoutError | ReadTimeoutError], slow: SlowStack
 ) -> None:
     slow.seconds, slow.patience, slow.late = 10.0, 60.0, late
     paying = Payments(slow, "dr-drill-1")
