@@ -1,6 +1,7 @@
 """The journal: whole at any time, in the order of drill time."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -36,15 +37,14 @@ def test_a_reader_never_sees_half_a_journal(tmp_path: Path, monkeypatch: pytest.
     found.step("preflight")
     before = found.path.read_text()
 
-    def full(path: Path, text: str, **_: object) -> None:
-        with path.open("w") as file:
-            file.write(text[:10])
+    def full(_file: int) -> None:
         raise OSError("no space left on device")
 
-    monkeypatch.setattr(Path, "write_text", full)
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="no space"):
         found.close("passed", [])
     assert found.path.read_text() == before
+    assert list(found.path.parent.iterdir()) == [found.path]
 
 
 def test_the_end_has_a_verdict_and_its_causes(tmp_path: Path) -> None:

@@ -1,12 +1,15 @@
 """Payments, of which each is made once, whatever the machine does meanwhile."""
 
+import errno
+import os
 from typing import Any
 
 import pytest
-from botocore.exceptions import ConnectTimeoutError, ReadTimeoutError
+from botocore.exceptions import ConnectTimeoutError, EndpointConnectionError, ReadTimeoutError
 
 from payment_dr.operations.drill import payments
 from payment_dr.operations.drill.payments import Payments
+from payment_dr.operations.errors import ThisMachineError
 from payment_dr.side import SIDES, Side
 from tests.operations.stack import Stack
 
@@ -63,3 +66,17 @@ def test_a_payment_that_is_slow_by_the_stacks_time_has_failed(slow: SlowStack) -
     assert not paying.transact("local", "primary", 0.0)
     assert slow.waited == [payments.CLIENT_SECONDS]
     assert [mode for mode, _ in paying.ledger.take_open()] == ["local"]
+
+
+def test_a_payment_that_this_machine_cannot_make_has_not_failed(
+    slow: SlowStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lacks(*_: object, **__: object) -> None:
+        no_file = OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+        raise EndpointConnectionError(endpoint_url="https://...", error=no_file) from no_file
+
+    monkeypatch.setattr(slow, "client", lacks)
+    paying = Payments(slow, "dr-drill-1")
+    with pytest.raises(ThisMachineError, match="cannot open any more files or connections"):
+        paying.transact("confirmed", "primary", 0.0)
+    assert list(paying.ledger.take_open()) == []

@@ -1,6 +1,8 @@
 """A whole drill on fakes: its course, its journal, and its end when it breaks off."""
 
+import errno
 import json
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +11,7 @@ from typing import Any
 import pytest
 
 from payment_dr.operations import probes
-from payment_dr.operations.drill import clients, run
+from payment_dr.operations.drill import clients, journal, run
 from payment_dr.operations.drill.journal import Content, CouldNotTellError
 from payment_dr.operations.drill.payments import Payments
 from payment_dr.operations.drill.run import Drill
@@ -242,3 +244,19 @@ def test_an_interruption_at_any_step_lifts_the_outage(
     left = json.loads(path.read_text())
     assert (left["verdict"], left["causes"]) == ("could not tell", ["interrupted: KeyboardInterrupt"])
     assert left["after"]["undone"]
+
+
+def test_a_journal_that_there_is_no_room_for_hides_nothing_of_the_undo(
+    drill: Callable[..., Content], stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_room(path: Path, _content: bytes) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+    def fill_the_disk(name: str) -> None:
+        if name == "detection":
+            monkeypatch.setattr(journal, "write_whole", no_room)
+
+    with pytest.raises(CouldNotTellError, match="the disk is full; all that was done is undone") as ended:
+        drill(tell=fill_the_disk)
+    assert "make room" in ended.value.hint
+    assert stack.failing == {}

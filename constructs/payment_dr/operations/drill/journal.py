@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final, Literal, NotRequired, TypedDict, Unpack, cast
 
 from payment_dr.operations.errors import OperationError
+from payment_dr.operations.files import write_whole
 from payment_dr.side import Side
 
 SCHEMA = 1
@@ -387,6 +388,4 @@ class Journal:
     def save(self) -> None:
         """Write the file; a reader sees the former one or this one, never half of one."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = self.path.with_suffix(".part")
-        unfinished.write_text(json.dumps(self.content, indent=1) + "\n", encoding="utf-8")
-        unfinished.replace(self.path)
+        write_whole(self.path, (json.dumps(self.content, indent=1) + "\n").encode())

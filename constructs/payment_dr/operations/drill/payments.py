@@ -21,7 +21,7 @@ from payment_dr.operations.drill.confirmed_write import ConfirmedWriter, NotConf
 from payment_dr.operations.drill.journal import LOCAL, Journal
 from payment_dr.operations.drill.ledger import Item, Ledger, key_of
 from payment_dr.operations.drill.tls_client import NotServedError, TlsClient
-from payment_dr.operations.errors import OperationError
+from payment_dr.operations.errors import OperationError, lack_of_this_machine
 from payment_dr.side import OTHER, SIDES, Side
 
 LOOKING_UP = 16  # items at a time
@@ -77,6 +77,9 @@ class Payments:
             side: The region that DNS has answered.
             at: Drill time.
             item: One that is still open. Default: a new one.
+
+        Raises:
+            ThisMachineError: This machine could not make it.
         """
         item = item or self._new_item(mode)
         try:
@@ -84,7 +87,9 @@ class Payments:
                 self._tls.call(side)
             started = time.monotonic()  # the latency is that of the write, with a custom domain and without
             confirmed = self._write(mode, side, item)
-        except (BotoCoreError, ClientError, NotConfirmedError, NotServedError, PaymentRefusedError):
+        except (BotoCoreError, ClientError, NotConfirmedError, NotServedError, PaymentRefusedError) as error:
+            if lacking := lack_of_this_machine(error):
+                raise lacking from error
             done = False
             self.ledger.leave_open(item, mode)
         else:
@@ -199,9 +204,8 @@ class _DynamoDb:
             longer = self._stack.limit(self._side, CLIENT_SECONDS)
             if longer == CLIENT_SECONDS:
                 raise
-        return getattr(self._client(longer), operation)(
-            **arguments
-        )  # the same item: it does not matter which comes first
+        # The same item: it does not matter which comes first.
+        return getattr(self._client(longer), operation)(**arguments)
 
     def _client(self, seconds: float) -> Any:
         return self._stack.client("dynamodb", self._side, seconds=seconds)

@@ -9,7 +9,7 @@ import dataclasses
 import random
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import cast
 
@@ -33,7 +33,7 @@ from payment_dr.operations.drill.outages import OUTAGES, SERVING_SECONDS, Action
 from payment_dr.operations.drill.payments import Payments
 from payment_dr.operations.drill.place import Place
 from payment_dr.operations.drill.verification import Verification
-from payment_dr.operations.errors import OperationError
+from payment_dr.operations.errors import OperationError, lack_of_this_machine
 from payment_dr.operations.route53.recovery_time import Settings, distribution, failover_bound, sensitivity
 from payment_dr.operations.route53.zone import Zone
 from payment_dr.operations.status import read_zone
@@ -107,13 +107,14 @@ class Drill:
         try:
             with ExitStack() as undo:
                 self._drill(undo)
-        except (OperationError, BotoCoreError, ClientError) as error:
+        except (OperationError, BotoCoreError, ClientError, OSError) as caught:
+            error = lack_of_this_machine(caught) or caught
             self._break_off(str(error).splitlines()[0])
             left = "all that was done is undone" if self._all_undone else "NOT all that was done is undone"
             hint = error.hint if isinstance(error, OperationError) else "run it again"
             raise CouldNotTellError(
                 f"could not tell: {error}; {left}", hint=f"{hint}; see {self._journal.path}", journal=self._journal.path
-            ) from error
+            ) from caught
         except BaseException as error:
             self._break_off(f"interrupted: {type(error).__name__}")
             raise
@@ -122,7 +123,8 @@ class Drill:
 
     def _break_off(self, cause: str) -> None:
         self._payments.note_in(self._journal)
-        self._close(COULD_NOT_TELL, [*self._judge.causes, cause])
+        with suppress(OSError):  # no room for the journal; what the drill says of its undo is more important
+            self._close(COULD_NOT_TELL, [*self._judge.causes, cause])
 
     def _close(self, verdict: str, causes: list[str]) -> None:
         after: After = {**self._journal.content["after"], "undone": self._all_undone}
