@@ -101,7 +101,7 @@ class Stack(Deployed):
         self.account = ACCOUNT
         self.zone = zone(custom_domain=custom_domain)
 
-    def client(self, service: str, side: Side, **_: Any) -> Any:
+    def client(self, service: str, side: Side, *, seconds: float | None = None) -> Any:  # noqa: ARG002
         return _Client(self, service, side)
 
     def health(self, side: Side) -> Health:

@@ -3,8 +3,9 @@
 import random
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 
@@ -15,7 +16,6 @@ from payment_dr.operations.drill.client_dns import Change, ClientDns
 from payment_dr.operations.drill.clients import Clients
 from payment_dr.operations.drill.journal import Journal
 from payment_dr.operations.drill.ledger import Item, Ledger
-from payment_dr.operations.drill.modelled_dns import ModelledDns
 from payment_dr.operations.drill.payments import Payments
 from payment_dr.operations.errors import OperationError
 from payment_dr.operations.route53.resolvers import Answer
@@ -33,6 +33,8 @@ class Dns(ClientDns):
     def __init__(self, stack: Stack, journal: Journal) -> None:
         self.side: Side = "primary"
         self.forgotten = 0
+        self.stands_still = False
+        self._base = self._since = 0.0
 
         def ask(fqdn: str, record_type: str, at: float) -> Answer:
             target = stack.target(self.side)
@@ -43,9 +45,17 @@ class Dns(ClientDns):
     def advance(self, to: float) -> float:
         return to
 
-    running_from = ModelledDns.running_from
-    standing_still = ModelledDns.standing_still
-    _now = ModelledDns._now
+    def running_from(self, base: float) -> Callable[[], float]:
+        self._base, self._since = base, time.monotonic()
+        return lambda: self._base if self.stands_still else self._base + time.monotonic() - self._since
+
+    @contextmanager
+    def standing_still(self) -> Iterator[None]:
+        self._base += time.monotonic() - self._since
+        self.stands_still = True
+        yield
+        self._since = time.monotonic()
+        self.stands_still = False
 
     def forget(self) -> None:
         self.forgotten += 1

@@ -33,8 +33,8 @@ class SlowStack(Stack):
     def limit(self, side: Side, seconds: float) -> float:
         return super().limit(side, seconds) if self.patience is None else self.patience
 
-    def client(self, service: str, side: Side, **options: Any) -> Any:
-        if (seconds := options.get("seconds")) is not None:
+    def client(self, service: str, side: Side, *, seconds: float | None = None) -> Any:
+        if seconds is not None:
             self.waited.append(seconds)
             if self.seconds > seconds:
                 raise self.late(endpoint_url="https://...")

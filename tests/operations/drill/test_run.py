@@ -118,7 +118,8 @@ def test_what_has_not_to_fail_over_is_waited_out(
 def test_no_payment_that_was_made_before_an_outage_ends_is_answered_after_it(
     drill: Callable[..., Content], steps: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    transact, late = Payments.transact, []
+    transact = Payments.transact
+    late: list[float] = []
 
     def slow(payments: Payments, mode: str, side: Side, at: float, item: Any = None) -> bool:
         before = steps[-1]
