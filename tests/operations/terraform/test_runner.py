@@ -200,6 +200,21 @@ def test_a_stack_lives_from_plan_to_destroy(opened: Open) -> None:
     assert ("refresh", "complete") in steps
 
 
+def test_a_part_is_applied_and_destroyed_without_a_look_at_the_rest(opened: Open) -> None:
+    seen: list[ResourceEvent] = []
+    terraform = opened({"resource": {"terraform_data": {"one": {}, "two": {}}}}, on_event=seen.append)
+    one, two = "terraform_data.one", "terraform_data.two"
+    terraform.apply(targets=[one])
+    assert terraform.state_resources() == [one]
+    terraform.apply(refresh=False)
+    assert terraform.state_resources() == [one, two]
+    terraform.destroy(targets=[two], refresh=False)
+    assert terraform.state_resources() == [one]
+    assert [event for event in seen if event.action == "refresh"] == []
+    terraform.apply()
+    assert {event.address for event in seen if event.action == "refresh"} == {one}
+
+
 def test_a_plan_can_be_kept_in_a_file(opened: Open, tmp_path: Path) -> None:
     plan = opened(ONE_VALUE, variables={"name": "a"}).plan(out=tmp_path / "kept.tfplan")
     assert plan.path == tmp_path / "kept.tfplan"

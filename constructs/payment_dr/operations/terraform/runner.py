@@ -362,14 +362,8 @@ class Terraform:
                 named = {name: each["action"] for name, each in message["outputs"].items()}
                 outputs.update({name: action for name, action in named.items() if action != "noop"})
 
-        code = self._ui(
-            "plan",
-            f"-out={path}",
-            "-detailed-exitcode",
-            *_planning_options(targets, refresh=refresh),
-            accept=(0, 2),
-            on_message=note,
-        )
+        options = _planning_options(targets, refresh=refresh)
+        code = self._ui("plan", f"-out={path}", "-detailed-exitcode", *options, accept=(0, 2), on_message=note)
         return PlanResult(code == 2, actions, outputs, path, self._show)
 
     def text_of(self, plan: PlanResult) -> str:
