@@ -24,7 +24,7 @@ from payment_dr.operations.terraform.runner import TerraformFailed
 from tests.embedded_aws.tenant import eventually
 from tests.embedded_aws.test_main import start
 
-pytestmark = pytest.mark.xdist_group("deployment")
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("deployment")]
 
 HERE, ELSEWHERE = "000000000000", "111111111111"
 NOTED = "terraform_data.account"
@@ -135,7 +135,6 @@ def started(tmp: Path) -> Iterator[dict[str, str]]:
             running.communicate(timeout=20)
 
 
-@pytest.mark.slow
 def test_what_start_prints_keeps_a_rehearsal_apart(tmp_path: Path, elsewhere: EmbeddedAws) -> None:
     """In a folder as a checkout is from which something is deployed on AWS."""
     checkout = tmp_path / "checkout"

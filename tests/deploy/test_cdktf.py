@@ -11,7 +11,7 @@ import pytest
 from embedded_aws.deployment import PROJECT, PROVIDERS, STACK, Deployment
 from embedded_aws.server import EmbeddedAws
 
-pytestmark = pytest.mark.xdist_group("deployment")
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("deployment")]
 
 
 def test_cdktf_synthesizes_and_deploys_on_the_embedded_aws(stack_dir: Path, tmp_path: Path) -> None:

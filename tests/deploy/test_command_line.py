@@ -18,7 +18,7 @@ from embedded_aws.deployment import PROJECT, STACK, synthesized
 from embedded_aws.errors import EmbeddedAwsError
 from main import ACCOUNT, CUSTOM_DOMAIN
 
-pytestmark = pytest.mark.xdist_group("command line")
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("command line")]
 DEADLINE_SECONDS = 180
 IN_EUROPE = {
     "environment": "dev",

@@ -18,7 +18,7 @@ from payment_dr.side import SIDES, Side
 from tests.deploy.conftest import Deployed
 from tests.deploy.mailbox import mailbox
 
-pytestmark = pytest.mark.xdist_group("deployment")
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("deployment")]
 
 
 def test_every_output_says_what_is_deployed(deployment: Deployed) -> None:

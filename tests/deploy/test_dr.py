@@ -15,7 +15,7 @@ from payment_dr.side import SIDES, Side
 from tests.deploy.conftest import Deployed
 from tests.operations.stack import Clock
 
-pytestmark = pytest.mark.xdist_group("deployment")
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("deployment")]
 
 Dr = Callable[..., Result]
 

@@ -11,7 +11,7 @@ import pytest
 from embedded_aws.deployment import PROJECT
 from tests.deploy.conftest import Deployed
 
-pytestmark = pytest.mark.xdist_group("deployment")
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("deployment")]
 
 Findings = set[tuple[str, str]]  # address and check
 POLICIES = {

@@ -11,7 +11,7 @@ from embedded_aws.deployment import Deployment
 from embedded_aws.inventory import inventory
 from payment_dr.operations.terraform.runner import TerraformFailed
 
-pytestmark = pytest.mark.xdist_group("deployment")
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("deployment")]
 
 ENVIRONMENT = "The environment must be 2 to 12 lower-case letters, digits or hyphens"
 DOMAIN = "The domain_name must be a domain in lower case with at least two labels"

@@ -356,6 +356,7 @@ anything = st.one_of(
 )
 
 
+@pytest.mark.slow
 @seed(SEED)
 @settings(property_of_histories, max_examples=HISTORIES)
 @given(story=st.lists(anything, max_size=50), skew_ms=skews, order=orders, survivors=st.booleans())
