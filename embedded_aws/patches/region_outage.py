@@ -58,7 +58,7 @@ def apply() -> None:
             await respond_json(send, *_switch(scope))
         elif (fault := _fault_of_call(scope)) is None:
             await serve(scope, receive, send)
-        elif await (_is_read(receive) if fault.kind == "error" else _is_waited_out(fault, receive)):
+        elif await (is_read(receive) if fault.kind == "error" else _is_waited_out(fault, receive)):
             await _respond(send, 503, "text/html", _NOBODY_THERE)
 
     def invoke_what_is_up(target: Any, event: Any, rule: Any, view: Any = None) -> None:
@@ -131,7 +131,7 @@ def _callee(headers: dict[str, str], scope: Any) -> tuple[str | None, str | None
     return next((region for _, region, api_id in apis if api_id == api[0]), None), "execute-api"
 
 
-async def _is_read(receive: Callable[[], Awaitable[Any]]) -> bool:
+async def is_read(receive: Callable[[], Awaitable[Any]]) -> bool:
     """Take all of a call: answered before that, its connection is closed, and the client may miss the answer."""
     message = {"type": "http.request", "more_body": True}
     while message["type"] == "http.request" and message.get("more_body"):

@@ -41,6 +41,7 @@ def apply() -> None:
 
     async def serve_who_knows_the_secret(scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "http" and _is_own(scope) and not _knows_the_secret(scope):
+            await region_outage.is_read(receive)
             await region_outage.respond_json(send, 403, {"message": "this path needs the secret of this embedded AWS"})
         else:
             await serve(scope, receive, send)

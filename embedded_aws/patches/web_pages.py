@@ -47,6 +47,7 @@ def apply() -> None:
         elif scope["type"] == "websocket":
             await send({"type": "websocket.close"})
         else:
+            await region_outage.is_read(receive)
             await region_outage.respond_json(send, 403, {"message": refusal})
 
     app.app = serve_own_callers
