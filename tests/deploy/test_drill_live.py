@@ -173,11 +173,18 @@ def test_payments_go_to_the_endpoint_that_the_user_gives(
 
 
 def test_at_its_time_limit_it_ends_undoes_all_and_could_not_tell(
-    branched: Deployment, before: set[str], stack: EmulatedStack, clock: FollowedClock, dr: Dr, tmp_path: Path
+    branched: Deployment,
+    before: set[str],
+    stack: EmulatedStack,
+    clock: FollowedClock,
+    dr: Dr,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(outages, "SERVING_SECONDS", 900.0)  # the outage goes on beyond the limit
     with NameServer() as server:  # which goes on answering with the primary
         server.answers = [f"{stack.target('primary')}."]
-        done = dr("--yes", "--name-server", server.address, "--limit", "3")
+        done = dr("--yes", "--name-server", server.address, "--limit", "6")
     assert done.exit_code == 2, done.output
     assert "the time limit is reached" in done.stderr, done.stderr
     assert "all that was done is undone" in done.stderr

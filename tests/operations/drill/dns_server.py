@@ -12,6 +12,7 @@ import dns.flags
 import dns.message
 import dns.rrset
 
+from embedded_aws.checks import eventually
 from payment_dr.operations.deployed import Deployed
 from payment_dr.operations.drill.journal import Journal
 from payment_dr.operations.drill.live_dns import Clock
@@ -138,6 +139,7 @@ def name_server_of(stack: Deployed, clock: FollowedClock, directory: Path) -> It
 
         following = pool.submit(follow)
         try:
+            eventually(lambda: server.answers is not NOTHING, "the name server knows what to answer")
             yield server
         finally:
             ended.set()
