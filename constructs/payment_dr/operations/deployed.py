@@ -4,9 +4,9 @@ import json
 import os
 import subprocess
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import boto3
 from botocore.config import Config
@@ -34,6 +34,31 @@ NEEDED = (
     *(f"{side}_{name}" for side in SIDES for name in ("health_monitor_function_name", "region")),
 )
 OF_A_CUSTOM_DOMAIN = tuple(f"{side}_target_name" for side in SIDES)
+
+T = TypeVar("T")
+
+
+def called_in_time(
+    call: Callable[[float], T], seconds: float, limit: Callable[[float], float], late: tuple[type[Exception], ...]
+) -> T:
+    """Make a call within its limit in the stack's time, and once more if it was late by real time alone.
+
+    Args:
+        call: The call, given the real seconds that it may take. To repeat it must do no harm.
+        seconds: Its limit.
+        limit: The real seconds of a limit, see `Deployed.limit`.
+        late: What it raises when it is late.
+
+    Returns:
+        What it returns. What it raises goes through.
+    """
+    try:
+        return call(seconds)
+    except late:
+        longer = limit(seconds)
+        if longer == seconds:
+            raise
+    return call(longer)
 
 
 class Deployed:

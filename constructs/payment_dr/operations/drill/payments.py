@@ -16,7 +16,7 @@ from typing import Any, Literal
 from botocore.exceptions import BotoCoreError, ClientError, ConnectTimeoutError, ReadTimeoutError
 
 from payment_dr.operations.aws import asked
-from payment_dr.operations.deployed import Deployed
+from payment_dr.operations.deployed import Deployed, called_in_time
 from payment_dr.operations.drill.confirmed_write import ConfirmedWriter, NotConfirmedError
 from payment_dr.operations.drill.journal import LOCAL, Journal
 from payment_dr.operations.drill.ledger import Item, Ledger, key_of
@@ -198,17 +198,11 @@ class _DynamoDb:
         return self._call("get_item", arguments)
 
     def _call(self, operation: str, arguments: Any) -> Any:
-        try:
-            return getattr(self._client(CLIENT_SECONDS), operation)(**arguments)
-        except (ConnectTimeoutError, ReadTimeoutError):
-            longer = self._stack.limit(self._side, CLIENT_SECONDS)
-            if longer == CLIENT_SECONDS:
-                raise
-        # The same item: it does not matter which comes first.
-        return getattr(self._client(longer), operation)(**arguments)
+        def call(seconds: float) -> Any:  # the same item, if it is repeated: it does not matter which comes first
+            return getattr(self._stack.client("dynamodb", self._side, seconds=seconds), operation)(**arguments)
 
-    def _client(self, seconds: float) -> Any:
-        return self._stack.client("dynamodb", self._side, seconds=seconds)
+        late = (ConnectTimeoutError, ReadTimeoutError)
+        return called_in_time(call, CLIENT_SECONDS, partial(self._stack.limit, self._side), late)
 
 
 class PaymentRefusedError(Exception):

@@ -2,11 +2,13 @@
 
 import ssl
 from collections.abc import Callable, Mapping
+from functools import partial
 
 import urllib3
 from urllib3.exceptions import HTTPError, SSLError
 from urllib3.exceptions import TimeoutError as NoAnswerInTime
 
+from payment_dr.operations.deployed import called_in_time
 from payment_dr.side import Side
 
 SECONDS = 2.0  # that a call is given
@@ -50,7 +52,7 @@ class TlsClient:
             NotServedError: It does not: the certificate is not for the name, there is no API mapping, or no answer.
         """
         try:
-            status = self._status(side)
+            status = called_in_time(partial(self._status, side), SECONDS, partial(self._limit, side), (NoAnswerInTime,))
         except SSLError as error:
             refused = any(isinstance(each, ssl.SSLCertVerificationError) for each in error.args)
             what = "its certificate is refused" if refused else "the TLS handshake failed"
@@ -63,16 +65,7 @@ class TlsClient:
         if status >= 500:
             raise NotServedError(f"HTTP status {status}")
 
-    def _status(self, side: Side) -> int:
-        try:
-            return self._status_within(SECONDS, side)
-        except NoAnswerInTime:
-            longer = self._limit(side, SECONDS)
-            if longer == SECONDS:
-                raise
-        return self._status_within(longer, side)
-
-    def _status_within(self, seconds: float, side: Side) -> int:
+    def _status(self, side: Side, seconds: float) -> int:
         address, port = self._addresses[side]
         with urllib3.HTTPSConnectionPool(
             address, port, ssl_context=self._tls, server_hostname=self._host, retries=False, timeout=seconds
