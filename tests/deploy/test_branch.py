@@ -5,8 +5,6 @@ import os
 import signal
 import socket
 import statistics
-import subprocess
-import sys
 import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -18,11 +16,12 @@ import pytest
 
 from embedded_aws import EmbeddedAws, EmbeddedAwsError, checks
 from embedded_aws.checks import eventually
-from embedded_aws.deployment import PROJECT, Deployment
+from embedded_aws.deployment import Deployment
 from embedded_aws.inventory import inventory
 from payment_dr.side import SIDES
 from permission_proof.policies import deployed_policies
 from tests.deploy.conftest import Deployed
+from tests.embedded_aws.processes import runs, start_owner
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("deployment")]
 REGIONS = ["us-east-1", "us-west-2"]
@@ -48,11 +47,6 @@ def temporary_directory(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="test-") as folder:
         monkeypatch.setattr(tempfile, "tempdir", folder)
         yield Path(folder)
-
-
-def runs(pid: int) -> bool:
-    seen = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True).stdout.strip()
-    return bool(seen) and not seen.startswith("Z")
 
 
 def everything(stack: Deployment) -> frozenset[str]:
@@ -177,13 +171,7 @@ def group_of(pid: int) -> int | None:
 
 
 def test_nothing_is_left_when_their_owner_is_killed(stack_dir: Path, temporary_directory: Path) -> None:
-    with subprocess.Popen(
-        [sys.executable, "-c", BRANCHES_AND_WAITS, str(stack_dir)],
-        cwd=PROJECT,
-        env={**os.environ, "TMPDIR": str(temporary_directory)},
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as owner:
+    with start_owner(BRANCHES_AND_WAITS, temporary_directory, str(stack_dir)) as owner:
         assert owner.stdout is not None
         started = json.loads(owner.stdout.readline())
         assert len(list(temporary_directory.iterdir())) == 6

@@ -27,12 +27,12 @@ from botocore.exceptions import ClientError, ReadTimeoutError
 
 from embedded_aws import EmbeddedAws, EmbeddedAwsError
 from embedded_aws.server import BRANCH_PATH, HEALTH_PATH, at_new_port
+from tests.embedded_aws.processes import REPOSITORY, listens, runs, start_owner
 from tests.embedded_aws.tenant import Tenant, allow, eventually, get
-from tests.embedded_aws.test_server import hanging_function, listens, runs
+from tests.embedded_aws.test_server import hanging_function
 
 EAST, WEST = "us-east-1", "us-west-2"
 ACCOUNT = "111122223333"
-REPOSITORY = Path(__file__).parents[2]
 
 ANSWERS = """
     import os
@@ -536,14 +536,7 @@ def test_its_death_is_noticed_and_cleaned_up(world: World, temporary_directory: 
     "number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL], ids=["SIGTERM", "Ctrl-C", "SIGKILL"]
 )
 def test_nothing_is_left_when_their_owner_ends(temporary_directory: Path, number: signal.Signals) -> None:
-    with subprocess.Popen(
-        [sys.executable, "-c", BRANCHES_AND_WAITS],
-        cwd=REPOSITORY,
-        env={**os.environ, "TMPDIR": str(temporary_directory)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    ) as owner:
+    with start_owner(BRANCHES_AND_WAITS, temporary_directory) as owner:
         assert owner.stdout is not None
         started = json.loads(owner.stdout.readline())
         assert all(runs(one["pid"]) and runs(one["function"]) for one in started)

@@ -13,9 +13,9 @@ import pytest
 
 from embedded_aws import EmbeddedAws, EmbeddedAwsError, server
 from embedded_aws.server import at_new_port
+from tests.embedded_aws.processes import listens, runs, start_owner
 from tests.embedded_aws.tenant import Tenant, eventually
 
-REPOSITORY = Path(__file__).parents[2]
 SHOWS_ITS_SURROUNDINGS = """
     import importlib.util
     import os
@@ -39,17 +39,6 @@ with ended_by_signals(), EmbeddedAws() as aws:
     while True:
         time.sleep(0.05)
 """
-
-
-def runs(pid: int) -> bool:
-    """Whether this process still does something (a zombie that nobody has collected yet does not)."""
-    seen = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True).stdout.strip()
-    return bool(seen) and not seen.startswith("Z")
-
-
-def listens(port: int, host: str = "127.0.0.1") -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex((host, port)) == 0
 
 
 def gone(pid: int, port: int) -> bool:
@@ -130,14 +119,7 @@ def test_nothing_is_left_after_an_error_in_its_block(temporary_directory: Path) 
 def test_nothing_is_left_when_its_owner_is_told_to_end(
     temporary_directory: Path, number: signal.Signals, code: int
 ) -> None:
-    owner = subprocess.Popen(
-        [sys.executable, "-c", RUNS_UNTIL_TOLD],
-        cwd=REPOSITORY,
-        env={**os.environ, "TMPDIR": str(temporary_directory)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )
+    owner = start_owner(RUNS_UNTIL_TOLD, temporary_directory)
     with owner:
         assert owner.stdout is not None
         started = json.loads(owner.stdout.readline())
@@ -165,14 +147,7 @@ def test_what_it_takes_along_is_removed_when_its_owner_is_killed_and_not_before(
         "    while True:\n"
         "        time.sleep(0.05)\n"
     )
-    with subprocess.Popen(
-        [sys.executable, "-c", script, str(along.parent)],
-        cwd=REPOSITORY,
-        env={**os.environ, "TMPDIR": str(temporary_directory)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    ) as owner:
+    with start_owner(script, temporary_directory, str(along.parent)) as owner:
         assert owner.stdout is not None
         pid = int(owner.stdout.readline())
         owner.send_signal(number)
@@ -207,14 +182,7 @@ def alongs(tmp_path: Path) -> list[Path]:
 @pytest.fixture
 def with_dead_emulators(temporary_directory: Path, alongs: list[Path]) -> Iterator[subprocess.Popen[str]]:
     """The owner of an emulator and its branch that were killed, and took these folders along."""
-    with subprocess.Popen(
-        [sys.executable, "-c", TAKES_ALONG, *map(str, alongs)],
-        cwd=REPOSITORY,
-        env={**os.environ, "TMPDIR": str(temporary_directory)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    ) as owner:
+    with start_owner(TAKES_ALONG, temporary_directory, *map(str, alongs)) as owner:
         assert owner.stdout is not None
         emulators = [int(pid) for pid in owner.stdout.readline().split()]
         for pid in emulators:

@@ -15,6 +15,7 @@ from embedded_aws import stand_in_providers
 from payment_dr.operations.errors import OperationError
 from payment_dr.operations.terraform.provider_sources import Machine
 from payment_dr.operations.terraform.runner import Terraform, TerraformFailed
+from tests.embedded_aws.processes import runs
 from tests.embedded_aws.tenant import eventually
 from tests.operations.terraform.isolated_machine import isolated_machine
 
@@ -147,11 +148,6 @@ def children_of(parent: int) -> list[int]:
     seen = subprocess.run(["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True, check=True).stdout
     pairs = (map(int, line.split()) for line in seen.splitlines())
     return [pid for pid, of in pairs if of == parent]
-
-
-def runs(pid: int) -> bool:
-    seen = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True).stdout.strip()
-    return bool(seen) and not seen.startswith("Z")
 
 
 def test_a_stand_in_ends_when_terraform_is_killed(terraform: Terraform, directory: Path) -> None:
