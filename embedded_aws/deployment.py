@@ -98,9 +98,8 @@ def terraform_settings() -> Iterator[tuple[dict[str, str], list[str]]]:
                 for name, value in terraform.environment.items()
                 if name.startswith(("TF_CLI_", "TF_PLUGIN"))
             }
-            if any(
-                f'"{version}"' in (stack / LOCK_FILE).read_text() for version in stand_in_providers.VERSIONS.values()
-            ):
+            locked = (stack / LOCK_FILE).read_text()
+            if any(f'"{version}"' in locked for version in stand_in_providers.VERSIONS.values()):
                 found["TF_CLI_ARGS_init"] = "-lockfile=readonly"  # no stand-in gets into another folder's
             # The same for main.py and for the cdktf command line, which does not read the first one.
             yield {**found, "CDKTF_OUTDIR": str(out), "CDKTF_OUTPUT": str(out)}, terraform.notices
@@ -287,7 +286,7 @@ class Deployment:
         left, such as a state that is cut off.
 
         Args:
-            on_event: Told what Terraform does to each resource of the branch. Default: who is told of this one's.
+            on_event: Called with each step on a resource of the branch. Default: that of this one.
 
         Yields:
             The branch, until the end of the block.

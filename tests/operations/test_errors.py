@@ -1,4 +1,4 @@
-"""What this machine lacks is told apart from what AWS does not answer."""
+"""What this machine lacks is distinguished from an AWS that does not answer."""
 
 import errno
 import os
