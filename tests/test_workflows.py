@@ -174,6 +174,8 @@ def test_what_the_workflows_make_exists_with_its_arguments() -> None:
                 _parse(cli.app, name, given)
             case [script]:
                 assert (PROJECT / script).is_file()
+            case _ if program.startswith(".audit/") or program.endswith("/npm"):
+                pass  # `make test` does not install the one, and the other asks a registry
             case _:
                 pytest.fail(f"{' '.join(make)} runs {program} {arguments}")
         parsed.add(make[1])
@@ -207,7 +209,11 @@ def test_a_summary_is_written_in_either_case() -> None:
 
 
 def test_dependabot_leaves_alone_what_must_stay_pinned() -> None:
-    updates = {update["package-ecosystem"]: update for update in read(GITHUB / "dependabot.yml")["updates"]}
+    updates = {
+        update["package-ecosystem"]: update
+        for update in read(GITHUB / "dependabot.yml")["updates"]
+        if update.get("directory") != "/requirements"  # whose *.in say what must stay
+    }
     pipfile = tomllib.loads((PROJECT / "Pipfile").read_text())
     ours = {
         "pip": {**pipfile["packages"], **pipfile["dev-packages"]},

@@ -11,7 +11,7 @@ import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ from tests.deploy.conftest import Deployed
 pytestmark = pytest.mark.slow
 REGIONS = ["us-east-1", "us-west-2"]
 AT_A_TIME = 2  # Terraform waits most of an apply
+ATTEMPTS = 3
 PARALLELISM = 10  # so many resources Terraform has under way at most
 
 
@@ -163,6 +164,7 @@ class Interruption:
 
     Attributes:
         stack: To be set before the work begins.
+        nothing: What is in AWS and not the stack's.
         stacks: What is left at each moment, to go on with: a branch, and the stack itself for the last moment.
         failure: How the command ended that was killed.
         by_stopping: What a branch has at the last moment.
@@ -170,6 +172,7 @@ class Interruption:
     """
 
     stack: Deployment
+    nothing: Sequence[str]
     failure: TerraformFailed
     by_stopping: Left
     by_killing: Left
@@ -190,19 +193,44 @@ class Interruption:
                         send(processes, signal.SIGKILL)
 
     @contextmanager
-    def of(self, command: Callable[[], object]) -> Iterator["Interruption"]:
-        """Let Terraform work; what is left exists until the end of the block."""
+    def of(self, command: Callable[[Deployment], object]) -> Iterator[bool]:
+        """Let Terraform work; what is left exists until the end of the block.
+
+        Yields:
+            Whether Terraform was killed. On a busy machine it can end before the last moment is noticed.
+        """
+        self.nothing = beside_the_state(self.stack)
         with self._opened:
-            with pytest.raises(TerraformFailed) as failed:
-                command()
+            try:
+                command(self.stack)
+            except TerraformFailed as failure:
+                self.failure = failure
+            else:
+                yield False
+                return
             eventually(lambda: not processes_of(self.stack), "the providers are gone")
             *_, last = self.stacks
-            self.failure = failed.value
             self.by_stopping, self.by_killing = (
                 Left.by(stack, self.stack.aws.port) for stack in (self.stacks[last], self.stack)
             )
             self.stacks[last] = self.stack
-            yield self
+            yield True
+
+
+@contextmanager
+def interrupted(
+    command: Callable[[Deployment], object],
+    moments: Sequence[Moment],
+    stack: Callable[[Interruption], AbstractContextManager[Deployment]],
+) -> Iterator[Interruption]:
+    """Interrupt a command on a new stack, and again on another one if it was too late to kill Terraform."""
+    for attempt in range(1, ATTEMPTS + 1):
+        interruption = Interruption(moments)
+        with stack(interruption) as interruption.stack, interruption.of(command) as killed:
+            if killed:
+                yield interruption
+                return
+            assert attempt < ATTEMPTS, f"Terraform ended {attempt} times before it could be killed"
 
 
 class Finishing:
@@ -244,7 +272,8 @@ def texts(value: Any) -> Iterator[str]:
 
 def beside_the_state(stack: Deployment) -> list[str]:
     """What is in AWS and in no resource of the state."""
-    known = set(texts(json.loads(state_file(stack).read_text())["resources"]))
+    state = state_file(stack)
+    known = set(texts(json.loads(state.read_text())["resources"])) if state.exists() else set()
 
     def name(thing: str) -> str:
         return thing.rpartition(" ")[2].removeprefix("/hostedzone/").removesuffix(":*")
@@ -261,36 +290,40 @@ def adopt_all(stack: Deployment) -> None:
 
 @pytest.fixture(scope="module")
 def killed_apply(stack_dir: Path) -> Iterator[Finishing]:
-    interruption = Interruption(OF_THE_APPLY)
-    with Deployment(stack_dir=stack_dir, on_event=interruption) as interruption.stack:
-        nothing = sorted(inventory(interruption.stack.aws, REGIONS))
+    def new_stack(interruption: Interruption) -> Deployment:
+        return Deployment(stack_dir=stack_dir, on_event=interruption)
 
-        def finish(stack: Deployment) -> None:
-            adopt_all(stack)
-            stack.apply()
-            again = stack.plan()
-            assert (again.changed, again.actions) == (False, {})
-            assert beside_the_state(stack) == nothing  # so nothing was made twice
+    def finish(stack: Deployment) -> None:
+        adopt_all(stack)
+        stack.apply()
+        again = stack.plan()
+        assert (again.changed, again.actions) == (False, {})
+        assert beside_the_state(stack) == interruption.nothing  # so nothing was made twice
 
-        with interruption.of(interruption.stack.apply), ThreadPoolExecutor(AT_A_TIME) as pool:
-            state_file(interruption.stacks[WITH_AN_EMPTY_STATE]).write_bytes(b"")
-            yield Finishing(OF_THE_APPLY, interruption, finish, pool)
+    with (
+        interrupted(Deployment.apply, OF_THE_APPLY, new_stack) as interruption,
+        ThreadPoolExecutor(AT_A_TIME) as pool,
+    ):
+        state_file(interruption.stacks[WITH_AN_EMPTY_STATE]).write_bytes(b"")
+        yield Finishing(OF_THE_APPLY, interruption, finish, pool)
 
 
 @pytest.fixture(scope="module")
 def killed_destroy(deployment: Deployed) -> Iterator[Finishing]:
-    interruption = Interruption(OF_THE_DESTROY)
-    with deployment.branch(on_event=interruption) as interruption.stack:
-        nothing = beside_the_state(interruption.stack)
+    def deployed_stack(interruption: Interruption) -> AbstractContextManager[Deployment]:
+        return deployment.branch(on_event=interruption)
 
-        def finish(stack: Deployment) -> None:
-            adopt_all(stack)
-            stack.destroy()
-            assert stack.terraform.state_resources() == []
-            assert sorted(inventory(stack.aws, REGIONS)) == nothing
+    def finish(stack: Deployment) -> None:
+        adopt_all(stack)
+        stack.destroy()
+        assert stack.terraform.state_resources() == []
+        assert sorted(inventory(stack.aws, REGIONS)) == interruption.nothing
 
-        with interruption.of(interruption.stack.destroy), ThreadPoolExecutor(AT_A_TIME) as pool:
-            yield Finishing(OF_THE_DESTROY, interruption, finish, pool)
+    with (
+        interrupted(Deployment.destroy, OF_THE_DESTROY, deployed_stack) as interruption,
+        ThreadPoolExecutor(AT_A_TIME) as pool,
+    ):
+        yield Finishing(OF_THE_DESTROY, interruption, finish, pool)
 
 
 @pytest.mark.xdist_group("killed-apply")

@@ -1,0 +1,69 @@
+"""What the commands install is checked against a hash, and what is built says what it is made of."""
+
+import json
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml  # type: ignore[import-untyped]
+
+PROJECT = Path(__file__).resolve().parents[1]
+MAKEFILE = (PROJECT / "Makefile").read_text(encoding="utf-8")
+REQUIRED = sorted((PROJECT / "requirements").glob("*.in"))
+
+
+def pinned(path: Path) -> dict[str, int]:
+    """How many hashes each package has in a list of requirements, by name."""
+    entries = re.findall(
+        r"^([a-z0-9-]+)==\S+((?: \\\n    --hash=sha256:[0-9a-f]{64})*)", path.read_text(), re.MULTILINE
+    )
+    return {name: hashes.count("--hash") for name, hashes in entries}
+
+
+def test_pip_installs_nothing_without_a_hash() -> None:
+    installs = [line for line in MAKEFILE.splitlines() if "pip install" in line]
+    assert installs
+    assert [line for line in installs if "--require-hashes" not in line] == []
+
+
+@pytest.mark.parametrize("required", REQUIRED, ids=lambda path: path.stem)
+def test_a_list_of_requirements_has_all_that_is_required_with_hashes(required: Path) -> None:
+    names = re.findall(r"^[a-z0-9-]+", required.read_text(), re.MULTILINE)
+    found = pinned(required.with_suffix(".txt"))
+    assert set(names) <= set(found)
+    assert [name for name, hashes in found.items() if not hashes] == []
+    lines = required.with_suffix(".txt").read_text().splitlines()
+    assert len(found) == sum(bool(re.match("[^# ]", line)) for line in lines)  # so each was read
+    assert re.search(rf"for set in [a-z ]*\b{required.stem}\b", MAKEFILE)  # `make lock` makes it
+
+
+def test_pipenv_and_npm_have_a_hash_of_each_package() -> None:
+    locked = json.loads((PROJECT / "Pipfile.lock").read_text())
+    ours = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]["name"]
+    without = {name for part in ("default", "develop") for name, each in locked[part].items() if not each.get("hashes")}
+    assert without == {ours}
+    packages = json.loads((PROJECT / "package-lock.json").read_text())["packages"]
+    bundled = {name for name, each in packages.items() if each.get("inBundle")}  # a part of what has a hash
+    assert {name for name, each in packages.items() if not each.get("integrity")} - bundled == {""}  # this project
+    assert [
+        name for name in bundled if not any(name.startswith(f"{other}/") for other in set(packages) - bundled - {""})
+    ] == []
+
+
+def test_no_lock_file_says_where_packages_come_from() -> None:
+    assert json.loads((PROJECT / "Pipfile.lock").read_text())["_meta"]["sources"] == []
+    assert '"resolved": "http' not in (PROJECT / "package-lock.json").read_text()
+    lists = [path.with_suffix(".txt") for path in REQUIRED]
+    assert [path.name for path in lists if re.search(r"://|--[a-z-]*(?:index|find|host)", path.read_text())] == []
+
+
+def test_ci_looks_for_vulnerabilities_and_keeps_the_wheel_with_its_bill_of_materials() -> None:
+    workflow = yaml.safe_load((PROJECT / ".github/workflows/ci.yml").read_text())
+    steps = workflow["jobs"]["supply-chain"]["steps"]
+    assert [step["run"] for step in steps if "run" in step] == ["make wheel", "make audit"]
+    (artifact,) = (step["with"]["path"] for step in steps if "upload-artifact" in step.get("uses", ""))
+    wheel = MAKEFILE[MAKEFILE.index("\nwheel:") :]
+    assert f"--wheel-dir {artifact}" in wheel
+    assert f"--output-file {artifact}/payment-dr.cdx.json" in wheel
+    assert workflow[True]["schedule"]  # "on", which YAML 1.1 takes for a truth value
