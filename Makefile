@@ -64,9 +64,14 @@ audit: $(READY) $(CDKTF_READY) $(AUDIT_READY) ## Look for known vulnerabilities 
 	@.audit/bin/pip-audit --require-hashes --disable-pip $(addprefix -r ,.audit/Pipfile.txt $(wildcard requirements/*.txt))
 	@$(BIN)/npm audit --audit-level=high
 
-wheel: $(READY) $(AUDIT_READY) ## Build the wheel into dist, and its bill of materials (CycloneDX)
+wheel: $(READY) $(AUDIT_READY) ## Build the wheel into dist, and a bill of materials (CycloneDX) of it and the versions it is tested with
+	@rm -rf dist .audit/wheel
 	@$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
-	@.audit/bin/cyclonedx-py pipenv --pyproject pyproject.toml --output-reproducible --output-file dist/payment-dr.cdx.json
+	@$(PYTHON) -m venv --without-pip .audit/wheel
+	@$(PIPENV) requirements --hash | grep -v '^-e' > .audit/wheel/requirements.txt
+	@$(BIN)/python -m pip --python .audit/wheel install --quiet --no-deps --require-hashes -r .audit/wheel/requirements.txt
+	@.audit/bin/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible \
+	--output-file "$$(echo dist/*.whl).cdx.json" .audit/wheel
 
 setup: $(READY) $(CDKTF_READY) $(LINTERS_READY) ## Install everything that the other commands need
 
