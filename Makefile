@@ -70,8 +70,7 @@ wheel: $(READY) $(AUDIT_READY) ## Build the wheel into dist, and a bill of mater
 	@$(PYTHON) -m venv --without-pip .audit/wheel
 	@$(PIPENV) requirements --hash | grep -v '^-e' > .audit/wheel/requirements.txt
 	@$(BIN)/python -m pip --python .audit/wheel install --quiet --no-deps --require-hashes -r .audit/wheel/requirements.txt
-	@.audit/bin/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible \
-	--output-file "$$(echo dist/*.whl).cdx.json" .audit/wheel
+	@.audit/bin/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible -o "$$(echo dist/*.whl).cdx.json" .audit/wheel
 
 setup: $(READY) $(CDKTF_READY) $(LINTERS_READY) ## Install everything that the other commands need
 

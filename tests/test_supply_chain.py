@@ -65,5 +65,5 @@ def test_ci_looks_for_vulnerabilities_and_keeps_the_wheel_with_its_bill_of_mater
     (artifact,) = (step["with"]["path"] for step in steps if "upload-artifact" in step.get("uses", ""))
     wheel = MAKEFILE[MAKEFILE.index("\nwheel:") :]
     assert f"--wheel-dir {artifact}" in wheel
-    assert f'--output-file "$$(echo {artifact}/*.whl).cdx.json"' in wheel
+    assert f'-o "$$(echo {artifact}/*.whl).cdx.json"' in wheel
     assert workflow[True]["schedule"]  # "on", which YAML 1.1 takes for a truth value

@@ -251,6 +251,61 @@ def test_the_hook_is_the_linter_that_ci_runs() -> None:
     assert all(files.search(name) for name in ("main.py", "constructs/payment_dr/stack.py", "pyproject.toml"))
 
 
+FAKE_TERRAFORM = """#!/bin/sh
+echo "$@" >> "$CALLS"
+case "$2" in
+  plan) for each; do case $each in -out=*) cp "$PLAN" "${each#-out=}";; esac; done;;
+  show) cat "$4";;
+esac
+"""
+
+
+@pytest.mark.parametrize("as_reviewed", [True, False])
+def test_a_template_applies_no_other_plan_than_the_one_that_was_reviewed(as_reviewed: bool, tmp_path: Path) -> None:
+    """The steps of both jobs, with a Terraform that plans what a file says."""
+    terraform, calls, planned, told = (tmp_path / name for name in ("terraform", "calls", "planned", "told"))
+    terraform.write_text(FAKE_TERRAFORM)
+    terraform.chmod(0o755)
+    planned.write_text("1 to add\n")
+
+    def job(name: str, **settings: str) -> list[int]:
+        runs = [step.get("run", "") for step in jobs(TEMPLATES[0])[name]["steps"]]
+        codes = []
+        for run in runs[runs.index('terraform -chdir="$STACK" init -lockfile=readonly') + 1 :]:
+            environment = {
+                "PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}",
+                **{"CALLS": str(calls), "PLAN": str(planned), "RUNNER_TEMP": str(tmp_path), "STACK": "stack"},
+                **{"GITHUB_OUTPUT": str(told), "GITHUB_STEP_SUMMARY": str(tmp_path / "summary"), **settings},
+            }
+            # As GitHub runs a step whose shell is bash, and no further one after a failure.
+            shell = ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", run]
+            done = subprocess.run(shell, env=environment, capture_output=True, text=True, check=False)
+            codes.append(done.returncode)
+            if done.returncode:
+                break
+        return codes
+
+    assert job("plan") == [0, 0]
+    reviewed = told.read_text().strip().partition("=")[2]
+    if not as_reviewed:
+        planned.write_text("1 to add, 7 to destroy\n")
+    assert job("deploy", REVIEWED=reviewed) == ([0, 0, 0] if as_reviewed else [0, 1])
+    applied = [line for line in calls.read_text().splitlines() if " apply" in line]
+    assert applied == ([f"-chdir=stack apply {tmp_path / 'plan'}"] if as_reviewed else [])
+
+
+def test_a_template_lets_a_deployment_and_a_game_day_not_meet_and_pins_the_providers() -> None:
+    (template,) = TEMPLATES
+    assert read(template)["concurrency"] == {
+        "group": "deploy-aws-${{ github.event.pull_request.number || 'production' }}"  # also of a schedule
+    }
+    assert jobs(template)["deploy"]["needs"] == "plan"
+    for name, job in jobs(template).items():
+        runs = [step.get("run", "") for step in job["steps"]]
+        init = runs.index('terraform -chdir="$STACK" init -lockfile=readonly')
+        assert runs[init - 1] == 'cp .github/terraform.lock.hcl "$STACK/.terraform.lock.hcl"', name
+
+
 @pytest.mark.parametrize("path", TEMPLATES, ids=lambda path: path.name)
 def test_a_template_sets_only_what_the_stack_reads(path: Path) -> None:
     settings = {"TF_VAR_": "constructs/payment_dr/stack.py", "PAYMENT_DR_": "main.py"}
