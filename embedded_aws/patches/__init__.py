@@ -37,6 +37,7 @@ from embedded_aws.patches import (
     route53_booleans,
     route53_changes,
     route53_records,
+    route_settings,
     web_pages,
     whole_responses,
 )
@@ -70,6 +71,7 @@ ORDER: tuple[ModuleType, ...] = (
     route53_booleans,
     route53_changes,
     route53_records,
+    route_settings,
     region_outage,
     replication_lag,
     request_signatures,
