@@ -8,23 +8,36 @@ from payment_dr import App, ConfigurationError, DisasterRecoveryStack
 # Structure, so no Terraform variable; and in the environment, because it reaches this file through `make`, the cdktf
 # command line and the embedded AWS alike, where cdktf's own context can only be set by editing cdktf.json.
 CUSTOM_DOMAIN = "PAYMENT_DR_CUSTOM_DOMAIN"
+PRIVATE_PROBE_ROUTE = "PAYMENT_DR_PRIVATE_PROBE_ROUTE"
 STATE = "PAYMENT_DR_STATE"  # s3://BUCKET/ENVIRONMENT; a file beside this one if it is not set
 ACCOUNT = "PAYMENT_DR_ACCOUNT"  # twelve digits; the account of the first apply if it is not set
 
 
 def main() -> None:
     """Synthesize the stack into cdktf.out, or say everything that is wrong with its settings."""
-    custom_domain = os.environ.get(CUSTOM_DOMAIN) or "0"
-    if custom_domain not in ("0", "1"):
-        sys.exit(f"error: {CUSTOM_DOMAIN}={custom_domain!r} is neither 0 nor 1\nhint: set it to 1, or leave it out")
+    custom_domain, private_probe_route = _is_on(CUSTOM_DOMAIN), _is_on(PRIVATE_PROBE_ROUTE)
     state, account = os.environ.get(STATE) or None, os.environ.get(ACCOUNT) or None
     app = App()
     try:
-        DisasterRecoveryStack(app, "payment-dr", custom_domain=custom_domain == "1", state=state, account=account)
+        DisasterRecoveryStack(
+            app,
+            "payment-dr",
+            custom_domain=custom_domain,
+            private_probe_route=private_probe_route,
+            state=state,
+            account=account,
+        )
     except ConfigurationError as error:
         places = ["main.py", *(name for name, value in ((STATE, state), (ACCOUNT, account)) if value)]
         sys.exit(f"error: {error}\nhint: change these settings in {' or '.join(places)}")
     app.synth()
+
+
+def _is_on(name: str) -> bool:
+    value = os.environ.get(name) or "0"
+    if value not in ("0", "1"):
+        sys.exit(f"error: {name}={value!r} is neither 0 nor 1\nhint: set it to 1, or leave it out")
+    return value == "1"
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """What `make deploy-local` checks on a deployed stack, through boto3 and HTTP alone."""
 
 import json
+import re
 import time
 import urllib.error
 import urllib.request
@@ -227,7 +228,7 @@ def deployed_values(deployment: Deployment) -> Mapping[str, Callable[[], Any]]:
         },
         **_by_side(lambda side: aws.api(side)["ApiEndpoint"], "{}_api_endpoint"),
         **_by_side(lambda side: aws.api(side)["ApiId"], "{}_api_id"),
-        **_by_side(aws.probed_url, "{}_health_url"),
+        **_by_side(lambda side: public_url(aws.probed_url(side)), "{}_health_url"),
         "hosted_zone_id": lambda: aws.zone()["HostedZone"]["Id"].rsplit("/", 1)[1],
         "hosted_zone_name": lambda: aws.zone()["HostedZone"]["Name"].rstrip("."),
         "hosted_zone_name_servers": lambda: [s.rstrip(".") for s in aws.zone()["DelegationSet"]["NameServers"]],
@@ -241,6 +242,11 @@ def deployed_values(deployment: Deployment) -> Mapping[str, Callable[[], Any]]:
         "ssm_parameter_values": aws.parameters,
         **(_of_custom_domain(aws) if _has_custom_domain(deployment) else {}),
     }
+
+
+def public_url(probed_url: str) -> str:
+    """The address beside the one that a health check probes: the same, or, if that is private, what it begins with."""
+    return re.sub(r"(?<=/health)/\w+$", "", probed_url)
 
 
 def _has_custom_domain(deployment: Deployment) -> bool:

@@ -67,6 +67,7 @@ from cdktf_cdktf_provider_aws.apigatewayv2_stage import (
     Apigatewayv2Stage,
     Apigatewayv2StageAccessLogSettings,
     Apigatewayv2StageDefaultRouteSettings,
+    Apigatewayv2StageRouteSettings,
 )
 from cdktf_cdktf_provider_aws.cloudwatch_event_rule import CloudwatchEventRule
 from cdktf_cdktf_provider_aws.cloudwatch_event_target import (
@@ -166,6 +167,7 @@ __all__ = [
     "Apigatewayv2Stage",
     "Apigatewayv2StageAccessLogSettings",
     "Apigatewayv2StageDefaultRouteSettings",
+    "Apigatewayv2StageRouteSettings",
     "App",
     "ArchiveProvider",
     "AssetType",

@@ -59,12 +59,14 @@ class Endpoint:
         region: The region.
         host: Host name that the name points to.
         health_host: Host name that is probed over HTTPS. Default: `host`.
+        health_path: Path that is probed there. Default: the `health_path` of `DnsFailover`.
         api_id, stage: The HTTP API behind the host and its stage; needed with a custom domain. Default: not known.
     """
 
     region: Region
     host: str
     health_host: str | None = None
+    health_path: str | None = None
     api_id: str | None = None
     stage: str | None = None
 
@@ -108,7 +110,7 @@ class DnsFailover(Described):
         environment: Environment name; may be a Terraform variable.
         domain_name: Domain of the hosted zone; may be a Terraform variable. Route 53 refuses example.com and its like.
         record_name: First label of the record, below the domain. Default "app".
-        health_path: Path that is probed. Default "/health".
+        health_path: Path that is probed where an endpoint names no other. Default "/health".
         request_interval_seconds: 10 or 30. Default 30. Route 53 cannot change it on an existing check.
         failure_threshold: Failures in a row before a check is unhealthy. Default 3.
         ttl_seconds: How long resolvers may keep an answer. Default 30; refused with `custom_domain`, because an alias
@@ -198,7 +200,7 @@ class DnsFailover(Described):
                 type="HTTPS",
                 fqdn=endpoint.health_host or endpoint.host,
                 port=443,
-                resource_path=health_path,
+                resource_path=endpoint.health_path or health_path,
                 request_interval=request_interval_seconds,
                 failure_threshold=failure_threshold,
                 # The API's certificate is chosen by the name in the TLS handshake.

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Final
 
-from .alerting import AlarmTarget
+from .alerting import AlarmTarget, Metric, metric_alarm
 from .bindings import (
     Apigatewayv2Api,
     Apigatewayv2Integration,
@@ -11,9 +11,11 @@ from .bindings import (
     Apigatewayv2Stage,
     Apigatewayv2StageAccessLogSettings,
     Apigatewayv2StageDefaultRouteSettings,
+    Apigatewayv2StageRouteSettings,
     CloudwatchLogGroup,
     Construct,
     LambdaPermission,
+    Password,
 )
 from .described import Described
 from .naming import name
@@ -23,6 +25,13 @@ from .region import Region, region_name
 from .suppressions import suppress
 
 HEALTH_PATH = "/health"
+PRIVATE_SEGMENT_LENGTH = 32  # letters and digits: 190 bits
+
+# 4xx answers in a minute, 50 a second. Below: scanners, which ask for some hundred paths and move on, and whoever calls
+# a wrong path again and again. Above, by far: a flood that causes a failover, of which hundreds a second are refused
+# (the table of docs/security.md). Two minutes in a row, because a hasty scanner is done after one.
+CLIENT_ERRORS_A_MINUTE = 3_000
+CLIENT_ERROR_MINUTES = 2
 
 
 class HealthMonitor(Described):
@@ -37,10 +46,14 @@ class HealthMonitor(Described):
         table_name, table_arn: The table in this region. Of a global table, give the ARN of this region's replica.
         topic_arn, topic_key_arn: Encrypted topic for notifications, and its key.
         alarms: Where the function's alarms go. Default: no alarms.
-        requests_per_second, burst: Throttle of the public address. Route 53 needs about one in two seconds, in bursts
-            of up to some dozens. Beyond it callers, health checkers too, are answered 429, which Route 53 takes for
-            unhealthy: keep it well above what a nuisance can send, below what the account's functions can take. Default
-            200 and 400.
+        requests_per_second, burst: Throttle of the route. Beyond it callers, health checkers too, are answered 429,
+            which Route 53 takes for unhealthy. Default 200 and 400: some four hundred times what Route 53 needs. Not
+            more: ten times as much only needs a flood of ten times the rate, each request that is served is paid for,
+            and while DynamoDB hangs, at 1.2 s a run, 200 a second hold 240 of the 1,000 concurrent executions that
+            the account's functions share by default.
+        private_probe_route: Make a second route, `GET /health/<random segment>`, with a throttle of its own, for
+            Route 53 alone: see `probe_path`. A flood of `GET /health` does not reach it. The access log does not name
+            routes then. The stack needs a `RandomProvider`. Default no.
         purpose: What names carry; a second monitor in the region needs another. Default "health-monitor".
         log_retention_days: Days that the logs of function and API are kept. Default 1.
         source: The handler's file. Default: this project's.
@@ -52,7 +65,8 @@ class HealthMonitor(Described):
         function_name, function_arn, role_arn, log_group_name: The function.
         api_id, stage, api_endpoint: The HTTP API.
         host: Host name of the API: what a health check probes.
-        health_url: The whole address.
+        health_url: The public address, `GET /health`.
+        probe_path: Path that Route 53 should probe: /health, or that of the private route, which is sensitive.
         alarm_names: Names of its alarms.
 
     Example:
@@ -74,6 +88,7 @@ class HealthMonitor(Described):
         alarms: AlarmTarget | None = None,
         requests_per_second: float = 200,
         burst: int = 400,
+        private_probe_route: bool = False,
         purpose: str = "health-monitor",
         log_retention_days: int = 1,
         source: Path | None = None,
@@ -132,17 +147,24 @@ class HealthMonitor(Described):
             payload_format_version="2.0",
             provider=region.provider,
         )
-        route = Apigatewayv2Route(
-            self,
-            "route",
-            api_id=api.id,
-            route_key=f"GET {HEALTH_PATH}",
-            target=f"integrations/{integration.id}",
-            provider=region.provider,
-        )
-        suppress(
-            route, CKV_AWS_309="health checkers of Route 53 cannot sign a request; the answer holds nothing private"
-        )
+        paths = {"": HEALTH_PATH}  # by the prefix of Terraform addresses
+        if private_probe_route:
+            segment = Password(self, "private_segment", length=PRIVATE_SEGMENT_LENGTH, special=False)
+            paths["private_"] = f"{HEALTH_PATH}/{segment.result}"
+        routes = []
+        for prefix, path in paths.items():
+            route = Apigatewayv2Route(
+                self,
+                f"{prefix}route",
+                api_id=api.id,
+                route_key=f"GET {path}",
+                target=f"integrations/{integration.id}",
+                provider=region.provider,
+            )
+            suppress(
+                route, CKV_AWS_309="health checkers of Route 53 cannot sign a request; the answer holds nothing private"
+            )
+            routes.append(route)
         # Groups under this prefix need no entry in the account's resource policy for log delivery, which is limited.
         # https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/AWS-logs-and-resource-policy.html
         access_log = CloudwatchLogGroup(
@@ -157,6 +179,16 @@ class HealthMonitor(Described):
             CKV_AWS_158="addresses of health checkers need no key of their own",
             CKV_AWS_338="a day is enough to see who probed during an incident",
         )
+        # A throttle can be set for "individual routes"; whether those under the stage's default share their tokens, no
+        # page says.
+        # https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-throttling.html
+        own_throttles = [
+            Apigatewayv2StageRouteSettings(
+                route_key=f"GET {path}", throttling_rate_limit=requests_per_second, throttling_burst_limit=burst
+            )
+            for path in paths.values()
+        ]
+        named = "" if private_probe_route else '"route":"$context.routeKey",'  # a route key holds the path
         stage = Apigatewayv2Stage(
             self,
             "stage",
@@ -166,24 +198,26 @@ class HealthMonitor(Described):
             default_route_settings=Apigatewayv2StageDefaultRouteSettings(
                 throttling_rate_limit=requests_per_second, throttling_burst_limit=burst
             ),
+            route_settings=own_throttles if private_probe_route else None,
             access_log_settings=Apigatewayv2StageAccessLogSettings(
                 destination_arn=access_log.arn,
-                format='{"time":"$context.requestTime","ip":"$context.identity.sourceIp","route":"$context.routeKey",'
+                format=f'{{"time":"$context.requestTime","ip":"$context.identity.sourceIp",{named}'
                 '"status":"$context.status","latency_ms":"$context.responseLatency"}',
             ),
-            depends_on=[route],
+            depends_on=routes,
             provider=region.provider,
         )
-        LambdaPermission(
-            self,
-            "api_permission",
-            statement_id="AllowHealthRoute",
-            action="lambda:InvokeFunction",
-            function_name=function.function_name,
-            principal="apigateway.amazonaws.com",
-            source_arn=f"{api.execution_arn}/$default/GET{HEALTH_PATH}",
-            provider=region.provider,
-        )
+        for prefix, path in paths.items():
+            LambdaPermission(
+                self,
+                f"{prefix}api_permission",
+                statement_id=f"Allow{prefix.strip('_').capitalize()}HealthRoute",
+                action="lambda:InvokeFunction",
+                function_name=function.function_name,
+                principal="apigateway.amazonaws.com",
+                source_arn=f"{api.execution_arn}/$default/GET{path}",
+                provider=region.provider,
+            )
         self.function_name: Final = function.function_name
         self.function_arn: Final = function.function_arn
         self.role_arn: Final = function.role_arn
@@ -193,4 +227,27 @@ class HealthMonitor(Described):
         self.api_endpoint: Final = api.api_endpoint
         self.host: Final = f"{api.id}.execute-api.{region_token}.amazonaws.com"
         self.health_url: Final = f"https://{self.host}{HEALTH_PATH}"
-        self.alarm_names: Final = function.alarm_names
+        self.probe_path: Final = [*paths.values()][-1]
+        self.alarm_names: Final = [*function.alarm_names]
+        if alarms:
+            self.alarm_names.append(
+                metric_alarm(
+                    self,
+                    "client_errors_alarm",
+                    purpose=f"{purpose}-4xx",
+                    section="health-monitor-4xx",
+                    region=region,
+                    environment=environment,
+                    target=alarms,
+                    # Published for the API, and for API and stage, of which there is one; by route only with detailed
+                    # metrics, whose dimensions would tell the path of the private route.
+                    # https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-metrics.html
+                    metrics=[
+                        Metric(namespace="AWS/ApiGateway", name="4xx", dimensions={"ApiId": api.id}, period_seconds=60)
+                    ],
+                    what_to_do=f"Somebody floods the health API in {region.name}, and Route 53 may be refused with "
+                    f"them: see who it is in the access log /aws/vendedlogs/apigateway/{api_name}.",
+                    threshold=CLIENT_ERRORS_A_MINUTE,
+                    periods=CLIENT_ERROR_MINUTES,
+                )
+            )

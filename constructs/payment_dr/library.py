@@ -1,7 +1,7 @@
 """Every name that an app imports from `payment_dr`."""
 
 from .alerting import AlarmTarget, Alerting, Metric, metric_alarm
-from .bindings import App, ArchiveProvider, AwsProvider, TerraformStack
+from .bindings import App, ArchiveProvider, AwsProvider, RandomProvider, TerraformStack
 from .config_sync import ConfigSync
 from .custom_domain import CustomDomain
 from .dns_failover import DnsFailover, Endpoint, HostedZone
@@ -35,6 +35,7 @@ __all__ = [
     "HostedZone",
     "Metric",
     "PythonFunction",
+    "RandomProvider",
     "Region",
     "RegionalNetwork",
     "Role",

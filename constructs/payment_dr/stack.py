@@ -80,6 +80,8 @@ class DisasterRecoveryStack(TerraformStack):
             `DnsFailover`. Default 30, 3, 30 and 180.
         custom_domain: Serve the application's name over TLS in both regions. Default no.
         hosted_zone: A public zone that exists and holds the variable `domain_name`. Default: one is made.
+        private_probe_route: Let Route 53 probe a route of its own, whose path nobody can guess, so that a flood of
+            `GET /health` causes no failover, see `HealthMonitor`. Default no.
         deletion_protection: Refuse to delete the table. Default False; set it True with real payments.
         force_destroy: Delete the buckets with what is in them. Default True; set it False with real documents.
         state: Where Terraform keeps its state, as s3://BUCKET/ENVIRONMENT; the stack is of that environment then, and
@@ -120,6 +122,7 @@ class DisasterRecoveryStack(TerraformStack):
         rto_target_seconds: int = RTO_TARGET_SECONDS,
         custom_domain: bool = False,
         hosted_zone: HostedZone | None = None,
+        private_probe_route: bool = False,
         deletion_protection: bool = False,
         force_destroy: bool = True,
         state: str | None = None,
@@ -166,8 +169,10 @@ class DisasterRecoveryStack(TerraformStack):
             deletion_protection=deletion_protection,
             force_destroy=force_destroy,
         )
-        primary_health = self._health_monitor(primary, variables.environment, data.table_name, data.table_arn)
-        secondary_health = self._health_monitor(secondary, variables.environment, data.table_name, data.replica_arn)
+        primary_health, secondary_health = (
+            self._health_monitor(foundation, variables.environment, data.table_name, table_arn, private_probe_route)
+            for foundation, table_arn in ((primary, data.table_arn), (secondary, data.replica_arn))
+        )
         config = self._config_sync(primary, secondary, config_keys, variables)
         # Where alarms on health checks can be. If that is neither region, there are none.
         home = next((each for each in (primary, secondary) if each.region.name == METRICS_REGION), None)
@@ -347,7 +352,12 @@ class DisasterRecoveryStack(TerraformStack):
         return Foundation(region=region, network=network, key=key, alerting=alerting)
 
     def _health_monitor(
-        self, foundation: Foundation, environment: str, table_name: str, table_arn: str
+        self,
+        foundation: Foundation,
+        environment: str,
+        table_name: str,
+        table_arn: str,
+        private_probe_route: bool,
     ) -> HealthMonitor:
         return HealthMonitor(
             self,
@@ -359,6 +369,7 @@ class DisasterRecoveryStack(TerraformStack):
             topic_arn=foundation.alerting.topic_arn,
             topic_key_arn=foundation.key.key_arn,
             alarms=foundation.alerting.target,
+            private_probe_route=private_probe_route,
         )
 
     def _config_sync(
@@ -391,7 +402,9 @@ class DisasterRecoveryStack(TerraformStack):
 
 
 def _endpoint(region: Region, health: HealthMonitor) -> Endpoint:
-    return Endpoint(region=region, host=health.host, api_id=health.api_id, stage=health.stage)
+    return Endpoint(
+        region=region, host=health.host, health_path=health.probe_path, api_id=health.api_id, stage=health.stage
+    )
 
 
 def _matches(variable: str, pattern: str) -> str:

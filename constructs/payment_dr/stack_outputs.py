@@ -8,7 +8,7 @@ from .config_sync import ConfigSync
 from .dns_failover import DnsFailover
 from .encryption import EncryptionKey
 from .global_data import GlobalData
-from .health_monitor import HealthMonitor
+from .health_monitor import HEALTH_PATH, HealthMonitor
 from .outputs import Output
 from .region import Region
 from .regional_network import RegionalNetwork
@@ -122,8 +122,12 @@ def _function_outputs(side: Side, where: str, health: HealthMonitor, config: Con
         f"{side}_config_sync_function_arn": Output(sync_arn, f"Config sync in {where}"),
         f"{side}_api_endpoint": Output(health.api_endpoint, f"Address of the health API in {where}"),
         f"{side}_api_id": Output(health.api_id, f"Health API in {where}"),
-        f"{side}_health_url": Output(health.health_url, f"What Route 53 probes in {where}"),
+        f"{side}_health_url": Output(health.health_url, f"{_what_it_is(health)} in {where}"),
     }
+
+
+def _what_it_is(health: HealthMonitor) -> str:
+    return "What Route 53 probes" if health.probe_path == HEALTH_PATH else "Public address of the health monitor"
 
 
 def _role_outputs(parts: Parts, first: str, second: str) -> Mapping[str, Output]:

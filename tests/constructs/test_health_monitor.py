@@ -1,14 +1,15 @@
 """HealthMonitor: function, schedule and public address of a region's verdict on itself."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
 
-from payment_dr import HealthMonitor, Region, TerraformStack
+from payment_dr import App, DisasterRecoveryStack, HealthMonitor, Region, TerraformStack
 from payment_dr.bindings import LambdaFunction
 from payment_dr.bindings import Testing as CdktfTesting
+from tests.constructs.alarms import minutes_until_alarm
 from tests.constructs.documents import Json, resource
 
 Synthesize = Callable[[Callable[[TerraformStack], object]], Json]
@@ -119,6 +120,98 @@ def test_the_stage_deploys_by_itself_and_is_throttled(stack_json: Json, side: st
     assert json.loads(stage["access_log_settings"]["format"])["status"] == "$context.status"
 
 
+def test_route_53_is_not_probed_by_a_private_route_unless_it_is_asked_for(stack_json: Json) -> None:
+    assert [s for s in stack_json["resource"]["aws_apigatewayv2_stage"].values() if "route_settings" in s] == []
+    assert {check["resource_path"] for check in stack_json["resource"]["aws_route53_health_check"].values()} == {
+        "/health"
+    }
+
+
+@pytest.fixture(scope="module")
+def private(new_app: Callable[[], App]) -> Json:
+    """The stack with private probe routes."""
+    parsed: Json = json.loads(
+        CdktfTesting.synth(DisasterRecoveryStack(new_app(), "payment-dr", private_probe_route=True))
+    )
+    return parsed
+
+
+@pytest.mark.parametrize(("side", "role"), [("east", "primary"), ("west", "secondary")])
+def test_the_private_route_is_the_probed_one_and_has_a_throttle_and_a_permission_of_its_own(
+    private: Json, side: str, role: str
+) -> None:
+    prefix = f"health_monitor_{side}"
+    secret = f"random_password.{prefix}_private_segment.result"
+    path = f"/health/${{{secret}}}"
+    segment = resource(private, "random_password", f"{prefix}_private_segment")
+    assert (segment["length"], segment["special"]) == (32, False)
+    route = resource(private, "aws_apigatewayv2_route", f"{prefix}_private_route")
+    public = resource(private, "aws_apigatewayv2_route", f"{prefix}_route")
+    assert (route["route_key"], public["route_key"]) == (f"GET {path}", "GET /health")
+    assert route["target"] == public["target"]
+    stage = resource(private, "aws_apigatewayv2_stage", f"{prefix}_stage")
+    throttle = {"throttling_rate_limit": 200, "throttling_burst_limit": 400}
+    assert stage["route_settings"] == [
+        {"route_key": "GET /health", **throttle},
+        {"route_key": f"GET {path}", **throttle},
+    ]
+    # API Gateway refuses settings of a route that does not exist
+    assert stage["depends_on"] == [
+        f"aws_apigatewayv2_route.{prefix}_route",
+        f"aws_apigatewayv2_route.{prefix}_private_route",
+    ]
+    permission = resource(private, "aws_lambda_permission", f"{prefix}_private_api_permission")
+    assert permission["source_arn"] == (f"${{aws_apigatewayv2_api.{prefix}_api.execution_arn}}/$default/GET{path}")
+    check = resource(private, "aws_route53_health_check", f"dns_{role}_health_check")
+    assert check["resource_path"] == path
+
+
+def test_nothing_that_is_shown_or_logged_holds_the_private_path(private: Json) -> None:
+    """Terraform refuses an output of it that is not sensitive; a route key in the access log would hold it too."""
+    secrets = [f"random_password.health_monitor_{side}_private_segment" for side in SIDES]
+    assert [name for name, each in private["output"].items() if any(s in json.dumps(each) for s in secrets)] == []
+    assert private["output"]["primary_health_url"]["value"].endswith(".amazonaws.com/health")
+    for stage in private["resource"]["aws_apigatewayv2_stage"].values():
+        logged = json.loads(stage["access_log_settings"]["format"])
+        assert set(logged.values()) == {
+            "$context.requestTime",
+            "$context.identity.sourceIp",
+            "$context.status",
+            "$context.responseLatency",
+        }
+    holders = {
+        kind
+        for kind, bodies in private["resource"].items()
+        if kind != "random_password" and any(s in json.dumps(bodies) for s in secrets)
+    }
+    assert holders == {
+        "aws_apigatewayv2_route",
+        "aws_apigatewayv2_stage",
+        "aws_lambda_permission",
+        "aws_route53_health_check",
+    }
+
+
+@pytest.mark.parametrize("side", SIDES)
+def test_a_flood_is_an_alarm_and_a_scanner_is_none(stack_json: Json, side: str) -> None:
+    alarm = resource(stack_json, "aws_cloudwatch_metric_alarm", f"health_monitor_{side}_client_errors_alarm")
+    assert alarm["alarm_name"] == f"alarm-health-monitor-4xx-{side}-${{var.environment}}"
+    # https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-metrics.html
+    assert (alarm["namespace"], alarm["metric_name"], alarm["dimensions"]) == (
+        "AWS/ApiGateway",
+        "4xx",
+        {"ApiId": f"${{aws_apigatewayv2_api.health_monitor_{side}_api.id}}"},
+    )
+
+    def minutes(refused_a_minute: Iterable[float]) -> int | None:
+        return minutes_until_alarm(alarm, dict(enumerate(refused_a_minute)), phase=0)
+
+    assert minutes([100.0] * 60) is None  # whoever asks for a wrong path all the time
+    assert minutes([9_000.0]) is None  # a scanner of 150 paths a second, which is done within a minute
+    flood, throttle = 500, 200  # with which Route 53 begins to fail over within minutes, see docs/security.md
+    assert minutes([(flood - throttle) * 60.0] * 10) == 2
+
+
 def test_every_log_group_keeps_one_day_and_belongs_to_its_function(stack_json: Json) -> None:
     groups = stack_json["resource"]["aws_cloudwatch_log_group"].values()
     assert {group["retention_in_days"] for group in groups} == {1}
@@ -155,6 +248,6 @@ def test_the_host_is_built_from_id_and_region(their_stack: TerraformStack) -> No
         topic_arn="arn:aws:sns:us-east-1:1:t",
         topic_key_arn="arn:aws:kms:us-east-1:1:key/k",
     )
-    assert monitor.health_url == f"https://{monitor.host}/health"
+    assert (monitor.health_url, monitor.probe_path) == (f"https://{monitor.host}/health", "/health")
     assert monitor.host.endswith(".amazonaws.com")
     assert ".execute-api." in monitor.host

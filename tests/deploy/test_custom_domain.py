@@ -1,6 +1,7 @@
-"""The stack with its custom domain, deployed by the real Terraform and AWS provider."""
+"""The stack with its custom domain and its private probe routes, deployed by the real Terraform and AWS provider."""
 
 import json
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,14 +11,16 @@ import pytest
 from urllib3.exceptions import SSLError
 
 from embedded_aws import checks
+from embedded_aws.checks import eventually
 from embedded_aws.custom_domains import CustomDomains
 from embedded_aws.deployment import STACK, Deployment, synthesized
 from embedded_aws.drill import TLS_IS_REAL, place_of
 from embedded_aws.inventory import inventory
-from main import CUSTOM_DOMAIN
+from main import CUSTOM_DOMAIN, PRIVATE_PROBE_ROUTE
 from payment_dr.operations.adoption import ADOPTED, adopt
 from payment_dr.operations.drill.run import Drill
-from payment_dr.side import Side
+from payment_dr.side import OTHER, SIDES, Side
+from tests.embedded_aws.tenant import get
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("custom domain")]
 
@@ -35,9 +38,10 @@ class Deployed(Deployment):
 
 @pytest.fixture(scope="module")
 def deployed() -> Iterator[Deployed]:
-    """The stack with its custom domain, applied; tests only look at it."""
+    """The stack with its custom domain and its private probe routes, applied; tests only look at it."""
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv(CUSTOM_DOMAIN, "1")
+        environment.setenv(PRIVATE_PROBE_ROUTE, "1")
         with Deployed() as deployment:
             deployment.before = inventory(deployment.aws, REGIONS.values())
             deployment.apply()
@@ -85,6 +89,60 @@ def test_the_records_are_aliases_of_the_regions_domain_names(deployed: Deployed,
     assert alias["DNSName"].rstrip(".") == deployed.value(f"{side}_target_name")
     assert alias["EvaluateTargetHealth"] is True
     assert alias["HostedZoneId"] == ZONES[REGIONS[side]]
+
+
+def probed_path(deployment: Deployment, side: Side) -> str:
+    """The path that Route 53 probes."""
+    check = deployment.aws.client("route53", REGIONS["primary"]).get_health_check(
+        HealthCheckId=deployment.value(f"{side}_health_check_id")
+    )["HealthCheck"]
+    path: str = check["HealthCheckConfig"]["ResourcePath"]
+    return path
+
+
+@pytest.mark.parametrize("side", REGIONS)
+def test_route_53_probes_a_private_route_that_has_a_throttle_and_a_permission_of_its_own(
+    branch: Deployment, side: Side
+) -> None:
+    path, api_id = probed_path(branch, side), branch.value(f"{side}_api_id")
+    assert re.fullmatch(r"/health/[A-Za-z0-9]{32}", path)
+    stage = branch.client("apigatewayv2", side).get_stage(ApiId=api_id, StageName="$default")
+    assert stage["RouteSettings"] == {
+        key: {"DetailedMetricsEnabled": False, "ThrottlingBurstLimit": 400, "ThrottlingRateLimit": 200.0}
+        for key in ("GET /health", f"GET {path}")
+    }
+
+    def served(path: str) -> int:
+        return get(branch.aws.execute_api_url(api_id, path)).status
+
+    other = probed_path(branch, OTHER[side])
+    assert [served(each) for each in (path, "/health", other, f"{path}x", "/health/x")] == [200, 200, 404, 404, 404]
+    branch.client("lambda", side).remove_permission(
+        FunctionName=branch.value(f"{side}_health_monitor_function_name"), StatementId="AllowPrivateHealthRoute"
+    )
+    assert [served(each) for each in (path, "/health")] == [500, 200]
+
+
+def test_nothing_that_is_shown_or_logged_holds_a_private_path(deployed: Deployed) -> None:
+    segments = [probed_path(deployed, side).rpartition("/")[2] for side in SIDES]
+    for side, segment in zip(SIDES, segments, strict=True):
+        api_id = deployed.value(f"{side}_api_id")
+        assert get(deployed.aws.execute_api_url(api_id, f"/health/{segment}")).status == 200
+        assert segment not in log_of_a_probe(deployed, side)
+    shown = json.dumps({name: output.value for name, output in deployed.outputs.items()})
+    assert [segment for segment in segments if segment in shown] == []
+
+
+def log_of_a_probe(deployment: Deployment, side: Side) -> str:
+    """What the health monitor has logged, once a probe is in it."""
+    logs = deployment.client("logs", side)
+    group = f"/aws/lambda/{deployment.value(f'{side}_health_monitor_function_name')}"
+
+    def read() -> str:
+        return "".join(event["message"] for event in logs.filter_log_events(logGroupName=group)["events"])
+
+    eventually(lambda: '"probe"' in read(), "the probe is logged")
+    return read()
 
 
 def test_one_record_proves_the_name_for_both_certificates(deployed: Deployed) -> None:
@@ -199,7 +257,7 @@ def test_all_outputs_say_what_is_deployed_and_both_regions_serve_the_name(deploy
 
 
 def test_what_a_killed_deployment_has_left_is_found_again(branch: Deployment) -> None:
-    """All that the custom domain is made of is in AWS, and not in the state."""
+    """All that the custom domain is made of is in AWS, and not in the state; so are the routes."""
     path = branch.terraform.directory / "terraform.tfstate"
     state = json.loads(path.read_text(encoding="utf-8"))
     kinds = {
@@ -207,6 +265,7 @@ def test_what_a_killed_deployment_has_left_is_found_again(branch: Deployment) ->
         "aws_acm_certificate_validation",
         "aws_apigatewayv2_api_mapping",
         "aws_apigatewayv2_domain_name",
+        "aws_apigatewayv2_route",
         "aws_route53_record",
     }
     lost = {f"{each['type']}.{each['name']}" for each in state["resources"] if each["type"] in kinds}
@@ -224,12 +283,16 @@ def test_what_a_killed_deployment_has_left_is_found_again(branch: Deployment) ->
 
 
 def test_it_is_turned_off_once_its_records_are_gone(branch: Deployment) -> None:
-    """As docs/upgrading.md says, which is the same for turning it on."""
+    """As docs/upgrading.md says, which is the same for turning it on. The private route needs nothing but an apply."""
     records = ("aws_route53_record.dns_primary_record", "aws_route53_record.dns_secondary_record")
     branch.terraform.destroy(targets=records)
-    with synthesized(settings={CUSTOM_DOMAIN: ""}) as out:
+    with synthesized(settings={CUSTOM_DOMAIN: "", PRIVATE_PROBE_ROUTE: ""}) as out:
         shutil.copy(out / "stacks" / STACK / "cdk.tf.json", branch.terraform.directory)
-    branch.apply()
+    plan = branch.plan()
+    said = branch.terraform.text_of(plan)
+    assert "(sensitive value)" in said
+    assert [side for side in SIDES if probed_path(branch, side).rpartition("/")[2] in said] == []
+    branch.apply(plan)
     assert not branch.plan().changed
     found = branch.aws.client("route53", REGIONS["primary"]).list_resource_record_sets(
         HostedZoneId=branch.value("hosted_zone_id")
@@ -238,6 +301,7 @@ def test_it_is_turned_off_once_its_records_are_gone(branch: Deployment) -> None:
         ("CNAME", "primary"),
         ("CNAME", "secondary"),
     }
+    assert {probed_path(branch, side) for side in SIDES} == {"/health"}
 
 
 def test_destroy_leaves_nothing(deployed: Deployed, branch: Deployment) -> None:

@@ -23,7 +23,7 @@ def make_stack(monkeypatch: pytest.MonkeyPatch, clock: Clock) -> Callable[..., S
 
     def make(*, live: bool = False, weights: tuple[int, int] = (100, 0), custom_domain: bool = False) -> Stack:
         made = Stack(live=live, custom_domain=custom_domain)
-        monkeypatch.setattr(probes, "health", lambda _stack, side: made.health(side))
+        monkeypatch.setattr(probes, "health", lambda _stack, side, *_path: made.health(side))
         monkeypatch.setattr(Zone, "read", lambda client, zone_id: client.read(zone_id))
         made.zone = zone(weights, custom_domain=custom_domain)
         return made

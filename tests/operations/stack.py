@@ -1,6 +1,7 @@
 """A deployed stack of fakes, of which everything is well until a test says otherwise."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 from botocore.exceptions import ClientError, EndpointConnectionError
@@ -52,7 +53,17 @@ def zone(weights: tuple[int, int] = (100, 0), *, custom_domain: bool = False) ->
         )
         for side, weight in zip(SIDES, weights, strict=True)
     ]
-    return Zone("Z1", tuple(records), {f"check-{side}": HealthCheck(id=f"check-{side}", host=side) for side in SIDES})
+    checks = (HealthCheck(id=f"check-{side}", host=side, path="/health") for side in SIDES)
+    return Zone("Z1", tuple(records), {check.id: check for check in checks})
+
+
+PRIVATE_PATH = "/health/s3cret"
+
+
+def probed_privately(zone: Zone) -> Zone:
+    """The same zone, whose health checks probe a private route."""
+    checks = {id_: replace(check, path=PRIVATE_PATH) for id_, check in zone.health_checks.items()}
+    return replace(zone, health_checks=checks)
 
 
 class Clock:

@@ -14,7 +14,7 @@ from payment_dr.operations.command import past_proxies
 from payment_dr.operations.deployed import Deployed
 from payment_dr.operations.errors import OperationError, ThisMachineError
 from tests.handlers.loopback import Server, replies
-from tests.operations.stack import GONE, OUTPUTS, refusal
+from tests.operations.stack import GONE, OUTPUTS, PRIVATE_PATH, refusal
 
 
 def outputs_file(folder: Path, without: str = "") -> Path:
@@ -84,10 +84,12 @@ def test_the_health_url_is_the_apis_own_or_the_embedded_awss(tmp_path: Path, mon
     assert Deployed.read(outputs=path).health_url("primary") == (
         "https://primary.execute-api.us-east-1.amazonaws.com/health"
     )
+    assert Deployed.read(outputs=path).health_url("primary", PRIVATE_PATH).endswith(".amazonaws.com/health/s3cret")
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:4566")
     assert Deployed.read(outputs=path).health_url("primary") == (
         "http://127.0.0.1:4566/_aws/execute-api/primary/$default/health"
     )
+    assert Deployed.read(outputs=path).health_url("primary", PRIVATE_PATH).endswith("/$default/health/s3cret")
 
 
 @pytest.mark.parametrize(

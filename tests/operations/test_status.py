@@ -7,10 +7,12 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from payment_dr.operations import probes
 from payment_dr.operations.aws import CannotTellError
 from payment_dr.operations.probes import Health
+from payment_dr.operations.route53.checkers import Verdict
 from payment_dr.operations.status import Status, look_at
-from tests.operations.stack import GONE, NAMES, Stack, refusal
+from tests.operations.stack import GONE, NAMES, PRIVATE_PATH, Stack, probed_privately, refusal
 
 
 def breaks(**values: Any) -> Callable[[Stack], None]:
@@ -98,6 +100,20 @@ def test_weights_that_somebody_has_changed_are_seen(
 def test_both_regions_unhealthy_means_that_the_primary_is_answered(stack: Stack) -> None:
     stack.passes = {"primary": lambda: False, "secondary": lambda: False}
     assert look_at(stack).both["serves"].found == "us-east-1 (primary)"
+
+
+def test_a_flood_of_the_public_route_is_not_taken_for_what_route_53_sees_on_a_private_one(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stack.zone = probed_privately(stack.zone)
+    refused = Health(Verdict(passed=False, seconds=0.1, reason="HTTP status 429"), {})
+    served = stack.health("primary")
+    monkeypatch.setattr(probes, "health", lambda _stack, _side, path="": served if path == PRIVATE_PATH else refused)
+    status = look_at(stack)
+    assert (status.both["serves"].found, status.exit_code) == ("us-east-1 (primary)", 0)
+    assert PRIVATE_PATH not in shown(status) + json.dumps(status.as_json())
+    stack.failing["route53", "primary"] = GONE  # the path is not known then
+    assert look_at(stack).regions["primary"]["health"].found == "fails: HTTP status 429"
 
 
 def test_a_verdict_that_the_monitor_does_not_know_is_bad_though_route_53_lets_it_pass(

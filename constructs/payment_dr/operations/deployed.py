@@ -20,6 +20,7 @@ STACK_DIRECTORY = Path(os.environ.get("CDKTF_OUTDIR") or "cdktf.out", "stacks/pa
 # Each call may meet a region that is gone: it is not waited for longer than an operator would.
 CONNECT_SECONDS, READ_SECONDS = 3.0, 4.0
 ATTEMPTS = 2
+HEALTH_PATH = "/health"  # of the public route
 CONNECTIONS = 64  # of at most 40 threads, see the drill
 NEEDED = (
     "alarm_names",
@@ -147,11 +148,16 @@ class Deployed:
         """What the record of a side points to."""
         return self.output(side, "target_name") if self.has_custom_domain else self.api_host(side)
 
-    def health_url(self, side: Side) -> str:
-        """What Route 53 probes; on an embedded AWS where that is served."""
+    def health_url(self, side: Side, path: str = HEALTH_PATH) -> str:
+        """The address of a region's health monitor; on an embedded AWS where that is served.
+
+        Args:
+            side: The side of the region.
+            path: The path that its health check probes. Default: the public one.
+        """
         if self.is_live:
-            return f"{self.output(side, 'api_endpoint')}/health"
-        return f"{self.endpoint_url}/_aws/execute-api/{self.output(side, 'api_id')}/$default/health"
+            return f"{self.output(side, 'api_endpoint')}{path}"
+        return f"{self.endpoint_url}/_aws/execute-api/{self.output(side, 'api_id')}/$default{path}"
 
     def limit(self, side: Side, seconds: float) -> float:  # noqa: ARG002 - for the stack whose time is virtual
         """Real seconds after which a call to a region has taken more than ``seconds`` of the stack's time: the same."""

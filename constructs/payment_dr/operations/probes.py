@@ -17,7 +17,7 @@ from urllib.parse import unquote, urlsplit
 from botocore.utils import get_environ_proxies
 
 from payment_dr.operations.aws import PROXY_HINT, CannotTellError, asked
-from payment_dr.operations.deployed import Deployed
+from payment_dr.operations.deployed import HEALTH_PATH, Deployed
 from payment_dr.operations.errors import lack_of_this_machine
 from payment_dr.operations.route53.checkers import HTTP_CONNECT_SECONDS, RESPONSE_SECONDS, ProbeResult, Verdict, judge
 from payment_dr.operations.route53.zone import HealthCheck
@@ -45,14 +45,14 @@ class Health:
         return ", ".join([f"{'passes' if self.verdict.passed else 'fails'}: {self.verdict.reason}", *said])
 
 
-def health(stack: Deployed, side: Side) -> Health:
-    """Probe a region as Route 53 does, once, from here.
+def health(stack: Deployed, side: Side, path: str = HEALTH_PATH) -> Health:
+    """Probe a region as Route 53 does, once, from here; of the path see `Deployed.health_url`.
 
     Raises:
         CannotTellError: A proxy did not let the probe through.
         ThisMachineError: This machine could not probe.
     """
-    result, text = probe(stack, side)
+    result, text = probe(stack, side, path)
     try:
         body = json.loads(text)
     except ValueError:
@@ -61,7 +61,7 @@ def health(stack: Deployed, side: Side) -> Health:
     return Health(judge(check, result), body if isinstance(body, dict) else {})
 
 
-def probe(stack: Deployed, side: Side) -> tuple[ProbeResult, bytes]:
+def probe(stack: Deployed, side: Side, path: str = HEALTH_PATH) -> tuple[ProbeResult, bytes]:
     """Make one request with the limits of a health checker; what it met, and the body of the answer.
 
     Route 53's checkers use no proxy. Where ``HTTPS_PROXY`` names one, there may be no other way out, so HTTPS goes
@@ -71,7 +71,7 @@ def probe(stack: Deployed, side: Side) -> tuple[ProbeResult, bytes]:
         CannotTellError: A proxy did not let the probe through.
         ThisMachineError: This machine could not probe.
     """
-    url = stack.health_url(side)
+    url = stack.health_url(side, path)
     parts = urlsplit(url)
     host, is_tls = parts.hostname or "", parts.scheme == "https"
     address = host, parts.port or (443 if is_tls else 80)

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from payment_dr.operations import probes
 from payment_dr.operations.aws import asked
-from payment_dr.operations.deployed import Deployed
+from payment_dr.operations.deployed import HEALTH_PATH, Deployed
 from payment_dr.operations.errors import OperationError
 from payment_dr.operations.printable import printable
 from payment_dr.operations.probes import SERVING, Health
@@ -116,6 +116,11 @@ def look_at(stack: Deployed) -> Status:
             for side in SIDES
         }
         config = pool.submit(look, lambda: _config(stack))
+        # Where Route 53 probes a private route, the public one may be flooded and says nothing of Route 53's verdict.
+        paths = {side: _probed_path(stack, zone, side) for side in SIDES}
+        probed |= {
+            side: pool.submit(probes.health, stack, side, path) for side, path in paths.items() if path != HEALTH_PATH
+        }
         return Status(
             stack,
             {
@@ -130,6 +135,15 @@ def look_at(stack: Deployed) -> Status:
                 ),
             },
         )
+
+
+def _probed_path(stack: Deployed, zone: Future[Zone], side: Side) -> str:
+    """The path that the health check of a side probes: the public one, if Route 53's API does not tell."""
+    try:
+        check = zone.result().health_checks.get(stack.output(side, "health_check_id"))
+    except OperationError:  # which `serves` says
+        return HEALTH_PATH
+    return check.path if check else HEALTH_PATH
 
 
 def _health(health: Health) -> Finding:

@@ -17,7 +17,7 @@ from payment_dr.operations.errors import OperationError
 from payment_dr.operations.route53.checkers import ProbeResult
 from payment_dr.side import Side
 from tests.operations.drill.dns_server import NameServer
-from tests.operations.stack import Stack
+from tests.operations.stack import PRIVATE_PATH, Stack, probed_privately
 
 FQDN = "app.pay.acme.io"
 
@@ -69,8 +69,8 @@ def probed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The addresses that were probed; each answers 503."""
     seen: list[str] = []
 
-    def probe(stack: Stack, side: Side) -> tuple[ProbeResult, bytes]:
-        seen.append(stack.health_url(side))
+    def probe(stack: Stack, side: Side, path: str) -> tuple[ProbeResult, bytes]:
+        seen.append(stack.health_url(side, path))
         return ProbeResult(connect_seconds=0.01, response_seconds=0.01, status=503), b""
 
     monkeypatch.setattr(probes, "probe", probe)
@@ -81,10 +81,11 @@ def probed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def watched(server: NameServer, stack: Stack, tmp_path: Path, probed: list[str]) -> Iterator[tuple[LiveDns, Journal]]:
     """A zone that answers with the primary, watched at a hundred times the speed of time until 100 s."""
     server.answers = [f"{stack.target('primary')}."]
+    zone = probed_privately(stack.zone)
     journal = Journal(tmp_path, {"kind": "fence"})
     with ThreadPoolExecutor(4) as pool:
         servers = NameServers([server.address])
-        yield LiveDns(servers, Clock(100), 100, stack, stack.zone, journal, None, pool), journal  # type: ignore[arg-type]
+        yield LiveDns(servers, Clock(100), 100, stack, zone, journal, None, pool), journal  # type: ignore[arg-type]
 
 
 def events(journal: Journal, kind: str) -> list[Any]:
@@ -126,7 +127,7 @@ def test_both_regions_are_probed_from_here(watched: tuple[LiveDns, Journal], pro
     dns, journal = watched
     while len(dns.last_failure) < 2:
         dns.advance(dns.advance(0) + 1)
-    assert set(probed) == {stack.health_url(side) for side in ("primary", "secondary")}
+    assert set(probed) == {stack.health_url(side, PRIVATE_PATH) for side in ("primary", "secondary")}
     assert dns.last_failure == dict.fromkeys(("primary", "secondary"), "HTTP status 503")
     assert {(event["checker"], event["ok"]) for event in events(journal, "probe")} == {("this machine", False)}
 

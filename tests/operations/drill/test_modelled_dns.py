@@ -1,5 +1,6 @@
 """The model of Route 53 over probes, and the time of a drill that it is in."""
 
+import json
 import math
 import random
 import threading
@@ -16,7 +17,7 @@ from payment_dr.operations.drill.modelled_dns import ModelledDns
 from payment_dr.operations.route53.checkers import ProbeResult
 from payment_dr.side import Side
 from tests.operations.drill.parts import deployed_zone
-from tests.operations.stack import Stack
+from tests.operations.stack import PRIVATE_PATH, Stack, probed_privately
 
 CHECKERS = 16
 
@@ -27,15 +28,18 @@ class Region:
     Attributes:
         answers_in: Seconds until the answer; infinite if the region hangs.
         at_a_time: The most probes that were made at the same time.
+        paths: The paths that were probed.
     """
 
     def __init__(self) -> None:
         self.answers_in = 0.1
         self.at_a_time = self._now = 0
+        self.paths: set[str] = set()
         self._lock = threading.Lock()
 
-    def probe(self, _stack: Stack, _side: Side) -> tuple[ProbeResult, bytes]:
+    def probe(self, _stack: Stack, _side: Side, path: str) -> tuple[ProbeResult, bytes]:
         with self._lock:
+            self.paths.add(path)
             self._now += 1
             self.at_a_time = max(self.at_a_time, self._now)
         time.sleep(0.01)
@@ -62,6 +66,15 @@ def test_while_a_region_hangs_all_checkers_wait_at_the_same_time(dns: ModelledDn
     region.answers_in = math.inf
     dns.advance(45.0)
     assert region.at_a_time == CHECKERS
+
+
+def test_the_path_is_that_of_the_health_check(stack: Stack, region: Region, tmp_path: Path) -> None:
+    zone = probed_privately(deployed_zone())
+    with ThreadPoolExecutor(CHECKERS) as pool:
+        journal = Journal(tmp_path, {"kind": "region"})
+        ModelledDns(stack, zone, journal, random.Random(1), pool).advance(45.0)  # noqa: S311
+    assert region.paths == {PRIVATE_PATH}
+    assert PRIVATE_PATH not in json.dumps(journal.content)
 
 
 def test_a_slow_answer_is_one_and_its_function_is_not_called_by_all_checkers_at_the_same_time(

@@ -48,7 +48,7 @@ def stack(make_stack: Callable[..., Stack], monkeypatch: pytest.MonkeyPatch) -> 
     made = make_stack()
     made.zone = deployed_zone()
 
-    def probe(_stack: Stack, side: Side) -> tuple[ProbeResult, bytes]:
+    def probe(_stack: Stack, side: Side, _path: str) -> tuple[ProbeResult, bytes]:
         failing = ("dynamodb", side) in made.failing
         return ProbeResult(connect_seconds=0.01, response_seconds=0.02, status=503 if failing else 200), b""
 

@@ -21,7 +21,7 @@ from payment_dr.operations.drill.journal import Journal
 from payment_dr.operations.errors import OperationError
 from payment_dr.operations.route53.checkers import judge
 from payment_dr.operations.route53.resolvers import Answer
-from payment_dr.operations.route53.zone import HealthCheck, Record, Zone
+from payment_dr.operations.route53.zone import Record, Zone
 from payment_dr.side import SIDES, Side
 
 DNS_PORT = 53
@@ -183,8 +183,8 @@ class LiveDns(ClientDns):
 
     def _probe(self, side: Side) -> None:
         at = self._clock.now()
-        result, _ = probes.probe(self._stack, side)
-        check = HealthCheck(id=side, host=self._stack.api_host(side))
+        check = self._zone.health_checks[self._stack.output(side, "health_check_id")]
+        result, _ = probes.probe(self._stack, side, check.path)
         self._note_probe(at, side, "this machine", result, judge(check, result))
 
     def _ask(self, fqdn: str, record_type: str, at: float) -> Answer:

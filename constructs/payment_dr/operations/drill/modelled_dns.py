@@ -40,15 +40,15 @@ class _Prober:
     def __call__(self, check: HealthCheck, at: float) -> ProbeResult:
         if not self._kept:
             count = self._checkers if self._hangs else 1
-            self._kept = [result for result, _ in self._pool.map(self._probe, range(count))]
+            self._kept = [result for result, _ in self._pool.map(self._probe, [check.path] * count)]
         result = self._kept.pop()
         verdict = judge(check, result)
         self._hangs = math.isinf(result.connect_seconds + result.response_seconds)
         self.results[at + verdict.seconds] = result, verdict
         return result
 
-    def _probe(self, _number: int) -> tuple[ProbeResult, bytes]:
-        return probes.probe(self._stack, self._side)
+    def _probe(self, path: str) -> tuple[ProbeResult, bytes]:
+        return probes.probe(self._stack, self._side, path)
 
     def forget(self) -> None:
         self._kept, self._hangs = [], False
