@@ -121,7 +121,8 @@ def normal(document: Document) -> Document:
     return whole
 
 
-def _principals(statement: Document) -> list[str]:
+def principals_of(statement: Document) -> list[str]:
+    """Who a statement is for, such as ``Service s3.amazonaws.com``; empty in a role's own policy."""
     return [f"{kind} {name}" for kind, names in statement.get("Principal", {}).items() for name in names]
 
 
@@ -140,9 +141,9 @@ def rows_of(policy: Policy) -> list[Row]:
             row(action=action, resource=resource, principal=principal)
             for action in actions
             for resource in resources
-            for principal in _principals(statement) or [""]
+            for principal in principals_of(statement) or [""]
         ]
-        principals = ", ".join(_principals(statement))
+        principals = ", ".join(principals_of(statement))
         whole = partial(row, action=", ".join(actions), resource=", ".join(resources), principal=principals)
         for condition, values in sorted(conditions.items()):
             rows.append(whole(condition=condition))
@@ -170,7 +171,7 @@ def without(document: Document, row: Row) -> Document:
             if "Resource" in statement:
                 others = [r for r in statement["Resource"] if r != row.resource]
                 apart.append({**alone, "Sid": f"{row.sid}2", "Resource": others})
-            for principal in _principals(statement):
+            for principal in principals_of(statement):
                 kind, _, name = principal.partition(" ")
                 if principal != row.principal:
                     apart.append({**alone, "Sid": f"{row.sid}3", "Principal": {kind: [name]}})

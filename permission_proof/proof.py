@@ -10,7 +10,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 from embedded_aws.checks import CheckFailed, check_parameter_follows, check_second_plan_is_empty
 from embedded_aws.deployment import Deployment
 from payment_dr.side import SIDES, Side
-from permission_proof.claims import CLAIMS, ONE_SIDED, REFUSED, Claim, Claims
+from permission_proof.claims import CLAIMS, REFUSED, Claim
+from permission_proof.excess import Asked, ask_neighbours, excess_in, let_in
 from permission_proof.policies import (
     Document,
     Policy,
@@ -68,32 +69,14 @@ class Report:
     Attributes:
         proofs: A line for each right and condition that has a scenario.
         refused: A line for each request that has to be refused.
+        asked: A request for each neighbour of what is granted.
         gaps: What is not proven, one line each; empty when all is well.
     """
 
     proofs: list[Proof]
     refused: list[Refused]
+    asked: list[Asked]
     gaps: list[str]
-
-
-def gaps_between(rows: Sequence[Row], claims: Claims = CLAIMS) -> list[str]:
-    """Name what is in the policies and has no scenario, and what has a scenario and is in the policies no more."""
-    gaps = [f"no scenario: {row}" for row in rows if row.claim not in claims]
-    there = {(*row.claim, row.policy.side) for row in rows}
-    for owner, sid, what in claims:
-        for side in ONE_SIDED.get(owner, SIDES):
-            if (owner, sid, what, side) not in there:
-                gaps.append(f"dropped: {owner} ({side}), statement {sid}: {what}")
-    # A role's own right needs a request for something else, too.
-    gaps += [
-        f"nothing outside is asked for: {row}"
-        for row in rows
-        if row.policy.part == "permissions"
-        and not row.condition
-        and row.claim in claims
-        and not claims[row.claim].outside
-    ]
-    return gaps
 
 
 def prove(stack: Deployment, on_step: Callable[[str], None] = lambda _: None) -> Report:
@@ -105,19 +88,23 @@ def prove(stack: Deployment, on_step: Callable[[str], None] = lambda _: None) ->
     """
     policies = deployed_policies(stack)
     rows = [row for policy in policies for row in rows_of(policy)]
-    gaps = gaps_between(rows)
+    on_step("look for what is granted too widely")
+    gaps = excess_in(stack, policies)
     on_step("let the functions do their jobs")
     gaps += list(_jobs_not_done(stack))
     with Stage(stack, policies) as stage:
         proofs = list(_proofs(stage, [row for row in rows if row.claim in CLAIMS], on_step))
         on_step("ask for what is outside")
         refused = list(_refused(stage, rows))
+        on_step("ask for what is next to each granted thing")
+        asked = ask_neighbours(stage, policies)
     gaps += [f"not proven: {p.row}: with it {p.with_it}, without it {p.without_it}" for p in proofs if not p.proven]
     gaps += [f"not refused: {r.owner} ({r.side}): {r.scenario.text}: {r.found}" for r in refused if not r.proven]
+    gaps += let_in(asked)
     on_step("look whether all policies are as deployed")
     gaps += list(_not_restored(stack, policies))
     place = {row: number for number, row in enumerate(rows)}
-    return Report(sorted(proofs, key=lambda proof: place[proof.row]), refused, gaps)
+    return Report(sorted(proofs, key=lambda proof: place[proof.row]), refused, asked, gaps)
 
 
 def _jobs_not_done(stack: Deployment) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator, Sequence
+from textwrap import fill
 from typing import Any
 
 from rich.console import Console
@@ -9,9 +10,11 @@ from rich.table import Table
 
 from embedded_aws.deployment import Deployment
 from payment_dr.side import SIDES
+from permission_proof.excess import ABSENT, Asked
 from permission_proof.proof import PASSES, Proof, Refused, Report
 
 COLUMNS = ("role", "action", "resource", "condition", "scenario", "with", "without")
+NEIGHBOURS = ("role", "action", "granted", "found")
 WIDTH = 220  # of a log file or a pipe
 _JOBS = {
     "health monitor": ("health monitor role", "health monitor function"),
@@ -23,8 +26,9 @@ Every right that the stack grants, and what shows that it is needed. `make prove
 embedded AWS, reads all policies from there (of roles, keys, topics and functions), takes each action and each
 condition away for a moment, and puts it back. It fails, and names the line, when a right has no scenario, when a
 scenario has lost its right, when something works without the right that it is said to need, when something is refused
-for another reason than the missing right, and when a policy is not as deployed at the end. This file is what it wrote
-(`make prove-permissions ARGS="--write docs/permissions.md"`); a test compares the two.
+for another reason than the missing right, when something is granted [too widely](#too-wide), and when a policy is not
+as deployed at the end. This file is what it wrote (`make prove-permissions ARGS="--write docs/permissions.md"`); a test
+compares the two.
 
 How to read a line:
 
@@ -47,6 +51,41 @@ What only AWS itself can show: that its documentation lists every right a servic
 `aws:SourceArn` and `aws:SourceAccount` when Lambda assumes an execution role; how long a changed policy takes to be in
 force everywhere. A write that names no key takes the AWS managed key of Parameter Store, which the account's roles may
 use through it; the sync always names the key.
+"""
+_NOT_THERE = fill(
+    "**Not there.** The proof looks in the account and in both regions for what else could act or let others act, and "
+    f"finds none of these: {'; '.join(ABSENT)}.",
+    width=120,
+    break_on_hyphens=False,
+)
+_TOO_WIDE = f"""
+## Too wide
+
+What the lines above leave open: more is granted than its scenario needs.
+
+**Asked for.** With each right of a role, the proof asks for the neighbours of what the right is about: a longer name
+(`-permission-proof` is added to it), the same name in the other region and, where the call takes an ARN, in another
+account. Another role, which may assume every role, asks for each role. The root of another account asks for each
+cross-region role and publishes to each topic. Each must be refused for lack of this very right. Two kinds of rights
+cannot be tried like this: a key is used through Parameter Store and SNS, and two actions are for S3 alone. *Refused*
+has their requests, for another key and another bucket. Nor can the proof act as an AWS service: what a service may do
+is read.
+
+**Read.** In all policies (of roles and their trusts, keys, topics, functions and buckets), no resource and no condition
+has a `*`, a `?` or a policy variable, except
+
+- `:*` after one log group and `/*` after one bucket, because names of log streams and documents are not known before;
+- `*` as the resource in a key's policy, where it means that key;
+- `alarm:*` in who may publish to a topic and use its key for that: all alarms of the account in that region.
+
+An action with a wildcard needs a line of its own above. The principal of each statement is the one that the statement
+is for, no statement has an element such as `NotResource`, and each owner has one policy of a kind.
+
+{_NOT_THERE}
+
+**Not looked at**: resource policies of parameters, which the embedded AWS does not have; other regions; who can change
+the stack, that is, the account's administrators and who deploys. The embedded AWS lists KMS grants but evaluates
+none, so what a grant allows is not tried.
 """
 
 
@@ -76,6 +115,7 @@ def as_data(stack: Deployment, report: Report) -> dict[str, Any]:
         "gaps": [short(gap) for gap in report.gaps],
         "rights": [_line(proof, short) for proof in report.proofs],
         "refused": [_refused_line(refused, short) for refused in report.refused],
+        "neighbours": list(_neighbours(report.asked, short)),
         "jobs": list(_jobs(report.proofs)),
     }
 
@@ -103,6 +143,20 @@ def _refused_line(refused: Refused, short: Callable[[str], str]) -> dict[str, An
         "found": short(refused.found),
         "proven": refused.proven,
     }
+
+
+def _neighbours(asked: Sequence[Asked], short: Callable[[str], str]) -> Iterator[dict[str, Any]]:
+    """A line for each right on each thing, whose neighbours were asked for."""
+    lines: dict[tuple[str, str, str], list[Asked]] = {}
+    for ask in asked:
+        lines.setdefault((f"{ask.owner}, {ask.side}", ask.action, short(ask.granted)), []).append(ask)
+    for (role, action, granted), asks in lines.items():
+        refused = [ask.neighbour for ask in asks if ask.refused]
+        let_in = [ask.neighbour for ask in asks if not ask.refused]
+        found = "; ".join(
+            f"{what}: {', '.join(which)}" for what, which in (("refused", refused), ("let in", let_in)) if which
+        )
+        yield {"role": role, "action": action, "granted": granted, "found": found, "proven": not let_in}
 
 
 def _jobs(proofs: Sequence[Proof]) -> Iterator[dict[str, Any]]:
@@ -136,11 +190,15 @@ def print_report(data: dict[str, Any]) -> None:
     for line in data["refused"]:
         refused.add_row(line["role"], line["request"], line["found"], style=None if line["proven"] else "red")
     out.print(refused)
+    neighbours = Table(*NEIGHBOURS, title="Too wide", title_justify="left", header_style="bold")
+    for line in data["neighbours"]:
+        neighbours.add_row(*(line[column] for column in NEIGHBOURS), style=None if line["proven"] else "red")
+    out.print(neighbours)
     for gap in data["gaps"]:
         out.print(f"gap: {gap}", markup=False, soft_wrap=True)
-    proven = sum(line["proven"] for line in data["rights"]) + sum(line["proven"] for line in data["refused"])
-    lines = len(data["rights"]) + len(data["refused"])
-    out.print(f"{proven} of {lines} lines proven, {len(data['gaps']) or 'no'} gap{'s' * (len(data['gaps']) > 1)}")
+    lines = [*data["rights"], *data["refused"], *data["neighbours"]]
+    proven = sum(line["proven"] for line in lines)
+    out.print(f"{proven} of {len(lines)} lines proven, {len(data['gaps']) or 'no'} gap{'s' * (len(data['gaps']) > 1)}")
 
 
 def as_markdown(data: dict[str, Any]) -> str:
@@ -165,6 +223,11 @@ def as_markdown(data: dict[str, Any]) -> str:
         _row(["---"] * 3),
     ]
     parts += [_row([line["role"], line["request"], line["found"]]) for line in data["refused"]]
+    parts += [_TOO_WIDE, _row(NEIGHBOURS), _row(["---"] * len(NEIGHBOURS))]
+    parts += [
+        _row([line["role"], f"`{line['action']}`", f"`{line['granted']}`", line["found"]])
+        for line in data["neighbours"]
+    ]
     return "\n".join(parts) + "\n"
 
 

@@ -50,6 +50,11 @@ class Outcome:
     refusals: tuple[Refusal, ...]
 
 
+def refusals_in(text: str) -> tuple[Refusal, ...]:
+    """The refusals that a text, such as a log or an error's message, tells of in AWS's words."""
+    return tuple(Refusal(*found) for found in _REFUSAL.findall(text))
+
+
 class Stage:
     """The deployed stack with its rules quiet; a context manager that puts everything back.
 
@@ -244,8 +249,7 @@ class Stage:
 
     def refusals(self) -> tuple[Refusal, ...]:
         """What has been refused since the scenario began."""
-        log = self.stack.aws.log_text()[self._mark :]
-        return tuple(Refusal(*found) for found in _REFUSAL.findall(log))
+        return refusals_in(self.stack.aws.log_text()[self._mark :])
 
     def expect(self, observe: Callable[[], bool], what: str, ignoring: str = "") -> None:
         """Wait until something is so; fail once something has been refused, unless it is a part of the scenario."""
@@ -287,12 +291,12 @@ class Stage:
 
     @contextmanager
     def _operator(self) -> Iterator[None]:
-        """A role for people, who may use all parameters and keys as far as the keys' policies let them."""
+        """A role for people, who may use all parameters, keys and roles as far as the others' policies let them."""
         iam = self.client("iam", "primary")
         role = iam.create_role(RoleName=NAME, AssumeRolePolicyDocument=_document(self._root_assumes))["Role"]
         self._operator_arn: str = role["Arn"]
         try:
-            rights = _document({"Effect": "Allow", "Action": ["kms:*", "ssm:*"], "Resource": "*"})
+            rights = _document({"Effect": "Allow", "Action": ["kms:*", "ssm:*", "sts:AssumeRole"], "Resource": "*"})
             iam.put_role_policy(RoleName=NAME, PolicyName=NAME, PolicyDocument=rights)
             yield
         finally:

@@ -14,8 +14,8 @@ from embedded_aws.deployment import PROJECT, Deployment
 from permission_proof import __main__ as command_line
 from permission_proof import proof
 from permission_proof.claims import CLAIMS
+from permission_proof.excess import gaps_between
 from permission_proof.policies import Document, Policy, Row, deployed_policies, rows_of, without
-from permission_proof.proof import gaps_between
 from permission_proof.stage import Outcome, Refusal, Stage
 from tests.permission_proof.conftest import Run, run_command
 

@@ -1,0 +1,374 @@
+"""What is granted too widely: found by reading the account, and by asking for what lies next to each granted thing.
+
+No right is taken away here, so it takes seconds.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from embedded_aws.deployment import Deployment
+from payment_dr.operations.aws import listed
+from payment_dr.side import SIDES, Side
+from permission_proof.claims import ANOTHER_ACCOUNT, CLAIMS, ONE_SIDED, Claims
+from permission_proof.policies import Document, Policy, Row, principals_of, rows_of
+from permission_proof.stage import NAME, Stage, refusals_in
+
+# A wildcard, or a policy variable, which is another value for each caller.
+_WIDE = re.compile(r"[*?]|\$\{")
+_LOG_GROUP = re.compile(r"(arn:aws:logs:[\w-]+:\d{12}:log-group:[^:*?]+):\*")
+_BUCKET = re.compile(r"(arn:aws:s3:::[^:/*?]+)/\*")
+# In a key's policy this is the key itself:
+# https://docs.aws.amazon.com/kms/latest/developerguide/key-policy-overview.html#key-policy-elements
+_THIS_KEY = "*"
+# The keys of a statement that `rows_of` takes apart. Any other one, such as NotResource, can widen it unseen.
+_ELEMENTS = {"Sid", "Effect", "Principal", "Action", "Resource", "Condition"}
+
+_LAMBDA, _EVENTS, _ALARMS = (f"Service {name}.amazonaws.com" for name in ("lambda", "events", "cloudwatch"))
+_ACCOUNT = "AWS arn:aws:iam::{account}:root"
+# Who a statement is for, by owner and statement; {account} is the stack's own.
+PRINCIPALS: Mapping[tuple[str, str], str] = {
+    ("health monitor role", "AssumedByItsFunction"): _LAMBDA,
+    ("config sync role", "AssumedByItsFunction"): _LAMBDA,
+    ("cross-region role", "AssumedByConfigSync"): _ACCOUNT,  # the condition names one role of it
+    ("replication role", "AssumedByS3"): "Service s3.amazonaws.com",
+    ("key", "AccountHasFullControl"): _ACCOUNT,
+    ("key", "SnsDeliversAlerts"): "Service sns.amazonaws.com",
+    ("key", "AlarmsPublishToEncryptedTopic"): _ALARMS,
+    ("key", "ParameterStoreEncryptsAndDecrypts"): _ACCOUNT,
+    ("topic", "AlarmsPublish"): _ALARMS,
+    ("health monitor function", "AllowSchedule"): _EVENTS,
+    ("health monitor function", "AllowHealthRoute"): "Service apigateway.amazonaws.com",
+    ("config sync function", "AllowChange"): _EVENTS,
+    ("config sync function", "AllowReconcile"): _EVENTS,
+}
+# The one wildcard in a condition: all alarms of the account and the region, since those that the stack makes and those
+# that its user adds publish to the same topic.
+_OF_ALARMS = {("topic", "AlarmsPublish"), ("key", "AlarmsPublishToEncryptedTopic")}
+ALARMS_OF_REGION = "arn:aws:cloudwatch:{region}:{account}:alarm:*"
+
+# What can act, or let others act, and is not in the stack at all.
+ABSENT = (
+    "IAM users",
+    "IAM groups",
+    "access keys",
+    "identity providers",
+    "instance profiles",
+    "managed policies without a role",
+    "inline policies",
+    "KMS grants",
+    "function URLs",
+    "policies of function versions and aliases",
+    "policies of tables, event buses and log groups",
+    "bucket ACLs for anyone but the owner",
+)
+
+
+@dataclass(frozen=True)
+class Ask:
+    """How an action is asked for.
+
+    Attributes:
+        operation: Name of the call in boto3.
+        arguments: Its arguments, given the ARN of what is asked for.
+        by_arn: Whether the call names an ARN, which may be that of another account.
+    """
+
+    operation: str
+    arguments: Callable[[str], Mapping[str, Any]]
+    by_arn: bool = True
+
+
+def _stream(arn: str) -> Mapping[str, Any]:
+    return {"logGroupName": arn.split(":")[6], "logStreamName": NAME}
+
+
+def _object(arn: str) -> Mapping[str, Any]:
+    bucket, _, key = arn.rpartition(":")[2].partition("/")
+    return {"Bucket": bucket, "Key": key, "VersionId": NAME}
+
+
+def _bucket(arn: str) -> Mapping[str, Any]:
+    return {"Bucket": arn.rpartition(":")[2]}
+
+
+ASKS: Mapping[str, Ask] = {
+    "dynamodb:DescribeTable": Ask("describe_table", lambda arn: {"TableName": arn}),
+    "sns:Publish": Ask("publish", lambda arn: {"TopicArn": arn, "Message": "?"}),
+    "logs:CreateLogStream": Ask("create_log_stream", _stream, by_arn=False),
+    "logs:PutLogEvents": Ask(
+        "put_log_events", lambda arn: {**_stream(arn), "logEvents": [{"timestamp": 0, "message": "?"}]}, by_arn=False
+    ),
+    "ssm:GetParameter": Ask("get_parameter", lambda arn: {"Name": arn}),
+    "ssm:GetParameterHistory": Ask("get_parameter_history", lambda arn: {"Name": arn}),
+    "ssm:PutParameter": Ask(
+        "put_parameter",
+        lambda arn: {"Name": arn.partition(":parameter")[2], "Value": "?", "Type": "String"},
+        by_arn=False,
+    ),
+    "sts:AssumeRole": Ask("assume_role", lambda arn: {"RoleArn": arn, "RoleSessionName": NAME}),
+    "s3:ListBucket": Ask("list_objects_v2", _bucket),
+    "s3:GetReplicationConfiguration": Ask("get_bucket_replication", _bucket),
+    "s3:GetObjectVersionAcl": Ask("get_object_acl", _object),
+    "s3:GetObjectVersionTagging": Ask("get_object_tagging", _object),
+}
+# Used through another service, or by S3 itself, so that no call of a role asks for them: `outside` of their claim does.
+NOT_ASKED = frozenset(
+    {"kms:Decrypt", "kms:Encrypt", "kms:GenerateDataKey", "s3:GetObjectVersionForReplication", "s3:ReplicateObject"}
+)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A request for something next to what is granted, or by somebody next to whom it is granted to.
+
+    Attributes:
+        owner: Whose policy decides.
+        side: ``primary`` or ``secondary``.
+        action: What was asked for.
+        granted: ARN of what the policy is about.
+        neighbour: What is different about this request, for the report.
+        refused: Whether it was refused, for lack of this very right.
+        found: What came of it, if it was not.
+    """
+
+    owner: str
+    side: Side
+    action: str
+    granted: str
+    neighbour: str
+    refused: bool
+    found: str
+
+
+def excess_in(stack: Deployment, policies: Sequence[Policy]) -> list[str]:
+    """Read the account, and name what is granted beyond the claims, one line each; nothing is changed or tried.
+
+    Args:
+        stack: The stack, applied.
+        policies: Its policies, as deployed.
+    """
+    rows = [row for policy in policies for row in rows_of(policy)]
+    wide = [found for policy in policies for found in _too_wide(policy, stack)]
+    return [*gaps_between(rows), *_policies_too_many(policies), *wide, *_unclaimed(stack)]
+
+
+def ask_neighbours(stage: Stage, policies: Sequence[Policy]) -> list[Asked]:
+    """Ask for what lies next to each granted thing, and as who is next to those it is granted to.
+
+    Args:
+        stage: The stack.
+        policies: Its policies, as deployed.
+    """
+    rows = [row for policy in policies for row in rows_of(policy)]
+    return [*_neighbours(stage, rows), *_strangers(stage, policies)]
+
+
+def let_in(asked: Iterable[Asked]) -> list[str]:
+    """Name the requests that were not refused, one line each."""
+    return [
+        f"not refused: {ask.owner} ({ask.side}): {ask.action} on {ask.granted}, asked for: {ask.neighbour}: {ask.found}"
+        for ask in asked
+        if not ask.refused
+    ]
+
+
+# Read
+
+
+def gaps_between(rows: Sequence[Row], claims: Claims = CLAIMS) -> list[str]:
+    """Name what is in the policies and has no scenario, and what has a scenario and is in the policies no more."""
+    gaps = [f"no scenario: {row}" for row in rows if row.claim not in claims]
+    there = {(*row.claim, row.policy.side) for row in rows}
+    for owner, sid, what in claims:
+        for side in ONE_SIDED.get(owner, SIDES):
+            if (owner, sid, what, side) not in there:
+                gaps.append(f"dropped: {owner} ({side}), statement {sid}: {what}")
+    # A role's own right needs a request for something else, too.
+    gaps += [
+        f"nothing outside is asked for: {row}"
+        for row in rows
+        if row.policy.part == "permissions"
+        and not row.condition
+        and row.claim in claims
+        and not claims[row.claim].outside
+    ]
+    return gaps
+
+
+def _policies_too_many(policies: Sequence[Policy]) -> Iterator[str]:
+    """A claim does not say in which policy its statement stands: each owner has one of a part, and none inline."""
+    seen: set[tuple[str, str, str]] = set()
+    for policy in policies:
+        part = policy.owner, policy.side, policy.part
+        if part in seen or policy.part.startswith("inline"):
+            yield f"one policy more: {policy.owner} ({policy.side}), {policy.part}"
+        seen.add(part)
+
+
+def _too_wide(policy: Policy, stack: Deployment) -> Iterator[str]:
+    """Name every wildcard, principal and element of a policy that is none of those the stack needs."""
+    account, region = stack.aws.account_id, stack.region(policy.side)
+    for statement in policy.document["Statement"]:
+        sid = statement.get("Sid", "")
+        where = f"too wide: {policy.owner} ({policy.side}), {policy.part}, statement {sid}"
+        yield from (f"{where}: {element}" for element in sorted(statement.keys() - _ELEMENTS))
+        yield from (
+            f"{where}: resource {resource}"
+            for resource in statement.get("Resource", ())
+            if _is_wide_resource(resource) and not (policy.owner == "key" and resource == _THIS_KEY)
+        )
+        expected = PRINCIPALS.get((policy.owner, sid), "").format(account=account)
+        yield from (f"{where}: principal {found}" for found in principals_of(statement) if found != expected)
+        alarms = ALARMS_OF_REGION.format(region=region, account=account)
+        allowed = {alarms} if (policy.owner, sid) in _OF_ALARMS else set()
+        yield from (
+            f"{where}: {condition} = {value}"
+            for condition, value in _condition_values(statement)
+            if _WIDE.search(value) and value not in allowed
+        )
+
+
+def _condition_values(statement: Document) -> Iterator[tuple[str, str]]:
+    for operator, keys in statement.get("Condition", {}).items():
+        for key, values in keys.items():
+            for value in values:
+                yield f"{operator} {key}", value
+
+
+def _is_wide_resource(resource: str) -> bool:
+    allowed = _LOG_GROUP.fullmatch(resource) or _BUCKET.fullmatch(resource)
+    return bool(_WIDE.search(allowed[1] if allowed else resource))
+
+
+def _unclaimed(stack: Deployment) -> Iterator[str]:
+    """What can act, or let others act, besides the policies: see `ABSENT`."""
+    iam = stack.client("iam", "primary")
+    for kind, operation, items, name in (
+        ("IAM user", "list_users", "Users", "UserName"),
+        ("IAM group", "list_groups", "Groups", "GroupName"),
+        ("access key of the root", "list_access_keys", "AccessKeyMetadata", "AccessKeyId"),
+        ("identity provider", "list_saml_providers", "SAMLProviderList", "Arn"),
+        ("identity provider", "list_open_id_connect_providers", "OpenIDConnectProviderList", "Arn"),
+        ("instance profile", "list_instance_profiles", "InstanceProfiles", "InstanceProfileName"),
+    ):
+        for found in listed(iam, operation, items):
+            yield f"nobody claims: {kind} {found[name]}"
+            if kind == "IAM user":
+                for key in listed(iam, "list_access_keys", "AccessKeyMetadata", UserName=found[name]):
+                    yield f"nobody claims: access key {key['AccessKeyId']} of IAM user {found[name]}"
+    for found in listed(iam, "list_policies", "Policies", Scope="Local"):
+        if not list(listed(iam, "list_entities_for_policy", "PolicyRoles", PolicyArn=found["Arn"])):
+            yield f"nobody claims: managed policy {found['PolicyName']}, which no role has"
+    for side in SIDES:
+        yield from (f"nobody claims: {found} ({side})" for found in _unclaimed_on(stack, side))
+    s3 = stack.client("s3", "primary")
+    for bucket in s3.list_buckets()["Buckets"]:
+        acl = s3.get_bucket_acl(Bucket=bucket["Name"])
+        for grant in acl["Grants"]:
+            grantee = grant["Grantee"].get("ID") or grant["Grantee"].get("URI")
+            if grantee != acl["Owner"]["ID"]:
+                yield f"nobody claims: {grant['Permission']} for {grantee} in the ACL of bucket {bucket['Name']}"
+
+
+def _unclaimed_on(stack: Deployment, side: Side) -> Iterator[str]:
+    kms, lambda_, dynamodb, events, logs = (
+        stack.client(service, side) for service in ("kms", "lambda", "dynamodb", "events", "logs")
+    )
+    for key in listed(kms, "list_keys", "Keys"):
+        for grant in listed(kms, "list_grants", "Grants", KeyId=key["KeyArn"]):
+            operations = ", ".join(grant["Operations"])
+            yield f"KMS grant of {operations} on {key['KeyArn']} to {grant['GranteePrincipal']}"
+    for function in listed(lambda_, "list_functions", "Functions"):
+        name = function["FunctionName"]
+        for url in listed(lambda_, "list_function_url_configs", "FunctionUrlConfigs", FunctionName=name):
+            yield f"URL of function {name} for {url['AuthType']}"
+        versions = listed(lambda_, "list_versions_by_function", "Versions", FunctionName=name)
+        aliases = listed(lambda_, "list_aliases", "Aliases", FunctionName=name)
+        qualifiers = [version["Version"] for version in versions if version["Version"] != "$LATEST"]
+        for qualifier in (*qualifiers, *(alias["Name"] for alias in aliases)):
+            with suppress(lambda_.exceptions.ResourceNotFoundException):
+                lambda_.get_policy(FunctionName=name, Qualifier=qualifier)
+                yield f"policy of function {name}:{qualifier}"
+    for table in listed(dynamodb, "list_tables", "TableNames"):
+        arn = dynamodb.describe_table(TableName=table)["Table"]["TableArn"]
+        with suppress(dynamodb.exceptions.PolicyNotFoundException):
+            dynamodb.get_resource_policy(ResourceArn=arn)
+            yield f"policy of table {table}"
+    for bus in listed(events, "list_event_buses", "EventBuses"):
+        if bus.get("Policy"):
+            yield f"policy of event bus {bus['Name']}"
+    for policy in listed(logs, "describe_resource_policies", "resourcePolicies"):
+        yield f"policy of log groups {policy['policyName']}"
+
+
+# Asked for
+
+
+def _neighbours(stage: Stage, rows: Iterable[Row]) -> Iterator[Asked]:
+    """With each right of a role, ask for what a wildcard in its resource would let in as well."""
+    for row in rows:
+        if row.policy.part != "permissions" or row.condition or row.claim not in CLAIMS or row.action in NOT_ASKED:
+            continue
+        for neighbour, arn in _neighbours_of(row.resource, stage):
+            if neighbour == "another account" and not ASKS[row.action].by_arn:
+                continue
+            region = arn.split(":")[3]
+            where = next((side for side in SIDES if stage.region(side) == region), row.policy.side)
+            client = stage.as_role(row.policy.owner, row.policy.side, row.action.partition(":")[0], where)
+            by = row.policy.name.rpartition("/")[2]
+            yield _ask(stage, row.policy, row.action, row.resource, neighbour, client, by, arn)
+
+
+def _neighbours_of(granted: str, stage: Stage) -> Iterator[tuple[str, str]]:
+    """The name and more, the other region, another account: whichever of them the ARN has."""
+    if granted.count(":") < 5:
+        return  # a lone *, which is too wide already
+    pattern = _LOG_GROUP.fullmatch(granted) or _BUCKET.fullmatch(granted)
+    arn = (pattern[1] if pattern else granted).rstrip("*")
+    in_bucket = f"/{NAME}" if _BUCKET.fullmatch(granted) else ""
+    yield "a longer name", f"{arn}-{NAME}{in_bucket}"
+    start, partition, service, region, account, name = arn.split(":", 5)
+    if region:
+        other = next(stage.region(side) for side in SIDES if stage.region(side) != region)
+        yield "the other region", ":".join((start, partition, service, other, account, name))
+    if account:
+        yield "another account", ":".join((start, partition, service, region, ANOTHER_ACCOUNT, name))
+
+
+def _strangers(stage: Stage, policies: Iterable[Policy]) -> Iterator[Asked]:
+    """Who is next to those that a trust or a topic's policy names asks, with every right of his own to do so."""
+    outsider = {"AccessKeyId": ANOTHER_ACCOUNT, "SecretAccessKey": stage.stack.aws.secret_access_key}
+    for policy in policies:
+        arn = policy.name
+
+        def by_outsider(service: str, action: str, policy: Policy = policy, arn: str = arn) -> Asked:
+            client = stage.stack.aws.client(service, stage.region(policy.side), outsider)
+            who = f":{ANOTHER_ACCOUNT}:root"
+            return _ask(stage, policy, action, arn, "by another account's root", client, who, arn)
+
+        if policy.part == "trust":
+            client = stage.as_role("operator", policy.side, "sts", policy.side)
+            neighbour = "by another role"
+            yield _ask(stage, policy, "sts:AssumeRole", arn, neighbour, client, f"/{NAME}/", arn)
+        # ministack takes any root for a service, so only a trust in an account can be asked by one.
+        if policy.owner == "cross-region role" and policy.part == "trust":
+            yield by_outsider("sts", "sts:AssumeRole")
+        if policy.owner == "topic":
+            yield by_outsider("sns", "sns:Publish")
+
+
+def _ask(
+    stage: Stage, policy: Policy, action: str, granted: str, neighbour: str, client: Any, by: str, arn: str
+) -> Asked:
+    ask = ASKS[action]
+    outcome = stage.outcome(lambda: getattr(client, ask.operation)(**ask.arguments(arn)))
+    # SNS's refusal of another account is in the answer alone.
+    refusals = [*outcome.refusals, *refusals_in(outcome.why)]
+    refused = not outcome.passed and any(
+        refusal.action == action and by in refusal.principal and refusal.resource.startswith(arn)
+        for refusal in refusals
+    )
+    return Asked(policy.owner, policy.side, action, granted, neighbour, refused, outcome.why or "passes")
