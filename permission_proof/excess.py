@@ -327,7 +327,7 @@ def _neighbours_of(granted: str, stage: Stage) -> Iterator[tuple[str, str]]:
     if granted.count(":") < 5:
         return  # a lone *, which is too wide already
     pattern = _LOG_GROUP.fullmatch(granted) or _BUCKET.fullmatch(granted)
-    arn = (pattern[1] if pattern else granted).rstrip("*")
+    arn = pattern[1] if pattern else granted
     in_bucket = f"/{NAME}" if _BUCKET.fullmatch(granted) else ""
     yield "a longer name", f"{arn}-{NAME}{in_bucket}"
     start, partition, service, region, account, name = arn.split(":", 5)

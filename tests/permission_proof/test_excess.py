@@ -31,14 +31,24 @@ def account(deployment: Deployment) -> Iterator[Deployment]:
 
 
 def statement(owner: str, part: str, sid: str, **changes: Any) -> Widening:
-    """Other elements for a statement of a policy in the primary region; {account} and {api} are filled in."""
+    """Change elements of a statement of a policy in the primary region.
+
+    Args:
+        owner: Of the policy.
+        part: Of its policies.
+        sid: The statement.
+        changes: By element, its new value, in which {account} is filled in, or what changes the value; None: no such
+            element.
+    """
 
     def widen(stack: Deployment) -> None:
         (policy,) = [p for p in deployed_policies(stack) if (p.owner, p.side, p.part) == (owner, "primary", part)]
         document = policy.document
         (found,) = [each for each in document["Statement"] if each["Sid"] == sid]
         for element, value in changes.items():
-            if callable(value):
+            if value is None:
+                del found[element]
+            elif callable(value):
                 value(found[element])
             else:
                 found[element] = value
@@ -66,17 +76,9 @@ def administrator(stack: Deployment) -> None:
     iam.create_access_key(UserName="eve")
 
 
-def any_route(stack: Deployment) -> None:
-    conditions = next(
-        each["Condition"]
-        for policy in deployed_policies(stack)
-        if (policy.owner, policy.side) == ("health monitor function", "primary")
-        for each in policy.document["Statement"]
-        if each["Sid"] == "AllowHealthRoute"
-    )
+def any_route(conditions: Document) -> None:
     (route,) = conditions["ArnLike"]["AWS:SourceArn"]
-    wide = {"ArnLike": {"AWS:SourceArn": [f"{route.partition('/')[0]}/*/*"]}}
-    statement("health monitor function", "policy", "AllowHealthRoute", Condition=wide)(stack)
+    conditions["ArnLike"]["AWS:SourceArn"] = f"{route.partition('/')[0]}/*/*"
 
 
 def document_of(action: str, principal: str = "") -> str:
@@ -124,7 +126,7 @@ CROSS_REGION = "cross-region role", "trust", "AssumedByConfigSync"
             id="a topic for all services",
         ),
         pytest.param(
-            any_route,
+            statement("health monitor function", "policy", "AllowHealthRoute", Condition=any_route),
             "too wide: health monitor function (primary), policy, statement AllowHealthRoute: "
             "ArnLike AWS:SourceArn = arn:aws:execute-api:",
             id="every route of an API",
@@ -160,6 +162,11 @@ CROSS_REGION = "cross-region role", "trust", "AssumedByConfigSync"
             "too wide: health monitor role (primary), permissions, statement EncryptAlerts: "
             "StringLike kms:ViaService = s3.*.amazonaws.com",
             id="a key for another service",
+        ),
+        pytest.param(
+            statement(*MONITOR, "DescribeTable", Resource=None, NotResource="arn:aws:dynamodb:us-east-1:1:table/x"),
+            "too wide: health monitor role (primary), permissions, statement DescribeTable: NotResource",
+            id="all tables but one",
         ),
         pytest.param(
             statement(*TOPIC, Principal="*"),
