@@ -49,6 +49,7 @@ PART_OF: Mapping[str, str | None] = {
     "aws_lambda_permission": "aws_lambda_function",
     "aws_route53_record": "aws_route53_zone",  # AWS deletes no zone that has records
     "aws_route_table_association": "aws_route_table",
+    "aws_s3_bucket_policy": "aws_s3_bucket",
     "aws_s3_bucket_public_access_block": "aws_s3_bucket",
     "aws_s3_bucket_replication_configuration": "aws_s3_bucket",
     "aws_s3_bucket_server_side_encryption_configuration": "aws_s3_bucket",

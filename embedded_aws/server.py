@@ -27,6 +27,7 @@ from typing import Any, ClassVar, Literal, Protocol, Self, TypedDict, Unpack
 from embedded_aws.errors import EmbeddedAwsError
 
 HOST = "127.0.0.1"
+_WITHOUT_TLS = {"X-Forwarded-Proto": "http"}  # see the patch secure_transport
 HEALTH_PATH = "/_ministack/health"
 FAULT_PATH = "/_fault"
 REPLICATION_PATH = "/_replication"
@@ -79,6 +80,11 @@ def at_new_port(text: str, old: int, new: int) -> str:
         'http://1a2b3c4d.execute-api.localhost:40126'
     """
     return re.sub(rf"\b(localhost|127\.0\.0\.1):{old}(?!\d)", rf"\1:{new}", text) if str(old) in text else text
+
+
+def without_tls(client: Any) -> None:
+    """Let the requests of a client count as sent without TLS; others count as sent over TLS."""
+    client.meta.events.register("before-send", lambda request, **_: request.headers.update(_WITHOUT_TLS))
 
 
 def _is_taken(port: int) -> bool:

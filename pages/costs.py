@@ -93,6 +93,7 @@ FREE: Final[Mapping[str, str]] = {
     "aws_lambda_permission": "a setting",
     "aws_route_table": "free",
     "aws_route_table_association": "free",
+    "aws_s3_bucket_policy": "a setting",
     "aws_s3_bucket_public_access_block": "a setting",
     "aws_s3_bucket_server_side_encryption_configuration": "a setting; S3's own keys are free",
     "aws_s3_bucket_versioning": "a setting; what it keeps is storage",

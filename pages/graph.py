@@ -24,6 +24,7 @@ LEFT_OUT: Final = {
     "aws_iam_policy",
     "aws_kms_alias",
     "aws_lambda_permission",
+    "aws_s3_bucket_policy",
     "aws_s3_bucket_public_access_block",
     "aws_s3_bucket_server_side_encryption_configuration",
     "aws_s3_bucket_versioning",

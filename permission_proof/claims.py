@@ -27,6 +27,7 @@ from permission_proof.scenarios import (
     operator_reads,
     operator_writes,
     publishes_with_another_key,
+    read_without_tls,
     reads_another_parameter,
     reads_with_another_key,
     replicated,
@@ -300,6 +301,9 @@ CLAIMS: Claims = {
         "health monitor function",
         "AllowHealthRoute",
         {"lambda:InvokeFunction": Claim(health_answers), OF_FUNCTION: Claim(another_api_asks)},
+    ),
+    **_statement(
+        "bucket", "TlsOnly", {"Bool aws:SecureTransport": Claim(read_without_tls, about=lambda row: row.resource)}
     ),
     **_started("health monitor function", MONITOR, AllowSchedule=""),
     **_started("config sync function", SYNC, AllowChange="change", AllowReconcile="reconcile"),

@@ -181,6 +181,7 @@ _NOT_NEWER: Mapping[str, str] = {
     "aws_route_table": "its tags change; it has no routes",
     "aws_route_table_association": "a subnet has no other table to go to",
     "aws_s3_bucket": "its tags change; its settings are types of their own",
+    "aws_s3_bucket_policy": "every policy changes",
     "aws_s3_bucket_public_access_block": "changes by the call that creates it, PutPublicAccessBlock",
     "aws_s3_bucket_replication_configuration": "changes by the call that creates it, PutBucketReplication",
     "aws_s3_bucket_versioning": "changes by the call that creates it, PutBucketVersioning",

@@ -212,6 +212,8 @@ def _too_wide(policy: Policy, stack: Deployment) -> Iterator[str]:
     """Name every wildcard, principal and element of a policy that is none of those the stack needs."""
     account, region = stack.aws.account_id, stack.region(policy.side)
     for statement in policy.document["Statement"]:
+        if statement["Effect"] == "Deny":
+            continue  # it grants nothing
         sid = statement.get("Sid", "")
         where = f"too wide: {policy.owner} ({policy.side}), {policy.part}, statement {sid}"
         yield from (f"{where}: {element}" for element in sorted(statement.keys() - _ELEMENTS))

@@ -24,6 +24,7 @@ OWNERS = (
     "topic",
     "health monitor function",
     "config sync function",
+    "bucket",
 )
 
 
@@ -76,7 +77,8 @@ class Row:
         resource: The resource; all of the statement's where a condition is to be proven.
         principal: Who, such as ``Service s3.amazonaws.com``, all where a condition is to be proven; empty in a role's
             own policy.
-        condition: The condition to be proven, such as ``StringEquals aws:SourceAccount``; empty for an action.
+        condition: The condition to be proven, such as ``StringEquals aws:SourceAccount``; empty for an action. Of a
+            statement that denies, what it denies is proven by resource.
         value: The one value of it that is to be proven, where it has several.
     """
 
@@ -137,6 +139,14 @@ def rows_of(policy: Policy) -> list[Row]:
         }
         actions, resources = statement.get("Action", ["NotAction"]), statement.get("Resource", [policy.name])
         row = partial(Row, policy, statement.get("Sid", ""))
+        if statement["Effect"] == "Deny":
+            rows += [
+                row(action=", ".join(actions), resource=resource, condition=condition, principal=principal)
+                for condition in sorted(conditions)
+                for resource in resources
+                for principal in principals_of(statement) or [""]
+            ]
+            continue
         rows += [
             row(action=action, resource=resource, principal=principal)
             for action in actions
@@ -157,6 +167,9 @@ def without(document: Document, row: Row) -> Document:
     for statement in copy.deepcopy(document)["Statement"]:
         if statement.get("Sid", "") != row.sid:
             changed.append(statement)
+        elif statement["Effect"] == "Deny":
+            others = [resource for resource in statement["Resource"] if resource != row.resource]
+            changed += [{**statement, "Resource": others}] if others else []
         elif row.condition:
             operator, key = row.condition.split()
             if row.value:
@@ -276,6 +289,7 @@ def _owners(stack: Deployment) -> Mapping[str, tuple[str, Side]]:
     for side in SIDES:
         owners[value(f"{side}_kms_key_arn")] = ("key", side)
         owners[value(f"{side}_sns_topic_arn")] = ("topic", side)
+        owners[value(f"{side}_bucket_name")] = ("bucket", side)
         owners[value(f"{side}_health_monitor_function_arn")] = ("health monitor function", side)
         owners[value(f"{side}_config_sync_function_arn")] = ("config sync function", side)
     return owners

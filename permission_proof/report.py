@@ -71,8 +71,8 @@ cannot be tried like this: a key is used through Parameter Store and SNS, and tw
 has their requests, for another key and another bucket. Nor can the proof act as an AWS service: what a service may do
 is read.
 
-**Read.** In all policies (of roles and their trusts, keys, topics, functions and buckets), no resource and no condition
-has a `*`, a `?` or a policy variable, except
+**Read.** In all that the policies of roles and their trusts, keys, topics and functions allow, no resource and no
+condition has a `*`, a `?` or a policy variable, except
 
 - `:*` after one log group and `/*` after one bucket, because names of log streams and documents are not known before;
 - `*` as the resource in a key's policy, where it means that key;

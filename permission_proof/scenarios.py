@@ -10,11 +10,12 @@ import urllib.request
 import uuid
 import zipfile
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
 from embedded_aws.checks import check_health
+from embedded_aws.server import without_tls
 from payment_dr.side import Side
 from permission_proof.stage import NAME, NotPassed, Stage
 
@@ -435,6 +436,21 @@ def operator_writes(tier: str) -> Scenario:
             stage.client("ssm", side).delete_parameters(Names=[name])
 
     return play
+
+
+@named("A document, or the list of them, is read without TLS")
+def read_without_tls(stage: Stage, side: Side, resource: str) -> Iterator[Run]:  # noqa: D103
+    s3, bucket = stage.as_role("operator", side, "s3", side), stage.stack.value(f"{side}_bucket_name")
+    without_tls(s3)
+
+    def run() -> None:
+        if resource.endswith("/*"):
+            with suppress(s3.exceptions.NoSuchKey):  # whoever may list documents is told so
+                s3.get_object(Bucket=bucket, Key=NAME)
+        else:
+            s3.list_objects_v2(Bucket=bucket)
+
+    yield run
 
 
 @named("A document is replicated with its tags", _REPLICATED)

@@ -19,6 +19,7 @@ from permission_proof.policies import Document, Policy
 
 NAME = "permission-proof"  # of everything that stands here for the time of the proof alone
 DEADLINE_SECONDS = 20.0
+_OPERATORS = ("kms:*", "ssm:*", "sts:AssumeRole", "s3:GetObject", "s3:ListBucket")  # rights of the role for people
 _REFUSAL = re.compile(r"(\S+) is not authorized to perform: (\S+) on resource: (\S+)$", re.MULTILINE)
 
 
@@ -291,12 +292,12 @@ class Stage:
 
     @contextmanager
     def _operator(self) -> Iterator[None]:
-        """A role for people, who may use all parameters, keys and roles as far as the others' policies let them."""
+        """A role for people, who may use all parameters, keys, roles and documents as far as other policies allow."""
         iam = self.client("iam", "primary")
         role = iam.create_role(RoleName=NAME, AssumeRolePolicyDocument=_document(self._root_assumes))["Role"]
         self._operator_arn: str = role["Arn"]
         try:
-            rights = _document({"Effect": "Allow", "Action": ["kms:*", "ssm:*", "sts:AssumeRole"], "Resource": "*"})
+            rights = _document({"Effect": "Allow", "Action": _OPERATORS, "Resource": "*"})
             iam.put_role_policy(RoleName=NAME, PolicyName=NAME, PolicyDocument=rights)
             yield
         finally:

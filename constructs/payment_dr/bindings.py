@@ -120,6 +120,7 @@ from cdktf_cdktf_provider_aws.route53_zone import Route53Zone
 from cdktf_cdktf_provider_aws.route_table import RouteTable
 from cdktf_cdktf_provider_aws.route_table_association import RouteTableAssociation
 from cdktf_cdktf_provider_aws.s3_bucket import S3Bucket
+from cdktf_cdktf_provider_aws.s3_bucket_policy import S3BucketPolicy
 from cdktf_cdktf_provider_aws.s3_bucket_public_access_block import S3BucketPublicAccessBlock
 from cdktf_cdktf_provider_aws.s3_bucket_replication_configuration import (
     S3BucketReplicationConfigurationA,
@@ -220,6 +221,7 @@ __all__ = [
     "RouteTableAssociation",
     "S3Backend",
     "S3Bucket",
+    "S3BucketPolicy",
     "S3BucketPublicAccessBlock",
     "S3BucketReplicationConfigurationA",
     "S3BucketReplicationConfigurationRule",

@@ -11,6 +11,7 @@ from .bindings import (
     DynamodbTablePointInTimeRecovery,
     DynamodbTableReplica,
     S3Bucket,
+    S3BucketPolicy,
     S3BucketPublicAccessBlock,
     S3BucketReplicationConfigurationA,
     S3BucketReplicationConfigurationRule,
@@ -26,7 +27,7 @@ from .bindings import (
 from .described import Described
 from .errors import refuse
 from .naming import bucket_name, name
-from .policies import Role, Statement
+from .policies import Condition, Role, Statement, policy_document
 from .region import PARTITION, Region, account_id, mistakes_in_pair, region_name
 from .suppressions import suppress
 
@@ -53,7 +54,8 @@ class GlobalData(Described):
     last writer wins, so a write that was acknowledged in the last moment before an outage can be missing on the other
     side until the region is back: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/V2globaltables_HowItWorks.html
 
-    Every object of the source bucket is replicated to the destination bucket; both keep all versions.
+    Every object of the source bucket is replicated to the destination bucket. Both keep all versions, and refuse
+    requests without TLS.
     https://docs.aws.amazon.com/AmazonS3/latest/userguide/replication.html
 
     Args:
@@ -223,7 +225,7 @@ class GlobalData(Described):
             ],
             provider=region.provider,
         )
-        S3BucketPublicAccessBlock(
+        public_access_block = S3BucketPublicAccessBlock(
             self,
             f"{side}_public_access_block",
             bucket=bucket.id,
@@ -231,6 +233,25 @@ class GlobalData(Described):
             block_public_policy=True,
             ignore_public_acls=True,
             restrict_public_buckets=True,
+            provider=region.provider,
+        )
+        # https://docs.aws.amazon.com/AmazonS3/latest/userguide/security-best-practices.html#transit
+        tls_only = Statement(
+            sid="TlsOnly",
+            effect="Deny",
+            actions=["s3:*"],
+            resources=[bucket.arn, f"{bucket.arn}/*"],
+            principals={"*": ["*"]},
+            conditions=[Condition("Bool", "aws:SecureTransport", ["false"])],
+        )
+        S3BucketPolicy(
+            self,
+            f"{side}_policy",
+            bucket=bucket.id,
+            policy=policy_document(self, f"{side}_policy_document", [tls_only]),
+            # S3 refuses two changes of a bucket's access at once (OperationAborted).
+            # https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html#ErrorCodeList
+            depends_on=[public_access_block],
             provider=region.provider,
         )
         return bucket, versioning

@@ -37,7 +37,7 @@ class Condition:
 
 @dataclass(frozen=True, kw_only=True)
 class Statement:
-    """One Allow statement of a policy.
+    """One statement of a policy.
 
     Args:
         sid: Its name: letters and digits, says what it is for.
@@ -45,6 +45,7 @@ class Statement:
         resources: ARNs. Empty in a trust policy, which has none.
         principals: Who, by type: `{"Service": ["lambda.amazonaws.com"]}`. Empty in an identity policy.
         conditions: All must hold.
+        effect: "Allow", or "Deny" in the policy of a resource. Default "Allow".
         suppressed: Findings of a policy linter that do not apply to it, with the reason; see `suppress`.
     """
 
@@ -53,6 +54,7 @@ class Statement:
     resources: Sequence[str] = ()
     principals: Mapping[str, Sequence[str]] = field(default_factory=dict)
     conditions: Sequence[Condition] = ()
+    effect: str = "Allow"
     suppressed: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -64,7 +66,7 @@ def policy_document(scope: Construct, id_: str, statements: Sequence[Statement])
         statement=[
             DataAwsIamPolicyDocumentStatement(
                 sid=statement.sid,
-                effect="Allow",
+                effect=statement.effect,
                 actions=list(statement.actions),
                 resources=list(statement.resources) or None,
                 principals=[

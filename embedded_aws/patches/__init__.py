@@ -38,6 +38,7 @@ from embedded_aws.patches import (
     route53_changes,
     route53_records,
     route_settings,
+    secure_transport,
     web_pages,
     whole_responses,
 )
@@ -72,6 +73,7 @@ ORDER: tuple[ModuleType, ...] = (
     route53_changes,
     route53_records,
     route_settings,
+    secure_transport,
     region_outage,
     replication_lag,
     request_signatures,

@@ -71,6 +71,7 @@ def test_the_settings_of_a_bucket_are_on_that_bucket_in_its_region(
         "aws_s3_bucket_versioning": "versioning",
         "aws_s3_bucket_server_side_encryption_configuration": "encryption",
         "aws_s3_bucket_public_access_block": "public_access_block",
+        "aws_s3_bucket_policy": "policy",
     }.items():
         setting = resource(stack_json, type_, f"data_{bucket}_{name}")
         assert (setting["bucket"], setting.get("provider")) == (f"${{aws_s3_bucket.data_{bucket}_bucket.id}}", provider)

@@ -158,6 +158,11 @@ def expected() -> dict[str, list[Json]]:
             ],
         }
     source, destination = "${aws_s3_bucket.data_source_bucket.arn}", "${aws_s3_bucket.data_destination_bucket.arn}"
+    for name, bucket in (("source", source), ("destination", destination)):
+        tls_only = allow(
+            "TlsOnly", ["s3:*"], [bucket, f"{bucket}/*"], {"*": ["*"]}, {"Bool aws:SecureTransport": ["false"]}
+        )
+        documents[f"data_{name}_policy_document"] = [tls_only | {"effect": "Deny"}]
     return documents | {
         "data_s3_replication_trust": [
             allow("AssumedByS3", ["sts:AssumeRole"], principals={"Service": ["s3.amazonaws.com"]})
@@ -194,7 +199,7 @@ def test_every_policy_in_use_is_an_iam_policy_document(stack_json: Json) -> None
         },
         **{
             f"{type_}.{name}": resource["policy"]
-            for type_ in ("aws_iam_policy", "aws_kms_key", "aws_sns_topic_policy")
+            for type_ in ("aws_iam_policy", "aws_kms_key", "aws_s3_bucket_policy", "aws_sns_topic_policy")
             for name, resource in stack_json["resource"][type_].items()
         },
     }
@@ -202,11 +207,7 @@ def test_every_policy_in_use_is_an_iam_policy_document(stack_json: Json) -> None
     assert {address: policy for address, policy in in_use.items() if policy not in documents} == {}
     assert documents == set(in_use.values())
     # Policies must not hide elsewhere: inline, or managed by AWS.
-    assert not [
-        type_
-        for type_ in stack_json["resource"]
-        if type_ in {"aws_iam_role_policy", "aws_s3_bucket_policy", "aws_iam_user_policy"}
-    ]
+    assert not [type_ for type_ in stack_json["resource"] if type_ in {"aws_iam_role_policy", "aws_iam_user_policy"}]
     for attachment in stack_json["resource"]["aws_iam_role_policy_attachment"].values():
         assert attachment["policy_arn"].startswith("${aws_iam_policy.")
 
@@ -236,6 +237,10 @@ def test_every_role_key_and_topic_has_its_own_policy(stack_json: Json) -> None:
         assert (topic_policy["arn"], topic_policy["policy"]) == (
             topic_arn(side),
             document(f"alerting_{side}_topic_policy_document"),
+        )
+    for name in ("source", "destination"):
+        assert resources["aws_s3_bucket_policy"][f"data_{name}_policy"]["policy"] == document(
+            f"data_{name}_policy_document"
         )
 
 

@@ -22,7 +22,7 @@ from botocore.exceptions import ClientError
 from embedded_aws import stand_in_providers
 from embedded_aws.deployment import PROJECT, STACK
 from embedded_aws.inventory import inventory
-from embedded_aws.server import EmbeddedAws
+from embedded_aws.server import EmbeddedAws, without_tls
 from main import STATE
 from payment_dr.operations.terraform.runner import Terraform, TerraformFailed
 from tests.deploy.conftest import Deployed
@@ -175,7 +175,6 @@ def test_another_environment_is_not_planned_against_this_state(operator: Operato
 
 
 def test_the_documented_rights_are_enough_and_only_over_tls(operator: Operator) -> None:
-    """The embedded AWS is reached without TLS, so the bucket's policy must refuse everybody but the account's root."""
     iam = operator.aws.client("iam", PRIMARY)
     policy = PAGE.split("```json\n", 1)[1].split("```", 1)[0].replace("prod/", "dev/")
     iam.create_user(UserName="deployer")
@@ -184,16 +183,18 @@ def test_the_documented_rights_are_enough_and_only_over_tls(operator: Operator) 
     credentials = {"AWS_ACCESS_KEY_ID": key["AccessKeyId"], "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"]}
     password = next(each for each in operator.terraform.state_resources() if each.startswith("random_password."))
 
-    refused = operator.tf("state", "list", **credentials)
-    assert refused.returncode == 1
-    assert "StatusCode: 403" in refused.stderr
-
-    operator.s3.delete_bucket_policy(Bucket=BUCKET)
     for command in ("taint", "untaint"):  # each takes the lock, reads, writes and gives the lock back
         done = operator.tf(command, password, **credentials)
         assert done.returncode == 0, done.stderr
     assert not operator.has(LOCK)
 
+    s3 = operator.aws.client("s3", PRIMARY, key)
+    assert s3.get_object(Bucket=BUCKET, Key=KEY)
+    without_tls(s3)
+    with pytest.raises(ClientError, match="explicit deny"):
+        s3.get_object(Bucket=BUCKET, Key=KEY)
+    operator.s3.delete_bucket_policy(Bucket=BUCKET)
+    assert s3.get_object(Bucket=BUCKET, Key=KEY)
     assert [each["what"] for each in operator.bootstrap() if each["changed"]] == ["TLS only"]
 
 

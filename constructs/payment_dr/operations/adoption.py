@@ -228,6 +228,7 @@ REPEATABLE = frozenset(
         "aws_acm_certificate_validation",  # waits, and makes nothing
         "aws_default_security_group",
         "aws_lambda_function_event_invoke_config",
+        "aws_s3_bucket_policy",
         "aws_s3_bucket_public_access_block",
         "aws_s3_bucket_replication_configuration",
         "aws_s3_bucket_server_side_encryption_configuration",
