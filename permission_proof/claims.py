@@ -303,7 +303,9 @@ CLAIMS: Claims = {
         {"lambda:InvokeFunction": Claim(health_answers), OF_FUNCTION: Claim(another_api_asks)},
     ),
     **_statement(
-        "bucket", "TlsOnly", {"Bool aws:SecureTransport": Claim(read_without_tls, about=lambda row: row.resource)}
+        "bucket",
+        "TlsOnly",
+        {"deny s3:*: Bool aws:SecureTransport": Claim(read_without_tls, about=lambda row: row.resource)},
     ),
     **_started("health monitor function", MONITOR, AllowSchedule=""),
     **_started("config sync function", SYNC, AllowChange="change", AllowReconcile="reconcile"),

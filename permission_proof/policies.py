@@ -77,9 +77,9 @@ class Row:
         resource: The resource; all of the statement's where a condition is to be proven.
         principal: Who, such as ``Service s3.amazonaws.com``, all where a condition is to be proven; empty in a role's
             own policy.
-        condition: The condition to be proven, such as ``StringEquals aws:SourceAccount``; empty for an action. Of a
-            statement that denies, what it denies is proven by resource.
+        condition: The condition to be proven, such as ``StringEquals aws:SourceAccount``; empty for an action.
         value: The one value of it that is to be proven, where it has several.
+        denies: Whether the statement denies its actions; that is proven for each resource and condition.
     """
 
     policy: Policy
@@ -89,12 +89,13 @@ class Row:
     principal: str = ""
     condition: str = ""
     value: str = ""
+    denies: bool = False
 
     @property
     def claim(self) -> tuple[str, str, str]:
         """By which a scenario is found: owner, statement, and action or condition."""
         what = f"each value of {self.condition}" if self.value else self.condition or self.action
-        return self.policy.owner, self.sid, what
+        return self.policy.owner, self.sid, f"deny {self.action}: {what}" if self.denies else what
 
     def __str__(self) -> str:
         owner, sid, what = self.claim
@@ -139,13 +140,10 @@ def rows_of(policy: Policy) -> list[Row]:
         }
         actions, resources = statement.get("Action", ["NotAction"]), statement.get("Resource", [policy.name])
         row = partial(Row, policy, statement.get("Sid", ""))
+        principals = ", ".join(principals_of(statement))
         if statement["Effect"] == "Deny":
-            rows += [
-                row(action=", ".join(actions), resource=resource, condition=condition, principal=principal)
-                for condition in sorted(conditions)
-                for resource in resources
-                for principal in principals_of(statement) or [""]
-            ]
+            denied = partial(row, action=", ".join(actions), principal=principals, denies=True)
+            rows += [denied(resource=resource, condition=each) for resource in resources for each in sorted(conditions)]
             continue
         rows += [
             row(action=action, resource=resource, principal=principal)
@@ -153,7 +151,6 @@ def rows_of(policy: Policy) -> list[Row]:
             for resource in resources
             for principal in principals_of(statement) or [""]
         ]
-        principals = ", ".join(principals_of(statement))
         whole = partial(row, action=", ".join(actions), resource=", ".join(resources), principal=principals)
         for condition, values in sorted(conditions.items()):
             rows.append(whole(condition=condition))
@@ -167,7 +164,7 @@ def without(document: Document, row: Row) -> Document:
     for statement in copy.deepcopy(document)["Statement"]:
         if statement.get("Sid", "") != row.sid:
             changed.append(statement)
-        elif statement["Effect"] == "Deny":
+        elif row.denies:
             others = [resource for resource in statement["Resource"] if resource != row.resource]
             changed += [{**statement, "Resource": others}] if others else []
         elif row.condition:
