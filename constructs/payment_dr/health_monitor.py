@@ -245,8 +245,8 @@ class HealthMonitor(Described):
                     metrics=[
                         Metric(namespace="AWS/ApiGateway", name="4xx", dimensions={"ApiId": api.id}, period_seconds=60)
                     ],
-                    what_to_do=f"Somebody floods the health API in {region.name}, and Route 53 may be refused with "
-                    f"them: see who it is in the access log /aws/vendedlogs/apigateway/{api_name}.",
+                    what_to_do=f"Somebody floods the health API in {region.name}, and Route 53 may be refused too: see "
+                    f"who it is in the access log /aws/vendedlogs/apigateway/{api_name}.",
                     threshold=CLIENT_ERRORS_A_MINUTE,
                     periods=CLIENT_ERROR_MINUTES,
                 )
