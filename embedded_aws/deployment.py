@@ -12,13 +12,13 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import Any, Self
 
 from embedded_aws import stand_in_providers
 from embedded_aws.errors import EmbeddedAwsError
 from embedded_aws.server import EmbeddedAws, at_new_port
+from payment_dr.operations.owned_directory import MARK, OwnedDirectory
 from payment_dr.operations.terraform.runner import Changes, Output, PlanResult, ResourceEvent, Terraform, workspace
 from payment_dr.side import Side
 
@@ -49,7 +49,7 @@ def synthesized(app: Path = PROJECT / "main.py", *, settings: Mapping[str, str] 
     Raises:
         EmbeddedAwsError: The app refuses its settings or fails.
     """
-    with TemporaryDirectory(prefix="synth-") as folder:
+    with OwnedDirectory("synth-") as folder:
         synth = subprocess.run(
             [sys.executable, str(app)],
             cwd=app.parent,
@@ -83,7 +83,7 @@ def terraform_settings() -> Iterator[tuple[dict[str, str], list[str]]]:
     Raises:
         EmbeddedAwsError: Terraform or a provider is nowhere to be had.
     """
-    with TemporaryDirectory(prefix="rehearsal-") as folder:
+    with OwnedDirectory("rehearsal-") as folder:
         out = Path(folder, "cdktf.out")
         stack = out / "stacks" / STACK
         stack.mkdir(parents=True)
@@ -145,7 +145,7 @@ class _InitializedTerraform(Terraform):
         )
         self.notices += origin.notices
         self._there, self._here = str(origin._run), str(self._run)
-        _copy_tree(origin._run, self._run, leave_out=("t", "plan", "stderr"))
+        _copy_tree(origin._run, self._run, leave_out=("t", "plan", "stderr", MARK))
         for name, value in origin._env.items():
             if name == "TF_CLI_CONFIG_FILE" or name.startswith("TF_PLUGIN_CACHE_"):
                 self._env[name] = self._moved(value)
@@ -304,7 +304,7 @@ class Deployment:
         with ExitStack() as opening:
             with branched.step("branch"):
                 branched.aws = opening.enter_context(self.aws.branch())
-                folder = opening.enter_context(TemporaryDirectory(prefix="tfwork-"))
+                folder = opening.enter_context(OwnedDirectory("tfwork-"))
                 directory = Path(folder, self.terraform.directory.name)
                 _copy_tree(self.terraform.directory, directory)
                 for state in directory.glob("*.tfstate*"):

@@ -10,7 +10,7 @@ import sys
 import threading
 from pathlib import Path
 
-from embedded_aws.server import remove_directory
+from payment_dr.operations import owned_directory
 
 MINISTACK_VERSION = "1.5.33"
 
@@ -43,7 +43,7 @@ def end_with_parent() -> None:
 
     def watch() -> None:
         os.read(0, 1)  # not sys.stdin, whose lock a blocked reader holds against the interpreter's own end
-        remove_directory(Path(os.environ["EMBEDDED_AWS_DIRECTORY"]))
+        owned_directory.remove(Path(os.environ["EMBEDDED_AWS_DIRECTORY"]))
         os.killpg(os.getpgid(0), signal.SIGKILL)
 
     threading.Thread(target=watch, name="end-with-parent", daemon=True).start()

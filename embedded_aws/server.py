@@ -1,7 +1,6 @@
 """Starting, using and stopping the embedded AWS."""
 
 import contextlib
-import fcntl
 import functools
 import json
 import os
@@ -11,7 +10,6 @@ import select
 import shutil
 import signal
 import socket
-import stat
 import subprocess
 import sys
 import tempfile
@@ -25,6 +23,7 @@ from types import TracebackType
 from typing import Any, ClassVar, Literal, Protocol, Self, TypedDict, Unpack
 
 from embedded_aws.errors import EmbeddedAwsError
+from payment_dr.operations import owned_directory
 
 HOST = "127.0.0.1"
 _WITHOUT_TLS = {"X-Forwarded-Proto": "http"}  # see the patch secure_transport
@@ -44,8 +43,6 @@ TYPICAL_REPLICATION_SECONDS = 0.5
 TYPICAL_REPLICATION_SPREAD = 0.4
 
 _DIRECTORY_PREFIX = "embedded-aws-"
-_OWNER_LOCK = "owner.lock"  # a file that the owner of an emulator's directory has locked for as long as it lives
-_TAKEN_ALONG = "taken-along"  # a file that lists directories to remove with the emulator's: inode and path
 
 _START_DEADLINE_SECONDS = 30.0
 _END_DEADLINE_SECONDS = 10.0
@@ -187,42 +184,7 @@ class _Fork:
 def _make_directory() -> tuple[Path, int]:
     """Make an emulator's directory; it is this process's for as long as the descriptor is open."""
     directory = Path(tempfile.mkdtemp(prefix=_DIRECTORY_PREFIX))
-    unlocked = directory / "unlocked"
-    lock = os.open(unlocked, os.O_WRONLY | os.O_CREAT, 0o600)
-    with contextlib.suppress(OSError):  # a file system without locks: `remove_abandoned` cannot lock it either
-        fcntl.flock(lock, fcntl.LOCK_EX)
-    unlocked.rename(directory / _OWNER_LOCK)  # never seen unlocked while its owner lives
-    return directory, lock
-
-
-def _is_own(directory: Path) -> bool:
-    """Whether this is a directory of this user, and no link to one."""
-    seen = directory.lstat()
-    return stat.S_ISDIR(seen.st_mode) and seen.st_uid == os.geteuid()
-
-
-def remove_directory(directory: Path) -> None:
-    """Remove an emulator's directory, and those that ``EmbeddedAws.take_along`` has named, unless replaced since."""
-    with contextlib.suppress(OSError):  # there are none
-        for line in (directory / _TAKEN_ALONG).read_text(encoding="utf-8").splitlines():
-            inode, _, along = line.partition(" ")
-            with contextlib.suppress(OSError):  # it is gone
-                if _is_own(Path(along)) and Path(along).lstat().st_ino == int(inode):
-                    shutil.rmtree(along, ignore_errors=True)
-    shutil.rmtree(directory, ignore_errors=True)
-
-
-def remove_abandoned() -> None:
-    """Remove what was left when both an emulator and its owner were killed, so that neither could do it."""
-    for directory in Path(tempfile.gettempdir()).glob(f"{_DIRECTORY_PREFIX}*"):
-        with contextlib.suppress(OSError):  # it is somebody else's, its owner lives, or it has just been removed
-            if _is_own(directory):
-                lock = os.open(directory / _OWNER_LOCK, os.O_WRONLY | os.O_NOFOLLOW)
-                try:
-                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    remove_directory(directory)
-                finally:
-                    os.close(lock)
+    return directory, owned_directory.own(directory)
 
 
 class Fault(TypedDict, total=False):
@@ -346,7 +308,7 @@ class EmbeddedAws:
             )
 
     def _launch(self) -> None:
-        remove_abandoned()
+        owned_directory.remove_abandoned(Path(tempfile.gettempdir()))
         self._directory, self._lock = _make_directory()
         with (self._directory / "emulator.log").open("wb") as log:
             process = subprocess.Popen(
@@ -437,8 +399,7 @@ class EmbeddedAws:
         """
         if self._directory is None:
             raise EmbeddedAwsError("the embedded AWS is not running", hint="start it first")
-        with (self._directory / _TAKEN_ALONG).open("a", encoding="utf-8") as file:
-            file.write(f"{directory.lstat().st_ino} {directory.absolute()}\n")
+        owned_directory.take_along(self._directory, directory)
 
     def log_text(self) -> str:
         """What the emulator has logged so far; after ``stop`` what it had logged until then."""

@@ -2,11 +2,11 @@
 
 import json
 import runpy
-import tempfile
 from pathlib import Path
 from typing import Any
 
 import payment_dr
+from payment_dr.operations.owned_directory import OwnedDirectory
 
 PROJECT = Path(__file__).resolve().parent.parent
 Template = dict[str, Any]
@@ -18,7 +18,7 @@ def stack_of(**props: Any) -> Template:
     Args:
         **props: Arguments of `DisasterRecoveryStack`.
     """
-    with tempfile.TemporaryDirectory(prefix="synth-") as folder:
+    with OwnedDirectory("synth-") as folder:
         app = payment_dr.App(outdir=folder)
         payment_dr.DisasterRecoveryStack(app, "payment-dr", **props)
         app.synth()
@@ -32,7 +32,7 @@ def template_of(program: Path) -> Template:
         program: A Python file, run as ``python FILE`` runs it, but for the folder that it writes to.
     """
     original = payment_dr.App
-    with tempfile.TemporaryDirectory(prefix="synth-") as folder:
+    with OwnedDirectory("synth-") as folder:
         try:
             payment_dr.App = lambda: original(outdir=folder)  # type: ignore[misc, assignment]
             runpy.run_path(str(program), run_name="__main__")

@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
-from embedded_aws import EmbeddedAws, EmbeddedAwsError, server
+from embedded_aws import EmbeddedAws, EmbeddedAwsError
 from embedded_aws.server import at_new_port
+from payment_dr.operations.owned_directory import MARK, remove_abandoned
 from tests.embedded_aws.processes import listens, runs, start_owner
 from tests.embedded_aws.tenant import Tenant, eventually
 
@@ -224,22 +225,22 @@ def test_what_only_looks_abandoned_stays(
     elsewhere, kept = tmp_path / "elsewhere", tmp_path / "kept"
     for folder in (elsewhere, kept):
         folder.mkdir()
-    (elsewhere / "owner.lock").touch()
+    (elsewhere / MARK).touch()
     (elsewhere / "taken-along").write_text(f"{kept.stat().st_ino} {kept}\n")
     linked.symlink_to(elsewhere)
 
     with monkeypatch.context() as other_user:
         other_user.setattr(os, "geteuid", lambda: os.getuid() + 1)
-        server.remove_abandoned()
+        remove_abandoned(temporary_directory)
     assert {*temporary_directory.iterdir()} == {*left, unmarked, linked}
 
     alongs[0].rename(tmp_path / "moved")
     alongs[0].mkdir()  # another one of that name
     alongs[1].rename(tmp_path / "linked to")
     alongs[1].symlink_to(tmp_path / "linked to")
-    server.remove_abandoned()
+    remove_abandoned(temporary_directory)
     assert {*temporary_directory.iterdir()} == {unmarked, linked}
-    assert (elsewhere / "owner.lock").exists()
+    assert (elsewhere / MARK).exists()
     assert kept.exists()
     assert alongs[0].exists()
     assert (tmp_path / "moved" / "with more").exists()

@@ -20,12 +20,13 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from tempfile import TemporaryDirectory, gettempdir
+from tempfile import gettempdir
 from textwrap import shorten
 from types import TracebackType
 from typing import Any, Self
 
 from payment_dr.operations.errors import OperationError
+from payment_dr.operations.owned_directory import OwnedDirectory
 from payment_dr.operations.terraform import provider_sources
 
 OLDEST = (1, 5, 0)
@@ -190,7 +191,7 @@ def workspace(stack_dir: Path) -> Iterator[Path]:
     """
     if not any(stack_dir.glob("*.tf.json")):
         raise OperationError(f"{stack_dir} holds no synthesized stack", hint="run 'cdktf synth' first")
-    with TemporaryDirectory(prefix="tfwork-") as folder:
+    with OwnedDirectory("tfwork-") as folder:
         directory = Path(folder, "stack")
         shutil.copytree(
             stack_dir,
@@ -240,7 +241,7 @@ class Terraform:
         self.directory = directory.absolute()
         self.notices: list[str] = []
         self._on_event = on_event
-        self._run_directory = TemporaryDirectory(prefix="tfrun-", dir=_short_temporary_directory())
+        self._run_directory = OwnedDirectory("tfrun-", _short_temporary_directory())
         self._run = Path(self._run_directory.name)
         self._temporary = self._run / "t"
         self._temporary.mkdir()
@@ -322,7 +323,7 @@ class Terraform:
             "TF_CLI_CONFIG_FILE": str(configuration),
         }
         arguments = [self.binary.path, "init", "-input=false", "-no-color", "-backend=false"]
-        code, _, _ = _follow(arguments, cwd=probe, env=env, errors=self._run / "stderr")
+        code, _, _ = self._follow(arguments, cwd=probe, env=env)
         return probe / ".terraform" / "providers" if code == 0 else None
 
     def validate(self) -> tuple[Diagnostic, ...]:
@@ -492,7 +493,19 @@ class Terraform:
 
     def _terraform(self, *arguments: str, on_line: Callable[[str], None] | None = None) -> tuple[int, str, str]:
         command = [self.binary.path, *arguments]
-        return _follow(command, cwd=self.directory, env=self._env, errors=self._run / "stderr", on_line=on_line)
+        return self._follow(command, cwd=self.directory, env=self._env, on_line=on_line)
+
+    def _follow(
+        self,
+        command: Sequence[str],
+        *,
+        cwd: Path,
+        env: Mapping[str, str],
+        on_line: Callable[[str], None] | None = None,
+    ) -> tuple[int, str, str]:
+        return _follow(
+            command, cwd=cwd, env=env, errors=self._run / "stderr", lock=self._run_directory.lock, on_line=on_line
+        )
 
 
 def _planning_options(targets: Sequence[str], *, refresh: bool) -> list[str]:
@@ -502,7 +515,7 @@ def _planning_options(targets: Sequence[str], *, refresh: bool) -> list[str]:
 def _short_temporary_directory() -> str:
     """Where providers can put their sockets, whose whole path may have 104 bytes (macOS) or 108 (Linux)."""
     usual = gettempdir()
-    return usual if len(usual) <= 50 else "/tmp"  # noqa: S108 - for a TemporaryDirectory
+    return usual if len(usual) <= 50 else "/tmp"  # noqa: S108 - for an OwnedDirectory
 
 
 def _follow(
@@ -511,6 +524,7 @@ def _follow(
     cwd: Path,
     env: Mapping[str, str],
     errors: Path,
+    lock: int,
     on_line: Callable[[str], None] | None = None,
 ) -> tuple[int, str, str]:
     """Run a command to its end and return exit code, stdout and stderr.
@@ -529,6 +543,7 @@ def _follow(
             stderr=stderr,
             text=True,
             start_new_session=True,
+            pass_fds=[lock],  # should this process be killed, Terraform still has its directory until it ends
         )
     assert process.stdout is not None  # noqa: S101 - it is a pipe
     try:

@@ -1,0 +1,93 @@
+"""Temporary directories that their owner removes, or the next run if the owner was killed.
+
+Each holds a file that its owner has locked. The operating system frees the lock when the owner ends, however that
+happens, and whoever makes such a directory removes those whose lock is free. What has no such file stays, and so does
+what belongs to another user.
+"""
+
+import fcntl
+import os
+import shutil
+import stat
+import weakref
+from contextlib import suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory, gettempdir
+
+MARK = "payment-dr-owner.lock"
+_TAKEN_ALONG = "taken-along"  # a file that lists directories to remove with this one: inode and path
+
+
+class OwnedDirectory(TemporaryDirectory[str]):
+    """A temporary directory of this process.
+
+    Args:
+        prefix: What its name begins with.
+        parent: Where it is made. Default: the machine's directory for temporary files.
+
+    Attributes:
+        lock: A descriptor. A child process that inherits it is an owner too, for as long as it lives.
+
+    Example:
+        >>> with OwnedDirectory("example-") as directory:
+        ...     sorted(path.name for path in Path(directory).iterdir())
+        ['payment-dr-owner.lock']
+    """
+
+    def __init__(self, prefix: str, parent: str | None = None) -> None:
+        parent = parent or gettempdir()
+        remove_abandoned(Path(parent))
+        super().__init__(prefix=prefix, dir=parent)
+        self.lock = own(Path(self.name))
+        self._release = weakref.finalize(self, os.close, self.lock)
+
+    def cleanup(self) -> None:
+        """Remove it. Doing so twice is fine."""
+        super().cleanup()
+        self._release()
+
+
+def own(directory: Path) -> int:
+    """Make this process the owner of a directory for as long as the descriptor that is returned is open."""
+    unlocked = directory / "unlocked"
+    lock = os.open(unlocked, os.O_WRONLY | os.O_CREAT, 0o600)
+    with suppress(OSError):  # a file system without locks: `remove_abandoned` cannot lock it either
+        fcntl.flock(lock, fcntl.LOCK_EX)
+    unlocked.rename(directory / MARK)  # never seen unlocked while its owner lives
+    return lock
+
+
+def take_along(directory: Path, other: Path) -> None:
+    """Have another directory removed with one, by `remove` and `remove_abandoned`."""
+    with (directory / _TAKEN_ALONG).open("a", encoding="utf-8") as file:
+        file.write(f"{other.lstat().st_ino} {other.absolute()}\n")
+
+
+def remove(directory: Path) -> None:
+    """Remove a directory, and those that it takes along unless replaced since."""
+    with suppress(OSError):  # there are none
+        for line in (directory / _TAKEN_ALONG).read_text(encoding="utf-8").splitlines():
+            inode, _, along = line.partition(" ")
+            with suppress(OSError):  # it is gone
+                if _is_own(Path(along)) and Path(along).lstat().st_ino == int(inode):
+                    shutil.rmtree(along, ignore_errors=True)
+    shutil.rmtree(directory, ignore_errors=True)
+
+
+def remove_abandoned(parent: Path) -> None:
+    """Remove the directories there whose owners were killed."""
+    for mark in parent.glob(f"*/{MARK}"):
+        with suppress(OSError):  # it is somebody else's, its owner lives, or it has just been removed
+            if _is_own(mark.parent):
+                lock = os.open(mark, os.O_WRONLY | os.O_NOFOLLOW)
+                try:
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    remove(mark.parent)
+                finally:
+                    os.close(lock)
+
+
+def _is_own(directory: Path) -> bool:
+    """Whether this is a directory of this user, and no link to one."""
+    seen = directory.lstat()
+    return stat.S_ISDIR(seen.st_mode) and seen.st_uid == os.geteuid()
