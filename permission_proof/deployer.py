@@ -1,33 +1,26 @@
-"""``python -m permission_proof.deployer``: the rights that deploying the stack takes, found by watching a deployment.
+"""The rights that deploying the stack takes, found by watching a deployment.
 
 The embedded AWS records which action it was asked for at each call of Terraform. `deployer_scopes` says where each of
 them may happen, and what AWS asks for beyond that, with its page.
 """
 
 import json
-import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-import typer
-
 from embedded_aws import stand_in_providers
-from embedded_aws.deployment import STACK, synthesized
 from embedded_aws.errors import EmbeddedAwsError
 from embedded_aws.server import DEFAULT_REGION, EmbeddedAws, at_new_port
-from payment_dr.operations.command import command, progress
-from payment_dr.operations.deployer_policies import (
+from payment_dr.operations.iam_policies import (
     CHANGE,
     DEPLOY,
     DOCUMENTED_ONLY,
     WITH_CUSTOM_DOMAIN,
     Document,
-    path_of,
-    written,
 )
 from payment_dr.operations.terraform.runner import Terraform, workspace
 from permission_proof.deployer_scopes import (
@@ -60,28 +53,18 @@ def policies_of(deployed: Used, changed: Used) -> dict[str, Document]:
     Raises:
         EmbeddedAwsError: It is not known where an action happens.
     """
-    always, with_domain = _by_use(deployed)
-    to_change, to_change_domain = _by_use(changed)
-    domain = _statements(with_domain | to_change_domain, OF_A_CUSTOM_DOMAIN)
+    always, with_domain = by_use(deployed)
+    to_change, to_change_domain = by_use(changed)
+    domain = statements(with_domain | to_change_domain, OF_A_CUSTOM_DOMAIN)
     return {
-        DEPLOY: _document(_statements(always, SCOPES)),
-        CHANGE: _document(_statements(to_change - always, SCOPES, prefix="Change")),
-        WITH_CUSTOM_DOMAIN: _document([*domain, *DOCUMENTED_FOR_CUSTOM_DOMAIN]),
-        DOCUMENTED_ONLY: _document(DOCUMENTED),
+        DEPLOY: document_of(statements(always, SCOPES)),
+        CHANGE: document_of(statements(to_change - always, SCOPES, prefix="Change")),
+        WITH_CUSTOM_DOMAIN: document_of([*domain, *DOCUMENTED_FOR_CUSTOM_DOMAIN]),
+        DOCUMENTED_ONLY: document_of(DOCUMENTED),
     }
 
 
-def _by_use(used: Used) -> tuple[set[tuple[str, str]], set[tuple[str, str]]]:
-    """Scopes and actions that every stack needs, and those that the custom domain needs."""
-    seen = {(_scope(action, arn), action, _is_of_a_custom_domain(action, arn)) for action, arn in used}
-    always, with_domain = (
-        {(scope, action) for scope, action, is_of_domain in seen if is_of_domain is each and action not in FREE}
-        for each in (False, True)
-    )
-    return always, with_domain
-
-
-def _scope(action: str, arn: str) -> str:
+def scope_of(action: str, arn: str) -> str:
     """The service, or the part of it that has resources of its own."""
     service = action.partition(":")[0]
     if service == "apigateway" and "::/tags/" in arn:
@@ -91,13 +74,35 @@ def _scope(action: str, arn: str) -> str:
     return service
 
 
+def by_use(
+    used: Used, scope: Callable[[str, str], str] = scope_of
+) -> tuple[set[tuple[str, str]], set[tuple[str, str]]]:
+    """Scopes and actions that every stack needs, and those that the custom domain needs."""
+    seen = {(scope(action, arn), action, _is_of_a_custom_domain(action, arn)) for action, arn in used}
+    always, with_domain = (
+        {(where, action) for where, action, is_of_domain in seen if is_of_domain is each and action not in FREE}
+        for each in (False, True)
+    )
+    return always, with_domain
+
+
 def _is_of_a_custom_domain(action: str, arn: str) -> bool:
     return action.startswith("acm:") or ("/domainnames" in unquote(arn) and action.startswith("apigateway:"))
 
 
-def _statements(
+def statements(
     used: Iterable[tuple[str, str]], scopes: Mapping[str, tuple[str, ...]], *, prefix: str = ""
 ) -> Iterator[Document]:
+    """A statement for each scope, and one for what names no resource.
+
+    Args:
+        used: Scopes and actions.
+        scopes: The resources of each scope.
+        prefix: What the names of the statements begin with.
+
+    Raises:
+        EmbeddedAwsError: It is not known where an action happens.
+    """
     by_scope: dict[str, list[str]] = {}
     anywhere = []
     for scope, action in sorted(used):
@@ -117,7 +122,8 @@ def _statements(
         yield {"Sid": f"{prefix}Anywhere", "Action": anywhere, "Resource": ["*"]}
 
 
-def _document(statements: Iterable[Document]) -> Document:
+def document_of(statements: Iterable[Document]) -> Document:
+    """A policy of these statements, each of which allows."""
     return {
         "Version": "2012-10-17",
         "Statement": [{"Sid": each["Sid"], "Effect": "Allow", **each} for each in statements],
@@ -240,18 +246,12 @@ class Deployer:
         iam = self.aws.client("iam", DEFAULT_REGION)
         iam.put_user_policy(UserName=DEPLOYER, PolicyName=DEPLOYER, PolicyDocument=json.dumps(document))
 
-    def cycle(self) -> None:
-        """Deploy, change and destroy.
+    def deploy(self) -> None:
+        """Apply, and plan again.
 
         Raises:
-            EmbeddedAwsError: A step of the deployment failed, or a plan after an apply is not empty.
+            EmbeddedAwsError: A step of it failed, or the plan after the apply is not empty.
         """
-        self.deploy()
-        self.change()
-        self.destroy()
-
-    def deploy(self) -> None:
-        """Apply, and plan again."""
         with self._recording(self.deployed):
             self.terraform.apply()
             self._expect_no_changes(self.terraform)
@@ -338,35 +338,3 @@ def deployer(stack_dir: Path) -> Iterator[Deployer]:
         with user.terraform:
             user.terraform.init()
             yield user
-
-
-def observed() -> dict[str, Document]:
-    """Deploy with all rights and a custom domain, and return the policies of what was used, by name.
-
-    Raises:
-        EmbeddedAwsError: A step of the deployment failed, or it is not known where an action happens.
-    """
-    from main import CUSTOM_DOMAIN  # loads the constructs, which printing should not wait for
-
-    with synthesized(settings={CUSTOM_DOMAIN: "1"}) as out, deployer(out / "stacks" / STACK) as user:
-        user.gets({"Version": "2012-10-17", "Statement": [EVERYTHING]})
-        user.cycle()
-        return policies_of(user.deployed, user.changed)
-
-
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-
-
-@app.command()
-@command
-def main() -> None:
-    """Record a deployment on an embedded AWS, and write the policies that `dr deployer-policies` prints."""
-    with progress.status("watching a deployment"):
-        documents = observed()
-    for name, document in documents.items():
-        path_of(name).write_text(written(document), encoding="utf-8")
-        sys.stdout.write(f"{path_of(name)}\n")
-
-
-if __name__ == "__main__":
-    app(prog_name="python -m permission_proof.deployer")

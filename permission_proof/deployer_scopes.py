@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from payment_dr.operations.deployer_policies import ACCOUNT_ID, ENVIRONMENT, Document
+from payment_dr.operations.iam_policies import ACCOUNT_ID, ENVIRONMENT, Document
 
 # Tags are read, set and removed by GET, POST and DELETE on a path of their own:
 # https://docs.aws.amazon.com/apigatewayv2/latest/api-reference/tags-resource-arn.html. It ends with the encoded ARN of
@@ -45,6 +45,7 @@ ANYWHERE = frozenset(
     {
         "acm:RequestCertificate",
         "cloudwatch:DescribeAlarms",
+        "cloudwatch:GetMetricStatistics",
         "ec2:DescribeAvailabilityZones",
         "ec2:DescribeNetworkAcls",
         "ec2:DescribeNetworkInterfaces",
@@ -149,17 +150,6 @@ DOCUMENTED: tuple[Document, ...] = (
         "Sid": "DocumentedVersions",
         "Action": ["iam:DeletePolicyVersion"],
         "Resource": [*SCOPES["iam"]],
-    },
-    {
-        # The embedded AWS takes these for lambda:UpdateFunctionCode or asks for nothing.
-        # https://docs.aws.amazon.com/service-authorization/latest/reference/list_awslambda.html
-        "Sid": "DocumentedRetries",
-        "Action": [
-            "lambda:DeleteFunctionEventInvokeConfig",
-            "lambda:GetFunctionEventInvokeConfig",
-            "lambda:PutFunctionEventInvokeConfig",
-        ],
-        "Resource": [*SCOPES["lambda"]],
     },
     {
         # Access logs: https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-logging.html

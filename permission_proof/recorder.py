@@ -1,7 +1,7 @@
 """An embedded AWS that writes down what it authorizes: which action on which resource, by whose access key.
 
 ministack leaves no trace of what it allows. This is no patch of the emulator's answers, so it is not with the patches:
-only ``permission_proof.deployer`` starts it.
+only ``permission_proof.deployer`` starts it, for the other recorded work too.
 """
 
 import json
@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
-from embedded_aws import emulator, patches
+from embedded_aws import emulator
 from embedded_aws.server import EmbeddedAws
 
 _MARK = "authorized: "
@@ -55,6 +55,8 @@ def _record() -> None:
 
 def main() -> None:
     """Serve as ``embedded_aws.emulator`` does, and record."""
+    from embedded_aws import patches  # loads ministack, which sets up logging for its whole process
+
     apply_all = patches.apply_all
 
     def apply_all_and_record() -> None:

@@ -31,7 +31,7 @@ PACKAGES = {
     "payment_dr": ("constructs/payment_dr", ("*.py", "py.typed", "on_demand.cjs")),
     "payment_dr/handlers": ("handlers", ("*.py",)),
     "payment_dr/operations": (f"{OPERATIONS}", ("*.py",)),
-    "payment_dr/operations/deployer-policies": (f"{OPERATIONS}/deployer-policies", ("*.json",)),
+    "payment_dr/operations/iam-policies": (f"{OPERATIONS}/iam-policies", ("*.json",)),
     "payment_dr/operations/drill": (f"{OPERATIONS}/drill", ("*.py",)),
     "payment_dr/operations/report": (f"{OPERATIONS}/report", ("*.py", "report.html.j2")),
     "payment_dr/operations/route53": (f"{OPERATIONS}/route53", ("*.py",)),
@@ -234,9 +234,9 @@ def test_a_part_of_the_extra_that_is_missing_is_named_when_it_is_needed(installe
     )
 
 
-def test_the_deployers_policies_come_with_the_wheel(dr: Callable[..., str]) -> None:
-    folder = PROJECT / OPERATIONS / "deployer-policies"
-    assert json.loads(dr("deployer-policies")) == {
+def test_the_iam_policies_come_with_the_wheel(dr: Callable[..., str]) -> None:
+    folder = PROJECT / OPERATIONS / "iam-policies"
+    assert json.loads(dr("policies")) == {
         path.stem: json.loads(path.read_text(encoding="utf-8")) for path in folder.glob("*.json")
     }
 

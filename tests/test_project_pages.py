@@ -12,7 +12,7 @@ import hcl.__main__
 import pages.__main__
 import permission_proof.__main__
 from payment_dr.operations import cli
-from permission_proof import deployer
+from permission_proof import iam_policies
 
 PROJECT = Path(__file__).resolve().parents[1]
 PAGES = [
@@ -24,7 +24,7 @@ COMMANDS = {
     "dr": cli.app,
     **{
         f"python -m {module.__name__.removesuffix('.__main__')}": module.app
-        for module in (embedded_aws.__main__, hcl.__main__, pages.__main__, permission_proof.__main__, deployer)
+        for module in (embedded_aws.__main__, hcl.__main__, pages.__main__, permission_proof.__main__, iam_policies)
     },
 }
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(PROJECT)))

@@ -26,8 +26,8 @@ from pages import costs, graph
 from payment_dr import library
 from payment_dr.described import Described
 from payment_dr.operations import adoption
-from payment_dr.operations.deployer_policies import NAMES, read
 from payment_dr.operations.drill.outages import OUTAGES
+from payment_dr.operations.iam_policies import NAMES, read
 from payment_dr.stack import DisasterRecoveryStack
 from permission_proof import deployer, deployer_scopes
 
@@ -123,10 +123,10 @@ def test_the_deployer_has_a_scope_for_each_service_of_the_stack_and_for_no_other
     assert_complete(THE_STACK, of, f"{table} of {SCOPES_FILE}", [*named, *dead])
 
 
-def test_every_action_that_names_no_resource_is_in_a_policy_of_the_deployer() -> None:
+def test_every_action_that_names_no_resource_is_in_a_policy() -> None:
     statements = [each for name in NAMES for each in read(name)["Statement"] if each["Sid"].endswith("Anywhere")]
     used = {action for each in statements for action in each["Action"] if not each["Sid"].startswith("Documented")}
-    assert_complete("dr deployer-policies", used, f"ANYWHERE of {SCOPES_FILE}", deployer_scopes.ANYWHERE)
+    assert_complete("dr policies", used, f"ANYWHERE of {SCOPES_FILE}", deployer_scopes.ANYWHERE)
 
 
 def names_in(folder: str, pattern: str = "*.py", *, but: Iterable[str] = ()) -> set[str]:

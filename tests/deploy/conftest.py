@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,10 @@ import pytest
 
 from embedded_aws.deployment import STACK, Deployment, synthesized
 from embedded_aws.inventory import inventory
+from main import CUSTOM_DOMAIN
+from payment_dr.operations.iam_policies import OF_A_DEPLOYER
+from permission_proof.deployer import Deployer, deployer, for_the_embedded_aws
+from tests.deploy.iam_policies import proven
 
 
 @pytest.fixture(scope="session")
@@ -59,3 +64,29 @@ def outputs_for_dr(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[
         return path
 
     return write
+
+
+@dataclass(frozen=True)
+class Deployers:
+    """A deployer of the stack with a custom domain who has what is proven of the deployer's policies, three times.
+
+    Attributes:
+        at_the_end: When all of it was deployed, changed and destroyed.
+        when_deployed, for_operators: When it was deployed; each can be changed without the other.
+    """
+
+    at_the_end: Deployer
+    when_deployed: Deployer
+    for_operators: Deployer
+
+
+@pytest.fixture(scope="session")
+def deployers() -> Iterator[Deployers]:
+    """Those that the tests of IAM policies share, with one deployment; they are of one `xdist_group`."""
+    with synthesized(settings={CUSTOM_DOMAIN: "1"}) as out, deployer(out / "stacks" / STACK) as user:
+        user.gets(for_the_embedded_aws(proven(user, OF_A_DEPLOYER)))
+        user.deploy()
+        with user.branch() as when_deployed, user.branch() as for_operators:
+            user.change()
+            user.destroy()
+            yield Deployers(user, when_deployed, for_operators)

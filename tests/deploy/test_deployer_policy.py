@@ -1,7 +1,7 @@
 """The policies in the deployer's files are enough to deploy, change and destroy, and hold nothing unused."""
 
 import shutil
-from collections.abc import Iterable, Iterator, Set
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +9,7 @@ import pytest
 
 from embedded_aws.deployment import STACK, synthesized
 from embedded_aws.server import DEFAULT_REGION
-from main import CUSTOM_DOMAIN
-from payment_dr.operations.deployer_policies import DEPLOY, ENVIRONMENT, NAMES, filled_in, path_of, read, written
+from payment_dr.operations.iam_policies import DEPLOY, ENVIRONMENT, OF_A_DEPLOYER, filled_in, path_of, written
 from payment_dr.operations.terraform.runner import TerraformFailed
 from permission_proof.deployer import (
     Deployer,
@@ -20,6 +19,8 @@ from permission_proof.deployer import (
     policies_of,
 )
 from permission_proof.deployer_scopes import ASKED_OTHERWISE
+from tests.deploy.conftest import Deployers
+from tests.deploy.iam_policies import proven, without_actions
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("deployer policy")]
 
@@ -35,42 +36,22 @@ app.synth()
 """
 
 
-def proven(user: Deployer, names: Iterable[str]) -> dict[str, Any]:
-    """These policies in one, without what is documented only."""
-    account_id = user.aws.account_id
-    documents = [filled_in(read(name), account_id=account_id, environment=ENVIRONMENT) for name in names]
-    statements = [each for document in documents for each in document["Statement"]]
-    return {**documents[0], "Statement": [each for each in statements if not each["Sid"].startswith("Documented")]}
-
-
-@pytest.fixture(scope="module")
-def users() -> Iterator[tuple[Deployer, Deployer]]:
-    """A deployer of the custom domain with what is proven of the policies, at the end of it all, and when deployed."""
-    with synthesized(settings={CUSTOM_DOMAIN: "1"}) as out, deployer(out / "stacks" / STACK) as user:
-        user.gets(for_the_embedded_aws(proven(user, NAMES)))
-        user.deploy()
-        with user.branch() as deployed:
-            user.change()
-            user.destroy()
-            yield user, deployed
-
-
-@pytest.fixture(scope="module")
-def user(users: tuple[Deployer, Deployer]) -> Deployer:
+@pytest.fixture
+def user(deployers: Deployers) -> Deployer:
     """Who has deployed, changed and destroyed the stack: nothing is there."""
-    return users[0]
+    return deployers.at_the_end
 
 
-@pytest.fixture(scope="module")
-def deployed(users: tuple[Deployer, Deployer]) -> Deployer:
+@pytest.fixture
+def deployed(deployers: Deployers) -> Deployer:
     """Whose stack is there."""
-    return users[1]
+    return deployers.when_deployed
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", OF_A_DEPLOYER)
 def test_the_files_hold_what_was_used_and_no_more(user: Deployer, name: str) -> None:
     assert path_of(name).read_text(encoding="utf-8") == written(policies_of(user.deployed, user.changed)[name]), (
-        "run: python -m permission_proof.deployer --write"
+        "run: python -m permission_proof.iam_policies"
     )
 
 
@@ -95,7 +76,7 @@ def test_without_one_action_the_apply_is_refused_and_names_it(user: Deployer) ->
         "kms:CreateKey": "aws_kms_key.encryption_east_key",
         "acm:RequestCertificate": "aws_acm_certificate.dns_primary_domain_certificate",
     }
-    in_statements = [action for each in proven(user, NAMES)["Statement"] for action in each["Action"]]
+    in_statements = [action for each in proven(user, OF_A_DEPLOYER)["Statement"] for action in each["Action"]]
     assert {action: in_statements.count(action) for action in resources} == dict.fromkeys(resources, 1)
     of_every_stack = resources.keys() - {"acm:RequestCertificate"}
     said = refused(user, without_actions(of_every_stack, proven(user, [DEPLOY])), resources.values())
@@ -103,14 +84,14 @@ def test_without_one_action_the_apply_is_refused_and_names_it(user: Deployer) ->
 
 
 def test_without_one_statement_a_change_is_refused_and_names_the_action(deployed: Deployer) -> None:
-    document = without("ChangeKms", proven(deployed, NAMES))
+    document = without("ChangeKms", proven(deployed, OF_A_DEPLOYER))
     with deployed.newer_stack():
         assert "kms:UntagResource" in refused(deployed, document, ["aws_kms_key.encryption_east_key"])
 
 
 def test_without_the_rights_to_documents_a_bucket_with_one_is_not_destroyed(deployed: Deployer) -> None:
     deployed.keep_a_document_in_each_bucket()
-    deployed.gets(for_the_embedded_aws(without("S3Objects", proven(deployed, NAMES))))
+    deployed.gets(for_the_embedded_aws(without("S3Objects", proven(deployed, OF_A_DEPLOYER))))
     with pytest.raises(TerraformFailed, match="s3:DeleteObject"):
         deployed.terraform.destroy(targets=["aws_s3_bucket.data_destination_bucket"], refresh=False)
 
@@ -137,16 +118,6 @@ def test_the_default_stack_needs_no_right_of_the_custom_domain(stack_dir: Path, 
 
 def types_of_records(route53: Any, zone: str) -> set[str]:
     return {record["Type"] for record in route53.list_resource_record_sets(HostedZoneId=zone)["ResourceRecordSets"]}
-
-
-def without_actions(actions: Set[str], document: dict[str, Any]) -> dict[str, Any]:
-    """A policy without some of its actions."""
-    assert actions <= {action for each in document["Statement"] for action in each["Action"]}
-    statements = [
-        {**each, "Action": [action for action in each["Action"] if action not in actions]}
-        for each in document["Statement"]
-    ]
-    return {**document, "Statement": statements}
 
 
 def without(sid: str, document: dict[str, Any]) -> dict[str, Any]:

@@ -188,6 +188,14 @@ def test_the_documented_rights_are_enough_and_only_over_tls(operator: Operator) 
         assert done.returncode == 0, done.stderr
     assert not operator.has(LOCK)
 
+    only_reads = json.loads(policy)
+    to_list, to_read, _ = only_reads["Statement"]
+    only_reads["Statement"] = [to_list, {**to_read, "Action": "s3:GetObject"}]
+    iam.put_user_policy(UserName="deployer", PolicyName="state", PolicyDocument=json.dumps(only_reads))
+    assert operator.tf("output", "-json", **credentials).returncode == 0
+    refused = operator.tf("taint", "-lock=false", password, **credentials)
+    assert (refused.returncode, "s3:PutObject" in refused.stderr or "AccessDenied" in refused.stderr) == (1, True)
+
     s3 = operator.aws.client("s3", PRIMARY, key)
     assert s3.get_object(Bucket=BUCKET, Key=KEY)
     without_tls(s3)

@@ -142,7 +142,11 @@ def test_every_command_of_this_project_ends_this_way() -> None:
     """Each function that typer runs is wrapped by `command`."""
     project = Path(__file__).resolve().parents[2]
     lacking = []
-    for path in [*project.glob("*/__main__.py"), *project.glob("*/deployer.py"), *project.glob("constructs/**/cli.py")]:
+    for path in [
+        *project.glob("*/__main__.py"),
+        *project.glob("permission_proof/*.py"),
+        *project.glob("constructs/**/cli.py"),
+    ]:
         lines = path.read_text(encoding="utf-8").splitlines()
         for number, line in enumerate(lines):
             if line.strip().startswith("@app.command(") and lines[number + 1].strip() != "@command":
@@ -204,7 +208,7 @@ needs_a_full_device = pytest.mark.skipif(not FULL.exists(), reason="only Linux h
 
 
 @needs_a_full_device
-@pytest.mark.parametrize("arguments", [["deployer-policies"], ["--version"], ["--help"]])
+@pytest.mark.parametrize("arguments", [["policies"], ["--version"], ["--help"]])
 def test_output_that_finds_no_room_is_two_lines_and_inconclusive(arguments: list[str]) -> None:
     with FULL.open("wb") as full:
         done = subprocess.run(
@@ -235,7 +239,7 @@ def test_progress_that_finds_no_room_does_not_stop_a_command(monkeypatch: pytest
 def test_output_that_nobody_reads_is_inconclusive_and_no_missed_target() -> None:
     program = "import sys; from payment_dr.operations.entry_point import main; sys.stdin.readline(); main()"
     with subprocess.Popen(
-        [sys.executable, "-c", program, "deployer-policies"],
+        [sys.executable, "-c", program, "policies"],
         env=BUFFERED,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

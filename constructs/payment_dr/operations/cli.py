@@ -16,10 +16,10 @@ from rich.text import Text
 from payment_dr.operations import switch
 from payment_dr.operations.command import DONE, MISSED, command, progress, say, show
 from payment_dr.operations.deployed import STACK_DIRECTORY, Deployed
-from payment_dr.operations.deployer_policies import ACCOUNT_ID, ENVIRONMENT, path_of, policies_for, written
 from payment_dr.operations.drill.journal import Journal
 from payment_dr.operations.errors import OperationError
 from payment_dr.operations.files import write_whole
+from payment_dr.operations.iam_policies import ACCOUNT_ID, ENVIRONMENT, path_of, policies_for, written
 from payment_dr.operations.printable import printable
 from payment_dr.operations.status import look_at
 
@@ -239,12 +239,12 @@ def adopt(directory: StackDirectory, dry_run: DryRun = False, as_json: AsJson = 
 
 @app.command()
 @command
-def deployer_policies(
-    account_id: Annotated[str, typer.Option(help="The account to deploy to.")] = ACCOUNT_ID,
-    environment: Annotated[str, typer.Option(help="The environment to deploy.")] = ENVIRONMENT,
+def policies(
+    account_id: Annotated[str, typer.Option(help="The account of the stack.")] = ACCOUNT_ID,
+    environment: Annotated[str, typer.Option(help="The environment of the stack.")] = ENVIRONMENT,
     out: Annotated[Path | None, typer.Option(help="Folder to write a file for each. Default: print all.")] = None,
 ) -> None:
-    """Print the IAM policies that a deployer of the stack needs. Makes no call to AWS."""
+    """Print the IAM policies for who deploys, plans, operates or drills the stack. Makes no call to AWS."""
     documents = policies_for(account_id, environment)
     if out is None:
         sys.stdout.write(json.dumps(documents, indent=2) + "\n")

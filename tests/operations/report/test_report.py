@@ -346,7 +346,7 @@ def test_what_a_drill_prints_is_not_for_the_terminal_to_obey(
 
 
 def test_policies_that_find_no_room_are_not_half_written(tmp_path: Path) -> None:
-    done = dr_with_short_files(3_000, "deployer-policies", "--out", str(tmp_path))
+    done = dr_with_short_files(3_000, "policies", "--out", str(tmp_path))
     assert (done.returncode, done.stderr.splitlines()[0]) == (2, "error: a file cannot grow any more")
     for path in tmp_path.iterdir():
         assert path.suffix == ".json"

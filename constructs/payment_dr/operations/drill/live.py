@@ -10,7 +10,7 @@ from payment_dr.operations.deployed import Deployed
 from payment_dr.operations.drill.journal import Journal
 from payment_dr.operations.drill.live_dns import Clock, LiveDns, NameServers
 from payment_dr.operations.drill.outages import LIVE_OUTAGE
-from payment_dr.operations.drill.place import Place
+from payment_dr.operations.drill.place import Dns, Place
 from payment_dr.operations.drill.run import Drill
 from payment_dr.operations.drill.tls_client import TlsClient
 from payment_dr.operations.errors import OperationError
@@ -69,6 +69,7 @@ def drill(
     endpoint: str | None = None,
     name_servers: Sequence[str] = (),
     clock: Clock | None = None,
+    dns: Dns | None = None,
 ) -> Journal:
     """Do one drill on a deployed stack.
 
@@ -82,6 +83,7 @@ def drill(
         endpoint: Takes the payments, see `PaymentEndpoint`. Default: the table takes them.
         name_servers: Asked in the place of the zone's own.
         clock: Drill time. Default: real time.
+        dns: What clients ask. Default: the name servers.
 
     Raises:
         OperationError: It was not confirmed, or its result is inconclusive; what was done is undone.
@@ -102,7 +104,7 @@ def drill(
         made_of=MADE_OF,
         versions={"python": platform.python_version(), "boto3": version("boto3")},
         check=lambda: None,
-        dns=partial(LiveDns, servers, clock, clock.now() + limit_minutes * 60),
+        dns=dns or partial(LiveDns, servers, clock, clock.now() + limit_minutes * 60),
         rto_how="real, the zone's name servers",
         shares_its_table=True,
         alarms_ring=True,

@@ -14,6 +14,8 @@ from payment_dr.operations.drill.tls_client import TlsClient
 from payment_dr.operations.route53.zone import Zone
 from payment_dr.side import Side
 
+Dns = Callable[[Deployed, Zone, Journal, random.Random, ThreadPoolExecutor], ClientDns]
+
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
@@ -48,7 +50,7 @@ class Place:
     versions: Mapping[str, str]
     check: Callable[[], None]
     is_replicating: Callable[[], bool] | None = None
-    dns: Callable[[Deployed, Zone, Journal, random.Random, ThreadPoolExecutor], ClientDns] = ModelledDns
+    dns: Dns = ModelledDns
     rto_how: str = "real probes, modelled DNS"
     shares_its_table: bool = False
     alarms_ring: bool = False

@@ -42,6 +42,7 @@ from payment_dr.side import SIDES
 QUIET_SECONDS = 30.0  # of drill time, before the outage and after the failback
 ALARMS_CLEAR_SECONDS = 900.0  # of drill time; an alarm looks back over five minutes
 RUNS = 10_000
+PREFIX = "dr-drill-"  # of the ids of its transactions, by which the policy of a game day knows them
 WORKERS = 40
 
 
@@ -80,7 +81,7 @@ class Drill:
         self._id = self._journal.content["id"]
         self._payments = Payments(
             self._stack,
-            f"dr-drill-{self._id}",
+            f"{PREFIX}{self._id}",
             by_key=place.shares_its_table,
             endpoint=place.endpoint,
             tls=place.tls,

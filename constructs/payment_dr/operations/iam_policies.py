@@ -1,8 +1,10 @@
-"""The rights that deploying the stack takes, as four IAM policies: `dr deployer-policies`.
+"""The rights that working with the stack takes, as IAM policies: `dr policies`.
 
-Their files lie in the folder ``deployer-policies``. `permission_proof.deployer` writes them, from a recorded
-deployment. All of it is longer than a managed policy may be, so there are four: to create and destroy the stack, to
-change it, for the custom domain, and what only AWS's pages ask for.
+Their files lie in the folder ``iam-policies``. `permission_proof.iam_policies` writes them, from recorded work.
+
+Who deploys has four of them, because all of it is longer than a managed policy may be: to create and destroy the stack,
+to change it, for the custom domain, and what only AWS's pages ask for. Then there is one for who operates the stack,
+one for who plans it (another one with a custom domain), and one for the game day.
 """
 
 import json
@@ -12,8 +14,15 @@ from typing import Any
 
 from payment_dr.operations.errors import OperationError
 
-FOLDER = Path(__file__).with_name("deployer-policies")
-DEPLOY, CHANGE, WITH_CUSTOM_DOMAIN, DOCUMENTED_ONLY = NAMES = ("deploy", "change", "custom-domain", "documented")
+FOLDER = Path(__file__).with_name("iam-policies")
+DEPLOY, CHANGE, WITH_CUSTOM_DOMAIN, DOCUMENTED_ONLY = OF_A_DEPLOYER = (
+    "deploy",
+    "change",
+    "custom-domain",
+    "documented",
+)
+OPERATE, PLAN, PLAN_CUSTOM_DOMAIN, GAME_DAY = OF_OTHERS = ("operate", "plan", "plan-custom-domain", "game-day")
+NAMES = (*OF_A_DEPLOYER, *OF_OTHERS)
 # Of every example of AWS: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_examples.html
 ACCOUNT_ID, ENVIRONMENT = "123456789012", "dev"
 _ENVIRONMENT_IN_ARN = re.compile(rf"(?<=[-/]){ENVIRONMENT}(?=[-/:]|$)")
@@ -24,7 +33,7 @@ Document = dict[str, Any]
 
 
 def policies_for(account_id: str, environment: str) -> dict[str, Document]:
-    """The policies of a deployer, by name, for one account and one environment.
+    """All policies, by name, for one account and one environment.
 
     Args:
         account_id: Twelve digits.
@@ -64,8 +73,15 @@ def written(document: Document) -> str:
 def filled_in(document: Document, *, account_id: str, environment: str) -> Document:
     """A policy for one account and one environment, made from one for ``ACCOUNT_ID`` and ``ENVIRONMENT``."""
 
-    def filled(arn: str) -> str:
-        return _ENVIRONMENT_IN_ARN.sub(environment, arn).replace(ACCOUNT_ID, account_id)
+    def filled(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {name: filled(each) for name, each in value.items()}
+        if isinstance(value, list):
+            return [filled(each) for each in value]
+        return _ENVIRONMENT_IN_ARN.sub(environment, value).replace(ACCOUNT_ID, account_id)
 
-    statements = [{**each, "Resource": [filled(arn) for arn in each["Resource"]]} for each in document["Statement"]]
+    statements = [
+        {name: filled(value) if name in ("Condition", "Resource") else value for name, value in statement.items()}
+        for statement in document["Statement"]
+    ]
     return {**document, "Statement": statements}

@@ -1,0 +1,58 @@
+"""``python -m permission_proof.iam_policies``: writes the policies that `dr policies` prints, from recorded work."""
+
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import typer
+
+from embedded_aws.deployment import STACK, synthesized
+from payment_dr.operations.command import command, progress
+from payment_dr.operations.iam_policies import Document, path_of, written
+from permission_proof.deployer import EVERYTHING, deployer, policies_of
+from permission_proof.operators import policies_of_operators, work
+
+_ALL_RIGHTS: Document = {"Version": "2012-10-17", "Statement": [EVERYTHING]}
+
+
+def observed() -> dict[str, Document]:
+    """Deploy, operate, drill, plan, change and destroy a stack with a custom domain, with all rights.
+
+    Returns:
+        The policies of what was used, by name.
+
+    Raises:
+        OperationError: A step failed, or it is not known where an action happens.
+    """
+    from main import CUSTOM_DOMAIN  # loads the constructs, which printing should not wait for
+
+    with (
+        synthesized(settings={CUSTOM_DOMAIN: "1"}) as out,
+        deployer(out / "stacks" / STACK) as user,
+        TemporaryDirectory() as directory,
+    ):
+        user.gets(_ALL_RIGHTS)
+        user.deploy()
+        with user.branch() as deployed:
+            operated = work(deployed, lambda _: _ALL_RIGHTS, Path(directory))
+        user.change()
+        user.destroy()
+        return {**policies_of(user.deployed, user.changed), **policies_of_operators(operated)}
+
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.command()
+@command
+def main() -> None:
+    """Record what people do with a stack on an embedded AWS, and write the policies that `dr policies` prints."""
+    with progress.status("watching people deploy, operate, plan and drill"):
+        documents = observed()
+    for name, document in documents.items():
+        path_of(name).write_text(written(document), encoding="utf-8")
+        sys.stdout.write(f"{path_of(name)}\n")
+
+
+if __name__ == "__main__":
+    app(prog_name="python -m permission_proof.iam_policies")

@@ -1,0 +1,212 @@
+"""The rights that operating, planning and drilling a deployed stack take, found by watching who does it.
+
+The stack is deployed on an embedded AWS that records what it is asked for. Who works there has a role of their own.
+"""
+
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+from typer.testing import CliRunner
+
+from embedded_aws import stand_in_providers
+from embedded_aws.drill import EmulatedStack
+from embedded_aws.errors import EmbeddedAwsError
+from embedded_aws.server import DEFAULT_REGION, TYPICAL_REPLICATION_SECONDS, EmbeddedAws
+from payment_dr.operations import cli
+from payment_dr.operations.drill import live
+from payment_dr.operations.drill.modelled_dns import ModelledDns
+from payment_dr.operations.drill.run import PREFIX
+from payment_dr.operations.iam_policies import (
+    ACCOUNT_ID,
+    ENVIRONMENT,
+    GAME_DAY,
+    OPERATE,
+    PLAN,
+    PLAN_CUSTOM_DOMAIN,
+    Document,
+)
+from payment_dr.operations.switch import CANARY_PREFIX
+from payment_dr.operations.terraform.runner import Terraform
+from permission_proof.deployer import Deployer, Used, by_use, document_of, scope_of, statements
+from permission_proof.deployer_scopes import OF_A_CUSTOM_DOMAIN, SCOPES
+from permission_proof.recorder import authorized
+
+ITEMS = frozenset(f"dynamodb:{operation}" for operation in ("DeleteItem", "GetItem", "PutItem", "Query"))
+
+# Of the functions, who operates changes the health monitors alone: their reserved concurrency is the fence.
+_SCOPES_OF_OPERATORS: Mapping[str, tuple[str, ...]] = {
+    **SCOPES,
+    "lambda": (f"arn:aws:lambda:*:{ACCOUNT_ID}:function:lambda-health-monitor-*-{ENVIRONMENT}",),
+}
+_SCOPES_OF_PARTS: Mapping[str, tuple[str, ...]] = {
+    "items": SCOPES["dynamodb"],
+    "secrets": (f"arn:aws:kms:*:{ACCOUNT_ID}:key/*",),
+}
+# AWS chooses the ids of keys, but Parameter Store says which parameter it decrypts:
+# https://docs.aws.amazon.com/systems-manager/latest/userguide/secure-string-parameter-kms-encryption.html
+_OF_THE_STACKS_PARAMETERS = {"StringLike": {"kms:EncryptionContext:PARAMETER_ARN": [*SCOPES["ssm"]]}}
+
+# Only with `--wait`, and only on AWS, as an embedded one answers no DNS. It names no resource:
+# https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonroute53.html
+DOCUMENTED_WAIT: Document = {
+    "Sid": "DocumentedWait",
+    "Action": ["route53:TestDNSAnswer"],
+    "Resource": ["*"],
+}
+
+
+def policies_of_operators(used: Mapping[str, Used]) -> dict[str, Document]:
+    """The policies that allow what was used where the stack needs it, by name.
+
+    Args:
+        used: What operating, planning and the game day took.
+
+    Raises:
+        EmbeddedAwsError: It is not known where an action happens.
+    """
+    planned, planned_with_domain = by_use(used[PLAN], _part)
+    operated, _ = by_use(used[OPERATE], _part)
+    drilled, _ = by_use(used[GAME_DAY], _part)
+    return {
+        OPERATE: document_of(
+            [
+                *_narrowed(statements(operated, {**_SCOPES_OF_OPERATORS, **_SCOPES_OF_PARTS}), [CANARY_PREFIX]),
+                DOCUMENTED_WAIT,
+            ]
+        ),
+        PLAN: document_of(_narrowed(statements(planned, {**SCOPES, **_SCOPES_OF_PARTS}))),
+        PLAN_CUSTOM_DOMAIN: document_of(statements(planned_with_domain, OF_A_CUSTOM_DOMAIN)),
+        GAME_DAY: document_of(
+            _narrowed(statements(drilled, {**_SCOPES_OF_OPERATORS, **_SCOPES_OF_PARTS}), [CANARY_PREFIX, PREFIX])
+        ),
+    }
+
+
+def _part(action: str, arn: str) -> str:
+    if action == "kms:Decrypt":
+        return "secrets"
+    return "items" if action in ITEMS else scope_of(action, arn)
+
+
+def _narrowed(found: Iterator[Document], prefixes: Sequence[str] = ()) -> Iterator[Document]:
+    """The same statements, with conditions: no other item of the table, no other secret."""
+    # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/specifying-conditions.html
+    own_items = {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": [f"{prefix}*" for prefix in prefixes]}}
+    conditions = {"Items": own_items, "Secrets": _OF_THE_STACKS_PARAMETERS}
+    for statement in found:
+        condition = conditions.get(statement["Sid"])
+        yield {**statement, **({"Condition": condition} if condition else {})}
+
+
+class Operator:
+    """Somebody who works on a deployed stack with the credentials of a role, which has one policy.
+
+    Args:
+        aws: A recording embedded AWS.
+        name: The role's.
+    """
+
+    def __init__(self, aws: EmbeddedAws, name: str) -> None:
+        self._aws, self._name = aws, name
+        self._iam = aws.client("iam", DEFAULT_REGION)
+        trust = {
+            "Effect": "Allow",
+            "Principal": {"AWS": f"arn:aws:iam::{aws.account_id}:root"},
+            "Action": "sts:AssumeRole",
+        }
+        role = self._iam.create_role(
+            RoleName=name, AssumeRolePolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [trust]})
+        )["Role"]
+        sts = aws.client("sts", DEFAULT_REGION)
+        self.credentials = sts.assume_role(RoleArn=role["Arn"], RoleSessionName=name)["Credentials"]
+        self.environment = {
+            **aws.environment(),
+            "AWS_ACCESS_KEY_ID": self.credentials["AccessKeyId"],
+            "AWS_SECRET_ACCESS_KEY": self.credentials["SecretAccessKey"],
+            "AWS_SESSION_TOKEN": self.credentials["SessionToken"],
+        }
+
+    def gets(self, document: Document) -> None:
+        """Have this policy and no other."""
+        self._iam.put_role_policy(RoleName=self._name, PolicyName=self._name, PolicyDocument=json.dumps(document))
+
+    @property
+    def used(self) -> set[tuple[str, str]]:
+        """Each action that was allowed so far, with the ARN that was asked about."""
+        return set(authorized(self._aws, self.credentials["AccessKeyId"]))
+
+    @contextmanager
+    def working(self) -> Iterator[None]:
+        """Have this process's AWS settings be the role's, for a while."""
+        with mock.patch.dict(os.environ, self.environment):
+            os.environ.pop("AWS_PROFILE", None)
+            yield
+
+
+@contextmanager
+def dr_on(outputs: Mapping[str, Any], directory: Path) -> Iterator[Callable[..., str]]:
+    """Make a function that runs `dr` in this process, on a stack of an embedded AWS.
+
+    DNS is modelled, as nothing answers it there; to ask it takes no right.
+
+    Args:
+        outputs: The stack's.
+        directory: Where a file of them goes, and the journals of drills.
+
+    Yields:
+        The function. It takes the command and its arguments, returns what was printed, and raises EmbeddedAwsError if
+        the exit code is not 0.
+    """
+    file = directory / "outputs.json"
+    file.write_text(json.dumps({name: {"value": value} for name, value in outputs.items()}), encoding="utf-8")
+
+    def dr(*arguments: str) -> str:
+        done = CliRunner().invoke(cli.app, [*arguments, "--outputs", str(file)])
+        if done.exit_code:
+            raise EmbeddedAwsError(f"dr {arguments[0]} exits with {done.exit_code}: {done.output}", hint="run it again")
+        return done.output
+
+    with (
+        mock.patch.object(cli, "Deployed", EmulatedStack),
+        mock.patch.object(live, "drill", partial(live.drill, dns=ModelledDns)),
+    ):
+        yield dr
+
+
+def work(user: Deployer, policy_of: Callable[[str], Document], directory: Path) -> dict[str, set[tuple[str, str]]]:
+    """Do what each policy is for, with a role that has nothing else.
+
+    Args:
+        user: Who has deployed the stack.
+        policy_of: Gives the policy of `OPERATE`, `GAME_DAY` or `PLAN`, the last with that of a custom domain.
+        directory: Where the drill's journal goes.
+
+    Returns:
+        By policy, each action that was allowed, with the ARN that was asked about.
+
+    Raises:
+        OperationError: A right is missing, or the work did not come to what it should.
+    """
+    outputs = {name: output.value for name, output in user.terraform.output().items()}
+    people = {name: Operator(user.aws, name) for name in (OPERATE, GAME_DAY, PLAN)}
+    for name, person in people.items():
+        person.gets(policy_of(name))
+    user.aws.set_replication_lag(TYPICAL_REPLICATION_SECONDS, seed=1)
+    with dr_on(outputs, directory) as dr:
+        with people[OPERATE].working():
+            dr("status")
+            dr("failover", "--yes", "--wait")
+            dr("failback", "--yes", "--wait")
+        with people[GAME_DAY].working():
+            dr("drill", "--yes", f"--report-dir={directory}")
+    with Terraform(user.terraform.directory, people[PLAN].environment, stand_ins=stand_in_providers) as planning:
+        planning.init()
+        if actions := planning.plan().actions:
+            raise EmbeddedAwsError(f"the plan would change {', '.join(sorted(actions))}", hint="run it again")
+    return {name: person.used for name, person in people.items()}

@@ -1,0 +1,120 @@
+"""`dr policies`: for the account and the environment that are given, as files that AWS takes."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from payment_dr import naming
+from payment_dr.operations import cli
+from payment_dr.operations.iam_policies import (
+    ACCOUNT_ID,
+    ENVIRONMENT,
+    ENVIRONMENT_PATTERN,
+    GAME_DAY,
+    NAMES,
+    OF_OTHERS,
+    OPERATE,
+    PLAN,
+    PLAN_CUSTOM_DOMAIN,
+    policies_for,
+    read,
+)
+from permission_proof.deployer import LONGEST_POLICY
+
+
+def test_each_fits_into_a_managed_policy_with_the_longest_environment() -> None:
+    told = CliRunner().invoke(cli.app, ["policies", "--environment", "a-long-stage"])
+    lengths = {name: len(json.dumps(policy, separators=(",", ":"))) for name, policy in json.loads(told.stdout).items()}
+    assert {name: length for name, length in lengths.items() if length > LONGEST_POLICY} == {}
+
+
+def test_the_command_prints_all_for_another_account_and_environment() -> None:
+    told = CliRunner().invoke(cli.app, ["policies", "--account-id", "111122223333", "--environment", "prod"])
+    assert told.exit_code == 0
+    assert ACCOUNT_ID not in told.stdout
+    policies = json.loads(told.stdout)
+    assert tuple(policies) == NAMES
+    arns = [arn for policy in policies.values() for each in policy["Statement"] for arn in each["Resource"]]
+    assert "arn:aws:s3:::s3-payment-docs-*-prod-111122223333" in arns
+    assert [arn for arn in arns if ENVIRONMENT in arn.replace(":", "-").replace("/", "-").split("-")] == []
+
+
+def test_the_command_writes_files_that_aws_takes_as_they_are(tmp_path: Path) -> None:
+    told = CliRunner().invoke(
+        cli.app, ["policies", "--account-id", "111122223333", "--out", str(tmp_path / "policies")]
+    )
+    assert told.stdout.splitlines() == [str(tmp_path / "policies" / f"{name}.json") for name in NAMES]
+    for path in map(Path, told.stdout.splitlines()):
+        assert set(json.loads(path.read_text(encoding="utf-8"))) == {"Version", "Statement"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        (["--account-id", "12"], "error: '12' is not an AWS account id"),
+        (["--account-id", "12345678901x"], "error: '12345678901x' is not an AWS account id"),
+        (["--environment", "Prod"], "error: 'Prod' is not an environment of the stack"),
+        (["--environment", "prod\n"], "error: 'prod\\n' is not an environment of the stack"),
+    ],
+)
+def test_what_is_no_account_and_no_environment_is_refused(arguments: list[str], error: str) -> None:
+    done = CliRunner().invoke(cli.app, ["policies", *arguments])
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert done.stderr.splitlines()[0] == error
+    assert done.stderr.splitlines()[1].startswith("hint: ")
+
+
+def test_an_environment_is_what_the_stack_takes_for_one() -> None:
+    assert ENVIRONMENT_PATTERN == naming.ENVIRONMENT_PATTERN
+
+
+LOOKS = re.compile(r"[a-z0-9-]+:((Describe|Get|List)|(GET|Decrypt|Query|TestDNSAnswer)$)")
+
+
+def actions_of(name: str) -> set[str]:
+    return {action for each in read(name)["Statement"] for action in each["Action"]}
+
+
+@pytest.mark.parametrize("name", [PLAN, PLAN_CUSTOM_DOMAIN])
+def test_who_plans_only_looks(name: str) -> None:
+    assert {action for action in actions_of(name) if not LOOKS.match(action)} == set()
+
+
+@pytest.mark.parametrize(("name", "items"), [(OPERATE, ["dr-canary-*"]), (GAME_DAY, ["dr-canary-*", "dr-drill-*"])])
+def test_who_operates_or_drills_touches_the_fence_and_test_items_alone(name: str, items: list[str]) -> None:
+    changed = {
+        action: (each["Resource"], each.get("Condition"))
+        for each in read(name)["Statement"]
+        for action in each["Action"]
+        if not LOOKS.match(action) or action.endswith(("Item", ":Query"))
+    }
+    function = ([f"arn:aws:lambda:*:{ACCOUNT_ID}:function:lambda-health-monitor-*-{ENVIRONMENT}"], None)
+    own_items = {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": items}}
+    item = ([f"arn:aws:dynamodb:*:{ACCOUNT_ID}:table/transactions"], own_items)
+    assert changed == {
+        "lambda:PutFunctionConcurrency": function,
+        "lambda:DeleteFunctionConcurrency": function,
+        **dict.fromkeys(["dynamodb:PutItem", "dynamodb:GetItem", "dynamodb:DeleteItem"], item),
+        **({"dynamodb:Query": item} if name == GAME_DAY else {}),
+    }
+
+
+def test_after_a_game_day_the_same_role_can_fail_back() -> None:
+    assert actions_of(OPERATE) - actions_of(GAME_DAY) == {"route53:TestDNSAnswer"}  # of `--wait` alone
+
+
+@pytest.mark.parametrize("name", [OPERATE, PLAN, GAME_DAY])
+def test_only_the_parameters_of_the_stack_are_decrypted(name: str) -> None:
+    document = policies_for("111122223333", "prod")[name]
+    (condition,) = (each.get("Condition") for each in document["Statement"] if "kms:Decrypt" in each["Action"])
+    parameters = "arn:aws:ssm:*:111122223333:parameter/payment-app/prod/*"
+    assert condition == {"StringLike": {"kms:EncryptionContext:PARAMETER_ARN": [parameters]}}
+
+
+@pytest.mark.parametrize("name", OF_OTHERS)
+def test_what_names_no_resource_changes_nothing(name: str) -> None:
+    anywhere = {action for each in read(name)["Statement"] if each["Resource"] == ["*"] for action in each["Action"]}
+    assert {action for action in anywhere if not LOOKS.match(action)} == set()
