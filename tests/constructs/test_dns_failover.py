@@ -74,7 +74,9 @@ def test_a_record_is_switched_by_the_region_that_it_points_to(stack_json: Json, 
 
 
 def test_the_zone_is_created_for_the_applications_domain(stack_json: Json) -> None:
-    assert resource(stack_json, "aws_route53_zone", "dns_zone")["name"] == "${var.domain_name}"
+    zone = resource(stack_json, "aws_route53_zone", "dns_zone")
+    assert zone["name"] == "${var.domain_name}"
+    assert zone["force_destroy"] is False  # records that others have put into it are not deleted with it
 
 
 @pytest.mark.parametrize("side", ["primary", "secondary"])

@@ -1,6 +1,7 @@
 """`python -m embedded_aws drill` and `dr report`: streams, files and exit codes."""
 
 import json
+import os
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -8,9 +9,10 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
+from embedded_aws import EmbeddedAws
 from embedded_aws import drill as embedded_drill
 from embedded_aws.__main__ import app
-from embedded_aws.drill import PATIENCE_SECONDS, EmulatedStack
+from embedded_aws.drill import PATIENCE_SECONDS, EmulatedStack, place_of
 from embedded_aws.server import FUNCTION_SECONDS
 from payment_dr.operations import cli
 from payment_dr.operations.drill.journal import CouldNotTellError, Journal
@@ -134,6 +136,27 @@ def test_a_region_that_hangs_is_waited_for_as_long_as_its_clients_would_and_anot
     maker.restore("us-east-1")
     maker.fail("us-west-2", seed=1)
     assert limits_and_times() == [virtual, virtual]
+
+
+def test_a_drill_uses_no_aws_setting_of_the_user_and_gives_them_back(
+    aws: EmbeddedAws, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_PROFILE", "production")
+    monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", "http://127.0.0.1:1")
+    outputs = OUTPUTS | {f"{side}_bucket_name": f"documents-{side}" for side in SIDES}
+    deployment: Any = SimpleNamespace(
+        aws=aws,
+        outputs={name: SimpleNamespace(value=value) for name, value in outputs.items()},
+        terraform=SimpleNamespace(binary=SimpleNamespace(version="1.10.0")),
+    )
+    before = dict(os.environ)
+    with place_of(deployment, seed=1):
+        inside = dict(os.environ)
+        os.environ["AWS_SET_MEANWHILE"] = "yes"
+    settings = {name: value for name, value in inside.items() if name.startswith("AWS_")}
+    assert settings == {name: value for name, value in aws.environment().items() if name.startswith("AWS_")}
+    assert inside["PATH"] == before["PATH"]
+    assert dict(os.environ) == before
 
 
 def test_dr_drills_what_is_deployed_and_takes_no_outage(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -74,7 +74,12 @@ def test_the_bucket_is_versioned_encrypted_private_and_tls_only(
     assert s3.get_bucket_versioning(Bucket=NAME)["Status"] == "Enabled"
     (rule,) = s3.get_bucket_encryption(Bucket=NAME)["ServerSideEncryptionConfiguration"]["Rules"]
     assert rule["ApplyServerSideEncryptionByDefault"]["SSEAlgorithm"] == "AES256"
-    assert s3.get_public_access_block(Bucket=NAME)["PublicAccessBlockConfiguration"] == PRIVATE
+    assert s3.get_public_access_block(Bucket=NAME)["PublicAccessBlockConfiguration"] == {
+        "BlockPublicAcls": True,
+        "IgnorePublicAcls": True,
+        "BlockPublicPolicy": True,
+        "RestrictPublicBuckets": True,
+    }
     (statement,) = json.loads(s3.get_bucket_policy(Bucket=NAME)["Policy"])["Statement"]
     assert statement == {
         "Sid": TLS_ONLY,

@@ -1,0 +1,52 @@
+"""The drill on a stack that others use: what it asks before it changes anything."""
+
+from pathlib import Path
+
+import pytest
+
+from payment_dr.operations.drill import live
+from payment_dr.operations.errors import OperationError
+from tests.operations.stack import ACCOUNT, Stack
+
+
+class NotConfirmedError(Exception):
+    """The user did not type the word."""
+
+
+def drill(stack: Stack, directory: Path) -> list[tuple[str, str]]:
+    """What a user is asked who does not agree."""
+    asked: list[tuple[str, str]] = []
+
+    def refuse(what: str, word: str) -> None:
+        asked.append((what, word))
+        raise NotConfirmedError
+
+    with pytest.raises(NotConfirmedError):
+        live.drill(
+            stack,
+            seed=1,
+            directory=directory,
+            tell=lambda _: None,
+            confirm=refuse,
+            limit_minutes=20,
+            name_servers=["127.0.0.1"],
+        )
+    return asked
+
+
+def test_credentials_of_another_account_are_refused_before_anybody_is_asked(tmp_path: Path) -> None:
+    stack = Stack(live=True)
+    stack.account = "999999999999"
+    with pytest.raises(OperationError, match=f"of account 999999999999, the stack is in {ACCOUNT}"):
+        drill(stack, tmp_path)
+
+
+def test_who_does_not_agree_has_changed_nothing(tmp_path: Path) -> None:
+    stack = Stack(live=True)
+    ((what, word),) = drill(stack, tmp_path)
+    assert word == f"{ACCOUNT}/us-east-1"
+    assert "us-east-1 is fenced, so that ALL clients of app.pay.acme.io go to us-west-2" in what
+    assert "written to the table transactions, and deleted afterwards in both regions" in what
+    assert "After 20 minutes at the latest" in what
+    assert stack.calls == []
+    assert list(tmp_path.iterdir()) == []
