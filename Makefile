@@ -12,7 +12,8 @@ CDKTF_READY := node_modules/.package-lock.json
 LINTERS_READY := .linters/.ready
 AUDIT_READY := .audit/.ready
 
-.PHONY: help setup drill deploy-local test prove-permissions synth docs hcl plan lint format lock audit wheel bench clean
+.PHONY: help setup drill deploy-local test mutants prove-permissions synth docs hcl plan lint format lock audit wheel bench
+.PHONY: clean
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' Makefile
@@ -25,6 +26,9 @@ deploy-local: $(READY) ## Deploy the stack on an embedded AWS, check everything,
 
 test: lint $(CDKTF_READY) $(LINTERS_READY) ## Lint, then run all tests
 	@$(BIN)/pytest $(ARGS)
+
+mutants: $(READY) ## Change the code in one place after the other and report what no test notices (ARGS='--sample 30')
+	@$(BIN)/python -m mutants $(ARGS)
 
 prove-permissions: $(READY) ## Show that every right is needed and enough (ARGS=--json)
 	@$(BIN)/python -m permission_proof $(ARGS)

@@ -17,6 +17,7 @@ import pytest
 import typer
 import yaml  # type: ignore[import-untyped]
 
+import mutants.__main__
 from payment_dr.operations import cli
 from payment_dr.operations.drill.outages import OUTAGES
 
@@ -168,6 +169,8 @@ def test_what_the_workflows_make_exists_with_its_arguments() -> None:
                 assert code == 0, out
                 ignored = [each.partition("=")[2] for each in arguments if each.startswith("--ignore=")]
                 assert [folder for folder in ignored if not (PROJECT / folder).is_dir()] == []
+            case ["-m", "mutants", *given]:  # one command, without a name
+                typer.main.get_command(mutants.__main__.app).make_context("mutants", given)
             case ["-m", module, name, *given]:
                 _parse(import_module(f"{module}.__main__").app, name, given)
             case [name, *given] if program.endswith("/dr"):
