@@ -11,7 +11,7 @@ from typing import Any
 
 import boto3
 import pytest
-from botocore.exceptions import ClientError, ConnectTimeoutError, EndpointConnectionError
+from botocore.exceptions import ClientError, ConnectTimeoutError, EndpointConnectionError, ReadTimeoutError
 from botocore.stub import ANY, Stubber
 
 from handlers import lambda_config_sync as config_sync
@@ -403,8 +403,13 @@ def test_a_write_hidden_by_our_copy_is_brought_back_even_if_the_home_parameter_w
     [
         api_error("PutParameter", "ThrottlingException"),
         api_error("PutParameter", "TooManyUpdates"),
+        api_error("PutParameter", "InternalServerError"),
+        api_error("PutParameter", "RequestLimitExceeded"),
+        api_error("PutParameter", "ServiceUnavailable"),
+        api_error("PutParameter", "500", status=500),
         api_error("PutParameter", "503", status=503),
         ConnectTimeoutError(endpoint_url="https://ssm"),
+        ReadTimeoutError(endpoint_url="https://ssm"),
         EndpointConnectionError(endpoint_url="https://ssm"),
     ],
 )

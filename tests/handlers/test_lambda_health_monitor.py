@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from importlib.util import module_from_spec, spec_from_file_location
+from types import SimpleNamespace
 from typing import Any
 
 import boto3
@@ -427,7 +428,9 @@ def test_a_scheduled_run_that_cannot_mail_logs_it_raises_and_tries_again(
     for _ in range(2):
         with pytest.raises(MonitorFault, match=r"could not be published: ConnectTimeoutError$"):
             handler(SCHEDULE, None)
-    assert [record["message"] for record in records()] == ["health", "publish failed"] * 2
+    logged = [(record["message"], record["status"]) for record in records()]
+    status = judge(outcome).status
+    assert logged == [("health", status), ("publish failed", status)] * 2
     sns.error = None
     with contextlib.suppress(MonitorFault):
         handler(SCHEDULE, None)
@@ -458,13 +461,16 @@ def test_a_log_record_is_one_line_of_json(answers: Callable[..., DynamoDb], caps
 
 
 def test_a_healthy_probe_logs_its_duration_and_no_error(
-    answers: Callable[..., DynamoDb], records: Callable[[], list[dict[str, Any]]]
+    answers: Callable[..., DynamoDb],
+    records: Callable[[], list[dict[str, Any]]],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     answers(table("ACTIVE"))
+    monkeypatch.setattr(monitor, "time", SimpleNamespace(monotonic=iter((10.0, 10.25)).__next__))
     handler(PROBE, None)
     (record,) = records()
     assert (record["level"], record["message"], record["error"]) == ("INFO", "health", None)
-    assert isinstance(record["duration_ms"], int)
+    assert record["duration_ms"] == 250
 
 
 def load_as_lambda_does() -> Any:
@@ -486,7 +492,9 @@ def test_lambda_makes_the_client_while_it_loads_the_module(monkeypatch: pytest.M
     assert module._dynamodb.cache_info().currsize == 1
     assert module._sns.cache_info().currsize == 0
     assert module._dynamodb() is module._dynamodb()
-    module._dynamodb().close()
+    for client, timeouts in ((module._dynamodb(), module.DYNAMODB_CONFIG), (module._sns(), module.SNS_CONFIG)):
+        assert client.meta.config.read_timeout == timeouts.read_timeout
+        client.close()
 
 
 def test_a_client_that_cannot_be_made_while_loading_does_not_fail_the_region_over(
