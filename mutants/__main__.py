@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -174,7 +174,7 @@ class Result:
 
 def judge(project: Path, mutants: list[Mutant], result: Result, jobs: int) -> None:
     """Run the tests of each mutant: first those named like its file, then, if it survives, all beside them."""
-    with _copies(project, jobs) as copies, _progress() as display, ThreadPoolExecutor(len(copies)) as pool:
+    with _copies(project, jobs) as (copies, pool), _progress() as display:
         free = SimpleQueue[Copy]()
         for each in copies:
             free.put(each)
@@ -206,13 +206,17 @@ def judge(project: Path, mutants: list[Mutant], result: Result, jobs: int) -> No
 
 
 @contextmanager
-def _copies(project: Path, jobs: int) -> Iterator[list[Copy]]:
-    """Copies of the project, which are removed again with all that runs in them."""
-    with TemporaryDirectory(prefix="mutants-") as folder, ExitStack() as stack:
+def _copies(project: Path, jobs: int) -> Iterator[tuple[list[Copy], ThreadPoolExecutor]]:
+    """Copies of the project and threads that use them; all is ended and removed again."""
+    with TemporaryDirectory(prefix="mutants-") as folder:
         copies = [Copy(project, Path(folder, str(number))) for number in range(jobs)]
-        for each in copies:
-            stack.callback(each.stop)
-        yield copies
+        pool = ThreadPoolExecutor(jobs)
+        try:
+            yield copies, pool
+        finally:
+            for each in copies:
+                each.stop()
+            pool.shutdown(cancel_futures=True)
 
 
 def _progress() -> Progress:
