@@ -259,9 +259,16 @@ def test_more_keys_than_a_policy_can_name_are_refused() -> None:
     def keys(count: int) -> list[str]:
         return [f"some-service/secret-{number}" for number in range(count)]
 
-    assert mistakes_in_config_keys("parameters", keys(20)) == []
-    (too_many,) = mistakes_in_config_keys("parameters", keys(40))
-    assert too_many.startswith("parameters has 40 keys, more than one IAM policy can name")
+    assert mistakes_in_config_keys("parameters", keys(25)) == []
+    (too_many,) = mistakes_in_config_keys("parameters", keys(26))
+    assert too_many.startswith("parameters has 26 keys, more than one IAM policy can name")
+
+
+@pytest.mark.parametrize(("allowed", "refused"), [("/".join("a" * 13), "/".join("a" * 14)), ("a" * 512, "a" * 513)])
+def test_a_key_may_be_as_long_and_deep_as_parameter_store_allows(allowed: str, refused: str) -> None:
+    assert mistakes_in_config_keys("parameters", [allowed]) == []
+    (mistake,) = mistakes_in_config_keys("parameters", [refused])
+    assert mistake.endswith("use at most 512 characters and 13 levels")
 
 
 def test_drift_is_measured_over_two_reconciliations_however_far_apart(

@@ -141,7 +141,10 @@ def test_system_errors_of_all_operations_are_summed(stack_json: Json) -> None:
     total, *parts = alarm["metric_query"]
     assert total["expression"] == " + ".join(f"FILL({part['id']}, 0)" for part in parts)
     assert total["return_data"] is True
-    assert {"PutItem", "TransactWriteItems", "Query"} <= {part["metric"]["dimensions"]["Operation"] for part in parts}
+    assert [part["metric"]["dimensions"]["Operation"] for part in parts] == [
+        *("GetItem", "PutItem", "UpdateItem", "DeleteItem", "Query"),
+        *("BatchGetItem", "BatchWriteItem", "TransactGetItems", "TransactWriteItems"),
+    ]
     assert {(part["metric"]["stat"], part["metric"]["period"]) for part in parts} == {("Sum", 300)}
     assert (alarm["threshold"], alarm["comparison_operator"]) == (3, "GreaterThanThreshold")
 
