@@ -178,7 +178,7 @@ class Result:
 
 
 def judge(project: Path, mutants: list[Mutant], result: Result, jobs: int) -> None:
-    """Run the tests of each mutant: first those named like its file, then, if it survives, all beside them."""
+    """Run the tests of each mutant: first those named like its file, then, if it survives, all of their folder."""
     with _copies(project, jobs) as (copies, pool), _progress() as display:
         free = SimpleQueue[Copy]()
         for each in copies:
@@ -192,12 +192,12 @@ def judge(project: Path, mutants: list[Mutant], result: Result, jobs: int) -> No
                 free.put(copy)
                 display.advance(task)
             if survived:  # told at once: a long run may be ended before its result
-                say(f"survives the {what}: {mutant.path}:{mutant.line} {mutant.what}")
+                say(f"survives {what}: {mutant.path}:{mutant.line} {mutant.what}")
             return survived
 
         result.survivors = mutants
         passed: dict[Mutant, Tests] = dict.fromkeys(mutants, ())
-        for tests_of, what in ((named_like, "tests of its name"), (beside, "all tests beside them")):
+        for tests_of, what in ((named_like, "tests named like its file"), (beside, "all tests of its folder")):
             tests = {mutant: tests_of(project, mutant.path) for mutant in result.survivors}
             todo = [mutant for mutant in result.survivors if tests[mutant] != passed[mutant]]
             task = display.add_task(what, total=len(todo))

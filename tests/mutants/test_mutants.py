@@ -75,9 +75,9 @@ def test_a_change_that_a_test_notices_does_not(write: Write) -> None:
     done = run()
     assert done.exit_code == 0, done.stdout
     assert done.stderr.splitlines()[1:] == [
-        "survives the tests of its name: handlers/limits.py:3 swapped operator",
-        "tests of its name: 1 of 1 mutants survive",
-        "all tests beside them: 0 of 1 mutants survive",
+        "survives tests named like its file: handlers/limits.py:3 swapped operator",
+        "tests named like its file: 1 of 1 mutants survive",
+        "all tests of its folder: 0 of 1 mutants survive",
     ]
     assert done.stdout.startswith("1 of 1 mutants tried, with the tests that are not slow: 0 survived, 0 timed out.")
 
