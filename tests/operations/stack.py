@@ -170,6 +170,7 @@ class _Client:
 
     def _get_metric_statistics(self, **arguments: Any) -> Any:
         assert {"Name": "ReceivingRegion", "Value": REGIONS[OTHER[self._role]]} in arguments["Dimensions"]
+        assert arguments["Period"] == 60
         return {"Datapoints": [{"Average": latency} for latency in self._stack.latencies[self._role]]}
 
     def _put_item(self, **arguments: Any) -> None:
@@ -181,9 +182,10 @@ class _Client:
         return next(({"Item": item} for item in found), {})
 
     def _delete_item(self, **arguments: Any) -> None:
-        assert arguments["Key"]["transaction_id"]["S"].startswith("dr-canary-")
+        key = arguments["Key"]
+        assert key["transaction_id"]["S"].startswith(("dr-canary-", "dr-drill-"))
         for side in SIDES:
-            self._stack.items[side] = [item for item in self._stack.items[side] if item != arguments["Key"]]
+            self._stack.items[side] = [item for item in self._stack.items[side] if not key.items() <= item.items()]
 
     def _put_object(self, **arguments: Any) -> None:
         for side in SIDES if self._stack.replicates else [self._role]:

@@ -219,3 +219,17 @@ def test_a_probe_that_this_machine_cannot_make_is_no_fault_of_the_region(
     monkeypatch.setattr(socket, "create_connection", fail)
     with pytest.raises(ThisMachineError, match="cannot open any more files or connections"):
         probes.health(Stack(), "primary")
+
+
+def test_a_table_is_asked_for_its_state_and_that_of_its_replica() -> None:
+    stack = Stack()
+    stack.tables["primary"], stack.replicas["primary"] = "UPDATING", "CREATING"
+    assert probes.table(stack, "primary") == probes.Table("UPDATING", "CREATING")
+    assert probes.table(stack, "secondary") == probes.Table("ACTIVE", "ACTIVE")
+
+
+def test_the_worst_minute_of_replication_counts() -> None:
+    stack = Stack()
+    assert probes.replication_latency_ms(stack, "primary", 1000.0) is None
+    stack.latencies["primary"] = [120.0, 900.0, 80.0]
+    assert probes.replication_latency_ms(stack, "primary", 1000.0) == 900.0

@@ -5,6 +5,7 @@ from typing import Any, cast
 
 import pytest
 
+from payment_dr.operations.drill import judge
 from payment_dr.operations.drill.client_dns import Change
 from payment_dr.operations.drill.journal import After, Journal, Rpo, SimulatedWay
 from payment_dr.operations.drill.judge import Evidence, Judge
@@ -209,3 +210,9 @@ def test_a_region_that_served_without_a_switch_of_dns_leaves_the_drill_unable_to
     judge = judge_of(Journal(tmp_path, {"kind": "region"}))
     with pytest.raises(OperationError, match="served by the secondary region, and DNS was not seen to turn to it"):
         judge.judge(evidence)
+
+
+def test_dns_that_never_turned_was_away_for_no_time() -> None:
+    assert judge._longest_away(evidence_of(switches=[])) == 0.0
+    assert judge._longest_away(evidence_of()) == 230.0
+    assert judge._longest_away(evidence_of(switches=[Change(100, "secondary")])) == 500.0

@@ -50,3 +50,11 @@ def test_who_does_not_agree_has_changed_nothing(tmp_path: Path) -> None:
     assert "After 20 minutes at the latest" in what
     assert stack.calls == []
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_report_says_of_each_part_what_it_is_made_of() -> None:
+    assert {kind: bool(parts) for kind, parts in live.MADE_OF.items()} == {
+        "real": True,
+        "emulated": False,
+        "simulated": True,
+    }

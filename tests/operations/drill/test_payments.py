@@ -2,16 +2,17 @@
 
 import errno
 import os
+import threading
 from typing import Any
 
 import pytest
 from botocore.exceptions import ConnectTimeoutError, EndpointConnectionError, ReadTimeoutError
 
 from payment_dr.operations.drill import payments
-from payment_dr.operations.drill.payments import Payments
-from payment_dr.operations.errors import ThisMachineError
+from payment_dr.operations.drill.payments import Payments, paced
+from payment_dr.operations.errors import OperationError, ThisMachineError
 from payment_dr.side import SIDES, Side
-from tests.operations.stack import Stack
+from tests.operations.stack import Clock, Stack
 
 
 class SlowStack(Stack):
@@ -80,3 +81,37 @@ def test_a_payment_that_this_machine_cannot_make_has_not_failed(
     with pytest.raises(ThisMachineError, match="cannot open any more files or connections"):
         paying.transact("confirmed", "primary", 0.0)
     assert list(paying.ledger.take_open()) == []
+
+
+def test_payments_are_deleted_in_both_regions_and_nothing_else_is(slow: SlowStack) -> None:
+    paying = Payments(slow, "dr-drill-1")
+    assert paying.transact("local", "primary", 0.0)
+    assert all(slow.items.values())
+    paying.delete()
+    assert slow.items == {side: [] for side in SIDES}
+
+
+def test_payments_that_stay_are_named(slow: SlowStack, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(payments, "DELETION_SECONDS", -1.0)
+    paying = Payments(slow, "dr-drill-1")
+    assert paying.transact("local", "primary", 0.0)
+    with pytest.raises(OperationError, match="2 items are still there"):
+        paying.delete()
+
+
+def test_a_pace_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock()
+    monkeypatch.setattr(payments, "time", clock)
+    called: list[float] = []
+
+    class Stop(threading.Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            clock.sleep(timeout or 0)
+            return len(called) == 4
+
+    def transact() -> None:
+        called.append(clock.now)
+        clock.sleep(0.1 if len(called) < 3 else 0.9)  # the third one takes longer than its turn
+
+    paced(transact, 2, Stop())
+    assert called == pytest.approx([1000, 1000.5, 1001, 1001.9])
