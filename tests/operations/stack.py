@@ -148,6 +148,7 @@ class _Client:
         return {"Table": {"TableStatus": self._stack.tables[self._role], "Replicas": replicas}}
 
     def _get_function_concurrency(self, **_: Any) -> Any:
+        assert self._service == "lambda"
         reserved = self._stack.reserved[self._role]
         return {} if reserved is None else {"ReservedConcurrentExecutions": reserved}
 

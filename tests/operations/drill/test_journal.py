@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from payment_dr.operations.drill.journal import Journal
+from payment_dr.operations.drill.journal import MODES, PHASES, WAYS, Journal
 
 
 def journal(directory: Path) -> Journal:
@@ -53,3 +53,9 @@ def test_the_end_has_a_verdict_and_its_causes(tmp_path: Path) -> None:
     saved = json.loads(found.path.read_text())
     assert (saved["verdict"], saved["causes"]) == ("missed", ["TTL is 300 s"])
     assert saved["ended"] >= saved["started"]
+
+
+def test_the_words_of_the_file_are_those_that_earlier_journals_have() -> None:
+    assert MODES == ("local", "confirmed")
+    assert WAYS == ("failover", "failback")
+    assert PHASES == ("detect", "switch", "cache", "first_write")

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from payment_dr.operations.drill import preflight
+from payment_dr.operations.drill.tls_client import NotServedError
 from payment_dr.operations.route53.zone import Zone
 from payment_dr.side import Side
 from tests.operations.drill.parts import deployed_zone
@@ -117,3 +118,16 @@ def test_a_replica_that_is_not_there_is_named(status: Any, make_stack: Callable[
     stack.replicas["primary"] = status
     (found,) = preflight.unfit_to_start(stack, deployed_zone())
     assert found.startswith("no replica in us-west-2: the table transactions of us-east-1 is not replicated")
+
+
+def test_a_region_that_does_not_serve_the_name_over_tls_is_named() -> None:
+    class Client:
+        def call(self, side: Side) -> None:
+            if side == "secondary":
+                raise NotServedError("certificate of elsewhere.test")
+
+    client: Any = Client()
+    assert preflight.regions_not_served(Stack(), client) == [
+        "us-west-2 does not serve app.pay.acme.io: certificate of elsewhere.test"
+    ]
+    assert preflight.regions_not_served(Stack(), None) == []
