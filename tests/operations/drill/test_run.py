@@ -19,7 +19,7 @@ from payment_dr.operations.errors import OperationError
 from payment_dr.operations.route53.checkers import ProbeResult
 from payment_dr.side import SIDES, Side
 from tests.operations.drill.parts import Maker, deployed_zone, place_on
-from tests.operations.stack import GONE, REGIONS, Stack
+from tests.operations.stack import GONE, REGIONS, Stack, refusal
 
 
 class FailingStack(Maker):
@@ -228,6 +228,22 @@ def test_a_place_that_ends_midway_ends_the_drill_and_what_was_done_is_undone(
     journal = json.loads(ended.value.journal.read_text())
     assert journal["causes"] == ["it ended"]
     assert {event["kind"] for event in journal["events"]} >= {"transactions", "action"}
+
+
+@pytest.mark.parametrize("error", [GONE, refusal(400), OSError("it ended")], ids=repr)
+def test_an_answer_that_is_missing_midway_ends_the_drill_too(
+    error: Exception, drill: Callable[..., Content], steps: list[str]
+) -> None:
+    errors = [error]
+
+    def check() -> None:
+        if "switch" in steps and errors:
+            raise errors.pop()
+
+    with pytest.raises(CouldNotTellError) as ended:
+        drill(check=check)
+    assert str(ended.value) == f"could not tell: {error}; all that was done is undone"
+    assert json.loads(ended.value.journal.read_text())["causes"] == [str(error)]
 
 
 @pytest.mark.parametrize("step", ["steady load", "outage", "detection", "switch", "recovery", "failback"])
