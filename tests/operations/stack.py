@@ -182,6 +182,10 @@ class _Client:
         found = (item for item in self._stack.items[self._role] if arguments["Key"].items() <= item.items())
         return next(({"Item": item} for item in found), {})
 
+    def _query(self, **arguments: Any) -> Any:
+        wanted = {"transaction_id": arguments["ExpressionAttributeValues"][":id"]}
+        return {"Items": [item for item in self._stack.items[self._role] if wanted.items() <= item.items()]}
+
     def _delete_item(self, **arguments: Any) -> None:
         key = arguments["Key"]
         assert key["transaction_id"]["S"].startswith(("dr-canary-", "dr-drill-"))

@@ -103,6 +103,7 @@ def test_recovery_times_are_judged_by_the_target_of_the_stack(target: int, misse
     assert judge.verdict == ("missed" if missed else "passed")
     assert {each["target"] for each in judge.targets if each["unit"] == "s"} == {target}
     assert [each["how"] for each in judge.targets[:3]] == ["measured", "simulated", "measured"]
+    assert {each["unit"] for each in judge.targets[:4]} == {"s"}
 
 
 def test_the_phases_of_both_ways_are_noted_and_the_longest_is_the_cause(journal: Journal) -> None:

@@ -102,6 +102,16 @@ def test_a_failover_and_a_failback_go_through_every_step_and_pass(
     assert journal["after"]["undone"]
 
 
+def test_payments_in_a_table_of_others_are_deleted_when_the_drill_ends(
+    drill: Callable[..., Content], stack: Stack
+) -> None:
+    theirs = {"transaction_id": {"S": "theirs"}}
+    for side in SIDES:
+        stack.items[side].append(theirs)
+    assert drill(shares_its_table=True)["verdict"] == "passed"
+    assert stack.items == {side: [theirs] for side in SIDES}
+
+
 @pytest.mark.parametrize(("kind", "seconds"), [("blip", 60.0), ("both", 201.0)])
 def test_what_has_not_to_fail_over_is_waited_out(
     kind: str, seconds: float, drill: Callable[..., Content], steps: list[str]
