@@ -174,7 +174,7 @@ def test_settings_that_cannot_work_are_refused_before_anything_starts(tmp_path: 
     app.write_text(
         (PROJECT / "main.py")
         .read_text()
-        .replace('"payment-dr", ', '"payment-dr", ttl_seconds=300, config_keys=["a b"], ')
+        .replace('"payment-dr",', '"payment-dr", ttl_seconds=300, config_keys=["a b"],')
     )
     run = subprocess.run(
         [sys.executable, str(app)], cwd=tmp_path, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False

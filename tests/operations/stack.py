@@ -1,5 +1,6 @@
 """A deployed stack of fakes, of which everything is well until a test says otherwise."""
 
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
@@ -67,10 +68,14 @@ def probed_privately(zone: Zone) -> Zone:
 
 
 class Clock:
-    """Time that passes only while somebody sleeps."""
+    """Time that passes only while somebody sleeps.
 
-    def __init__(self) -> None:
-        self.now = 1000.0
+    Args:
+        real_seconds: What a sleep takes of real time, however long it is: what is waited for may need some.
+    """
+
+    def __init__(self, real_seconds: float = 0.0) -> None:
+        self.now, self._real_seconds = 1000.0, real_seconds
 
     def monotonic(self) -> float:
         return self.now
@@ -79,6 +84,7 @@ class Clock:
 
     def sleep(self, seconds: float) -> None:
         self.now += seconds
+        time.sleep(self._real_seconds)
 
 
 class Stack(Deployed):

@@ -228,6 +228,28 @@ def test_a_payment_of_the_rush_belongs_to_the_moment_at_which_it_is_made(
     assert all(later - earlier > 0.09 for earlier, later in pairwise(times))
 
 
+def test_payments_that_are_slow_do_not_pile_up_while_an_outage_begins(
+    dns: Dns, payments: Paying, journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(clients, "RUSH_ACKNOWLEDGED", 0)
+    monkeypatch.setattr(clients, "RUSH_PER_SECOND", 100)
+    monkeypatch.setattr(clients, "RUSH_AT_ONCE", 2)
+    answered = threading.Event()
+    payments.hangs = lambda: answered.wait(10)
+    at_once: list[int] = []
+
+    def begin() -> None:
+        began = time.monotonic()
+        while time.monotonic() < began + 0.5:  # in which 50 of each mode are due
+            at_once.append(len(payments.tried))
+            time.sleep(0.01)
+        answered.set()
+
+    with ThreadPoolExecutor(20) as pool:
+        Clients(dns, payments, journal, pool=pool, rng=random.Random(1), watch=well).rush(begin)  # noqa: S311
+    assert max(at_once) == 4
+
+
 def test_payments_that_are_not_acknowledged_do_not_keep_an_outage_from_beginning(
     paying: Clients, payments: Paying, monkeypatch: pytest.MonkeyPatch
 ) -> None:

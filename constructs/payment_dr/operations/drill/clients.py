@@ -20,6 +20,7 @@ RUSH_ACKNOWLEDGED = 50  # payments in confirmed mode, before the outage
 RUSH_SECONDS = 60.0  # of real time, in which they have to come
 RUSH_AFTER_SECONDS = 1.0  # of real time, after the outage has begun
 RUSH_PER_SECOND = 20
+RUSH_AT_ONCE = 5  # of each mode: payments that wait for each other would keep probes waiting, as an outage does
 SLOW_SECONDS = 0.5  # of drill time: a payment beyond this hangs
 SLOW_PAUSE_SECONDS = 30.0  # of drill time, between two payments that hang
 CONFIRMED_AT_A_TIME = 4
@@ -106,8 +107,9 @@ class Clients:
             return self._payments.transact(mode, self._dns.resolve(at), at)
 
         def pay_twice() -> None:
-            confirming.append(self._pool.submit(pay, CONFIRMED))
-            paying.append(self._pool.submit(pay, LOCAL))
+            for mode, made in ((CONFIRMED, confirming), (LOCAL, paying)):
+                if sum(not each.done() for each in made[-RUSH_AT_ONCE:]) < RUSH_AT_ONCE:
+                    made.append(self._pool.submit(pay, mode))
 
         pacing = self._pool.submit(paced, pay_twice, RUSH_PER_SECOND, stop)
         try:
