@@ -235,7 +235,11 @@ def test_payments_that_are_slow_do_not_pile_up_while_an_outage_begins(
     monkeypatch.setattr(clients, "RUSH_PER_SECOND", 100)
     monkeypatch.setattr(clients, "RUSH_AT_ONCE", 2)
     answered = threading.Event()
-    payments.hangs = lambda: answered.wait(10)
+
+    def hang() -> None:
+        answered.wait(10)
+
+    payments.hangs = hang
     at_once: list[int] = []
 
     def begin() -> None:
