@@ -9,12 +9,17 @@ import pytest
 from botocore.exceptions import NoCredentialsError, ProxyConnectionError, SSLError
 
 from embedded_aws import EmbeddedAws
+from payment_dr import health_monitor
 from payment_dr.operations.aws import CannotTellError, NoAnswerError, asked
 from payment_dr.operations.command import past_proxies
-from payment_dr.operations.deployed import Deployed
+from payment_dr.operations.deployed import HEALTH_PATH, Deployed
 from payment_dr.operations.errors import OperationError, ThisMachineError
 from tests.handlers.loopback import Server, replies
 from tests.operations.stack import GONE, OUTPUTS, PRIVATE_PATH, refusal
+
+
+def test_the_public_route_is_that_of_the_construct() -> None:
+    assert HEALTH_PATH == health_monitor.HEALTH_PATH
 
 
 def outputs_file(folder: Path, without: str = "") -> Path:

@@ -16,7 +16,7 @@ from payment_dr.operations.deployed import HEALTH_PATH, Deployed
 from payment_dr.operations.errors import OperationError
 from payment_dr.operations.printable import printable
 from payment_dr.operations.probes import SERVING, Health
-from payment_dr.operations.route53.zone import Zone
+from payment_dr.operations.route53.zone import HealthCheck, Zone
 from payment_dr.side import OTHER, SIDES, Side
 
 OK, BAD, CANNOT_TELL = "ok", "bad", "cannot tell"
@@ -138,9 +138,9 @@ def look_at(stack: Deployed) -> Status:
 
 
 def _probed_path(stack: Deployed, zone: Future[Zone], side: Side) -> str:
-    """The path that the health check of a side probes: the public one, if Route 53's API does not tell."""
+    """The path that the health check of a side probes: the public one, if Route 53's API does not answer."""
     try:
-        check = zone.result().health_checks.get(stack.output(side, "health_check_id"))
+        check = health_check_of(stack, zone.result(), side)
     except OperationError:  # which `serves` says
         return HEALTH_PATH
     return check.path if check else HEALTH_PATH
@@ -200,6 +200,11 @@ def read_zone(stack: Deployed) -> Zone:
     """
     client = stack.client("route53", "primary")
     return asked("Route 53's API", lambda: Zone.read(client, str(stack.outputs["hosted_zone_id"])))
+
+
+def health_check_of(stack: Deployed, zone: Zone, side: Side) -> HealthCheck | None:
+    """The health check of a side, if a record of the zone uses it."""
+    return zone.health_checks.get(stack.output(side, "health_check_id"))
 
 
 def answers(stack: Deployed, zone: Zone, passed: Mapping[Side, bool]) -> list[str]:

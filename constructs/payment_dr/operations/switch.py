@@ -19,7 +19,7 @@ from payment_dr.operations.deployed import Deployed
 from payment_dr.operations.errors import OperationError
 from payment_dr.operations.fence import reserve
 from payment_dr.operations.probes import SERVING
-from payment_dr.operations.status import Finding, answers, exit_code, judged, look, read_zone
+from payment_dr.operations.status import Finding, answers, exit_code, health_check_of, judged, look, read_zone
 from payment_dr.side import SIDES, Side
 
 POLL_SECONDS = 2.0
@@ -296,7 +296,7 @@ class Switch:
     def _modelled(self) -> Callable[[Side], str | None]:
         """Where nothing answers DNS: the probes have been as they are for as long as the health check takes to turn."""
         zone = read_zone(self.stack)
-        check = zone.health_checks.get(self.stack.output("primary", "health_check_id"))
+        check = health_check_of(self.stack, zone, "primary")
         if check is None:
             raise OperationError("no record of the zone uses the primary's health check", hint="run terraform apply")
         needed = check.request_interval_seconds * check.failure_threshold

@@ -3,6 +3,7 @@
 import socket
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -130,6 +131,16 @@ def test_both_regions_are_probed_from_here(watched: tuple[LiveDns, Journal], pro
     assert set(probed) == {stack.health_url(side, PRIVATE_PATH) for side in ("primary", "secondary")}
     assert dns.last_failure == dict.fromkeys(("primary", "secondary"), "HTTP status 503")
     assert {(event["checker"], event["ok"]) for event in events(journal, "probe")} == {("this machine", False)}
+
+
+def test_a_region_whose_record_has_no_health_check_is_probed_at_the_public_route(
+    watched: tuple[LiveDns, Journal], probed: list[str], stack: Stack
+) -> None:
+    dns, _ = watched
+    dns._zone = replace(dns._zone, health_checks={"check-secondary": dns._zone.health_checks["check-secondary"]})
+    while len(dns.last_failure) < 2:
+        dns.advance(dns.advance(0) + 1)
+    assert set(probed) == {stack.health_url("primary"), stack.health_url("secondary", PRIVATE_PATH)}
 
 
 def test_it_ends_at_the_time_limit(watched: tuple[LiveDns, Journal]) -> None:

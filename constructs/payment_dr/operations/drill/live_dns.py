@@ -15,13 +15,14 @@ import dns.rcode
 from payment_dr.failover_timing import ALIAS_TTL_SECONDS
 from payment_dr.operations import probes
 from payment_dr.operations.alias_targets import AliasTargets
-from payment_dr.operations.deployed import Deployed
+from payment_dr.operations.deployed import HEALTH_PATH, Deployed
 from payment_dr.operations.drill.client_dns import ClientDns
 from payment_dr.operations.drill.journal import Journal
 from payment_dr.operations.errors import OperationError
 from payment_dr.operations.route53.checkers import judge
 from payment_dr.operations.route53.resolvers import Answer
-from payment_dr.operations.route53.zone import Record, Zone
+from payment_dr.operations.route53.zone import HealthCheck, Record, Zone
+from payment_dr.operations.status import health_check_of
 from payment_dr.side import SIDES, Side
 
 DNS_PORT = 53
@@ -183,7 +184,8 @@ class LiveDns(ClientDns):
 
     def _probe(self, side: Side) -> None:
         at = self._clock.now()
-        check = self._zone.health_checks[self._stack.output(side, "health_check_id")]
+        unused = HealthCheck(id=side, host=self._stack.api_host(side), path=HEALTH_PATH)
+        check = health_check_of(self._stack, self._zone, side) or unused
         result, _ = probes.probe(self._stack, side, check.path)
         self._note_probe(at, side, "this machine", result, judge(check, result))
 

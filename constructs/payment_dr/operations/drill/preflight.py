@@ -9,7 +9,7 @@ from payment_dr.operations.errors import OperationError
 from payment_dr.operations.probes import SERVING
 from payment_dr.operations.route53.recovery_time import Settings
 from payment_dr.operations.route53.zone import Record, Zone
-from payment_dr.operations.status import OK, answers, look_at
+from payment_dr.operations.status import OK, answers, health_check_of, look_at
 from payment_dr.side import OTHER, SIDES, Side
 
 
@@ -21,7 +21,7 @@ def side_of(stack: Deployed, record: Record) -> Side | None:
 
 def settings_of(stack: Deployed, zone: Zone) -> Settings:
     """The settings that the recovery time depends on, as they are deployed; the defaults where there are none."""
-    check = zone.health_checks.get(stack.output("primary", "health_check_id"))
+    check = health_check_of(stack, zone, "primary")
     ttls = [record.ttl_seconds for record in _records(stack, zone).values()]
     settings = Settings(ttl_seconds=max(ttls, default=Settings().ttl_seconds))
     if check is None:
