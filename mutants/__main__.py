@@ -16,7 +16,6 @@ from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from queue import SimpleQueue
-from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import typer
@@ -25,6 +24,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from mutants.operators import Mutant, mutants_of
 from payment_dr.operations.command import DONE, MISSED, command, progress, say
 from payment_dr.operations.errors import OperationError
+from payment_dr.operations.owned_directory import OwnedDirectory
 
 # Where the code is, and where the tests are that judge it; folders below have theirs below.
 PARTS = {
@@ -44,7 +44,10 @@ PATIENCE = 4  # a mutant may take this many times as long as the unchanged code,
 GRACE = 20  # and these seconds more: the machine has other things to do
 
 _LINKED = (".venv", "node_modules")
-_NOT_COPIED = (*_LINKED, ".git", ".linters", ".pipenv", ".*_cache", ".hypothesis", "__pycache__", "cdktf.out", "build")
+_NOT_COPIED = (
+    *_LINKED,
+    *(".git", ".audit", ".linters", ".pipenv", ".*_cache", ".hypothesis", "__pycache__", "cdktf.out", "build", "dist"),
+)
 
 Tests = tuple[str, ...]
 
@@ -191,7 +194,7 @@ def judge(project: Path, mutants: list[Mutant], result: Result, jobs: int) -> No
             finally:
                 free.put(copy)
                 display.advance(task)
-            if survived:  # told at once: a long run may be ended before its result
+            if survived:  # reported at once: a long run may be ended before its result
                 say(f"survives {what}: {mutant.path}:{mutant.line} {mutant.what}")
             return survived
 
@@ -213,7 +216,7 @@ def judge(project: Path, mutants: list[Mutant], result: Result, jobs: int) -> No
 @contextmanager
 def _copies(project: Path, jobs: int) -> Iterator[tuple[list[Copy], ThreadPoolExecutor]]:
     """Copies of the project and threads that use them; all is ended and removed again."""
-    with TemporaryDirectory(prefix="mutants-") as folder:
+    with OwnedDirectory("mutants-") as folder:
         copies = [Copy(project, Path(folder, str(number))) for number in range(jobs)]
         pool = ThreadPoolExecutor(jobs)
         try:

@@ -313,7 +313,7 @@ LEVERS: Final = (
         "a wrong write is replicated and cannot be taken back; an edit of `GlobalData`",
         _no_recovery,
     ),
-    Lever("no alarms", "nobody is told; for comparison only", _no_alarms),
+    Lever("no alarms", "nobody is notified; for comparison only", _no_alarms),
 )
 
 

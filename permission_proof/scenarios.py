@@ -445,7 +445,7 @@ def read_without_tls(stage: Stage, side: Side, resource: str) -> Iterator[Run]: 
 
     def run() -> None:
         if resource.endswith("/*"):
-            with suppress(s3.exceptions.NoSuchKey):  # whoever may list documents is told so
+            with suppress(s3.exceptions.NoSuchKey):  # nothing of that name is there
                 s3.get_object(Bucket=bucket, Key=NAME)
         else:
             s3.list_objects_v2(Bucket=bucket)

@@ -147,10 +147,11 @@ class HealthMonitor(Described):
             payload_format_version="2.0",
             provider=region.provider,
         )
+        probe_path = HEALTH_PATH
         paths = {"": HEALTH_PATH}  # by the prefix of Terraform addresses
         if private_probe_route:
             segment = Password(self, "private_segment", length=PRIVATE_SEGMENT_LENGTH, special=False)
-            paths["private_"] = f"{HEALTH_PATH}/{segment.result}"
+            paths["private_"] = probe_path = f"{HEALTH_PATH}/{segment.result}"
         routes = []
         for prefix, path in paths.items():
             route = Apigatewayv2Route(
@@ -227,7 +228,7 @@ class HealthMonitor(Described):
         self.api_endpoint: Final = api.api_endpoint
         self.host: Final = f"{api.id}.execute-api.{region_token}.amazonaws.com"
         self.health_url: Final = f"https://{self.host}{HEALTH_PATH}"
-        self.probe_path: Final = [*paths.values()][-1]
+        self.probe_path: Final = probe_path
         self.alarm_names: Final = [*function.alarm_names]
         if alarms:
             self.alarm_names.append(
@@ -240,7 +241,7 @@ class HealthMonitor(Described):
                     environment=environment,
                     target=alarms,
                     # Published for the API, and for API and stage, of which there is one; by route only with detailed
-                    # metrics, whose dimensions would tell the path of the private route.
+                    # metrics, whose dimensions would show the path of the private route.
                     # https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-metrics.html
                     metrics=[
                         Metric(namespace="AWS/ApiGateway", name="4xx", dimensions={"ApiId": api.id}, period_seconds=60)
