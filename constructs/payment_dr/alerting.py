@@ -127,7 +127,7 @@ class Metric:
         dimensions: Exactly those that the service publishes the metric with.
         statistic: Statistic over one period.
         period_seconds: Length of one period.
-        fill: Value of a period in which nothing is published. Default: none for a single metric, 0 in a sum.
+        fill: Value of a period in which nothing is published. Default: none, the period is missing.
     """
 
     namespace: str
@@ -156,13 +156,14 @@ def metric_alarm(
 ) -> str:
     """An alarm on one metric or on the sum of several; returns its name.
 
-    It publishes when it fires and when it ends, and links to a section of the runbook. By default silence is health,
-    because most of these metrics are not published when nothing happens; such an alarm does not notice a function that
-    has stopped running.
+    It publishes when it fires and when it ends, and links to a section of the runbook. By default missing data is
+    healthy, because most of these metrics are published only when something happens. Such an alarm does not notice a
+    function that has stopped running.
 
-    `treat_missing_data="breaching"` is for a metric that is published again and again: then silence is a fault. Alone
-    it is slow: CloudWatch looks back further than `periods`, and decides on the data that it finds there before it
-    counts a period as missing. With `Metric.fill` no period is missing, and `periods` silent ones are enough.
+    `treat_missing_data="breaching"` is for a metric that is published all the time: then silence is a fault. Alone it
+    is slow: CloudWatch looks back further than `periods`, and decides on the data that it finds there before it counts
+    a period as missing. With `Metric.fill` no period is missing, and `periods` silent ones are enough. A filled alarm
+    needs two periods or more: data that arrive late are filled first, and one period alone would then always be so.
     https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/alarms-and-missing-data.html
     https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/using-metric-math.html
     """
@@ -207,12 +208,14 @@ def _sum_of(metrics: Sequence[Metric]) -> list[CloudwatchMetricAlarmMetricQuery]
         )
         for index, metric in enumerate(metrics)
     ]
-    # A metric that has no data in a period would make the whole sum have none.
+    # A metric without data counts as 0 in a sum, so only a single metric is ever filled.
+    # https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/using-metric-math.html
+    first = metrics[0]
     total = CloudwatchMetricAlarmMetricQuery(
         id="total",
-        label=f"All {metrics[0].name}" if len(metrics) > 1 else metrics[0].name,
-        expression=" + ".join(
-            f"FILL({part.id}, {metric.fill or 0:g})" for metric, part in zip(metrics, parts, strict=True)
+        label=first.name if first.fill is not None else f"All {first.name}",
+        expression=(
+            f"FILL(m0, {first.fill:g})" if first.fill is not None else f"SUM([{', '.join(part.id for part in parts)}])"
         ),
         return_data=True,
     )

@@ -259,6 +259,8 @@ class DnsFailover(Described):
                         what_to_do=f"Route 53 finds {endpoint.region.name} ({side}) unhealthy: {consequence}.",
                         comparison="LessThanThreshold",
                         threshold=1,
+                        # Route 53 publishes the status every minute, healthy or not.
+                        treat_missing_data="breaching",
                     )
                 )
         self.zone_id: Final = zone.zone_id

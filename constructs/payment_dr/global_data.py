@@ -308,7 +308,7 @@ class GlobalData(Described):
             "user-errors": (
                 [Metric(namespace="AWS/DynamoDB", name="UserErrors", dimensions={})],
                 f"Some caller of DynamoDB in {region.name}, on any table of the account, sends requests that are "
-                "refused: find it in CloudTrail.",
+                "refused: look for errors of DynamoDB in the logs of its callers.",
             ),
             "system-errors": (
                 [

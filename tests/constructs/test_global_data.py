@@ -139,7 +139,7 @@ def test_errors_alarm_at_more_than_three_in_five_minutes(stack_json: Json) -> No
 def test_system_errors_of_all_operations_are_summed(stack_json: Json) -> None:
     alarm = resource(stack_json, "aws_cloudwatch_metric_alarm", "data_system_errors_west_alarm")
     total, *parts = alarm["metric_query"]
-    assert total["expression"] == " + ".join(f"FILL({part['id']}, 0)" for part in parts)
+    assert total["expression"] == f"SUM([{', '.join(part['id'] for part in parts)}])"
     assert total["return_data"] is True
     assert [part["metric"]["dimensions"]["Operation"] for part in parts] == [
         *("GetItem", "PutItem", "UpdateItem", "DeleteItem", "Query"),
