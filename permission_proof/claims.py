@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from payment_dr.side import Side
+from permission_proof import documented
+from permission_proof.documented import Basis
 from permission_proof.policies import Row
 from permission_proof.scenarios import (
     MONITOR,
@@ -57,6 +59,7 @@ class Claim:
         hidden_by: Statements of the same policy that would hide this one; the proof removes them meanwhile.
         about: What the scenario is about, such as a parameter.
         outside: Requests for something else with the same action; they are refused by the policy as deployed.
+        basis: What the embedded AWS's refusal rests on, where a service acts without being called.
     """
 
     scenario: Scenario
@@ -64,6 +67,7 @@ class Claim:
     hidden_by: tuple[str, ...] = ()
     about: Callable[[Row], str] = lambda _: ""
     outside: tuple[Scenario, ...] = ()
+    basis: Basis | None = None
 
 
 Claims = Mapping[tuple[str, str, str], Claim]
@@ -106,17 +110,23 @@ def _function_role(purpose: str, owner: str) -> dict[tuple[str, str, str], Claim
             owner,
             "AssumedByItsFunction",
             {
-                "sts:AssumeRole": Claim(takes_role(purpose)),
-                FROM_ACCOUNT: Claim(takes_role(purpose), wrong_value=_other_account),
-                FROM_ARN: Claim(another_function_takes_role(purpose)),
+                "sts:AssumeRole": Claim(takes_role(purpose), basis=documented.LAMBDA_ASSUMES),
+                FROM_ACCOUNT: Claim(
+                    takes_role(purpose), wrong_value=_other_account, basis=documented.LAMBDA_NAMES_FUNCTION
+                ),
+                FROM_ARN: Claim(another_function_takes_role(purpose), basis=documented.LAMBDA_NAMES_FUNCTION),
             },
         ),
         **_statement(
             owner,
             "WriteOwnLog",
             {
-                "logs:CreateLogStream": Claim(logged, outside=log_of_other("create_log_stream")),
-                "logs:PutLogEvents": Claim(logged, outside=log_of_other("put_log_events", logEvents=events)),
+                "logs:CreateLogStream": Claim(
+                    logged, outside=log_of_other("create_log_stream"), basis=documented.LAMBDA_LOGS
+                ),
+                "logs:PutLogEvents": Claim(
+                    logged, outside=log_of_other("put_log_events", logEvents=events), basis=documented.LAMBDA_LOGS
+                ),
             },
         ),
     }
@@ -162,8 +172,8 @@ def _started(owner: str, purpose: str, **triggers: str) -> dict[tuple[str, str, 
             owner,
             sid,
             {
-                "lambda:InvokeFunction": Claim(rule_starts(purpose, trigger)),
-                OF_FUNCTION: Claim(another_rule_starts(purpose)),
+                "lambda:InvokeFunction": Claim(rule_starts(purpose, trigger), basis=documented.RULE_INVOKES),
+                OF_FUNCTION: Claim(another_rule_starts(purpose), basis=documented.RULE_INVOKES),
             },
         ).items()
     }
@@ -195,10 +205,14 @@ _monitor_assumes = call(
     },
 )
 _copied_buckets = (another_bucket_replicated,)
-_alarm_statement = {
-    FROM_ACCOUNT: Claim(alarm_heard, wrong_value=_other_account),
-    LIKE_ARN: Claim(alarm_heard, wrong_value=_other_region),
-}
+
+
+def _alarm_statement(basis: Basis) -> dict[str, Claim]:
+    return {
+        FROM_ACCOUNT: Claim(alarm_heard, wrong_value=_other_account, basis=basis),
+        LIKE_ARN: Claim(alarm_heard, wrong_value=_other_region, basis=basis),
+    }
+
 
 CLAIMS: Claims = {
     **_function_role(MONITOR, "health monitor role"),
@@ -256,34 +270,40 @@ CLAIMS: Claims = {
         "WriteParametersWithKey",
         {"kms:Encrypt": Claim(copied, outside=(writes("The role writes with another key", own_key=False),))},
     ),
-    **_statement("replication role", "AssumedByS3", {"sts:AssumeRole": Claim(replicated)}),
+    **_statement(
+        "replication role",
+        "AssumedByS3",
+        {"sts:AssumeRole": Claim(replicated, basis=documented.S3_ASSUMES)},
+    ),
     **{
-        ("replication role", sid, action): Claim(replicated, outside=_copied_buckets)
-        for sid, actions in {
-            "ReadReplicationSettings": ("s3:GetReplicationConfiguration", "s3:ListBucket"),
-            "ReadSourceVersions": (
-                "s3:GetObjectVersionAcl",
-                "s3:GetObjectVersionForReplication",
-                "s3:GetObjectVersionTagging",
-            ),
-            "WriteReplicas": ("s3:ReplicateObject",),
-        }.items()
-        for action in actions
+        ("replication role", sid, action): Claim(replicated, outside=_copied_buckets, basis=basis)
+        for sid, action, basis in (
+            ("ReadReplicationSettings", "s3:GetReplicationConfiguration", documented.S3_SETTINGS),
+            ("ReadReplicationSettings", "s3:ListBucket", documented.S3_SETTINGS),
+            ("ReadSourceVersions", "s3:GetObjectVersionAcl", documented.S3_VERSIONS),
+            ("ReadSourceVersions", "s3:GetObjectVersionForReplication", documented.S3_VERSIONS),
+            ("ReadSourceVersions", "s3:GetObjectVersionTagging", documented.S3_TAGS),
+            ("WriteReplicas", "s3:ReplicateObject", documented.S3_WRITES),
+        )
     },
     **_statement("key", *_ROOT, {"kms:*": Claim(operator_describes)}),
     **_statement(
         "key",
         "SnsDeliversAlerts",
         {
-            "kms:Decrypt": Claim(alarm_heard),
-            "kms:GenerateDataKey*": Claim(alarm_heard),
-            FROM_ACCOUNT: Claim(alarm_heard, wrong_value=_other_account),
+            "kms:Decrypt": Claim(alarm_heard, basis=documented.SNS_ENCRYPTS),
+            "kms:GenerateDataKey*": Claim(alarm_heard, basis=documented.SNS_ENCRYPTS),
+            FROM_ACCOUNT: Claim(alarm_heard, wrong_value=_other_account, basis=documented.SNS_NAMES_ACCOUNT),
         },
     ),
     **_statement(
         "key",
         "AlarmsPublishToEncryptedTopic",
-        {"kms:Decrypt": Claim(alarm_heard), "kms:GenerateDataKey*": Claim(alarm_heard), **_alarm_statement},
+        {
+            "kms:Decrypt": Claim(alarm_heard, basis=documented.ALARM_ENCRYPTS),
+            "kms:GenerateDataKey*": Claim(alarm_heard, basis=documented.ALARM_ENCRYPTS),
+            **_alarm_statement(documented.ALARM_ENCRYPTS),
+        },
     ),
     **_statement(
         "key",
@@ -296,11 +316,21 @@ CLAIMS: Claims = {
             "StringEquals kms:CallerAccount": Claim(operator_reads, wrong_value=_other_account, hidden_by=_ROOT),
         },
     ),
-    **_statement("topic", "AlarmsPublish", {"sns:Publish": Claim(alarm_heard), **_alarm_statement}),
+    **_statement(
+        "topic",
+        "AlarmsPublish",
+        {
+            "sns:Publish": Claim(alarm_heard, basis=documented.ALARM_PUBLISHES),
+            **_alarm_statement(documented.ALARM_PUBLISHES),
+        },
+    ),
     **_statement(
         "health monitor function",
         "AllowHealthRoute",
-        {"lambda:InvokeFunction": Claim(health_answers), OF_FUNCTION: Claim(another_api_asks)},
+        {
+            "lambda:InvokeFunction": Claim(health_answers),
+            OF_FUNCTION: Claim(another_api_asks, basis=documented.API_INVOKES),
+        },
     ),
     **_statement(
         "bucket",

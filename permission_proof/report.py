@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
 from textwrap import fill
 from typing import Any
 
@@ -10,6 +11,7 @@ from rich.table import Table
 
 from embedded_aws.deployment import Deployment
 from payment_dr.side import SIDES
+from permission_proof.claims import CLAIMS
 from permission_proof.excess import ABSENT, Asked
 from permission_proof.proof import PASSES, Proof, Refused, Report
 
@@ -40,17 +42,22 @@ How to read a line:
 - **Set aside**: another statement of the same policy would hide this one, so it is taken away for both runs.
 - **Roles called directly**: where no function makes a call, the proof takes a session of the role, which trusts the
   account's root for that moment.
-- **Enforced**: IAM decides on the call as it is made. **Documented**: a service acts without being called (S3
-  replicates, CloudWatch alarms, EventBridge delivers, Lambda logs); the embedded AWS asks for the rights that the
-  linked page lists, and refuses without them. No line is static, that is, compared with a page and not run.
+- **Enforced**: IAM decides on the call as it is made. **Documented** and **not documented**: a service acts without
+  being called (S3 replicates, CloudWatch alarms, EventBridge delivers, Lambda logs). The embedded AWS asks for the
+  right and refuses without it. That AWS does the same rests on the sentence of that number in
+  [what the lines rest on](#what-the-lines-rest-on). No line is only compared with a page: all are run.
 - The key that encrypts parameters and alerts is used through Parameter Store and SNS; which KMS action they ask for is
   [documented](https://docs.aws.amazon.com/systems-manager/latest/userguide/secure-string-parameter-kms-encryption.html)
   [as well](https://docs.aws.amazon.com/sns/latest/dg/sns-key-management.html).
 
-What only AWS itself can show: that its documentation lists every right a service asks for; that it sends
-`aws:SourceArn` and `aws:SourceAccount` when Lambda assumes an execution role; how long a changed policy takes to be in
-force everywhere. A write that names no key takes the AWS managed key of Parameter Store, which the account's roles may
-use through it; the sync always names the key.
+What only AWS itself can show: that its documentation lists every right a service asks for; what is not documented;
+how long a changed policy takes to be in force everywhere. A write that names no key takes the AWS managed key of
+Parameter Store, which the account's roles may use through it; the sync always names the key.
+"""
+_RESTS_ON = """
+## What the lines rest on
+
+The sentences behind the lines above that a service causes without being called.
 """
 _NOT_THERE = fill(
     "**Not there.** The proof looks in the account and in both regions for what else could act or let others act, and "
@@ -131,7 +138,7 @@ def _line(proof: Proof, short: Callable[[str], str]) -> dict[str, Any]:
         "scenario": proof.scenario.text + (f" ({short(proof.how)})" if proof.how else ""),
         "with": short(proof.with_it),
         "without": short(proof.without_it),
-        "page": proof.scenario.page,
+        "basis": asdict(basis) if (basis := CLAIMS[proof.row.claim].basis) else None,
         "proven": proof.proven,
     }
 
@@ -204,11 +211,20 @@ def print_report(data: dict[str, Any]) -> None:
 def as_markdown(data: dict[str, Any]) -> str:
     """docs/permissions.md."""
     parts = [_HEAD, "## Rights\n", _row([*COLUMNS, "how"]), _row(["---"] * 8)]
+    bases: list[dict[str, Any]] = []
     for line in data["rights"]:
         condition = line["condition"] and f"**{line['condition']}**"
-        how = f"[documented]({line['page']})" if line["page"] else "enforced"
+        how = "enforced"
+        if basis := line["basis"]:
+            if basis not in bases:
+                bases.append(basis)
+            how = f"{_kind(basis)}, {bases.index(basis) + 1}"
         cells = [line["role"], f"`{line['action']}`", f"`{line['resource']}`", condition]
         parts.append(_row([*cells, *(line[column] for column in ("scenario", "with", "without")), how]))
+    parts += [_RESTS_ON, _row(["", "kind", "page", "section", "what it says, in our words"]), _row(["---"] * 5)]
+    for number, basis in enumerate(bases, start=1):
+        page = f"[{basis['page'].removeprefix('https://').removesuffix('.html')}]({basis['page']})"
+        parts.append(_row([str(number), _kind(basis), page, basis["section"], basis["says"]]))
     parts += [
         "\n## Whole jobs\n\nEach function has its own policy and no other, and with it does all of this. Besides, by "
         "the rules as deployed, a\nparameter that is changed in either region is copied to the other one.\n",
@@ -229,6 +245,10 @@ def as_markdown(data: dict[str, Any]) -> str:
         for line in data["neighbours"]
     ]
     return "\n".join(parts) + "\n"
+
+
+def _kind(basis: dict[str, Any]) -> str:
+    return "documented" if basis["documented"] else "not documented"
 
 
 def _row(cells: Sequence[str]) -> str:

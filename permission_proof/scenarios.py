@@ -32,12 +32,10 @@ class Scenario:
     Attributes:
         text: What, for the report.
         play: Given the stage, the side, and what it is about (a parameter, say), a context manager that yields a run.
-        page: The page of AWS that says which rights the service asks for, where it acts without being called.
     """
 
     text: str
     play: Callable[[Stage, Side, str], AbstractContextManager[Run]]
-    page: str = ""
 
 
 def scenario(play: Play) -> Scenario:
@@ -45,15 +43,9 @@ def scenario(play: Play) -> Scenario:
     return named(str(play.__doc__).partition("\n")[0].rstrip("."))(play)
 
 
-def named(text: str, page: str = "") -> Callable[[Play], Scenario]:
+def named(text: str) -> Callable[[Play], Scenario]:
     """Make a scenario of a generator function."""
-    return lambda play: Scenario(text, contextmanager(play), page)
-
-
-AWS = "https://docs.aws.amazon.com"
-_INVOKED = f"{AWS}/lambda/latest/dg/access-control-resource-based.html"
-_REPLICATED = f"{AWS}/AmazonS3/latest/userguide/setting-repl-config-perm-overview.html"
-_ROLE_OF_FUNCTION = f"{AWS}/lambda/latest/dg/lambda-intro-execution-role.html"
+    return lambda play: Scenario(text, contextmanager(play))
 
 
 def call(
@@ -102,7 +94,7 @@ def monitor_mails(stage: Stage, side: Side, _: str) -> Iterator[Run]:
 def log_written(purpose: str) -> Scenario:
     """A run of a function appears in its log group."""
 
-    @named(f"A run of the {PURPOSES[purpose]} is logged", f"{AWS}/lambda/latest/dg/monitoring-cloudwatchlogs.html")
+    @named(f"A run of the {PURPOSES[purpose]} is logged")
     def play(stage: Stage, side: Side, _: str) -> Iterator[Run]:
         def run() -> None:
             before = _log_streams(stage, side, purpose)
@@ -123,7 +115,7 @@ def _log_streams(stage: Stage, side: Side, purpose: str) -> set[str]:
 def rule_starts(purpose: str, trigger: str = "") -> Scenario:
     """A rule starts a function."""
 
-    @named(f"The {trigger or 'schedule'} rule starts the {PURPOSES[purpose]}", _INVOKED)
+    @named(f"The {trigger or 'schedule'} rule starts the {PURPOSES[purpose]}")
     def play(stage: Stage, side: Side, _: str) -> Iterator[Run]:
         def run() -> None:
             before = _log_streams(stage, side, purpose)
@@ -138,7 +130,7 @@ def rule_starts(purpose: str, trigger: str = "") -> Scenario:
 def another_rule_starts(purpose: str) -> Scenario:
     """A rule that is not the function's own starts it."""
 
-    @named(f"Another rule starts the {PURPOSES[purpose]}", _INVOKED)
+    @named(f"Another rule starts the {PURPOSES[purpose]}")
     def play(stage: Stage, side: Side, _: str) -> Iterator[Run]:
         target = stage.stack.value(f"{side}_{purpose}_function_arn")
         with _another_rule(stage, side, target) as rule:
@@ -167,7 +159,7 @@ def _another_rule(stage: Stage, side: Side, target: str) -> Iterator[str]:
         events.delete_rule(Name=NAME)
 
 
-@named("Another API asks the monitor", _INVOKED)
+@named("Another API asks the monitor")
 def another_api_asks(stage: Stage, side: Side, _: str) -> Iterator[Run]:  # noqa: D103
     gateway = stage.client("apigatewayv2", side)
     target = stage.stack.value(f"{side}_{MONITOR}_function_arn")
@@ -349,7 +341,7 @@ def writes(text: str, *, name: str = "", own_key: bool = True, abroad: bool = Tr
 def takes_role(purpose: str) -> Scenario:
     """Lambda assumes a role for the function that it was made for."""
 
-    @named(f"Lambda assumes the role for the {PURPOSES[purpose]}", _ROLE_OF_FUNCTION)
+    @named(f"Lambda assumes the role for the {PURPOSES[purpose]}")
     def play(stage: Stage, side: Side, _: str) -> Iterator[Run]:
         role = stage.policy(f"{PURPOSES[purpose]} role", side, "trust").name
         yield lambda: stage.client("lambda", side).update_function_configuration(
@@ -362,7 +354,7 @@ def takes_role(purpose: str) -> Scenario:
 def another_function_takes_role(purpose: str) -> Scenario:
     """Lambda assumes a role for another function."""
 
-    @named("Lambda assumes the role for another function", _ROLE_OF_FUNCTION)
+    @named("Lambda assumes the role for another function")
     def play(stage: Stage, side: Side, _: str) -> Iterator[Run]:
         role, lambda_ = stage.policy(f"{PURPOSES[purpose]} role", side, "trust").name, stage.client("lambda", side)
 
@@ -386,7 +378,7 @@ def _function(name: str, role: str, source: str) -> dict[str, Any]:
 # Keys, topics, buckets
 
 
-@named("An alarm reaches an encrypted queue behind the topic", f"{AWS}/sns/latest/dg/sns-key-management.html")
+@named("An alarm reaches an encrypted queue behind the topic")
 def alarm_heard(stage: Stage, side: Side, _: str) -> Iterator[Run]:  # noqa: D103
     cloudwatch = stage.client("cloudwatch", side)
     alarm = cloudwatch.describe_alarms()["MetricAlarms"][0]
@@ -453,7 +445,7 @@ def read_without_tls(stage: Stage, side: Side, resource: str) -> Iterator[Run]: 
     yield run
 
 
-@named("A document is replicated with its tags", _REPLICATED)
+@named("A document is replicated with its tags")
 def replicated(stage: Stage, _side: str, _: str) -> Iterator[Run]:  # noqa: D103
     source, destination = (stage.stack.value(f"{side}_bucket_name") for side in ("primary", "secondary"))
     s3, key = stage.client("s3", "primary"), f"{NAME}/document"
@@ -474,7 +466,7 @@ def _put_document(s3: Any, bucket: str, key: str) -> None:
         raise NotPassed(f"replication of {key}: {status}")
 
 
-@named("Another bucket is replicated, to another one, with the role", _REPLICATED)
+@named("Another bucket is replicated, to another one, with the role")
 def another_bucket_replicated(stage: Stage, _side: str, _: str) -> Iterator[Run]:  # noqa: D103
     s3 = stage.client("s3", "primary")
     buckets = source, destination = f"{NAME}-source", f"{NAME}-destination"

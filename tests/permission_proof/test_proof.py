@@ -86,6 +86,21 @@ def test_all_that_the_owner_asked_to_be_refused_is_among_the_requests(run: Run) 
     assert {line["without"] for line in without_key} == {"refused: kms:Decrypt"}
 
 
+def test_a_line_that_a_service_causes_says_what_it_rests_on(policies: list[Policy]) -> None:
+    """A service is the principal, writes the log, or replicates."""
+    by_service = {
+        row.claim
+        for policy in policies
+        for row in rows_of(policy)
+        if row.principal.startswith("Service ") or row.action.startswith(("logs:", "s3:Get", "s3:List", "s3:Replicate"))
+    }
+    # Whatever asks the key for Parameter Store is a caller, whom IAM decides on; so is whoever asks the API.
+    called = {claim for claim in by_service if claim[1] == "ParameterStoreEncryptsAndDecrypts"}
+    called.add(("health monitor function", "AllowHealthRoute", "lambda:InvokeFunction"))
+    assert {claim for claim in by_service if CLAIMS[claim].basis is None} == called & by_service
+    assert {claim for claim in CLAIMS if CLAIMS[claim].basis} == by_service - called
+
+
 def test_an_action_or_a_condition_less_is_named(policies: list[Policy]) -> None:
     for policy in policies:
         for row in rows_of(policy):

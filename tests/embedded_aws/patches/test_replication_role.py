@@ -6,7 +6,8 @@ from botocore.exceptions import ClientError
 from tests.embedded_aws.tenant import Tenant, allow, unique
 
 ON_BUCKET = ["s3:GetReplicationConfiguration", "s3:ListBucket"]
-ON_OBJECTS = ["s3:GetObjectVersionForReplication", "s3:GetObjectVersionAcl", "s3:GetObjectVersionTagging"]
+ON_OBJECTS = ["s3:GetObjectVersionForReplication", "s3:GetObjectVersionAcl"]
+ON_TAGS = "s3:GetObjectVersionTagging"
 ON_REPLICAS = ["s3:ReplicateObject", "s3:ReplicateDelete"]
 
 
@@ -23,7 +24,7 @@ class Buckets:
             client.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
         granted = [
             (ON_BUCKET, f"arn:aws:s3:::{self.source}"),
-            (ON_OBJECTS, f"arn:aws:s3:::{self.source}/*"),
+            ([*ON_OBJECTS, ON_TAGS], f"arn:aws:s3:::{self.source}/*"),
             (ON_REPLICAS, f"arn:aws:s3:::{self.target}/*"),
         ]
         rights = [allow([action for action in actions if action != without], arn) for actions, arn in granted]
@@ -42,12 +43,17 @@ class Buckets:
 
     def put(self) -> str:
         """Status of the replication of an object."""
-        self.s3[self.source].put_object(Bucket=self.source, Key="receipt", Body=b"paid")
+        self.s3[self.source].put_object(Bucket=self.source, Key="receipt", Body=b"paid", Tagging="kind=receipt")
         status: str = self.s3[self.source].head_object(Bucket=self.source, Key="receipt")["ReplicationStatus"]
         return status
 
     def delete(self) -> None:
         self.s3[self.source].delete_object(Bucket=self.source, Key="receipt")
+
+    def replicated_tags(self) -> list[dict[str, str]]:
+        answer = self.s3[self.target].get_object_tagging(Bucket=self.target, Key="receipt")
+        tags: list[dict[str, str]] = answer["TagSet"]
+        return tags
 
     def has_replica(self) -> bool:
         try:
@@ -62,6 +68,7 @@ def test_a_role_with_all_rights_replicates_objects_and_their_deletion(account: T
     buckets = Buckets(account)
 
     assert (buckets.put(), buckets.has_replica()) == ("COMPLETED", True)
+    assert buckets.replicated_tags() == [{"Key": "kind", "Value": "receipt"}]
     buckets.delete()
     assert not buckets.has_replica()
 
@@ -71,6 +78,13 @@ def test_one_missing_right_fails_the_replication(account: Tenant, missing: str) 
     buckets = Buckets(account, without=missing)
 
     assert (buckets.put(), buckets.has_replica()) == ("FAILED", False)
+
+
+def test_without_the_right_to_read_tags_an_object_is_replicated_without_them(account: Tenant) -> None:
+    buckets = Buckets(account, without=ON_TAGS)
+
+    assert (buckets.put(), buckets.has_replica()) == ("COMPLETED", True)
+    assert buckets.replicated_tags() == []
 
 
 def test_a_role_that_s3_cannot_assume_fails_the_replication(account: Tenant) -> None:
