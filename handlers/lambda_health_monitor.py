@@ -14,6 +14,8 @@ unknown      200    the monitor itself is at fault (permission, throttling, sett
 Route 53 gives up 2 s after connecting, so DynamoDB has ``DEADLINE_SECONDS`` to answer, whatever it does meanwhile:
 https://docs.aws.amazon.com/Route53/latest/DeveloperGuide/dns-failover-determining-health-of-endpoints.html
 
+DynamoDB's name is resolved before each call: a connection that is already open proves nothing about new ones.
+
 Only the scheduled run mails, on a change of verdict and every 15 minutes while a verdict other than healthy lasts. What
 was mailed is remembered by the execution environment alone: a new one knows nothing, so it mails at once when things
 are bad and not at all when they are good, and where Lambda keeps several warm, each may mail the same change once.
@@ -30,6 +32,7 @@ import functools
 import json
 import os
 import queue
+import socket
 import sys
 import threading
 import time
@@ -37,6 +40,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
+from urllib.parse import urlsplit
 
 import boto3
 from botocore.config import Config
@@ -48,6 +52,7 @@ from botocore.exceptions import (
     SSLError,
 )
 from botocore.exceptions import ConnectionError as NoConnectionError
+from botocore.utils import get_environ_proxies
 
 HEALTHY, UNHEALTHY, UNKNOWN = "healthy", "unhealthy", "unknown"
 
@@ -97,6 +102,9 @@ ADVICE = {
 
 class DescribesTables(Protocol):
     """The part of a DynamoDB client that is used here."""
+
+    @property
+    def meta(self) -> Any: ...  # noqa: D102
 
     def describe_table(self, **kwargs: Any) -> Any: ...  # noqa: D102
 
@@ -178,7 +186,7 @@ def _judge_error(error: BaseException) -> tuple[str, str]:
     ):
         return UNKNOWN, "monitor_connection"
     # Refused, reset, not resolved, TLS or read broken off, timed out: botocore has no single base class for these.
-    if isinstance(error, (NoConnectionError, HTTPClientError, IncompleteReadError)):
+    if isinstance(error, (NoConnectionError, HTTPClientError, IncompleteReadError, socket.gaierror)):
         return UNHEALTHY, "dynamodb_unreachable"
     if isinstance(error, MissingSettingError):
         return UNKNOWN, "monitor_setting"
@@ -236,10 +244,23 @@ def _ask(dynamodb: DescribesTables, table_name: str) -> object:
     botocore's own retry would first sleep for up to a second, which is most of the deadline.
     """
     try:
-        return dynamodb.describe_table(TableName=table_name)
+        return _resolve_and_call(dynamodb, table_name)
     except Exception as error:
         if judge(error).reason not in {"dynamodb_unreachable", "dynamodb_error"}:
             raise
+    return _resolve_and_call(dynamodb, table_name)
+
+
+def _resolve_and_call(dynamodb: DescribesTables, table_name: str) -> object:
+    """Ask, if DynamoDB's name resolves.
+
+    On 2025-10-20 it did not, in us-east-1. Connections that were open went on working, and nobody could open a new one:
+    https://aws.amazon.com/message/101925/. The client keeps its connection, so it would have noticed nothing.
+    """
+    endpoint = dynamodb.meta.endpoint_url
+    if not get_environ_proxies(endpoint):  # a proxy resolves the name itself
+        address = urlsplit(endpoint)
+        socket.getaddrinfo(address.hostname, address.port, type=socket.SOCK_STREAM)
     return dynamodb.describe_table(TableName=table_name)
 
 
@@ -348,15 +369,15 @@ def handler(event: Any, context: object) -> dict[str, Any]:  # noqa: ARG001
     """Answer a probe, or do the scheduled round.
 
     Returns:
-        For an API Gateway event (payload 2.0) its HTTP answer; it never raises. For anything else the body alone.
+        For an HTTP request its answer, which API Gateway takes in both payload formats and a load balancer takes too;
+        it never raises. For anything else the body alone.
 
     Raises:
         MonitorFault: in a scheduled run whose verdict is unknown or whose message could not be published.
     """
     started = time.monotonic()
     event = event if isinstance(event, dict) else {}
-    request_context = event.get("requestContext")
-    is_probe = isinstance(request_context, dict) and "http" in request_context
+    is_probe = isinstance(event.get("requestContext"), dict)
     is_scheduled = event.get("detail-type") == "Scheduled Event"
 
     verdict = _check()

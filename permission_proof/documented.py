@@ -47,7 +47,8 @@ LAMBDA_NAMES_FUNCTION = Basis(
 RULE_INVOKES = Basis(
     f"{_AWS}/eventbridge/latest/userguide/eb-use-resource-based.html",
     "AWS Lambda permissions",
-    "A rule invokes a function if the function's policy lets `events.amazonaws.com` do so, with the rule's ARN as source.",
+    "A rule invokes a function if the function's policy lets `events.amazonaws.com` do so, with the rule's ARN as "
+    "source.",
 )
 API_INVOKES = Basis(
     f"{_AWS}/lambda/latest/dg/services-apigateway.html",
@@ -70,7 +71,8 @@ S3_VERSIONS = Basis(
 S3_TAGS = Basis(
     _S3,
     "Creating an IAM role",
-    "`s3:GetObjectVersionTagging` lets S3 read the tags of an object. Without it S3 replicates the object without them.",
+    "`s3:GetObjectVersionTagging` lets S3 read the tags of an object. Without it S3 replicates the object "
+    "without them.",
 )
 S3_WRITES = Basis(
     _S3,

@@ -89,6 +89,7 @@ def test_both_health_checks_have_an_alarm_in_us_east_1(stack_json: Json, side: S
         {"HealthCheckId": f"${{aws_route53_health_check.dns_{side}_health_check.id}}"},
     )
     assert (alarm["comparison_operator"], alarm["threshold"], alarm["statistic"]) == ("LessThanThreshold", 1, "Minimum")
+    assert (alarm["period"], alarm["evaluation_periods"]) == (60, 1)
 
 
 EAST = Endpoint(region=Region(name="eu-west-1"), host="a.acme.io")

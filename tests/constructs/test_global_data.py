@@ -45,6 +45,7 @@ def test_each_bucket_is_versioned_encrypted_private_and_deletable(stack_json: Js
     body = resource(stack_json, "aws_s3_bucket", f"data_{bucket}_bucket")
     assert body["force_destroy"] is True
     assert body["bucket"].startswith(f"s3-payment-docs-{side}-")
+    assert body["tags"] == {"Name": f"s3-payment-docs-{side}-${{var.environment}}"}
     assert resource(stack_json, "aws_s3_bucket_versioning", f"data_{bucket}_versioning")[
         "versioning_configuration"
     ] == {"status": "Enabled"}

@@ -92,6 +92,8 @@ def test_the_data_sources_of_the_second_region_use_its_provider(stack_json: Json
 
 def test_no_random_string_is_used_and_random_passwords_only_seed_parameters(stack_json: Json) -> None:
     assert [type_ for type_ in stack_json["resource"] if type_.startswith("random_")] == ["random_password"]
+    shapes = {(body["length"], body["special"]) for body in stack_json["resource"]["random_password"].values()}
+    assert shapes == {(32, False)}
     reads_password = {
         address for address, body in resources(stack_json).items() if "random_password." in json.dumps(body)
     }

@@ -64,12 +64,23 @@ class Server:
         """Read one request and keep its body."""
         data = b""
         while not (head := data.partition(b"\r\n\r\n"))[1]:
-            data += _received(connection)
+            data += self._received(connection)
         length = int((re.search(rb"(?i)^content-length: *([0-9]+)", head[0], re.MULTILINE) or [b"", b"0"])[1])
         body = head[2]
         while len(body) < length:
-            body += _received(connection)
+            body += self._received(connection)
         self.requests.append(body.decode())
+
+    def _received(self, connection: socket.socket) -> bytes:
+        connection.settimeout(0.05)
+        while not self.stopped.is_set():
+            with contextlib.suppress(TimeoutError):
+                chunk = connection.recv(4096)
+                if not chunk:
+                    raise ConnectionAbortedError("the client is gone")
+                connection.settimeout(None)
+                return chunk
+        raise ConnectionAbortedError("the server stops")
 
     def close(self) -> None:
         """End every conversation; the port is closed from then on. Twice is fine."""
@@ -77,13 +88,6 @@ class Server:
         for thread in self._threads:
             thread.join(5)
         self._listener.close()
-
-
-def _received(connection: socket.socket) -> bytes:
-    chunk = connection.recv(4096)
-    if not chunk:
-        raise ConnectionAbortedError("the client is gone")
-    return chunk
 
 
 def http(status: str, body: str, *headers: str, length: int | None = None) -> bytes:
@@ -95,6 +99,17 @@ def replies(status: str, body: str, *, length: int | None = None) -> Manner:
     def manner(server: Server, connection: socket.socket) -> None:
         server.read(connection)
         connection.sendall(http(status, body, "Connection: close", length=length))
+
+    return manner
+
+
+def keeps_and_replies(status: str, body: str) -> Manner:
+    """One connection for all requests."""
+
+    def manner(server: Server, connection: socket.socket) -> None:
+        while True:  # until the client closes it
+            server.read(connection)
+            connection.sendall(http(status, body))
 
     return manner
 

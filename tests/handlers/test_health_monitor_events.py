@@ -58,6 +58,7 @@ requests = st.builds(
 @given(event=requests)
 def test_a_request_gets_a_verdict_and_nothing_else_happens(outcome: Any, event: dict[str, Any]) -> None:
     dynamodb = mock.Mock()
+    dynamodb.meta.endpoint_url = "http://127.0.0.1"
     dynamodb.describe_table.side_effect = [outcome] * 2
     with (
         mock.patch.dict(os.environ, ENVIRONMENT),

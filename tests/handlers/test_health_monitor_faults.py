@@ -26,6 +26,7 @@ from tests.handlers.loopback import (
     has_table,
     http,
     is_silent,
+    keeps_and_replies,
     publishes,
     refuses_with,
     replies,
@@ -62,19 +63,50 @@ class Stage:
             client.connect_ex(full.getsockname())
         self.dynamodb_is_at(f"http://127.0.0.1:{full.getsockname()[1]}")
 
-    def resolver_hangs(self) -> None:
-        released = threading.Event()
+    def resolver(self, behave: Callable[[], None]) -> None:
+        """A name for DynamoDB's server, and a resolver that does this first."""
         resolve = socket.getaddrinfo
 
-        def hang(host: Any, *arguments: Any) -> Any:
+        def resolve_as_told(host: Any, *arguments: Any, **more: Any) -> Any:
             if host == "dynamodb.test":
-                released.wait(30)
-                raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
-            return resolve(host, *arguments)
+                behave()
+                host = "127.0.0.1"
+            return resolve(host, *arguments, **more)
 
+        self.monkeypatch.setattr(socket, "getaddrinfo", resolve_as_told)
+        self.dynamodb_is_at(self.dynamodb.url.replace("127.0.0.1", "dynamodb.test"))
+
+    def resolver_hangs(self) -> None:
+        released = threading.Event()
         self._open.callback(released.set)
-        self.monkeypatch.setattr(socket, "getaddrinfo", hang)
-        self.dynamodb_is_at("http://dynamodb.test")
+
+        def hang() -> None:
+            released.wait(30)
+            raise UNRESOLVED
+
+        self.resolver(hang)
+
+    def resolver_fails_once(self) -> None:
+        failures = [UNRESOLVED]
+
+        def fail_once() -> None:
+            if failures:
+                raise failures.pop()
+
+        self.resolver(fail_once)
+
+    def with_open_connection(self, break_resolver: Callable[[], None]) -> None:
+        """A first probe leaves a connection that is as good as ever."""
+        self.dynamodb_is(keeps_and_replies("200 OK", ACTIVE))
+        self.resolver(lambda: None)
+        assert probe() == (200, "healthy", "-")
+        break_resolver()
+
+    def resolver_fails(self) -> None:
+        def fail() -> None:
+            raise UNRESOLVED
+
+        self.resolver(fail)
 
     def credentials_are_missing(self) -> None:
         self.monkeypatch.delenv("AWS_ACCESS_KEY_ID")
@@ -98,7 +130,7 @@ class Stage:
         self.monkeypatch.setattr(monitor, "datetime", Jumping)
 
     def arrange(self, fault: str) -> None:
-        """Make the fault happen. The client is there before the first probe comes, as in Lambda."""
+        """Make the fault happen."""
         if match := re.match(r"table `(\w+)`", fault):
             self.dynamodb_is(has_table(match[1]))
         elif match := re.match(r"(\d+) `(\w+)`", fault):
@@ -107,10 +139,9 @@ class Stage:
             self.monkeypatch.delenv(match[1])
         else:
             FAULTS[fault](self)
-        with contextlib.suppress(ValueError):  # a malformed URL
-            monitor._dynamodb()
 
 
+UNRESOLVED = socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 ACTIVE = '{"Table": {"TableStatus": "ACTIVE"}}'
 HTML = "<html><body>busy</body></html>"
 FAULTS: dict[str, Callable[[Stage], None]] = {
@@ -130,7 +161,12 @@ FAULTS: dict[str, Callable[[Stage], None]] = {
     "DynamoDB does not speak TLS": lambda stage: stage.dynamodb_is_at(stage.dynamodb.url.replace("http", "https")),
     # too long for DNS, so that no resolver asks anybody
     "DynamoDB's name does not resolve": lambda stage: stage.dynamodb_is_at(f"http://{'.'.join(['a' * 50] * 5)}"),
+    "DynamoDB's name no longer resolves, and a connection is open": lambda stage: stage.with_open_connection(
+        stage.resolver_fails
+    ),
+    "the resolver fails once": Stage.resolver_fails_once,
     "the resolver hangs": Stage.resolver_hangs,
+    "the resolver hangs, and a connection is open": lambda stage: stage.with_open_connection(stage.resolver_hangs),
     "503 with a page of HTML": lambda stage: stage.dynamodb_is(replies("503 Service Unavailable", HTML)),
     "503 with nothing": lambda stage: stage.dynamodb_is(replies("503 Service Unavailable", "")),
     "403 with a page of HTML": lambda stage: stage.dynamodb_is(replies("403 Forbidden", HTML)),
@@ -154,7 +190,9 @@ def stage(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
 
 
 def probe() -> tuple[int, str, str]:
-    """HTTP status, verdict and reason that Route 53 is told, in time."""
+    """HTTP status, verdict and reason that Route 53 is told, in time. The client exists before, as in Lambda."""
+    with contextlib.suppress(ValueError):  # a malformed URL
+        monitor._dynamodb()
     started = time.monotonic()
     answer = handler(PROBE, None)
     assert time.monotonic() - started < ROUTE_53_BUDGET_SECONDS
@@ -245,11 +283,33 @@ def test_a_connection_that_died_while_lambda_had_us_frozen_is_replaced(stage: St
 
 
 def test_a_connection_is_kept_between_probes(stage: Stage) -> None:
-    def keeps(server: Server, connection: socket.socket) -> None:
-        for _ in range(2):
-            server.read(connection)
-            connection.sendall(http("200 OK", ACTIVE))
-
-    stage.dynamodb_is(keeps)
+    stage.dynamodb_is(keeps_and_replies("200 OK", ACTIVE))
     assert [probe()[0], probe()[0]] == [200, 200]
     assert stage.dynamodb.connections == 1
+
+
+def test_a_warm_monitor_sees_what_a_cold_one_sees_when_names_do_not_resolve(stage: Stage) -> None:
+    stage.with_open_connection(stage.resolver_fails)
+    assert [probe()[0] for _ in range(10)] == [503] * 10
+    assert stage.dynamodb.connections == 1
+    assert len(stage.dynamodb.requests) == 1
+
+
+def test_behind_a_proxy_the_proxy_resolves_names(stage: Stage) -> None:
+    stage.dynamodb_is(keeps_and_replies("200 OK", ACTIVE))
+    stage.monkeypatch.setenv("HTTP_PROXY", stage.dynamodb.url)
+    stage.dynamodb_is_at("http://dynamodb.test")
+    assert probe() == (200, "healthy", "-")
+
+
+@pytest.mark.parametrize(
+    "request_context",
+    [{"http": {"method": "GET"}}, {"httpMethod": "GET", "path": "/health"}, {"elb": {"targetGroupArn": "arn"}}],
+    ids=["HTTP API", "REST API", "load balancer"],
+)
+def test_every_kind_of_http_caller_gets_an_http_answer(stage: Stage, request_context: dict[str, Any]) -> None:
+    stage.dynamodb_is(has_table("DELETING"))
+    answer = handler({"requestContext": request_context}, None)
+    assert answer["statusCode"] == 503
+    assert json.loads(answer["body"])["status"] == "unhealthy"
+    assert not stage.sns.connections

@@ -42,7 +42,13 @@ def table(status: object) -> dict[str, Any]:
     return {"Table": {"TableName": "transactions", "TableStatus": status}}
 
 
-class DynamoDb:
+class Client:
+    """A client of a service that has an address, which needs no resolver."""
+
+    meta = SimpleNamespace(endpoint_url="http://127.0.0.1")
+
+
+class DynamoDb(Client):
     """Answers DescribeTable with what it was given, an answer or an exception, the last one for ever."""
 
     def __init__(self, *outcomes: Any) -> None:
@@ -181,7 +187,7 @@ def test_any_other_event_gets_the_result_and_mails_nobody(
 
 
 def test_the_request_is_valid_for_botocore(monkeypatch: pytest.MonkeyPatch) -> None:
-    client = boto3.client("dynamodb")
+    client = boto3.client("dynamodb", endpoint_url=Client.meta.endpoint_url)
     with Stubber(client) as stub:
         stub.add_response("describe_table", {"Table": {"TableStatus": "ACTIVE"}}, {"TableName": "transactions"})
         monkeypatch.setattr(monitor, "_dynamodb", lambda: client)
@@ -229,7 +235,7 @@ def test_calls_that_never_end_do_not_use_up_all_threads_and_are_forgotten_when_t
     released = threading.Event()
     waiting: list[int] = []
 
-    class Hanging:
+    class Hanging(Client):
         def describe_table(self, **_request: Any) -> Any:
             waiting.append(1)
             released.wait(30)
@@ -246,7 +252,7 @@ def test_calls_that_never_end_do_not_use_up_all_threads_and_are_forgotten_when_t
 def test_probes_that_are_answered_need_one_thread_among_them() -> None:
     asked_in = set()
 
-    class Asked:
+    class Asked(Client):
         def describe_table(self, **_request: Any) -> Any:
             asked_in.add(threading.current_thread())
             return table("ACTIVE")
