@@ -9,13 +9,14 @@ from payment_dr import App, ConfigurationError, DisasterRecoveryStack
 # command line and the embedded AWS alike, where cdktf's own context can only be set by editing cdktf.json.
 CUSTOM_DOMAIN = "PAYMENT_DR_CUSTOM_DOMAIN"
 PRIVATE_PROBE_ROUTE = "PAYMENT_DR_PRIVATE_PROBE_ROUTE"
+DATA_CANARY = "PAYMENT_DR_DATA_CANARY"
 STATE = "PAYMENT_DR_STATE"  # s3://BUCKET/ENVIRONMENT; a file beside this one if it is not set
 ACCOUNT = "PAYMENT_DR_ACCOUNT"  # twelve digits; the account of the first apply if it is not set
 
 
 def main() -> None:
     """Synthesize the stack into cdktf.out, or say everything that is wrong with its settings."""
-    custom_domain, private_probe_route = _is_on(CUSTOM_DOMAIN), _is_on(PRIVATE_PROBE_ROUTE)
+    custom_domain, private_probe_route, data_canary = map(_is_on, (CUSTOM_DOMAIN, PRIVATE_PROBE_ROUTE, DATA_CANARY))
     state, account = os.environ.get(STATE) or None, os.environ.get(ACCOUNT) or None
     app = App()
     try:
@@ -24,6 +25,7 @@ def main() -> None:
             "payment-dr",
             custom_domain=custom_domain,
             private_probe_route=private_probe_route,
+            data_canary=data_canary,
             state=state,
             account=account,
         )

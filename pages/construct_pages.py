@@ -19,6 +19,7 @@ CONSTRUCTS: Final = (
     payment_dr.GlobalData,
     payment_dr.HealthMonitor,
     payment_dr.ConfigSync,
+    payment_dr.DataCanary,
     payment_dr.DnsFailover,
     payment_dr.CustomDomain,
     payment_dr.EncryptionKey,

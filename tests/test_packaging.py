@@ -24,7 +24,7 @@ from tests.embedded_aws.tenant import Tenant
 from tests.operations.interrupted import RESOURCES, Interrupted
 
 PROJECT = Path(__file__).resolve().parents[1]
-HANDLERS = ["lambda_config_sync.py", "lambda_health_monitor.py"]
+HANDLERS = ["lambda_config_sync.py", "lambda_data_canary.py", "lambda_health_monitor.py"]
 OPERATIONS = "constructs/payment_dr/operations"
 # As the wheel calls each folder, and what of it is deployed, read or executed.
 PACKAGES = {

@@ -4,6 +4,7 @@ from .alerting import AlarmTarget, Alerting, Metric, metric_alarm
 from .bindings import App, ArchiveProvider, AwsProvider, RandomProvider, TerraformStack
 from .config_sync import ConfigSync
 from .custom_domain import CustomDomain
+from .data_canary import DataCanary
 from .dns_failover import DnsFailover, Endpoint, HostedZone
 from .encryption import EncryptionKey
 from .errors import ConfigurationError
@@ -26,6 +27,7 @@ __all__ = [
     "ConfigSync",
     "ConfigurationError",
     "CustomDomain",
+    "DataCanary",
     "DisasterRecoveryStack",
     "DnsFailover",
     "EncryptionKey",

@@ -17,6 +17,7 @@ from .bindings import (
     TerraformVariable,
 )
 from .config_sync import ConfigSync, mistakes_in_config_keys
+from .data_canary import DataCanary
 from .dns_failover import METRICS_REGION, DnsFailover, Endpoint, HostedZone
 from .encryption import EncryptionKey
 from .errors import refuse
@@ -82,6 +83,8 @@ class DisasterRecoveryStack(TerraformStack):
         hosted_zone: A public zone that exists and holds the variable `domain_name`. Default: one is made.
         private_probe_route: Let Route 53 probe a route of its own, whose path nobody can guess, so that a flood of
             `GET /health` causes no failover, see `HealthMonitor`. Default no.
+        data_canary: Write to the table and read it every minute in both regions, with alarms on it, see `DataCanary`.
+            Default no.
         deletion_protection: Refuse to delete the table. Default False; set it True with real payments.
         force_destroy: Delete the buckets with what is in them. Default True; set it False with real documents.
         state: Where Terraform keeps its state, as s3://BUCKET/ENVIRONMENT; the stack is of that environment then, and
@@ -123,6 +126,7 @@ class DisasterRecoveryStack(TerraformStack):
         custom_domain: bool = False,
         hosted_zone: HostedZone | None = None,
         private_probe_route: bool = False,
+        data_canary: bool = False,
         deletion_protection: bool = False,
         force_destroy: bool = True,
         state: str | None = None,
@@ -173,6 +177,7 @@ class DisasterRecoveryStack(TerraformStack):
             self._health_monitor(foundation, variables.environment, data.table_name, table_arn, private_probe_route)
             for foundation, table_arn in ((primary, data.table_arn), (secondary, data.replica_arn))
         )
+        canary = self._data_canary(primary, secondary, variables.environment, data.table_name) if data_canary else None
         config = self._config_sync(primary, secondary, config_keys, variables)
         # Where alarms on health checks can be. If that is neither region, there are none.
         home = next((each for each in (primary, secondary) if each.region.name == METRICS_REGION), None)
@@ -200,6 +205,7 @@ class DisasterRecoveryStack(TerraformStack):
             primary_health=primary_health,
             secondary_health=secondary_health,
             data=data,
+            canary=canary,
             config=config,
             dns=dns,
         )
@@ -370,6 +376,18 @@ class DisasterRecoveryStack(TerraformStack):
             topic_key_arn=foundation.key.key_arn,
             alarms=foundation.alerting.target,
             private_probe_route=private_probe_route,
+        )
+
+    def _data_canary(self, primary: Foundation, secondary: Foundation, environment: str, table_name: str) -> DataCanary:
+        return DataCanary(
+            self,
+            "data_canary",
+            primary=primary.region,
+            secondary=secondary.region,
+            environment=environment,
+            table_name=table_name,
+            primary_alarms=primary.alerting.target,
+            secondary_alarms=secondary.alerting.target,
         )
 
     def _config_sync(

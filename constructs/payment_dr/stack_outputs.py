@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from .alerting import Alerting
 from .config_sync import ConfigSync
+from .data_canary import DataCanary
 from .dns_failover import DnsFailover
 from .encryption import EncryptionKey
 from .global_data import GlobalData
@@ -42,6 +43,7 @@ class Parts:
         primary, secondary: What is in each region by itself.
         primary_health, secondary_health: The health monitors.
         data, config, dns: What spans both regions.
+        canary: It as well, if there is one.
     """
 
     environment: str
@@ -51,6 +53,7 @@ class Parts:
     primary_health: HealthMonitor
     secondary_health: HealthMonitor
     data: GlobalData
+    canary: DataCanary | None
     config: ConfigSync
     dns: DnsFailover
 
@@ -183,8 +186,8 @@ def _custom_domain_outputs(dns: DnsFailover, first: str, second: str) -> Mapping
 
 
 def _alarm_names(parts: Parts) -> list[str]:
-    alarming = (parts.data, parts.primary_health, parts.secondary_health, parts.config, parts.dns)
-    return [name for part in alarming for name in part.alarm_names]
+    alarming = (parts.data, parts.primary_health, parts.secondary_health, parts.canary, parts.config, parts.dns)
+    return [name for part in alarming if part for name in part.alarm_names]
 
 
 def _alerting_outputs(side: Side, where: str, foundation: Foundation) -> Mapping[str, Output]:

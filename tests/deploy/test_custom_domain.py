@@ -16,13 +16,14 @@ from embedded_aws.custom_domains import CustomDomains
 from embedded_aws.deployment import STACK, Deployment, synthesized
 from embedded_aws.drill import TLS_IS_REAL, place_of
 from embedded_aws.inventory import inventory
-from main import CUSTOM_DOMAIN, PRIVATE_PROBE_ROUTE
+from main import CUSTOM_DOMAIN, DATA_CANARY, PRIVATE_PROBE_ROUTE
 from payment_dr.operations.adoption import ADOPTED, adopt
 from payment_dr.operations.drill.run import Drill
 from payment_dr.side import OTHER, SIDES, Side
+from tests.deploy.conftest import Deployed
 from tests.embedded_aws.tenant import get
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("custom domain")]
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("options")]
 
 REGIONS = {"primary": "us-east-1", "secondary": "us-west-2"}
 HOST = "app.payment-app.test"
@@ -30,22 +31,10 @@ HOST = "app.payment-app.test"
 ZONES = {"us-east-1": "Z1UJRXOUMOOFQ8", "us-west-2": "Z2OJLYMUO9EFXC"}
 
 
-class Deployed(Deployment):
-    """A deployment that keeps what was there before it."""
-
-    before: frozenset[str]
-
-
 @pytest.fixture(scope="module")
-def deployed() -> Iterator[Deployed]:
+def deployed(with_options: Deployed) -> Deployed:
     """The stack with its custom domain and its private probe routes, applied; tests only look at it."""
-    with pytest.MonkeyPatch.context() as environment:
-        environment.setenv(CUSTOM_DOMAIN, "1")
-        environment.setenv(PRIVATE_PROBE_ROUTE, "1")
-        with Deployed() as deployment:
-            deployment.before = inventory(deployment.aws, REGIONS.values())
-            deployment.apply()
-            yield deployment
+    return with_options
 
 
 @pytest.fixture
@@ -283,10 +272,10 @@ def test_what_a_killed_deployment_has_left_is_found_again(branch: Deployment) ->
 
 
 def test_it_is_turned_off_once_its_records_are_gone(branch: Deployment) -> None:
-    """As docs/upgrading.md says, which is the same for turning it on. The private route needs nothing but an apply."""
+    """As docs/upgrading.md says, which is the same for turning it on. The other options need nothing but an apply."""
     records = ("aws_route53_record.dns_primary_record", "aws_route53_record.dns_secondary_record")
     branch.terraform.destroy(targets=records)
-    with synthesized(settings={CUSTOM_DOMAIN: "", PRIVATE_PROBE_ROUTE: ""}) as out:
+    with synthesized(settings=dict.fromkeys((CUSTOM_DOMAIN, PRIVATE_PROBE_ROUTE, DATA_CANARY), "")) as out:
         shutil.copy(out / "stacks" / STACK / "cdk.tf.json", branch.terraform.directory)
     plan = branch.plan()
     said = branch.terraform.text_of(plan)

@@ -14,7 +14,11 @@ HANDLERS = sorted((Path(__file__).parents[2] / "handlers").glob("*.py"))
 
 
 def test_there_are_two_handlers() -> None:
-    assert [path.name for path in HANDLERS] == ["lambda_config_sync.py", "lambda_health_monitor.py"]
+    assert [path.name for path in HANDLERS] == [
+        "lambda_config_sync.py",
+        "lambda_data_canary.py",
+        "lambda_health_monitor.py",
+    ]
 
 
 @pytest.mark.parametrize("path", HANDLERS, ids=lambda path: path.stem)

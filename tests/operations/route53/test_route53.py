@@ -24,7 +24,7 @@ from payment_dr.operations.route53.checkers import (
     random_first_requests,
 )
 from payment_dr.operations.route53.resolvers import CachingResolver, name_server
-from payment_dr.operations.route53.zone import CHECKER_REGIONS, HealthCheck, Record, Zone
+from payment_dr.operations.route53.zone import _UNMODELLED_ROUTING, CHECKER_REGIONS, HealthCheck, Record, Zone
 from tests.embedded_aws.tenant import Tenant
 
 CHECK = HealthCheck(id="check", host="api.pay.acme.io")
@@ -387,7 +387,28 @@ def health_check(id_: str, **config: Any) -> tuple[str, Mapping[str, Any]]:
     return "get_health_check", {"HealthCheck": check}
 
 
+ROUTE_53: Any = boto3.client("route53", region_name="us-east-1").meta.service_model
+
+
 class TestReading:
+    def test_checkers_are_in_every_region_that_the_api_names(self) -> None:
+        assert sorted(CHECKER_REGIONS) == sorted(ROUTE_53.shape_for("HealthCheckRegion").enum)
+
+    @pytest.mark.parametrize("type_", ROUTE_53.shape_for("HealthCheckType").enum)
+    def test_a_check_of_an_endpoint_is_read_and_each_other_type_is_refused(self, type_: str) -> None:
+        answers = (page(weighted("a", 100, "one")), health_check("one", Type=type_))
+        if type_ in ("HTTP", "HTTPS", "TCP"):
+            assert read_from(*answers).health_checks["one"].type == type_
+        else:
+            with pytest.raises(OperationError, match=f"type {type_}"):
+                read_from(*answers)
+
+    def test_each_field_of_a_record_is_known_or_names_a_policy_that_is_refused(self) -> None:
+        known = {"Name", "Type", "TTL", "ResourceRecords", "AliasTarget", "HealthCheckId", "SetIdentifier", "Weight"}
+        # Which only says what has made the record.
+        known.add("TrafficPolicyInstanceId")
+        assert set(ROUTE_53.shape_for("ResourceRecordSet").members) - known == set(_UNMODELLED_ROUTING)
+
     def test_every_page_is_read_and_what_a_check_leaves_out_is_aws_s_default(self) -> None:
         following = {"NextRecordName": "app.acme.io.", "NextRecordType": "CNAME", "NextRecordIdentifier": "b"}
         zone = read_from(

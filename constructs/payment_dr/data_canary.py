@@ -1,0 +1,189 @@
+"""DataCanary: in each region a function that writes to the table and reads it, as payments do, every minute."""
+
+from pathlib import Path
+from typing import Final
+
+from .alerting import AlarmTarget, Metric, metric_alarm
+from .bindings import Construct
+from .described import Described
+from .errors import refuse
+from .naming import name
+from .policies import Condition, Statement
+from .python_function import PythonFunction, handler_file
+from .region import Region, arn, mistakes_in_pair, region_name
+
+METRIC_NAMESPACE = "PaymentApp/DataCanary"
+KEY_PREFIX = "dr-canary/"
+PERIODS = 2  # in a row; one late or lost run is no outage
+
+
+class DataCanary(Described):
+    """A function in each region that writes an item to the table, reads it back and reads the other region's item.
+
+    `HealthMonitor` asks DynamoDB's control plane, which can answer ACTIVE while reads and writes fail. The canary uses
+    the data plane. It also finds that replication has stalled when there is no payment to replicate.
+
+    The table gets two more items, with the partition keys dr-canary/{region}. They are overwritten every minute, and
+    consumers of the table's stream see them. Each function may use these items alone, by `dynamodb:LeadingKeys`, and
+    only in its own region: global tables bring the other region's item.
+    https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/specifying-conditions.html
+
+    Its alarms do not move traffic. On an alarm, see the runbook and `dr failover`.
+
+    Args:
+        primary, secondary: The two regions.
+        environment: Environment name; may be a Terraform variable.
+        table_name: A global table with replicas in both regions, whose key is that of `GlobalData`.
+        primary_alarms, secondary_alarms: Where the regions' alarms go. Default: no alarms.
+        stale_after_seconds: Age of the other region's item from which replication counts as stalled, 120 to 3600.
+            Default 300.
+        purpose: What names carry. Default "data-canary".
+        log_retention_days: Days that the logs of the functions are kept. Default 1.
+        source: The handler's file. Default: this project's.
+
+    Attributes:
+        primary_function_name, secondary_function_name: The functions.
+        primary_role_arn, secondary_role_arn: Their execution roles.
+        alarm_names: Names of the alarms in both regions.
+
+    Raises:
+        ConfigurationError: The regions cannot hold copies of each other, or `stale_after_seconds` is out of range.
+
+    Example:
+        >>> DataCanary(self, "canary", primary=east, secondary=west, environment="dev", table_name=data.table_name)
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        id_: str,
+        *,
+        primary: Region,
+        secondary: Region,
+        environment: str,
+        table_name: str,
+        primary_alarms: AlarmTarget | None = None,
+        secondary_alarms: AlarmTarget | None = None,
+        stale_after_seconds: int = 300,
+        purpose: str = "data-canary",
+        log_retention_days: int = 1,
+        source: Path | None = None,
+    ) -> None:
+        super().__init__(scope, id_)
+        mistakes = mistakes_in_pair(self, primary, secondary)
+        if not 120 <= stale_after_seconds <= 3600:
+            mistakes.append(
+                f"stale_after_seconds={stale_after_seconds} is out of range; use 120 to 3600, because each canary "
+                "writes once a minute"
+            )
+        refuse("DataCanary", mistakes)
+        self.alarm_names: Final[list[str]] = []
+        functions = []
+        for home, peer, alarms in ((primary, secondary, primary_alarms), (secondary, primary, secondary_alarms)):
+            function = PythonFunction(
+                self,
+                home.label,
+                region=home,
+                environment=environment,
+                purpose=purpose,
+                section="data-canary",
+                description=f"Writes and reads an item of the table in {home.name}",
+                source=source or handler_file("lambda_data_canary.py"),
+                variables={
+                    "DYNAMODB_TABLE_NAME": table_name,
+                    "PEER_REGION": region_name(self, peer),
+                    "METRIC_NAMESPACE": METRIC_NAMESPACE,
+                },
+                permissions=[
+                    Statement(
+                        sid=sid,
+                        actions=[action],
+                        resources=[arn(self, "dynamodb", home, f"table/{table_name}")],
+                        conditions=[
+                            Condition(
+                                "ForAllValues:StringEquals",
+                                "dynamodb:LeadingKeys",
+                                [f"{KEY_PREFIX}{region_name(self, region)}" for region in regions],
+                            ),
+                            # ForAllValues alone holds for a call without keys.
+                            Condition("Null", "dynamodb:LeadingKeys", ["false"]),
+                        ],
+                    )
+                    for sid, action, regions in (
+                        ("WriteOwnItem", "dynamodb:PutItem", [home]),
+                        ("ReadBothItems", "dynamodb:GetItem", [home, peer]),
+                    )
+                ],
+                alarms=alarms,
+                log_retention_days=log_retention_days,
+                retries=0,
+                max_event_age_seconds=60,
+            )
+            function.invoke_by_rule(
+                "schedule",
+                rule_name=name("event-rule", purpose, home, environment),
+                description="Writes to the table and reads it every sixty seconds",
+                schedule="rate(1 minute)",
+                max_event_age_seconds=60,
+                max_retries=0,
+            )
+            self.alarm_names.extend(function.alarm_names)
+            if alarms:
+                function_name = name("lambda", purpose, home, environment)
+                self._alarms(home, peer, environment, purpose, function_name, alarms, stale_after_seconds)
+            functions.append(function)
+        self.primary_function_name: Final = functions[0].function_name
+        self.primary_role_arn: Final = functions[0].role_arn
+        self.secondary_function_name: Final = functions[1].function_name
+        self.secondary_role_arn: Final = functions[1].role_arn
+
+    def _alarms(
+        self,
+        home: Region,
+        peer: Region,
+        environment: str,
+        purpose: str,
+        function_name: str,
+        alarms: AlarmTarget,
+        stale_after_seconds: int,
+    ) -> None:
+        for what, metric, threshold, what_to_do in (
+            (
+                "data-path",
+                "DataPathFailures",
+                0,
+                f"Payments can fail in {home.name}: DynamoDB does not take a write or does not give it back, or the "
+                "canary does not run. Look at AWS Health, be ready to fail over.",
+            ),
+            (
+                "replication",
+                "ReplicationAge",
+                stale_after_seconds,
+                f"Writes in {peer.name} do not reach {home.name}, or the canaries do not run: a failover now would "
+                "leave payments behind.",
+            ),
+        ):
+            self.alarm_names.append(
+                metric_alarm(
+                    self,
+                    f"{what.replace('-', '_')}_{home.label}_alarm",
+                    purpose=f"{purpose}-{what}",
+                    section=f"data-canary-{what}",
+                    region=home,
+                    environment=environment,
+                    target=alarms,
+                    metrics=[
+                        Metric(
+                            namespace=METRIC_NAMESPACE,
+                            name=metric,
+                            dimensions={"FunctionName": function_name},
+                            statistic="Minimum",
+                            period_seconds=60,
+                        )
+                    ],
+                    what_to_do=what_to_do,
+                    threshold=threshold,
+                    periods=PERIODS,
+                    treat_missing_data="breaching",
+                )
+            )
