@@ -21,7 +21,7 @@ import payment_dr
 from embedded_aws import inventory
 from embedded_aws.deployment import PROJECT, STACK, synthesized
 from embedded_aws.patches import ORDER
-from main import CUSTOM_DOMAIN
+from main import CUSTOM_DOMAIN, DATA_CANARY
 from pages import costs, graph
 from payment_dr import library
 from payment_dr.described import Described
@@ -60,15 +60,15 @@ def assert_complete(whole: str, parts: Iterable[str], table: str, named: Iterabl
 
 @pytest.fixture(scope="module")
 def stacks() -> tuple[Any, Any]:
-    """The default stack, and the one with a custom domain."""
+    """The default stack, and the one with its options."""
 
-    def synthesize(custom_domain: str) -> Any:
-        with synthesized(settings={CUSTOM_DOMAIN: custom_domain}) as out:
+    def synthesize(on: str) -> Any:
+        with synthesized(settings=dict.fromkeys((CUSTOM_DOMAIN, DATA_CANARY), on)) as out:
             return json.loads((out / "stacks" / STACK / "cdk.tf.json").read_text(encoding="utf-8"))
 
     with ThreadPoolExecutor() as pool:
-        default, with_domain = pool.map(synthesize, ("0", "1"))
-    return default, with_domain
+        default, with_options = pool.map(synthesize, ("0", "1"))
+    return default, with_options
 
 
 @pytest.fixture(scope="module")
@@ -178,9 +178,9 @@ def test_every_construct_has_a_page_and_an_example() -> None:
 
 
 def test_every_handler_is_deployed(stacks: tuple[Any, Any]) -> None:
-    for stack in stacks:
-        deployed = {each["handler"].partition(".")[0] for each in stack["resource"]["aws_lambda_function"].values()}
-        assert_complete("handlers", names_in("handlers"), "the functions of constructs/payment_dr/stack.py", deployed)
+    _, with_options = stacks
+    deployed = {each["handler"].partition(".")[0] for each in with_options["resource"]["aws_lambda_function"].values()}
+    assert_complete("handlers", names_in("handlers"), "the functions of constructs/payment_dr/stack.py", deployed)
 
 
 def test_every_outage_is_in_the_list_of_the_readme() -> None:
