@@ -1,14 +1,18 @@
 """Route 53 refuses records that cannot be beside each other, and aliases of another region's zone.
 
 AWS: no other record has the name of a CNAME
-(https://docs.aws.amazon.com/Route53/latest/DeveloperGuide/ResourceRecordTypes.html#CNAMEFormat), and the changes of a
-batch are judged one after the other (https://github.com/cookpad/roadworker/pull/89). An alias of API Gateway names the
-hosted zone of the target's region (https://docs.aws.amazon.com/general/latest/gr/apigateway.html).
+(https://docs.aws.amazon.com/Route53/latest/DeveloperGuide/ResourceRecordTypes.html#CNAMEFormat). The weighted records
+of one name and type all have the same TTL
+(https://docs.aws.amazon.com/Route53/latest/APIReference/API_ResourceRecordSet.html), and none of them is beside a
+simple record (https://docs.aws.amazon.com/Route53/latest/DeveloperGuide/routing-policy-weighted.html). The changes of a
+batch are judged one after the other (https://github.com/cookpad/roadworker/pull/89,
+https://github.com/kubernetes-sigs/external-dns/issues/1411). An alias of API Gateway names the hosted zone of the
+target's region (https://docs.aws.amazon.com/general/latest/gr/apigateway.html).
 
 ministack 1.5.33: takes all of them.
 
-Why it matters: turning the custom domain of a deployed stack on or off, and an alias with the other region's zone,
-would work here and fail on AWS.
+Why it matters: turning the custom domain of a deployed stack on or off, another TTL, records beside those of a live
+application, and an alias with the other region's zone, would work here and fail on AWS.
 """
 
 import re
@@ -32,7 +36,7 @@ def apply() -> None:
         for action, record in _changes(body):
             there = [each for each in there if route53._rs_key(each) != route53._rs_key(record)]
             if action != "DELETE":
-                if objection := _conflict(record, there, zone) or _strange_alias(record):
+                if objection := _conflict(record, there, zone) or _misfit(record, there) or _strange_alias(record):
                     return route53._error_response("InvalidChangeBatch", f"[{objection}]")
                 there.append(record)
         return change_records(zone_id, body)
@@ -59,6 +63,22 @@ def _conflict(record: dict[str, Any], there: Sequence[dict[str, Any]], zone: str
         return f"{what} as it conflicts with other records with the same DNS name in zone {zone}."
     if record["Type"] != "CNAME" and "CNAME" in beside:
         return f"{what} because a conflicting RRSet of type CNAME with the same DNS name already exists in zone {zone}."
+    return None
+
+
+def _misfit(record: dict[str, Any], there: Sequence[dict[str, Any]]) -> str | None:
+    """Wording: chef-boneyard/route53/issues/100, external-dns/issues/1411, aws/aws-sdk-go-v2/issues/518."""
+    others = [each for each in there if (each["Name"], each["Type"]) == (record["Name"], record["Type"])]
+    what = f"RRSet with DNS name {record['Name']}, type {record['Type']}"
+    if others and "SetIdentifier" not in record:
+        return f"{what} cannot be created as other RRSets exist with the same name and type."
+    if "Weight" not in record:
+        return None
+    what = f"{what}, SetIdentifier {record['SetIdentifier']} cannot be created as"
+    if any("Weight" not in each for each in others):
+        return f"{what} a non-weighted set exists with the same name and type."
+    if any(each["TTL"] != record["TTL"] for each in others if "TTL" in each and "TTL" in record):  # aliases have none
+        return f"{what} weighted sets must contain the same TTL."
     return None
 
 

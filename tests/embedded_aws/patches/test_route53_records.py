@@ -33,6 +33,11 @@ class Zone:
         self._client.change_resource_record_sets(HostedZoneId=self._id, ChangeBatch={"Changes": batch})
 
     @property
+    def ttls(self) -> list[int]:
+        found = self._client.list_resource_record_sets(HostedZoneId=self._id)["ResourceRecordSets"]
+        return [record["TTL"] for record in found if record["Name"] == "app.shop.test."]
+
+    @property
     def types(self) -> list[str]:
         found = self._client.list_resource_record_sets(HostedZoneId=self._id)["ResourceRecordSets"]
         return [record["Type"] for record in found if record["Name"] == "app.shop.test."]
@@ -72,6 +77,35 @@ def test_of_two_weighted_records_neither_can_change_its_type_alone(zone: Zone) -
     assert zone.types == ["CNAME", "CNAME"]
 
 
+def test_of_two_weighted_records_neither_can_change_its_ttl_alone(zone: Zone) -> None:
+    east, west = weighted(CNAME, "east"), weighted(CNAME, "west")
+    zone.change(("CREATE", east), ("CREATE", west))
+    refused = r"type CNAME, SetIdentifier east cannot be created as weighted sets must contain the same TTL\."
+    with pytest.raises(ClientError, match=refused):
+        zone.change(("UPSERT", {**east, "TTL": 60}))
+    with pytest.raises(ClientError, match=refused):
+        zone.change(("UPSERT", {**east, "TTL": 60}), ("UPSERT", {**west, "TTL": 60}))
+    assert zone.ttls == [30, 30]
+    both = [("CREATE", {**record, "TTL": 60}) for record in (east, west)]
+    zone.change(("DELETE", east), ("DELETE", west), *both)
+    assert zone.ttls == [60, 60]
+
+
+def test_an_alias_has_no_ttl_that_others_must_have(zone: Zone) -> None:
+    zone.change(("CREATE", weighted(A, "east")), ("CREATE", weighted(alias(WEST), "west")))
+    assert zone.types == ["A", "A"]
+
+
+def test_no_weighted_record_is_beside_a_simple_one(zone: Zone) -> None:
+    zone.change(("CREATE", CNAME))
+    with pytest.raises(ClientError, match="cannot be created as a non-weighted set exists with the same name and type"):
+        zone.change(("UPSERT", weighted(CNAME, "east")))
+    zone.change(("DELETE", CNAME), ("CREATE", weighted(CNAME, "east")))
+    with pytest.raises(ClientError, match="cannot be created as other RRSets exist with the same name and type"):
+        zone.change(("CREATE", CNAME))
+    assert zone.types == ["CNAME"]
+
+
 def test_an_alias_names_the_zone_of_its_targets_region(zone: Zone) -> None:
     with pytest.raises(ClientError, match="but the alias target name does not lie within the target zone"):
         zone.change(("CREATE", alias("Z1UJRXOUMOOFQ8")))
@@ -87,7 +121,16 @@ def test_what_is_no_batch_is_refused_as_before(account: Tenant) -> None:
         )
 
 
-@pytest.mark.parametrize("records", [(CNAME, A), (alias("Z1UJRXOUMOOFQ8"),)], ids=["cname", "alias"])
+@pytest.mark.parametrize(
+    "records",
+    [
+        (CNAME, A),
+        (alias("Z1UJRXOUMOOFQ8"),),
+        (weighted(CNAME, "east"), weighted({**CNAME, "TTL": 60}, "west")),
+        (CNAME, weighted(CNAME, "east")),
+    ],
+    ids=["cname", "alias", "ttl", "simple"],
+)
 def test_upstream_still_takes_them(unpatched_account: Tenant, records: tuple[dict[str, Any], ...]) -> None:
     zone = Zone(unpatched_account)
     zone.change(*(("CREATE", record) for record in records))
