@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import ast
 import io
+import os
+import shutil
+import subprocess
 import sys
 import zipfile
 from pathlib import Path
@@ -39,3 +42,22 @@ def test_a_handler_imports_only_what_the_runtime_has(path: Path) -> None:
             assert node.level == 0
             imported.add(str(node.module).partition(".")[0])
     assert imported - set(sys.stdlib_module_names) <= {"boto3", "botocore"}
+
+
+def test_a_checkout_with_crlf_leaves_the_handlers_as_they_are(tmp_path: Path) -> None:
+    """What Git for Windows is set to by default; other bytes would be other packages, and update all functions."""
+    project = HANDLERS[0].parents[1]
+    for path in (project / ".gitattributes", *HANDLERS):
+        shutil.copy(path, tmp_path / path.name)
+    mine = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
+
+    def git(*arguments: str) -> None:
+        command = ["git", "-c", "core.autocrlf=true", *arguments]
+        subprocess.run(command, cwd=tmp_path, env={**os.environ, **mine}, check=True, capture_output=True)
+
+    git("init")
+    git("add", ".")
+    for path in HANDLERS:
+        (tmp_path / path.name).unlink()
+    git("checkout-index", "--all", "--force")
+    assert [path.name for path in HANDLERS if (tmp_path / path.name).read_bytes() != path.read_bytes()] == []
