@@ -14,6 +14,7 @@ from embedded_aws.patches import (
     certificate_validation,
     cloudwatch_alarms,
     default_credentials,
+    default_security_group,
     domain_names,
     event_delivery,
     execution_role_trust,
@@ -51,6 +52,7 @@ from embedded_aws.patches import (
 ORDER: tuple[ModuleType, ...] = (
     rights,
     default_credentials,
+    default_security_group,
     principal_keys,
     lambda_actions,
     leading_keys,
