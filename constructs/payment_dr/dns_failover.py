@@ -13,6 +13,7 @@ from .bindings import (
     Route53RecordAlias,
     Route53RecordWeightedRoutingPolicy,
     Route53Zone,
+    TerraformResourceLifecycle,
     Token,
 )
 from .custom_domain import CustomDomain
@@ -111,7 +112,8 @@ class DnsFailover(Described):
         domain_name: Domain of the hosted zone; may be a Terraform variable. Route 53 refuses example.com and its like.
         record_name: First label of the record, below the domain. Default "app".
         health_path: Path that is probed where an endpoint names no other. Default "/health".
-        request_interval_seconds: 10 or 30. Default 30. Route 53 cannot change it on an existing check.
+        request_interval_seconds: 10 or 30. Default 30. Another value replaces both checks, each after its successor
+            exists.
         failure_threshold: Failures in a row before a check is unhealthy. Default 3.
         ttl_seconds: How long resolvers may keep an answer. Default 30; refused with `custom_domain`, because an alias
             has the 60 s of API Gateway.
@@ -205,6 +207,10 @@ class DnsFailover(Described):
                 failure_threshold=failure_threshold,
                 # The API's certificate is chosen by the name in the TLS handshake.
                 enable_sni=True,
+                # Route 53 lets a check be deleted that a record names, and then decides by chance. So its successor,
+                # of another interval, comes first, and the record names that one before this one goes.
+                # https://docs.aws.amazon.com/Route53/latest/APIReference/API_DeleteHealthCheck.html
+                lifecycle=TerraformResourceLifecycle(create_before_destroy=True),
                 tags={"Name": name("health-check", "payment-app", endpoint.region, environment)},
             )
             target: dict[str, Any] = {"type": "CNAME", "ttl": ttl, "records": [endpoint.host]}

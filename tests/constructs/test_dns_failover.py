@@ -42,6 +42,7 @@ def test_each_region_is_probed_over_https_at_its_own_api(stack_text: str, label:
             "request_interval": 30,
             "failure_threshold": 3,
             "enable_sni": True,
+            "lifecycle": {"create_before_destroy": True},
         },
     )
 
