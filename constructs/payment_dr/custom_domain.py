@@ -28,7 +28,7 @@ class CustomDomain(Described):
     https://docs.aws.amazon.com/apigateway/latest/developerguide/dns-failover.html
 
     ACM proves ownership of a name with one CNAME, which is the same for all certificates of that name in one account,
-    whatever their region: the first construct makes it, the second is given it.
+    whatever their region: the first construct makes it or takes it over, the second is given it.
     https://docs.aws.amazon.com/acm/latest/userguide/dns-validation.html
 
     Args:
@@ -83,6 +83,8 @@ class CustomDomain(Described):
             type=proof.resource_record_type,
             records=[proof.resource_record_value],
             ttl=VALIDATION_TTL_SECONDS,
+            # Where a live application has a certificate for the name, the record is there already, and is the same.
+            allow_overwrite=True,
         )
         validation = AcmCertificateValidation(
             self,

@@ -1,6 +1,7 @@
 """The stack, synthesized once and deployed once for all tests that only look at it."""
 
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,14 @@ from main import CUSTOM_DOMAIN, DATA_CANARY, PRIVATE_PROBE_ROUTE
 from payment_dr.operations.iam_policies import OF_A_DEPLOYER
 from permission_proof.deployer import Deployer, deployer, for_the_embedded_aws
 from tests.deploy.iam_policies import proven
+
+WITH_ARGUMENTS = f"""
+from payment_dr import App, DisasterRecoveryStack
+app = App()
+DisasterRecoveryStack(app, "{STACK}", %s)
+app.synth()
+"""
+Reshape = Callable[[Deployment, str], None]
 
 
 @pytest.fixture(scope="session")
@@ -61,6 +70,19 @@ def branched(deployment: Deployed) -> Iterator[Deployment]:
     """
     with deployment.branch() as branch:
         yield branch
+
+
+@pytest.fixture
+def reshape(tmp_path: Path) -> Reshape:
+    """Gives a deployment's working directory the stack with other arguments."""
+
+    def give(deployment: Deployment, arguments: str) -> None:
+        app = tmp_path / "app.py"
+        app.write_text(WITH_ARGUMENTS % arguments, encoding="utf-8")
+        with synthesized(app) as out:
+            shutil.copy(out / "stacks" / STACK / "cdk.tf.json", deployment.terraform.directory)
+
+    return give
 
 
 @pytest.fixture

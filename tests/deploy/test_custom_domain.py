@@ -19,6 +19,7 @@ from embedded_aws.inventory import inventory
 from main import CUSTOM_DOMAIN, DATA_CANARY, PRIVATE_PROBE_ROUTE
 from payment_dr.operations.adoption import ADOPTED, adopt
 from payment_dr.operations.drill.run import Drill
+from payment_dr.operations.records import change_at_once, planned_batch
 from payment_dr.side import OTHER, SIDES, Side
 from tests.deploy.conftest import Deployed
 from tests.embedded_aws.tenant import get
@@ -271,12 +272,27 @@ def test_what_a_killed_deployment_has_left_is_found_again(branch: Deployment) ->
     assert len(branch.aws.client("acm", REGIONS["primary"]).list_certificates()["CertificateSummaryList"]) == 1
 
 
-def test_it_is_turned_off_once_its_records_are_gone(branch: Deployment) -> None:
+def test_a_validation_record_that_is_there_already_is_taken_over(branch: Deployment) -> None:
+    """That of a live application's certificate: ACM asks for the same record whenever an account asks for a name."""
+    forget(branch, "aws_route53_record.dns_primary_domain_validation_record")
+    branch.terraform.apply(targets=["aws_route53_record.dns_primary_domain_validation_record"], refresh=False)
+
+
+def forget(deployment: Deployment, *addresses: str) -> None:
+    """Take something out of Terraform's state, as `terraform state rm` does."""
+    path = deployment.terraform.directory / "terraform.tfstate"
+    state = json.loads(path.read_text(encoding="utf-8"))
+    state["resources"] = [each for each in state["resources"] if f"{each['type']}.{each['name']}" not in addresses]
+    path.write_text(json.dumps({**state, "serial": state["serial"] + 1}), encoding="utf-8")
+
+
+def test_it_is_turned_off_and_the_name_is_answered_at_all_times(branch: Deployment) -> None:
     """As docs/upgrading.md says, which is the same for turning it on. The other options need nothing but an apply."""
-    records = ("aws_route53_record.dns_primary_record", "aws_route53_record.dns_secondary_record")
-    branch.terraform.destroy(targets=records)
     with synthesized(settings=dict.fromkeys((CUSTOM_DOMAIN, PRIVATE_PROBE_ROUTE, DATA_CANARY), "")) as out:
         shutil.copy(out / "stacks" / STACK / "cdk.tf.json", branch.terraform.directory)
+    change_at_once(planned_batch(branch.terraform, branch.aws.client), branch.aws.client)
+    forget(branch, "aws_route53_record.dns_primary_record", "aws_route53_record.dns_secondary_record")
+    assert {finding.outcome for finding in adopt(branch.terraform, clients=branch.aws.client)} == {ADOPTED}
     plan = branch.plan()
     said = branch.terraform.text_of(plan)
     assert "(sensitive value)" in said

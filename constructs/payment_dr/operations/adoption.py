@@ -402,6 +402,23 @@ def adopt_here(directory: Path, *, dry_run: bool) -> list[Finding]:
     Raises:
         OperationError: It is not initialized, or Terraform or AWS refuses.
     """
+    with terraform_here(directory) as (terraform, clients):
+        return adopt(terraform, clients=clients, dry_run=dry_run)
+
+
+@contextmanager
+def terraform_here(directory: Path) -> Iterator[tuple[Terraform, Clients]]:
+    """Use Terraform and AWS in an operator's own working directory, with the operator's settings and variables.
+
+    Args:
+        directory: An initialized working directory, such as cdktf.out/stacks/payment-dr.
+
+    Yields:
+        Terraform in it, and clients with the same credentials.
+
+    Raises:
+        OperationError: It is not initialized, or AWS refuses what is asked in the block.
+    """
     if not (directory / os.environ.get("TF_DATA_DIR", ".terraform")).is_dir():
         raise OperationError(f"{directory} is not initialized", hint=f"run 'terraform -chdir={directory} init' first")
     home = Path.home() / ".aws"
@@ -410,7 +427,7 @@ def adopt_here(directory: Path, *, dry_run: bool) -> list[Finding]:
     session: Any = boto3.Session()
     try:
         with Terraform(directory, {"AWS_EC2_METADATA_DISABLED": "false", **files, **own}) as terraform:
-            return adopt(terraform, clients=lambda service, region: session.client(service, region), dry_run=dry_run)
+            yield terraform, lambda service, region: session.client(service, region)
     except (BotoCoreError, ClientError) as error:
         hint = "check the AWS settings, and that they allow to list and describe what the stack is made of"
         raise OperationError(f"AWS does not answer: {error}", hint=hint) from error

@@ -239,6 +239,36 @@ def adopt(directory: StackDirectory, dry_run: DryRun = False, as_json: AsJson = 
 
 @app.command()
 @command
+def records(directory: StackDirectory, dry_run: DryRun = False, yes: Yes = False, as_json: AsJson = False) -> None:
+    """Change the records of the application's name in one batch, as Terraform's plan wants them.
+
+    Route 53 refuses some changes when they are made one record at a time, as Terraform makes them: another TTL, the
+    custom domain on or off, weighted records in place of a simple one. In a batch, the name is answered at all times.
+    Terraform's state is left as it is: docs/upgrading.md says what follows.
+
+    Exits with 0 when the records are as planned, 2 when that could not be done.
+    """
+    from payment_dr.operations.adoption import terraform_here
+    from payment_dr.operations.records import change_at_once, planned_batch
+
+    with terraform_here(directory.absolute()) as (terraform, clients):
+        with progress.status("comparing the plan with the zone"):
+            batch = planned_batch(terraform, clients)
+        if as_json:
+            sys.stdout.write(json.dumps(batch.as_json(), indent=2) + "\n")
+        for line in [] if as_json else batch.lines:
+            show(line)
+        if not batch.changes:
+            say("The records are as planned.")
+        elif not dry_run:
+            if not yes and not _agreed(f"This changes what clients of {batch.name} get.", batch.name, typed=True):
+                raise OperationError("not confirmed; nothing was changed", hint="answer the question, or give --yes")
+            with progress.status("waiting until all name servers have the batch"):
+                change_at_once(batch, clients)
+
+
+@app.command()
+@command
 def policies(
     account_id: Annotated[str, typer.Option(help="The account of the stack.")] = ACCOUNT_ID,
     environment: Annotated[str, typer.Option(help="The environment of the stack.")] = ENVIRONMENT,
