@@ -1,7 +1,9 @@
 """The app: one disaster recovery stack for payments. `cdktf synth`, `cdktf deploy` and `make synth` run it."""
 
 import os
+import shutil
 import sys
+from pathlib import Path
 
 from payment_dr import App, ConfigurationError, DisasterRecoveryStack
 
@@ -11,28 +13,51 @@ CUSTOM_DOMAIN = "PAYMENT_DR_CUSTOM_DOMAIN"
 PRIVATE_PROBE_ROUTE = "PAYMENT_DR_PRIVATE_PROBE_ROUTE"
 DATA_CANARY = "PAYMENT_DR_DATA_CANARY"
 STATE = "PAYMENT_DR_STATE"  # s3://BUCKET/ENVIRONMENT; a file beside this one if it is not set
+TABLE = "PAYMENT_DR_TABLE"  # name of the table; the stack's default if it is not set
 ACCOUNT = "PAYMENT_DR_ACCOUNT"  # twelve digits; the account of the first apply if it is not set
+
+NAME = "payment-dr"
 
 
 def main() -> None:
     """Synthesize the stack into cdktf.out, or say everything that is wrong with its settings."""
     custom_domain, private_probe_route, data_canary = map(_is_on, (CUSTOM_DOMAIN, PRIVATE_PROBE_ROUTE, DATA_CANARY))
     state, account = os.environ.get(STATE) or None, os.environ.get(ACCOUNT) or None
+    table = {"table_name": name} if (name := os.environ.get(TABLE)) else {}
     app = App()
     try:
         DisasterRecoveryStack(
             app,
-            "payment-dr",
+            NAME,
             custom_domain=custom_domain,
             private_probe_route=private_probe_route,
             data_canary=data_canary,
             state=state,
             account=account,
+            **table,
         )
     except ConfigurationError as error:
         places = ["main.py", *(name for name, value in ((STATE, state), (ACCOUNT, account)) if value)]
         sys.exit(f"error: {error}\nhint: change these settings in {' or '.join(places)}")
     app.synth()
+    take_along_variables(Path(app.outdir), environment=state.rpartition("/")[2] if state else "dev")
+
+
+def take_along_variables(out: Path, *, environment: str) -> None:
+    """Put the variables of a deployment where every Terraform that works on the stack reads them by itself.
+
+    The file is ENVIRONMENT.tfvars beside `cdktf.out`, where the state is by default. Terraform reads all files
+    *.auto.tfvars of its working directory: https://developer.hashicorp.com/terraform/language/values/variables
+
+    Args:
+        out: The folder that cdktf calls cdktf.out.
+        environment: That of the state, else "dev".
+    """
+    given, taken = out.absolute().parent / f"{environment}.tfvars", out / "stacks" / NAME / "deployment.auto.tfvars"
+    if given.exists():
+        shutil.copyfile(given, taken)
+    else:
+        taken.unlink(missing_ok=True)  # of another environment, synthesized here before
 
 
 def _is_on(name: str) -> bool:

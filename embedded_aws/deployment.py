@@ -28,6 +28,7 @@ ACCOUNT_SETTING = "PAYMENT_DR_ACCOUNT"  # of main.py; a user's own account is no
 # Those of the stack; cdktf.out says the same, but need not be there yet.
 PROVIDERS = {"aws": "~> 5.0", "archive": "~> 2.0", "random": "~> 3.0"}
 LOCK_FILE = ".terraform.lock.hcl"
+VARIABLES = {"domain_name": "payment-app.test"}  # which has no default in a stack with a custom domain
 
 _LARGE_BYTES = 1_000_000
 _TEMPORARY = ("tfwork-", "tfrun-")
@@ -199,7 +200,7 @@ class Deployment:
     """A stack on an embedded AWS; a context manager that leaves nothing behind.
 
     Args:
-        variables: Values of the stack's Terraform variables.
+        variables: Values of the stack's Terraform variables, beyond `VARIABLES`.
         stack_dir: A synthesized stack. Default: this project's, synthesized anew.
         on_step: Told each step before it begins, for a progress display.
         on_event: Told what Terraform does to each resource.
@@ -233,7 +234,7 @@ class Deployment:
         port: int | None = None,
     ) -> None:
         self.seconds: dict[str, float] = {}
-        self._variables = variables
+        self._variables = {**VARIABLES, **(variables or {})}
         self._stack_dir = stack_dir
         self._on_step = on_step or (lambda _: None)
         self._on_event = on_event

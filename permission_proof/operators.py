@@ -15,6 +15,7 @@ from unittest import mock
 from typer.testing import CliRunner
 
 from embedded_aws import stand_in_providers
+from embedded_aws.deployment import VARIABLES
 from embedded_aws.drill import EmulatedStack
 from embedded_aws.errors import EmbeddedAwsError
 from embedded_aws.server import DEFAULT_REGION, TYPICAL_REPLICATION_SECONDS, EmbeddedAws
@@ -205,7 +206,9 @@ def work(user: Deployer, policy_of: Callable[[str], Document], directory: Path) 
             dr("failback", "--yes", "--wait")
         with people[GAME_DAY].working():
             dr("drill", "--yes", f"--report-dir={directory}")
-    with Terraform(user.terraform.directory, people[PLAN].environment, stand_ins=stand_in_providers) as planning:
+    with Terraform(
+        user.terraform.directory, people[PLAN].environment, variables=VARIABLES, stand_ins=stand_in_providers
+    ) as planning:
         planning.init()
         if actions := planning.plan().actions:
             raise EmbeddedAwsError(f"the plan would change {', '.join(sorted(actions))}", hint="run it again")

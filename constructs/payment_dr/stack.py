@@ -76,10 +76,13 @@ class DisasterRecoveryStack(TerraformStack):
         primary_region, secondary_region: AWS regions. Default us-east-1 and us-west-2.
         primary_cidr, secondary_cidr: VPC ranges, which must not overlap. Default 10.0.0.0/16 and 10.1.0.0/16.
         primary_subnet_cidrs, secondary_subnet_cidrs: Private subnets. Default the two /24 that follow the VPC's first.
+        table_name: Name of the table, which is unique in an account and region: two environments in one account need
+            two names. Default "transactions".
         config_keys: Keys of the parameters that are kept in sync.
         request_interval_seconds, failure_threshold, ttl_seconds, rto_target_seconds: Timing of the failover, see
             `DnsFailover`. Default 30, 3, 30 and 180.
-        custom_domain: Serve the application's name over TLS in both regions. Default no.
+        custom_domain: Serve the application's name over TLS in both regions. The variable `domain_name` has no default
+            then. Default no.
         hosted_zone: A public zone that exists and holds the variable `domain_name`. Default: one is made.
         private_probe_route: Let Route 53 probe a route of its own, whose path nobody can guess, so that a flood of
             `GET /health` causes no failover, see `HealthMonitor`. Default no.
@@ -118,6 +121,7 @@ class DisasterRecoveryStack(TerraformStack):
         primary_subnet_cidrs: Sequence[str] = ("10.0.1.0/24", "10.0.2.0/24"),
         secondary_cidr: str = "10.1.0.0/16",
         secondary_subnet_cidrs: Sequence[str] = ("10.1.1.0/24", "10.1.2.0/24"),
+        table_name: str = "transactions",
         config_keys: Sequence[str] = ("database-connection-string", "api-key"),
         request_interval_seconds: int = REQUEST_INTERVAL_SECONDS,
         failure_threshold: int = FAILURE_THRESHOLD,
@@ -154,7 +158,7 @@ class DisasterRecoveryStack(TerraformStack):
                 *mistakes_in_account(account),
             ],
         )
-        variables = self._variables(state)
+        variables = self._variables(state, custom_domain)
         self.primary, self.secondary = self._regions(
             primary_region, secondary_region, variables.environment, owner, account
         )
@@ -168,6 +172,7 @@ class DisasterRecoveryStack(TerraformStack):
             primary=self.primary,
             secondary=self.secondary,
             environment=variables.environment,
+            table_name=table_name,
             primary_alarms=primary.alerting.target,
             secondary_alarms=secondary.alerting.target,
             deletion_protection=deletion_protection,
@@ -227,10 +232,10 @@ class DisasterRecoveryStack(TerraformStack):
             raise ValueError(f"{path} and {before} both have the address {address}; rename one")
         return id_
 
-    def _variables(self, state: str | None) -> _Variables:
+    def _variables(self, state: str | None, custom_domain: bool) -> _Variables:
         return _Variables(
             environment=self._environment_variable(state),
-            domain_name=self._domain_name_variable(),
+            domain_name=self._domain_name_variable(custom_domain),
             alert_email=self._alert_email_variable(),
             initial_secrets=self._initial_secrets_variable(),
         )
@@ -260,13 +265,14 @@ class DisasterRecoveryStack(TerraformStack):
             )
         return environment.string_value
 
-    def _domain_name_variable(self) -> str:
+    def _domain_name_variable(self, custom_domain: bool) -> str:
         domain_name = TerraformVariable(
             self,
             "domain_name",
             type="string",
-            # A name under .test resolves nowhere (RFC 2606), so a forgotten setting cannot take over a real name.
-            default="payment-app.test",
+            # A name under .test resolves nowhere (RFC 2606), so a forgotten setting cannot take over a real name. No
+            # certificate is ever issued for it: with a custom domain, Terraform refuses to go on without a value.
+            default=None if custom_domain else "payment-app.test",
             nullable=False,
             description="Domain of the application's hosted zone, such as pay.acme.io.",
         )

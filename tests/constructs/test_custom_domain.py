@@ -19,6 +19,18 @@ def with_domain(new_app: Callable[[], App]) -> Json:
     return parsed
 
 
+def test_the_domain_has_to_be_given_as_no_certificate_is_issued_for_the_placeholder(
+    with_domain: Json, stack_json: Json
+) -> None:
+    assert "default" not in with_domain["variable"]["domain_name"]
+    assert stack_json["variable"]["domain_name"]["default"] == "payment-app.test"
+
+
+def test_the_record_of_another_certificate_for_the_host_is_taken_over(with_domain: Json) -> None:
+    record = with_domain["resource"]["aws_route53_record"]["dns_primary_domain_validation_record"]
+    assert record["allow_overwrite"] is True
+
+
 @pytest.mark.parametrize(("side", "label", "provider"), LABELS)
 def test_each_region_has_a_certificate_for_the_same_host(
     with_domain: Json, side: Side, label: str, provider: str | None

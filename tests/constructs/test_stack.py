@@ -281,3 +281,22 @@ def test_settings_that_differ_by_environment_reach_the_resources(stack_json: Jso
     for label in ("east", "west"):
         subscription = resource(stack_json, "aws_sns_topic_subscription", f"alerting_{label}_email")
         assert (subscription["protocol"], subscription["endpoint"]) == ("email", "${var.alert_email}")
+
+
+def test_what_has_no_environment_in_its_name_can_be_given_another_one(new_app: NewApp) -> None:
+    """Two environments in one account: what AWS wants unique carries the environment, or is an argument or variable."""
+    keys = ("name", "bucket", "function_name", "alarm_name")
+    names = {
+        address: str(each[key])
+        for address, each in resources(synthesized(new_app, table_name="payments")).items()
+        for key in keys
+        if key in each and not str(each[key]).startswith("${aws_")
+    }
+    assert {address: name for address, name in names.items() if "${var.environment}" not in name} == {
+        "aws_dynamodb_table.data_table": "payments",
+        "aws_route53_zone.dns_zone": "${var.domain_name}",
+        "aws_route53_record.dns_primary_record": "app.${var.domain_name}",
+        "aws_route53_record.dns_secondary_record": "app.${var.domain_name}",
+        "aws_apigatewayv2_stage.health_monitor_east_stage": "$default",  # of an API that has the environment
+        "aws_apigatewayv2_stage.health_monitor_west_stage": "$default",
+    }

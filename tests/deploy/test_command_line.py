@@ -16,7 +16,7 @@ import pytest
 
 from embedded_aws.deployment import PROJECT, STACK, synthesized
 from embedded_aws.errors import EmbeddedAwsError
-from main import ACCOUNT, CUSTOM_DOMAIN, DATA_CANARY, PRIVATE_PROBE_ROUTE
+from main import ACCOUNT, CUSTOM_DOMAIN, DATA_CANARY, PRIVATE_PROBE_ROUTE, STATE, TABLE
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("command line")]
 DEADLINE_SECONDS = 180
@@ -211,3 +211,25 @@ def test_an_account_that_is_none_is_refused_and_a_users_own_stays_outside(monkey
     monkeypatch.setenv(ACCOUNT, "123456789012")
     with synthesized() as folder:
         assert "123456789012" not in (folder / "stacks" / STACK / "cdk.tf.json").read_text()
+
+
+def test_the_table_gets_the_name_that_is_set() -> None:
+    with synthesized(settings={TABLE: "payments-prod"}) as folder:
+        stack = json.loads((folder / "stacks" / STACK / "cdk.tf.json").read_text())
+    assert stack["resource"]["aws_dynamodb_table"]["data_table"]["name"] == "payments-prod"
+
+
+def test_the_variables_of_an_environment_go_where_terraform_reads_them(tmp_path: Path) -> None:
+    for environment in ("dev", "prod"):
+        (tmp_path / f"{environment}.tfvars").write_text(f'domain_name = "{environment}.acme.io"\n', encoding="utf-8")
+    out = tmp_path / "cdktf.out"
+    taken = out / "stacks" / STACK / "deployment.auto.tfvars"
+
+    def synthesized_with(state: str) -> str | None:
+        environment = {**os.environ, "CDKTF_OUTDIR": str(out), STATE: state, ACCOUNT: ""}
+        subprocess.run([sys.executable, "main.py"], cwd=PROJECT, env=environment, check=True, capture_output=True)
+        return taken.read_text(encoding="utf-8") if taken.exists() else None
+
+    assert synthesized_with("") == 'domain_name = "dev.acme.io"\n'
+    assert synthesized_with("s3://acme-state/prod") == 'domain_name = "prod.acme.io"\n'
+    assert synthesized_with("s3://acme-state/stage") is None  # and none of prod stays behind

@@ -12,6 +12,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from embedded_aws import stand_in_providers
+from embedded_aws.deployment import VARIABLES
 from embedded_aws.drill import EmulatedStack
 from embedded_aws.errors import EmbeddedAwsError
 from payment_dr.operations import switch
@@ -265,7 +266,9 @@ def test_without_its_rights_a_plan_is_refused_and_names_them(
     document = without_actions(set(OF_A_PLAN), proven(user, FILES[PLAN]))
     with (
         working_as(document) as person,
-        Terraform(user.terraform.directory, person.environment, stand_ins=stand_in_providers) as terraform,
+        Terraform(
+            user.terraform.directory, person.environment, variables=VARIABLES, stand_ins=stand_in_providers
+        ) as terraform,
     ):
         terraform.init()
         with pytest.raises(TerraformFailed) as refused:

@@ -42,6 +42,12 @@ def test_the_command_prints_all_for_another_account_and_environment() -> None:
     assert [arn for arn in arns if ENVIRONMENT in arn.replace(":", "-").replace("/", "-").split("-")] == []
 
 
+def test_the_command_prints_all_for_another_table() -> None:
+    told = CliRunner().invoke(cli.app, ["policies", "--environment", "prod"], env={"PAYMENT_DR_TABLE": "payments-dev"})
+    assert "arn:aws:dynamodb:*:123456789012:table/payments-dev" in told.stdout
+    assert "table/transactions" not in told.stdout
+
+
 def test_the_command_writes_files_that_aws_takes_as_they_are(tmp_path: Path) -> None:
     told = CliRunner().invoke(
         cli.app, ["policies", "--account-id", "111122223333", "--out", str(tmp_path / "policies")]
@@ -57,6 +63,7 @@ def test_the_command_writes_files_that_aws_takes_as_they_are(tmp_path: Path) -> 
         (["--account-id", "12"], "error: '12' is not an AWS account id"),
         (["--account-id", "12345678901x"], "error: '12345678901x' is not an AWS account id"),
         (["--environment", "Prod"], "error: 'Prod' is not an environment of the stack"),
+        (["--table", "a/b"], "error: 'a/b' is not a name of a table"),
         (["--environment", "prod\n"], "error: 'prod\\n' is not an environment of the stack"),
     ],
 )

@@ -19,7 +19,7 @@ from payment_dr.operations.deployed import STACK_DIRECTORY, Deployed
 from payment_dr.operations.drill.journal import Journal
 from payment_dr.operations.errors import OperationError
 from payment_dr.operations.files import write_whole
-from payment_dr.operations.iam_policies import ACCOUNT_ID, ENVIRONMENT, path_of, policies_for, written
+from payment_dr.operations.iam_policies import ACCOUNT_ID, ENVIRONMENT, TABLE, path_of, policies_for, written
 from payment_dr.operations.printable import printable
 from payment_dr.operations.status import look_at
 
@@ -219,8 +219,8 @@ def bootstrap(
 def adopt(directory: StackDirectory, dry_run: DryRun = False, as_json: AsJson = False) -> None:
     """After an interrupted deployment: import what exists in AWS and is missing in Terraform's state.
 
-    Uses your AWS settings and TF_VAR_ variables. Exits with 0 when the next apply can go ahead, 1 when a person must
-    decide something, 2 when the result is inconclusive.
+    Uses your AWS settings and the variable file of the stack. Exits with 0 when the next apply can go ahead, 1 when a
+    person must decide something, 2 when the result is inconclusive.
     """
     from payment_dr.operations.adoption import NOT_ADOPTED, adopt_here
 
@@ -272,10 +272,13 @@ def records(directory: StackDirectory, dry_run: DryRun = False, yes: Yes = False
 def policies(
     account_id: Annotated[str, typer.Option(help="The account of the stack.")] = ACCOUNT_ID,
     environment: Annotated[str, typer.Option(help="The environment of the stack.")] = ENVIRONMENT,
+    table: Annotated[
+        str, typer.Option(envvar="PAYMENT_DR_TABLE", help="The name of the stack's table, as main.py reads it.")
+    ] = TABLE,
     out: Annotated[Path | None, typer.Option(help="Folder to write a file for each. Default: print all.")] = None,
 ) -> None:
     """Print the IAM policies for who deploys, plans, operates or drills the stack. Makes no call to AWS."""
-    documents = policies_for(account_id, environment)
+    documents = policies_for(account_id, environment, table)
     if out is None:
         sys.stdout.write(json.dumps(documents, indent=2) + "\n")
         return

@@ -24,23 +24,26 @@ DEPLOY, CHANGE, WITH_CUSTOM_DOMAIN, DOCUMENTED_ONLY = OF_A_DEPLOYER = (
 OPERATE, PLAN, PLAN_CUSTOM_DOMAIN, GAME_DAY = OF_OTHERS = ("operate", "plan", "plan-custom-domain", "game-day")
 NAMES = (*OF_A_DEPLOYER, *OF_OTHERS)
 # Of every example of AWS: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_examples.html
-ACCOUNT_ID, ENVIRONMENT = "123456789012", "dev"
+ACCOUNT_ID, ENVIRONMENT, TABLE = "123456789012", "dev", "transactions"
 _ENVIRONMENT_IN_ARN = re.compile(rf"(?<=[-/]){ENVIRONMENT}(?=[-/:]|$)")
 # `payment_dr.naming` has the same pattern, but loads Node; a test compares the two.
 ENVIRONMENT_PATTERN = "^[a-z][a-z0-9-]{1,11}$"
+# https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/HowItWorks.NamingRulesDataTypes.html
+_TABLE = re.compile("[A-Za-z0-9_.-]{3,255}")
 
 Document = dict[str, Any]
 
 
-def policies_for(account_id: str, environment: str) -> dict[str, Document]:
+def policies_for(account_id: str, environment: str, table_name: str = TABLE) -> dict[str, Document]:
     """All policies, by name, for one account and one environment.
 
     Args:
         account_id: Twelve digits.
         environment: The stack's variable ``environment``.
+        table_name: The stack's argument ``table_name``.
 
     Raises:
-        OperationError: That is no account id, or no environment.
+        OperationError: One of them is not what it should be.
     """
     if not re.fullmatch(r"[0-9]{12}", account_id):
         raise OperationError(
@@ -51,7 +54,15 @@ def policies_for(account_id: str, environment: str) -> dict[str, Document]:
             f"{environment!r} is not an environment of the stack",
             hint="give 2 to 12 lower-case letters, digits and hyphens, a letter first",
         )
-    return {name: filled_in(read(name), account_id=account_id, environment=environment) for name in NAMES}
+    if not _TABLE.fullmatch(table_name):
+        raise OperationError(
+            f"{table_name!r} is not a name of a table",
+            hint="give 3 to 255 letters, digits, dots, hyphens and underscores",
+        )
+    return {
+        name: filled_in(read(name), account_id=account_id, environment=environment, table_name=table_name)
+        for name in NAMES
+    }
 
 
 def path_of(name: str, folder: Path = FOLDER) -> Path:
@@ -70,14 +81,16 @@ def written(document: Document) -> str:
     return json.dumps(document, indent=2) + "\n"
 
 
-def filled_in(document: Document, *, account_id: str, environment: str) -> Document:
-    """A policy for one account and one environment, made from one for ``ACCOUNT_ID`` and ``ENVIRONMENT``."""
+def filled_in(document: Document, *, account_id: str, environment: str, table_name: str = TABLE) -> Document:
+    """A policy for one account, environment and table, made from that for `ACCOUNT_ID`, `ENVIRONMENT` and `TABLE`."""
 
     def filled(value: Any) -> Any:
         if isinstance(value, dict):
             return {name: filled(each) for name, each in value.items()}
         if isinstance(value, list):
             return [filled(each) for each in value]
+        if value.endswith(f":table/{TABLE}"):
+            return value.removesuffix(TABLE).replace(ACCOUNT_ID, account_id) + table_name
         return _ENVIRONMENT_IN_ARN.sub(environment, value).replace(ACCOUNT_ID, account_id)
 
     statements = [
