@@ -4,6 +4,7 @@ import os
 import shutil
 import sys
 from pathlib import Path
+from typing import Any
 
 from payment_dr import App, ConfigurationError, DisasterRecoveryStack
 
@@ -23,7 +24,7 @@ def main() -> None:
     """Synthesize the stack into cdktf.out, or say everything that is wrong with its settings."""
     custom_domain, private_probe_route, data_canary = map(_is_on, (CUSTOM_DOMAIN, PRIVATE_PROBE_ROUTE, DATA_CANARY))
     state, account = os.environ.get(STATE) or None, os.environ.get(ACCOUNT) or None
-    table = {"table_name": name} if (name := os.environ.get(TABLE)) else {}
+    table: dict[str, Any] = {"table_name": name} if (name := os.environ.get(TABLE)) else {}
     app = App()
     try:
         DisasterRecoveryStack(
@@ -37,7 +38,7 @@ def main() -> None:
             **table,
         )
     except ConfigurationError as error:
-        places = ["main.py", *(name for name, value in ((STATE, state), (ACCOUNT, account)) if value)]
+        places = ["main.py", *(name for name, value in ((STATE, state), (ACCOUNT, account), (TABLE, table)) if value)]
         sys.exit(f"error: {error}\nhint: change these settings in {' or '.join(places)}")
     app.synth()
     take_along_variables(Path(app.outdir), environment=state.rpartition("/")[2] if state else "dev")
