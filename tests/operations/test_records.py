@@ -114,7 +114,9 @@ def alias(side: str) -> dict[str, Any]:
 
 
 def test_addresses_of_a_live_application_make_way_for_aliases_and_other_records_stay() -> None:
-    live = [{"Name": f"{NAME}.", "Type": type_, "TTL": 300, "ResourceRecords": []} for type_ in ("A", "AAAA", "TXT")]
+    live: list[Any] = [
+        {"Name": f"{NAME}.", "Type": type_, "TTL": 300, "ResourceRecords": []} for type_ in ("A", "AAAA", "TXT")
+    ]
     batch = planned_batch(terraform(alias("primary"), alias("secondary")), Route53(*live))
     assert list(batch.deleted) == live[:2]
     assert batch.created[0] == {
