@@ -13,17 +13,22 @@ from .bindings import (
     SnsTopicPolicy,
     SnsTopicSubscription,
 )
+from .checks import length_of, mistakes_in_props
 from .described import Described
 from .errors import refuse
-from .naming import name
+from .naming import mistakes_in_names, name
 from .policies import Condition, Statement, policy_document, source_account
-from .region import Region, arn, mistakes_in_providers
+from .region import Region, arn, mistakes_in_home, mistakes_in_providers
 
 DEFAULT_RUNBOOK = "docs/runbook.md"
 
 # "More than three errors within five minutes."
 ERROR_THRESHOLD = 3
 ERROR_PERIOD_SECONDS = 300
+
+# https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutMetricAlarm.html
+LONGEST_DESCRIPTION = 1024
+_DAY, _WEEK = 86_400, 604_800
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,10 +38,21 @@ class AlarmTarget:
     Args:
         topic_arn: SNS topic in the alarms' region: an alarm can only publish at home.
         runbook: Address of the runbook, to which each alarm adds its own anchor. Default: the one of this project.
+
+    Raises:
+        ConfigurationError: A prop is not what it takes.
     """
 
     topic_arn: str
     runbook: str = DEFAULT_RUNBOOK
+
+    def __post_init__(self) -> None:
+        refuse("AlarmTarget", mistakes_in_props(AlarmTarget, vars(self)))
+
+
+def topic_of(alarms: AlarmTarget | None) -> str | None:
+    """The topic that alarms are published to, if there are alarms."""
+    return alarms.topic_arn if alarms else None
 
 
 class Alerting(Described):
@@ -52,7 +68,8 @@ class Alerting(Described):
         runbook: Address that alarm descriptions link to. Default "docs/runbook.md".
 
     Raises:
-        ConfigurationError: The region's provider deploys to another region.
+        ConfigurationError: A prop is not what it takes, the region's provider deploys to another region, or the key is
+            in another region.
 
     Attributes:
         topic_arn: The topic.
@@ -74,7 +91,9 @@ class Alerting(Described):
         runbook: str = DEFAULT_RUNBOOK,
     ) -> None:
         super().__init__(scope, id_)
-        refuse("Alerting", mistakes_in_providers(self, region))
+        mistakes = mistakes_in_props(Alerting, locals())
+        mistakes += mistakes_in_providers(self, region) + mistakes_in_home(region, key_arn=key_arn)
+        refuse("Alerting", mistakes)
         topic_name = name("sns", "dr-alerts", region, environment)
         topic = SnsTopic(
             self,
@@ -128,6 +147,9 @@ class Metric:
         statistic: Statistic over one period.
         period_seconds: Length of one period.
         fill: Value of a period in which nothing is published. Default: none, the period is missing.
+
+    Raises:
+        ConfigurationError: A prop is not what it takes.
     """
 
     namespace: str
@@ -136,6 +158,9 @@ class Metric:
     statistic: str = "Sum"
     period_seconds: int = ERROR_PERIOD_SECONDS
     fill: float | None = None
+
+    def __post_init__(self) -> None:
+        refuse("Metric", mistakes_in_props(Metric, vars(self)))
 
 
 def metric_alarm(
@@ -166,7 +191,25 @@ def metric_alarm(
     needs two periods or more: data that arrive late are filled first, and one period alone would then always be so.
     https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/alarms-and-missing-data.html
     https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/using-metric-math.html
+
+    Raises:
+        ConfigurationError: A prop is not what it takes, or CloudWatch takes no alarm of that length.
     """
+    mistakes = mistakes_in_props(metric_alarm, locals())
+    mistakes += mistakes_in_names("purpose", purpose, [region], environment, "alarm-{}")
+    description = f"{what_to_do} Runbook: {target.runbook}#{section}"
+    if length_of(description) > LONGEST_DESCRIPTION:
+        mistakes.append(
+            f"what_to_do and runbook make a description of {length_of(description):,} characters, and CloudWatch takes "
+            f"{LONGEST_DESCRIPTION:,}; shorten one of them"
+        )
+    longest = max((metric.period_seconds for metric in metrics), default=0)
+    if longest * periods > (_DAY if longest < 3600 else _WEEK):
+        mistakes.append(
+            f"periods={periods} of {longest} s are more than CloudWatch evaluates, which is a day, or a week when a "
+            "period has an hour or more; use fewer or shorter periods"
+        )
+    refuse("metric_alarm", mistakes)
     if len(metrics) == 1 and metrics[0].fill is None:
         (only,) = metrics
         what: dict[str, Any] = {
@@ -182,7 +225,7 @@ def metric_alarm(
         scope,
         id_,
         alarm_name=name("alarm", purpose, region, environment),
-        alarm_description=f"{what_to_do} Runbook: {target.runbook}#{section}",
+        alarm_description=description,
         comparison_operator=comparison,
         threshold=threshold,
         evaluation_periods=periods,

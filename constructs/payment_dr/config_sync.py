@@ -7,18 +7,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from .alerting import AlarmTarget, Metric, metric_alarm
+from .alerting import AlarmTarget, Metric, metric_alarm, topic_of
 from .bindings import (
     Construct,
     SsmParameter,
     TerraformResourceLifecycle,
 )
+from .checks import LONGEST_TOKEN, is_token, mistakes_in_props
 from .described import Described
 from .errors import refuse
-from .naming import logical, name, parameter_name
+from .naming import logical, mistakes_in_names, name, parameter_name
 from .policies import Condition, Role, Statement, via_service
-from .python_function import PythonFunction, handler_file
-from .region import Region, account_root, arn, mistakes_in_pair, region_name, role_arn
+from .python_function import NAMES_OF_A_FUNCTION, PythonFunction, handler_file
+from .region import Region, account_root, arn, mistakes_in_home, mistakes_in_pair, region_name, role_arn
 
 METRIC_NAMESPACE = "PaymentApp/ConfigSync"
 # A fault that begins right after a good reconciliation reaches ALARM within three intervals, 15 minutes by default: the
@@ -26,21 +27,27 @@ METRIC_NAMESPACE = "PaymentApp/ConfigSync"
 DRIFT_ALARM_PERIODS = 2
 CHANGE, RECONCILE = "change", "reconcile"
 
+APPLICATION = "payment-app"
 # https://docs.aws.amazon.com/systems-manager/latest/userguide/sysman-paramstore-su-create.html
 _KEY = re.compile(r"[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*")
-_LONGEST_KEY = 512
+# A name may have 1,011 characters, but the tag "Name" carries it, and a tag's value has 256.
+# https://docs.aws.amazon.com/tag-editor/latest/userguide/best-practices-and-strats.html
+_LONGEST_NAME = 256
+_LONGEST_VALUE = 4096  # bytes, in the tier "Standard"
 # The target role's policy names every parameter twice, once as resource and once in the encryption context, beside
 # about a thousand characters of its own: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
 _POLICY_LENGTH = 6144 - 1000
-_ARN_LENGTH = len('"arn:aws:ssm:ap-southeast-2:123456789012:parameter/payment-app/environment0/",')
-_DEEPEST_KEY = 13  # fifteen levels, of which /{application}/{environment} takes two
+_ARN_LENGTH = len('"arn:aws:ssm:ap-southeast-2:123456789012:parameter",')
+_DEEPEST_NAME = 15
 
 
-def mistakes_in_config_keys(prop: str, keys: Iterable[str]) -> list[str]:
+def mistakes_in_config_keys(prop: str, keys: Iterable[str], application: str = APPLICATION) -> list[str]:
     """Say which keys cannot be the end of a parameter's name."""
     keys = list(keys)
+    start = parameter_name(application, "e" * LONGEST_TOKEN, "")
+    longest_key, deepest_key = _LONGEST_NAME - len(start), _DEEPEST_NAME - start.count("/") + 1
     mistakes = [] if keys else [f"{prop} is empty; name at least one key to keep in sync"]
-    if sum(2 * (_ARN_LENGTH + len(key)) for key in keys) > _POLICY_LENGTH:
+    if sum(2 * (_ARN_LENGTH + len(start) + len(key)) for key in keys) > _POLICY_LENGTH:
         mistakes.append(
             f"{prop} has {len(keys)} keys, more than one IAM policy can name; split them between two ConfigSyncs, "
             "each with a purpose of its own"
@@ -54,12 +61,21 @@ def mistakes_in_config_keys(prop: str, keys: Iterable[str]) -> list[str]:
             mistakes.append(
                 f"{prop} has the key {key!r}; use letters, digits, '.', '-' and '_', with single '/' between levels"
             )
-        elif len(key) > _LONGEST_KEY or key.count("/") >= _DEEPEST_KEY:
+        elif len(key) > longest_key or key.count("/") >= deepest_key:
             mistakes.append(
-                f"{prop} has the key {key!r}, too long or too deep for Parameter Store; "
-                f"use at most {_LONGEST_KEY} characters and {_DEEPEST_KEY} levels"
+                f"{prop} has the key {key!r}, too long or too deep for Parameter Store and the tag of this name; "
+                f"use at most {longest_key} characters and {deepest_key} levels"
             )
     return mistakes
+
+
+def mistakes_in_initial_values(parameters: Mapping[str, str]) -> list[str]:
+    """Say which values Parameter Store does not take; not what they are."""
+    return [
+        f"parameters has {len(value.encode()):,} bytes for the key {key!r}; use 1 to {_LONGEST_VALUE:,}"
+        for key, value in parameters.items()
+        if not is_token(value) and not 1 <= len(value.encode()) <= _LONGEST_VALUE
+    ]
 
 
 @dataclass(frozen=True)
@@ -108,8 +124,9 @@ class ConfigSync(Described):
         alarm_names: Names of the alarms in both regions.
 
     Raises:
-        ConfigurationError: A key cannot be a parameter's name, there are more keys than a policy can name, or the
-            regions cannot hold copies of each other; all mistakes at once.
+        ConfigurationError: A prop is not what it takes, a name becomes too long, a key cannot be a parameter's name,
+            there are more keys than a policy can name, the ARN of a key or topic is of another region, or the regions
+            cannot hold copies of each other; all mistakes at once.
 
     Example:
         >>> ConfigSync(self, "config", primary=east, secondary=west, environment="dev", parameters={"api-key": "?"},
@@ -127,7 +144,7 @@ class ConfigSync(Described):
         parameters: Mapping[str, str],
         primary_key_arn: str,
         secondary_key_arn: str,
-        application: str = "payment-app",
+        application: str = APPLICATION,
         primary_alarms: AlarmTarget | None = None,
         secondary_alarms: AlarmTarget | None = None,
         reconcile_every_minutes: int = 5,
@@ -136,14 +153,23 @@ class ConfigSync(Described):
         source: Path | None = None,
     ) -> None:
         super().__init__(scope, id_)
-        mistakes = mistakes_in_pair(self, primary, secondary)
-        mistakes += mistakes_in_config_keys("parameters", parameters)
-        mistakes += mistakes_in_config_keys("application", [application])
-        if not 2 <= reconcile_every_minutes <= 60:
-            mistakes.append(
-                f"reconcile_every_minutes={reconcile_every_minutes} is too often or too rare; "
-                "use 2 to 60, change events do the rest"
-            )
+        mistakes = mistakes_in_props(ConfigSync, locals())
+        mistakes += mistakes_in_pair(self, primary, secondary)
+        mistakes += mistakes_in_home(
+            primary, primary_key_arn=primary_key_arn, primary_alarms=topic_of(primary_alarms)
+        ) + mistakes_in_home(
+            secondary, secondary_key_arn=secondary_key_arn, secondary_alarms=topic_of(secondary_alarms)
+        )
+        mistakes += mistakes_in_config_keys("parameters", parameters, application)
+        mistakes += mistakes_in_initial_values(parameters)
+        mistakes += mistakes_in_names(
+            "purpose",
+            purpose,
+            [primary, secondary],
+            environment,
+            *NAMES_OF_A_FUNCTION,
+            *("iam-role-{}-target", "iam-policy-{}-target", "event-rule-{}-reconcile", "alarm-{}-drift"),
+        )
         refuse("ConfigSync", mistakes)
 
         self._environment = environment

@@ -12,9 +12,11 @@ from .bindings import (
     Route53Record,
     TerraformResourceLifecycle,
 )
+from .checks import mistakes_in_props
 from .described import Described
+from .errors import refuse
 from .naming import name
-from .region import Region
+from .region import Region, mistakes_in_providers
 
 # ACM asks for the same CNAME again whenever the same account asks for the same name, so it is short-lived on purpose.
 VALIDATION_TTL_SECONDS = 60
@@ -44,6 +46,9 @@ class CustomDomain(Described):
         certificate_arn: The certificate, once it is issued.
         validation_record: The record that proves ownership.
 
+    Raises:
+        ConfigurationError: A prop is not what it takes, or the region's provider deploys to another region.
+
     Example:
         >>> east = CustomDomain(self, "east", region=first, environment="dev", host="app.pay.acme.io",
         ...                     api_id=health.api_id, stage=health.stage, zone_id=zone.zone_id)
@@ -63,6 +68,8 @@ class CustomDomain(Described):
         validation_record: Route53Record | None = None,
     ) -> None:
         super().__init__(scope, id_)
+        mistakes = mistakes_in_props(CustomDomain, locals())
+        refuse("CustomDomain", mistakes + mistakes_in_providers(self, region))
         tags = {"Name": name("certificate", "payment-app", region, environment)}
         certificate = AcmCertificate(
             self,

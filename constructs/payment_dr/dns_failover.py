@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from .alerting import AlarmTarget, Metric, metric_alarm
+from .alerting import AlarmTarget, Metric, metric_alarm, topic_of
 from .bindings import (
     Annotations,
     Construct,
@@ -14,8 +14,8 @@ from .bindings import (
     Route53RecordWeightedRoutingPolicy,
     Route53Zone,
     TerraformResourceLifecycle,
-    Token,
 )
+from .checks import LIMITS, is_token, mistakes_in_props
 from .custom_domain import CustomDomain
 from .described import Described
 from .errors import refuse
@@ -28,8 +28,8 @@ from .failover_timing import (
     warnings_of_failover_timing,
 )
 from .health_monitor import HEALTH_PATH
-from .naming import name
-from .region import Region, mistakes_in_same_region
+from .naming import mistakes_in_names, name
+from .region import Region, mistakes_in_global_provider, mistakes_in_home, mistakes_in_same_region
 from .suppressions import suppress
 
 # Route 53 publishes the metrics of health checks in this region only.
@@ -43,13 +43,23 @@ class HostedZone:
 
     Args:
         zone_id: Its id, such as "Z0123456789ABCDEFGHIJ".
-        name: Its domain.
+        name: Its domain, with or without a final dot.
         name_servers: Its name servers. Default: none are known; nothing looks them up.
+
+    Raises:
+        ConfigurationError: A prop is not what it takes.
     """
 
     zone_id: str
     name: str
     name_servers: Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        # Route 53 writes the names of zones with the dot of the root: acme.io is acme.io.
+        # https://docs.aws.amazon.com/Route53/latest/DeveloperGuide/DomainNameFormat.html
+        if isinstance(self.name, str):
+            object.__setattr__(self, "name", self.name.removesuffix("."))
+        refuse("HostedZone", mistakes_in_props(HostedZone, vars(self)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +72,9 @@ class Endpoint:
         health_host: Host name that is probed over HTTPS. Default: `host`.
         health_path: Path that is probed there. Default: the `health_path` of `DnsFailover`.
         api_id, stage: The HTTP API behind the host and its stage; needed with a custom domain. Default: not known.
+
+    Raises:
+        ConfigurationError: A prop is not what it takes.
     """
 
     region: Region
@@ -70,6 +83,20 @@ class Endpoint:
     health_path: str | None = None
     api_id: str | None = None
     stage: str | None = None
+
+    def __post_init__(self) -> None:
+        refuse("Endpoint", mistakes_in_props(Endpoint, vars(self)))
+
+
+def mistakes_in_hosts(primary: Endpoint, secondary: Endpoint, host: str) -> list[str]:
+    """Say which endpoint leads back to the name that points to it."""
+    return [
+        f"{side}.{prop}={value!r} is the name itself, which would point to itself or be probed through itself; "
+        "use a host that always leads to this region"
+        for side, endpoint in (("primary", primary), ("secondary", secondary))
+        for prop, value in (("host", endpoint.host), ("health_host", endpoint.health_host))
+        if value and value.lower() == host
+    ]
 
 
 def mistakes_in_custom_domain(primary: Endpoint, secondary: Endpoint) -> list[str]:
@@ -84,9 +111,9 @@ def mistakes_in_custom_domain(primary: Endpoint, secondary: Endpoint) -> list[st
 
 def mistakes_in_hosted_zone(hosted_zone: HostedZone | None, domain_name: str) -> list[str]:
     """Say whether the domain is outside of the zone, as far as both are known at synth."""
-    if hosted_zone is None or Token.is_unresolved(hosted_zone.name) or Token.is_unresolved(domain_name):
+    if hosted_zone is None or is_token(hosted_zone.name) or is_token(domain_name):
         return []
-    zone_name = hosted_zone.name.rstrip(".")
+    zone_name = hosted_zone.name
     if domain_name == zone_name or domain_name.endswith(f".{zone_name}"):
         return []
     return [f"domain_name={domain_name!r} is not in the hosted zone {zone_name!r}; give the zone of that domain"]
@@ -134,8 +161,9 @@ class DnsFailover(Described):
         alarm_names: Names of the alarms.
 
     Raises:
-        ConfigurationError: The timing is beyond the target, alarms are asked for elsewhere than in us-east-1, a custom
-            domain lacks an API, or the domain is not in the hosted zone.
+        ConfigurationError: A prop is not what it takes, the timing is beyond the target, an endpoint is the name
+            itself, alarms are asked for elsewhere than in us-east-1, a custom domain lacks an API, the stack has no
+            default provider, or the domain is not in the hosted zone; all mistakes at once.
 
     Example:
         >>> DnsFailover(self, "dns", environment="dev", domain_name="pay.acme.io",
@@ -164,7 +192,16 @@ class DnsFailover(Described):
         hosted_zone: HostedZone | None = None,
     ) -> None:
         super().__init__(scope, id_)
-        mistakes = mistakes_in_same_region(primary.region.name, secondary.region.name)
+        mistakes = mistakes_in_props(DnsFailover, locals())
+        mistakes += mistakes_in_same_region(primary.region.name, secondary.region.name)
+        mistakes += mistakes_in_global_provider(self, primary.region, secondary.region)
+        host = f"{record_name}.{domain_name}"
+        mistakes += mistakes_in_hosts(primary, secondary, host)
+        form = LIMITS["CustomDomain.host" if custom_domain else "Endpoint.host"]
+        if not mistakes and not is_token(host) and not form.accepts(host):
+            mistakes.append(
+                f"record_name and domain_name make {host!r}, which is not {form.takes}; shorten one of them"
+            )
         mistakes += mistakes_in_failover_timing(
             request_interval_seconds,
             failure_threshold,
@@ -174,6 +211,11 @@ class DnsFailover(Described):
         )
         mistakes += mistakes_in_custom_domain(primary, secondary) if custom_domain else []
         mistakes += mistakes_in_hosted_zone(hosted_zone, domain_name)
+        if alarms_region:
+            mistakes += mistakes_in_home(alarms_region, alarms=topic_of(alarms))
+            mistakes += mistakes_in_names(
+                "record_name", record_name, [alarms_region], environment, "alarm-{}-secondary-health-check"
+            )
         if alarms and (alarms_region is None or alarms_region.name != METRICS_REGION):
             mistakes.append(
                 f"alarms_region={alarms_region.name if alarms_region else None!r}: metrics of health checks exist in "
@@ -187,7 +229,6 @@ class DnsFailover(Described):
         ):
             Annotations.of(self).add_warning(warning)
         zone = hosted_zone or self._zone(domain_name)
-        host = f"{record_name}.{domain_name}"
         self.alarm_names: Final[list[str]] = []
         checks: dict[str, Route53HealthCheck] = {}
         records: dict[str, Route53Record] = {}

@@ -3,9 +3,10 @@
 from typing import Final
 
 from .bindings import Construct, KmsAlias, KmsKey
+from .checks import mistakes_in_props
 from .described import Described
 from .errors import refuse
-from .naming import name
+from .naming import mistakes_in_names, name
 from .policies import Condition, Statement, policy_document, source_account, via_service
 from .region import Region, account_id, account_root, arn, mistakes_in_providers, region_name
 from .suppressions import suppress
@@ -29,7 +30,7 @@ class EncryptionKey(Described):
         deletion_window_days: Days between deletion and loss, 7 to 30. Default 7.
 
     Raises:
-        ConfigurationError: The region's provider deploys to another region.
+        ConfigurationError: A prop is not what it takes, or the region's provider deploys to another region.
 
     Attributes:
         key_arn, key_id: The key.
@@ -50,7 +51,10 @@ class EncryptionKey(Described):
         deletion_window_days: int = MINIMUM_DELETION_WINDOW_DAYS,
     ) -> None:
         super().__init__(scope, id_)
-        refuse("EncryptionKey", mistakes_in_providers(self, region))
+        mistakes = mistakes_in_props(EncryptionKey, locals())
+        mistakes += mistakes_in_providers(self, region)
+        mistakes += mistakes_in_names("purpose", purpose, [region], environment, "alias/{}")
+        refuse("EncryptionKey", mistakes)
         # In a key policy "*" is the key itself: https://docs.aws.amazon.com/kms/latest/developerguide/key-policy-overview.html
         this_key = ["*"]
         region_token = region_name(self, region)

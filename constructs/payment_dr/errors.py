@@ -16,9 +16,9 @@ class ConfigurationError(ValueError):
 
     def __init__(self, owner: str, mistakes: Sequence[str]) -> None:
         self.owner = owner
-        self.mistakes = tuple(mistakes)
-        count = "one mistake" if len(mistakes) == 1 else f"{len(mistakes)} mistakes"
-        super().__init__("\n".join([f"{owner}: {count} in the configuration", *(f"  - {m}" for m in mistakes)]))
+        self.mistakes = tuple(dict.fromkeys(mistakes))  # two checks may find the same
+        count = "one mistake" if len(self.mistakes) == 1 else f"{len(self.mistakes)} mistakes"
+        super().__init__("\n".join([f"{owner}: {count} in the configuration", *(f"  - {m}" for m in self.mistakes)]))
 
 
 def refuse(owner: str, mistakes: Sequence[str]) -> None:

@@ -12,6 +12,8 @@ Attributes:
     HANGING_PROBE_SECONDS: What a probe takes that a region never answers.
 """
 
+from .checks import mistakes_in_props
+
 RTO_TARGET_SECONDS = 180
 REQUEST_INTERVAL_SECONDS = 30
 FAILURE_THRESHOLD = 3
@@ -89,18 +91,16 @@ def mistakes_in_failover_timing(
         rto_target_seconds: What detection and the TTL may take together, in seconds.
         custom_domain: Whether the records are aliases of API Gateway. Default no.
 
+    Raises:
+        ConfigurationError: A number is none.
+
     Example:
         >>> mistakes_in_failover_timing(30, 3, 30, 180)
         []
         >>> mistakes_in_failover_timing(20, 3, 30, 180)
-        ['request_interval_seconds=20: Route 53 probes every 10 or 30; use one']
+        ['request_interval_seconds=20 is not 30 or 10; use a value such as 30']
     """
-    mistakes = []
-    # https://docs.aws.amazon.com/Route53/latest/DeveloperGuide/health-checks-creating-values.html
-    if request_interval_seconds not in (10, 30):
-        mistakes.append(f"request_interval_seconds={request_interval_seconds}: Route 53 probes every 10 or 30; use one")
-    if not 1 <= failure_threshold <= 10:
-        mistakes.append(f"failure_threshold={failure_threshold}: Route 53 takes 1 to 10; choose one of these")
+    mistakes = mistakes_in_props(mistakes_in_failover_timing, locals())
     if custom_domain and ttl_seconds is not None:
         mistakes.append(
             f"ttl_seconds={ttl_seconds}: with custom_domain the records are aliases, whose TTL of {ALIAS_TTL_SECONDS} "
@@ -108,8 +108,6 @@ def mistakes_in_failover_timing(
         )
         ttl_seconds = None
     ttl = ttl_of(ttl_seconds, custom_domain=custom_domain)
-    if ttl < 0:
-        mistakes.append(f"ttl_seconds={ttl} is negative; use {RECORD_TTL_SECONDS}")
     budget = budget_seconds(request_interval_seconds, failure_threshold, ttl)
     if budget > rto_target_seconds:
         detection = budget - ttl

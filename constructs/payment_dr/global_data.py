@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Final
 
-from .alerting import AlarmTarget, Metric, metric_alarm
+from .alerting import AlarmTarget, Metric, metric_alarm, topic_of
 from .bindings import (
     Construct,
     DynamodbTable,
@@ -24,11 +24,12 @@ from .bindings import (
     S3BucketVersioningA,
     S3BucketVersioningVersioningConfiguration,
 )
+from .checks import mistakes_in_props
 from .described import Described
 from .errors import refuse
-from .naming import bucket_name, name
+from .naming import bucket_name, mistakes_in_names, name
 from .policies import Condition, Role, Statement, policy_document
-from .region import PARTITION, Region, account_id, mistakes_in_pair, region_name
+from .region import PARTITION, Region, account_id, mistakes_in_home, mistakes_in_pair, region_name
 from .suppressions import suppress
 
 # A metric-math alarm takes at most ten metrics; these are the calls that a payments application makes.
@@ -77,7 +78,8 @@ class GlobalData(Described):
         alarm_names: Names of the alarms in both regions.
 
     Raises:
-        ConfigurationError: The regions cannot hold copies of each other, or there are too many operations.
+        ConfigurationError: A prop is not what it takes, a name becomes too long, the regions cannot hold copies of each
+            other, or a topic is in another region than its alarms; all mistakes at once.
 
     Example:
         >>> GlobalData(self, "data", primary=east, secondary=west, environment="dev")
@@ -101,9 +103,19 @@ class GlobalData(Described):
         operations: Sequence[str] = OPERATIONS,
     ) -> None:
         super().__init__(scope, id_)
-        mistakes = mistakes_in_pair(self, primary, secondary)
-        if not 0 < len(operations) <= 10:
-            mistakes.append(f"operations has {len(operations)} entries; an alarm sums one to ten metrics")
+        mistakes = mistakes_in_props(GlobalData, locals())
+        mistakes += mistakes_in_pair(self, primary, secondary)
+        mistakes += mistakes_in_home(primary, primary_alarms=topic_of(primary_alarms))
+        mistakes += mistakes_in_home(secondary, secondary_alarms=topic_of(secondary_alarms))
+        labels = [primary, secondary]
+        mistakes += mistakes_in_names("table_name", table_name, labels, environment, "alarm-{}-replication-latency")
+        mistakes += mistakes_in_names(
+            "bucket_purpose",
+            bucket_purpose,
+            labels,
+            environment,
+            *("s3-{}", "iam-role-{}-replication", "iam-policy-{}-replication"),
+        )
         refuse("GlobalData", mistakes)
 
         table = DynamodbTable(

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Final
 
-from .alerting import AlarmTarget, Metric, metric_alarm
+from .alerting import AlarmTarget, Metric, metric_alarm, topic_of
 from .bindings import (
     Apigatewayv2Api,
     Apigatewayv2Integration,
@@ -17,11 +17,13 @@ from .bindings import (
     LambdaPermission,
     Password,
 )
+from .checks import mistakes_in_props
 from .described import Described
-from .naming import name
+from .errors import refuse
+from .naming import mistakes_in_names, name
 from .policies import Statement, publish_to_encrypted_topic
-from .python_function import PythonFunction, handler_file
-from .region import Region, region_name
+from .python_function import NAMES_OF_A_FUNCTION, PythonFunction, handler_file
+from .region import Region, mistakes_in_home, mistakes_in_providers, region_name
 from .suppressions import suppress
 
 HEALTH_PATH = "/health"
@@ -59,7 +61,8 @@ class HealthMonitor(Described):
         source: The handler's file. Default: this project's.
 
     Raises:
-        ConfigurationError: The region's provider deploys to another region.
+        ConfigurationError: A prop is not what it takes, a name becomes too long, or the region's provider, the table,
+            the topic or its key is of another region; all mistakes at once.
 
     Attributes:
         function_name, function_arn, role_arn, log_group_name: The function.
@@ -94,6 +97,15 @@ class HealthMonitor(Described):
         source: Path | None = None,
     ) -> None:
         super().__init__(scope, id_)
+        mistakes = mistakes_in_props(HealthMonitor, locals())
+        mistakes += mistakes_in_providers(self, region)
+        mistakes += mistakes_in_home(
+            region, table_arn=table_arn, topic_arn=topic_arn, topic_key_arn=topic_key_arn, alarms=topic_of(alarms)
+        )
+        mistakes += mistakes_in_names(
+            "purpose", purpose, [region], environment, *NAMES_OF_A_FUNCTION, "event-rule-{}", "api-{}", "alarm-{}-4xx"
+        )
+        refuse("HealthMonitor", mistakes)
         region_token = region_name(self, region)
         function = PythonFunction(
             self,

@@ -1,13 +1,10 @@
 """Deterministic names: {resource-type}-{purpose}-{region}-{environment}."""
 
-from .bindings import Construct
-from .region import Region, account_id
+from collections.abc import Sequence
 
-# Terraform checks `environment` against this pattern. Twelve characters keep every role name below IAM's 64 and
-# every bucket name below S3's 63 characters, with the longest region label that AWS has.
-# https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
-# https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html
-ENVIRONMENT_PATTERN = "^[a-z][a-z0-9-]{1,11}$"
+from .bindings import Construct
+from .checks import LONGEST_TOKEN, NAMES, length_of
+from .region import Region, account_id
 
 
 def name(resource_type: str, purpose: str, region: Region, environment: str) -> str:
@@ -18,6 +15,41 @@ def name(resource_type: str, purpose: str, region: Region, environment: str) -> 
         'lambda-health-monitor-east-dev'
     """
     return f"{resource_type}-{purpose}-{region.label}-{environment}"
+
+
+def mistakes_in_names(
+    prop: str, purpose: str, regions: Sequence[Region], environment: str, *templates: str
+) -> list[str]:
+    """Say whether a prop makes a name longer than AWS takes; of several such names, the worst.
+
+    Args:
+        prop: The prop whose value the names carry.
+        purpose: Its value.
+        regions: The regions whose labels they carry.
+        environment: The environment that they carry.
+        templates: The names with {} for the purpose, up to the region's label: "lambda-{}".
+
+    Example:
+        >>> mistakes_in_names("purpose", "sweep", [Region(name="us-east-1")], "dev", "lambda-{}")
+        []
+    """
+    worst = ("", 0, "", 0)
+    for template in templates:
+        kind = template.partition("{")[0]
+        for region in regions:
+            made = f"{template.format(purpose)}-{region.label}-{environment}"
+            length = length_of(made) + (1 + LONGEST_TOKEN if kind == "s3-" else 0)
+            limit = NAMES[kind]
+            excess = length - limit.longest
+            if excess > worst[1]:
+                worst = (made, excess, limit.takes, length)
+    made, excess, takes, length = worst
+    if not excess:
+        return []
+    return [
+        f"{prop}={purpose!r} makes the name {made!r}, {length} characters where AWS takes {takes}; "
+        f"shorten {prop} by {excess}"
+    ]
 
 
 def bucket_name(scope: Construct, purpose: str, region: Region, environment: str) -> str:

@@ -16,6 +16,7 @@ from .bindings import (
     IamRolePolicyAttachment,
     TerraformResource,
 )
+from .checks import mistakes_in_props
 from .described import Described
 from .errors import refuse
 from .region import Region, account_id, arn
@@ -28,11 +29,18 @@ MAX_SESSION_SECONDS = 3600
 
 @dataclass(frozen=True)
 class Condition:
-    """One condition of a statement: `Condition("StringEquals", "aws:SourceAccount", [account])`."""
+    """One condition of a statement: `Condition("StringEquals", "aws:SourceAccount", [account])`.
+
+    Raises:
+        ConfigurationError: An argument is not what it takes.
+    """
 
     test: str
     variable: str
     values: Sequence[str]
+
+    def __post_init__(self) -> None:
+        refuse("Condition", mistakes_in_props(Condition, vars(self)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +55,9 @@ class Statement:
         conditions: All must hold.
         effect: "Allow", or "Deny" in the policy of a resource. Default "Allow".
         suppressed: Findings of a policy linter that do not apply to it, with the reason; see `suppress`.
+
+    Raises:
+        ConfigurationError: A prop is not what it takes.
     """
 
     sid: str
@@ -56,6 +67,9 @@ class Statement:
     conditions: Sequence[Condition] = ()
     effect: str = "Allow"
     suppressed: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        refuse("Statement", mistakes_in_props(Statement, vars(self)))
 
 
 def policy_document(scope: Construct, id_: str, statements: Sequence[Statement]) -> str:
@@ -99,7 +113,7 @@ def _has_wildcard(resource: str) -> bool:
 
 
 def mistakes_in_permissions(statements: Sequence[Statement]) -> list[str]:
-    """Name every wildcard in an identity policy.
+    """Name every wildcard in an identity policy, and what makes IAM refuse it.
 
     A resource may end in `:*` when it is one log group (the names of its streams are made by Lambda), and in `/*` when
     it is one bucket (a name, or an attribute of a bucket resource): neither can be listed beforehand.
@@ -116,7 +130,31 @@ def mistakes_in_permissions(statements: Sequence[Statement]) -> list[str]:
             for resource in statement.resources
             if _has_wildcard(resource)
         ]
-    return found
+        if not statement.resources or statement.principals:
+            found.append(
+                f"statement {statement.sid} of the permissions needs resources and takes no principals; change it"
+            )
+    return found + _mistakes_in_sids(statements)
+
+
+def mistakes_in_trust(statements: Sequence[Statement]) -> list[str]:
+    """Say why IAM refuses a trust policy.
+
+    https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_resource.html
+    """
+    return [
+        f"statement {statement.sid} of the trust needs principals and takes no resources; change it"
+        for statement in statements
+        if statement.resources or not statement.principals
+    ] + _mistakes_in_sids(statements)
+
+
+def _mistakes_in_sids(statements: Sequence[Statement]) -> list[str]:
+    sids = [statement.sid for statement in statements]
+    return [
+        f"the sid {sid} stands twice in one policy; rename one"
+        for sid in sorted({s for s in sids if sids.count(s) > 1})
+    ]
 
 
 class Role(Described):
@@ -137,7 +175,7 @@ class Role(Described):
             https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot.html#troubleshoot_general_eventual-consistency
 
     Raises:
-        ConfigurationError: A permission has a wildcard.
+        ConfigurationError: A prop is not what it takes, a permission has a wildcard, or IAM refuses a policy.
     """
 
     def __init__(
@@ -152,7 +190,8 @@ class Role(Described):
         permissions: Sequence[Statement],
     ) -> None:
         super().__init__(scope, id_)
-        refuse(f"Role {name}", mistakes_in_permissions(permissions))
+        mistakes = mistakes_in_props(Role, locals())
+        refuse(f"Role {name}", mistakes + mistakes_in_trust(trust) + mistakes_in_permissions(permissions))
         role = IamRole(
             self,
             "role",

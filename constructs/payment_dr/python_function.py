@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from .alerting import AlarmTarget, Metric, metric_alarm
+from .alerting import AlarmTarget, Metric, metric_alarm, topic_of
 from .bindings import (
     AssetType,
     CloudwatchEventRule,
@@ -22,14 +22,17 @@ from .bindings import (
     TerraformResource,
     TerraformResourceLifecycle,
 )
+from .checks import mistakes_in_props
 from .described import Described
 from .errors import refuse
-from .naming import logical, name
-from .policies import Role, Statement, function_trust
-from .region import Region, arn, mistakes_in_providers
+from .naming import logical, mistakes_in_names, name
+from .policies import Role, Statement, function_trust, mistakes_in_permissions
+from .region import Region, arn, mistakes_in_home, mistakes_in_providers
 from .suppressions import suppress
 
 RUNTIME = "python3.11"
+# Names that carry the purpose of a function.
+NAMES_OF_A_FUNCTION = ("lambda-{}", "iam-role-{}", "iam-policy-{}", "alarm-{}-throttles")
 
 
 def handler_file(file_name: str) -> Path:
@@ -60,7 +63,8 @@ class PythonFunction(Described):
         ignore_changes: Arguments of the function that are changed outside of Terraform, and stay so. Default: none.
 
     Raises:
-        ConfigurationError: A permission has a wildcard, or the region's provider deploys to another region.
+        ConfigurationError: A prop is not what it takes, a permission has a wildcard or no resource, a name becomes too
+            long, or the region's provider or the alarms' topic is of another region; all mistakes at once.
 
     Attributes:
         function_name, function_arn, invoke_arn: The function.
@@ -96,7 +100,11 @@ class PythonFunction(Described):
         ignore_changes: Sequence[str] = (),
     ) -> None:
         super().__init__(scope, id_)
-        refuse("PythonFunction", mistakes_in_providers(self, region))
+        mistakes = mistakes_in_props(PythonFunction, locals())
+        mistakes += mistakes_in_providers(self, region) + mistakes_in_home(region, alarms=topic_of(alarms))
+        mistakes += mistakes_in_names("purpose", purpose, [region], environment, *NAMES_OF_A_FUNCTION)
+        mistakes += mistakes_in_permissions(permissions)
+        refuse("PythonFunction", mistakes)
         self._region = region
         function_name = name("lambda", purpose, region, environment)
         log_group_name = f"/aws/lambda/{function_name}"
@@ -223,7 +231,14 @@ class PythonFunction(Described):
             max_event_age_seconds: Age at which EventBridge gives up delivering an event.
             max_retries: How often it tries again before that.
             after: Resources that must exist before the first event comes.
+
+        Raises:
+            ConfigurationError: An argument is not what it takes, or `schedule` and `pattern` are not one alone.
         """
+        mistakes = mistakes_in_props(PythonFunction.invoke_by_rule, locals())
+        if (schedule is None) == (pattern is None):
+            mistakes.append("schedule and pattern are both given, or neither; give one of them")
+        refuse("PythonFunction.invoke_by_rule", mistakes)
         rule = CloudwatchEventRule(
             self,
             f"{trigger}_rule",

@@ -19,6 +19,7 @@ from .bindings import (
     TerraformStack,
     Token,
 )
+from .checks import is_token, mistakes_in_props
 from .errors import refuse
 
 T = TypeVar("T", DataAwsCallerIdentity, DataAwsRegion, DataAwsAvailabilityZones)
@@ -75,7 +76,7 @@ class Region:
         provider: The AWS provider of this region. Default: the stack's default provider.
 
     Raises:
-        ConfigurationError: The name is not a region of the commercial partition.
+        ConfigurationError: A prop is not what it takes, or the name is not a region of the commercial partition.
 
     Example:
         >>> east = Region(name="us-east-1")
@@ -89,7 +90,7 @@ class Region:
     provider: AwsProvider | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
-        refuse("Region", mistakes_in_region_name("name", self.name))
+        refuse("Region", mistakes_in_props(Region, vars(self)) + mistakes_in_region_name("name", self.name))
         if not self.label:
             object.__setattr__(self, "label", self.name.split("-")[1])
 
@@ -120,9 +121,7 @@ def mistakes_in_providers(scope: Construct, *regions: Region) -> list[str]:
 
     A stack without a default provider, and a provider whose region is a Terraform value, cannot be judged.
     """
-    default = next(
-        (p for p in TerraformStack.of(scope).node.children if isinstance(p, AwsProvider) and not p.alias), None
-    )
+    default = _default_provider(scope)
     mistakes = []
     for region in regions:
         provider = region.provider or default
@@ -134,6 +133,34 @@ def mistakes_in_providers(scope: Construct, *regions: Region) -> list[str]:
                 f"give Region a provider=AwsProvider(..., region={region.name!r})"
             )
     return mistakes
+
+
+def _default_provider(scope: Construct) -> AwsProvider | None:
+    return next((p for p in TerraformStack.of(scope).node.children if isinstance(p, AwsProvider) and not p.alias), None)
+
+
+def mistakes_in_global_provider(scope: Construct, *regions: Region) -> list[str]:
+    """Say whether roles and DNS, which are of no region, would be made with a provider that nobody chose.
+
+    They use the stack's default provider. Where there is none, Terraform makes one of whatever credentials it finds.
+    https://developer.hashicorp.com/terraform/language/providers/configuration#default-provider-configurations
+    """
+    aliases = [region.provider.alias for region in regions if region.provider]
+    if len(aliases) < len(regions) or not all(aliases) or _default_provider(scope):
+        return []
+    return [
+        f"regions {' and '.join(repr(region.name) for region in regions)} have providers with an alias, and the stack "
+        "has no default provider for roles and DNS; add an AwsProvider without an alias before this construct"
+    ]
+
+
+def mistakes_in_home(region: Region, **arns: str | None) -> list[str]:
+    """Say which ARNs are of another region than the one in which they are used."""
+    return [
+        f"{prop}={arn_!r} is in {arn_.split(':')[3]}; use one in {region.name}"
+        for prop, arn_ in arns.items()
+        if arn_ and not is_token(arn_) and arn_.count(":") > 3 and arn_.split(":")[3] != region.name
+    ]
 
 
 def mistakes_in_same_region(primary: str, secondary: str) -> list[str]:
@@ -149,6 +176,7 @@ def mistakes_in_pair(scope: Construct, primary: Region, secondary: Region) -> li
     if mistakes:
         return mistakes
     mistakes = mistakes_in_providers(scope, primary, secondary)
+    mistakes += mistakes_in_global_provider(scope, primary, secondary)
     if primary.label == secondary.label:
         mistakes.append(
             f"regions {primary.name!r} and {secondary.name!r} have the same label {primary.label!r}, so their "

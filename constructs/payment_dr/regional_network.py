@@ -5,6 +5,7 @@ from ipaddress import IPv4Network
 from typing import Final
 
 from .bindings import Construct, DefaultSecurityGroup, Fn, RouteTable, RouteTableAssociation, Subnet, Vpc
+from .checks import mistakes_in_props
 from .described import Described
 from .errors import refuse
 from .naming import name
@@ -81,7 +82,8 @@ class RegionalNetwork(Described):
         region: As given.
 
     Raises:
-        ConfigurationError: The ranges do not fit; all mistakes at once.
+        ConfigurationError: A prop is not what it takes, the ranges do not fit, or the region's provider deploys to
+            another region; all mistakes at once.
 
     Example:
         >>> RegionalNetwork(self, "network", region=Region(name="eu-west-1"), environment="dev",
@@ -99,7 +101,9 @@ class RegionalNetwork(Described):
         subnet_cidrs: Sequence[str],
     ) -> None:
         super().__init__(scope, id_)
-        refuse("RegionalNetwork", mistakes_in_providers(self, region) + mistakes_in_network(cidr, subnet_cidrs))
+        mistakes = mistakes_in_props(RegionalNetwork, locals())
+        mistakes += mistakes_in_providers(self, region) + mistakes_in_network(cidr, subnet_cidrs)
+        refuse("RegionalNetwork", mistakes)
         vpc = Vpc(
             self,
             "vpc",

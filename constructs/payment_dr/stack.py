@@ -16,6 +16,7 @@ from .bindings import (
     TerraformStack,
     TerraformVariable,
 )
+from .checks import DOMAIN_PATTERN, EMAIL_PATTERN, ENVIRONMENT_PATTERN, RESERVED_DOMAIN_PATTERN, mistakes_in_props
 from .config_sync import ConfigSync, mistakes_in_config_keys
 from .data_canary import DataCanary
 from .dns_failover import METRICS_REGION, DnsFailover, Endpoint, HostedZone
@@ -29,7 +30,7 @@ from .failover_timing import (
 )
 from .global_data import GlobalData
 from .health_monitor import HealthMonitor
-from .naming import ENVIRONMENT_PATTERN, logical
+from .naming import logical
 from .outputs import declare_outputs
 from .region import Region, labels_of, mistakes_in_region_name, mistakes_in_same_region, warn_of_opt_in
 from .regional_network import RegionalNetwork, mistakes_in_network, mistakes_in_overlap
@@ -38,19 +39,12 @@ from .state_backend import (
     environment_of,
     keep_state,
     keep_to_account,
-    mistakes_in_account,
     mistakes_in_state,
     mistakes_in_state_region,
 )
 from .versions import PROVIDERS, require_versions
 
 INITIAL_SECRET_LENGTH = 32
-
-# A name with at least two labels, as RFC 1035 writes them, in lower case; `[.]` needs no escaping in Terraform.
-_LABEL = "[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
-_DOMAIN_PATTERN = f"^({_LABEL}[.])+{_LABEL}$"
-_RESERVED_DOMAIN_PATTERN = "(^|[.])example[.](com|net|org)$"
-_EMAIL_PATTERN = "^[^@[:space:]]+@[^@[:space:].]+([.][^@[:space:].]+)+$"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,7 +96,7 @@ class DisasterRecoveryStack(TerraformStack):
         primary, secondary: The regions, with their labels and providers.
 
     Raises:
-        ConfigurationError: Something cannot work in AWS; all mistakes of all parts at once.
+        ConfigurationError: A prop is not what it takes, or a part cannot work in AWS; all mistakes at once.
 
     Example:
         >>> app = App()
@@ -140,11 +134,13 @@ class DisasterRecoveryStack(TerraformStack):
         runbook: str = DEFAULT_RUNBOOK,
     ) -> None:
         super().__init__(scope, id_)
+        in_props = mistakes_in_props(DisasterRecoveryStack, locals())
         self._paths: dict[tuple[type, str], str] = {}  # of elements by class and address
         timing = (request_interval_seconds, failure_threshold, ttl_seconds, rto_target_seconds)
         refuse(
             "DisasterRecoveryStack",
             [
+                *in_props,
                 *mistakes_in_region_name("primary_region", primary_region),
                 *mistakes_in_region_name("secondary_region", secondary_region),
                 *mistakes_in_same_region(primary_region, secondary_region),
@@ -155,7 +151,6 @@ class DisasterRecoveryStack(TerraformStack):
                 *mistakes_in_failover_timing(*timing, custom_domain=custom_domain),
                 *mistakes_in_state(state),
                 *mistakes_in_state_region(state, state_region, primary_region),
-                *mistakes_in_account(account),
             ],
         )
         variables = self._variables(state, custom_domain)
@@ -278,12 +273,12 @@ class DisasterRecoveryStack(TerraformStack):
         )
         _validate(
             domain_name,
-            _matches("domain_name", _DOMAIN_PATTERN),
+            _matches("domain_name", DOMAIN_PATTERN),
             "The domain_name must be a domain in lower case with at least two labels, such as pay.acme.io.",
         )
         _validate(
             domain_name,
-            f"!{_matches('domain_name', _RESERVED_DOMAIN_PATTERN)}",
+            f"!{_matches('domain_name', RESERVED_DOMAIN_PATTERN)}",
             "The domain_name must not be under example.com, example.net or example.org: Route 53 reserves them.",
         )
         return domain_name.string_value
@@ -299,7 +294,7 @@ class DisasterRecoveryStack(TerraformStack):
         )
         _validate(
             alert_email,
-            _matches("alert_email", _EMAIL_PATTERN),
+            _matches("alert_email", EMAIL_PATTERN),
             "The alert_email must be an email address, such as payments-oncall@acme.io.",
         )
         return alert_email.string_value

@@ -11,7 +11,7 @@ from .bindings import (
     TerraformResourceLifecycle,
     TerraformStack,
 )
-from .naming import ENVIRONMENT_PATTERN
+from .checks import ENVIRONMENT_PATTERN
 from .region import account_id, mistakes_in_region_name
 
 # A lock in the bucket itself, next to the state. The other way, a DynamoDB table, would serve Terraform 1.5 as well,
@@ -86,13 +86,6 @@ def mistakes_in_state_region(state: str | None, state_region: str | None, primar
             "leave it out, for the secondary region, or choose another"
         ]
     return mistakes_in_region_name("state_region", state_region)
-
-
-def mistakes_in_account(account: str | None) -> list[str]:
-    """Say why this is no AWS account, or nothing."""
-    if account is None or re.fullmatch("[0-9]{12}", account):
-        return []
-    return [f"account={account!r} is no AWS account id; write its twelve digits, such as 123456789012"]
 
 
 def keep_to_account(stack: TerraformStack, primary: AwsProvider, secondary: AwsProvider, account: str | None) -> None:

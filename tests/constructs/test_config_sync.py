@@ -195,7 +195,7 @@ def test_missing_data_counts_as_amazon_says(points: str, breaching: bool, not_br
     assert is_alarm(values, periods=3, missing_is_breaching=False) is not_breaching
 
 
-EAST_KEY, WEST_KEY = "arn:aws:kms:eu-west-1:1:key/a", "arn:aws:kms:eu-central-1:1:key/b"
+EAST_KEY, WEST_KEY = "arn:aws:kms:eu-west-1:123456789012:key/a", "arn:aws:kms:eu-central-1:123456789012:key/b"
 
 
 def test_it_works_alone_under_another_applications_name(synthesize: Synthesize, pair: tuple[Region, Region]) -> None:
@@ -230,15 +230,15 @@ def test_all_mistakes_are_named_in_one_error(their_stack: TerraformStack, pair: 
             parameters={"api key": "?", "/leading": "?", "x" * 600: "?", "good-one": "?", "good.one": "?"},
             reconcile_every_minutes=1,
             primary_key_arn=EAST_KEY,
-            secondary_key_arn=WEST_KEY,
+            secondary_key_arn=EAST_KEY,
         )
-    same, alike, blank, leading, long, often = refused.value.mistakes
+    often, same, alike, blank, leading, long = refused.value.mistakes
     assert "is the primary region too" in same
     assert blank.startswith("parameters has the key 'api key'; use letters")
     assert leading.startswith("parameters has the key '/leading'; use letters")
     assert "too long or too deep" in long
     assert alike == "parameters has the keys 'good-one' and 'good.one', too much alike; rename one"
-    assert often.startswith("reconcile_every_minutes=1 is too often or too rare; use 2 to 60")
+    assert often.startswith("reconcile_every_minutes=1 is not a number from 2 to 60; use a value such as 5")
 
 
 def test_an_empty_sync_is_refused(their_stack: TerraformStack, pair: tuple[Region, Region]) -> None:
@@ -264,11 +264,11 @@ def test_more_keys_than_a_policy_can_name_are_refused() -> None:
     assert too_many.startswith("parameters has 26 keys, more than one IAM policy can name")
 
 
-@pytest.mark.parametrize(("allowed", "refused"), [("/".join("a" * 13), "/".join("a" * 14)), ("a" * 512, "a" * 513)])
+@pytest.mark.parametrize(("allowed", "refused"), [("/".join("a" * 13), "/".join("a" * 14)), ("a" * 230, "a" * 231)])
 def test_a_key_may_be_as_long_and_deep_as_parameter_store_allows(allowed: str, refused: str) -> None:
     assert mistakes_in_config_keys("parameters", [allowed]) == []
     (mistake,) = mistakes_in_config_keys("parameters", [refused])
-    assert mistake.endswith("use at most 512 characters and 13 levels")
+    assert mistake.endswith("use at most 230 characters and 13 levels")
 
 
 def test_drift_is_measured_over_two_reconciliations_however_far_apart(
@@ -284,7 +284,7 @@ def test_drift_is_measured_over_two_reconciliations_however_far_apart(
             parameters={"api-key": "?"},
             primary_key_arn=EAST_KEY,
             secondary_key_arn=WEST_KEY,
-            primary_alarms=AlarmTarget(topic_arn="arn:aws:sns:eu-west-1:1:t"),
+            primary_alarms=AlarmTarget(topic_arn="arn:aws:sns:eu-west-1:123456789012:t"),
             reconcile_every_minutes=60,
             purpose="shop-sync",
         )

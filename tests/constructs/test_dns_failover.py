@@ -140,9 +140,9 @@ def test_a_failover_that_cannot_be_done_in_time_is_refused(their_stack: Terrafor
     with pytest.raises(ConfigurationError) as refused:
         timed(their_stack, "dns", 20, 11, -1, 210)
     assert refused.value.mistakes == (
-        "request_interval_seconds=20: Route 53 probes every 10 or 30; use one",
-        "failure_threshold=11: Route 53 takes 1 to 10; choose one of these",
-        "ttl_seconds=-1 is negative; use 30",
+        "request_interval_seconds=20 is not 30 or 10; use a value such as 30",
+        "failure_threshold=11 is not a number from 1 to 10; use a value such as 3",
+        "ttl_seconds=-1 is not a number from 0 to 2147483647; use a value such as 30",
         "request_interval_seconds=20 x failure_threshold=11 + ttl_seconds=-1 is 219 s, beyond rto_target_seconds=210; "
         "lower request_interval_seconds to 10 or failure_threshold",
     )
@@ -167,7 +167,7 @@ def test_alarms_elsewhere_than_in_us_east_1_are_refused(their_stack: TerraformSt
             secondary=WEST,
             environment="dev",
             domain_name="acme.io",
-            alarms=AlarmTarget(topic_arn="arn:aws:sns:eu-west-1:1:t"),
+            alarms=AlarmTarget(topic_arn="arn:aws:sns:eu-west-1:123456789012:t"),
             alarms_region=EAST.region,
         )
 

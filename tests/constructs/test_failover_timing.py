@@ -60,10 +60,10 @@ class TestMistakes:
                 (30, 6, 30, 180),
                 "is 210 s, beyond rto_target_seconds=180; lower request_interval_seconds to 10 or failure_threshold",
             ),
-            ((20, 3, 30, 180), "request_interval_seconds=20: Route 53 probes every 10 or 30; use one"),
-            ((10, 11, 30, 180), "failure_threshold=11: Route 53 takes 1 to 10; choose one of these"),
-            ((10, 0, 30, 180), "failure_threshold=0: Route 53 takes 1 to 10; choose one of these"),
-            ((30, 3, -1, 180), f"ttl_seconds=-1 is negative; use {RECORD_TTL_SECONDS}"),
+            ((20, 3, 30, 180), "request_interval_seconds=20 is not 30 or 10; use a value such as 30"),
+            ((10, 11, 30, 180), "failure_threshold=11 is not a number from 1 to 10; use a value such as 3"),
+            ((10, 0, 30, 180), "failure_threshold=0 is not a number from 1 to 10; use a value such as 3"),
+            ((30, 3, -1, 180), "ttl_seconds=-1 is not a number from 0 to 2147483647; use a value such as 30"),
         ],
     )
     def test_each_says_what_to_change(self, timing: tuple[int, int, int, int], mistake: str) -> None:

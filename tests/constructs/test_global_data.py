@@ -181,7 +181,9 @@ def test_everything_can_be_set(synthesize: Synthesize, pair: tuple[Region, Regio
             environment="prod",
             table_name="orders",
             bucket_purpose="order-docs",
-            primary_alarms=AlarmTarget(topic_arn="arn:aws:sns:eu-west-1:1:t", runbook="https://wiki/runbook"),
+            primary_alarms=AlarmTarget(
+                topic_arn="arn:aws:sns:eu-west-1:123456789012:t", runbook="https://wiki/runbook"
+            ),
             replication_lag_alarm_ms=500,
             deletion_protection=True,
             force_destroy=False,
@@ -211,7 +213,7 @@ def test_one_region_twice_and_too_many_operations_are_refused_together(
             environment="dev",
             operations=[f"Operation{n}" for n in range(11)],
         )
-    assert refused.value.mistakes == (
-        "secondary region 'eu-west-1' is the primary region too; choose another, or one outage takes both",
-        "operations has 11 entries; an alarm sums one to ten metrics",
-    )
+    too_many, same = refused.value.mistakes
+    assert too_many.startswith("operations=['Operation0', 'Operation1', ")
+    assert "is not 1 to 10 entries, each 'GetItem', 'PutItem'" in too_many
+    assert same == "secondary region 'eu-west-1' is the primary region too; choose another, or one outage takes both"

@@ -227,9 +227,9 @@ def test_it_works_alone_around_somebody_elses_table(synthesize: Synthesize) -> N
             region=Region(name="ap-southeast-2"),
             environment="prod",
             table_name="orders",
-            table_arn="arn:aws:dynamodb:ap-southeast-2:1:table/orders",
-            topic_arn="arn:aws:sns:ap-southeast-2:1:alerts",
-            topic_key_arn="arn:aws:kms:ap-southeast-2:1:key/k",
+            table_arn="arn:aws:dynamodb:ap-southeast-2:123456789012:table/orders",
+            topic_arn="arn:aws:sns:ap-southeast-2:123456789012:alerts",
+            topic_key_arn="arn:aws:kms:ap-southeast-2:123456789012:key/k",
         )
     )
     (function,) = stack["resource"]["aws_lambda_function"].values()
@@ -243,10 +243,10 @@ def test_the_host_is_built_from_id_and_region(their_stack: TerraformStack) -> No
         "health",
         region=Region(name="us-east-1"),
         environment="dev",
-        table_name="t",
-        table_arn="arn:aws:dynamodb:us-east-1:1:table/t",
-        topic_arn="arn:aws:sns:us-east-1:1:t",
-        topic_key_arn="arn:aws:kms:us-east-1:1:key/k",
+        table_name="orders",
+        table_arn="arn:aws:dynamodb:us-east-1:123456789012:table/orders",
+        topic_arn="arn:aws:sns:us-east-1:123456789012:t",
+        topic_key_arn="arn:aws:kms:us-east-1:123456789012:key/k",
     )
     assert (monitor.health_url, monitor.probe_path) == (f"https://{monitor.host}/health", "/health")
     assert monitor.host.endswith(".amazonaws.com")

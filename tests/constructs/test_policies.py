@@ -280,6 +280,9 @@ def test_a_trust_in_an_aws_principal_never_asks_for_a_source_arn(stack_json: Jso
                     assert not [key for key in statement["conditions"] if "aws:Source" in key]
 
 
+TRUSTED = Statement(sid="Trusted", actions=["sts:AssumeRole"], principals={"Service": ["lambda.amazonaws.com"]})
+
+
 @pytest.mark.parametrize(
     ("actions", "resources", "named_in_error"),
     [
@@ -295,7 +298,7 @@ def test_a_trust_in_an_aws_principal_never_asks_for_a_source_arn(stack_json: Jso
 def test_a_role_refuses_wildcards(
     their_stack: TerraformStack, actions: list[str], resources: list[str], named_in_error: str
 ) -> None:
-    statement = Statement(sid="Broad", actions=actions, resources=resources)
+    broad, wide = (Statement(sid=sid, actions=actions, resources=resources) for sid in ("Broad", "Wide"))
     with pytest.raises(ConfigurationError, match="has a wildcard") as refused:
         Role(
             their_stack,
@@ -303,8 +306,8 @@ def test_a_role_refuses_wildcards(
             name="r",
             policy_name="p",
             description="d",
-            trust=[],
-            permissions=[statement, statement],
+            trust=[TRUSTED],
+            permissions=[broad, wide],
         )
     # both statements are named in the one error
     assert [mistake for mistake in refused.value.mistakes if named_in_error in mistake] == list(refused.value.mistakes)

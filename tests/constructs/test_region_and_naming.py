@@ -15,7 +15,7 @@ from payment_dr import (
     Region,
     TerraformStack,
 )
-from payment_dr.naming import ENVIRONMENT_PATTERN
+from payment_dr.checks import ENVIRONMENT_PATTERN, NAMES
 from payment_dr.region import ENABLED_BY_DEFAULT, known_regions, labels_of, mistakes_in_pair
 from tests.constructs.documents import Json
 from tests.constructs.test_stack import synthesized
@@ -86,27 +86,18 @@ def test_a_pair_needs_two_names_two_labels_and_two_providers(their_stack: Terraf
     assert "use the same provider; give one of them a provider with an alias" in shared
 
 
-# How long AWS lets names be. They differ between the regions, too, although only IAM's and S3's would have to.
-LONGEST = {
-    # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
-    "aws_iam_role": 64,
-    "aws_iam_policy": 128,
-    # https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html
-    "aws_s3_bucket": 63,
-    # https://docs.aws.amazon.com/lambda/latest/api/API_CreateFunction.html
-    "aws_lambda_function": 64,
-    # https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_PutRule.html
-    "aws_cloudwatch_event_rule": 64,
-    # https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutMetricAlarm.html
-    "aws_cloudwatch_metric_alarm": 255,
-    # https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_CreateLogGroup.html
-    "aws_cloudwatch_log_group": 512,
-    # https://docs.aws.amazon.com/sns/latest/api/API_CreateTopic.html
-    "aws_sns_topic": 256,
-    # https://docs.aws.amazon.com/apigatewayv2/latest/api-reference/apis.html
-    "aws_apigatewayv2_api": 128,
-    # https://docs.aws.amazon.com/kms/latest/APIReference/API_CreateAlias.html
-    "aws_kms_alias": 256,
+# What AWS lets names be, by type. They differ between the regions, too, although only IAM's and S3's would have to.
+NAMED = {
+    "aws_iam_role": NAMES["iam-role-"],
+    "aws_iam_policy": NAMES["iam-policy-"],
+    "aws_s3_bucket": NAMES["s3-"],
+    "aws_lambda_function": NAMES["lambda-"],
+    "aws_cloudwatch_event_rule": NAMES["event-rule-"],
+    "aws_cloudwatch_metric_alarm": NAMES["alarm-"],
+    "aws_cloudwatch_log_group": NAMES["/aws/"],
+    "aws_sns_topic": NAMES["sns-"],
+    "aws_apigatewayv2_api": NAMES["api-"],
+    "aws_kms_alias": NAMES["alias/"],
 }
 NAME_OF = {
     "aws_s3_bucket": "bucket",
@@ -124,7 +115,7 @@ def test_the_longest_environment_is_what_the_pattern_allows() -> None:
 def _templates(stack_json: Json) -> list[tuple[str, str]]:
     """Every name of the default stack by type, with {0} and {1} for the labels of its regions."""
     found = []
-    for type_ in LONGEST:
+    for type_ in NAMED:
         for resource in stack_json["resource"][type_].values():
             name_ = resource[NAME_OF.get(type_, "name")].replace("${var.environment}", LONGEST_ENVIRONMENT)
             name_ = name_.replace("${data.aws_caller_identity.current.account_id}", "123456789012")
@@ -141,7 +132,7 @@ def test_names_of_every_pair_of_regions_differ_and_stay_within_the_limits_of_aws
         labels = labels_of(first, second)
         named = [(type_, name_.format(*labels)) for type_, name_ in templates]
         assert len(set(named)) == len(named), (first, second)
-        assert [each for each in named if len(each[1]) > LONGEST[each[0]]] == [], (first, second)
+        assert [each for each in named if not NAMED[each[0]].accepts(each[1])] == [], (first, second)
 
 
 def test_labels_of_every_pair_of_regions_differ_and_suit_terraforms_addresses() -> None:

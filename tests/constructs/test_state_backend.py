@@ -77,7 +77,7 @@ def test_an_account_that_is_given_is_the_only_one_from_the_start(new_app: NewApp
         ({"state": STATE, "state_region": "us-east-1"}, r"is the primary region, whose outage .*; leave it out"),
         ({"state": STATE, "state_region": "us-west-9"}, r"state_region='us-west-9' is not a commercial AWS region"),
         ({"state_region": "us-west-2"}, r"has no effect without state; set state to"),
-        ({"account": "12345678901"}, r"account='12345678901' is no AWS account id; write its twelve digits"),
+        ({"account": "12345678901"}, r"account='12345678901' is not an AWS account id of twelve digits"),
     ],
 )
 def test_what_cannot_work_is_refused(new_app: NewApp, settings: dict[str, Any], mistake: str) -> None:

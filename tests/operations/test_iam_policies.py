@@ -7,12 +7,10 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from payment_dr import naming
 from payment_dr.operations import cli
 from payment_dr.operations.iam_policies import (
     ACCOUNT_ID,
     ENVIRONMENT,
-    ENVIRONMENT_PATTERN,
     GAME_DAY,
     NAMES,
     OF_OTHERS,
@@ -72,10 +70,6 @@ def test_what_is_no_account_and_no_environment_is_refused(arguments: list[str], 
     assert (done.exit_code, done.stdout) == (2, "")
     assert done.stderr.splitlines()[0] == error
     assert done.stderr.splitlines()[1].startswith("hint: ")
-
-
-def test_an_environment_is_what_the_stack_takes_for_one() -> None:
-    assert ENVIRONMENT_PATTERN == naming.ENVIRONMENT_PATTERN
 
 
 LOOKS = re.compile(r"[a-z0-9-]+:((Describe|Get|List)|(GET|Decrypt|Query|TestDNSAnswer)$)")

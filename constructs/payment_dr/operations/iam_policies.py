@@ -12,6 +12,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from payment_dr.checks import ENVIRONMENT_PATTERN, LIMITS
 from payment_dr.operations.errors import OperationError
 
 FOLDER = Path(__file__).with_name("iam-policies")
@@ -26,10 +27,6 @@ NAMES = (*OF_A_DEPLOYER, *OF_OTHERS)
 # Of every example of AWS: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_examples.html
 ACCOUNT_ID, ENVIRONMENT, TABLE = "123456789012", "dev", "transactions"
 _ENVIRONMENT_IN_ARN = re.compile(rf"(?<=[-/]){ENVIRONMENT}(?=[-/:]|$)")
-# `payment_dr.naming` has the same pattern, but loads Node; a test compares the two.
-ENVIRONMENT_PATTERN = "^[a-z][a-z0-9-]{1,11}$"
-# https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/HowItWorks.NamingRulesDataTypes.html
-_TABLE = re.compile("[A-Za-z0-9_.-]{3,255}")
 
 Document = dict[str, Any]
 
@@ -54,7 +51,7 @@ def policies_for(account_id: str, environment: str, table_name: str = TABLE) -> 
             f"{environment!r} is not an environment of the stack",
             hint="give 2 to 12 lower-case letters, digits and hyphens, a letter first",
         )
-    if not _TABLE.fullmatch(table_name):
+    if not LIMITS["table_name"].accepts(table_name):
         raise OperationError(
             f"{table_name!r} is not a name of a table",
             hint="give 3 to 255 letters, digits, dots, hyphens and underscores",
