@@ -11,6 +11,8 @@ from pages.docstrings import Documented, Prop, documented
 from pages.graph import Element, constructs_as_mermaid, elements, resources_as_mermaid
 from pages.synthesis import PROJECT, template_of
 from pages.text import text_of
+from payment_dr import ConfigurationError
+from payment_dr.checks import NAMES, limit_of, props_of
 
 MINIMAL: Final = Path(__file__).parent / "minimal"
 CONSTRUCTS: Final = (
@@ -92,6 +94,19 @@ def _told(element: Element, template: Mapping[str, Any]) -> str:
     return f"`{'/'.join(element.path)}`" + (f": {description}" if description else "")
 
 
+def _limits() -> list[dict[str, Any]]:
+    """The limits of props; all props that share one are in one row."""
+    public = (getattr(payment_dr, name) for name in payment_dr.__all__)
+    owners = [each for each in public if each.__module__.startswith("payment_dr.") and each is not ConfigurationError]
+    rows: dict[int, dict[str, Any]] = {}
+    for owner in (*owners, payment_dr.PythonFunction.invoke_by_rule):
+        for prop in props_of(owner):
+            if limit := limit_of(owner.__name__, prop.name):
+                row = rows.setdefault(id(limit), {"limit": limit, "props": {}, "owners": {}})
+                row["props"][prop.name] = row["owners"][owner.__name__] = True
+    return sorted(rows.values(), key=lambda row: sorted(row["props"]))
+
+
 def pages() -> dict[str, str]:
     """All pages by their names below docs/constructs."""
     rendered = {
@@ -101,6 +116,7 @@ def pages() -> dict[str, str]:
     index = [(each.__name__, f"{file_name(each)}.md", documented(each).summary) for each in CONSTRUCTS]
     return {
         "README.md": text_of("constructs.md.j2", constructs=index, values=values),
+        "limits.md": text_of("limits.md.j2", rows=_limits(), names=NAMES),
         "values.md": text_of("values.md.j2", values=values, row=_row),
         **rendered,
     }

@@ -40,7 +40,7 @@ class AlarmTarget:
         runbook: Address of the runbook, to which each alarm adds its own anchor. Default: the one of this project.
 
     Raises:
-        ConfigurationError: A prop is not what it takes.
+        ConfigurationError: A prop is outside its limit.
     """
 
     topic_arn: str
@@ -68,7 +68,7 @@ class Alerting(Described):
         runbook: Address that alarm descriptions link to. Default "docs/runbook.md".
 
     Raises:
-        ConfigurationError: A prop is not what it takes, the region's provider deploys to another region, or the key is
+        ConfigurationError: A prop is outside its limit, the region's provider deploys to another region, or the key is
             in another region.
 
     Attributes:
@@ -149,7 +149,7 @@ class Metric:
         fill: Value of a period in which nothing is published. Default: none, the period is missing.
 
     Raises:
-        ConfigurationError: A prop is not what it takes.
+        ConfigurationError: A prop is outside its limit.
     """
 
     namespace: str
@@ -193,7 +193,7 @@ def metric_alarm(
     https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/using-metric-math.html
 
     Raises:
-        ConfigurationError: A prop is not what it takes, or CloudWatch takes no alarm of that length.
+        ConfigurationError: A prop is outside its limit, or CloudWatch takes no alarm of that length.
     """
     mistakes = mistakes_in_props(metric_alarm, locals())
     mistakes += mistakes_in_names("purpose", purpose, [region], environment, "alarm-{}")

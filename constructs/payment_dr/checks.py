@@ -132,13 +132,15 @@ def _arn(what: str, resource: str, example: str) -> Limit:
         f"an ARN of {'a table' if what == 'dynamodb' else 'a topic' if what == 'sns' else 'a key (not of an alias)'}",
         pattern,
         f"arn:aws:{what}:us-east-1:123456789012:{example}",
-        f"{_AWS}service-authorization/latest/reference/reference_policies_actions-resources-contextkeys.html",
+        f"{_AWS}IAM/latest/UserGuide/reference-arns.html",
     )
 
 
 def _is_tag_value(value: str) -> bool:
-    return 1 <= len(value) <= 256 and all(
-        unicodedata.category(character)[0] in "LNZ" or character in "_.:/=+-@" for character in value
+    return (
+        1 <= len(value) <= 256
+        and not value.lower().startswith("aws:")
+        and all(unicodedata.category(character)[0] in "LNZ" or character in "_.:/=+-@" for character in value)
     )
 
 
@@ -258,10 +260,10 @@ LIMITS: Final[Mapping[str, Limit]] = {
         f"{_AWS}AmazonS3/latest/userguide/bucketnamingrules.html",
     ),
     "owner": Limit(
-        takes="1 to 256 letters, digits, blanks and '_.:/=+-@'",
+        takes="1 to 256 letters, digits, blanks and '_.:/=+-@', without 'aws:' at the start",
         accepts=_is_tag_value,
         example="platform-team",
-        page=f"{_AWS}tag-editor/latest/userguide/best-practices-and-strats.html",
+        page=f"{_AWS}IAM/latest/APIReference/API_Tag.html",
     ),
     # of the table and the buckets
     "table_name": _TABLE_NAME,
@@ -498,7 +500,7 @@ LIMITS: Final[Mapping[str, Limit]] = {
     ),
     "Statement.actions": _each(
         _text(
-            "service:Action",
+            "of the form service:Action",
             r"[a-z0-9-]+:[A-Za-z0-9*?]+",
             "",
             f"{_AWS}IAM/latest/UserGuide/reference_policies_elements_action.html",
@@ -555,6 +557,13 @@ def limit_of(owner: str, prop: str) -> Limit | None:
     return LIMITS.get(f"{owner}.{prop}", LIMITS.get(prop))
 
 
+def props_of(owner: Any) -> list[inspect.Parameter]:
+    """The props of a construct, a value or a function, in the order of its signature."""
+    # The signature of a construct's class is jsii's.
+    signature = inspect.signature(vars(owner)["__init__"] if isinstance(owner, type) else owner)
+    return [each for name, each in signature.parameters.items() if name not in ("self", "scope", "id_")]
+
+
 def mistakes_in_props(owner: Any, given: Mapping[str, Any]) -> list[str]:
     """Say which props are outside of their limits.
 
@@ -566,13 +575,13 @@ def mistakes_in_props(owner: Any, given: Mapping[str, Any]) -> list[str]:
         ConfigurationError: A prop has the wrong type, so that nothing more can be asked of it; all mistakes in props.
     """
     wrong_types, mistakes = [], []
-    signature = inspect.signature(vars(owner)["__init__"] if isinstance(owner, type) else owner)
-    for prop, parameter in signature.parameters.items():
-        if prop in ("self", "scope", "id_"):
-            continue
+    for parameter in props_of(owner):
+        prop = parameter.name
         value, limit = given[prop], limit_of(owner.__name__, prop)
         if not _fits(value, parameter.annotation):
-            wrong_types.append(_sentence(prop, value, parameter.annotation, limit))
+            is_list = get_origin(parameter.annotation) in (Sequence, Mapping)
+            takes = limit.takes if limit and not is_list else _type_in_words(parameter.annotation)
+            wrong_types.append(_sentence(prop, value, takes, limit.example if limit else None))
         elif value is None or limit is None:
             continue
         elif is_token(value):
@@ -581,22 +590,21 @@ def mistakes_in_props(owner: Any, given: Mapping[str, Any]) -> list[str]:
                     f"{prop} is a Terraform value, which nobody knows at synth; use a literal such as {limit.example!r}"
                 )
         elif not limit.accepts(value):
-            mistakes.append(_sentence(prop, value, parameter.annotation, limit))
+            mistakes.append(_sentence(prop, value, limit.takes, limit.example))
     if wrong_types:
         raise ConfigurationError(owner.__name__, [*wrong_types, *mistakes])
     return mistakes
 
 
-def _sentence(prop: str, value: object, annotation: Any, limit: Limit | None) -> str:
+def _sentence(prop: str, value: object, takes: str, example: object) -> str:
     shown = _repr.repr(value)
     if isinstance(value, Mapping):
         shown = f"{{{', '.join(f'{key!r}: ...' for key in value)}}}"  # values may be secret
     if isinstance(value, str) and len(shown) < len(value):
         shown += f" ({len(value):,} characters)"
-    if limit:
-        instead = "give that" if limit.example is None else f"use a value such as {limit.example!r}"
-        return f"{prop}={shown} is not {limit.takes}; {instead}"
-    return f"{prop}={shown} is not {_type_in_words(annotation)}; pass one"
+    return (
+        f"{prop}={shown} is not {takes}; {f'use a value such as {example!r}' if example is not None else 'give that'}"
+    )
 
 
 def _fits(value: object, annotation: Any) -> bool:
@@ -636,6 +644,6 @@ def _type_in_words(annotation: Any) -> str:
     if origin is Sequence:
         return f"a list of {_type_in_words(arguments[0]).removeprefix('a ')}"
     if origin is Mapping:
-        return "a dict"
+        return f"a dict of {_type_in_words(arguments[1]).removeprefix('a ')}"
     words = {str: "text", int: "a whole number", float: "a number", bool: "True or False", NoneType: "None"}
     return words.get(annotation) or f"a {annotation.__name__}"

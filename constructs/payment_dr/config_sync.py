@@ -31,7 +31,7 @@ APPLICATION = "payment-app"
 # https://docs.aws.amazon.com/systems-manager/latest/userguide/sysman-paramstore-su-create.html
 _KEY = re.compile(r"[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*")
 # A name may have 1,011 characters, but the tag "Name" carries it, and a tag's value has 256.
-# https://docs.aws.amazon.com/tag-editor/latest/userguide/best-practices-and-strats.html
+# https://docs.aws.amazon.com/IAM/latest/APIReference/API_Tag.html
 _LONGEST_NAME = 256
 _LONGEST_VALUE = 4096  # bytes, in the tier "Standard"
 # The target role's policy names every parameter twice, once as resource and once in the encryption context, beside
@@ -124,7 +124,7 @@ class ConfigSync(Described):
         alarm_names: Names of the alarms in both regions.
 
     Raises:
-        ConfigurationError: A prop is not what it takes, a name becomes too long, a key cannot be a parameter's name,
+        ConfigurationError: A prop is outside its limit, a name becomes too long, a key cannot be a parameter's name,
             there are more keys than a policy can name, the ARN of a key or topic is of another region, or the regions
             cannot hold copies of each other; all mistakes at once.
 

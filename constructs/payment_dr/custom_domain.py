@@ -47,7 +47,7 @@ class CustomDomain(Described):
         validation_record: The record that proves ownership.
 
     Raises:
-        ConfigurationError: A prop is not what it takes, or the region's provider deploys to another region.
+        ConfigurationError: A prop is outside its limit, or the region's provider deploys to another region.
 
     Example:
         >>> east = CustomDomain(self, "east", region=first, environment="dev", host="app.pay.acme.io",

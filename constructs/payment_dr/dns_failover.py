@@ -47,7 +47,7 @@ class HostedZone:
         name_servers: Its name servers. Default: none are known; nothing looks them up.
 
     Raises:
-        ConfigurationError: A prop is not what it takes.
+        ConfigurationError: A prop is outside its limit.
     """
 
     zone_id: str
@@ -74,7 +74,7 @@ class Endpoint:
         api_id, stage: The HTTP API behind the host and its stage; needed with a custom domain. Default: not known.
 
     Raises:
-        ConfigurationError: A prop is not what it takes.
+        ConfigurationError: A prop is outside its limit.
     """
 
     region: Region
@@ -161,7 +161,7 @@ class DnsFailover(Described):
         alarm_names: Names of the alarms.
 
     Raises:
-        ConfigurationError: A prop is not what it takes, the timing is beyond the target, an endpoint is the name
+        ConfigurationError: A prop is outside its limit, the timing is beyond the target, an endpoint is the name
             itself, alarms are asked for elsewhere than in us-east-1, a custom domain lacks an API, the stack has no
             default provider, or the domain is not in the hosted zone; all mistakes at once.
 

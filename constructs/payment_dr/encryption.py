@@ -30,7 +30,7 @@ class EncryptionKey(Described):
         deletion_window_days: Days between deletion and loss, 7 to 30. Default 7.
 
     Raises:
-        ConfigurationError: A prop is not what it takes, or the region's provider deploys to another region.
+        ConfigurationError: A prop is outside its limit, or the region's provider deploys to another region.
 
     Attributes:
         key_arn, key_id: The key.

@@ -78,7 +78,7 @@ class GlobalData(Described):
         alarm_names: Names of the alarms in both regions.
 
     Raises:
-        ConfigurationError: A prop is not what it takes, a name becomes too long, the regions cannot hold copies of each
+        ConfigurationError: A prop is outside its limit, a name becomes too long, the regions cannot hold copies of each
             other, or a topic is in another region than its alarms; all mistakes at once.
 
     Example:

@@ -61,7 +61,7 @@ class HealthMonitor(Described):
         source: The handler's file. Default: this project's.
 
     Raises:
-        ConfigurationError: A prop is not what it takes, a name becomes too long, or the region's provider, the table,
+        ConfigurationError: A prop is outside its limit, a name becomes too long, or the region's provider, the table,
             the topic or its key is of another region; all mistakes at once.
 
     Attributes:

@@ -32,7 +32,7 @@ class Condition:
     """One condition of a statement: `Condition("StringEquals", "aws:SourceAccount", [account])`.
 
     Raises:
-        ConfigurationError: An argument is not what it takes.
+        ConfigurationError: An argument is outside its limit.
     """
 
     test: str
@@ -57,7 +57,7 @@ class Statement:
         suppressed: Findings of a policy linter that do not apply to it, with the reason; see `suppress`.
 
     Raises:
-        ConfigurationError: A prop is not what it takes.
+        ConfigurationError: A prop is outside its limit.
     """
 
     sid: str
@@ -175,7 +175,7 @@ class Role(Described):
             https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot.html#troubleshoot_general_eventual-consistency
 
     Raises:
-        ConfigurationError: A prop is not what it takes, a permission has a wildcard, or IAM refuses a policy.
+        ConfigurationError: A prop is outside its limit, a permission has a wildcard, or IAM refuses a policy.
     """
 
     def __init__(

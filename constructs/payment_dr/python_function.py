@@ -63,7 +63,7 @@ class PythonFunction(Described):
         ignore_changes: Arguments of the function that are changed outside of Terraform, and stay so. Default: none.
 
     Raises:
-        ConfigurationError: A prop is not what it takes, a permission has a wildcard or no resource, a name becomes too
+        ConfigurationError: A prop is outside its limit, a permission has a wildcard or no resource, a name becomes too
             long, or the region's provider or the alarms' topic is of another region; all mistakes at once.
 
     Attributes:
@@ -233,7 +233,7 @@ class PythonFunction(Described):
             after: Resources that must exist before the first event comes.
 
         Raises:
-            ConfigurationError: An argument is not what it takes, or `schedule` and `pattern` are not one alone.
+            ConfigurationError: An argument is outside its limit, or it is not exactly one of `schedule` and `pattern`.
         """
         mistakes = mistakes_in_props(PythonFunction.invoke_by_rule, locals())
         if (schedule is None) == (pattern is None):

@@ -76,7 +76,7 @@ class Region:
         provider: The AWS provider of this region. Default: the stack's default provider.
 
     Raises:
-        ConfigurationError: A prop is not what it takes, or the name is not a region of the commercial partition.
+        ConfigurationError: A prop is outside its limit, or the name is not a region of the commercial partition.
 
     Example:
         >>> east = Region(name="us-east-1")

@@ -82,7 +82,7 @@ class RegionalNetwork(Described):
         region: As given.
 
     Raises:
-        ConfigurationError: A prop is not what it takes, the ranges do not fit, or the region's provider deploys to
+        ConfigurationError: A prop is outside its limit, the ranges do not fit, or the region's provider deploys to
             another region; all mistakes at once.
 
     Example:

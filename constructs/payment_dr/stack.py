@@ -96,7 +96,7 @@ class DisasterRecoveryStack(TerraformStack):
         primary, secondary: The regions, with their labels and providers.
 
     Raises:
-        ConfigurationError: A prop is not what it takes, or a part cannot work in AWS; all mistakes at once.
+        ConfigurationError: A prop is outside its limit, or a part cannot work in AWS; all mistakes at once.
 
     Example:
         >>> app = App()

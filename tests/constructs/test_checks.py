@@ -1,11 +1,10 @@
 """Every prop of every construct and value: what AWS refuses is refused at synth, and nothing that AWS takes is."""
 
 import doctest
-import inspect
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -44,7 +43,7 @@ from payment_dr import (
     metric_alarm,
 )
 from payment_dr.bindings import TerraformVariable
-from payment_dr.checks import LIMITS, NAMES, Limit, is_token, limit_of
+from payment_dr.checks import LIMITS, NAMES, Limit, is_token, limit_of, props_of
 
 ACCOUNT = "123456789012"
 KEY = f"arn:aws:kms:us-east-1:{ACCOUNT}:key/12345678-1234-1234-1234-123456789012"
@@ -158,11 +157,6 @@ def owners() -> dict[str, Any]:
     return {each.__name__: each for each in (*CONSTRUCTS, *values, metric_alarm)}
 
 
-def props_of(owner: Any) -> Iterator[inspect.Parameter]:
-    signature = inspect.signature(vars(owner)["__init__"] if isinstance(owner, type) else owner)
-    yield from (each for each in signature.parameters.values() if each.name not in ("self", "scope", "id_"))
-
-
 def test_every_public_class_with_props_is_looked_at() -> None:
     others = {"App", "ArchiveProvider", "AwsProvider", "RandomProvider", "TerraformStack", "ConfigurationError"}
     public = {name for name in payment_dr.__all__ if isinstance(getattr(payment_dr, name), type)}
@@ -216,7 +210,11 @@ def test_a_token_is_taken_or_refused_in_a_sentence_of_its_own(
 
 
 SEEN: list[tuple[str, Json, str]] = [
-    ("DisasterRecoveryStack", {"config_keys": "api-key"}, "config_keys='api-key' is not letters"),
+    (
+        "DisasterRecoveryStack",
+        {"config_keys": "api-key"},
+        r"config_keys='api-key' is not a list of text; use a value such as \['api-key'\]",
+    ),
     ("DisasterRecoveryStack", {"owner": "o" * 300}, r"owner='o+\.\.\.o+' \(300 characters\) is not 1 to 256 letters"),
     ("DisasterRecoveryStack", {"owner": "team <payments>"}, "owner='team <payments>' is not 1 to 256 letters"),
     (
@@ -234,7 +232,7 @@ SEEN: list[tuple[str, Json, str]] = [
     (
         "DisasterRecoveryStack",
         {"primary_subnet_cidrs": "10.0.1.0/24"},
-        "primary_subnet_cidrs='10.0.1.0/24' is not two or",
+        "primary_subnet_cidrs='10.0.1.0/24' is not a list of",
     ),
     ("GlobalData", {"bucket_purpose": "Payment_Docs"}, "bucket_purpose='Payment_Docs' is not lower-case letters"),
     ("GlobalData", {"environment": "Production"}, "environment='Production' is not 2 to 12 lower-case letters"),
@@ -282,7 +280,7 @@ SEEN: list[tuple[str, Json, str]] = [
         {"host": "a" * 60 + ".acme.io"},
         "host='a.*' is not a domain in lower case of at most 64 characters",
     ),
-    ("ConfigSync", {"parameters": {"api-key": 5}}, "parameters={'api-key': ...} is not letters"),
+    ("ConfigSync", {"parameters": {"api-key": 5}}, "parameters={'api-key': ...} is not a dict of text"),
     (
         "ConfigSync",
         {"parameters": {"api-key": "s" * 4097}},
@@ -292,7 +290,7 @@ SEEN: list[tuple[str, Json, str]] = [
     ("ConfigSync", {"application": "aws-payments"}, "application='aws-payments' is not at most 100 letters"),
     ("EncryptionKey", {"deletion_window_days": 6}, "deletion_window_days=6 is not a number from 7 to 30"),
     ("EncryptionKey", {"purpose": "aws/sns"}, "purpose='aws/sns' is not letters, digits, '/', '-' and '_', not 'aws/'"),
-    ("EncryptionKey", {"region": "us-east-1"}, "region='us-east-1' is not a Region; pass one"),
+    ("EncryptionKey", {"region": "us-east-1"}, "region='us-east-1' is not a Region; give that"),
     ("PythonFunction", {"source": Path("nowhere.py")}, r"source=\w+\('nowhere.py'\) is not a Python file that exists"),
     ("PythonFunction", {"variables": {"AWS_REGION": "x"}}, "variables={'AWS_REGION': ...} is not names of letters"),
     ("PythonFunction", {"memory_mb": 64}, "memory_mb=64 is not a number from 128 to 10240"),
@@ -304,9 +302,13 @@ SEEN: list[tuple[str, Json, str]] = [
     ),
     ("Role", {"trust": [READS]}, "statement Reads of the trust needs principals and takes no resources"),
     ("Role", {"trust": []}, r"trust=\[\] is not at least one Statement"),
-    ("Condition", {"values": ACCOUNT}, f"values='{ACCOUNT}' is not a list of text; pass one"),
-    ("Statement", {"actions": "s3:GetObject"}, "actions='s3:GetObject' is not 1 or more entries, each service:Action"),
-    ("Statement", {"actions": ["GetObject"]}, r"actions=\['GetObject'\] is not 1 or more entries, each service:Action"),
+    ("Condition", {"values": ACCOUNT}, f"values='{ACCOUNT}' is not a list of text; give that"),
+    ("Statement", {"actions": "s3:GetObject"}, "actions='s3:GetObject' is not a list of text; use"),
+    (
+        "Statement",
+        {"actions": ["GetObject"]},
+        r"actions=\['GetObject'\] is not 1 or more entries, each of the form service",
+    ),
     ("Statement", {"resources": ["orders"]}, r"resources=\['orders'\] is not 0 or more entries, each an ARN or '\*'"),
     ("Statement", {"sid": "Read orders"}, "sid='Read orders' is not letters and digits"),
     ("metric_alarm", {"metrics": []}, r"metrics=\[\] is not one to ten metrics"),
@@ -579,6 +581,7 @@ def test_a_prop_takes_what_the_model_of_the_service_takes(
         ("o" * 256, True),
         ("o" * 257, False),
         ("", False),
+        ("AWS:team", False),
         *((f"team{character}", False) for character in "\t\n<>&#;,!?*()'\"\u0301"),
     ],
 )

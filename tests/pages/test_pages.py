@@ -17,6 +17,7 @@ from pages import architecture, construct_pages, interface
 from pages.docstrings import documented
 from pages.graph import elements, references
 from pages.synthesis import PROJECT, Template, template_of
+from payment_dr.checks import LIMITS, NAMES
 
 
 @pytest.fixture(scope="module")
@@ -183,6 +184,17 @@ def test_the_type_of_a_prop_leads_to_what_is_written_about_it(written: dict[str,
     assert headings == linked
     assert "condition" in linked  # which only another value takes
     assert "| `principals` | `Mapping[str, Sequence[str]]` | `{}` |" in written["constructs/values.md"]
+
+
+def test_the_page_of_limits_has_the_row_of_every_check(written: dict[str, str]) -> None:
+    page = written["constructs/limits.md"]
+    rows = [line for line in page.splitlines() if line.startswith("| `")]
+    for prop, limit in LIMITS.items():
+        named = [row for row in rows if f"`{prop.rpartition('.')[2]}`" in row.split("|")[1]]
+        assert [row for row in named if limit.takes in row and limit.page in row], prop
+    assert [start for start in NAMES if f"| `{start}…` | {NAMES[start].takes} " not in page] == []
+    assert "| `account` | DisasterRecoveryStack | an AWS account id of twelve digits (" in page
+    assert "ConfigurationError" not in page  # whose `owner` is no tag
 
 
 def test_a_page_says_in_words_what_its_resources_are_for(written: dict[str, str]) -> None:
