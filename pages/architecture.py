@@ -59,7 +59,8 @@ def read(template: Mapping[str, Any]) -> Architecture:
     """Find in a synthesized stack what the picture shows."""
 
     def shown(text: str) -> str:
-        text = re.sub(r"\$\{var\.(\w+)\}", lambda found: str(template["variable"][found[1]]["default"]), text)
+        variables = template["variable"]
+        text = re.sub(r"\$\{var\.(\w+)\}", lambda found: str(variables[found[1]].get("default", "…")), text)
         return re.sub(r"\$\{[^}]*\}", "…", text)
 
     def here(kind: str, region: str | None = None) -> list[Any]:

@@ -14,7 +14,7 @@ import inspect
 import re
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from reprlib import Repr
 from types import NoneType, UnionType
@@ -267,6 +267,8 @@ LIMITS: Final[Mapping[str, Limit]] = {
     ),
     # of the table and the buckets
     "table_name": _TABLE_NAME,
+    "DisasterRecoveryStack.table_name": replace(_TABLE_NAME, known=True),
+    "GlobalData.table_name": replace(_TABLE_NAME, known=True),  # part of the alarms' names
     "table_arn": _arn("dynamodb", "table/[a-zA-Z0-9_.-]{3,255}", "table/transactions"),
     "bucket_purpose": _text(
         "lower-case letters, digits and '-', such that bucket names have at most 63 characters",
@@ -276,6 +278,8 @@ LIMITS: Final[Mapping[str, Limit]] = {
         known=True,
     ),
     "replication_lag_alarm_ms": _number(1, None, 3000, known=True),
+    "stale_after_seconds": _number(120, 3600, 300, known=True),
+    "data_canary": _FLAG,
     "deletion_protection": _one_of(True, False),
     "force_destroy": _one_of(True, False),
     "operations": _each(

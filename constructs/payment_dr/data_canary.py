@@ -3,14 +3,15 @@
 from pathlib import Path
 from typing import Final
 
-from .alerting import AlarmTarget, Metric, metric_alarm
+from .alerting import AlarmTarget, Metric, metric_alarm, topic_of
 from .bindings import Construct
+from .checks import mistakes_in_props
 from .described import Described
 from .errors import refuse
-from .naming import name
+from .naming import mistakes_in_names, name
 from .policies import Condition, Statement
-from .python_function import PythonFunction, handler_file
-from .region import Region, arn, mistakes_in_pair, region_name
+from .python_function import NAMES_OF_A_FUNCTION, PythonFunction, handler_file
+from .region import Region, arn, mistakes_in_home, mistakes_in_pair, region_name
 
 METRIC_NAMESPACE = "PaymentApp/DataCanary"
 KEY_PREFIX = "dr-canary/"
@@ -47,7 +48,7 @@ class DataCanary(Described):
         alarm_names: Names of the alarms in both regions.
 
     Raises:
-        ConfigurationError: The regions cannot hold copies of each other, or `stale_after_seconds` is out of range.
+        ConfigurationError: A prop is not what it takes, or the regions cannot hold copies of each other.
 
     Example:
         >>> DataCanary(self, "canary", primary=east, secondary=west, environment="dev", table_name=data.table_name)
@@ -70,12 +71,18 @@ class DataCanary(Described):
         source: Path | None = None,
     ) -> None:
         super().__init__(scope, id_)
-        mistakes = mistakes_in_pair(self, primary, secondary)
-        if not 120 <= stale_after_seconds <= 3600:
-            mistakes.append(
-                f"stale_after_seconds={stale_after_seconds} is out of range; use 120 to 3600, because each canary "
-                "writes once a minute"
-            )
+        mistakes = mistakes_in_props(DataCanary, locals())
+        mistakes += mistakes_in_pair(self, primary, secondary)
+        mistakes += mistakes_in_home(primary, primary_alarms=topic_of(primary_alarms))
+        mistakes += mistakes_in_home(secondary, secondary_alarms=topic_of(secondary_alarms))
+        mistakes += mistakes_in_names(
+            "purpose",
+            purpose,
+            [primary, secondary],
+            environment,
+            *NAMES_OF_A_FUNCTION,
+            *("event-rule-{}", "alarm-{}-data-path", "alarm-{}-replication"),
+        )
         refuse("DataCanary", mistakes)
         self.alarm_names: Final[list[str]] = []
         functions = []

@@ -25,6 +25,7 @@ from payment_dr import (
     ConfigSync,
     ConfigurationError,
     CustomDomain,
+    DataCanary,
     DisasterRecoveryStack,
     DnsFailover,
     EncryptionKey,
@@ -97,6 +98,7 @@ def makers(stack: TerraformStack, west: Region, new_app: Callable[[], App]) -> d
             "primary_key_arn": KEY,
             "secondary_key_arn": WEST_KEY,
         },
+        DataCanary: {"primary": EAST, "secondary": west, "table_name": "orders"},
         DnsFailover: {**endpoints, "domain_name": "pay.acme.io"},
         CustomDomain: {
             "region": EAST,
@@ -409,6 +411,7 @@ def test_every_limit_is_of_a_prop_and_its_example_is_within(prop: str) -> None:
 COMPOSED = {
     "GlobalData": ("bucket_purpose", {}),
     "ConfigSync": ("purpose", {}),
+    "DataCanary": ("purpose", {"primary_alarms": AlarmTarget(topic_arn=TOPIC)}),
     "EncryptionKey": ("purpose", {}),
     "PythonFunction": ("purpose", {"alarms": AlarmTarget(topic_arn=TOPIC)}),
     "HealthMonitor": ("purpose", {"alarms": AlarmTarget(topic_arn=TOPIC)}),

@@ -161,7 +161,7 @@ def test_everything_can_be_set(synthesize: Synthesize, pair: tuple[Region, Regio
             secondary=pair[1],
             environment="prod",
             table_name="orders",
-            primary_alarms=AlarmTarget(topic_arn="arn:aws:sns:eu-west-1:1:t"),
+            primary_alarms=AlarmTarget(topic_arn="arn:aws:sns:eu-west-1:123456789012:alerts"),
             stale_after_seconds=600,
             purpose="orders-canary",
             log_retention_days=7,
@@ -195,4 +195,4 @@ def test_an_age_out_of_range_and_one_region_twice_are_refused_together(
             stale_after_seconds=seconds,
         )
     assert len(refused.value.mistakes) == 2
-    assert "stale_after_seconds" in refused.value.mistakes[1]
+    assert "stale_after_seconds" in refused.value.mistakes[0]

@@ -194,7 +194,7 @@ STATED: Mapping[str, Sequence[str]] = {
     "examples/whole_stack/README.md": ("Route 53, TTL {ttl} s",),
     "constructs/payment_dr/dns_failover.py": (
         "A probe that times out (up to {hang} s) and the spread",
-        "10 or 30. Default {interval}. Route 53 cannot change it",
+        "10 or 30. Default {interval}. Another value replaces both checks",
         "Failures in a row before a check is unhealthy. Default {threshold}.",
         "may keep an answer. Default {ttl}; refused with `custom_domain`, because an alias has the {alias_ttl} s of",
         "What detection and the TTL may take together. Default {target}.",
