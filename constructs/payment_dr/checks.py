@@ -92,7 +92,7 @@ def _text(takes: str, pattern: str, example: str, page: str = "", longest: int =
 
 def _number(low: int, high: int | None, example: int, page: str = "", known: bool = False) -> Limit:
     return Limit(
-        takes=f"a number from {low} to {high}" if high else f"a number of {low} or more",
+        takes=f"a whole number from {low:,} to {high:,}" if high else f"a whole number of {low} or more",
         accepts=lambda value: low <= value and (high is None or value <= high),
         example=example,
         page=page,
@@ -350,7 +350,12 @@ LIMITS: Final[Mapping[str, Limit]] = {
         60, 86_400, 3600, f"{_AWS}eventbridge/latest/APIReference/API_RetryPolicy.html"
     ),
     "invoke_by_rule.max_retries": _number(0, 185, 10, f"{_AWS}eventbridge/latest/APIReference/API_RetryPolicy.html"),
-    "requests_per_second": _number(1, None, 200, f"{_AWS}apigateway/latest/developerguide/http-api-throttling.html"),
+    "requests_per_second": Limit(
+        takes="a number of 1 or more",
+        accepts=lambda value: value >= 1,
+        example=200,
+        page=f"{_AWS}apigateway/latest/developerguide/http-api-throttling.html",
+    ),
     "burst": _number(1, None, 400, f"{_AWS}apigateway/latest/developerguide/http-api-throttling.html"),
     "private_probe_route": _FLAG,
     # of parameters

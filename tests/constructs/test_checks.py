@@ -227,10 +227,10 @@ SEEN: list[tuple[str, Json, str]] = [
     (
         "DisasterRecoveryStack",
         {"ttl_seconds": "30"},
-        "ttl_seconds='30' is not a number from 0 to 2147483647; use a value",
+        "ttl_seconds='30' is not a whole number from 0 to 2,147,483,647; use a value",
     ),
     ("DisasterRecoveryStack", {"primary_region": None}, "primary_region=None is not a commercial AWS region"),
-    ("DisasterRecoveryStack", {"failure_threshold": True}, "failure_threshold=True is not a number from 1 to 10"),
+    ("DisasterRecoveryStack", {"failure_threshold": True}, "failure_threshold=True is not a whole number from 1 to 10"),
     (
         "DisasterRecoveryStack",
         {"primary_subnet_cidrs": "10.0.1.0/24"},
@@ -290,12 +290,12 @@ SEEN: list[tuple[str, Json, str]] = [
     ),
     ("ConfigSync", {"parameters": {"api-key": ""}}, "parameters has 0 bytes for the key 'api-key'; use 1 to 4,096"),
     ("ConfigSync", {"application": "aws-payments"}, "application='aws-payments' is not at most 100 letters"),
-    ("EncryptionKey", {"deletion_window_days": 6}, "deletion_window_days=6 is not a number from 7 to 30"),
+    ("EncryptionKey", {"deletion_window_days": 6}, "deletion_window_days=6 is not a whole number from 7 to 30"),
     ("EncryptionKey", {"purpose": "aws/sns"}, "purpose='aws/sns' is not letters, digits, '/', '-' and '_', not 'aws/'"),
     ("EncryptionKey", {"region": "us-east-1"}, "region='us-east-1' is not a Region; give that"),
     ("PythonFunction", {"source": Path("nowhere.py")}, r"source=\w+\('nowhere.py'\) is not a Python file that exists"),
     ("PythonFunction", {"variables": {"AWS_REGION": "x"}}, "variables={'AWS_REGION': ...} is not names of letters"),
-    ("PythonFunction", {"memory_mb": 64}, "memory_mb=64 is not a number from 128 to 10240"),
+    ("PythonFunction", {"memory_mb": 64}, "memory_mb=64 is not a whole number from 128 to 10,240"),
     ("PythonFunction", {"permissions": [READS, READS]}, "the sid Reads stands twice in one policy; rename one"),
     (
         "PythonFunction",

@@ -238,7 +238,7 @@ def test_all_mistakes_are_named_in_one_error(their_stack: TerraformStack, pair: 
     assert leading.startswith("parameters has the key '/leading'; use letters")
     assert "too long or too deep" in long
     assert alike == "parameters has the keys 'good-one' and 'good.one', too much alike; rename one"
-    assert often.startswith("reconcile_every_minutes=1 is not a number from 2 to 60; use a value such as 5")
+    assert often.startswith("reconcile_every_minutes=1 is not a whole number from 2 to 60; use a value such as 5")
 
 
 def test_an_empty_sync_is_refused(their_stack: TerraformStack, pair: tuple[Region, Region]) -> None:

@@ -141,8 +141,8 @@ def test_a_failover_that_cannot_be_done_in_time_is_refused(their_stack: Terrafor
         timed(their_stack, "dns", 20, 11, -1, 210)
     assert refused.value.mistakes == (
         "request_interval_seconds=20 is not 30 or 10; use a value such as 30",
-        "failure_threshold=11 is not a number from 1 to 10; use a value such as 3",
-        "ttl_seconds=-1 is not a number from 0 to 2147483647; use a value such as 30",
+        "failure_threshold=11 is not a whole number from 1 to 10; use a value such as 3",
+        "ttl_seconds=-1 is not a whole number from 0 to 2,147,483,647; use a value such as 30",
         "request_interval_seconds=20 x failure_threshold=11 + ttl_seconds=-1 is 219 s, beyond rto_target_seconds=210; "
         "lower request_interval_seconds to 10 or failure_threshold",
     )

@@ -61,9 +61,9 @@ class TestMistakes:
                 "is 210 s, beyond rto_target_seconds=180; lower request_interval_seconds to 10 or failure_threshold",
             ),
             ((20, 3, 30, 180), "request_interval_seconds=20 is not 30 or 10; use a value such as 30"),
-            ((10, 11, 30, 180), "failure_threshold=11 is not a number from 1 to 10; use a value such as 3"),
-            ((10, 0, 30, 180), "failure_threshold=0 is not a number from 1 to 10; use a value such as 3"),
-            ((30, 3, -1, 180), "ttl_seconds=-1 is not a number from 0 to 2147483647; use a value such as 30"),
+            ((10, 11, 30, 180), "failure_threshold=11 is not a whole number from 1 to 10; use a value such as 3"),
+            ((10, 0, 30, 180), "failure_threshold=0 is not a whole number from 1 to 10; use a value such as 3"),
+            ((30, 3, -1, 180), "ttl_seconds=-1 is not a whole number from 0 to 2,147,483,647; use a value such as 30"),
         ],
     )
     def test_each_says_what_to_change(self, timing: tuple[int, int, int, int], mistake: str) -> None:

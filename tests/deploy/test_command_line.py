@@ -205,7 +205,7 @@ def test_a_setting_that_is_neither_on_nor_off_is_refused(setting: str) -> None:
 def test_an_account_that_is_none_is_refused_and_a_users_own_stays_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(EmbeddedAwsError) as refused, synthesized(settings={ACCOUNT: "prod"}):
         pass
-    assert "account='prod' is no AWS account id" in refused.value.message
+    assert "account='prod' is not an AWS account id" in refused.value.message
     assert refused.value.hint == "change these settings in main.py or PAYMENT_DR_ACCOUNT"
 
     monkeypatch.setenv(ACCOUNT, "123456789012")
