@@ -211,6 +211,7 @@ def _lines_of_region(template: Template, region: str, assumed: Assumptions) -> I
     yield line("alarms, by the metrics that they look at", looked_at, "alarm metric")
     sync = [f for f in here("aws_lambda_function").values() if "METRIC_NAMESPACE" in f["environment"]["variables"]]
     yield line("metrics of config sync", 3 * len(sync), "custom metric")
+    yield line("metrics of document replication", _replication_metrics(template, region), "custom metric")
 
     yield line("encryption key", len(here("aws_kms_key")), "KMS key")
     decrypted = 2 * len(here("aws_ssm_parameter")) * MINUTES / 5  # both functions compare all values every five minutes
@@ -220,6 +221,19 @@ def _lines_of_region(template: Template, region: str, assumed: Assumptions) -> I
 
     yield from (line(*each) for each in _table(template, region, assumed))
     yield from (line(*each) for each in _documents(template, region, assumed))
+
+
+def _replication_metrics(template: Template, region: str) -> int:
+    """Metrics of the replication rules that S3 publishes in a region: one in the source's, three in the destination's."""
+    # https://docs.aws.amazon.com/AmazonS3/latest/userguide/repl-metrics.html
+    kind = "aws_s3_bucket_replication_configuration"
+    here = resources(template, kind, region)
+    return sum(
+        1 if name in here else 3
+        for name, each in resources(template, kind).items()
+        for rule in each["rule"]
+        if rule["destination"].get("metrics", {}).get("status") == "Enabled"
+    )
 
 
 def _behind_an_api(integrations: Mapping[str, Any]) -> set[str]:

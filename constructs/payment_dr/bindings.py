@@ -127,6 +127,7 @@ from cdktf_cdktf_provider_aws.s3_bucket_replication_configuration import (
     S3BucketReplicationConfigurationRule,
     S3BucketReplicationConfigurationRuleDeleteMarkerReplication,
     S3BucketReplicationConfigurationRuleDestination,
+    S3BucketReplicationConfigurationRuleDestinationMetrics,
     S3BucketReplicationConfigurationRuleFilter,
 )
 from cdktf_cdktf_provider_aws.s3_bucket_server_side_encryption_configuration import (
@@ -227,6 +228,7 @@ __all__ = [
     "S3BucketReplicationConfigurationRule",
     "S3BucketReplicationConfigurationRuleDeleteMarkerReplication",
     "S3BucketReplicationConfigurationRuleDestination",
+    "S3BucketReplicationConfigurationRuleDestinationMetrics",
     "S3BucketReplicationConfigurationRuleFilter",
     "S3BucketServerSideEncryptionConfigurationA",
     "S3BucketServerSideEncryptionConfigurationRuleA",

@@ -1,6 +1,6 @@
 """GlobalData: the application's table and documents, replicated from the primary to the secondary region."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from .alerting import AlarmTarget, Metric, metric_alarm, topic_of
@@ -17,6 +17,7 @@ from .bindings import (
     S3BucketReplicationConfigurationRule,
     S3BucketReplicationConfigurationRuleDeleteMarkerReplication,
     S3BucketReplicationConfigurationRuleDestination,
+    S3BucketReplicationConfigurationRuleDestinationMetrics,
     S3BucketReplicationConfigurationRuleFilter,
     S3BucketServerSideEncryptionConfigurationA,
     S3BucketServerSideEncryptionConfigurationRuleA,
@@ -46,6 +47,11 @@ OPERATIONS = (
     "TransactWriteItems",
 )
 LAG_PERIODS = 3
+RULE_ID = "all-documents"
+# Most objects replicate within 15 minutes, which are three periods of five.
+# https://docs.aws.amazon.com/AmazonS3/latest/userguide/replication-troubleshoot.html
+PENDING_DOCUMENTS = 100
+PENDING_PERIODS = 3
 
 
 class GlobalData(Described):
@@ -160,29 +166,8 @@ class GlobalData(Described):
             "destination", secondary, environment, bucket_purpose, force_destroy
         )
         role = self._replication_role(primary, environment, bucket_purpose, source, destination)
-        S3BucketReplicationConfigurationA(
-            self,
-            "replication",
-            bucket=source.id,
-            role=role.arn,
-            rule=[
-                S3BucketReplicationConfigurationRule(
-                    id="all-documents",
-                    status="Enabled",
-                    priority=1,
-                    filter=S3BucketReplicationConfigurationRuleFilter(prefix=""),
-                    # A deletion, by mistake or malice, stays in the region where it was made.
-                    delete_marker_replication=S3BucketReplicationConfigurationRuleDeleteMarkerReplication(
-                        status="Disabled"
-                    ),
-                    destination=S3BucketReplicationConfigurationRuleDestination(
-                        bucket=destination.arn, storage_class="STANDARD"
-                    ),
-                )
-            ],
-            depends_on=[source_versioning, destination_versioning, *role.ready],
-            provider=primary.provider,
-        )
+        versioning = [source_versioning, destination_versioning]
+        self._replicate("replication", primary, source, destination, role, versioning)
         self.primary_bucket_name: Final = source.bucket
         self.primary_bucket_arn: Final = source.arn
         self.secondary_bucket_name: Final = destination.bucket
@@ -196,6 +181,11 @@ class GlobalData(Described):
         ):
             if target:
                 self._alarms(region, receiving, target, environment, table_name, operations, replication_lag_alarm_ms)
+        copies = {"SourceBucket": source.bucket, "DestinationBucket": destination.bucket, "RuleId": RULE_ID}
+        if primary_alarms:
+            self._failed_alarm(primary, secondary, primary_alarms, environment, bucket_purpose, copies)
+        if secondary_alarms:
+            self._pending_alarm(primary, secondary, secondary_alarms, environment, bucket_purpose, copies)
 
     def _bucket(
         self, side: str, region: Region, environment: str, purpose: str, force_destroy: bool
@@ -267,6 +257,43 @@ class GlobalData(Described):
             provider=region.provider,
         )
         return bucket, versioning
+
+    def _replicate(
+        self,
+        id_: str,
+        region: Region,
+        source: S3Bucket,
+        destination: S3Bucket,
+        role: Role,
+        versioning: Sequence[S3BucketVersioningA],
+    ) -> None:
+        S3BucketReplicationConfigurationA(
+            self,
+            id_,
+            bucket=source.id,
+            role=role.arn,
+            rule=[
+                S3BucketReplicationConfigurationRule(
+                    id=RULE_ID,
+                    status="Enabled",
+                    priority=1,
+                    filter=S3BucketReplicationConfigurationRuleFilter(prefix=""),
+                    # A deletion, by mistake or malice, stays in the region where it was made.
+                    delete_marker_replication=S3BucketReplicationConfigurationRuleDeleteMarkerReplication(
+                        status="Disabled"
+                    ),
+                    destination=S3BucketReplicationConfigurationRuleDestination(
+                        bucket=destination.arn,
+                        storage_class="STANDARD",
+                        # No event threshold: S3 refuses one without Replication Time Control.
+                        # https://docs.aws.amazon.com/AmazonS3/latest/userguide/repl-metrics.html
+                        metrics=S3BucketReplicationConfigurationRuleDestinationMetrics(status="Enabled"),
+                    ),
+                )
+            ],
+            depends_on=[*versioning, *role.ready],
+            provider=region.provider,
+        )
 
     def _replication_role(
         self, primary: Region, environment: str, purpose: str, source: S3Bucket, destination: S3Bucket
@@ -374,5 +401,70 @@ class GlobalData(Described):
                 "a failover now would leave that much behind.",
                 threshold=lag_ms,
                 periods=LAG_PERIODS,
+            )
+        )
+
+    # Both metrics have these dimensions, and S3 publishes them in different regions:
+    # https://docs.aws.amazon.com/AmazonS3/latest/userguide/metrics-dimensions.html#s3-cloudwatch-replication-metrics
+    # https://docs.aws.amazon.com/AmazonS3/latest/userguide/repl-metrics.html
+    def _failed_alarm(
+        self,
+        source: Region,
+        receiving: Region,
+        target: AlarmTarget,
+        environment: str,
+        purpose: str,
+        copies: Mapping[str, str],
+    ) -> None:
+        # Published in the source's region, and not while nothing is replicated.
+        self.alarm_names.append(
+            metric_alarm(
+                self,
+                f"documents_failed_{source.label}_alarm",
+                purpose=f"{purpose}-replication-failed",
+                section="s3-replication-failed",
+                region=source,
+                environment=environment,
+                target=target,
+                metrics=[Metric(namespace="AWS/S3", name="OperationsFailedReplication", dimensions=copies)],
+                what_to_do=f"Documents of {source.name} do not reach {receiving.name}, and S3 does not try them again: "
+                "find out why, then copy them.",
+                threshold=0,
+            )
+        )
+
+    def _pending_alarm(
+        self,
+        source: Region,
+        receiving: Region,
+        target: AlarmTarget,
+        environment: str,
+        purpose: str,
+        copies: Mapping[str, str],
+    ) -> None:
+        # Published in the destination's region, also while nothing is replicated. It stops when the destination is
+        # deleted, or the rule or its metrics are.
+        self.alarm_names.append(
+            metric_alarm(
+                self,
+                f"documents_pending_{receiving.label}_alarm",
+                purpose=f"{purpose}-replication-pending",
+                section="s3-replication-pending",
+                region=receiving,
+                environment=environment,
+                target=target,
+                metrics=[
+                    Metric(
+                        namespace="AWS/S3",
+                        name="OperationsPendingReplication",
+                        dimensions=copies,
+                        statistic="Maximum",
+                    )
+                ],
+                what_to_do=f"More than {PENDING_DOCUMENTS} documents of {source.name} have waited for {receiving.name} "
+                "for 15 minutes, or S3 no longer reports how many wait: a failover now would leave them behind.",
+                threshold=PENDING_DOCUMENTS,
+                periods=PENDING_PERIODS,
+                treat_missing_data="breaching",
             )
         )

@@ -7,6 +7,7 @@ import pytest
 from payment_dr import AlarmTarget, ConfigurationError, GlobalData, Region, TerraformStack
 from payment_dr.bindings import DynamodbTable
 from payment_dr.bindings import Testing as CdktfTesting
+from payment_dr.operations.probes import DOCUMENTS_RULE
 from tests.constructs.documents import Json, resource
 
 Synthesize = Callable[[Callable[[TerraformStack], object]], Json]
@@ -89,7 +90,11 @@ def test_every_object_is_replicated_once_both_buckets_are_versioned(stack_json: 
             "priority": 1,
             "filter": {"prefix": ""},
             "delete_marker_replication": {"status": "Disabled"},
-            "destination": {"bucket": "${aws_s3_bucket.data_destination_bucket.arn}", "storage_class": "STANDARD"},
+            "destination": {
+                "bucket": "${aws_s3_bucket.data_destination_bucket.arn}",
+                "storage_class": "STANDARD",
+                "metrics": {"status": "Enabled"},
+            },
         }
     ]
     assert {
@@ -114,7 +119,7 @@ def test_alarms_watch_dynamodb_with_dimensions_that_exist(stack_json: Json, side
     alarms = {
         name: body
         for name, body in stack_json["resource"]["aws_cloudwatch_metric_alarm"].items()
-        if name.startswith("data_") and f"_{side}_" in name
+        if name.startswith("data_") and f"_{side}_" in name and "_documents_" not in name
     }
     seen: dict[str, set[str]] = {}
     for body in alarms.values():
@@ -160,6 +165,42 @@ def test_replication_lag_is_watched_in_both_directions(stack_json: Json, side: s
         3000,
         3,
     )
+
+
+# In which region S3 publishes a replication metric, and whether also while nothing is replicated:
+# https://docs.aws.amazon.com/AmazonS3/latest/userguide/repl-metrics.html
+@pytest.mark.parametrize(
+    ("alarm", "metric", "statistic", "provider", "silence"),
+    [
+        ("failed_east", "OperationsFailedReplication", "Sum", None, "notBreaching"),
+        ("pending_west", "OperationsPendingReplication", "Maximum", "aws.secondary", "breaching"),
+    ],
+)
+def test_replication_of_documents_is_watched_where_s3_publishes_its_metrics(
+    stack_json: Json, alarm: str, metric: str, statistic: str, provider: str | None, silence: str
+) -> None:
+    body = resource(stack_json, "aws_cloudwatch_metric_alarm", f"data_documents_{alarm}_alarm")
+    assert (body["namespace"], body["metric_name"], body["statistic"]) == ("AWS/S3", metric, statistic)
+    assert body["dimensions"] == {
+        "SourceBucket": "${aws_s3_bucket.data_source_bucket.bucket}",
+        "DestinationBucket": "${aws_s3_bucket.data_destination_bucket.bucket}",
+        "RuleId": "all-documents",
+    }
+    assert (body.get("provider"), body["treat_missing_data"]) == (provider, silence)
+
+
+def test_dr_status_asks_for_the_metrics_of_the_rule(stack_json: Json) -> None:
+    replication = resource(stack_json, "aws_s3_bucket_replication_configuration", "data_replication")
+    assert [rule["id"] for rule in replication["rule"]] == [DOCUMENTS_RULE]
+
+
+def test_one_document_that_fails_is_too_many_and_many_may_wait_a_little(stack_json: Json) -> None:
+    failed, pending = (
+        resource(stack_json, "aws_cloudwatch_metric_alarm", f"data_documents_{name}_alarm")
+        for name in ("failed_east", "pending_west")
+    )
+    assert (failed["threshold"], failed["evaluation_periods"], failed["period"]) == (0, 1, 300)
+    assert (pending["threshold"], pending["evaluation_periods"], pending["period"]) == (100, 3, 300)
 
 
 def test_it_works_alone_with_its_defaults_and_then_has_no_alarm(

@@ -63,6 +63,23 @@ def test_status_of_a_stack_that_is_well(stack: Deployment, dr: Dr) -> None:
     assert [secret for secret in secrets if secret in found.output] == []
 
 
+def test_status_names_documents_that_s3_could_not_copy(
+    branched: Deployment, outputs_for_dr: Callable[[Deployment], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cli, "Deployed", EmulatedStack)
+    outputs, role = outputs_for_dr(branched), branched.value("s3_replication_role_arn").rpartition("/")[2]
+    deny = {"Effect": "Deny", "Action": "s3:ReplicateObject", "Resource": "*"}
+    branched.client("iam", "primary").put_role_policy(
+        RoleName=role, PolicyName="deny", PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [deny]})
+    )
+    branched.client("s3", "primary").put_object(Bucket=branched.value("primary_bucket_name"), Key="receipt", Body=b"1")
+
+    found = CliRunner().invoke(cli.app, ["status", "--json", "--outputs", str(outputs)])
+
+    told = json.loads(found.stdout)["regions"]["us-east-1"]["documents"]
+    assert (found.exit_code, told["found"]) == (1, "1 failed in 60 minutes, 0 wait for us-west-2")
+
+
 def test_status_of_a_region_that_is_gone(stack: Deployment, dr: Dr) -> None:
     stack.aws.fail_region("us-east-1")
     found = dr("status", "--json")

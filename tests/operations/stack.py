@@ -28,6 +28,7 @@ OUTPUTS: dict[str, Any] = {
     "ssm_parameter_values": dict.fromkeys(NAMES, "hunter2"),
     **{f"{side}_region": region for side, region in REGIONS.items()},
     **{f"{side}_api_id": side for side in SIDES},
+    **{f"{side}_bucket_name": f"documents-{side}" for side in SIDES},
     **{f"{side}_api_endpoint": f"https://{side}.execute-api.{REGIONS[side]}.amazonaws.com" for side in SIDES},
     **{f"{side}_health_check_id": f"check-{side}" for side in SIDES},
     **{f"{side}_health_monitor_function_name": f"lambda-health-monitor-{side}" for side in SIDES},
@@ -96,6 +97,7 @@ class Stack(Deployed):
         passes: Whether the probe of a side passes, beyond its fence.
         replicates: Whether what is written in one region arrives in the other.
         objects: What is in the bucket of each side, by key.
+        copies: Data points of the documents that failed and that wait, by the side of their source.
         calls: Every call that changes something.
     """
 
@@ -113,6 +115,7 @@ class Stack(Deployed):
         self.latencies: dict[str, list[float]] = {side: [] for side in SIDES}
         self.items: dict[str, list[Any]] = {side: [] for side in SIDES}
         self.objects: dict[str, dict[str, bytes]] = {side: {} for side in SIDES}
+        self.copies: dict[str, tuple[list[int], list[int]]] = {side: ([], []) for side in SIDES}
         self.answered: Iterator[list[str]] = iter(())
         self.calls: list[tuple[Any, ...]] = []
         self.account = ACCOUNT
@@ -176,9 +179,25 @@ class _Client:
         }
 
     def _get_metric_statistics(self, **arguments: Any) -> Any:
+        if arguments["Namespace"] == "AWS/S3":
+            return self._replication_metric(**arguments)
         assert {"Name": "ReceivingRegion", "Value": REGIONS[OTHER[self._role]]} in arguments["Dimensions"]
         assert arguments["Period"] == 60
         return {"Datapoints": [{"Average": latency} for latency in self._stack.latencies[self._role]]}
+
+    def _replication_metric(self, **arguments: Any) -> Any:
+        failed = arguments["MetricName"] == "OperationsFailedReplication"
+        source = self._role if failed else OTHER[self._role]  # published in the region of the destination
+        assert arguments["Dimensions"] == [
+            {"Name": "SourceBucket", "Value": f"documents-{source}"},
+            {"Name": "DestinationBucket", "Value": f"documents-{OTHER[source]}"},
+            {"Name": "RuleId", "Value": "all-documents"},
+        ]
+        (statistic,) = arguments["Statistics"]
+        assert statistic == ("Sum" if failed else "Maximum")
+        points = self._stack.copies[source][0 if failed else 1]
+        # CloudWatch gives data points in no order
+        return {"Datapoints": [{statistic: point, "Timestamp": at} for at, point in reversed([*enumerate(points)])]}
 
     def _put_item(self, **arguments: Any) -> None:
         for side in SIDES if self._stack.replicates else [self._role]:

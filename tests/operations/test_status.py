@@ -34,6 +34,7 @@ def shown(status: Status) -> str:
 
 def test_a_stack_that_is_well_is_told_cell_by_cell(stack: Stack) -> None:
     stack.latencies["primary"] = [300.0, 812.4]
+    stack.copies["primary"] = ([0, 0], [9, 2])
     found = look_at(stack).as_json()
     assert found.pop("exit_code") == 0
     assert found == {
@@ -44,6 +45,7 @@ def test_a_stack_that_is_well_is_told_cell_by_cell(stack: Stack) -> None:
                 "table": {"state": "ok", "found": "ACTIVE"},
                 "replica": {"state": "ok", "found": "ACTIVE in us-west-2"},
                 "replication lag": {"state": "ok", "found": "812 ms to us-west-2"},
+                "documents": {"state": "ok", "found": "0 failed in 60 minutes, 2 wait for us-west-2"},
                 "alarms": {"state": "ok", "found": "none of 1 in ALARM"},
                 "fenced": {"state": "ok", "found": "no"},
             },
@@ -53,6 +55,7 @@ def test_a_stack_that_is_well_is_told_cell_by_cell(stack: Stack) -> None:
                 "table": {"state": "ok", "found": "ACTIVE"},
                 "replica": {"state": "ok", "found": "ACTIVE in us-east-1"},
                 "replication lag": {"state": "ok", "found": "no data in 5 minutes"},
+                "documents": {"state": "ok", "found": "not copied to us-east-1"},
                 "alarms": {"state": "ok", "found": "none of 1 in ALARM"},
                 "fenced": {"state": "ok", "found": "no"},
             },
@@ -68,6 +71,11 @@ def test_a_stack_that_is_well_is_told_cell_by_cell(stack: Stack) -> None:
         (breaks(passes={"primary": lambda: False}), "health", "fails: HTTP status 503"),
         (breaks(tables={"primary": "CREATING"}), "table", "CREATING"),
         (breaks(replicas={"primary": "REGION_DISABLED"}), "replica", "REGION_DISABLED in us-west-2"),
+        (
+            breaks(copies={"primary": ([0, 2, 1], [0])}),
+            "documents",
+            "3 failed in 60 minutes, 0 wait for us-west-2",
+        ),
         (breaks(alarms={"primary": {"alarm-drift-east-dev": "ALARM"}}), "alarms", "alarm-drift-east-dev"),
         (breaks(alarms={"primary": {}}), "alarms", "none of the stack's alarms exists here"),
         (breaks(reserved={"primary": 0}), "fenced", "FENCED"),
@@ -152,6 +160,11 @@ def test_a_missing_right_is_no_outage_but_said(stack: Stack) -> None:
         "cannot tell",
         "Parameter Store in us-west-2 refuses: AccessDeniedException",
     )
+
+
+def test_documents_of_which_s3_has_said_nothing_are_no_fault(stack: Stack) -> None:
+    found = look_at(stack).regions["primary"]["documents"]
+    assert (found.state, found.found) == ("ok", "no data in 60 minutes")
 
 
 def test_no_value_of_a_parameter_is_ever_shown(stack: Stack) -> None:

@@ -74,7 +74,9 @@ def test_lines_by_hand(stack: Template) -> None:
     gb_seconds = 43_800 * (31 * 0.030 + 0.2) / 4
     assert of(lines, "probes and schedules: Lambda duration")["us-east-1"] == round(gb_seconds * 16.6667e-6, 4)
     # nine operations are summed by one alarm, which so looks at nine metrics
-    assert of(lines, "alarms, by the metrics that they look at") == {"us-east-1": 2.1, "us-west-2": 1.9}
+    assert of(lines, "alarms, by the metrics that they look at") == {"us-east-1": 2.2, "us-west-2": 2.0}
+    # of one rule, three of its four metrics in the region of the destination
+    assert of(lines, "metrics of document replication") == {"us-east-1": 0.3, "us-west-2": 0.9}
     assert of(lines, "documents sent to the other region") == {"us-east-1": 0.02, "us-west-2": 0}
 
 
@@ -132,6 +134,16 @@ def test_probes_are_paid_at_the_api_and_at_the_function(interval: int, times: in
     assert usd(stack, place=WEST) == 0
 
 
+@pytest.mark.parametrize(("status", "east", "west"), [("Enabled", 0.30, 0.90), ("Disabled", 0, 0)])
+def test_metrics_of_document_replication_are_paid_where_s3_publishes_them(
+    status: str, east: float, west: float
+) -> None:
+    rule = {"destination": {"metrics": {"status": status}}}
+    stack = small(s3_bucket_replication_configuration={"replication": {"rule": [rule]}})
+    what = "metrics of document replication"
+    assert [usd(stack, what, place) for place in (EAST, WEST)] == pytest.approx([east, west])
+
+
 def test_payments_are_paid_in_both_regions_and_recovery_where_it_is_on() -> None:
     table = {"point_in_time_recovery": {"enabled": True}, "replica": [{"point_in_time_recovery": False}]}
     stack = small(dynamodb_table={"payments": table})
@@ -184,7 +196,7 @@ def test_the_page_names_the_largest_line_and_adds_up(stack: Template) -> None:
 
 def test_another_line_dominates_when_it_is_the_largest(changed: Any) -> None:
     changed["resource"]["aws_cloudwatch_metric_alarm"] |= {f"alarm_{n}": {"metric_name": "Errors"} for n in range(100)}
-    assert "The dominant line is **alarms, by the metrics that they look at**,\n$14.00." in costs.render(changed)
+    assert "The dominant line is **alarms, by the metrics that they look at**,\n$14.20." in costs.render(changed)
 
 
 def test_levers_move_the_total_the_way_they_say(stack: Template, with_custom_domain: Template) -> None:

@@ -32,7 +32,7 @@ NEEDED = (
     "rto_target_seconds",
     "ssm_parameter_names",
     *(f"{side}_{name}" for side in SIDES for name in ("api_endpoint", "api_id", "health_check_id")),
-    *(f"{side}_{name}" for side in SIDES for name in ("health_monitor_function_name", "region")),
+    *(f"{side}_{name}" for side in SIDES for name in ("bucket_name", "health_monitor_function_name", "region")),
 )
 OF_A_CUSTOM_DOMAIN = tuple(f"{side}_target_name" for side in SIDES)
 

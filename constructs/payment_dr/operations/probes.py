@@ -25,6 +25,7 @@ from payment_dr.side import OTHER, Side
 
 # https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TableDescription.html: an updating table serves.
 SERVING = ("ACTIVE", "UPDATING")
+DOCUMENTS_RULE = "all-documents"  # of both buckets' replication, as the stack names it
 
 
 @dataclass(frozen=True)
@@ -197,6 +198,54 @@ def replication_latency_ms(stack: Deployed, side: Side, now: float, minutes: int
         ),
     )
     return max((point["Average"] for point in answer["Datapoints"]), default=None)
+
+
+@dataclass(frozen=True)
+class DocumentCopies:
+    """How the documents of a region's bucket are copied to the other one; None where S3 has published nothing.
+
+    Attributes:
+        failed: How many operations failed in the time that was asked about.
+        waiting: How many operations wait.
+    """
+
+    failed: int | None
+    waiting: int | None
+
+
+def document_copies(stack: Deployed, side: Side, now: float, minutes: int = 60) -> DocumentCopies:
+    """Ask for the replication metrics of a side's bucket, in the regions in which S3 publishes them.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/userguide/repl-metrics.html
+
+    Raises:
+        CannotTellError: A region could not be asked.
+    """
+    dimensions = {
+        "SourceBucket": stack.output(side, "bucket_name"),
+        "DestinationBucket": stack.output(OTHER[side], "bucket_name"),
+        "RuleId": DOCUMENTS_RULE,
+    }
+
+    def points(region_of: Side, metric: str, statistic: str) -> list[int]:
+        client = stack.client("cloudwatch", region_of)
+        answer = asked(
+            f"CloudWatch in {stack.region(region_of)}",
+            lambda: client.get_metric_statistics(
+                Namespace="AWS/S3",
+                MetricName=metric,
+                Dimensions=[{"Name": name, "Value": value} for name, value in dimensions.items()],
+                StartTime=now - 60 * minutes,
+                EndTime=now,
+                Period=60,
+                Statistics=[statistic],
+            ),
+        )
+        return [int(each[statistic]) for each in sorted(answer["Datapoints"], key=lambda each: each["Timestamp"])]
+
+    failed = points(side, "OperationsFailedReplication", "Sum")
+    waiting = points(OTHER[side], "OperationsPendingReplication", "Maximum")
+    return DocumentCopies(sum(failed) if failed else None, waiting[-1] if waiting else None)
 
 
 def alarms(stack: Deployed, side: Side) -> dict[str, str]:

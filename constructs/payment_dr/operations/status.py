@@ -100,6 +100,7 @@ def look_at(stack: Deployed) -> Status:
         "table": lambda side: _table(tables[side]),
         "replica": lambda side: _replica(stack, side, tables[side]),
         "replication lag": lambda side: _lag(stack, side),
+        "documents": lambda side: _documents(stack, side),
         "alarms": lambda side: _alarms(stack, side),
         "fenced": lambda side: _fenced(stack, side),
     }
@@ -165,6 +166,19 @@ def _lag(stack: Deployed, side: Side) -> Finding:
     latency = probes.replication_latency_ms(stack, side, time.time())
     # whether that is too much is the deployed alarm's to say
     return Finding("no data in 5 minutes" if latency is None else f"{latency:.0f} ms to {stack.region(OTHER[side])}")
+
+
+def _documents(stack: Deployed, side: Side) -> Finding:
+    other = stack.region(OTHER[side])
+    if side == "secondary":
+        return Finding(f"not copied to {other}")
+    copies = probes.document_copies(stack, side, time.time())
+    if copies.failed is None and copies.waiting is None:
+        return Finding("no data in 60 minutes")
+    # whether too many wait is the deployed alarm's to say
+    return judged(
+        not copies.failed, f"{copies.failed or 0} failed in 60 minutes, {copies.waiting or 0} wait for {other}"
+    )
 
 
 def _alarms(stack: Deployed, side: Side) -> Finding:

@@ -14,7 +14,9 @@ ON_REPLICAS = ["s3:ReplicateObject", "s3:ReplicateDelete"]
 class Buckets:
     """A bucket in the east that replicates to one in the west, with a role that has all rights but some."""
 
-    def __init__(self, account: Tenant, without: str = "", trusted: str = "s3.amazonaws.com") -> None:
+    def __init__(
+        self, account: Tenant, without: str = "", trusted: str = "s3.amazonaws.com", *, metrics: bool = False
+    ) -> None:
         self.source, self.target = unique("east"), unique("west")
         self.s3 = {self.source: account.client("s3", "us-east-1"), self.target: account.client("s3", "us-west-2")}
         self.s3[self.source].create_bucket(Bucket=self.source)
@@ -35,7 +37,10 @@ class Buckets:
             "Status": "Enabled",
             "Filter": {"Prefix": ""},
             "DeleteMarkerReplication": {"Status": "Enabled"},
-            "Destination": {"Bucket": f"arn:aws:s3:::{self.target}"},
+            "Destination": {
+                "Bucket": f"arn:aws:s3:::{self.target}",
+                **({"Metrics": {"Status": "Enabled"}} if metrics else {}),
+            },
         }
         self.s3[self.source].put_bucket_replication(
             Bucket=self.source, ReplicationConfiguration={"Role": role, "Rules": [rule]}
