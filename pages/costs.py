@@ -224,7 +224,7 @@ def _lines_of_region(template: Template, region: str, assumed: Assumptions) -> I
 
 
 def _replication_metrics(template: Template, region: str) -> int:
-    """Metrics of the replication rules that S3 publishes in a region: one in the source's, three in the destination's."""
+    """Metrics that S3 publishes in a region: of each rule one in the source's, three in the destination's."""
     # https://docs.aws.amazon.com/AmazonS3/latest/userguide/repl-metrics.html
     kind = "aws_s3_bucket_replication_configuration"
     here = resources(template, kind, region)

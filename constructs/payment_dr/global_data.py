@@ -24,6 +24,7 @@ from .bindings import (
     S3BucketServerSideEncryptionConfigurationRuleApplyServerSideEncryptionByDefaultA,
     S3BucketVersioningA,
     S3BucketVersioningVersioningConfiguration,
+    TerraformResourceLifecycle,
 )
 from .checks import mistakes_in_props
 from .described import Described
@@ -72,7 +73,9 @@ class GlobalData(Described):
         bucket_purpose: What the names of buckets and of the replication role carry. Default "payment-docs".
         primary_alarms, secondary_alarms: Where the regions' alarms go. Default: no alarms.
         replication_lag_alarm_ms: Mean replication latency, in milliseconds, that is too much. Default 3000.
-        deletion_protection: Refuse to delete the table. Default False.
+        deletion_protection: Refuse to delete the table: AWS in the primary region, and Terraform as a whole, before it
+            deletes anything. The replica must be protected by hand, see "Protect the table" in docs/deploy.md. Default
+            False.
         force_destroy: Delete the buckets with what is in them. Default True; set it False with real documents.
         operations: DynamoDB calls whose SystemErrors are summed, at most ten. Default: those of a payments application.
 
@@ -147,6 +150,10 @@ class GlobalData(Described):
                 )
             ],
             deletion_protection_enabled=deletion_protection,
+            # AWS protects each region's table by itself. The provider's replica block has no such argument, and a
+            # destroy deletes the replica before AWS refuses to delete the table.
+            # https://github.com/hashicorp/terraform-provider-aws/issues/42846
+            lifecycle=TerraformResourceLifecycle(prevent_destroy=True) if deletion_protection else None,
             tags={"Name": name("dynamodb", table_name, primary, environment)},
             provider=primary.provider,
         )

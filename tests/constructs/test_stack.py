@@ -209,6 +209,7 @@ def test_table_and_buckets_can_be_kept_from_being_deleted(new_app: NewApp) -> No
     stack = synthesized(new_app, deletion_protection=True, force_destroy=False)
     (table,) = stack["resource"]["aws_dynamodb_table"].values()
     assert table["deletion_protection_enabled"] is True
+    assert table["lifecycle"] == {"prevent_destroy": True}
     assert {bucket["force_destroy"] for bucket in stack["resource"]["aws_s3_bucket"].values()} == {False}
 
 

@@ -12,7 +12,11 @@ import pytest
 
 from embedded_aws import checks
 from embedded_aws.checks import CheckFailed, deployed_values, eventually
-from embedded_aws.deployment import PROJECT, Deployment
+from embedded_aws.deployment import PROJECT, STACK, Deployment
+from embedded_aws.inventory import inventory
+from payment_dr import App, DisasterRecoveryStack
+from payment_dr.bindings import Testing as CdktfTesting
+from payment_dr.operations.errors import OperationError
 from payment_dr.operations.terraform.runner import Output
 from payment_dr.side import SIDES, Side
 from tests.deploy.conftest import Deployed
@@ -57,6 +61,27 @@ def test_the_second_plan_is_empty_and_a_change_by_hand_is_seen(branched: Deploym
         checks.check_second_plan_is_empty(branched)
     address = "aws_cloudwatch_log_group.health_monitor_west_function_log_group"
     assert str(failed.value) == f"would change {{{address!r}: 'update'}}"  # and nothing else
+
+
+def test_a_destroy_of_a_protected_table_is_refused_before_anything_is_deleted(branched: Deployment) -> None:
+    stack = DisasterRecoveryStack(
+        App(outdir=str(branched.terraform.directory / "unused")), STACK, deletion_protection=True
+    )
+    protected = json.loads(CdktfTesting.synth(stack))["resource"]["aws_dynamodb_table"]["data_table"]
+    written = branched.terraform.directory / "cdk.tf.json"
+    template = json.loads(written.read_text(encoding="utf-8"))
+    template["resource"]["aws_dynamodb_table"]["data_table"]["lifecycle"] = protected["lifecycle"]
+    written.write_text(json.dumps(template), encoding="utf-8")
+    table = branched.value("dynamodb_table_name")
+    # What an apply with the option does, in the one region that it can reach.
+    branched.client("dynamodb", "primary").update_table(TableName=table, DeletionProtectionEnabled=True)
+    before = inventory(branched.aws, branched.regions)
+
+    with pytest.raises(OperationError, match="Instance cannot be destroyed"):
+        branched.destroy()
+
+    assert inventory(branched.aws, branched.regions) == before
+    assert checks.Deployed(branched).table("secondary")["TableStatus"] == "ACTIVE"
 
 
 @pytest.mark.parametrize("side", SIDES)

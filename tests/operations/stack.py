@@ -110,6 +110,7 @@ class Stack(Deployed):
         self.replicates = True
         self.tables = dict.fromkeys(SIDES, "ACTIVE")
         self.replicas = dict.fromkeys(SIDES, "ACTIVE")
+        self.protected = dict.fromkeys(SIDES, False)
         self.parameters = {side: dict.fromkeys(NAMES, "hunter2") for side in SIDES}
         self.alarms = {side: {OUTPUTS["alarm_names"][number]: "OK"} for number, side in enumerate(SIDES)}
         self.latencies: dict[str, list[float]] = {side: [] for side in SIDES}
@@ -154,7 +155,9 @@ class _Client:
     def _describe_table(self, **_: Any) -> Any:
         other = OTHER[self._role]
         replicas = [{"RegionName": REGIONS[other], "ReplicaStatus": self._stack.replicas[self._role]}]
-        return {"Table": {"TableStatus": self._stack.tables[self._role], "Replicas": replicas}}
+        protected = self._stack.protected[self._role]
+        status = self._stack.tables[self._role]
+        return {"Table": {"TableStatus": status, "Replicas": replicas, "DeletionProtectionEnabled": protected}}
 
     def _get_function_concurrency(self, **_: Any) -> Any:
         assert self._service == "lambda"

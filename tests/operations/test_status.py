@@ -12,6 +12,7 @@ from payment_dr.operations.aws import CannotTellError
 from payment_dr.operations.probes import Health
 from payment_dr.operations.route53.checkers import Verdict
 from payment_dr.operations.status import Status, look_at
+from payment_dr.side import SIDES
 from tests.operations.stack import GONE, NAMES, PRIVATE_PATH, Stack, probed_privately, refusal
 
 
@@ -160,6 +161,36 @@ def test_a_missing_right_is_no_outage_but_said(stack: Stack) -> None:
         "cannot tell",
         "Parameter Store in us-west-2 refuses: AccessDeniedException",
     )
+
+
+@pytest.mark.parametrize(
+    ("protected", "tables"),
+    [
+        (
+            (True, False),
+            ("ACTIVE", "ACTIVE, not protected against deletion as the other region is"),
+        ),
+        (
+            (False, True),
+            ("ACTIVE, not protected against deletion as the other region is", "ACTIVE"),
+        ),
+        ((True, True), ("ACTIVE", "ACTIVE")),
+        ((False, False), ("ACTIVE", "ACTIVE")),
+    ],
+)
+def test_a_table_that_is_protected_in_one_region_alone_is_found(
+    stack: Stack, protected: tuple[bool, bool], tables: tuple[str, str]
+) -> None:
+    stack.protected = dict(zip(SIDES, protected, strict=True))
+    status = look_at(stack)
+    assert tuple(status.regions[side]["table"].found for side in SIDES) == tables
+    assert status.exit_code == (0 if protected[0] == protected[1] else 1)
+
+
+def test_a_region_that_is_gone_is_not_asked_whether_it_is_protected(stack: Stack) -> None:
+    stack.protected["primary"] = True
+    stack.failing["dynamodb", "primary"] = GONE
+    assert look_at(stack).regions["secondary"]["table"].state == "ok"
 
 
 def test_documents_of_which_s3_has_said_nothing_are_no_fault(stack: Stack) -> None:

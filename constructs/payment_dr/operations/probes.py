@@ -156,10 +156,17 @@ def _checkers_tls() -> ssl.SSLContext:
 
 @dataclass(frozen=True)
 class Table:
-    """The table's status in a region, and that of its replica in the other one; None if there is none."""
+    """A region's table.
+
+    Attributes:
+        status: Its status.
+        replica_status: That of its replica in the other region; None if there is none.
+        is_protected: Whether AWS refuses to delete it.
+    """
 
     status: str
     replica_status: str | None
+    is_protected: bool = False
 
 
 def table(stack: Deployed, side: Side) -> Table:
@@ -172,7 +179,11 @@ def table(stack: Deployed, side: Side) -> Table:
     name = stack.outputs["dynamodb_table_name"]
     found = asked(f"DynamoDB in {stack.region(side)}", lambda: client.describe_table(TableName=name))["Table"]
     replicas = {replica["RegionName"]: replica.get("ReplicaStatus") for replica in found.get("Replicas", [])}
-    return Table(found["TableStatus"], replicas.get(stack.region(OTHER[side])))
+    return Table(
+        found["TableStatus"],
+        replicas.get(stack.region(OTHER[side])),
+        is_protected=found.get("DeletionProtectionEnabled", False),
+    )
 
 
 def replication_latency_ms(stack: Deployed, side: Side, now: float, minutes: int = 5) -> float | None:

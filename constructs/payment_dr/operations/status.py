@@ -97,7 +97,7 @@ def _cell(finding: Finding) -> Text:
 def look_at(stack: Deployed) -> Status:
     """Look at everything at the same time: a region that hangs costs its limit once."""
     see: dict[str, Callable[[Side], Finding]] = {
-        "table": lambda side: _table(tables[side]),
+        "table": lambda side: _table(tables[side], tables[OTHER[side]]),
         "replica": lambda side: _replica(stack, side, tables[side]),
         "replication lag": lambda side: _lag(stack, side),
         "documents": lambda side: _documents(stack, side),
@@ -152,9 +152,18 @@ def _health(health: Health) -> Finding:
     return judged(health.verdict.passed and health.body.get("status") == "healthy", str(health))
 
 
-def _table(table: Future[probes.Table]) -> Finding:
-    status = table.result().status
-    return judged(status in SERVING, status)
+def _table(table: Future[probes.Table], other: Future[probes.Table]) -> Finding:
+    found = table.result()
+    if found.status in SERVING and not found.is_protected and _is_protected(other):
+        return Finding(f"{found.status}, not protected against deletion as the other region is", BAD)
+    return judged(found.status in SERVING, found.status)
+
+
+def _is_protected(table: Future[probes.Table]) -> bool:
+    try:
+        return table.result().is_protected
+    except OperationError:  # which its own cell says
+        return False
 
 
 def _replica(stack: Deployed, side: Side, table: Future[probes.Table]) -> Finding:
