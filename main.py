@@ -13,6 +13,13 @@ from payment_dr import App, ConfigurationError, DisasterRecoveryStack
 CUSTOM_DOMAIN = "PAYMENT_DR_CUSTOM_DOMAIN"
 PRIVATE_PROBE_ROUTE = "PAYMENT_DR_PRIVATE_PROBE_ROUTE"
 DATA_CANARY = "PAYMENT_DR_DATA_CANARY"
+TWO_WAY_DOCUMENTS = "PAYMENT_DR_TWO_WAY_DOCUMENTS"
+OPTIONS = {  # by the argument of the stack; 1 is on, and off if it is not set
+    "custom_domain": CUSTOM_DOMAIN,
+    "private_probe_route": PRIVATE_PROBE_ROUTE,
+    "data_canary": DATA_CANARY,
+    "two_way_documents": TWO_WAY_DOCUMENTS,
+}
 STATE = "PAYMENT_DR_STATE"  # s3://BUCKET/ENVIRONMENT; a file beside this one if it is not set
 TABLE = "PAYMENT_DR_TABLE"  # name of the table; the stack's default if it is not set
 ACCOUNT = "PAYMENT_DR_ACCOUNT"  # twelve digits; the account of the first apply if it is not set
@@ -22,20 +29,18 @@ NAME = "payment-dr"
 
 def main() -> None:
     """Synthesize the stack into cdktf.out, or say everything that is wrong with its settings."""
-    custom_domain, private_probe_route, data_canary = map(_is_on, (CUSTOM_DOMAIN, PRIVATE_PROBE_ROUTE, DATA_CANARY))
+    options: dict[str, Any] = {argument: _is_on(name) for argument, name in OPTIONS.items()}
     state, account = os.environ.get(STATE) or None, os.environ.get(ACCOUNT) or None
-    table: dict[str, Any] = {"table_name": name} if (name := os.environ.get(TABLE)) else {}
+    if table := os.environ.get(TABLE):
+        options["table_name"] = table
     app = App()
     try:
         DisasterRecoveryStack(
             app,
             NAME,
-            custom_domain=custom_domain,
-            private_probe_route=private_probe_route,
-            data_canary=data_canary,
             state=state,
             account=account,
-            **table,
+            **options,
         )
     except ConfigurationError as error:
         places = ["main.py", *(name for name, value in ((STATE, state), (ACCOUNT, account), (TABLE, table)) if value)]

@@ -17,7 +17,7 @@ from embedded_aws.custom_domains import CustomDomains
 from embedded_aws.deployment import Deployment
 from payment_dr.failover_timing import ALIAS_TTL_SECONDS, budget_seconds
 from payment_dr.operations.aws import listed
-from payment_dr.side import SIDES, Side
+from payment_dr.side import OTHER, SIDES, Side
 
 OUTPUT = "output "  # what the names of the checks of outputs begin with
 SECRETS = "ssm_parameter_values"  # the output that shows what is in Parameter Store
@@ -96,10 +96,10 @@ class Deployed:
         location = {n: client.get_bucket_location(Bucket=n)["LocationConstraint"] or "us-east-1" for n in names}
         return str(_one([n for n in names if location[n] == self._deployment.region(side)], "bucket"))
 
-    def replication_role(self) -> str:
-        """The role in the source bucket's replication configuration."""
-        client = self._deployment.client("s3", "primary")
-        replication = client.get_bucket_replication(Bucket=self.bucket("primary"))
+    def replication_role(self, side: Side) -> str:
+        """The role in the replication configuration of a side's bucket."""
+        client = self._deployment.client("s3", side)
+        replication = client.get_bucket_replication(Bucket=self.bucket(side))
         return str(replication["ReplicationConfiguration"]["Role"])
 
     def function(self, side: Side, purpose: str) -> Any:
@@ -210,7 +210,7 @@ def deployed_values(deployment: Deployment) -> Mapping[str, Callable[[], Any]]:
         "dynamodb_stream_arn": lambda: aws.table("primary")["LatestStreamArn"],
         **_by_side(aws.bucket, "{}_bucket_name"),
         **_by_side(lambda side: f"arn:aws:s3:::{aws.bucket(side)}", "{}_bucket_arn"),
-        "s3_replication_role_arn": aws.replication_role,
+        "s3_replication_role_arn": lambda: aws.replication_role("primary"),
         **_by_side(lambda side: aws.function(side, health)["FunctionName"], "{}_health_monitor_function_name"),
         **_by_side(lambda side: aws.function(side, health)["FunctionArn"], "{}_health_monitor_function_arn"),
         **_by_side(lambda side: aws.function(side, sync)["FunctionName"], "{}_config_sync_function_name"),
@@ -241,6 +241,11 @@ def deployed_values(deployment: Deployment) -> Mapping[str, Callable[[], Any]]:
         "ssm_parameter_names": lambda: list(aws.parameters()),
         "ssm_parameter_values": aws.parameters,
         **(_of_custom_domain(aws) if _has_custom_domain(deployment) else {}),
+        **(
+            {"s3_replication_back_role_arn": lambda: aws.replication_role("secondary")}
+            if _has_two_way_documents(deployment)
+            else {}
+        ),
     }
 
 
@@ -251,6 +256,10 @@ def public_url(probed_url: str) -> str:
 
 def _has_custom_domain(deployment: Deployment) -> bool:
     return "application_url" in deployment.outputs
+
+
+def _has_two_way_documents(deployment: Deployment) -> bool:
+    return "s3_replication_back_role_arn" in deployment.outputs
 
 
 def _of_custom_domain(aws: Deployed) -> dict[str, Callable[[], Any]]:
@@ -361,11 +370,16 @@ def check_transaction_replicates(deployment: Deployment) -> str:
 
 
 def check_object_replicates(deployment: Deployment) -> str:
-    """Put a document into the source bucket and read it, encrypted, from the destination."""
+    """Put a document into each bucket that replicates and read it, encrypted, from the other one."""
+    sides: tuple[Side, ...] = SIDES if _has_two_way_documents(deployment) else ("primary",)
+    return "; ".join(_object_replicates(deployment, side) for side in sides)
+
+
+def _object_replicates(deployment: Deployment, side: Side) -> str:
     key, body = f"receipts/{uuid.uuid4()}.json", b'{"amount": 1999}'
-    source, destination = deployment.client("s3", "primary"), deployment.client("s3", "secondary")
-    source.put_object(Bucket=deployment.value("primary_bucket_name"), Key=key, Body=body)
-    bucket = deployment.value("secondary_bucket_name")
+    source, destination = deployment.client("s3", side), deployment.client("s3", OTHER[side])
+    source.put_object(Bucket=deployment.value(f"{side}_bucket_name"), Key=key, Body=body)
+    bucket = deployment.value(f"{OTHER[side]}_bucket_name")
 
     def arrived() -> bool:
         listed = destination.list_objects_v2(Bucket=bucket, Prefix=key).get("Contents", [])
@@ -375,7 +389,7 @@ def check_object_replicates(deployment: Deployment) -> str:
     replica = destination.get_object(Bucket=bucket, Key=key)
     if replica["Body"].read() != body:
         raise CheckFailed("the replica has another content")
-    return f"read back in {deployment.region('secondary')}, encryption {replica.get('ServerSideEncryption')}"
+    return f"read back in {deployment.region(OTHER[side])}, encryption {replica.get('ServerSideEncryption')}"
 
 
 def check_second_plan_is_empty(deployment: Deployment) -> str:

@@ -2,13 +2,14 @@
 
 import json
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from embedded_aws.__main__ import Port, StackDir
-from embedded_aws.deployment import Deployment
+from embedded_aws.deployment import STACK, Deployment, synthesized
 from payment_dr.operations.command import DONE, MISSED, command, progress, progress_of
 from permission_proof.proof import prove
 from permission_proof.report import as_data, as_markdown, print_report
@@ -26,12 +27,18 @@ def main(
 ) -> None:
     """Deploy the stack on an embedded AWS and prove that each right is needed, each condition holds, no more is open.
 
+    The stack has two-way documents, so that the roles of both directions are there. One in --stack-dir needs them too.
+
     Exits with 0 when all is proven, 1 when there is a gap, which is named, 2 when nothing could be said.
     """
-    with (
-        progress_of(progress) as (on_step, on_event),
-        Deployment(on_step=on_step, on_event=on_event, port=port, stack_dir=stack_dir) as stack,
-    ):
+    from main import TWO_WAY_DOCUMENTS  # loads the constructs, which --help should not wait for
+
+    with ExitStack() as opened:
+        on_step, on_event = opened.enter_context(progress_of(progress))
+        if stack_dir is None:
+            folder = opened.enter_context(synthesized(settings={TWO_WAY_DOCUMENTS: "1"}))
+            stack_dir = folder / "stacks" / STACK
+        stack = opened.enter_context(Deployment(on_step=on_step, on_event=on_event, port=port, stack_dir=stack_dir))
         stack.apply()
         data = as_data(stack, prove(stack, on_step))
     if write:

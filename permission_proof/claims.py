@@ -346,5 +346,3 @@ REFUSED: tuple[tuple[str, str, Scenario], ...] = (
     ("health monitor role", "sts:AssumeRole", _monitor_assumes),
     ("config sync role", "sts:AssumeRole", wrong_function_assumes),
 )
-# The only owner that exists on one side alone.
-ONE_SIDED = {"replication role": ("primary",)}

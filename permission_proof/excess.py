@@ -12,7 +12,7 @@ from typing import Any
 from embedded_aws.deployment import Deployment
 from payment_dr.operations.aws import listed
 from payment_dr.side import SIDES, Side
-from permission_proof.claims import ANOTHER_ACCOUNT, CLAIMS, ONE_SIDED, Claims
+from permission_proof.claims import ANOTHER_ACCOUNT, CLAIMS, Claims
 from permission_proof.policies import Document, Policy, Row, principals_of, rows_of
 from permission_proof.stage import NAME, Stage, refusals_in
 
@@ -183,7 +183,7 @@ def gaps_between(rows: Sequence[Row], claims: Claims = CLAIMS) -> list[str]:
     gaps = [f"no scenario: {row}" for row in rows if row.claim not in claims]
     there = {(*row.claim, row.policy.side) for row in rows}
     for owner, sid, what in claims:
-        for side in ONE_SIDED.get(owner, SIDES):
+        for side in SIDES:
             if (owner, sid, what, side) not in there:
                 gaps.append(f"dropped: {owner} ({side}), statement {sid}: {what}")
     # A role's own right needs a request for something else, too.

@@ -206,6 +206,8 @@ def work(user: Deployer, policy_of: Callable[[str], Document], directory: Path) 
             dr("failback", "--yes", "--wait")
         with people[GAME_DAY].working():
             dr("drill", "--yes", f"--report-dir={directory}")
+            dr("failover", "--yes")  # the fence, should a drill leave it
+            dr("failback", "--yes")
     with Terraform(
         user.terraform.directory, people[PLAN].environment, variables=VARIABLES, stand_ins=stand_in_providers
     ) as planning:

@@ -24,13 +24,13 @@ _JOBS = {
 }
 _HEAD = """# Permissions
 
-Every right that the stack grants, and what shows that it is needed. `make prove-permissions` deploys the stack on the
-embedded AWS, reads all policies from there (of roles, keys, topics and functions), takes each action and each
-condition away for a moment, and puts it back. It fails, and names the line, when a right has no scenario, when a
-scenario has lost its right, when something works without the right that it is said to need, when something is refused
-for another reason than the missing right, when something is granted [too widely](#too-wide), and when a policy is not
-as deployed at the end. This file is what it wrote (`make prove-permissions ARGS="--write docs/permissions.md"`); a test
-compares the two.
+Every right that the stack grants, and what shows that it is needed. `make prove-permissions` deploys the stack, with
+`two_way_documents` for the roles of both directions, on the embedded AWS, reads all policies from there (of roles,
+keys, topics and functions), takes each action and each condition away for a moment, and puts it back. It fails, and
+names the line, when a right has no scenario, when a scenario has lost its right, when something works without the
+right that it is said to need, when something is refused for another reason than the missing right, when something is
+granted [too widely](#too-wide), and when a policy is not as deployed at the end. This file is what it wrote (`make
+prove-permissions ARGS="--write docs/permissions.md"`); a test compares the two.
 
 How to read a line:
 

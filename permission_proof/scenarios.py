@@ -446,13 +446,13 @@ def read_without_tls(stage: Stage, side: Side, resource: str) -> Iterator[Run]: 
 
 
 @named("A document is replicated with its tags")
-def replicated(stage: Stage, _side: str, _: str) -> Iterator[Run]:  # noqa: D103
-    source, destination = (stage.stack.value(f"{side}_bucket_name") for side in ("primary", "secondary"))
-    s3, key = stage.client("s3", "primary"), f"{NAME}/document"
+def replicated(stage: Stage, side: Side, _: str) -> Iterator[Run]:  # noqa: D103
+    source, destination = (stage.stack.value(f"{each}_bucket_name") for each in (side, stage.other(side)))
+    s3, key = stage.client("s3", side), f"{NAME}/document"
 
     def run() -> None:
         _put_document(s3, source, key)
-        tags = stage.client("s3", "secondary").get_object_tagging(Bucket=destination, Key=key)["TagSet"]
+        tags = stage.client("s3", stage.other(side)).get_object_tagging(Bucket=destination, Key=key)["TagSet"]
         if not tags:
             raise NotPassed("the replica has no tags")
 
@@ -467,7 +467,7 @@ def _put_document(s3: Any, bucket: str, key: str) -> None:
 
 
 @named("Another bucket is replicated, to another one, with the role")
-def another_bucket_replicated(stage: Stage, _side: str, _: str) -> Iterator[Run]:  # noqa: D103
+def another_bucket_replicated(stage: Stage, side: Side, _: str) -> Iterator[Run]:  # noqa: D103
     s3 = stage.client("s3", "primary")
     buckets = source, destination = f"{NAME}-source", f"{NAME}-destination"
     rule = {"Status": "Enabled", "Prefix": "", "Destination": {"Bucket": f"arn:aws:s3:::{destination}"}}
@@ -475,7 +475,7 @@ def another_bucket_replicated(stage: Stage, _side: str, _: str) -> Iterator[Run]
         for bucket in buckets:
             s3.create_bucket(Bucket=bucket)
             s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
-        role = stage.policy("replication role", "primary", "trust").name
+        role = stage.policy("replication role", side, "trust").name
         s3.put_bucket_replication(Bucket=source, ReplicationConfiguration={"Role": role, "Rules": [rule]})
         yield lambda: _put_document(s3, source, NAME)
     finally:

@@ -19,6 +19,8 @@ from .bindings import (
     S3BucketReplicationConfigurationRuleDestination,
     S3BucketReplicationConfigurationRuleDestinationMetrics,
     S3BucketReplicationConfigurationRuleFilter,
+    S3BucketReplicationConfigurationRuleSourceSelectionCriteria,
+    S3BucketReplicationConfigurationRuleSourceSelectionCriteriaReplicaModifications,
     S3BucketServerSideEncryptionConfigurationA,
     S3BucketServerSideEncryptionConfigurationRuleA,
     S3BucketServerSideEncryptionConfigurationRuleApplyServerSideEncryptionByDefaultA,
@@ -66,6 +68,11 @@ class GlobalData(Described):
     requests without TLS.
     https://docs.aws.amazon.com/AmazonS3/latest/userguide/replication.html
 
+    By default documents replicate in that direction alone. A document that is written in the secondary region stays
+    there, and a later version from the primary region becomes current over a correction that was made there. With
+    `two_way_documents` both buckets are source and destination of each other. Deletions never replicate.
+    https://docs.aws.amazon.com/AmazonS3/latest/userguide/mrap-create-two-way-replication-rules.html
+
     Args:
         primary, secondary: Source and destination of the replication.
         environment: Environment name; may be a Terraform variable.
@@ -76,6 +83,8 @@ class GlobalData(Described):
         deletion_protection: Refuse to delete the table: AWS in the primary region, and Terraform as a whole, before it
             deletes anything. The replica must be protected by hand, see "Protect the table" in docs/deploy.md. Default
             False.
+        two_way_documents: Replicate documents from the secondary region to the primary one too. Default False; set it
+            True with real documents.
         force_destroy: Delete the buckets with what is in them. Default True; set it False with real documents.
         operations: DynamoDB calls whose SystemErrors are summed, at most ten. Default: those of a payments application.
 
@@ -84,6 +93,8 @@ class GlobalData(Described):
         replica_arn: The table in the secondary region.
         primary_bucket_name, primary_bucket_arn, secondary_bucket_name, secondary_bucket_arn: The buckets.
         replication_role_arn: The role that S3 replicates with.
+        replication_back_role_arn: The role that S3 replicates to the primary region with; None without
+            `two_way_documents`.
         alarm_names: Names of the alarms in both regions.
 
     Raises:
@@ -108,6 +119,7 @@ class GlobalData(Described):
         secondary_alarms: AlarmTarget | None = None,
         replication_lag_alarm_ms: int = 3000,
         deletion_protection: bool = False,
+        two_way_documents: bool = False,
         force_destroy: bool = True,
         operations: Sequence[str] = OPERATIONS,
     ) -> None:
@@ -172,14 +184,20 @@ class GlobalData(Described):
         destination, destination_versioning = self._bucket(
             "destination", secondary, environment, bucket_purpose, force_destroy
         )
-        role = self._replication_role(primary, environment, bucket_purpose, source, destination)
-        versioning = [source_versioning, destination_versioning]
-        self._replicate("replication", primary, source, destination, role, versioning)
+        buckets = {primary: source, secondary: destination}
+        directions = [(primary, secondary), *([(secondary, primary)] if two_way_documents else [])]
+        roles = []
+        for (home, receiving), id_ in zip(directions, ("replication", "replication_back"), strict=False):
+            role = self._replication_role(f"s3_{id_}", home, receiving, environment, bucket_purpose, buckets)
+            versioning = [source_versioning, destination_versioning]
+            self._replicate(id_, home, receiving, buckets, role, versioning, two_way=two_way_documents)
+            roles.append(role)
         self.primary_bucket_name: Final = source.bucket
         self.primary_bucket_arn: Final = source.arn
         self.secondary_bucket_name: Final = destination.bucket
         self.secondary_bucket_arn: Final = destination.arn
-        self.replication_role_arn: Final = role.arn
+        self.replication_role_arn: Final = roles[0].arn
+        self.replication_back_role_arn: Final = roles[1].arn if two_way_documents else None
 
         self.alarm_names: Final[list[str]] = []
         for region, receiving, target in (
@@ -188,11 +206,17 @@ class GlobalData(Described):
         ):
             if target:
                 self._alarms(region, receiving, target, environment, table_name, operations, replication_lag_alarm_ms)
-        copies = {"SourceBucket": source.bucket, "DestinationBucket": destination.bucket, "RuleId": RULE_ID}
-        if primary_alarms:
-            self._failed_alarm(primary, secondary, primary_alarms, environment, bucket_purpose, copies)
-        if secondary_alarms:
-            self._pending_alarm(primary, secondary, secondary_alarms, environment, bucket_purpose, copies)
+        targets = {primary: primary_alarms, secondary: secondary_alarms}
+        for home, receiving in directions:
+            copies = {
+                "SourceBucket": buckets[home].bucket,
+                "DestinationBucket": buckets[receiving].bucket,
+                "RuleId": RULE_ID,
+            }
+            if target := targets[home]:
+                self._failed_alarm(home, receiving, target, environment, bucket_purpose, copies)
+            if target := targets[receiving]:
+                self._pending_alarm(home, receiving, target, environment, bucket_purpose, copies)
 
     def _bucket(
         self, side: str, region: Region, environment: str, purpose: str, force_destroy: bool
@@ -268,16 +292,25 @@ class GlobalData(Described):
     def _replicate(
         self,
         id_: str,
-        region: Region,
-        source: S3Bucket,
-        destination: S3Bucket,
+        home: Region,
+        receiving: Region,
+        buckets: Mapping[Region, S3Bucket],
         role: Role,
         versioning: Sequence[S3BucketVersioningA],
+        *,
+        two_way: bool,
     ) -> None:
+        # Tags and access control lists that are changed on a replica go back to its source. Both rules need it.
+        # https://docs.aws.amazon.com/AmazonS3/latest/userguide/replication-for-metadata-changes.html
+        modifications = S3BucketReplicationConfigurationRuleSourceSelectionCriteria(
+            replica_modifications=S3BucketReplicationConfigurationRuleSourceSelectionCriteriaReplicaModifications(
+                status="Enabled"
+            )
+        )
         S3BucketReplicationConfigurationA(
             self,
             id_,
-            bucket=source.id,
+            bucket=buckets[home].id,
             role=role.arn,
             rule=[
                 S3BucketReplicationConfigurationRule(
@@ -290,30 +323,39 @@ class GlobalData(Described):
                         status="Disabled"
                     ),
                     destination=S3BucketReplicationConfigurationRuleDestination(
-                        bucket=destination.arn,
+                        bucket=buckets[receiving].arn,
                         storage_class="STANDARD",
                         # No event threshold: S3 refuses one without Replication Time Control.
                         # https://docs.aws.amazon.com/AmazonS3/latest/userguide/repl-metrics.html
                         metrics=S3BucketReplicationConfigurationRuleDestinationMetrics(status="Enabled"),
                     ),
+                    source_selection_criteria=modifications if two_way else None,
                 )
             ],
             depends_on=[*versioning, *role.ready],
-            provider=region.provider,
+            provider=home.provider,
         )
 
     def _replication_role(
-        self, primary: Region, environment: str, purpose: str, source: S3Bucket, destination: S3Bucket
+        self,
+        id_: str,
+        home: Region,
+        receiving: Region,
+        environment: str,
+        purpose: str,
+        buckets: Mapping[Region, S3Bucket],
     ) -> Role:
+        source, destination = buckets[home], buckets[receiving]
+        side = "primary" if id_.endswith("_back") else "secondary"
         # S3's trust carries no condition: no AWS page says that S3 sends aws:SourceArn when it assumes this role, and
         # with a condition that is never met replication fails without a sound.
         # https://docs.aws.amazon.com/AmazonS3/latest/userguide/setting-repl-config-perm-overview.html
         return Role(
             self,
-            "s3_replication",
-            name=name("iam-role", f"{purpose}-replication", primary, environment),
-            policy_name=name("iam-policy", f"{purpose}-replication", primary, environment),
-            description=f"S3 replicates {purpose} to the secondary region with it",
+            id_,
+            name=name("iam-role", f"{purpose}-replication", home, environment),
+            policy_name=name("iam-policy", f"{purpose}-replication", home, environment),
+            description=f"S3 replicates {purpose} to the {side} region with it",
             trust=[
                 Statement(sid="AssumedByS3", actions=["sts:AssumeRole"], principals={"Service": ["s3.amazonaws.com"]})
             ],

@@ -83,6 +83,8 @@ class DisasterRecoveryStack(TerraformStack):
         data_canary: Write to the table and read it every minute in both regions, with alarms on it, see `DataCanary`.
             Default no.
         deletion_protection: Refuse to delete the table. Default False; set it True with real payments.
+        two_way_documents: Replicate documents from the secondary region to the primary one too, see `GlobalData`.
+            Default False; set it True with real documents.
         force_destroy: Delete the buckets with what is in them. Default True; set it False with real documents.
         state: Where Terraform keeps its state, as s3://BUCKET/ENVIRONMENT; the stack is of that environment then, and
             needs Terraform 1.10. `dr bootstrap` makes the bucket. Default: a file beside the app.
@@ -126,6 +128,7 @@ class DisasterRecoveryStack(TerraformStack):
         private_probe_route: bool = False,
         data_canary: bool = False,
         deletion_protection: bool = False,
+        two_way_documents: bool = False,
         force_destroy: bool = True,
         state: str | None = None,
         state_region: str | None = None,
@@ -171,6 +174,7 @@ class DisasterRecoveryStack(TerraformStack):
             primary_alarms=primary.alerting.target,
             secondary_alarms=secondary.alerting.target,
             deletion_protection=deletion_protection,
+            two_way_documents=two_way_documents,
             force_destroy=force_destroy,
         )
         primary_health, secondary_health = (

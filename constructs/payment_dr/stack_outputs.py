@@ -109,6 +109,15 @@ def _data_outputs(data: GlobalData, first: str, second: str) -> Mapping[str, Out
         "secondary_bucket_name": Output(data.secondary_bucket_name, f"Bucket in {second}, its destination"),
         "secondary_bucket_arn": Output(data.secondary_bucket_arn, f"Bucket in {second}, its destination"),
         "s3_replication_role_arn": Output(data.replication_role_arn, "Role that S3 replicates with"),
+        **(
+            {
+                "s3_replication_back_role_arn": Output(
+                    data.replication_back_role_arn, f"Role that S3 replicates to {first} with"
+                )
+            }
+            if data.replication_back_role_arn
+            else {}
+        ),
     }
 
 

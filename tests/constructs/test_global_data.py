@@ -1,10 +1,19 @@
 """GlobalData: one replicated table, one pair of replicated buckets, and alarms on metrics that exist."""
 
+import json
 from collections.abc import Callable
 
 import pytest
 
-from payment_dr import AlarmTarget, ConfigurationError, GlobalData, Region, TerraformStack
+from payment_dr import (
+    AlarmTarget,
+    App,
+    ConfigurationError,
+    DisasterRecoveryStack,
+    GlobalData,
+    Region,
+    TerraformStack,
+)
 from payment_dr.bindings import DynamodbTable
 from payment_dr.bindings import Testing as CdktfTesting
 from payment_dr.operations.probes import DOCUMENTS_RULE
@@ -201,6 +210,62 @@ def test_one_document_that_fails_is_too_many_and_many_may_wait_a_little(stack_js
     )
     assert (failed["threshold"], failed["evaluation_periods"], failed["period"]) == (0, 1, 300)
     assert (pending["threshold"], pending["evaluation_periods"], pending["period"]) == (100, 3, 300)
+
+
+@pytest.fixture(scope="module")
+def two_way(new_app: Callable[[], App]) -> Json:
+    """The stack with documents that replicate both ways."""
+    stack = DisasterRecoveryStack(new_app(), "payment-dr", two_way_documents=True)
+    parsed: Json = json.loads(CdktfTesting.synth(stack))
+    return parsed
+
+
+class TestTwoWayDocuments:
+    def test_each_bucket_replicates_to_the_other_with_changes_of_replicas(self, two_way: Json) -> None:
+        rules = {
+            body["bucket"]: (body["role"], body.get("provider"), *body["rule"])
+            for body in two_way["resource"]["aws_s3_bucket_replication_configuration"].values()
+        }
+        ids = {side: f"${{aws_s3_bucket.data_{side}_bucket.id}}" for side in ("source", "destination")}
+        assert set(rules) == set(ids.values())
+        for home, receiving, back, provider in (
+            ("source", "destination", "", None),
+            ("destination", "source", "_back", "aws.secondary"),
+        ):
+            role, where, rule = rules[ids[home]]
+            assert role == f"${{aws_iam_role.data_s3_replication{back}_role.arn}}"
+            assert where == provider
+            assert rule["destination"]["bucket"] == f"${{aws_s3_bucket.data_{receiving}_bucket.arn}}"
+            assert rule["source_selection_criteria"] == {"replica_modifications": {"status": "Enabled"}}
+            assert rule["delete_marker_replication"] == {"status": "Disabled"}
+            assert rule["destination"]["metrics"] == {"status": "Enabled"}
+
+    def test_the_way_back_has_a_role_of_its_own_with_the_same_rights_the_other_way_round(self, two_way: Json) -> None:
+        documents = two_way["data"]["aws_iam_policy_document"]
+        there, back = (documents[f"data_s3_replication{way}_permissions"]["statement"] for way in ("", "_back"))
+        swapped = json.dumps(there).replace("_source_", "_?_").replace("_destination_", "_source_")
+        assert json.loads(swapped.replace("_?_", "_destination_")) == back
+        names = {role["name"] for role in two_way["resource"]["aws_iam_role"].values()}
+        replicating = {f"iam-role-payment-docs-replication-{side}-${{var.environment}}" for side in ("east", "west")}
+        assert replicating <= names
+
+    def test_both_ways_are_watched(self, two_way: Json) -> None:
+        watched = {
+            (alarm["metric_name"], alarm["dimensions"]["SourceBucket"].split("_")[3], alarm.get("provider"))
+            for alarm in two_way["resource"]["aws_cloudwatch_metric_alarm"].values()
+            if alarm.get("namespace") == "AWS/S3"
+        }
+        assert watched == {
+            ("OperationsFailedReplication", "source", None),
+            ("OperationsPendingReplication", "source", "aws.secondary"),
+            ("OperationsFailedReplication", "destination", "aws.secondary"),
+            ("OperationsPendingReplication", "destination", None),
+        }
+
+
+def test_without_the_option_documents_go_one_way(stack_json: Json) -> None:
+    (replication,) = stack_json["resource"]["aws_s3_bucket_replication_configuration"].values()
+    assert "source_selection_criteria" not in replication["rule"][0]
 
 
 def test_it_works_alone_with_its_defaults_and_then_has_no_alarm(

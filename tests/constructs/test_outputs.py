@@ -106,6 +106,12 @@ def test_the_outputs_beyond_the_brief_are_these(stack_json: Json) -> None:
     }
 
 
+def test_two_way_documents_add_the_role_of_the_way_back(stack_json: Json, new_app: Callable[[], App]) -> None:
+    outputs = synthesized(new_app, two_way_documents=True)["output"]
+    assert outputs.keys() - stack_json["output"].keys() == {"s3_replication_back_role_arn"}
+    assert outputs["s3_replication_back_role_arn"]["value"] == "${aws_iam_role.data_s3_replication_back_role.arn}"
+
+
 def test_every_output_has_a_description_and_only_secrets_are_sensitive(stack_json: Json) -> None:
     assert [name for name, output in stack_json["output"].items() if not output.get("description")] == []
     assert [name for name, output in stack_json["output"].items() if output.get("sensitive")] == [

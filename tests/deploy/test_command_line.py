@@ -16,7 +16,7 @@ import pytest
 
 from embedded_aws.deployment import PROJECT, STACK, synthesized
 from embedded_aws.errors import EmbeddedAwsError
-from main import ACCOUNT, CUSTOM_DOMAIN, DATA_CANARY, PRIVATE_PROBE_ROUTE, STATE, TABLE
+from main import ACCOUNT, OPTIONS, STATE, TABLE
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("command line")]
 DEADLINE_SECONDS = 180
@@ -194,7 +194,7 @@ def test_settings_that_cannot_work_are_refused_before_anything_starts(tmp_path: 
     assert f"error: {refused.value.message}\nhint: {refused.value.hint}" == run.stderr.strip()
 
 
-@pytest.mark.parametrize("setting", [CUSTOM_DOMAIN, PRIVATE_PROBE_ROUTE, DATA_CANARY])
+@pytest.mark.parametrize("setting", OPTIONS.values())
 def test_a_setting_that_is_neither_on_nor_off_is_refused(setting: str) -> None:
     with pytest.raises(EmbeddedAwsError) as refused, synthesized(settings={setting: "yes"}):
         pass

@@ -15,7 +15,7 @@ from embedded_aws import stand_in_providers
 from embedded_aws.deployment import VARIABLES
 from embedded_aws.drill import EmulatedStack
 from embedded_aws.errors import EmbeddedAwsError
-from payment_dr.operations import switch
+from payment_dr.operations import probes, switch
 from payment_dr.operations.drill import live
 from payment_dr.operations.drill.journal import CONFIRMED, LOCAL
 from payment_dr.operations.drill.modelled_dns import ModelledDns
@@ -120,6 +120,7 @@ OF_OPERATORS = {
     **{action: ("status", said) for action, said in READS.items()},
     "lambda:PutFunctionConcurrency": ("failover", "Lambda in us-east-1 refuses: AccessDenied"),
     "lambda:DeleteFunctionConcurrency": ("failback", "Lambda in us-east-1 refuses: AccessDenied"),
+    "s3:ListBucketVersions": ("failback", "S3 in us-east-1 refuses: AccessDenied"),
     "dynamodb:PutItem": ("failback", "DynamoDB refuses: AccessDenied"),
     "dynamodb:GetItem": ("failback", "DynamoDB refuses: AccessDenied"),
     "dynamodb:DeleteItem": ("failback", "DynamoDB refuses: AccessDenied"),
@@ -174,7 +175,7 @@ def test_without_one_action_to_look_with_a_drill_does_not_start(
         assert steps == ["preflight"], action
 
 
-# What a drill does once it has started, by the action that it is refused without.
+# What a drill does once it has started, and the same role to fail back afterwards, by the action that it needs.
 DRILLED: dict[str, Callable[[Payments, Action], object]] = {
     "dynamodb:PutItem": lambda payments, _: payments._write(LOCAL, "primary", payments._new_item(LOCAL)),
     "dynamodb:GetItem": lambda payments, _: payments._write(CONFIRMED, "primary", payments._new_item(CONFIRMED)),
@@ -182,6 +183,7 @@ DRILLED: dict[str, Callable[[Payments, Action], object]] = {
     "dynamodb:DeleteItem": lambda payments, _: payments.delete(),
     "lambda:PutFunctionConcurrency": lambda _, fence: fence.do(),
     "lambda:DeleteFunctionConcurrency": lambda _, fence: fence.undo(),
+    "s3:ListBucketVersions": lambda payments, _: probes.documents_of_secondary(payments._stack, 60),
 }
 
 

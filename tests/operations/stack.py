@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 from botocore.exceptions import ClientError, EndpointConnectionError
@@ -34,6 +35,7 @@ OUTPUTS: dict[str, Any] = {
     **{f"{side}_health_monitor_function_name": f"lambda-health-monitor-{side}" for side in SIDES},
 }
 TARGETS = {f"{side}_target_name": f"d-{side}.execute-api.{region}.amazonaws.com" for side, region in REGIONS.items()}
+TWO_WAY = {"s3_replication_back_role_arn": f"arn:aws:iam::{ACCOUNT}:role/iam-role-payment-docs-replication-west-dev"}
 GONE = EndpointConnectionError(endpoint_url="https://…")
 
 
@@ -97,12 +99,15 @@ class Stack(Deployed):
         passes: Whether the probe of a side passes, beyond its fence.
         replicates: Whether what is written in one region arrives in the other.
         objects: What is in the bucket of each side, by key.
+        written: When each object was written or deleted, in seconds, by side and key. Default: at 0.
+        deleted: Keys that are deleted, by side.
         copies: Data points of the documents that failed and that wait, by the side of their source.
         calls: Every call that changes something.
     """
 
-    def __init__(self, *, live: bool = False, custom_domain: bool = False) -> None:
-        super().__init__(OUTPUTS | (TARGETS if custom_domain else {}), None if live else "http://127.0.0.1:1")
+    def __init__(self, *, live: bool = False, custom_domain: bool = False, two_way: bool = False) -> None:
+        more = (TARGETS if custom_domain else {}) | (TWO_WAY if two_way else {})
+        super().__init__(OUTPUTS | more, None if live else "http://127.0.0.1:1")
         self.failing: dict[tuple[str, ...], Exception] = {}
         self.reserved: dict[str, int | None] = {"primary": None, "secondary": None}
         self.passes: dict[str, Callable[[], bool]] = {side: lambda: True for side in SIDES}
@@ -116,6 +121,8 @@ class Stack(Deployed):
         self.latencies: dict[str, list[float]] = {side: [] for side in SIDES}
         self.items: dict[str, list[Any]] = {side: [] for side in SIDES}
         self.objects: dict[str, dict[str, bytes]] = {side: {} for side in SIDES}
+        self.written: dict[tuple[str, str], float] = {}
+        self.deleted: dict[str, set[str]] = {side: set() for side in SIDES}
         self.copies: dict[str, tuple[list[int], list[int]]] = {side: ([], []) for side in SIDES}
         self.answered: Iterator[list[str]] = iter(())
         self.calls: list[tuple[Any, ...]] = []
@@ -227,9 +234,22 @@ class _Client:
     def _get_paginator(self, operation: str) -> "_Paginator":
         if operation == "scan":
             return _Paginator({"Items": list(self._stack.items[self._role])})
-        assert operation == "list_objects_v2"
         objects = self._stack.objects[self._role]
+        if operation == "list_object_versions":
+            return _Paginator(*self._versions(objects))
+        assert operation == "list_objects_v2"
         return _Paginator({"Contents": [{"Key": key, "ETag": body.decode()} for key, body in objects.items()]})
+
+    def _versions(self, objects: dict[str, bytes]) -> Iterator[dict[str, Any]]:
+        """A page for each key, in the order of S3; what is not the latest must not count."""
+        for key in sorted(objects.keys() | self._stack.deleted[self._role]):
+            seconds = self._stack.written.get((self._role, key), 0)
+            latest = {"Key": key, "IsLatest": True, "LastModified": datetime.fromtimestamp(seconds, UTC)}
+            before = {"Key": key, "IsLatest": False, "ETag": "before", "LastModified": datetime.fromtimestamp(-1, UTC)}
+            if key in self._stack.deleted[self._role]:
+                yield {"Versions": [before], "DeleteMarkers": [latest]}
+            else:
+                yield {"Versions": [{**latest, "ETag": objects[key].decode()}, before]}
 
     def _read(self, _zone_id: str) -> Zone:
         return self._stack.zone
@@ -239,10 +259,10 @@ class _Client:
 
 
 class _Paginator:
-    """Gives everything in one page."""
+    """Gives these pages."""
 
-    def __init__(self, page: dict[str, Any]) -> None:
-        self._page = page
+    def __init__(self, *pages: dict[str, Any]) -> None:
+        self._pages = pages
 
     def paginate(self, **_: Any) -> list[dict[str, Any]]:
-        return [self._page]
+        return list(self._pages)

@@ -193,6 +193,13 @@ def test_a_region_that_is_gone_is_not_asked_whether_it_is_protected(stack: Stack
     assert look_at(stack).regions["secondary"]["table"].state == "ok"
 
 
+def test_documents_that_are_copied_back_are_looked_at_in_both_directions(make_stack: Callable[..., Stack]) -> None:
+    stack = make_stack(two_way=True)
+    stack.copies["secondary"] = ([1], [4])
+    found = look_at(stack).regions["secondary"]["documents"]
+    assert (found.state, found.found) == ("bad", "1 failed in 60 minutes, 4 wait for us-east-1")
+
+
 def test_documents_of_which_s3_has_said_nothing_are_no_fault(stack: Stack) -> None:
     found = look_at(stack).regions["primary"]["documents"]
     assert (found.state, found.found) == ("ok", "no data in 60 minutes")

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from payment_dr.operations import probes
 from payment_dr.operations.aws import CannotTellError, NoAnswerError
 from payment_dr.operations.errors import OperationError
 from payment_dr.operations.switch import Outcome, RefusedError, Switch
@@ -120,6 +121,64 @@ def test_failback_is_refused_while_the_primary_is_not_ready(
     assert stack.reserved["primary"] == 0
     assert stack.items == {"primary": [], "secondary": []}
     assert switch(stack, force=True).failback().changed
+
+
+@pytest.mark.parametrize(
+    ("secondary", "primary", "lacks"),
+    [
+        ({"a": (b"1", 5)}, {}, ["a"]),
+        ({"a": (b"1", 5), "c": (b"1", 5)}, {"b": (b"1", 1)}, ["a", "c"]),
+        ({"b": (b"corrected", 5)}, {"a": (b"1", 1), "b": (b"1", 1)}, ["b"]),
+        ({"b": (b"1", 1)}, {"a": (b"1", 1), "b": (b"1", 1)}, []),
+        ({"a": (b"1", 1)}, {"a": (b"written later", 5)}, []),
+        ({"a": (b"1", 1)}, {"a": (None, 5)}, []),
+        ({"a": (b"written after the deletion", 9)}, {"a": (None, 5)}, ["a"]),
+        ({"a": (None, 5)}, {"a": (b"1", 1)}, []),
+    ],
+    ids=["new", "two", "corrected", "equal", "later in the primary", "deleted", "new again", "deleted here"],
+)
+def test_failback_is_refused_while_the_primary_lacks_documents_of_the_secondary(
+    stack: Stack,
+    secondary: dict[str, tuple[bytes | None, float]],
+    primary: dict[str, tuple[bytes | None, float]],
+    lacks: list[str],
+) -> None:
+    for side, documents in (("secondary", secondary), ("primary", primary)):
+        for key, (body, written) in documents.items():
+            stack.written[side, key] = written
+            if body is None:
+                stack.deleted[side].add(key)
+            else:
+                stack.objects[side][key] = body
+    fenced(stack)
+    if lacks:
+        reason = f"us-east-1 lacks {len(lacks)} documents that were written in us-west-2: {', '.join(lacks)}"
+        with pytest.raises(RefusedError, match=f"us-east-1 is not ready: {reason}$"):
+            switch(stack).failback()
+        assert stack.reserved["primary"] == 0
+        assert switch(stack, force=True).failback().changed
+    else:
+        assert switch(stack).failback().changed
+
+
+def test_of_many_documents_some_are_named_without_what_a_terminal_would_do_with_them(stack: Stack) -> None:
+    fenced(stack).objects["secondary"] = {f"{number}\x1b[2J": b"1" for number in range(7)}
+    with pytest.raises(RefusedError) as refused:
+        switch(stack).failback()
+    assert "lacks 7 documents" in refused.value.message
+    assert refused.value.message.endswith(", …")
+    assert "\x1b" not in refused.value.message
+
+
+def test_too_many_documents_to_list_are_refused_but_not_called_missing(
+    stack: Stack, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(probes, "time", clock)
+    monkeypatch.setattr(clock, "monotonic", itertools.count(step=40.0).__next__)
+    fenced(stack).objects["secondary"] = dict.fromkeys("ab", b"1")
+    with pytest.raises(OperationError, match="cannot tell: the documents of us-west-2 are too many") as refused:
+        switch(stack).failback()
+    assert not isinstance(refused.value, RefusedError)
 
 
 def test_what_cannot_be_asked_is_no_reason_but_refused_too(stack: Stack) -> None:

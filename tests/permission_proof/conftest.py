@@ -10,6 +10,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from embedded_aws.deployment import STACK, Deployment, synthesized
+from main import TWO_WAY_DOCUMENTS
 from permission_proof import __main__ as command_line
 
 
@@ -42,7 +43,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
             return nullcontext(made[0])
 
         patch.setattr(command_line, "Deployment", kept)
-        folder = until_the_end.enter_context(synthesized())
+        folder = until_the_end.enter_context(synthesized(settings={TWO_WAY_DOCUMENTS: "1"}))
         result = run_command("--stack-dir", str(folder / "stacks" / STACK), "--json", "--write", str(document))
         (deployment,) = made
         yield Run(result.exit_code, json.loads(result.stdout), document.read_text(encoding="utf-8"), deployment)

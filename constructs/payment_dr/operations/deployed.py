@@ -35,6 +35,7 @@ NEEDED = (
     *(f"{side}_{name}" for side in SIDES for name in ("bucket_name", "health_monitor_function_name", "region")),
 )
 OF_A_CUSTOM_DOMAIN = tuple(f"{side}_target_name" for side in SIDES)
+OF_TWO_WAY_DOCUMENTS = "s3_replication_back_role_arn"
 
 T = TypeVar("T")
 
@@ -84,7 +85,7 @@ class Deployed:
                 f"these outputs are missing: {', '.join(missing)}",
                 hint="deploy first; --dir names the synthesized stack, --outputs a file of 'terraform output -json'",
             )
-        known = (*NEEDED, *(name for name in OF_A_CUSTOM_DOMAIN if name in outputs))
+        known = (*NEEDED, *(name for name in (*OF_A_CUSTOM_DOMAIN, OF_TWO_WAY_DOCUMENTS) if name in outputs))
         self.outputs = {name: outputs[name] for name in known}  # the secret ones stay out
         self.endpoint_url = endpoint_url
         self._session: Any = None
@@ -134,6 +135,11 @@ class Deployed:
     def has_custom_domain(self) -> bool:
         """Whether the name is served over TLS: then its records are aliases."""
         return all(name in self.outputs for name in OF_A_CUSTOM_DOMAIN)
+
+    @property
+    def has_two_way_documents(self) -> bool:
+        """Whether documents of the secondary region are copied to the primary one."""
+        return OF_TWO_WAY_DOCUMENTS in self.outputs
 
     @property
     def record_type(self) -> str:

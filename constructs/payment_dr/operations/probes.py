@@ -259,6 +259,56 @@ def document_copies(stack: Deployed, side: Side, now: float, minutes: int = 60) 
     return DocumentCopies(sum(failed) if failed else None, waiting[-1] if waiting else None)
 
 
+@dataclass(frozen=True)
+class _Newest:
+    """What is newest under a key of a bucket: the ETag of a version, or None of a deletion."""
+
+    key: str
+    etag: str | None
+    written: float
+
+
+def documents_of_secondary(stack: Deployed, seconds: float) -> list[str]:
+    """Keys of the documents that were written in the secondary region and that the primary has not got.
+
+    A document counts that the primary never had, or whose version there is older. One that was deleted in the primary
+    is no loss: deletions do not replicate.
+
+    Args:
+        stack: The stack.
+        seconds: Seconds that listing both buckets may take.
+
+    Raises:
+        CannotTellError: S3 could not be asked, or there are too many documents for this time.
+    """
+    deadline = time.monotonic() + seconds
+    missing = []
+    primary = _newest(stack, "primary", deadline)
+    there = next(primary, None)
+    for here in _newest(stack, "secondary", deadline):
+        while there and there.key.encode() < here.key.encode():
+            there = next(primary, None)
+        newest = there if there and there.key == here.key else None
+        if here.etag and (newest is None or (newest.etag != here.etag and newest.written < here.written)):
+            missing.append(here.key)
+    return missing
+
+
+def _newest(stack: Deployed, side: Side, deadline: float) -> Iterator[_Newest]:
+    """The newest version or deletion of each key, in the order of S3, which is that of their bytes."""
+    client, bucket = stack.client("s3", side), stack.output(side, "bucket_name")
+    pages = iter(client.get_paginator("list_object_versions").paginate(Bucket=bucket))
+    while page := asked(f"S3 in {stack.region(side)}", lambda: next(pages, None)):
+        if time.monotonic() > deadline:
+            raise CannotTellError(
+                f"the documents of {stack.region(side)} are too many to compare here",
+                hint="compare them with 'aws s3 sync --dryrun', see the runbook under Fail back",
+            )
+        newest = [each for kind in ("Versions", "DeleteMarkers") for each in page.get(kind, []) if each["IsLatest"]]
+        for each in sorted(newest, key=lambda each: each["Key"].encode()):
+            yield _Newest(each["Key"], each.get("ETag"), each["LastModified"].timestamp())
+
+
 def alarms(stack: Deployed, side: Side) -> dict[str, str]:
     """State of each of the stack's alarms that is in this region, by name.
 

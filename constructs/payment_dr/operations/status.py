@@ -179,7 +179,7 @@ def _lag(stack: Deployed, side: Side) -> Finding:
 
 def _documents(stack: Deployed, side: Side) -> Finding:
     other = stack.region(OTHER[side])
-    if side == "secondary":
+    if side == "secondary" and not stack.has_two_way_documents:
         return Finding(f"not copied to {other}")
     copies = probes.document_copies(stack, side, time.time())
     if copies.failed is None and copies.waiting is None:

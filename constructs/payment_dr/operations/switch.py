@@ -18,6 +18,7 @@ from payment_dr.operations.command import undisturbed
 from payment_dr.operations.deployed import Deployed
 from payment_dr.operations.errors import OperationError
 from payment_dr.operations.fence import reserve
+from payment_dr.operations.printable import printable
 from payment_dr.operations.probes import SERVING
 from payment_dr.operations.status import Finding, answers, exit_code, health_check_of, judged, look, read_zone
 from payment_dr.side import SIDES, Side
@@ -26,6 +27,8 @@ POLL_SECONDS = 2.0
 TAKES_EFFECT_SECONDS = 60.0  # Lambda is quick to throttle, but a function that was throttled starts cold
 CANARY_SECONDS = 10.0  # "typically within a second"; three are an alarm
 CANARY_PREFIX = "dr-canary-"
+LISTING_SECONDS = 60.0  # some hundred thousand versions
+NAMED = 5  # of the documents that are missing
 
 
 class RefusedError(OperationError):
@@ -126,8 +129,8 @@ class Switch:
         """Remove the fence from the primary region, once it can serve again.
 
         Raises:
-            RefusedError: The primary is unhealthy, config differs or replication lags; or its probe does not pass
-                without the fence, which was then set again, unless forced.
+            RefusedError: The primary is unhealthy, config differs, it lacks documents of the secondary, or replication
+                lags; or its probe does not pass without the fence, which was then set again, unless forced.
             OperationError: AWS refused, or did not answer.
         """
         region = self.stack.region("primary")
@@ -145,7 +148,9 @@ class Switch:
             return outcome(self._waited(f"{region} is not fenced.", "primary"))
         not_ready = f"{region} is not ready"
         self.tell(f"{region} is fenced, so its probe cannot be asked: its table is asked directly")
-        self._weigh(not_ready, self._table_serves("primary"), look(self._config_is_equal))
+        self._weigh(
+            not_ready, self._table_serves("primary"), look(self._config_is_equal), look(self._documents_are_there)
+        )
         if self.dry_run:
             text = f"would remove the fence from {region} in account {account}, if replication to it does not lag"
             return outcome(text, fenced=True)
@@ -193,6 +198,13 @@ class Switch:
     def _config_is_equal(self) -> Finding:
         drifted = probes.drifted_parameters(self.stack)
         return judged(not drifted, f"config differs between the regions: {', '.join(drifted)}")
+
+    def _documents_are_there(self) -> Finding:
+        """Whether the primary has all documents that were written in the secondary region."""
+        missing = probes.documents_of_secondary(self.stack, LISTING_SECONDS)
+        named = ", ".join(map(printable, missing[:NAMED])) + (", …" if len(missing) > NAMED else "")
+        first, second = self.stack.region("primary"), self.stack.region("secondary")
+        return judged(not missing, f"{first} lacks {len(missing)} documents that were written in {second}: {named}")
 
     def _replicates(self) -> Finding:
         """Write an item in the secondary region, see it in the primary one, delete it."""
