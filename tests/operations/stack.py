@@ -227,9 +227,14 @@ class _Client:
         for side in SIDES:
             self._stack.items[side] = [item for item in self._stack.items[side] if not key.items() <= item.items()]
 
-    def _put_object(self, **arguments: Any) -> None:
-        for side in SIDES if self._stack.replicates else [self._role]:
+    def _put_object(self, **arguments: Any) -> Any:
+        copied = self._stack.replicates and (self._role == "primary" or self._stack.has_two_way_documents)
+        for side in SIDES if copied else [self._role]:
             self._stack.objects[side][arguments["Key"]] = arguments["Body"]
+        return {"ETag": arguments["Body"].decode()}
+
+    def _delete_object(self, **arguments: Any) -> None:
+        del self._stack.objects[self._role][arguments["Key"]]  # S3 copies no deletion
 
     def _get_paginator(self, operation: str) -> "_Paginator":
         if operation == "scan":

@@ -7,7 +7,7 @@ import pytest
 
 from payment_dr.operations.drill import judge
 from payment_dr.operations.drill.client_dns import Change
-from payment_dr.operations.drill.journal import After, Journal, Rpo, SimulatedWay
+from payment_dr.operations.drill.journal import After, DocumentsRecord, Journal, Rpo, SimulatedWay
 from payment_dr.operations.drill.judge import Evidence, Judge
 from payment_dr.operations.drill.outages import OUTAGES
 from payment_dr.operations.errors import OperationError
@@ -67,7 +67,7 @@ def journal(tmp_path: Path) -> Journal:
         "items": {"equal": True, "primary": 100, "secondary": 100, "different": []},
         "written_twice": [],
         "parameters_equal": True,
-        "objects_equal": None,
+        "documents": None,
         "alarms": None,
     }
     journal.set(rpo={"local": rpo, "confirmed": rpo}, after=after)
@@ -185,7 +185,12 @@ def test_what_is_missing_or_different_in_the_end_is_missed_and_named(journal: Jo
         "items": {"equal": False, "primary": 2, "secondary": 1, "different": ["c1", "c2"]},
         "written_twice": ["d"],
         "parameters_equal": False,
-        "objects_equal": False,
+        "documents": {
+            "copied_back": False,
+            "written": {"primary": 3, "secondary": 2},
+            "missing": {"primary": ["x", "y"], "secondary": ["z"]},
+            "deleted_in_one_region": [],
+        },
         "alarms": {"fired": ["a", "b"], "still": ["b"]},
     }
     journal.set(rpo={"local": content["rpo"]["local"], "confirmed": lost}, after=after)
@@ -197,13 +202,34 @@ def test_what_is_missing_or_different_in_the_end_is_missed_and_named(journal: Jo
         "after recovery: items that differ between the regions": 2,
         "after recovery: transactions written twice": 1,
         "after recovery: parameters differ": 1,
-        "after recovery: objects differ": 1,
+        "after recovery: documents of us-east-1 missing in us-west-2, of 3": 2,
         "after recovery: alarms that ring, of 2 that fired": 1,
     }
     assert judge.causes[:2] == [
         "acknowledged in confirmed mode and not in both regions after recovery: c1, c2",
         "acknowledged in confirmed mode and not in us-west-2: c1",
     ]
+
+
+@pytest.mark.parametrize(("copied_back", "missed"), [(False, 0), (True, 2)])
+def test_documents_of_the_secondary_are_a_target_where_the_stack_copies_them_back(
+    journal: Journal, copied_back: bool, missed: int
+) -> None:
+    documents: DocumentsRecord = {
+        "copied_back": copied_back,
+        "written": {"primary": 3, "secondary": 2},
+        "missing": {"primary": [], "secondary": ["y", "z"]},
+        "deleted_in_one_region": ["d"],
+    }
+    journal.set(after={**journal.content["after"], "documents": documents})
+    judge = judge_of(journal)
+    judge.judge(evidence_of())
+    what = "after recovery: documents of us-west-2 missing in us-east-1, of 2"
+    assert missed_by(judge) == ({what: missed} if missed else {})
+    assert judge.causes == (["after recovery us-east-1 lacks documents of us-west-2: y, z"] if missed else [])
+    assert "after recovery: documents of us-east-1 missing in us-west-2, of 3" in {
+        each["what"] for each in judge.targets
+    }
 
 
 def test_a_region_that_served_without_a_switch_of_dns_leaves_the_drill_unable_to_tell(tmp_path: Path) -> None:

@@ -160,6 +160,15 @@ def test_a_stack_is_judged_by_its_own_target(
         assert "the failover took" in journal["causes"][1]
 
 
+def test_documents_are_written_in_the_region_that_serves_before_the_outage_and_during_it(
+    drill: Callable[..., Content],
+) -> None:
+    found = drill()["after"]["documents"]
+    assert found is not None
+    assert found["written"] == {"primary": 2, "secondary": 3}
+    assert (found["missing"]["primary"], len(found["missing"]["secondary"])) == ([], 3)
+
+
 def test_a_journal_has_the_keys_of_schema_1_in_their_order(drill: Callable[..., Content]) -> None:
     journal: dict[str, Any] = {**drill()}
     assert journal["schema"] == 1
@@ -189,9 +198,7 @@ def test_a_journal_has_the_keys_of_schema_1_in_their_order(drill: Callable[..., 
         *("acknowledged", "acknowledged_in_all", "acknowledged_by_one_region"),
         *("missing_at_switch", "missing_after_recovery", "latency_ms"),
     ]
-    assert list(journal["after"]) == [
-        *("items", "written_twice", "parameters_equal", "objects_equal", "alarms", "undone")
-    ]
+    assert list(journal["after"]) == [*("items", "written_twice", "parameters_equal", "documents", "alarms", "undone")]
     assert {tuple(target) for target in journal["targets"]} == {("what", "unit", "target", "measured", "met", "how")}
     assert {event["kind"]: list(event)[3:] for event in journal["events"]} == {
         "step": ["name"],

@@ -8,6 +8,7 @@ import pytest
 
 from payment_dr.operations.drill import verification
 from payment_dr.operations.drill.alarm_watch import AlarmWatch
+from payment_dr.operations.drill.documents import Documents
 from payment_dr.operations.drill.journal import Journal
 from payment_dr.operations.drill.ledger import Item, Ledger
 from payment_dr.operations.drill.payments import Payments
@@ -51,12 +52,17 @@ def tables() -> Tables:
 
 @pytest.fixture
 def verify(stack: Stack, tables: Tables) -> Verification:
-    return Verification(place_on(stack, buckets={}), tables, None, "a-drill")
+    return Verification(place_on(stack, buckets={}), tables, None, Documents(place_on(stack, buckets={}), "a-drill"))
 
 
 def verifying(stack: Stack, tables: Tables, is_replicating: Callable[[], bool]) -> Verification:
     """Where replication can be asked whether something is on its way."""
-    return Verification(place_on(stack, buckets={}, is_replicating=is_replicating), tables, None, "a-drill")
+    return Verification(
+        place_on(stack, buckets={}, is_replicating=is_replicating),
+        tables,
+        None,
+        Documents(place_on(stack, buckets={}), "a-drill"),
+    )
 
 
 class TestAtTheSwitch:
@@ -131,7 +137,7 @@ class TestAfterRecovery:
             "items": {"equal": True, "primary": 2, "secondary": 2, "different": []},
             "written_twice": [],
             "parameters_equal": True,
-            "objects_equal": None,
+            "documents": None,
             "alarms": None,
         }
 
@@ -167,17 +173,27 @@ class TestAfterRecovery:
         assert (after["written_twice"], after["parameters_equal"]) == (["b"], False)
         assert clock.now > started + verification.SETTLING_SECONDS
 
-    @pytest.mark.parametrize("replicates", [True, False])
-    def test_objects_are_compared_where_there_are_buckets(self, replicates: bool, stack: Stack, tables: Tables) -> None:
-        stack.replicates = replicates
-        verify = Verification(place_on(stack), tables, None, "a-drill")
-        verify.put_objects()
-        assert sorted(stack.objects["primary"]) == [f"dr-drill/a-drill/{number}.json" for number in range(3)]
-        assert verify.compare(NOTHING)[1]["objects_equal"] == replicates
+    def test_a_document_that_is_not_copied_is_waited_for_and_named(
+        self, stack: Stack, tables: Tables, clock: Clock
+    ) -> None:
+        stack.replicates, started = False, clock.now
+        place = place_on(stack)
+        documents = Documents(place, "a-drill")
+        documents.write("primary")
+        found = Verification(place, tables, None, documents).compare(NOTHING)[1]["documents"]
+        assert found is not None
+        assert len(found["missing"]["primary"]) == 3
+        assert clock.now > started + verification.SETTLING_SECONDS
 
-    def test_a_place_without_buckets_gets_no_objects(self, verify: Verification, stack: Stack) -> None:
-        verify.put_objects()
-        assert stack.objects == {"primary": {}, "secondary": {}}
+    def test_what_is_never_copied_back_is_not_waited_for(self, stack: Stack, tables: Tables, clock: Clock) -> None:
+        started, place = clock.now, place_on(stack)
+        documents = Documents(place, "a-drill")
+        documents.write("primary")
+        documents.write("secondary")
+        found = Verification(place, tables, None, documents).compare(NOTHING)[1]["documents"]
+        assert found is not None
+        assert len(found["missing"]["secondary"]) == 3
+        assert clock.now == started
 
     def test_alarms_that_are_still_in_alarm_are_named_beside_those_that_were(
         self, stack: Stack, tables: Tables, tmp_path: Path
@@ -187,7 +203,7 @@ class TestAfterRecovery:
         stack.alarms["primary"][east] = stack.alarms["secondary"][west] = "ALARM"
         watch.look()
         stack.alarms["primary"][east] = "OK"
-        after = Verification(place_on(stack), tables, watch, "a-drill").compare(NOTHING)[1]
+        after = Verification(place_on(stack), tables, watch, Documents(place_on(stack), "a-drill")).compare(NOTHING)[1]
         assert after["alarms"] == {"fired": [east, west], "still": [west]}
 
     def test_payments_are_counted_by_mode_and_missing_ones_are_named_wherever_they_are_missing(

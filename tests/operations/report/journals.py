@@ -126,7 +126,12 @@ def _content(settings: Settings, verdict: str, causes: tuple[str, ...]) -> str:
             "items": {"equal": True, "primary": 22_089, "secondary": 22_089, "different": []},
             "written_twice": [],
             "parameters_equal": True,
-            "objects_equal": True,
+            "documents": {
+                "copied_back": False,
+                "written": {"primary": 2, "secondary": 3},
+                "missing": {"primary": [], "secondary": ["a", "b", "c"]},
+                "deleted_in_one_region": ["d", "e"],
+            },
             "undone": True,
         },
         "targets": [

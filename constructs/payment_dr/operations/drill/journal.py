@@ -154,13 +154,29 @@ class AlarmsRecord(TypedDict):
     still: list[str]
 
 
+class DocumentsRecord(TypedDict):
+    """The documents after recovery, by the side where each was last written.
+
+    Attributes:
+        copied_back: Whether the stack copies documents of the secondary region to the primary one.
+        written: How many there are.
+        missing: Keys of those that the other region lacks or has differently, or that were overwritten in their own.
+        deleted_in_one_region: Keys of those that were deleted in one region and are in the other one.
+    """
+
+    copied_back: bool
+    written: dict[Side, int]
+    missing: dict[Side, list[str]]
+    deleted_in_one_region: list[str]
+
+
 class After(TypedDict, total=False):
-    """What the verification found. `objects_equal` and `alarms` are None where a place has none."""
+    """What the verification found. `documents` and `alarms` are None where a place has none."""
 
     items: ItemsRecord
     written_twice: list[str]
     parameters_equal: bool
-    objects_equal: bool | None
+    documents: DocumentsRecord | None
     alarms: AlarmsRecord | None
     undone: bool
 

@@ -19,7 +19,7 @@ from payment_dr.operations.drill.journal import (
 from payment_dr.operations.drill.outages import Outage
 from payment_dr.operations.errors import OperationError
 from payment_dr.operations.route53.recovery_time import Settings
-from payment_dr.side import SIDES, Side
+from payment_dr.side import OTHER, SIDES, Side
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -190,10 +190,19 @@ class Judge:
             ("transactions written twice", "transactions", len(after["written_twice"])),
             ("parameters differ", "regions", int(not after["parameters_equal"])),
         ]
-        if after["objects_equal"] is not None:
-            found.append(("objects differ", "regions", int(not after["objects_equal"])))
         for what, unit, count in found:
             self.add_target(f"after recovery: {what}", unit, 0, count, f"after recovery there are {what}")
+        if documents := after["documents"]:
+            # Those of the secondary are no target of a stack that does not copy them back; the report counts them.
+            for side in SIDES if documents["copied_back"] else ("primary",):
+                home, other, missing = self._regions[side], self._regions[OTHER[side]], documents["missing"][side]
+                self.add_target(
+                    f"after recovery: documents of {home} missing in {other}, of {documents['written'][side]}",
+                    "documents",
+                    0,
+                    len(missing),
+                    f"after recovery {other} lacks documents of {home}: {', '.join(missing[:5])}",
+                )
         if after["alarms"] is not None:
             still = after["alarms"]["still"]
             self.add_target(

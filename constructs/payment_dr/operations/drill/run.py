@@ -19,6 +19,7 @@ from payment_dr.operations.drill import preflight
 from payment_dr.operations.drill.alarm_watch import AlarmWatch
 from payment_dr.operations.drill.client_dns import ClientDns
 from payment_dr.operations.drill.clients import Clients
+from payment_dr.operations.drill.documents import Documents
 from payment_dr.operations.drill.journal import (
     COULD_NOT_TELL,
     After,
@@ -195,6 +196,7 @@ class Drill:
         undo.callback(pool.shutdown, wait=False, cancel_futures=True)
         rng = random.Random(self._seed)  # noqa: S311 - it has to be repeatable
         dns = self._place.dns(self._stack, zone, self._journal, rng, pool)
+        documents = Documents(self._place, self._id)
         return StartedDrill(
             place=self._place,
             outage=self._outage,
@@ -206,7 +208,8 @@ class Drill:
             alarms=self._alarms,
             dns=dns,
             clients=Clients(dns, self._payments, self._journal, pool=pool, rng=rng, watch=self._watch),
-            verification=Verification(self._place, self._payments, self._alarms, self._id),
+            documents=documents,
+            verification=Verification(self._place, self._payments, self._alarms, documents),
             step=self._step,
         )
 
@@ -231,6 +234,7 @@ class StartedDrill:
         alarms: The stack's alarms; None where they are not evaluated.
         dns: What clients ask.
         clients: They pay, and let drill time pass.
+        documents: The documents of the drill.
         verification: Compares the regions.
         step: Takes the name of each step when it begins.
     """
@@ -245,6 +249,7 @@ class StartedDrill:
     alarms: AlarmWatch | None
     dns: ClientDns
     clients: Clients
+    documents: Documents
     verification: Verification
     step: Callable[[str], None]
 
@@ -261,7 +266,7 @@ class StartedDrill:
             OperationError: The drill cannot go on.
         """
         self.step("steady load")
-        self.verification.put_objects()
+        self.documents.write("primary")
         self.clients.run(until=QUIET_SECONDS)
         outage = undo.enter_context(ExitStack())
         began = self.clients.rush(lambda: self._begin_outage(outage))
@@ -271,6 +276,7 @@ class StartedDrill:
         at_switch = self.verification.at_switch(failed_over=failed_over)
         if failed_over:
             self.step(f"served by {self.place.stack.region('secondary')}")
+            self.documents.write("secondary")
             self.clients.retry_open()
         self.clients.run(until=end)
         recovered = self._end_outage(outage)

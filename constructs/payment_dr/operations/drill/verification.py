@@ -9,6 +9,7 @@ from payment_dr.operations import probes
 from payment_dr.operations.aws import asked
 from payment_dr.operations.drill import ledger
 from payment_dr.operations.drill.alarm_watch import AlarmWatch
+from payment_dr.operations.drill.documents import Documents
 from payment_dr.operations.drill.journal import MODES, After, LatencyMs, Rpo
 from payment_dr.operations.drill.ledger import Item
 from payment_dr.operations.drill.payments import Payments
@@ -18,7 +19,6 @@ from payment_dr.side import SIDES, Side
 ARRIVING_SECONDS = 3.0  # of real time; one lag in a thousand is above 1.7 s
 SETTLING_SECONDS = 60.0  # of real time, for what was held back to be replicated
 POLL_SECONDS = 0.2  # of real time
-OBJECTS = 3
 
 
 @dataclass(frozen=True)
@@ -41,31 +41,18 @@ class Verification:
         place: Where the drill happens.
         payments: The drill's payments.
         alarms: The stack's alarms; None where they are not evaluated.
-        drill_id: Part of the keys of the drill's objects.
+        documents: The drill's documents.
 
     Example:
-        >>> verification = Verification(place, payments, None, "2026-11-22T16-50-03Z-region")  # doctest: +SKIP
+        >>> verification = Verification(place, payments, None, documents)  # doctest: +SKIP
         >>> at_switch = verification.at_switch(failed_over=True)  # doctest: +SKIP
         >>> verification.compare(at_switch)[0]["confirmed"]["missing_after_recovery"]  # doctest: +SKIP
         []
     """
 
-    def __init__(self, place: Place, payments: Payments, alarms: AlarmWatch | None, drill_id: str) -> None:
+    def __init__(self, place: Place, payments: Payments, alarms: AlarmWatch | None, documents: Documents) -> None:
         self._place, self._stack, self._payments, self._alarms = place, place.stack, payments, alarms
-        self._drill_id = drill_id
-
-    def put_objects(self) -> None:
-        """Put some objects into the bucket of the primary, where the place has buckets.
-
-        Raises:
-            CannotTellError: S3 does not take them.
-        """
-        if not self._place.buckets:
-            return
-        client, bucket = self._stack.client("s3", "primary"), self._place.buckets["primary"]
-        for number in range(OBJECTS):
-            key, body = f"dr-drill/{self._drill_id}/{number}.json", f'{{"receipt": {number}}}'.encode()
-            asked("S3", lambda key=key, body=body: client.put_object(Bucket=bucket, Key=key, Body=body))  # type: ignore[misc]
+        self._documents = documents
 
     def at_switch(self, *, failed_over: bool) -> AtSwitch:
         """What is acknowledged now, and what the secondary has not got of it.
@@ -109,8 +96,8 @@ class Verification:
         while True:
             items = {side: self._items(side) for side in SIDES}
             different = ledger.different(items["primary"], items["secondary"])
-            objects = {side: self._objects(side) for side in SIDES}
-            settled = not different and objects["primary"] == objects["secondary"]
+            documents = self._documents.compare()
+            settled = not different and self._documents.is_settled(documents)
             if settled or time.monotonic() > deadline:
                 break
             time.sleep(POLL_SECONDS)
@@ -124,7 +111,7 @@ class Verification:
             },
             "written_twice": ledger.written_twice(items["primary"]),
             "parameters_equal": not probes.drifted_parameters(self._stack),
-            "objects_equal": objects["primary"] == objects["secondary"] if self._place.buckets else None,
+            "documents": documents,
             "alarms": {"fired": self._alarms.fired, "still": self._alarms.look()} if self._alarms else None,
         }
         return rpo, after
@@ -147,14 +134,6 @@ class Verification:
 
     def _items(self, side: Side) -> list[Item]:
         return asked(f"DynamoDB in {self._stack.region(side)}", lambda: self._payments.items(side))
-
-    def _objects(self, side: Side) -> dict[str, str]:
-        """ETags of all objects in a side's bucket by their keys; nothing where the place has no buckets."""
-        if not self._place.buckets:
-            return {}
-        client = self._stack.client("s3", side)
-        pages = client.get_paginator("list_objects_v2").paginate(Bucket=self._place.buckets[side])
-        return asked("S3", lambda: {o["Key"]: o["ETag"] for page in pages for o in page.get("Contents", [])})
 
 
 def latency_ms(seconds: Sequence[float]) -> LatencyMs:

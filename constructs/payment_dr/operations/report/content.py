@@ -14,6 +14,7 @@ from payment_dr.operations.drill.journal import (
     AnswerEvent,
     ChoiceRecord,
     Content,
+    DocumentsRecord,
     Event,
     PhaseSeconds,
     ProbeEvent,
@@ -26,6 +27,7 @@ from payment_dr.operations.drill.journal import (
     VerdictEvent,
     Way,
 )
+from payment_dr.side import OTHER, SIDES, Side
 
 T = TypeVar("T")
 
@@ -196,12 +198,30 @@ class ReportContent:
         )
         yield "nothing written twice", None if twice is None else not twice, ", ".join(map(str, twice or []))
         yield "parameters equal", after.get("parameters_equal"), ""
-        if after.get("objects_equal", True) is not None:  # where there are buckets
-            yield "objects equal", after.get("objects_equal"), ""
+        if "documents" not in after:
+            yield "documents copied", None, ""
+        elif documents := after["documents"]:  # where there are buckets
+            expected = SIDES if documents["copied_back"] else ("primary",)
+            yield (
+                "documents copied",
+                not any(documents["missing"][side] for side in expected),
+                ", ".join(self.documents(documents)),
+            )
         yield "everything undone", after.get("undone"), ""
         if alarms := after.get("alarms"):  # where alarms are evaluated
             fired, still = (", ".join(names) or "none" for names in (alarms["fired"], alarms["still"]))
             yield "alarms silent", not alarms["still"], f"rang: {fired}; still ringing: {still}"
+
+    def documents(self, documents: DocumentsRecord) -> Iterator[str]:
+        """What was found of the documents, a phrase each."""
+        regions: dict[Side, str] = {"primary": self.primary, "secondary": self.secondary}
+        for side in SIDES:
+            missing, count = len(documents["missing"][side]), documents["written"][side]
+            found = f"{missing} of {count} of {regions[side]} missing in {regions[OTHER[side]]}"
+            one_way = side == "secondary" and count and not documents["copied_back"]
+            yield f"{found} (the stack does not copy them back)" if one_way else found
+        if deleted := documents["deleted_in_one_region"]:
+            yield f"{len(deleted)} deleted in one region alone (S3 copies no deletion)"
 
     def choices(self) -> dict[tuple[int, int], dict[int, ChoiceRecord]]:
         """The failover's time by interval and threshold, then by TTL."""

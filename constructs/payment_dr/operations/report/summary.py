@@ -14,6 +14,7 @@ from payment_dr.operations.drill.journal import PASSED, WAYS, Content, CouldNotT
 from payment_dr.operations.errors import OperationError
 from payment_dr.operations.printable import printable
 from payment_dr.operations.report.write import write_report
+from payment_dr.side import SIDES
 
 
 def reported(drill: Callable[[], Journal], *, as_json: bool) -> int:
@@ -76,6 +77,11 @@ def _print(content: Content, paths: Iterable[Path]) -> None:
             f"lost {lost} of {rpo['acknowledged']} in {mode} mode at the switch, acknowledged in "
             f"{latency['p50'] or 0:.0f} ms (p95 {latency['p95'] or 0:.0f} ms)"
         )
+    documents = content["after"].get("documents")
+    if documents and not documents["copied_back"] and (count := documents["written"]["secondary"]):
+        first, second = (content["regions"][side] for side in SIDES)
+        missing = len(documents["missing"]["secondary"])
+        out.print(f"{missing} of {count} documents of {second} are not in {first}: the stack does not copy them back")
     for cause in content["causes"]:
         out.print(printable(f"cause: {cause}"), markup=False, style="red")
     for path in paths:
