@@ -4,6 +4,7 @@ import io
 import itertools
 import json
 import os
+import shutil
 import signal
 import zipfile
 from collections.abc import Callable
@@ -16,8 +17,9 @@ from typer.testing import CliRunner
 
 from embedded_aws import drill as embedded_drill
 from embedded_aws.__main__ import app
-from embedded_aws.deployment import PROJECT, Deployment
+from embedded_aws.deployment import PROJECT, STACK, Deployment, synthesized
 from embedded_aws.drill import place_of
+from main import TWO_WAY_DOCUMENTS
 from payment_dr.operations.drill.run import Drill
 from payment_dr.operations.errors import OperationError
 
@@ -67,7 +69,23 @@ def test_an_outage_fails_over_and_back_within_the_target_and_loses_nothing_that_
     assert local["missing_after_recovery"] == []
     assert journal["after"]["items"]["equal"]
     assert journal["after"]["undone"]
+    documents = journal["after"]["documents"]  # of which those of the secondary are not copied back
+    assert documents["written"] == {"primary": 2, "secondary": 3}
+    assert (documents["missing"]["primary"], len(documents["missing"]["secondary"])) == ([], 3)
     assert stack.aws.failed_regions() == []
+
+
+def test_with_two_way_documents_what_the_secondary_has_written_is_in_the_primary_after_recovery(
+    drill: Run, stack: Deployment
+) -> None:
+    with synthesized(settings={TWO_WAY_DOCUMENTS: "1"}) as out:
+        shutil.copy(out / "stacks" / STACK / "cdk.tf.json", stack.terraform.directory)
+    stack.apply()
+    journal = drill("region")
+    assert (journal["verdict"], journal["causes"]) == ("passed", [])
+    documents = journal["after"]["documents"]
+    assert (documents["copied_back"], documents["missing"]) == (True, {"primary": [], "secondary": []})
+    assert len(documents["deleted_in_one_region"]) == 2
 
 
 @pytest.mark.parametrize("kind", ["blip", "partial", "permission"])

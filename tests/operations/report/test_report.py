@@ -98,6 +98,14 @@ class TestTheTop:
             found
         )
 
+    def test_documents_that_are_not_copied_back_are_counted_and_no_fault(self, page: Any) -> None:
+        (row,) = (row for row in rows(page(journals.passed())) if row[0] == "documents copied")
+        assert row[1].startswith("✓")
+        assert row[2] == (
+            "0 of 2 of us-east-1 missing in us-west-2, "
+            "3 of 3 of us-west-2 missing in us-east-1 (the stack does not copy them back), 2 deleted in one region alone (S3 copies no deletion)"
+        )
+
     def test_a_drill_that_was_refused_in_preflight_has_no_outage_and_no_target(self, page: Any) -> None:
         refused = {"settings": {}, "outage": {**journals.killed()["outage"], "seconds": None}, "verdict": "missed"}
         refused |= {

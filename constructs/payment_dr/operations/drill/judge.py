@@ -194,7 +194,8 @@ class Judge:
             self.add_target(f"after recovery: {what}", unit, 0, count, f"after recovery there are {what}")
         if documents := after["documents"]:
             # Those of the secondary are no target of a stack that does not copy them back; the report counts them.
-            for side in SIDES if documents["copied_back"] else ("primary",):
+            sides: tuple[Side, ...] = SIDES if documents["copied_back"] else ("primary",)
+            for side in sides:
                 home, other, missing = self._regions[side], self._regions[OTHER[side]], documents["missing"][side]
                 self.add_target(
                     f"after recovery: documents of {home} missing in {other}, of {documents['written'][side]}",

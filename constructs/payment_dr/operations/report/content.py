@@ -201,7 +201,7 @@ class ReportContent:
         if "documents" not in after:
             yield "documents copied", None, ""
         elif documents := after["documents"]:  # where there are buckets
-            expected = SIDES if documents["copied_back"] else ("primary",)
+            expected: tuple[Side, ...] = SIDES if documents["copied_back"] else ("primary",)
             yield (
                 "documents copied",
                 not any(documents["missing"][side] for side in expected),
