@@ -103,7 +103,8 @@ class TestTheTop:
         assert row[1].startswith("✓")
         assert row[2] == (
             "0 of 2 of us-east-1 missing in us-west-2, "
-            "3 of 3 of us-west-2 missing in us-east-1 (the stack does not copy them back), 2 deleted in one region alone (S3 copies no deletion)"
+            "3 of 3 of us-west-2 missing in us-east-1 (the stack does not copy them back), "
+            "2 deleted in one region alone (S3 copies no deletion)"
         )
 
     def test_a_drill_that_was_refused_in_preflight_has_no_outage_and_no_target(self, page: Any) -> None:
