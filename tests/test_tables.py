@@ -21,7 +21,7 @@ import payment_dr
 from embedded_aws import inventory
 from embedded_aws.deployment import PROJECT, STACK, synthesized
 from embedded_aws.patches import ORDER
-from main import CUSTOM_DOMAIN, DATA_CANARY
+from main import OPTIONS
 from pages import costs, graph
 from payment_dr import library
 from payment_dr.described import Described
@@ -63,7 +63,7 @@ def stacks() -> tuple[Any, Any]:
     """The default stack, and the one with its options."""
 
     def synthesize(on: str) -> Any:
-        with synthesized(settings=dict.fromkeys((CUSTOM_DOMAIN, DATA_CANARY), on)) as out:
+        with synthesized(settings=dict.fromkeys(OPTIONS.values(), on)) as out:
             return json.loads((out / "stacks" / STACK / "cdk.tf.json").read_text(encoding="utf-8"))
 
     with ThreadPoolExecutor() as pool:

@@ -11,7 +11,7 @@ import pytest
 
 from embedded_aws.deployment import STACK, Deployment, synthesized
 from embedded_aws.inventory import inventory
-from main import CUSTOM_DOMAIN, DATA_CANARY, PRIVATE_PROBE_ROUTE
+from main import CUSTOM_DOMAIN, OPTIONS
 from payment_dr.operations.iam_policies import OF_A_DEPLOYER
 from permission_proof.deployer import Deployer, deployer, for_the_embedded_aws
 from tests.deploy.iam_policies import proven
@@ -53,8 +53,10 @@ def deployment(stack_dir: Path) -> Iterator[Deployed]:
 @pytest.fixture(scope="session")
 def with_options() -> Iterator[Deployed]:
     """The stack with each option that is off by default, applied. Tests with it are of the group "options"."""
-    options = dict.fromkeys((CUSTOM_DOMAIN, PRIVATE_PROBE_ROUTE, DATA_CANARY), "1")
-    with synthesized(settings=options) as out, Deployed(stack_dir=out / "stacks" / STACK) as deployed:
+    with (
+        synthesized(settings=dict.fromkeys(OPTIONS.values(), "1")) as out,
+        Deployed(stack_dir=out / "stacks" / STACK) as deployed,
+    ):
         deployed.before = inventory(deployed.aws, deployed.regions)
         plan = deployed.plan()
         deployed.planned = plan.json

@@ -16,7 +16,7 @@ from embedded_aws.custom_domains import CustomDomains
 from embedded_aws.deployment import STACK, Deployment, synthesized
 from embedded_aws.drill import TLS_IS_REAL, place_of
 from embedded_aws.inventory import inventory
-from main import CUSTOM_DOMAIN, DATA_CANARY, PRIVATE_PROBE_ROUTE
+from main import OPTIONS
 from payment_dr.operations.adoption import ADOPTED, adopt
 from payment_dr.operations.drill.run import Drill
 from payment_dr.operations.records import change_at_once, planned_batch
@@ -288,7 +288,7 @@ def forget(deployment: Deployment, *addresses: str) -> None:
 
 def test_it_is_turned_off_and_the_name_is_answered_at_all_times(branch: Deployment) -> None:
     """As docs/upgrading.md says, which is the same for turning it on. The other options need nothing but an apply."""
-    with synthesized(settings=dict.fromkeys((CUSTOM_DOMAIN, PRIVATE_PROBE_ROUTE, DATA_CANARY), "")) as out:
+    with synthesized(settings=dict.fromkeys(OPTIONS.values(), "")) as out:
         shutil.copy(out / "stacks" / STACK / "cdk.tf.json", branch.terraform.directory)
     change_at_once(planned_batch(branch.terraform, branch.aws.client), branch.aws.client)
     forget(branch, "aws_route53_record.dns_primary_record", "aws_route53_record.dns_secondary_record")

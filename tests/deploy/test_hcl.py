@@ -15,7 +15,7 @@ from embedded_aws import stand_in_providers
 from embedded_aws.deployment import PROJECT, STACK, Deployment, synthesized
 from hcl.__main__ import app
 from hcl.library import configuration, rendered, write
-from main import CUSTOM_DOMAIN, DATA_CANARY, PRIVATE_PROBE_ROUTE, STATE
+from main import OPTIONS, STATE
 from payment_dr.operations.terraform.runner import Terraform, workspace
 from tests.deploy.conftest import Deployed
 
@@ -122,14 +122,16 @@ class Variant:
 
 VARIANTS = {
     "default": Variant(PROJECT / "main.py", STACK, {}, ('    path = "../terraform.payment-dr.tfstate"',)),
-    "custom domain, private probe route and state in S3": Variant(
+    "all options and state in S3": Variant(
         PROJECT / "main.py",
         STACK,
-        {CUSTOM_DOMAIN: "1", PRIVATE_PROBE_ROUTE: "1", DATA_CANARY: "1", STATE: "s3://acme-state/dev"},
+        {**dict.fromkeys(OPTIONS.values(), "1"), STATE: "s3://acme-state/dev"},
         (
             '  route_key = "GET /health/${random_password.health_monitor_east_private_segment.result}"',
             'resource "aws_acm_certificate" "dns_primary_domain_certificate" {',
             '    bucket       = "acme-state"',
+            'resource "aws_s3_bucket_replication_configuration" "data_replication_back" {',
+            "      replica_modifications {",
         ),
     ),
     "another pair": Variant(
@@ -154,7 +156,7 @@ def test_terraform_finds_nothing_to_correct(
 ) -> None:
     terraform, known = initialized
     variant = VARIANTS[name]
-    for setting in (CUSTOM_DOMAIN, PRIVATE_PROBE_ROUTE, DATA_CANARY, STATE):
+    for setting in (*OPTIONS.values(), STATE):
         monkeypatch.delenv(setting, raising=False)
     with synthesized(variant.app, settings=variant.settings) as folder:
         written = rendered(folder / "stacks" / variant.stack, known, terraform)
