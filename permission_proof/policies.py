@@ -283,7 +283,8 @@ def _owners(stack: Deployment) -> Mapping[str, tuple[str, Side]]:
             if name.startswith(f"{side}_"):
                 owners[arn] = ("cross-region role", side)
     owners[value("s3_replication_role_arn")] = ("replication role", "primary")
-    owners[value("s3_replication_back_role_arn")] = ("replication role", "secondary")
+    if (back := "s3_replication_back_role_arn") in stack.outputs:  # of two-way documents; without it there is a gap
+        owners[value(back)] = ("replication role", "secondary")
     for side in SIDES:
         owners[value(f"{side}_kms_key_arn")] = ("key", side)
         owners[value(f"{side}_sns_topic_arn")] = ("topic", side)
