@@ -138,7 +138,7 @@ def test_failover_into_a_region_that_is_gone_is_refused(stack: Deployment, dr: D
     assert "us-west-2 could not serve: the probe of us-west-2 fails: HTTP status 503" in found.stderr
 
 
-def test_failback_is_refused_while_the_table_does_not_serve_config_differs_or_replication_lags(
+def test_failback_is_refused_while_the_table_does_not_serve_config_differs_documents_lack_or_replication_lags(
     stack: Deployment, dr: Dr, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stack.client("lambda", "primary").put_function_concurrency(
@@ -161,6 +161,13 @@ def test_failback_is_refused_while_the_table_does_not_serve_config_differs_or_re
         west.put_parameter(Name=name, Value=value, Type="SecureString", Overwrite=True, KeyId=key)
         stack.client("events", "secondary").enable_rule(Name="event-rule-config-sync-change-west-dev")
     assert (differs.exit_code, f"config differs between the regions: {name}" in differs.stderr) == (1, True)
+
+    s3, documents = stack.client("s3", "secondary"), stack.value("secondary_bucket_name")
+    s3.put_object(Bucket=documents, Key="receipt", Body=b"paid")
+    lacks = dr("failback", "--yes")
+    s3.delete_object(Bucket=documents, Key="receipt")
+    lost = "us-east-1 lacks documents that were written in us-west-2 (1): receipt"
+    assert (lacks.exit_code, lost in lacks.stderr) == (1, True), lacks.stderr
 
     monkeypatch.setattr(switch, "CANARY_SECONDS", 0.5)
     stack.aws.set_replication_lag(600, spread=0)

@@ -204,7 +204,7 @@ class Switch:
         missing = probes.documents_of_secondary(self.stack, LISTING_SECONDS)
         named = ", ".join(map(printable, missing[:NAMED])) + (", …" if len(missing) > NAMED else "")
         first, second = self.stack.region("primary"), self.stack.region("secondary")
-        return judged(not missing, f"{first} lacks {len(missing)} documents that were written in {second}: {named}")
+        return judged(not missing, f"{first} lacks documents that were written in {second} ({len(missing)}): {named}")
 
     def _replicates(self) -> Finding:
         """Write an item in the secondary region, see it in the primary one, delete it."""
