@@ -53,8 +53,9 @@ def test_every_alarm_publishes_to_the_topic_of_its_own_region(stack_json: Json) 
         assert (alarm["alarm_actions"], alarm["ok_actions"]) == (topic, topic), name
 
 
-# Route 53 publishes the status of a health check every minute, a reconciliation its drift every five minutes, and S3 the
-# number of documents that wait. The others are published when something happens: an error, a throttled call, a request, a write that is replicated.
+# Route 53 publishes the status of a health check every minute, a reconciliation its drift every five minutes, and S3
+# the number of documents that wait. The others are published when something happens: an error, a throttled call, a
+# request, a write that is replicated.
 # https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/alarms-and-missing-data.html
 PUBLISHED_ALL_THE_TIME = {"HealthCheckStatus", "OperationsPendingReplication", "ParameterDrift"}
 
