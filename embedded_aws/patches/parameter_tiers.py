@@ -1,12 +1,13 @@
-"""How long a parameter's value may be.
+"""How long a parameter's value may be, and which tier it may be given.
 
-AWS: 4 KB in the standard tier, 8 KB in the advanced one
-(https://docs.aws.amazon.com/systems-manager/latest/userguide/parameter-store-advanced-parameters.html).
+AWS: 4 KB in the standard tier, 8 KB in the advanced one. A standard parameter can become an advanced one and not the
+other way round
+(https://docs.aws.amazon.com/systems-manager/latest/userguide/parameter-store-advanced-parameters.html). The error's
+text is quoted by Terraform's provider (hashicorp/terraform-provider-aws, internal/service/ssm/parameter.go).
 
-ministack 1.5.33: takes any length.
+ministack 1.5.33: takes any length and any tier.
 
-Why it matters: config sync writes parameters of the standard tier, so a longer value that somebody stored in one
-region cannot be copied, and has to be told as a failure.
+Why it matters: a copy by config sync has to be of the tier that its value and its target need, or it is refused.
 """
 
 from typing import Any
@@ -15,6 +16,11 @@ from ministack.core.responses import error_response_json  # type: ignore[import-
 from ministack.services import ssm  # type: ignore[import-untyped]
 
 _LONGEST = {"Standard": 4096, "Advanced": 8192}
+_DOWNGRADE = (
+    "This parameter uses the advanced-parameter tier. You can't downgrade a parameter from the advanced-parameter tier "
+    "to the standard-parameter tier. If necessary, you can delete the advanced parameter and recreate it as a standard "
+    "parameter."
+)
 
 
 def apply() -> None:
@@ -22,8 +28,10 @@ def apply() -> None:
     put_parameter = ssm._put_parameter
 
     def put(data: dict[str, Any]) -> Any:
-        value = data.get("Value", "")
-        tier = data.get("Tier") or ssm._default_tier(data, value, ssm._parameters.get(data.get("Name")))
+        value, existing = data.get("Value", ""), ssm._parameters.get(data.get("Name"))
+        tier = data.get("Tier") or ssm._default_tier(data, value, existing)
+        if tier == "Standard" and existing and existing["Tier"] == "Advanced" and data.get("Overwrite"):
+            return error_response_json("ValidationException", _DOWNGRADE, 400)
         longest = _LONGEST.get(tier, _LONGEST["Advanced"])
         if len(value.encode()) > longest:
             message = f"{tier} tier parameters support a maximum parameter value of {longest} characters."
