@@ -10,23 +10,37 @@ together with the value, whose write it carries, and has the time of that write:
 
 The latest write among all versions of both histories wins; of two with the same time, the one in the region that sorts
 first. Descriptions outlive writes (the console fills them in again, PutParameter keeps them), so a version is a copy
-only if it says so for its own region, with a nonce that no earlier version has, and was made when it says. A write is
-later than whatever it replaced, even where a region's clock is behind.
+only if it says so for its own region, with a nonce that no earlier version has, was made when it says, and does not
+hold another value than the write that it names. A write is later than whatever it replaced, even where a region's
+clock is behind.
+
+A seed is the value with which Terraform creates a parameter. It loses against every other write, whatever their times,
+because Terraform creates parameters long after they were first written: to replace one, or for a new region. A seed
+ends its description with [seed] and is version 1: a later version with that description is somebody's write that kept
+it. A copy of a seed says so in its stamp and stays a seed.
+
+A copy is a SecureString under the key of its region. A parameter with the right value, but of another type or under
+another key, is written again. Copies use the advanced tier where the target or the write does.
+
+Two writes that did not know of each other (in both regions, during a partition) are a conflict: the later one wins,
+and a warning and the metric WritesLost name the other before it is replaced. Its value stays in its region's history.
 
 PutParameter has no compare-and-set, so a copy can hide a write that came a moment earlier. Its returned version tells,
 and everything is compared again; if the function dies first, the next run finds the write in the history (of 100
 versions, far more than such races use up).
 
-Deletes are not copied: a parameter missing in one region is made again from the other. Delete it in both.
+Deletes are not copied: a parameter missing in one region is made again from the other. To delete it in both, stop the
+functions first: PutParameter creates what is missing, so a run in flight would make it again.
 
 Environment: PARAMETER_NAMES (JSON list of full names), TARGET_REGION, TARGET_KMS_KEY_ARN, CROSS_REGION_ROLE_ARN,
 METRIC_NAMESPACE (default PaymentApp/ConfigSync); AWS_REGION and AWS_LAMBDA_FUNCTION_NAME are set by Lambda.
 Permissions: the execution role needs ssm:GetParameter and ssm:GetParameterHistory on the parameters and kms:Decrypt on
 the key of the home region, sts:AssumeRole on the cross-region role, logs:CreateLogStream and logs:PutLogEvents on its
 log group; the cross-region role needs ssm:GetParameter, ssm:GetParameterHistory and ssm:PutParameter on the parameters
-and kms:Decrypt and kms:Encrypt on the key of the target region.
+and kms:Decrypt, kms:Encrypt (standard tier) and kms:GenerateDataKey (advanced tier) on the key of the target region.
 Metrics (EMF, dimension FunctionName): ParametersCopied and SyncFailures of every run; ParameterDrift, the number of
-names whose sides differ or could not be compared, of full reconciliations only: a change event looks at one name.
+names whose sides differ or could not be compared, of full reconciliations only: a change event looks at one name;
+WritesLost with each conflict.
 
 No value is logged or raised, so no error's text is either and SyncFailed has no cause: AWS quotes the offending input
 in validation errors, and Lambda logs the whole chain of an exception.
@@ -68,6 +82,10 @@ TRANSIENT = frozenset(
     {"InternalServerError", "RequestLimitExceeded", "ServiceUnavailable", "ThrottlingException", "TooManyUpdates"}
 )
 NOT_THERE = frozenset({"ParameterNotFound", "ParameterVersionNotFound"})
+# A key that the role may not use, that is disabled, or that is gone.
+UNREADABLE = frozenset({"AccessDeniedException", "InvalidKeyId"})
+AWS_MANAGED_KEY = "alias/aws/ssm"
+SEED = "[seed]"  # how Terraform's description of a parameter ends
 
 
 class SettingError(Exception):
@@ -84,25 +102,40 @@ class TryAgainError(Exception):
 
 @dataclass(frozen=True, order=True)
 class Write:
-    """Somebody's write of a value."""
+    """Somebody's write of a value, or Terraform's seed."""
 
     time: datetime
     region: str
     version: int
+    is_seed: bool = False
 
     def __str__(self) -> str:
-        return f"{self.region} version {self.version} of {self.time.isoformat()}"
+        return f"{'seed ' * self.is_seed}{self.region} version {self.version} of {self.time.isoformat()}"
 
 
 @dataclass(frozen=True)
 class Version:
-    """One version of one region's history, and the write whose value it holds: itself, unless it is a copy."""
+    """One version of one region's history, and the write whose value it holds: its own, unless it is a copy."""
 
     region: str
     number: int
-    write: Write
-    is_copy: bool
-    description: str  # without the stamp of a copy
+    own: Write
+    copy_of: Write | None = None
+    description: str = ""  # without the stamp of a copy and the mark of a seed
+    modified: datetime | None = None
+    type: str = "SecureString"
+    key_id: str = ""  # a key's id, ARN or alias, as it was given to PutParameter
+    is_advanced: bool = False
+
+    @property
+    def write(self) -> Write:
+        """Whose value it holds."""
+        return self.copy_of or self.own
+
+    @property
+    def is_copy(self) -> bool:
+        """Whether the sync made it."""
+        return self.copy_of is not None
 
 
 @dataclass(frozen=True)
@@ -115,7 +148,7 @@ class Stamp:
     nonce: str
 
     _PATTERN = re.compile(
-        r"\s*\[copied to (?P<region>[a-z0-9-]+) from (?P<origin>[a-z0-9-]+) version (?P<version>[0-9]+)"
+        r"\s*\[copied to (?P<region>[a-z0-9-]+) from (?P<seed>seed )?(?P<origin>[a-z0-9-]+) version (?P<version>[0-9]+)"
         r" of (?P<time>[0-9T:.+-]+) at (?P<made_at>[0-9T:.+-]+) by (?P<nonce>[0-9a-f]+)\]"
     )
 
@@ -136,9 +169,8 @@ class Stamp:
             time, made_at = (datetime.fromisoformat(found[name]).astimezone(UTC) for name in ("time", "made_at"))
         except (ValueError, OverflowError):
             return description, None
-        return description, cls(
-            found["region"], Write(time, found["origin"], int(found["version"])), made_at, found["nonce"]
-        )
+        write = Write(time, found["origin"], int(found["version"]), bool(found["seed"]))
+        return description, cls(found["region"], write, made_at, found["nonce"])
 
 
 def read_history(region: str, entries: Iterable[Mapping[str, Any]]) -> list[Version]:
@@ -155,25 +187,39 @@ def read_history(region: str, entries: Iterable[Mapping[str, Any]]) -> list[Vers
             and stamp.nonce not in nonces
             and max(abs(modified - stamp.made_at), stamp.write.time - modified) <= STAMP_AGE_MAX
         )
+        is_seed = entry["Version"] == 1 and description.endswith(SEED)
         # Whoever wrote a version replaced what was there, so it is the later one even if this region's clock is behind.
-        own = Write(max(modified, latest + timedelta(microseconds=1)), region, entry["Version"])
-        write = stamp.write if stamp and is_copy else own
-        versions.append(Version(region, entry["Version"], write, is_copy, description))
-        latest = max(latest, write.time)
+        own = Write(max(modified, latest + timedelta(microseconds=1)), region, entry["Version"], is_seed)
+        versions.append(
+            Version(
+                region,
+                entry["Version"],
+                own,
+                stamp.write if stamp and is_copy else None,
+                description.removesuffix(SEED).rstrip(),
+                modified,
+                entry.get("Type", ""),
+                entry.get("KeyId") or "",
+                entry.get("Tier") == "Advanced",
+            )
+        )
+        latest = max(latest, versions[-1].write.time)
         if stamp:
             nonces.add(stamp.nonce)
     return versions
 
 
-def choose(versions: Sequence[Version]) -> Version:
-    """The version that both regions should hold: the last write, or a copy of it if it is gone itself.
+def ranked(versions: Sequence[Version]) -> list[Version]:
+    """Versions from the one that both regions should hold, the last write, to the one that loses against all others.
 
-    Both functions must choose the same one from the same histories, or they would overwrite each other for ever.
+    Of one write's versions the write itself comes before its copies. Both functions must choose the same one from the
+    same histories, or they would overwrite each other for ever.
     """
     first_region = min(version.write.region for version in versions)
-    return max(
+    return sorted(
         versions,
         key=lambda version: (
+            not version.write.is_seed,
             version.write.time,
             version.write.region == first_region,
             version.write,
@@ -181,6 +227,7 @@ def choose(versions: Sequence[Version]) -> Version:
             version.region,
             version.number,
         ),
+        reverse=True,
     )
 
 
@@ -200,6 +247,8 @@ class ParameterSync:
         home: SSM client of the home region.
         target: SSM client of the target region, under the cross-region role.
         target_writer: the same, without retries of its own.
+        metrics: namespace and function name of the metric of lost writes.
+        warned: the lost writes that were reported, with their parameters; extended here.
     """
 
     def __init__(
@@ -211,12 +260,15 @@ class ParameterSync:
         home: Any,
         target: Any,
         target_writer: Any,
+        metrics: tuple[str, str] = ("PaymentApp/ConfigSync", "config-sync"),
+        warned: set[tuple[str, Write]] | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._home_region, self._target_region, self._key_arn = home_region, target_region, key_arn
         self._clients = {home_region: home, target_region: target}
         self._writer = target_writer
+        self._metrics, self._warned = metrics, set() if warned is None else warned
         self._now, self._sleep = now, sleep
 
     def sync(self, name: str) -> Outcome:
@@ -226,41 +278,62 @@ class ParameterSync:
             TryAgainError: every attempt was crossed by other writes, or by the error that is its cause.
         """
         copied = False
-        newest_known = 0
+        hidden = range(0)
         for attempt in range(ATTEMPTS):
             if attempt:
                 self._sleep(FIRST_PAUSE_SECONDS * 2 ** (attempt - 1))
             try:
-                outcome, hiding = self._attempt(name, newest_known)
+                outcome, hides = self._attempt(name, hidden)
             except TryAgainError:
                 if attempt == ATTEMPTS - 1:
                     raise
                 continue
             copied = copied or outcome.copied
-            if not hiding:
+            if hides is None:
                 return replace(outcome, copied=copied)
-            newest_known = hiding
+            hidden = hides
         raise TryAgainError
 
-    def _attempt(self, name: str, newest_known: int) -> tuple[Outcome, int | None]:
-        """Compare and copy once; also returns the number of the copy if it hides a version that was not seen."""
+    def _attempt(self, name: str, hidden: range) -> tuple[Outcome, range | None]:
+        """Compare and copy once.
+
+        Args:
+            name: The parameter.
+            hidden: The versions that the last copy may have hidden; its end is the copy's own number.
+
+        Returns:
+            What became of it, and which versions this copy may hide, None if it hides none.
+        """
         home, target = (self._history(region, name) for region in (self._home_region, self._target_region))
         newest = target[-1].number if target else 0
-        if newest < newest_known:  # SSM's reads may lag behind its writes: do not decide on less than is known
+        if newest < hidden.stop:  # SSM's reads may lag behind its writes: do not decide on less than is known
             raise TryAgainError
         if not home:
             # The other function makes it again. Here a copy of ours may still hide a write of the target region.
             _log("WARNING", "missing in the home region", parameter=name, missing_in_target=not target)
             if not target:
                 return Outcome(copied=False, in_sync=False), None
-        last = choose(home + target)
-        currents = (*home[-1:], *target[-1:])
-        value = self._read(name, last, currents)
-        in_sync = bool(home) and (last == home[-1] or self._read(name, home[-1], currents) == value)
-        if target and (last == target[-1] or self._read(name, target[-1], currents) == value):
-            return Outcome(copied=False, in_sync=in_sync), None
-        written = self._copy(name, last, value)
-        return Outcome(copied=True, in_sync=in_sync), written if written != newest + 1 else None
+        reader = _Reader(name, self._clients, (*home[-1:], *target[-1:]))
+        versions = _without_false_copies(home, target, reader)
+        home, target = versions[: len(home)], versions[len(home) :]
+        last = ranked(versions)[0]
+        value = reader.value_of_first(ranked(versions))
+        for version in (*target[-1:], *(each for each in target[:-1] if each.number in hidden)):
+            if _is_lost(version, last, value, versions, reader) and (name, version.own) not in self._warned:
+                self._warned.add((name, version.own))
+                self._warn_of_loss(name, version.own, last.write)
+        in_sync = bool(home) and reader.look(home[-1]) == value
+        if target and self._is_encrypted_as_it_should_be(target[-1]):
+            held = reader.look(target[-1])
+            if held is None and target[-1].copy_of == last.write:
+                reader.read(target[-1])  # raises: another copy would be as unreadable as this one
+            if held == value:
+                return Outcome(copied=False, in_sync=in_sync), None
+        is_advanced = any(version.is_advanced for version in (last, *target[-1:]))
+        written = self._copy(name, last, value, "Advanced" if is_advanced else "Standard")
+        if written <= newest:
+            _log("WARNING", "deleted meanwhile and made again", parameter=name, target_region=self._target_region)
+        return Outcome(copied=True, in_sync=in_sync), range(newest + 1, written) if written != newest + 1 else None
 
     def _history(self, region: str, name: str) -> list[Version]:
         entries: list[Mapping[str, Any]] = []
@@ -277,20 +350,26 @@ class ParameterSync:
                 return read_history(region, entries)
             request["NextToken"] = page["NextToken"]
 
-    def _read(self, name: str, version: Version, currents: Sequence[Version]) -> str:
-        """Decrypt one version's value."""
-        selector = "" if version in currents else f":{version.number}"
-        try:
-            answer = self._clients[version.region].get_parameter(Name=name + selector, WithDecryption=True)
-        except ClientError as error:
-            if error_code(error) in NOT_THERE:
-                raise TryAgainError from error
-            raise
-        if answer["Parameter"]["Version"] != version.number:
-            raise TryAgainError
-        return str(answer["Parameter"]["Value"])
+    def _is_encrypted_as_it_should_be(self, version: Version) -> bool:
+        """Whether a version of the target region is a SecureString under the region's key.
 
-    def _copy(self, name: str, version: Version, value: str) -> int:
+        Copies are made with the key's ARN. If AWS shows an alias for one all the same, it cannot be compared.
+        """
+        by_alias = version.is_copy and version.key_id.startswith("alias/") and version.key_id != AWS_MANAGED_KEY
+        return version.type == "SecureString" and (_key_id(version.key_id) == _key_id(self._key_arn) or by_alias)
+
+    def _warn_of_loss(self, name: str, lost: Write, kept: Write) -> None:
+        # Before the copy: a run that dies after it would not warn, and the next one would see nothing to copy.
+        _log(
+            "WARNING",
+            "a write loses against one that did not know of it",
+            parameter=name,
+            lost=str(lost),
+            kept=str(kept),
+            **embedded_metrics(self._metrics, WritesLost=1),
+        )
+
+    def _copy(self, name: str, version: Version, value: str, tier: str) -> int:
         """Write the value into the target region and return the version that it became there."""
         stamp = Stamp(self._target_region, version.write, self._now().astimezone(UTC), secrets.token_hex(8))
         try:
@@ -301,7 +380,7 @@ class ParameterSync:
                 Type="SecureString",
                 # Without it SSM would silently take the account's AWS managed key, even for an existing parameter.
                 KeyId=self._key_arn,
-                Tier="Standard",
+                Tier=tier,  # a parameter of the advanced tier cannot become one of the standard tier
                 Overwrite=True,
             )
         except Exception as error:
@@ -318,6 +397,107 @@ class ParameterSync:
             target_version=written,
         )
         return written
+
+
+class _Reader:
+    """Decrypts versions of one parameter, each once.
+
+    Args:
+        clients: SSM clients by region.
+        currents: The versions that are the newest of their regions.
+    """
+
+    def __init__(self, name: str, clients: Mapping[str, Any], currents: Sequence[Version]) -> None:
+        self._name, self._clients = name, clients
+        self._currents = {(version.region, version.number) for version in currents}
+        self._found: dict[tuple[str, int], str | ClientError] = {}
+
+    def look(self, version: Version) -> str | None:
+        """Decrypt a version's value; None if its key does not let us."""
+        try:
+            return self.read(version)
+        except ClientError as error:
+            if error_code(error) not in UNREADABLE:
+                raise
+            return None
+
+    def value_of_first(self, versions: Sequence[Version]) -> str:
+        """Decrypt the value of the first version, or of another one that carries the same write."""
+        for version in versions:
+            value = self.look(version) if version.write == versions[0].write else None
+            if value is not None:
+                return value
+        return self.read(versions[0])
+
+    def read(self, version: Version) -> str:
+        """Decrypt a version's value.
+
+        Raises:
+            TryAgainError: The version is not there any more.
+            ClientError: AWS refuses.
+        """
+        place = version.region, version.number
+        if place not in self._found:
+            try:
+                self._found[place] = self._decrypt(version, "" if place in self._currents else f":{version.number}")
+            except ClientError as error:
+                if error_code(error) in NOT_THERE:
+                    raise TryAgainError from error
+                self._found[place] = error
+                _log(
+                    "WARNING", "cannot be decrypted", parameter=self._name, of=str(version.own), error=error_code(error)
+                )
+        found = self._found[place]
+        if isinstance(found, ClientError):
+            raise found
+        return found
+
+    def _decrypt(self, version: Version, selector: str) -> str:
+        answer = self._clients[version.region].get_parameter(Name=self._name + selector, WithDecryption=True)
+        found = answer["Parameter"]
+        # The time too: a parameter that was deleted and created again may have the same version number.
+        # https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_Parameter.html: LastModifiedDate is when
+        # "the parameter version was created".
+        if (found["Version"], found["LastModifiedDate"].astimezone(UTC)) != (version.number, version.modified):
+            raise TryAgainError
+        return str(found["Value"])
+
+
+def _without_false_copies(home: list[Version], target: list[Version], reader: _Reader) -> list[Version]:
+    """Take a current version for a write of its own if it holds another value than the write that it names.
+
+    Somebody has deleted the parameter and created it again with its old description.
+    """
+    versions = home + target
+    originals = {version.own: version for version in versions if not version.is_copy}
+    for current in (*home[-1:], *target[-1:]):
+        original = originals.get(current.write)
+        if original and original != current:
+            values = reader.look(original), reader.look(current)
+            if None not in values and values[0] != values[1]:
+                versions[versions.index(current)] = replace(current, copy_of=None)
+    return versions
+
+
+def _is_lost(version: Version, last: Version, value: str, versions: Sequence[Version], reader: _Reader) -> bool:
+    """Whether the last write replaces the write of the other region that this version is without knowing of it."""
+    if version.is_copy or version.own.is_seed or version.region == last.write.region:
+        return False
+    before = [each for each in versions if each.region == last.write.region and each.number < last.write.version]
+    if any(each.write.region == version.region and each.write.time >= version.own.time for each in before):
+        return False
+    held = reader.look(version)
+    if held is None:
+        return True
+    # The same value may have been written in both regions: what the other one held since then is no conflict either.
+    earlier = [each for each in before if each.own.time <= version.own.time]
+    since = earlier[-1:] + before[len(earlier) :]
+    return held != value and all(reader.look(each) != held for each in since)
+
+
+def _key_id(name: str) -> str:
+    """A key's id from its id or ARN."""
+    return name.rpartition("/")[2]
 
 
 def error_code(error: BaseException) -> str:
@@ -400,6 +580,7 @@ class Connection:
         self._sts = make_client("sts", region_name=settings.home_region, config=READ_CONFIG)
         self._home = make_client("ssm", region_name=settings.home_region, config=READ_CONFIG)
         self._sync: ParameterSync | None = None
+        self._warned: set[tuple[str, Write]] = set()
         self._expires = datetime.min.replace(tzinfo=UTC)
 
     def open(self) -> ParameterSync:
@@ -428,6 +609,8 @@ class Connection:
                 home=self._home,
                 target=target,
                 target_writer=writer,
+                metrics=self.settings.metrics,
+                warned=self._warned,
                 now=self._now,
             )
             self._expires = credentials["Expiration"]
@@ -458,8 +641,11 @@ def run(
     settings: Settings,
     connect: Callable[[], ParameterSync],
     remaining_ms: Callable[[], int] | None = None,
+    choose_first: Callable[[int], int] = secrets.randbelow,
 ) -> dict[str, Any]:
     """Do what the event asks for: every name is tried, whatever becomes of the others.
+
+    The run begins with any of the names, so that where time runs out, it is not always for the same ones.
 
     Returns:
         {"copied": names, "unchanged": count, "drifted": names}
@@ -477,7 +663,8 @@ def run(
     except Exception as error:
         failures = dict.fromkeys(names, error_code(error))
         _log("ERROR", "not connected", error=error_code(error), line=_line_of(error))
-    for name in names if not failures else ():
+    first = choose_first(len(names))
+    for name in (*names[first:], *names[:first]) if not failures else ():
         if remaining_ms and remaining_ms() < TIME_RESERVE_MS:
             failures[name] = "OutOfTime"
             continue
@@ -486,7 +673,7 @@ def run(
         except Exception as error:
             failures[name] = error_code(error)
             _log("ERROR", "sync failed", parameter=name, error=failures[name], line=_line_of(error))
-    copied = [name for name, outcome in outcomes.items() if outcome.copied]
+    copied = [name for name in names if name in outcomes and outcomes[name].copied]
     drifted = [name for name in names if name in failures or not outcomes[name].in_sync]
     if drifted:
         _log("WARNING", "regions differ", parameters=drifted)
@@ -498,7 +685,7 @@ def run(
     )
     if failures:
         # Not from a cause, see the module's docstring.
-        raise SyncFailed("; ".join(f"{name}: {code}" for name, code in failures.items()))
+        raise SyncFailed("; ".join(f"{name}: {failures[name]}" for name in names if name in failures))
     return {"copied": copied, "unchanged": len(names) - len(copied), "drifted": drifted}
 
 
@@ -510,11 +697,16 @@ def _line_of(error: BaseException) -> int | None:
 
 def emit_metrics(identity: tuple[str, str], **counts: int) -> None:
     """Write counts into the log in CloudWatch's embedded metric format, which needs no permission."""
+    _log("INFO", "metrics", **embedded_metrics(identity, **counts))
+
+
+def embedded_metrics(identity: tuple[str, str], **counts: int) -> dict[str, object]:
+    """Return the fields that make counts of a line of the log."""
     namespace, function_name = identity
     metrics = [{"Name": name, "Unit": "Count"} for name in counts]
     directive = {"Namespace": namespace, "Dimensions": [["FunctionName"]], "Metrics": metrics}
     emf = {"Timestamp": int(time.time() * 1000), "CloudWatchMetrics": [directive]}
-    _log("INFO", "metrics", _aws=emf, FunctionName=function_name, **counts)
+    return {"_aws": emf, "FunctionName": function_name, **counts}
 
 
 def _log(level: str, message: str, **fields: object) -> None:

@@ -1,8 +1,13 @@
 """An in-memory SSM Parameter Store, as far as config sync uses it, with what is easily got wrong about the real one.
 
 Versions start at 1 again after a delete. A history keeps 100 versions, pages hold 50 at most, times have milliseconds,
-an overwrite without a description keeps the old one, and validation errors quote the value.
+an overwrite without a description keeps the old one and one without a key takes the AWS managed one, an advanced
+parameter cannot become a standard one, and validation errors quote the value.
 https://docs.aws.amazon.com/systems-manager/latest/userguide/sysman-paramstore-versions.html
+https://docs.aws.amazon.com/systems-manager/latest/userguide/parameter-store-advanced-parameters.html
+
+Whether an overwrite may change a parameter's type is not clear: the reference of PutParameter has an error for it, and
+Terraform's provider does it. `type_may_change` says which of both.
 """
 
 from __future__ import annotations
@@ -60,6 +65,8 @@ class ParameterStore:
         self.region = region
         self.parameters: dict[str, list[StoredVersion]] = {}
         self.on_change: Callable[[str, str, str], None] = lambda _region, _name, _operation: None
+        self.lost_keys: set[str] = set()  # nothing that they encrypt can be decrypted
+        self.type_may_change = True
         self._clock = clock
         self._versions_max, self._page_max = versions_max, page_max
 
@@ -76,21 +83,26 @@ class ParameterStore:
         Type: str | None = None,  # noqa: N803
         Description: str | None = None,  # noqa: N803
         KeyId: str = AWS_MANAGED_KEY,  # noqa: N803
-        Tier: str = "Standard",  # noqa: N803
+        Tier: str | None = None,  # noqa: N803
         Overwrite: bool = False,  # noqa: N803
     ) -> dict[str, Any]:
         history = self.parameters.get(Name, [])
         previous = history[-1] if history else None
         if previous and not Overwrite:
             raise api_error("PutParameter", "ParameterAlreadyExists")
-        if ":" in Name or not 1 <= len(Value) <= 4096 or len(Description or "") > 1024:
+        tier = Tier or (previous.tier if previous else "Standard")
+        if (
+            ":" in Name
+            or not 1 <= len(Value) <= (8192 if tier == "Advanced" else 4096)
+            or len(Description or "") > 1024
+        ):
             raise api_error("PutParameter", "ValidationException", f"Value '{Value}' failed to satisfy constraint")
         if previous is None and Type is None:
             raise api_error("PutParameter", "ValidationException", "A parameter type is required")
-        if previous and Type not in (None, previous.type):
-            raise api_error("PutParameter", "ValidationException", "The type of a parameter cannot be changed")
-        if previous and previous.tier == "Advanced" and Tier == "Standard":
-            raise api_error("PutParameter", "ValidationException", "An advanced parameter cannot become standard")
+        if previous and Type not in (None, previous.type) and not self.type_may_change:
+            raise api_error("PutParameter", "HierarchyTypeMismatchException")
+        if previous and previous.tier == "Advanced" and tier == "Standard":
+            raise api_error("PutParameter", "ValidationException", "You can't downgrade a parameter")
         if len(history) >= self._versions_max:
             if history[0].labels:
                 raise api_error("PutParameter", "ParameterMaxVersionLimitExceeded")
@@ -98,15 +110,15 @@ class ParameterStore:
         version = StoredVersion(
             number=previous.number + 1 if previous else 1,
             value=Value,
-            type=previous.type if previous else str(Type),
-            key_id=KeyId,
-            tier=Tier,
+            type=Type or (previous.type if previous else ""),
+            key_id=KeyId if (Type or (previous and previous.type)) == "SecureString" else "",
+            tier=tier,
             description=Description if Description is not None else previous.description if previous else "",
             modified=self._clock.now(self.region).astimezone(LOCAL_ZONE),
         )
         self.parameters[Name] = [*history, version]
         self.on_change(self.region, Name, "Update" if previous else "Create")
-        return {"Version": version.number, "Tier": Tier}
+        return {"Version": version.number, "Tier": tier}
 
     def get_parameter(self, *, Name: str, WithDecryption: bool = False) -> dict[str, Any]:  # noqa: N803
         name, _, selector = Name.partition(":")
@@ -117,6 +129,8 @@ class ParameterStore:
         if not found:
             raise api_error("GetParameter", "ParameterVersionNotFound")
         version = found[-1]
+        if WithDecryption and version.key_id in self.lost_keys:
+            raise api_error("GetParameter", "AccessDeniedException")
         return {
             "Parameter": {
                 "Name": name,
@@ -147,7 +161,7 @@ class ParameterStore:
             {
                 "Name": Name,
                 "Type": version.type,
-                "KeyId": version.key_id,
+                **({"KeyId": version.key_id} if version.key_id else {}),
                 "LastModifiedDate": version.modified,
                 "LastModifiedUser": "arn:aws:iam::111122223333:user/someone",
                 "Value": self._shown(Name, version, WithDecryption),

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import re
+import secrets
 from collections.abc import Callable
+from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -17,6 +19,7 @@ from botocore.stub import ANY, Stubber
 from handlers import lambda_config_sync as config_sync
 from handlers.lambda_config_sync import (
     Connection,
+    Outcome,
     ParameterSync,
     SettingError,
     Settings,
@@ -24,9 +27,9 @@ from handlers.lambda_config_sync import (
     SyncFailed,
     Version,
     Write,
-    choose,
     handler,
     names_to_sync,
+    ranked,
     read_history,
     run,
 )
@@ -35,6 +38,7 @@ from tests.handlers.parameter_store import Clock, ParameterStore, api_error
 EAST, WEST = "us-east-1", "us-west-2"
 NAME, OTHER_NAME = "/payment-app/dev/database-url", "/payment-app/dev/api-key"
 KEY_ARN = "arn:aws:kms:us-west-2:111122223333:key/0a1b"
+KEYS = {EAST: "arn:aws:kms:us-east-1:111122223333:key/2c3d", WEST: KEY_ARN}
 ROLE_ARN = "arn:aws:iam::111122223333:role/role-config-sync-east-to-west-dev"
 SCHEDULE = {"source": "aws.events", "detail-type": "Scheduled Event", "detail": {}}
 SETTINGS = Settings((NAME, OTHER_NAME), EAST, WEST, KEY_ARN, ROLE_ARN, ("PaymentApp/ConfigSync", "sync-east"))
@@ -98,15 +102,16 @@ class Regions:
 
     def write(self, client: Client, value: str, name: str = NAME, **more: Any) -> None:
         self.clock.advance(1000)
-        client.store.put_parameter(Name=name, Value=value, Type="SecureString", Overwrite=True, **more)
+        how: dict[str, Any] = {"Type": "SecureString", "KeyId": KEYS[client.store.region], "Overwrite": True} | more
+        client.store.put_parameter(Name=name, Value=value, **how)
 
     def run(self, event: Any = SCHEDULE, *, names: tuple[str, ...] = (NAME,), **more: Any) -> Any:
         settings = Settings(names, EAST, WEST, KEY_ARN, ROLE_ARN, SETTINGS.metrics)
-        return run(event, settings, lambda: self.sync, **more)
+        return run(event, settings, lambda: self.sync, **{"choose_first": lambda _: 0} | more)
 
     def reverse(self) -> ParameterSync:
         return ParameterSync(
-            WEST, EAST, "key", home=self.west, target=self.east, target_writer=self.east, now=self.clock.now
+            WEST, EAST, KEYS[EAST], home=self.west, target=self.east, target_writer=self.east, now=self.clock.now
         )
 
     def puts(self) -> list[str]:
@@ -121,6 +126,10 @@ def regions() -> Regions:
 @pytest.fixture
 def records(capsys: pytest.CaptureFixture[str]) -> Callable[[], list[dict[str, Any]]]:
     return lambda: [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+
+def choose(versions: list[Version]) -> Version:
+    return ranked(versions)[0]
 
 
 # --- what an event asks for
@@ -458,12 +467,14 @@ def test_a_refusal_is_not_retried_and_does_not_stop_the_other_names(
         if name == NAME:
             raise api_error(operation, "AccessDeniedException", f"not allowed to see value of {name}")
 
-    regions.west.before[operation] = refuse
+    # What cannot be read in the target is replaced, see below; what cannot be read at home cannot be copied.
+    client = regions.east if operation == "get_parameter" else regions.west
+    client.before[operation] = refuse
     with pytest.raises(SyncFailed) as caught:
         regions.run(names=(NAME, OTHER_NAME))
 
     assert str(caught.value) == f"{NAME}: AccessDeniedException"
-    assert regions.west.calls.count((operation, NAME)) == 1
+    assert client.calls.count((operation, NAME)) == 1
     assert regions.west.store.value(OTHER_NAME) == f"value of {OTHER_NAME}"
     by_message = {record["message"]: record for record in records()}
     failed, metrics = by_message["sync failed"], by_message["metrics"]
@@ -515,6 +526,398 @@ def test_when_the_role_cannot_be_assumed_every_name_fails(records: Callable[[], 
     assert (connected["message"], connected["error"]) == ("not connected", "AccessDenied")
     assert differ["parameters"] == [NAME, OTHER_NAME]
     assert (metrics["ParameterDrift"], metrics["ParametersCopied"], metrics["SyncFailures"]) == (2, 0, 2)
+
+
+# --- seeds
+
+
+SEEDED = "api-key; change the value in Parameter Store, not in Terraform [seed]"
+
+
+def seed(regions: Regions, client: Client, value: str = "seed") -> None:
+    """Terraform creates the parameter; with `-replace` it deletes the old one first."""
+    client.store.parameters.pop(NAME, None)
+    regions.write(client, value, Description=SEEDED, Overwrite=False)
+
+
+def values(regions: Regions) -> set[str | None]:
+    return {regions.east.store.value(NAME), regions.west.store.value(NAME)}
+
+
+def settle(regions: Regions) -> None:
+    """Both functions reconcile, and then nothing is left to do."""
+    for _ in range(2):
+        regions.sync.sync(NAME)
+        regions.reverse().sync(NAME)
+    for sync in (regions.sync, regions.reverse()):
+        assert sync.sync(NAME) == Outcome(copied=False, in_sync=True)
+
+
+@pytest.mark.parametrize("side", ["east", "west"])
+@pytest.mark.parametrize("rotated_in", ["east", "west"])
+@pytest.mark.parametrize("copied_before", [True, False])
+def test_a_seed_that_is_created_again_loses_against_a_rotated_value(
+    regions: Regions, side: str, rotated_in: str, copied_before: bool
+) -> None:
+    """`apply -replace` of one side, a deleted parameter that apply creates again, a new secondary region."""
+    for client in (regions.east, regions.west):
+        seed(regions, client)
+    regions.write(getattr(regions, rotated_in), "rotated")  # and keeps the description, as put-parameter does
+    if copied_before or side == rotated_in:  # otherwise it is not copied yet
+        settle(regions)
+    seed(regions, getattr(regions, side), "seed made anew")
+    settle(regions)
+    assert values(regions) == {"rotated"}
+
+
+def test_a_first_apply_that_is_finished_later_does_not_undo_a_rotation(regions: Regions) -> None:
+    seed(regions, regions.east)
+    regions.write(regions.east, "rotated")
+    seed(regions, regions.west)
+    settle(regions)
+    assert values(regions) == {"rotated"}
+
+
+@pytest.mark.parametrize("copies", [1, 7])
+def test_a_copy_of_a_seed_stays_a_seed(regions: Regions, copies: int) -> None:
+    for number in range(copies):
+        seed(regions, regions.east, f"seed {number}")
+        regions.sync.sync(NAME)
+    (*_, copy) = read_history(WEST, regions.west.store.get_parameter_history(Name=NAME)["Parameters"])
+    assert (copy.number, copy.is_copy, copy.write.is_seed) == (copies, True, True)
+
+    regions.east.store.delete_parameter(Name=NAME)
+    regions.clock.now_ms -= 3_600_000
+    regions.write(regions.east, "written an hour earlier")
+    settle(regions)
+    assert values(regions) == {"written an hour earlier"}
+
+
+def test_two_seeds_converge(regions: Regions) -> None:
+    seed(regions, regions.east, "one")
+    seed(regions, regions.west, "other")
+    settle(regions)
+    assert values(regions) == {"other"}
+
+
+def test_a_rotation_that_kept_the_mark_of_a_seed_is_no_seed_and_its_copy_neither(regions: Regions) -> None:
+    seed(regions, regions.east)
+    regions.write(regions.east, "rotated")
+    regions.sync.sync(NAME)
+    (copy,) = read_history(WEST, regions.west.store.get_parameter_history(Name=NAME)["Parameters"])
+    assert (copy.number, copy.is_copy, copy.write.is_seed) == (1, True, False)
+    assert "[seed]" not in regions.west.store.parameters[NAME][0].description
+
+
+# --- tiers
+
+
+@pytest.mark.parametrize(("source", "target"), [("Advanced", None), ("Standard", "Advanced"), ("Advanced", "Advanced")])
+def test_a_copy_has_the_higher_tier_of_both(regions: Regions, source: str, target: str | None) -> None:
+    if target:
+        regions.write(regions.west, "older", Tier=target)
+    regions.write(regions.east, "x" * (5_000 if source == "Advanced" else 10), Tier=source)
+    settle(regions)
+    assert {region.store.parameters[NAME][-1].tier for region in (regions.east, regions.west)} >= {"Advanced"}
+    assert regions.west.store.parameters[NAME][-1].tier == "Advanced"
+    assert len(values(regions)) == 1
+
+
+def test_tiers_that_differ_are_the_operators_and_no_drift(regions: Regions) -> None:
+    regions.write(regions.east, "value")
+    settle(regions)
+    regions.write(regions.east, "value", Tier="Advanced")
+    settle(regions)
+    assert regions.west.store.parameters[NAME][-1].tier == "Standard"
+
+
+# --- type and key
+
+
+@pytest.mark.parametrize("side", ["east", "west"])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"Type": "String"},
+        {"KeyId": "alias/aws/ssm"},
+        {"KeyId": "alias/dr-encryption-west-dev"},
+        {"KeyId": "arn:aws:kms:us-west-2:111122223333:key/another"},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("value", ["value", "rotated"])
+def test_another_type_or_key_is_drift_that_the_other_regions_function_repairs(
+    regions: Regions, side: str, wrong: dict[str, str], value: str
+) -> None:
+    regions.write(regions.east, "value")
+    settle(regions)
+    client: Client = getattr(regions, side)
+    regions.write(client, value, **wrong)
+    settle(regions)
+    assert values(regions) == {value}
+    for region in (regions.east, regions.west):
+        version = region.store.parameters[NAME][-1]
+        assert (version.type, version.key_id) == ("SecureString", KEYS[region.store.region])
+
+
+@pytest.mark.parametrize("given", [KEY_ARN, KEY_ARN.rpartition("/")[2]], ids=["ARN", "id"])
+def test_the_regions_key_is_recognised_by_its_arn_and_its_id(regions: Regions, given: str) -> None:
+    regions.write(regions.east, "value")
+    regions.write(regions.west, "value", KeyId=given)
+    assert not regions.sync.sync(NAME).copied
+
+
+def test_a_copy_that_aws_shows_under_an_alias_is_not_written_again_and_again(regions: Regions) -> None:
+    regions.write(regions.east, "value")
+    regions.sync.sync(NAME)
+    regions.west.store.parameters[NAME][-1].key_id = "alias/dr-encryption-west-dev"
+    assert not regions.sync.sync(NAME).copied
+
+
+def test_a_type_that_aws_does_not_let_change_fails_by_name(regions: Regions) -> None:
+    regions.write(regions.east, "value")
+    regions.write(regions.west, "value", Type="String")
+    regions.west.store.type_may_change = False
+    with pytest.raises(SyncFailed, match=f"^{NAME}: HierarchyTypeMismatchException$"):
+        regions.run()
+
+
+def test_after_a_new_key_every_parameter_is_encrypted_with_it_though_the_old_one_is_gone(regions: Regions) -> None:
+    regions.write(regions.east, "value")
+    settle(regions)
+    new = "arn:aws:kms:us-east-1:111122223333:key/new"
+    regions.east.store.lost_keys.add(KEYS[EAST])
+    reverse = ParameterSync(WEST, EAST, new, home=regions.west, target=regions.east, target_writer=regions.east)
+    assert reverse.sync(NAME).copied
+    assert (regions.east.store.value(NAME), regions.east.store.parameters[NAME][-1].key_id) == ("value", new)
+    assert regions.sync.sync(NAME) == Outcome(copied=False, in_sync=True)
+
+
+# --- what cannot be decrypted
+
+
+LOST_KEY = "arn:aws:kms:us-west-2:111122223333:key/lost"
+
+
+def test_an_older_version_that_cannot_be_decrypted_does_not_block_the_copy_that_replaces_it(regions: Regions) -> None:
+    regions.write(regions.west, "older", KeyId=LOST_KEY)
+    regions.west.store.lost_keys.add(LOST_KEY)
+    regions.write(regions.east, "newer")
+    settle(regions)
+    assert values(regions) == {"newer"}
+
+
+def test_an_unreadable_last_write_fails_by_name_and_is_not_replaced(
+    regions: Regions, records: Callable[[], list[dict[str, Any]]]
+) -> None:
+    regions.write(regions.east, "older")
+    regions.write(regions.west, "newer", KeyId=LOST_KEY)
+    regions.west.store.lost_keys.add(LOST_KEY)
+    with pytest.raises(SyncFailed, match=f"^{NAME}: AccessDeniedException$"):
+        regions.run()
+    assert regions.puts() == []
+    (unreadable, *_) = records()
+    assert (unreadable["message"], unreadable["error"]) == ("cannot be decrypted", "AccessDeniedException")
+    assert unreadable["of"].startswith("us-west-2 version 1 of ")
+
+
+def test_a_copy_that_cannot_be_read_is_not_written_again_and_again(regions: Regions) -> None:
+    regions.write(regions.west, "older")
+    regions.write(regions.east, "newer")
+    regions.west.store.lost_keys.add(KEY_ARN)
+    for copies in (1, 1):
+        with pytest.raises(SyncFailed, match=f"^{NAME}: AccessDeniedException$") if regions.puts() else nullcontext():
+            regions.run()
+        assert len(regions.puts()) == copies
+
+
+# --- parameters that are deleted and created again
+
+
+@pytest.mark.parametrize("side", ["east", "west"])
+def test_a_parameter_that_is_created_again_with_the_description_of_a_copy_keeps_its_new_value(
+    regions: Regions, side: str
+) -> None:
+    client, other = (regions.east, regions.west) if side == "east" else (regions.west, regions.east)
+    regions.write(other, "first")
+    settle(regions)
+    description = client.store.parameters[NAME][-1].description
+    assert "copied" in description
+    client.store.delete_parameter(Name=NAME)
+    regions.write(client, "second", Description=description)
+    settle(regions)
+    assert values(regions) == {"second"}
+
+
+@pytest.mark.parametrize("side", ["east", "west"])
+def test_a_parameter_that_is_created_again_with_the_same_number_is_compared_again(regions: Regions, side: str) -> None:
+    """Between a look at its history and at its value."""
+    regions.write(regions.west, "first")
+    regions.write(regions.east, "second")
+    client: Client = getattr(regions, side)
+
+    def create_again(_name: str) -> None:
+        del client.before["get_parameter"]
+        client.store.delete_parameter(Name=NAME)
+        regions.write(client, "third")
+
+    client.before["get_parameter"] = create_again
+    regions.sync.sync(NAME)
+    for region in (regions.east, regions.west):
+        for version in region.store.parameters[NAME]:
+            if version.description:
+                assert ("of 2026-11-22T12:00:03" in version.description) == (version.value == "third")
+    settle(regions)
+    assert values(regions) == {"third"}
+
+
+def test_a_run_in_flight_undoes_a_delete_in_both_regions_and_says_so(
+    regions: Regions, records: Callable[[], list[dict[str, Any]]]
+) -> None:
+    """No right of PutParameter is only to update. docs/runbook.md has the order that works."""
+    regions.write(regions.west, "older")
+    regions.write(regions.east, "value")
+
+    def delete_both(_name: str) -> None:
+        del regions.west.before["put_parameter"]
+        for client in (regions.east, regions.west):
+            client.store.delete_parameter(Name=NAME)
+
+    regions.west.before["put_parameter"] = delete_both
+    regions.run()
+    assert regions.west.store.value(NAME) == "value"
+    (warning,) = [record for record in records() if record["message"] == "deleted meanwhile and made again"]
+    assert (warning["level"], warning["parameter"], warning["target_region"]) == ("WARNING", NAME, WEST)
+
+
+# --- conflicts
+
+
+def lost_writes(records: list[dict[str, Any]]) -> list[tuple[str, str]]:
+    """What the warnings name: the write that loses and the one that stays, as region and version."""
+    found = [record for record in records if "WritesLost" in record]
+    for record in found:
+        assert (record["level"], record["parameter"], record["WritesLost"]) == ("WARNING", NAME, 1)
+        (directive,) = record["_aws"]["CloudWatchMetrics"]
+        assert directive["Metrics"] == [{"Name": "WritesLost", "Unit": "Count"}]
+    return [tuple(record[which].partition(" of ")[0] for which in ("lost", "kept")) for record in found]
+
+
+@pytest.mark.parametrize("later", ["east", "west"])
+def test_a_write_that_loses_a_conflict_is_named_once(
+    regions: Regions, later: str, records: Callable[[], list[dict[str, Any]]]
+) -> None:
+    regions.write(regions.east, "before")
+    settle(regions)
+    sides = [regions.west, regions.east] if later == "east" else [regions.east, regions.west]
+    for client in sides:
+        regions.write(client, f"written in {client.store.region}")
+    settle(regions)
+    regions.write(regions.east, "after")
+    settle(regions)
+    earlier, last = (client.store.region for client in sides)
+    assert lost_writes(records()) == [(f"{earlier} version 2", f"{last} version 2")]
+
+
+def test_rotations_one_after_the_other_are_no_conflict(
+    regions: Regions, records: Callable[[], list[dict[str, Any]]]
+) -> None:
+    for client in (regions.east, regions.west):
+        seed(regions, client)
+    for number in range(5):
+        for client in (regions.east, regions.east, regions.west, regions.west):  # the same values in both
+            regions.write(client, f"value {number}")
+            regions.write(client, f"corrected value {number}")
+            settle(regions)
+        regions.write(regions.west, f"value of the evening {number}")
+        settle(regions)
+    assert lost_writes(records()) == []
+
+
+def test_a_script_that_rotates_both_regions_is_no_conflict(
+    regions: Regions, records: Callable[[], list[dict[str, Any]]]
+) -> None:
+    for number in range(5):
+        regions.write(regions.east, f"value {number}")
+        regions.sync.sync(NAME)
+        regions.write(regions.west, f"value {number}")
+        settle(regions)
+    assert lost_writes(records()) == []
+
+
+def test_a_loss_is_reported_even_if_the_run_dies_at_its_copy(
+    regions: Regions, records: Callable[[], list[dict[str, Any]]]
+) -> None:
+    regions.write(regions.west, "lost")
+    regions.write(regions.east, "kept")
+    regions.west.after["put_parameter"] = lambda _answer: (_ for _ in ()).throw(SystemExit)
+    with pytest.raises(SystemExit):
+        regions.run()
+    assert lost_writes(records()) == [("us-west-2 version 1", "us-east-1 version 1")]
+
+
+def test_a_copy_that_fails_for_ever_reports_its_loss_once(
+    deployed: Aws, records: Callable[[], list[dict[str, Any]]]
+) -> None:
+    regions = deployed.regions
+    regions.write(regions.west, "lost")
+    regions.write(regions.east, "kept")
+    regions.west.before["put_parameter"] = lambda _name: (_ for _ in ()).throw(
+        api_error("PutParameter", "AccessDeniedException")
+    )
+    for _ in range(3):
+        with pytest.raises(SyncFailed):
+            handler(change(), None)
+    assert lost_writes(records()) == [("us-west-2 version 1", "us-east-1 version 1")]
+
+
+def test_a_write_that_a_copy_hides_and_that_is_older_by_the_clocks_is_reported(
+    regions: Regions, records: Callable[[], list[dict[str, Any]]]
+) -> None:
+    regions.write(regions.west, "first")
+    regions.write(regions.east, "kept")
+
+    def write_meanwhile(_name: str) -> None:
+        del regions.west.before["put_parameter"]
+        regions.clock.offsets_ms[WEST] = -60_000
+        regions.write(regions.west, "lost")
+
+    regions.west.before["put_parameter"] = write_meanwhile
+    regions.run()
+    assert ("us-west-2 version 2", "us-east-1 version 1") in lost_writes(records())
+    assert regions.west.store.value(NAME) == "kept"
+
+
+# --- time
+
+
+def test_with_a_silent_region_not_always_the_same_names_are_out_of_time(regions: Regions) -> None:
+    names = tuple(f"/payment-app/dev/{number}" for number in range(28))
+    tried: set[str] = set()
+
+    def hang(name: str) -> None:
+        tried.add(name)
+        regions.clock.advance(24_000)
+        raise ReadTimeoutError(endpoint_url="https://ssm")
+
+    regions.west.before["get_parameter_history"] = hang
+    for _ in range(30):  # two and a half hours; a name is left out of all of them in one of 10^10 cases
+        begin = regions.clock.now_ms
+        with pytest.raises(SyncFailed, match="OutOfTime"):
+            regions.run(
+                names=names,
+                remaining_ms=lambda begin=begin: 300_000 - (regions.clock.now_ms - begin),
+                choose_first=secrets.randbelow,
+            )
+    assert tried == set(names)
+
+
+def test_a_run_begins_with_the_name_that_is_chosen_and_reports_in_their_order(regions: Regions) -> None:
+    for name in (NAME, OTHER_NAME):
+        regions.write(regions.east, "value", name)
+    summary = regions.run(names=(NAME, OTHER_NAME), choose_first=lambda count: count - 1)
+    assert regions.puts() == [OTHER_NAME, NAME]
+    assert summary["copied"] == [NAME, OTHER_NAME]
 
 
 # --- metrics and log
@@ -661,14 +1064,13 @@ def test_two_writes_of_the_same_instant_are_decided_by_region() -> None:
 
 
 def test_both_functions_choose_the_same_of_two_copies_of_a_write_that_is_gone() -> None:
-    east = Version(EAST, 1, ORIGIN, is_copy=True, description="")
-    west = Version(WEST, 1, ORIGIN, is_copy=True, description="")
+    east, west = (Version(region, 1, Write(COPIED_AT, region, 1), copy_of=ORIGIN) for region in (EAST, WEST))
     assert choose([east, west]) == choose([west, east])
 
 
 def test_the_write_itself_is_preferred_to_its_copies() -> None:
-    original = Version(EAST, 7, ORIGIN, is_copy=False, description="")
-    copies = [Version(region, 9, ORIGIN, is_copy=True, description="") for region in (EAST, WEST)]
+    original = Version(EAST, 7, ORIGIN)
+    copies = [Version(region, 9, Write(COPIED_AT, region, 9), copy_of=ORIGIN) for region in (EAST, WEST)]
     assert choose([*copies, original]) == original
 
 
@@ -886,7 +1288,9 @@ def test_the_requests_are_valid_for_botocore(monkeypatch: pytest.MonkeyPatch) ->
     home.add_response("get_parameter_history", {"Parameters": [second]}, history | {"NextToken": "next"})
     target.add_client_error("get_parameter_history", "ParameterNotFound", expected_params=history)
     home.add_response(
-        "get_parameter", {"Parameter": {"Version": 2, "Value": "v"}}, {"Name": NAME, "WithDecryption": True}
+        "get_parameter",
+        {"Parameter": {"Version": 2, "Value": "v", "LastModifiedDate": COPIED_AT}},
+        {"Name": NAME, "WithDecryption": True},
     )
     writer.add_response(
         "put_parameter",
