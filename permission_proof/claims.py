@@ -20,6 +20,7 @@ from permission_proof.scenarios import (
     assumes_another_role,
     call,
     copied,
+    copied_advanced,
     health_answers,
     log_written,
     monitor_asks_for_a_key,
@@ -268,7 +269,13 @@ CLAIMS: Claims = {
     **_statement(
         "cross-region role",
         "WriteParametersWithKey",
-        {"kms:Encrypt": Claim(copied, outside=(writes("The role writes with another key", own_key=False),))},
+        {
+            "kms:Encrypt": Claim(copied, outside=(writes("The role writes with another key", own_key=False),)),
+            "kms:GenerateDataKey": Claim(
+                copied_advanced,
+                outside=(writes("The role writes with another key", own_key=False, tier="Advanced"),),
+            ),
+        },
     ),
     **_statement(
         "replication role",

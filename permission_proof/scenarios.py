@@ -16,7 +16,7 @@ from typing import Any
 
 from embedded_aws.checks import check_health
 from embedded_aws.server import without_tls
-from payment_dr.side import Side
+from payment_dr.side import SIDES, Side
 from permission_proof.stage import NAME, NotPassed, Stage
 
 Run = Callable[[], object]
@@ -189,10 +189,27 @@ def _get(url: str) -> None:
 @scenario
 def copied(stage: Stage, side: Side, name: str) -> Iterator[Run]:
     """A changed value is copied to the other region."""
-    name = name or stage.parameters()[0]
+    yield from _copying(stage, side, name or stage.parameters()[0], "Standard")
+
+
+@scenario
+def copied_advanced(stage: Stage, side: Side, _: str) -> Iterator[Run]:
+    """A changed value of the advanced tier is copied to the other region."""
+    name = stage.parameters()[0]
+    try:
+        yield from _copying(stage, side, name, "Advanced")
+    finally:  # an advanced parameter stays one, and the other scenarios are about the standard tier
+        clients = {each: stage.client("ssm", each) for each in SIDES}
+        for ssm in clients.values():
+            ssm.delete_parameter(Name=name)
+        for each, ssm in clients.items():
+            ssm.put_parameter(Name=name, Value="a secret", Type="SecureString", KeyId=stage.key(each), Overwrite=True)
+
+
+def _copying(stage: Stage, side: Side, name: str, tier: str) -> Iterator[Run]:
     value = str(uuid.uuid4())
     stage.client("ssm", side).put_parameter(
-        Name=name, Value=value, Type="SecureString", KeyId=stage.key(side), Overwrite=True
+        Name=name, Value=value, Type="SecureString", KeyId=stage.key(side), Tier=tier, Overwrite=True
     )
     event = {"detail-type": "Parameter Store Change", "detail": {"name": name, "operation": "Update"}}
     target = stage.client("ssm", stage.other(side))
@@ -278,13 +295,14 @@ def reads_with_another_key(owner: str, *, abroad: bool) -> Scenario:
         where, name = stage.other(side) if abroad else side, stage.parameters()[0]
         root = stage.client("ssm", where)
 
-        def encrypt(key: str) -> None:
-            root.put_parameter(Name=name, Value="a secret", Type="SecureString", KeyId=key, Overwrite=True)
+        def encrypt(key: str) -> str:
+            answer = root.put_parameter(Name=name, Value="a secret", Type="SecureString", KeyId=key, Overwrite=True)
+            return f"{name}:{answer['Version']}"  # by its number: the sync encrypts the parameter anew with our key
 
-        encrypt(stage.other_key(where))
+        version = encrypt(stage.other_key(where))
         try:
             ssm = stage.as_role(owner, side, "ssm", where)
-            yield lambda: ssm.get_parameter(Name=name, WithDecryption=True)
+            yield lambda: ssm.get_parameter(Name=version, WithDecryption=True)
         finally:
             encrypt(stage.key(where))
 
@@ -323,14 +341,14 @@ monitor_asks_for_a_key = call(
 )
 
 
-def writes(text: str, *, name: str = "", own_key: bool = True, abroad: bool = True) -> Scenario:
+def writes(text: str, *, name: str = "", own_key: bool = True, abroad: bool = True, tier: str = "Standard") -> Scenario:
     """The cross-region role writes a parameter."""
 
     def arguments(stage: Stage, side: Side) -> dict[str, Any]:
         where = stage.other(side) if abroad else side
         key = stage.key(where) if own_key else stage.other_key(where)
         name_ = name or stage.parameters()[0]
-        return {"Name": name_, "Value": "x", "Type": "SecureString", "KeyId": key, "Overwrite": True}
+        return {"Name": name_, "Value": "x", "Type": "SecureString", "KeyId": key, "Tier": tier, "Overwrite": True}
 
     return call(text, "cross-region role", "ssm", "put_parameter", arguments, abroad=abroad)
 

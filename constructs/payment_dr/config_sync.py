@@ -26,6 +26,13 @@ METRIC_NAMESPACE = "PaymentApp/ConfigSync"
 # interval that holds the good one ends, and two go by without another.
 DRIFT_ALARM_PERIODS = 2
 CHANGE, RECONCILE = "change", "reconcile"
+SEED = "[seed]"  # how the sync knows the versions that Terraform creates
+# Terraform changes a parameter by PutParameter, which writes the value too, as it was when the plan was made. So it
+# must not change what operators and the sync do: they rotate values, choose a tier and write copies' origins into
+# descriptions, and the sync encrypts with the key that its function is given.
+_CHANGED_IN_PLACE = ["value", "description", "tier", "key_id", "type", "allowed_pattern"]
+# https://docs.aws.amazon.com/systems-manager/latest/userguide/parameter-store-advanced-parameters.html
+LONGEST_VALUE = 4096  # bytes, in the standard tier
 
 APPLICATION = "payment-app"
 # https://docs.aws.amazon.com/systems-manager/latest/userguide/sysman-paramstore-su-create.html
@@ -33,7 +40,6 @@ _KEY = re.compile(r"[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*")
 # A name may have 1,011 characters, but the tag "Name" carries it, and a tag's value has 256.
 # https://docs.aws.amazon.com/IAM/latest/APIReference/API_Tag.html
 _LONGEST_NAME = 256
-_LONGEST_VALUE = 4096  # bytes, in the tier "Standard"
 # The target role's policy names every parameter twice, once as resource and once in the encryption context, beside
 # about a thousand characters of its own: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
 _POLICY_LENGTH = 6144 - 1000
@@ -72,9 +78,9 @@ def mistakes_in_config_keys(prop: str, keys: Iterable[str], application: str = A
 def mistakes_in_initial_values(parameters: Mapping[str, str]) -> list[str]:
     """Say which values Parameter Store does not take; not what they are."""
     return [
-        f"parameters has {len(value.encode()):,} bytes for the key {key!r}; use 1 to {_LONGEST_VALUE:,}"
+        f"parameters has {len(value.encode()):,} bytes for the key {key!r}; use 1 to {LONGEST_VALUE:,}"
         for key, value in parameters.items()
-        if not is_token(value) and not 1 <= len(value.encode()) <= _LONGEST_VALUE
+        if not is_token(value) and not 1 <= len(value.encode()) <= LONGEST_VALUE
     ]
 
 
@@ -94,7 +100,8 @@ class ConfigSync(Described):
 
     A change in either region is copied within seconds (Parameter Store's change event), and every few minutes each
     function compares all parameters, because those events are best effort. The newest write wins, deletions are never
-    copied. Terraform only seeds the values: a rotated secret is never reverted by a plan.
+    copied. Terraform gives a parameter its first value, the seed, and ignores what is changed later. A seed loses
+    against every other write: a parameter that Terraform creates again takes its value from the other region.
 
     Each function assumes a role of its own to reach the other region. That role trusts the one execution role, and the
     execution role may assume it from the one function only: `aws:SourceArn` is absent when code calls AssumeRole, and
@@ -104,7 +111,7 @@ class ConfigSync(Described):
     Args:
         primary, secondary: The two regions.
         environment: Environment name; may be a Terraform variable.
-        parameters: Initial value by config key; the name is /{application}/{environment}/{config key}.
+        parameters: First value by config key, 1 to 4,096 bytes; the name is /{application}/{environment}/{config key}.
         primary_key_arn, secondary_key_arn: Keys that encrypt the parameters, one in each region.
         application: First level of the names. Default "payment-app".
         primary_alarms, secondary_alarms: Where the regions' alarms go. Default: no alarms.
@@ -116,7 +123,7 @@ class ConfigSync(Described):
 
     Attributes:
         parameter_names: Full names, in the order of `parameters`.
-        parameter_values: Value in the primary region by name; sensitive.
+        parameter_values: First value by name, never one that was written later; sensitive.
         primary_function_name, primary_function_arn, secondary_function_name, secondary_function_arn: The functions.
         primary_role_arn, secondary_role_arn: Their execution roles.
         primary_log_group_name, secondary_log_group_name: Their log groups.
@@ -168,7 +175,7 @@ class ConfigSync(Described):
             [primary, secondary],
             environment,
             *NAMES_OF_A_FUNCTION,
-            *("iam-role-{}-target", "iam-policy-{}-target", "event-rule-{}-reconcile", "alarm-{}-drift"),
+            *("iam-role-{}-target", "iam-policy-{}-target", "event-rule-{}-reconcile", "alarm-{}-lost-write"),
         )
         refuse("ConfigSync", mistakes)
 
@@ -197,7 +204,8 @@ class ConfigSync(Described):
             seeded = [self._parameter(side, key, names[key], initial_value) for side in sides]
             all_parameters += seeded
             self.parameter_names.append(seeded[0].name)
-            self.parameter_values[names[key]] = seeded[0].value
+            # Not the resource's attribute, which every refresh sets to the value that is in Parameter Store.
+            self.parameter_values[names[key]] = initial_value
 
         self.alarm_names: Final[list[str]] = []
         directions = [
@@ -226,13 +234,12 @@ class ConfigSync(Described):
             self,
             f"parameter_{logical(key)}_{side.region.label}",
             name=full_name,
-            description=f"{key}; change the value in Parameter Store, not in Terraform",
+            description=f"{key}; change the value in Parameter Store, not in Terraform {SEED}",
             type="SecureString",
             tier="Standard",
             key_id=side.key_arn,
             value=initial_value,
-            # The sync writes a copy's origin into the description, together with the value.
-            lifecycle=TerraformResourceLifecycle(ignore_changes=["value", "description"]),
+            lifecycle=TerraformResourceLifecycle(ignore_changes=_CHANGED_IN_PLACE),
             tags={"Name": full_name},
             provider=side.region.provider,
         )
@@ -311,7 +318,7 @@ class ConfigSync(Described):
         self._triggers(home, names, function, cross_region_role)
         self.alarm_names.extend(function.alarm_names)
         if home.alarms:
-            self._alarm(home, target, home.alarms, function_name)
+            self._alarms(home, target, home.alarms, function_name)
         return function, cross_region_role
 
     def _triggers(
@@ -350,7 +357,7 @@ class ConfigSync(Described):
                 **how,
             )
 
-    def _alarm(self, home: _Side, target: _Side, alarms: AlarmTarget, function_name: str) -> None:
+    def _alarms(self, home: _Side, target: _Side, alarms: AlarmTarget, function_name: str) -> None:
         both = f"{home.region.name} and {target.region.name}"
         self.alarm_names.append(
             metric_alarm(
@@ -380,6 +387,23 @@ class ConfigSync(Described):
                 treat_missing_data="breaching",
             )
         )
+        self.alarm_names.append(
+            metric_alarm(
+                self,
+                f"lost_write_alarm_{home.region.label}",
+                purpose=f"{self._purpose}-lost-write",
+                section="config-sync-lost-write",
+                region=home.region,
+                environment=self._environment,
+                target=alarms,
+                metrics=[
+                    Metric(namespace=METRIC_NAMESPACE, name="WritesLost", dimensions={"FunctionName": function_name})
+                ],
+                what_to_do=f"A parameter was changed in {both} without knowing of each other, and the later value was "
+                f"kept: the log of {function_name} names the write that lost.",
+                threshold=0,
+            )
+        )
 
 
 def _use_parameters(side: _Side, *, writing: bool) -> list[Statement]:
@@ -394,7 +418,8 @@ def _use_parameters(side: _Side, *, writing: bool) -> list[Statement]:
         ),
         Statement(
             sid=f"{verb}ParametersWithKey",
-            actions=["kms:Decrypt", *(["kms:Encrypt"] if writing else [])],
+            # The advanced tier has its values encrypted with a data key.
+            actions=["kms:Decrypt", *(["kms:Encrypt", "kms:GenerateDataKey"] if writing else [])],
             resources=[side.key_arn],
             conditions=[
                 via_service("ssm", side.region_token),

@@ -1,5 +1,6 @@
 """DisasterRecoveryStack: two regions composed of the reusable constructs, with every output of the contract."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +18,7 @@ from .bindings import (
     TerraformVariable,
 )
 from .checks import DOMAIN_PATTERN, EMAIL_PATTERN, ENVIRONMENT_PATTERN, RESERVED_DOMAIN_PATTERN, mistakes_in_props
-from .config_sync import ConfigSync, mistakes_in_config_keys
+from .config_sync import LONGEST_VALUE, ConfigSync, mistakes_in_config_keys
 from .data_canary import DataCanary
 from .dns_failover import METRICS_REGION, DnsFailover, Endpoint, HostedZone
 from .encryption import EncryptionKey
@@ -156,7 +157,7 @@ class DisasterRecoveryStack(TerraformStack):
                 *mistakes_in_state_region(state, state_region, primary_region),
             ],
         )
-        variables = self._variables(state, custom_domain)
+        variables = self._variables(state, custom_domain, config_keys)
         self.primary, self.secondary = self._regions(
             primary_region, secondary_region, variables.environment, owner, account
         )
@@ -231,12 +232,12 @@ class DisasterRecoveryStack(TerraformStack):
             raise ValueError(f"{path} and {before} both have the address {address}; rename one")
         return id_
 
-    def _variables(self, state: str | None, custom_domain: bool) -> _Variables:
+    def _variables(self, state: str | None, custom_domain: bool, config_keys: Sequence[str]) -> _Variables:
         return _Variables(
             environment=self._environment_variable(state),
             domain_name=self._domain_name_variable(custom_domain),
             alert_email=self._alert_email_variable(),
-            initial_secrets=self._initial_secrets_variable(),
+            initial_secrets=self._initial_secrets_variable(config_keys),
         )
 
     def _environment_variable(self, state: str | None) -> str:
@@ -303,7 +304,7 @@ class DisasterRecoveryStack(TerraformStack):
         )
         return alert_email.string_value
 
-    def _initial_secrets_variable(self) -> Any:
+    def _initial_secrets_variable(self, config_keys: Sequence[str]) -> Any:
         initial_secrets = TerraformVariable(
             self,
             "initial_secrets",
@@ -313,6 +314,19 @@ class DisasterRecoveryStack(TerraformStack):
             sensitive=True,
             description="First values of the parameters by config key; random where none is given. "
             "Used once: afterwards change the values in Parameter Store.",
+        )
+        keys = ", ".join(config_keys)
+        _validate(
+            initial_secrets,
+            f"length(setsubtract(keys(var.initial_secrets), {json.dumps(list(config_keys))})) == 0",
+            f"The initial_secrets may only have these keys: {keys}.",
+        )
+        # Base64 makes four characters of three bytes, the last ones of which are "=" where a byte is missing.
+        size = 'length(base64encode(value)) / 4 * 3 - length(regexall("=", base64encode(value)))'
+        _validate(
+            initial_secrets,
+            f"alltrue([for value in values(var.initial_secrets) : {size} >= 1 && {size} <= {LONGEST_VALUE}])",
+            f"Each value in initial_secrets must have 1 to {LONGEST_VALUE:,} bytes.",
         )
         return initial_secrets.value
 

@@ -86,7 +86,7 @@ def outputs_of(parts: Parts) -> Mapping[str, Output]:
         "alarm_names": Output(_alarm_names(parts), "Names of the CloudWatch alarms of both regions"),
         **_alerting_outputs("primary", first, parts.primary),
         **_alerting_outputs("secondary", second, parts.secondary),
-        **_config_outputs(parts.config, first),
+        **_config_outputs(parts.config),
     }
 
 
@@ -208,12 +208,14 @@ def _alerting_outputs(side: Side, where: str, foundation: Foundation) -> Mapping
     }
 
 
-def _config_outputs(config: ConfigSync, first: str) -> Mapping[str, Output]:
+def _config_outputs(config: ConfigSync) -> Mapping[str, Output]:
     return {
         "ssm_parameter_names": Output(
             config.parameter_names, "Parameters that are kept in sync; the same names in both regions"
         ),
         "ssm_parameter_values": Output(
-            config.parameter_values, f"Values of the parameters in {first}, by name", sensitive=True
+            config.parameter_values,
+            "First values of the parameters, by name; what was written later is in Parameter Store alone",
+            sensitive=True,
         ),
     }

@@ -2,10 +2,12 @@
 
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from handlers.lambda_config_sync import read_history
 from payment_dr import AlarmTarget, ConfigSync, ConfigurationError, Region, TerraformStack
 from payment_dr.bindings import LambdaFunction
 from payment_dr.bindings import Testing as CdktfTesting
@@ -33,9 +35,25 @@ def test_every_parameter_exists_in_both_regions_encrypted_with_the_regions_key(s
     }
 
 
-def test_a_plan_never_reverts_a_rotated_secret(stack_json: Json) -> None:
+def test_a_plan_never_writes_a_parameter_that_somebody_changed(stack_json: Json) -> None:
+    """Of what PutParameter takes, only the name is left to Terraform."""
     for parameter in stack_json["resource"]["aws_ssm_parameter"].values():
-        assert set(parameter["lifecycle"]["ignore_changes"]) == {"value", "description"}
+        ignored = set(parameter["lifecycle"]["ignore_changes"])
+        assert ignored == {"value", "description", "tier", "key_id", "type", "allowed_pattern"}
+        assert parameter.keys() - ignored == {"name", "tags", "lifecycle", "provider"} & parameter.keys()
+
+
+def test_the_sync_knows_what_terraform_created(stack_json: Json) -> None:
+    for parameter in stack_json["resource"]["aws_ssm_parameter"].values():
+        entry = {"Version": 1, "LastModifiedDate": datetime.now(UTC), "Description": parameter["description"]}
+        (version,) = read_history("us-east-1", [entry])
+        assert version.own.is_seed
+
+
+def test_the_output_gives_first_values_and_not_what_a_refresh_reads(stack_json: Json) -> None:
+    values = stack_json["output"]["ssm_parameter_values"]["value"]
+    assert set(values) == set(NAMES)
+    assert "aws_ssm_parameter" not in json.dumps(values)
 
 
 def test_both_regions_are_seeded_with_the_same_value_given_or_random(stack_json: Json) -> None:
@@ -195,6 +213,37 @@ def test_missing_data_counts_as_amazon_says(points: str, breaching: bool, not_br
     assert is_alarm(values, periods=3, missing_is_breaching=False) is not_breaching
 
 
+@pytest.mark.parametrize("side", SIDES)
+def test_a_lost_write_is_an_alarm_at_once(stack_json: Json, side: str) -> None:
+    alarm = resource(stack_json, "aws_cloudwatch_metric_alarm", f"config_sync_lost_write_alarm_{side}")
+    assert (alarm["namespace"], alarm["metric_name"], alarm["dimensions"]) == (
+        "PaymentApp/ConfigSync",
+        "WritesLost",
+        {"FunctionName": f"lambda-config-sync-{side}-${{var.environment}}"},
+    )
+    assert (alarm["statistic"], alarm["threshold"], alarm["evaluation_periods"]) == ("Sum", 0, 1)
+    assert alarm["alarm_description"].endswith("#config-sync-lost-write")
+    assert minutes_until_alarm(alarm, {0: 1.0}, 0) == 5
+
+
+@pytest.mark.parametrize("phase", range(5))
+def test_a_sync_that_fails_for_ever_is_found_by_drift_alone(stack_json: Json, phase: int) -> None:
+    """Lambda tries a failed event again after one and after two more minutes: three errors in five minutes.
+
+    https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-error-handling.html
+    """
+    errors = resource(stack_json, "aws_cloudwatch_metric_alarm", "config_sync_east_errors_alarm")
+    assert (errors["threshold"], errors["comparison_operator"]) == (3, "GreaterThanThreshold")
+    runs = range(5, 120, 5)
+    failed = {minute + later: 1.0 for minute in runs for later in (0, 1, 3)}
+    assert minutes_until_alarm(errors, failed, phase) is None
+    good = dict.fromkeys(range(-60, 1, 5), 0.0)
+    drift = good | dict.fromkeys(failed, 1.0)
+    minutes = minutes_until_alarm(drift_alarm(stack_json, "east"), drift, phase)
+    assert minutes is not None
+    assert minutes <= 15
+
+
 EAST_KEY, WEST_KEY = "arn:aws:kms:eu-west-1:123456789012:key/a", "arn:aws:kms:eu-central-1:123456789012:key/b"
 
 
@@ -227,12 +276,14 @@ def test_all_mistakes_are_named_in_one_error(their_stack: TerraformStack, pair: 
             primary=pair[0],
             secondary=pair[0],
             environment="dev",
-            parameters={"api key": "?", "/leading": "?", "x" * 600: "?", "good-one": "?", "good.one": "?"},
+            parameters={"api key": "?", "/leading": "?", "x" * 600: "?", "good-one": "", "good.one": "ä" * 2049},
             reconcile_every_minutes=1,
             primary_key_arn=EAST_KEY,
             secondary_key_arn=EAST_KEY,
         )
-    often, same, alike, blank, leading, long = refused.value.mistakes
+    often, same, alike, blank, leading, long, empty, too_much = refused.value.mistakes
+    assert empty == "parameters has 0 bytes for the key 'good-one'; use 1 to 4,096"
+    assert too_much == "parameters has 4,098 bytes for the key 'good.one'; use 1 to 4,096"
     assert "is the primary region too" in same
     assert blank.startswith("parameters has the key 'api key'; use letters")
     assert leading.startswith("parameters has the key '/leading'; use letters")

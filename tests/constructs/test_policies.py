@@ -118,7 +118,7 @@ def expected() -> dict[str, list[Json]]:
                 allow("WriteParameters", [*READ, "ssm:PutParameter"], parameter_arns(other)),
                 allow(
                     "WriteParametersWithKey",
-                    ["kms:Decrypt", "kms:Encrypt"],
+                    ["kms:Decrypt", "kms:Encrypt", "kms:GenerateDataKey"],
                     [key_arn(other)],
                     conditions=for_parameters(other),
                 ),

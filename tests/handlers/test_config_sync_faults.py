@@ -90,6 +90,17 @@ def missing_everywhere(world: World) -> None:
         client.store.delete_parameter(Name=OTHER_NAME)
 
 
+def type_stays(world: World) -> None:
+    world.write()
+    world.west.store.parameters[NAME][-1].type = "String"
+    world.west.store.type_may_change = False
+
+
+def unusable_key(world: World) -> None:
+    world.aws.regions.write(world.east, "new", KeyId="another")
+    world.east.store.lost_keys.add("another")
+
+
 UNAVAILABLE = api_error("GetParameterHistory", "ServiceUnavailable", status=503)
 HANGS = ReadTimeoutError(endpoint_url="https://ssm")
 FAULTS: Mapping[str, Callable[[World], object]] = {
@@ -112,6 +123,8 @@ FAULTS: Mapping[str, Callable[[World], object]] = {
     "the other region answers 503": at("west", "get_parameter_history", fails(UNAVAILABLE)),
     "one parameter of several fails": at("east", "get_parameter_history", one_fails),
     "a parameter is missing in both regions": missing_everywhere,
+    "the target parameter is a plain `String`, and AWS does not let its type change": type_stays,
+    "the last write is encrypted with a key that the function may not use": unusable_key,
     "no time is left for some parameters": lambda world: setattr(world, "remaining_ms", 10_000),
 }
 
