@@ -26,6 +26,27 @@ def test_a_plan_is_counts_then_addresses_then_the_text() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("action", "mode", "says"),
+    [
+        ("replace", None, True),
+        ("create", "managed", True),
+        ("create", "data", False),  # a first deployment
+        ("create", None, False),
+        ("update", "managed", False),
+        ("delete", "managed", False),
+    ],
+)
+def test_a_parameter_that_would_start_again_with_its_first_value_is_named(
+    action: str, mode: str | None, says: bool
+) -> None:
+    state = {"prior_state": {"values": {"root_module": {"resources": [{"mode": mode}] if mode else []}}}}
+    address = "aws_ssm_parameter.config_sync_parameter_api_key_east"
+    actions = {address: action, "aws_kms_key.other": "create"}
+    planned = PlanResult(True, actions, {}, Path("plan"), lambda _: state)
+    assert (f"**First value again:** `{address}` would be created" in plan_markdown(planned, "")) is says
+
+
 def test_no_change_names_no_address() -> None:
     assert plan_markdown(plan(), "No changes.") == (
         "**Plan:** no resource changes\n\n"

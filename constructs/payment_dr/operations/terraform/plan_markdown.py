@@ -6,6 +6,8 @@ from collections.abc import Iterable
 
 from payment_dr.operations.terraform.runner import PlanResult
 
+PARAMETER, NEW = "aws_ssm_parameter.", ("create", "replace")
+
 
 def plan_markdown(plan: PlanResult, text: str) -> str:
     """Write a plan as GitHub's Markdown.
@@ -15,7 +17,8 @@ def plan_markdown(plan: PlanResult, text: str) -> str:
         text: The same plan as Terraform shows it to people, sensitive values hidden.
 
     Returns:
-        One line of counts, and two parts that a click unfolds: the addresses by action, and the text.
+        One line of counts, a line for each parameter of a stack that exists that would be created again, and two parts
+        that a click unfolds: the addresses by action, and the text.
 
     Example:
         >>> nothing = PlanResult(changed=False, actions={}, outputs={}, path=Path("plan"), _show=lambda _: {})
@@ -27,11 +30,28 @@ def plan_markdown(plan: PlanResult, text: str) -> str:
     addresses = [
         f"{action:<7} {address}" for address, action in sorted(plan.actions.items(), key=lambda each: each[::-1])
     ]
-    parts = [f"**Plan:** {summary}"]
+    parts = [f"**Plan:** {summary}", *_seeds(plan)]
     if addresses:
         parts.append(_folded("Changed addresses", addresses))
     parts.append(_folded("Whole plan", text.strip("\n").splitlines()))
     return "\n\n".join(parts) + "\n"
+
+
+def _seeds(plan: PlanResult) -> list[str]:
+    created = {a: action for a, action in plan.actions.items() if a.startswith(PARAMETER) and action in NEW}
+    if not created or (set(created.values()) == {"create"} and not _exists(plan)):
+        return []
+    return [
+        f"**First value again:** `{address}` would be created with the value that Terraform knows. Config sync gives "
+        "it the other region's value within minutes, but not if it is created in both regions at once."
+        for address in sorted(created)
+    ]
+
+
+def _exists(plan: PlanResult) -> bool:
+    """Whether anything is deployed; what is only looked up is in the state of a first plan too."""
+    resources = plan.json.get("prior_state", {}).get("values", {}).get("root_module", {}).get("resources", [])
+    return any(resource["mode"] == "managed" for resource in resources)
 
 
 def _folded(title: str, lines: Iterable[str]) -> str:
