@@ -293,6 +293,8 @@ def test_a_template_applies_no_other_plan_than_the_one_that_was_reviewed(as_revi
     if not as_reviewed:
         planned.write_text("1 to add, 7 to destroy\n")
     assert job("deploy", REVIEWED=reviewed) == ([0, 0, 0] if as_reviewed else [0, 1])
+    plans = [line for line in calls.read_text().splitlines() if " plan " in line]
+    assert [line for line in plans if "-refresh=false" not in line] == []  # a refresh reads rotated secrets
     applied = [line for line in calls.read_text().splitlines() if " apply" in line]
     assert applied == ([f"-chdir=stack apply {tmp_path / 'plan'}"] if as_reviewed else [])
 
