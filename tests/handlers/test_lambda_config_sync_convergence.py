@@ -83,9 +83,10 @@ class World:
     def tell(self, text: str) -> None:
         self.history.append(f"{self.clock.now():%M:%S.%f} {text}")
 
-    def newest(self, name: str) -> dict[str, int]:
-        """The newest version's number in each region."""
-        return {r: store.parameters[name][-1].number for r, store in self.stores.items() if name in store.parameters}
+    def newest(self, name: str) -> dict[str, tuple[int, datetime]]:
+        """The newest version in each region: its number, and its time, as numbers start again after a delete."""
+        current = {r: store.parameters[name][-1] for r, store in self.stores.items() if name in store.parameters}
+        return {region: (version.number, version.modified) for region, version in current.items()}
 
     def written(self, name: str, write: Write) -> UserWrite | None:
         """What a stamp names. A write's time may be moved to behind what it replaced."""
@@ -220,7 +221,7 @@ class World:
         """
         for name, writes in self.writes.items():
             assert self.copies[name] <= len(writes) + self.disturbances[name] + 2 * self.crossed[name]
-        assert not self.faults
+        assert self.faults == []
         assert "secret" not in self.log.getvalue()
 
     def check_reports(self) -> None:
@@ -286,7 +287,7 @@ class Invocation:
         self.summary: Any = None
         self._world, self._region, self._event = world, region, event
         self._label = f"{region}#{len(world.invocations)}"
-        self._read: dict[str, int] = {}
+        self._read: dict[str, tuple[int, datetime]] = {}
         self._fates: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._stops: queue.SimpleQueue[bool] = queue.SimpleQueue()
         self._error: BaseException | None = None
@@ -373,7 +374,8 @@ class Invocation:
                 if stale and len(answer["Parameters"]) > 1:
                     answer["Parameters"].pop()
                     answer.pop("NextToken", None)
-                self._read[store.region] = answer["Parameters"][-1]["Version"]
+                last = answer["Parameters"][-1]
+                self._read[store.region] = last["Version"], last["LastModifiedDate"]
             if operation == "get_parameter" and stale and (number := answer["Parameter"]["Version"] - 1):
                 answer = store.get_parameter(**request | {"Name": f"{name}:{number}"})
             return answer
