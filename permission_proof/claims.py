@@ -19,6 +19,7 @@ from permission_proof.scenarios import (
     another_rule_starts,
     assumes_another_role,
     call,
+    compared,
     copied,
     copied_advanced,
     health_answers,
@@ -140,12 +141,13 @@ def _reads_of_another(owner: str, operation: str, *, abroad: bool) -> Scenario:
 
 def _use_of_parameters(verb: str, owner: str, *, abroad: bool) -> dict[tuple[str, str, str], Claim]:
     key = (reads_with_another_key(owner, abroad=abroad),)
+    read = compared if abroad else copied  # a value in the other region that cannot be read is replaced
     return {
         **_statement(
             owner,
             f"{verb}Parameters",
             {
-                action: Claim(copied, about=_parameter, outside=(_reads_of_another(owner, operation, abroad=abroad),))
+                action: Claim(read, about=_parameter, outside=(_reads_of_another(owner, operation, abroad=abroad),))
                 for action, operation in {
                     "ssm:GetParameter": "get_parameter",
                     "ssm:GetParameterHistory": "get_parameter_history",
@@ -156,7 +158,7 @@ def _use_of_parameters(verb: str, owner: str, *, abroad: bool) -> dict[tuple[str
             owner,
             f"{verb}ParametersWithKey",
             {
-                "kms:Decrypt": Claim(copied, outside=key),
+                "kms:Decrypt": Claim(read, outside=key),
                 VIA: Claim(target_decrypts if abroad else sync_decrypts),
                 FOR_PARAMETER: Claim(reads_another_parameter(owner, abroad=abroad)),
                 f"each value of {FOR_PARAMETER}": Claim(copied, about=_parameter),

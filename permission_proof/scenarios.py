@@ -211,16 +211,31 @@ def _copying(stage: Stage, side: Side, name: str, tier: str) -> Iterator[Run]:
     stage.client("ssm", side).put_parameter(
         Name=name, Value=value, Type="SecureString", KeyId=stage.key(side), Tier=tier, Overwrite=True
     )
-    event = {"detail-type": "Parameter Store Change", "detail": {"name": name, "operation": "Update"}}
     target = stage.client("ssm", stage.other(side))
 
     def run() -> None:
-        stage.invoke(side, SYNC, event)
+        stage.invoke(side, SYNC, _change_of(name))
         if target.get_parameter(Name=name, WithDecryption=True)["Parameter"]["Value"] != value:
             raise NotPassed(f"{name} was not copied")
 
     with stage.restarted(side, SYNC):  # or it would go on with the session that it has
         yield run
+
+
+@scenario
+def compared(stage: Stage, side: Side, name: str) -> Iterator[Run]:
+    """Equal values in both regions are found to be equal."""
+    name, value = name or stage.parameters()[0], str(uuid.uuid4())
+    for each in (side, stage.other(side)):
+        stage.client("ssm", each).put_parameter(
+            Name=name, Value=value, Type="SecureString", KeyId=stage.key(each), Overwrite=True
+        )
+    with stage.restarted(side, SYNC):
+        yield lambda: stage.invoke(side, SYNC, _change_of(name))
+
+
+def _change_of(name: str) -> dict[str, Any]:
+    return {"detail-type": "Parameter Store Change", "detail": {"name": name, "operation": "Update"}}
 
 
 @scenario
