@@ -573,7 +573,8 @@ def test_events_alone_converge_if_none_is_lost_however_the_functions_overlap(
         world.finish(order, deliver)
 
         world.check_copies()
-        if "sync failed" not in world.log.getvalue():  # then Lambda would retry the event
+        # Lambda would retry the event: others kept writing, or made the target advanced before the copy arrived.
+        if not any(error in world.log.getvalue() for error in ("TryAgainError", "ValidationException")):
             world.check_converged()
 
 
