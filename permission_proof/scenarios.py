@@ -199,11 +199,14 @@ def copied_advanced(stage: Stage, side: Side, _: str) -> Iterator[Run]:
     try:
         yield from _copying(stage, side, name, "Advanced")
     finally:  # an advanced parameter stays one, and the other scenarios are about the standard tier
+        of_parameter: Any = {"ResourceType": "Parameter", "ResourceId": name}
         clients = {each: stage.client("ssm", each) for each in SIDES}
+        tags = {each: ssm.list_tags_for_resource(**of_parameter)["TagList"] for each, ssm in clients.items()}
         for ssm in clients.values():
             ssm.delete_parameter(Name=name)
         for each, ssm in clients.items():
             ssm.put_parameter(Name=name, Value="a secret", Type="SecureString", KeyId=stage.key(each), Overwrite=True)
+            ssm.add_tags_to_resource(**of_parameter, Tags=tags[each])
 
 
 def _copying(stage: Stage, side: Side, name: str, tier: str) -> Iterator[Run]:

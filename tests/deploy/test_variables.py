@@ -24,7 +24,7 @@ BYTES = "Each value in initial_secrets must have 1 to 4,096 bytes."
 
 def test_all_wrong_values_are_named_at_plan_with_their_reason(branched: Deployment) -> None:
     secrets = {"apikey": "not to be shown", "api-key": ""}
-    wrong = {"environment": "Production", "domain_name": "Pay.example.org", "alert_email": "oncall"}
+    wrong: dict[str, object] = {"environment": "Production", "domain_name": "Pay.example.org", "alert_email": "oncall"}
     wrong |= {"initial_secrets": secrets}
     (branched.terraform.directory / "wrong.auto.tfvars.json").write_text(json.dumps(wrong))
     before = inventory(branched.aws, branched.regions)
