@@ -7,7 +7,7 @@ are kept; if the oldest one carries a label, the next write is refused with Para
 
 ministack 1.5.33: every version was written by the account's root, and versions grow without end.
 
-Why it matters: config sync tells its own writes from those of others by ``LastModifiedUser``.
+Why it matters: the runbook looks there for who wrote a value, and config sync for which versions there were.
 """
 
 import json
