@@ -444,9 +444,9 @@ class _Reader:
                 if error_code(error) in NOT_THERE:
                     raise TryAgainError from error
                 self._found[place] = error
-                _log(
-                    "WARNING", "cannot be decrypted", parameter=self._name, of=str(version.own), error=error_code(error)
-                )
+                if place in self._currents:  # an older one stays as it is, and would be reported for ever
+                    where, code = str(version.own), error_code(error)
+                    _log("WARNING", "cannot be decrypted", parameter=self._name, of=where, error=code)
         found = self._found[place]
         if isinstance(found, ClientError):
             raise found

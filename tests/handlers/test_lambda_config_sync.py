@@ -682,7 +682,9 @@ def test_a_type_that_aws_does_not_let_change_fails_by_name(regions: Regions) -> 
         regions.run()
 
 
-def test_after_a_new_key_every_parameter_is_encrypted_with_it_though_the_old_one_is_gone(regions: Regions) -> None:
+def test_after_a_new_key_every_parameter_is_encrypted_with_it_though_the_old_one_is_gone(
+    regions: Regions, records: Callable[[], list[dict[str, Any]]]
+) -> None:
     regions.write(regions.east, "value")
     settle(regions)
     new = "arn:aws:kms:us-east-1:111122223333:key/new"
@@ -690,7 +692,9 @@ def test_after_a_new_key_every_parameter_is_encrypted_with_it_though_the_old_one
     reverse = ParameterSync(WEST, EAST, new, home=regions.west, target=regions.east, target_writer=regions.east)
     assert reverse.sync(NAME).copied
     assert (regions.east.store.value(NAME), regions.east.store.parameters[NAME][-1].key_id) == ("value", new)
+    assert "cannot be decrypted" in [record["message"] for record in records()]
     assert regions.sync.sync(NAME) == Outcome(copied=False, in_sync=True)
+    assert records() == [], "what is repaired is not reported again"
 
 
 # --- what cannot be decrypted
