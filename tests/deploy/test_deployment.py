@@ -133,7 +133,7 @@ def test_the_deployed_package_is_the_handler_alone_and_small(deployment: Deploye
     with urllib.request.urlopen(function["Code"]["Location"], timeout=10) as answer:  # noqa: S310 - loopback
         package = answer.read()
     assert base64.b64encode(hashlib.sha256(package).digest()).decode() == function["Configuration"]["CodeSha256"]
-    assert len(package) < 8 * 1024
+    assert len(package) < 11 * 1024
     handler = f"lambda_{purpose}.py"
     with zipfile.ZipFile(io.BytesIO(package)) as archive:
         assert archive.namelist() == [handler]
