@@ -469,7 +469,7 @@ def _without_false_copies(home: list[Version], target: list[Version], reader: _R
     Somebody has deleted the parameter and created it again with its old description.
     """
     versions = home + target
-    originals = {version.own: version for version in versions if not version.is_copy}
+    originals = {version.own: version for version in versions}
     for current in (*home[-1:], *target[-1:]):
         original = originals.get(current.write)
         if original and original != current:

@@ -753,6 +753,20 @@ def test_a_parameter_that_is_created_again_with_the_description_of_a_copy_keeps_
     assert values(regions) == {"second"}
 
 
+def test_parameters_that_are_created_again_with_such_descriptions_in_both_regions_keep_the_last_value(
+    regions: Regions,
+) -> None:
+    regions.write(regions.west, "first")
+    for client, value in ((regions.east, "second"), (regions.west, "third")):
+        settle(regions)
+        description = client.store.parameters[NAME][-1].description
+        client.store.delete_parameter(Name=NAME)
+        regions.write(client, value, Description=description)
+    settle(regions)
+    assert values(regions) == {"third"}
+    assert "from us-west-2 version 1 of 2026-11-22T12:00:03" in regions.east.store.parameters[NAME][-1].description
+
+
 @pytest.mark.parametrize("side", ["east", "west"])
 def test_a_parameter_that_is_created_again_with_the_same_number_is_compared_again(regions: Regions, side: str) -> None:
     """Between a look at its history and at its value."""
