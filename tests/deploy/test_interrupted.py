@@ -51,7 +51,7 @@ class Moment:
         return (event.action, event.phase) == (self.action, self.phase) and address.startswith(self.type)
 
 
-# The stack has 133 resources, one of which is in the state alone.
+# The stack has 139 resources, one of which is in the state alone.
 OF_THE_APPLY = [
     Moment("create", "start", 1),
     Moment("create", "start", 10),
