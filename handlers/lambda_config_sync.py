@@ -458,7 +458,9 @@ class _Reader:
         # The time too: a parameter that was deleted and created again may have the same version number.
         # https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_Parameter.html: LastModifiedDate is when
         # "the parameter version was created".
-        if (found["Version"], found["LastModifiedDate"].astimezone(UTC)) != (version.number, version.modified):
+        age = found["LastModifiedDate"].astimezone(UTC) - (version.modified or found["LastModifiedDate"])
+        # Within a second it is the same moment: no page promises that both calls round it alike.
+        if found["Version"] != version.number or abs(age) >= timedelta(seconds=1):
             raise TryAgainError
         return str(found["Value"])
 

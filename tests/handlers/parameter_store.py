@@ -137,7 +137,8 @@ class ParameterStore:
                 "Type": version.type,
                 "Value": self._shown(name, version, WithDecryption),
                 "Version": version.number,
-                "LastModifiedDate": version.modified,
+                # No page says how each call rounds.
+                "LastModifiedDate": version.modified.replace(microsecond=0),
                 "ARN": f"arn:aws:ssm:{self.region}:111122223333:parameter{name}",
                 "DataType": "text",
             }
