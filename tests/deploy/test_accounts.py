@@ -21,6 +21,7 @@ from embedded_aws.deployment import LOCK_FILE, PROJECT, STACK, Deployment, synth
 from embedded_aws.server import EmbeddedAws
 from main import ACCOUNT
 from payment_dr.operations.terraform.runner import TerraformFailed
+from payment_dr.side import SIDES
 from tests.embedded_aws.tenant import eventually
 from tests.embedded_aws.test_main import start
 
@@ -69,9 +70,9 @@ def of_account(state: str, credentials: str) -> str:
         # Here Terraform takes the condition for a warning.
         (["apply", "-refresh-only", "-auto-approve"], PROVIDER),
         (["destroy", "-auto-approve"], PROVIDER),
-        (["destroy", "-auto-approve", "-target=aws_route53_record.dns_primary_record"], PROVIDER),
+        (["destroy", "-auto-approve", *(f"-target=aws_route53_record.dns_{side}_record" for side in SIDES)], PROVIDER),
     ],
-    ids=["plan", "plan without refresh", "apply", "refresh", "destroy", "destroy of one record"],
+    ids=["plan", "plan without refresh", "apply", "refresh", "destroy", "destroy of the records"],
 )
 def test_another_accounts_credentials_are_refused(
     branched: Deployment, elsewhere: EmbeddedAws, command: list[str], refused_by: str
