@@ -171,11 +171,7 @@ def test_terraform_missing_is_one_line_and_a_hint(stack_dir: Path, tmp_path: Pat
 def test_settings_that_cannot_work_are_refused_before_anything_starts(tmp_path: Path) -> None:
     """main.py prints every mistake and the next move, without a stack trace."""
     app = tmp_path / "main.py"
-    app.write_text(
-        (PROJECT / "main.py")
-        .read_text()
-        .replace('"payment-dr",', '"payment-dr", ttl_seconds=300, config_keys=["a b"],')
-    )
+    app.write_text((PROJECT / "main.py").read_text().replace(" NAME,", ' NAME, ttl_seconds=300, config_keys=["a b"],'))
     run = subprocess.run(
         [sys.executable, str(app)], cwd=tmp_path, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False
     )

@@ -290,14 +290,14 @@ def test_it_is_turned_off_and_the_name_is_answered_at_all_times(branch: Deployme
     """As docs/upgrading.md says, which is the same for turning it on. The other options need nothing but an apply."""
     with synthesized(settings=dict.fromkeys(OPTIONS.values(), "")) as out:
         shutil.copy(out / "stacks" / STACK / "cdk.tf.json", branch.terraform.directory)
-    change_at_once(planned_batch(branch.terraform, branch.aws.client), branch.aws.client)
-    forget(branch, "aws_route53_record.dns_primary_record", "aws_route53_record.dns_secondary_record")
-    assert {finding.outcome for finding in adopt(branch.terraform, clients=branch.aws.client)} == {ADOPTED}
     plan = branch.plan()
     said = branch.terraform.text_of(plan)
     assert "(sensitive value)" in said
     assert [side for side in SIDES if probed_path(branch, side).rpartition("/")[2] in said] == []
-    branch.apply(plan)
+    change_at_once(planned_batch(branch.terraform, branch.aws.client), branch.aws.client)
+    forget(branch, "aws_route53_record.dns_primary_record", "aws_route53_record.dns_secondary_record")
+    assert {finding.outcome for finding in adopt(branch.terraform, clients=branch.aws.client)} == {ADOPTED}
+    branch.apply()
     assert not branch.plan().changed
     found = branch.aws.client("route53", REGIONS["primary"]).list_resource_record_sets(
         HostedZoneId=branch.value("hosted_zone_id")
