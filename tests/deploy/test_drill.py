@@ -210,11 +210,13 @@ def change_records(stack: Deployment, change: Callable[[dict[str, Any]], dict[st
     """Change the two weighted records."""
     client, zone = stack.client("route53", "primary"), stack.value("hosted_zone_id")
     records = [
-        change(record)
+        record
         for record in client.list_resource_record_sets(HostedZoneId=zone)["ResourceRecordSets"]
         if record["Type"] == "CNAME"
     ]
-    changes = [{"Action": "UPSERT", "ResourceRecordSet": record} for record in records]
+    # All go before any comes: weighted records of a name have one TTL.
+    changes = [{"Action": "DELETE", "ResourceRecordSet": record} for record in records]
+    changes += [{"Action": "CREATE", "ResourceRecordSet": change(record)} for record in records]
     client.change_resource_record_sets(HostedZoneId=zone, ChangeBatch={"Changes": changes})
 
 

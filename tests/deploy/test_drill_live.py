@@ -45,11 +45,13 @@ def outputs(
     monkeypatch.setattr(outages, "SERVING_SECONDS", SERVING_SECONDS)
     monkeypatch.setattr(live_dns, "ANSWER_SECONDS", 60.0)  # the name server answers when the machine gets round to it
     route53, zone = branched.client("route53", "primary"), branched.value("hosted_zone_id")
-    changes = []
-    for record in route53.list_resource_record_sets(HostedZoneId=zone)["ResourceRecordSets"]:
-        if "HealthCheckId" in record:
-            route53.update_health_check(HealthCheckId=record["HealthCheckId"], FailureThreshold=1)
-            changes.append({"Action": "UPSERT", "ResourceRecordSet": record | {"TTL": TTL}})
+    found = route53.list_resource_record_sets(HostedZoneId=zone)["ResourceRecordSets"]
+    records = [record for record in found if "HealthCheckId" in record]
+    for record in records:
+        route53.update_health_check(HealthCheckId=record["HealthCheckId"], FailureThreshold=1)
+    # All go before any comes: weighted records of a name have one TTL.
+    changes = [{"Action": "DELETE", "ResourceRecordSet": record} for record in records]
+    changes += [{"Action": "CREATE", "ResourceRecordSet": record | {"TTL": TTL}} for record in records]
     route53.change_resource_record_sets(HostedZoneId=zone, ChangeBatch={"Changes": changes})
     branched.aws.set_replication_lag(TYPICAL_REPLICATION_SECONDS, seed=1)
     return outputs_for_dr(branched)

@@ -161,6 +161,14 @@ def test_failback_is_refused_while_the_primary_lacks_documents_of_the_secondary(
         assert switch(stack).failback().changed
 
 
+def test_documents_of_a_drill_are_no_reason_against_its_own_failback(stack: Stack) -> None:
+    fenced(stack).objects["secondary"] = {"dr-drill/1/kept": b"1", "receipt": b"1"}
+    with pytest.raises(RefusedError, match=r"written in us-west-2 \(1\): receipt$"):
+        switch(stack, ignored_documents="dr-drill/").failback()
+    del stack.objects["secondary"]["receipt"]
+    assert switch(stack, ignored_documents="dr-drill/").failback().changed
+
+
 def test_of_many_documents_some_are_named_without_what_a_terminal_would_do_with_them(stack: Stack) -> None:
     fenced(stack).objects["secondary"] = {f"{number}\x1b[2J": b"1" for number in range(7)}
     with pytest.raises(RefusedError) as refused:

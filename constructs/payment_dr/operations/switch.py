@@ -69,6 +69,7 @@ class Switch:
         dry_run: Change nothing.
         wait: Wait until Route 53 has switched.
         timeout: Seconds that waiting takes at most.
+        ignored_documents: Beginning of the keys of documents that the primary may lack. Default: it may lack none.
 
     Example:
         >>> Switch(stack=stack, confirm=ask, tell=print, wait=True).failover().text  # doctest: +SKIP
@@ -82,6 +83,7 @@ class Switch:
     dry_run: bool = False
     wait: bool = False
     timeout: float = 300
+    ignored_documents: str | None = None
 
     def failover(self) -> Outcome:
         """Fence the primary region, or find that its probe fails without it.
@@ -202,6 +204,8 @@ class Switch:
     def _documents_are_there(self) -> Finding:
         """Whether the primary has all documents that were written in the secondary region."""
         missing = probes.documents_of_secondary(self.stack, LISTING_SECONDS)
+        if self.ignored_documents:
+            missing = [key for key in missing if not key.startswith(self.ignored_documents)]
         named = ", ".join(map(printable, missing[:NAMED])) + (", …" if len(missing) > NAMED else "")
         first, second = self.stack.region("primary"), self.stack.region("secondary")
         return judged(not missing, f"{first} lacks documents that were written in {second} ({len(missing)}): {named}")

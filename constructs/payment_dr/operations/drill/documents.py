@@ -5,6 +5,7 @@ from typing import Any
 
 from payment_dr.operations.aws import asked
 from payment_dr.operations.drill.journal import DocumentsRecord
+from payment_dr.operations.drill.outages import DOCUMENTS_PREFIX
 from payment_dr.operations.drill.place import Place
 from payment_dr.side import OTHER, SIDES, Side
 
@@ -30,7 +31,7 @@ class Documents:
     """
 
     def __init__(self, place: Place, drill_id: str) -> None:
-        self._place, self._prefix = place, f"dr-drill/{drill_id}"
+        self._place, self._prefix = place, f"{DOCUMENTS_PREFIX}{drill_id}"
         self._written: dict[str, tuple[Side, str | None]] = {}  # where a key was last written, and its ETag
 
     def write(self, side: Side) -> None:

@@ -24,6 +24,8 @@ from payment_dr.side import Side
 BLIP_SECONDS = 60.0
 NO_OUTAGE_SECONDS = 240.0  # longer than any detection: what has not failed over by then does not
 SERVING_SECONDS = 60.0  # of drill time, in the other region
+# Where a drill writes its documents. A stack that copies documents one way only does not bring them back.
+DOCUMENTS_PREFIX = "dr-drill/"
 LIVE_OUTAGE = "fence"  # the one that a stack which others use is given
 
 
@@ -232,7 +234,13 @@ def action_of(outage: Outage, stack: Deployed, maker: OutageMaker, seed: int) ->
 
 
 def _switch(stack: Deployed, *, force: bool = False) -> Switch:
-    return Switch(stack=stack, confirm=lambda *_: None, tell=lambda _: None, force=force)
+    return Switch(
+        stack=stack,
+        confirm=lambda *_: None,
+        tell=lambda _: None,
+        force=force,
+        ignored_documents=DOCUMENTS_PREFIX,
+    )
 
 
 def _lift_fence(stack: Deployed) -> None:
