@@ -37,10 +37,11 @@ PAGE = (PROJECT / "docs/deploy.md").read_text(encoding="utf-8")
 
 
 def documented(word: str, *, without: str = "") -> list[str]:
-    """The arguments of the one command of Terraform on the page that has this word, and has not the other one."""
+    """The arguments of the one command of Terraform on the page that is this, or has this option, without another."""
     prefix = f"terraform -chdir=cdktf.out/stacks/{STACK} "
     commands = re.findall(f"{re.escape(prefix)}([^`#\\n]*)", PAGE)
-    (found,) = {words for each in commands if word in (words := tuple(shlex.split(each))) and without not in words}
+    split = {tuple(shlex.split(each)) for each in commands}
+    (found,) = {each for each in split if word in (each if word.startswith("-") else each[:1]) and without not in each}
     return list(found)
 
 
