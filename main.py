@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from payment_dr import App, ConfigurationError, DisasterRecoveryStack
+from payment_dr.state_backend import environment_of
 
 # Structure, so no Terraform variable; and in the environment, because it reaches this file through `make`, the cdktf
 # command line and the embedded AWS alike, where cdktf's own context can only be set by editing cdktf.json.
@@ -46,7 +47,7 @@ def main() -> None:
         places = ["main.py", *(name for name, value in ((STATE, state), (ACCOUNT, account), (TABLE, table)) if value)]
         sys.exit(f"error: {error}\nhint: change these settings in {' or '.join(places)}")
     app.synth()
-    take_along_variables(Path(app.outdir), environment=state.rpartition("/")[2] if state else "dev")
+    take_along_variables(Path(app.outdir), environment=environment_of(state) if state else "dev")
 
 
 def take_along_variables(out: Path, *, environment: str) -> None:

@@ -17,6 +17,7 @@ from embedded_aws.custom_domains import CustomDomains
 from embedded_aws.deployment import Deployment
 from payment_dr.failover_timing import ALIAS_TTL_SECONDS, budget_seconds
 from payment_dr.operations.aws import listed
+from payment_dr.operations.deployed import OF_TWO_WAY_DOCUMENTS
 from payment_dr.side import OTHER, SIDES, Side
 
 OUTPUT = "output "  # what the names of the checks of outputs begin with
@@ -242,7 +243,7 @@ def deployed_values(deployment: Deployment) -> Mapping[str, Callable[[], Any]]:
         "ssm_parameter_values": aws.parameters,
         **(_of_custom_domain(aws) if _has_custom_domain(deployment) else {}),
         **(
-            {"s3_replication_back_role_arn": lambda: aws.replication_role("secondary")}
+            {OF_TWO_WAY_DOCUMENTS: lambda: aws.replication_role("secondary")}
             if _has_two_way_documents(deployment)
             else {}
         ),
@@ -259,7 +260,7 @@ def _has_custom_domain(deployment: Deployment) -> bool:
 
 
 def _has_two_way_documents(deployment: Deployment) -> bool:
-    return "s3_replication_back_role_arn" in deployment.outputs
+    return OF_TWO_WAY_DOCUMENTS in deployment.outputs
 
 
 def _of_custom_domain(aws: Deployed) -> dict[str, Callable[[], Any]]:

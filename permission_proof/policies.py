@@ -11,6 +11,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from embedded_aws.deployment import Deployment
+from payment_dr.operations.deployed import OF_TWO_WAY_DOCUMENTS
 from payment_dr.side import SIDES, Side
 
 Document = dict[str, Any]
@@ -283,8 +284,8 @@ def _owners(stack: Deployment) -> Mapping[str, tuple[str, Side]]:
             if name.startswith(f"{side}_"):
                 owners[arn] = ("cross-region role", side)
     owners[value("s3_replication_role_arn")] = ("replication role", "primary")
-    if (back := "s3_replication_back_role_arn") in stack.outputs:  # of two-way documents; without it there is a gap
-        owners[value(back)] = ("replication role", "secondary")
+    if OF_TWO_WAY_DOCUMENTS in stack.outputs:  # without them there is a gap
+        owners[value(OF_TWO_WAY_DOCUMENTS)] = ("replication role", "secondary")
     for side in SIDES:
         owners[value(f"{side}_kms_key_arn")] = ("key", side)
         owners[value(f"{side}_sns_topic_arn")] = ("topic", side)

@@ -223,8 +223,10 @@ _KEYS = "letters, digits, '.', '-' and '_', with single '/' between levels; not 
 _FLAG = _one_of(True, False, known=True)
 _IAM_DESCRIPTION = r"[\t\n\r -~\u00A1-\u00FF]*"
 _STATEMENTS = "at least one Statement"
-_RETENTION_DAYS = (0, 1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922)
-
+_RETENTION_DAYS = (
+    *(0, 1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545),
+    *(731, 1096, 1827, 2192, 2557, 2922, 3288, 3653),
+)
 LIMITS: Final[Mapping[str, Limit]] = {
     # of regions and networks
     "Region.name": _REGION,
@@ -326,7 +328,6 @@ LIMITS: Final[Mapping[str, Limit]] = {
     "timeout_seconds": _number(1, 900, 300, f"{_AWS}lambda/latest/dg/configuration-timeout.html"),
     "log_retention_days": _one_of(
         *_RETENTION_DAYS,
-        *(3288, 3653),
         page=f"{_AWS}{_LOGS}API_PutRetentionPolicy.html",
     ),
     "invoke_by_rule.trigger": _PURPOSE,

@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -359,15 +360,12 @@ class ConfigSync(Described):
 
     def _alarms(self, home: _Side, target: _Side, alarms: AlarmTarget, function_name: str) -> None:
         both = f"{home.region.name} and {target.region.name}"
+        alarm = partial(metric_alarm, self, region=home.region, environment=self._environment, target=alarms)
         self.alarm_names.append(
-            metric_alarm(
-                self,
+            alarm(
                 f"drift_alarm_{home.region.label}",
                 purpose=f"{self._purpose}-drift",
                 section="config-sync-drift",
-                region=home.region,
-                environment=self._environment,
-                target=alarms,
                 metrics=[
                     Metric(
                         namespace=METRIC_NAMESPACE,
@@ -388,14 +386,10 @@ class ConfigSync(Described):
             )
         )
         self.alarm_names.append(
-            metric_alarm(
-                self,
+            alarm(
                 f"lost_write_alarm_{home.region.label}",
                 purpose=f"{self._purpose}-lost-write",
                 section="config-sync-lost-write",
-                region=home.region,
-                environment=self._environment,
-                target=alarms,
                 metrics=[
                     Metric(namespace=METRIC_NAMESPACE, name="WritesLost", dimensions={"FunctionName": function_name})
                 ],

@@ -34,6 +34,7 @@ from .errors import refuse
 from .naming import bucket_name, mistakes_in_names, name
 from .policies import Condition, Role, Statement, policy_document
 from .region import PARTITION, Region, account_id, mistakes_in_home, mistakes_in_pair, region_name
+from .side import Side
 from .suppressions import suppress
 
 # A metric-math alarm takes at most ten metrics; these are the calls that a payments application makes.
@@ -185,12 +186,16 @@ class GlobalData(Described):
             "destination", secondary, environment, bucket_purpose, force_destroy
         )
         buckets = {primary: source, secondary: destination}
-        directions = [(primary, secondary), *([(secondary, primary)] if two_way_documents else [])]
+        directions: list[tuple[str, Side, Region, Region]] = [("replication", "secondary", primary, secondary)]
+        if two_way_documents:
+            directions.append(("replication_back", "primary", secondary, primary))
         roles = []
-        for (home, receiving), id_ in zip(directions, ("replication", "replication_back"), strict=False):
-            role = self._replication_role(f"s3_{id_}", home, receiving, environment, bucket_purpose, buckets)
+        for replication, receiver, home, receiving in directions:
+            role = self._replication_role(
+                f"s3_{replication}", receiver, home, environment, bucket_purpose, buckets[home], buckets[receiving]
+            )
             versioning = [source_versioning, destination_versioning]
-            self._replicate(id_, home, receiving, buckets, role, versioning, two_way=two_way_documents)
+            self._replicate(replication, home, receiving, buckets, role, versioning, two_way=two_way_documents)
             roles.append(role)
         self.primary_bucket_name: Final = source.bucket
         self.primary_bucket_arn: Final = source.arn
@@ -207,16 +212,13 @@ class GlobalData(Described):
             if target:
                 self._alarms(region, receiving, target, environment, table_name, operations, replication_lag_alarm_ms)
         targets = {primary: primary_alarms, secondary: secondary_alarms}
-        for home, receiving in directions:
+        for _, _, home, receiving in directions:
             copies = {
                 "SourceBucket": buckets[home].bucket,
                 "DestinationBucket": buckets[receiving].bucket,
                 "RuleId": RULE_ID,
             }
-            if target := targets[home]:
-                self._failed_alarm(home, receiving, target, environment, bucket_purpose, copies)
-            if target := targets[receiving]:
-                self._pending_alarm(home, receiving, target, environment, bucket_purpose, copies)
+            self._document_alarms(home, receiving, targets, environment, bucket_purpose, copies)
 
     def _bucket(
         self, side: str, region: Region, environment: str, purpose: str, force_destroy: bool
@@ -339,14 +341,13 @@ class GlobalData(Described):
     def _replication_role(
         self,
         id_: str,
+        receiver: Side,
         home: Region,
-        receiving: Region,
         environment: str,
         purpose: str,
-        buckets: Mapping[Region, S3Bucket],
+        source: S3Bucket,
+        destination: S3Bucket,
     ) -> Role:
-        source, destination = buckets[home], buckets[receiving]
-        side = "primary" if id_.endswith("_back") else "secondary"
         # S3's trust carries no condition: no AWS page says that S3 sends aws:SourceArn when it assumes this role, and
         # with a condition that is never met replication fails without a sound.
         # https://docs.aws.amazon.com/AmazonS3/latest/userguide/setting-repl-config-perm-overview.html
@@ -355,7 +356,7 @@ class GlobalData(Described):
             id_,
             name=name("iam-role", f"{purpose}-replication", home, environment),
             policy_name=name("iam-policy", f"{purpose}-replication", home, environment),
-            description=f"S3 replicates {purpose} to the {side} region with it",
+            description=f"S3 replicates {purpose} to the {receiver} region with it",
             trust=[
                 Statement(sid="AssumedByS3", actions=["sts:AssumeRole"], principals={"Service": ["s3.amazonaws.com"]})
             ],
@@ -456,64 +457,57 @@ class GlobalData(Described):
     # Both metrics have these dimensions, and S3 publishes them in different regions:
     # https://docs.aws.amazon.com/AmazonS3/latest/userguide/metrics-dimensions.html#s3-cloudwatch-replication-metrics
     # https://docs.aws.amazon.com/AmazonS3/latest/userguide/repl-metrics.html
-    def _failed_alarm(
+    def _document_alarms(
         self,
         source: Region,
         receiving: Region,
-        target: AlarmTarget,
+        targets: Mapping[Region, AlarmTarget | None],
         environment: str,
         purpose: str,
         copies: Mapping[str, str],
     ) -> None:
         # Published in the source's region, and not while nothing is replicated.
-        self.alarm_names.append(
-            metric_alarm(
-                self,
-                f"documents_failed_{source.label}_alarm",
-                purpose=f"{purpose}-replication-failed",
-                section="s3-replication-failed",
-                region=source,
-                environment=environment,
-                target=target,
-                metrics=[Metric(namespace="AWS/S3", name="OperationsFailedReplication", dimensions=copies)],
-                what_to_do=f"Documents of {source.name} do not reach {receiving.name}, and S3 does not try them again: "
-                "find out why, then copy them.",
-                threshold=0,
+        if target := targets[source]:
+            self.alarm_names.append(
+                metric_alarm(
+                    self,
+                    f"documents_failed_{source.label}_alarm",
+                    purpose=f"{purpose}-replication-failed",
+                    section="s3-replication-failed",
+                    region=source,
+                    environment=environment,
+                    target=target,
+                    metrics=[Metric(namespace="AWS/S3", name="OperationsFailedReplication", dimensions=copies)],
+                    what_to_do=f"Documents of {source.name} do not reach {receiving.name}, and S3 does not try them "
+                    "again: find out why, then copy them.",
+                    threshold=0,
+                )
             )
-        )
-
-    def _pending_alarm(
-        self,
-        source: Region,
-        receiving: Region,
-        target: AlarmTarget,
-        environment: str,
-        purpose: str,
-        copies: Mapping[str, str],
-    ) -> None:
         # Published in the destination's region, also while nothing is replicated. It stops when the destination is
         # deleted, or the rule or its metrics are.
-        self.alarm_names.append(
-            metric_alarm(
-                self,
-                f"documents_pending_{receiving.label}_alarm",
-                purpose=f"{purpose}-replication-pending",
-                section="s3-replication-pending",
-                region=receiving,
-                environment=environment,
-                target=target,
-                metrics=[
-                    Metric(
-                        namespace="AWS/S3",
-                        name="OperationsPendingReplication",
-                        dimensions=copies,
-                        statistic="Maximum",
-                    )
-                ],
-                what_to_do=f"More than {PENDING_DOCUMENTS} documents of {source.name} have waited for {receiving.name} "
-                "for 15 minutes, or S3 no longer reports how many wait: a failover now would leave them behind.",
-                threshold=PENDING_DOCUMENTS,
-                periods=PENDING_PERIODS,
-                treat_missing_data="breaching",
+        if target := targets[receiving]:
+            self.alarm_names.append(
+                metric_alarm(
+                    self,
+                    f"documents_pending_{receiving.label}_alarm",
+                    purpose=f"{purpose}-replication-pending",
+                    section="s3-replication-pending",
+                    region=receiving,
+                    environment=environment,
+                    target=target,
+                    metrics=[
+                        Metric(
+                            namespace="AWS/S3",
+                            name="OperationsPendingReplication",
+                            dimensions=copies,
+                            statistic="Maximum",
+                        )
+                    ],
+                    what_to_do=f"More than {PENDING_DOCUMENTS} documents of {source.name} have waited for "
+                    f"{receiving.name} for 15 minutes, or S3 no longer reports how many wait: a failover now would "
+                    "leave them behind.",
+                    threshold=PENDING_DOCUMENTS,
+                    periods=PENDING_PERIODS,
+                    treat_missing_data="breaching",
+                )
             )
-        )

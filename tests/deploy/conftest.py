@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,9 +40,9 @@ class Deployed(Deployment):
     planned: dict[str, Any]
 
 
-@pytest.fixture(scope="session")
-def deployment(stack_dir: Path) -> Iterator[Deployed]:
-    """The stack with its defaults, applied."""
+@contextmanager
+def deployed_from(stack_dir: Path) -> Iterator[Deployed]:
+    """A synthesized stack, applied."""
     with Deployed(stack_dir=stack_dir) as deployed:
         deployed.before = inventory(deployed.aws, deployed.regions)
         plan = deployed.plan()
@@ -51,16 +52,17 @@ def deployment(stack_dir: Path) -> Iterator[Deployed]:
 
 
 @pytest.fixture(scope="session")
+def deployment(stack_dir: Path) -> Iterator[Deployed]:
+    """The stack with its defaults, applied."""
+    with deployed_from(stack_dir) as deployed:
+        yield deployed
+
+
+@pytest.fixture(scope="session")
 def with_options() -> Iterator[Deployed]:
     """The stack with each option that is off by default, applied. Tests with it are of the group "options"."""
-    with (
-        synthesized(settings=dict.fromkeys(OPTIONS.values(), "1")) as out,
-        Deployed(stack_dir=out / "stacks" / STACK) as deployed,
-    ):
-        deployed.before = inventory(deployed.aws, deployed.regions)
-        plan = deployed.plan()
-        deployed.planned = plan.json
-        deployed.apply(plan)
+    on = dict.fromkeys(OPTIONS.values(), "1")
+    with synthesized(settings=on) as out, deployed_from(out / "stacks" / STACK) as deployed:
         yield deployed
 
 

@@ -153,7 +153,7 @@ def value_in(stack: Deployment, side: Side) -> str:
 
 
 def sync(stack: Deployment, run: Run, side: Side) -> str:
-    """Reconcile now, keep all that is told, and return the error, which holds no value; empty if there is none."""
+    """Reconcile now, keep the answer and the log, and return the error, without a value; empty if there is none."""
     answer = stack.client("lambda", side).invoke(
         FunctionName=stack.value(f"{side}_config_sync_function_name"),
         Payload=json.dumps({"source": "aws.events", "detail-type": "Scheduled Event"}).encode(),

@@ -190,7 +190,7 @@ def stage(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
 
 
 def probe() -> tuple[int, str, str]:
-    """HTTP status, verdict and reason that Route 53 is told, in time. The client exists before, as in Lambda."""
+    """HTTP status, verdict and reason that Route 53 gets, in time. The client exists before, as in Lambda."""
     with contextlib.suppress(ValueError):  # a malformed URL
         monitor._dynamodb()
     started = time.monotonic()

@@ -1,4 +1,4 @@
-"""The data canary against a table that does what it is told, and against DynamoDB's own rules for requests."""
+"""The data canary against a table that fails on demand, and against DynamoDB's own rules for requests."""
 
 from __future__ import annotations
 

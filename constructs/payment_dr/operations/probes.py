@@ -192,23 +192,36 @@ def replication_latency_ms(stack: Deployed, side: Side, now: float, minutes: int
     Raises:
         CannotTellError: It could not be asked.
     """
+    dimensions = {"TableName": stack.outputs["dynamodb_table_name"], "ReceivingRegion": stack.region(OTHER[side])}
+    points = _by_the_minute(stack, side, "AWS/DynamoDB", "ReplicationLatency", dimensions, "Average", now, minutes)
+    return max((point["Average"] for point in points), default=None)
+
+
+def _by_the_minute(
+    stack: Deployed,
+    side: Side,
+    namespace: str,
+    metric: str,
+    dimensions: Mapping[str, str],
+    statistic: str,
+    now: float,
+    minutes: int,
+) -> list[Any]:
+    """CloudWatch's data points of the last minutes, in no order."""
     client = stack.client("cloudwatch", side)
     answer = asked(
         f"CloudWatch in {stack.region(side)}",
         lambda: client.get_metric_statistics(
-            Namespace="AWS/DynamoDB",
-            MetricName="ReplicationLatency",
-            Dimensions=[
-                {"Name": "TableName", "Value": stack.outputs["dynamodb_table_name"]},
-                {"Name": "ReceivingRegion", "Value": stack.region(OTHER[side])},
-            ],
+            Namespace=namespace,
+            MetricName=metric,
+            Dimensions=[{"Name": name, "Value": value} for name, value in dimensions.items()],
             StartTime=now - 60 * minutes,
             EndTime=now,
             Period=60,
-            Statistics=["Average"],
+            Statistics=[statistic],
         ),
     )
-    return max((point["Average"] for point in answer["Datapoints"]), default=None)
+    return list(answer["Datapoints"])
 
 
 @dataclass(frozen=True)
@@ -238,25 +251,17 @@ def document_copies(stack: Deployed, side: Side, now: float, minutes: int = 60) 
         "RuleId": DOCUMENTS_RULE,
     }
 
-    def points(region_of: Side, metric: str, statistic: str) -> list[int]:
-        client = stack.client("cloudwatch", region_of)
-        answer = asked(
-            f"CloudWatch in {stack.region(region_of)}",
-            lambda: client.get_metric_statistics(
-                Namespace="AWS/S3",
-                MetricName=metric,
-                Dimensions=[{"Name": name, "Value": value} for name, value in dimensions.items()],
-                StartTime=now - 60 * minutes,
-                EndTime=now,
-                Period=60,
-                Statistics=[statistic],
-            ),
+    failed, waiting = (
+        _by_the_minute(stack, where, "AWS/S3", metric, dimensions, statistic, now, minutes)
+        for where, metric, statistic in (
+            (side, "OperationsFailedReplication", "Sum"),
+            (OTHER[side], "OperationsPendingReplication", "Maximum"),
         )
-        return [int(each[statistic]) for each in sorted(answer["Datapoints"], key=lambda each: each["Timestamp"])]
-
-    failed = points(side, "OperationsFailedReplication", "Sum")
-    waiting = points(OTHER[side], "OperationsPendingReplication", "Maximum")
-    return DocumentCopies(sum(failed) if failed else None, waiting[-1] if waiting else None)
+    )
+    return DocumentCopies(
+        int(sum(point["Sum"] for point in failed)) if failed else None,
+        int(max(waiting, key=lambda point: point["Timestamp"])["Maximum"]) if waiting else None,
+    )
 
 
 @dataclass(frozen=True)

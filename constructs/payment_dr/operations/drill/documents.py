@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from payment_dr.operations.aws import asked
-from payment_dr.operations.drill.journal import DocumentsRecord
+from payment_dr.operations.drill.journal import DocumentsRecord, copied_sides
 from payment_dr.operations.drill.outages import DOCUMENTS_PREFIX
 from payment_dr.operations.drill.place import Place
 from payment_dr.side import OTHER, SIDES, Side
@@ -73,9 +73,7 @@ class Documents:
     @staticmethod
     def is_settled(found: DocumentsRecord | None) -> bool:
         """Whether nothing more is expected to be copied."""
-        return found is None or not (
-            found["missing"]["primary"] or (found["copied_back"] and found["missing"]["secondary"])
-        )
+        return found is None or not any(found["missing"][side] for side in copied_sides(found))
 
     def _living(self, there: Etags) -> set[str]:
         deleted = {key for key, (_, etag) in self._written.items() if etag is None}

@@ -7,14 +7,14 @@ be absent: a drill that broke off did not come to them.
 import json
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, Literal, NotRequired, TypedDict, Unpack, cast
 
 from payment_dr.operations.errors import OperationError
 from payment_dr.operations.files import write_whole
-from payment_dr.side import Side
+from payment_dr.side import SIDES, Side
 
 SCHEMA = 1
 PASSED, MISSED, COULD_NOT_TELL = "passed", "missed", "could not tell"
@@ -168,6 +168,11 @@ class DocumentsRecord(TypedDict):
     written: dict[Side, int]
     missing: dict[Side, list[str]]
     deleted_in_one_region: list[str]
+
+
+def copied_sides(documents: DocumentsRecord) -> Sequence[Side]:
+    """The sides whose documents the stack copies to the other one."""
+    return SIDES if documents["copied_back"] else ("primary",)
 
 
 class After(TypedDict, total=False):

@@ -15,6 +15,7 @@ from payment_dr.operations.drill.journal import (
     SimulatedWay,
     Target,
     Way,
+    copied_sides,
 )
 from payment_dr.operations.drill.outages import Outage
 from payment_dr.operations.errors import OperationError
@@ -194,8 +195,7 @@ class Judge:
             self.add_target(f"after recovery: {what}", unit, 0, count, f"after recovery there are {what}")
         if documents := after["documents"]:
             # Those of the secondary are no target of a stack that does not copy them back; the report counts them.
-            sides: tuple[Side, ...] = SIDES if documents["copied_back"] else ("primary",)
-            for side in sides:
+            for side in copied_sides(documents):
                 home, other, missing = self._regions[side], self._regions[OTHER[side]], documents["missing"][side]
                 self.add_target(
                     f"after recovery: documents of {home} missing in {other}, of {documents['written'][side]}",

@@ -26,6 +26,7 @@ from payment_dr.operations.drill.journal import (
     TransactionsEvent,
     VerdictEvent,
     Way,
+    copied_sides,
 )
 from payment_dr.side import OTHER, SIDES, Side
 
@@ -201,10 +202,9 @@ class ReportContent:
         if "documents" not in after:
             yield "documents copied", None, ""
         elif documents := after["documents"]:  # where there are buckets
-            expected: tuple[Side, ...] = SIDES if documents["copied_back"] else ("primary",)
             yield (
                 "documents copied",
-                not any(documents["missing"][side] for side in expected),
+                not any(documents["missing"][side] for side in copied_sides(documents)),
                 ", ".join(self.documents(documents)),
             )
         yield "everything undone", after.get("undone"), ""
