@@ -181,6 +181,19 @@ class TestDistribution:
         assert first == distribution(STACK, runs=100, seed=1)
         assert first.failover.phases["total"] != second.failover.phases["total"]
 
+    def test_no_run_of_a_seed_is_a_run_of_its_neighbour(self) -> None:
+        found = [{simulate_failover(STACK, run).total for run in range(seed * 100, seed * 100 + 100)} for seed in (0, 1)]
+        for seed, totals in enumerate(found):
+            assert distribution(STACK, runs=100, seed=seed).failover.phases["total"].worst == max(totals)
+        assert not found[0] & found[1]
+
+    def test_most_writes_are_fast_and_few_take_as_long_as_a_cold_start(self) -> None:
+        only_writes = dataclasses.replace(STACK, retry_seconds=0.0, write_seconds=1.0)
+        write = distribution(only_writes, runs=5000).failover.phases["first_write"]
+        # the cube of an even draw: its median is 1/8, its 95th percentile 0.857
+        assert write.p50 == pytest.approx(0.5**3, abs=0.02)
+        assert write.p95 == pytest.approx(0.95**3, abs=0.03)
+
     def test_it_can_be_written_into_a_journal(self) -> None:
         found = json.loads(json.dumps(dataclasses.asdict(distribution(STACK, runs=10))))
         assert found["settings"]["ttl_seconds"] == 30
