@@ -182,7 +182,8 @@ class TestDistribution:
         assert first.failover.phases["total"] != second.failover.phases["total"]
 
     def test_no_run_of_a_seed_is_a_run_of_its_neighbour(self) -> None:
-        found = [{simulate_failover(STACK, run).total for run in range(seed * 100, seed * 100 + 100)} for seed in (0, 1)]
+        runs = range(0, 100), range(100, 200)
+        found = [{simulate_failover(STACK, run).total for run in each} for each in runs]
         for seed, totals in enumerate(found):
             assert distribution(STACK, runs=100, seed=seed).failover.phases["total"].worst == max(totals)
         assert not found[0] & found[1]
