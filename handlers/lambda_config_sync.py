@@ -77,6 +77,7 @@ TIME_RESERVE_MS = 60_000  # what one name may take when AWS is slow
 DESCRIPTION_LENGTH_MAX = 1024
 # More than a function's longest run, so that no true copy is missed, and less than it takes to restore a backup.
 STAMP_AGE_MAX = timedelta(minutes=15)
+SAME_MOMENT = timedelta(seconds=1)  # no page promises that GetParameter and GetParameterHistory round a time alike
 
 TRANSIENT = frozenset(
     {"InternalServerError", "RequestLimitExceeded", "ServiceUnavailable", "ThrottlingException", "TooManyUpdates"}
@@ -459,8 +460,9 @@ class _Reader:
         # https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_Parameter.html: LastModifiedDate is when
         # "the parameter version was created".
         age = found["LastModifiedDate"].astimezone(UTC) - (version.modified or found["LastModifiedDate"])
-        # Within a second it is the same moment: no page promises that both calls round it alike.
-        if found["Version"] != version.number or abs(age) >= timedelta(seconds=1):
+        # So a parameter that is replaced so soon, between two calls, can be copied under the time of the one before it,
+        # and the copy of that one be reported as lost. No value is lost, and the next run knows the right time.
+        if found["Version"] != version.number or abs(age) >= SAME_MOMENT:
             raise TryAgainError
         return str(found["Value"])
 
