@@ -460,8 +460,8 @@ class _Reader:
         # https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_Parameter.html: LastModifiedDate is when
         # "the parameter version was created".
         age = found["LastModifiedDate"].astimezone(UTC) - (version.modified or found["LastModifiedDate"])
-        # So a parameter that is replaced so soon, between two calls, can be copied under the time of the one before it,
-        # and the copy of that one be reported as lost. No value is lost, and the next run knows the right time.
+        # So a parameter that is deleted and created again within that time, between two calls, can be copied and
+        # reported under the time of the one before it. No value is lost, and the next run knows the right time.
         if found["Version"] != version.number or abs(age) >= SAME_MOMENT:
             raise TryAgainError
         return str(found["Value"])

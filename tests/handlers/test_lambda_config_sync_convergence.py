@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import itertools
 import json
 import queue
 import sys
@@ -27,17 +26,8 @@ from botocore.exceptions import ClientError, ReadTimeoutError
 from hypothesis import HealthCheck, given, note, seed, settings
 from hypothesis import strategies as st
 
-from handlers.lambda_config_sync import (
-    SAME_MOMENT,
-    STAMP_AGE_MAX,
-    ParameterSync,
-    Settings,
-    Stamp,
-    SyncFailed,
-    Write,
-    run,
-)
 from handlers.lambda_config_sync import SEED as SEED_MARK
+from handlers.lambda_config_sync import STAMP_AGE_MAX, ParameterSync, Settings, Stamp, SyncFailed, Write, run
 from tests.handlers.config_sync_seed import HISTORIES, SEED, VARIABLE
 from tests.handlers.parameter_store import AWS_MANAGED_KEY, Clock, ParameterStore, StoredVersion, api_error
 
@@ -238,22 +228,14 @@ class World:
         """Nothing is reported as lost that the later write knew of. What has to be reported is seen at each copy."""
         for report in self.reports():
             name = report["parameter"]
-            if self._was_replaced_within_a_second(name):
+            if self.deleted[name]:  # a run may take what was created again within a second for what was there before
                 continue
             lost, kept = (self._named(name, report[which]) for which in ("lost", "kept"))
-            if self.deleted[name] or self._is_ambiguous(name, lost):
+            if self._is_ambiguous(name, lost):
                 continue
             assert not lost.is_seed
             assert lost.region != kept.region
             assert lost.value not in kept.replaced, f"{kept} knew of {lost}"
-
-    def _was_replaced_within_a_second(self, name: str) -> bool:
-        """Whether a write has the number of another one and nearly its time, so that a run may take it for that one."""
-        return any(
-            (one.region, one.number) == (other.region, other.number)
-            and abs(one.modified - other.modified) < SAME_MOMENT
-            for one, other in itertools.combinations(self.writes[name], 2)
-        )
 
     def _named(self, name: str, text: str) -> UserWrite:
         region, _, version, _, time = text.split()
