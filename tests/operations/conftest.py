@@ -29,7 +29,7 @@ def make_stack(monkeypatch: pytest.MonkeyPatch, clock: Clock) -> Callable[..., S
         two_way: bool = False,
     ) -> Stack:
         made = Stack(live=live, custom_domain=custom_domain, two_way=two_way)
-        monkeypatch.setattr(probes, "health", lambda _stack, side, *_path: made.health(side))
+        monkeypatch.setattr(probes, "probe", lambda _stack, check: made.probe(check))
         monkeypatch.setattr(Zone, "read", lambda client, zone_id: client.read(zone_id))
         made.zone = zone(weights, custom_domain=custom_domain)
         return made

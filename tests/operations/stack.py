@@ -8,9 +8,9 @@ from typing import Any
 
 from botocore.exceptions import ClientError, EndpointConnectionError
 
+from payment_dr.operations.aws import CannotTellError
 from payment_dr.operations.deployed import Deployed
-from payment_dr.operations.probes import Health
-from payment_dr.operations.route53.checkers import Verdict
+from payment_dr.operations.route53.checkers import ProbeResult
 from payment_dr.operations.route53.zone import HealthCheck, Record, Zone
 from payment_dr.side import OTHER, SIDES, Side
 
@@ -43,13 +43,18 @@ def refusal(status: int, code: str = "AccessDeniedException") -> ClientError:
     return ClientError({"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": status}}, "Anything")  # type: ignore[typeddict-item]
 
 
+def host(side: Side) -> str:
+    """The host of the API of a side's region."""
+    return f"{side}.execute-api.{REGIONS[side]}.amazonaws.com"
+
+
 def zone(weights: tuple[int, int] = (100, 0), *, custom_domain: bool = False) -> Zone:
     records = [
         Record(
             name="app.pay.acme.io",
             type="A" if custom_domain else "CNAME",
             ttl_seconds=60 if custom_domain else 30,
-            values=(TARGETS[f"{side}_target_name"] if custom_domain else side,),
+            values=(TARGETS[f"{side}_target_name"] if custom_domain else host(side),),
             routing="weighted",
             set_identifier=side,
             weight=weight,
@@ -57,7 +62,7 @@ def zone(weights: tuple[int, int] = (100, 0), *, custom_domain: bool = False) ->
         )
         for side, weight in zip(SIDES, weights, strict=True)
     ]
-    checks = (HealthCheck(id=f"check-{side}", host=side, path="/health") for side in SIDES)
+    checks = (HealthCheck(id=f"check-{side}", host=host(side), path="/health") for side in SIDES)
     return Zone("Z1", tuple(records), {check.id: check for check in checks})
 
 
@@ -66,7 +71,16 @@ PRIVATE_PATH = "/health/s3cret"
 
 def probed_privately(zone: Zone) -> Zone:
     """The same zone, whose health checks probe a private route."""
-    checks = {id_: replace(check, path=PRIVATE_PATH) for id_, check in zone.health_checks.items()}
+    return with_checks(zone, path=PRIVATE_PATH)
+
+
+def with_checks(zone: Zone, *sides: Side, **change: Any) -> Zone:
+    """The same zone, in which the health checks of these sides, or of both, have other fields."""
+    checks = dict(zone.health_checks)
+    for side in sides or SIDES:
+        check = checks[f"check-{side}"]
+        assert isinstance(check, HealthCheck)
+        checks[check.id] = replace(check, **change)
     return replace(zone, health_checks=checks)
 
 
@@ -132,11 +146,14 @@ class Stack(Deployed):
     def client(self, service: str, side: Side, *, seconds: float | None = None) -> Any:  # noqa: ARG002
         return _Client(self, service, side)
 
-    def health(self, side: Side) -> Health:
+    def probe(self, check: HealthCheck) -> ProbeResult:
+        """What a probe meets: the health function, in the region that has the host."""
+        side = self.side_of_api(check.host)
+        if side is None:
+            raise CannotTellError(f"{check.host} is not known", hint="name a host of the stack")
         passes = self.passes[side]() and not (self.fence_works and self.reserved[side] == 0)
-        status = 200 if passes else 503
-        verdict = Verdict(passed=passes, seconds=0.1, reason=f"HTTP status {status}")
-        return Health(verdict, {"status": "healthy"} if passes else {})
+        body = b'{"status": "healthy"}' if passes else b"{}"
+        return ProbeResult(connect_seconds=0, response_seconds=0.1, status=200 if passes else 503, body=body)
 
 
 class _Client:

@@ -15,7 +15,7 @@ from payment_dr.operations import command as commands
 from payment_dr.operations.command import progress_of
 from payment_dr.operations.deployed import Deployed
 from payment_dr.operations.printable import printable
-from payment_dr.operations.probes import Health
+from payment_dr.operations.route53.checkers import ProbeResult
 from payment_dr.operations.terraform.runner import ResourceEvent
 from payment_dr.side import SIDES
 from tests.operations.stack import NAMES, Stack, refusal
@@ -63,8 +63,8 @@ def test_what_cannot_be_seen_is_shown_as_its_escape(text: str, lines: bool, show
 
 
 def poison_the_probe(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
-    passing = stack.health("primary")
-    monkeypatch.setattr(stack, "health", lambda _side: Health(passing.verdict, {"status": "healthy", "reason": EVIL}))
+    body = json.dumps({"status": "healthy", "reason": EVIL}).encode()
+    monkeypatch.setattr(stack, "probe", lambda _check: ProbeResult(connect_seconds=0, status=200, body=body))
 
 
 def poison_an_alarm(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:

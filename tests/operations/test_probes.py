@@ -6,7 +6,10 @@ import os
 import socket
 import ssl
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from cryptography import x509
@@ -17,9 +20,11 @@ from cryptography.x509.oid import NameOID
 from payment_dr.operations import probes
 from payment_dr.operations.aws import CannotTellError
 from payment_dr.operations.errors import ThisMachineError
+from payment_dr.operations.route53.checkers import judge
+from payment_dr.operations.route53.zone import HealthCheck
 from payment_dr.side import Side
 from tests.handlers.loopback import Manner, Server, closes, http, is_silent, replies
-from tests.operations.stack import Stack
+from tests.operations.stack import Stack, host
 
 
 @pytest.fixture
@@ -42,6 +47,7 @@ def certificate(tmp_path: Path) -> Path:
     return path
 
 
+CHECK = HealthCheck(id="check", host=host("primary"), path="/health")
 HEALTHY = '{"status": "healthy", "reason": null}'
 SICK = '{"status": "unhealthy", "reason": "dynamodb_timeout"}'
 
@@ -124,8 +130,105 @@ def test_a_certificate_is_not_looked_at(certificate: Path, monkeypatch: pytest.M
     stack = Stack()
     with Server(over_tls) as server:  # type: ignore[arg-type]
         monkeypatch.setattr(stack, "endpoint_url", server.url.replace("http:", "https:"))
-        result, body = probes.probe(stack, "primary")
-    assert (result.status, result.error, body) == (200, None, HEALTHY.encode())
+        result = probes.probe(stack, CHECK)
+    assert (result.status, result.error, result.body) == (200, None, HEALTHY.encode())
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"port": 80, "type": "HTTP"}, "no connection: {host} listens on port 443 alone, not 80"),
+        ({"port": 80}, "no connection: {host} listens on port 443 alone, not 80"),
+        ({"port": 80, "type": "TCP"}, "no connection: {host} listens on port 443 alone, not 80"),
+        ({"type": "HTTP"}, "no answer: port 443 of {host} speaks TLS alone"),
+        ({"type": "HTTP_STR_MATCH"}, "no answer: port 443 of {host} speaks TLS alone"),
+        ({"sni": False}, "no answer: SSL alert handshake_failure, as EnableSNI is false"),
+        ({"sni": False, "type": "HTTPS_STR_MATCH"}, "no answer: SSL alert handshake_failure, as EnableSNI is false"),
+        ({"sni": False, "type": "TCP"}, None),
+        ({"host": "PRIMARY.execute-api.us-east-1.amazonaws.com."}, None),
+    ],
+)
+def test_the_host_of_an_api_answers_https_with_sni_on_port_443_alone(
+    monkeypatch: pytest.MonkeyPatch, change: dict[str, Any], told: str | None
+) -> None:
+    stack = Stack()
+    with Server(replies("200 OK", HEALTHY)) as server:
+        monkeypatch.setattr(stack, "endpoint_url", server.url)
+        result = probes.probe(stack, replace(CHECK, **change))
+    assert result.error == (told and told.format(host=CHECK.host))
+    assert judge(CHECK, result).passed is (told is None and result.status == 200)
+
+
+@pytest.mark.parametrize("change", [{"host": "status.acme.io"}, {"address": "192.0.2.1"}])
+def test_what_no_api_of_the_stack_answers_cannot_be_told_on_an_embedded_aws(change: dict[str, Any]) -> None:
+    with pytest.raises(CannotTellError, match=r"the embedded AWS does not serve (status\.acme\.io|192\.0\.2\.1)"):
+        probes.probe(Stack(), replace(CHECK, **change))
+
+
+@pytest.mark.parametrize(
+    ("change", "connects_to", "name", "host_header"),
+    [
+        ({}, (host("primary"), 443), host("primary"), host("primary")),
+        ({"sni": False}, (host("primary"), 443), None, host("primary")),
+        ({"address": "192.0.2.1", "port": 8443}, ("192.0.2.1", 8443), host("primary"), f"{host('primary')}:8443"),
+        ({"host": "192.0.2.1", "address": "192.0.2.1"}, ("192.0.2.1", 443), None, "192.0.2.1"),
+    ],
+)
+def test_on_aws_host_address_port_and_sni_are_those_of_the_check(
+    certificate: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    change: dict[str, Any],
+    connects_to: tuple[str, int],
+    name: str | None,
+    host_header: str,
+) -> None:
+    names, connected, heads = [], [], []
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    context.sni_callback = lambda _tls, named, _context: names.append(named)
+
+    def over_tls(_server: Server, connection: socket.socket) -> None:
+        with context.wrap_socket(connection, server_side=True) as wrapped:
+            heads.append(wrapped.recv(65536).decode())
+            wrapped.sendall(http("200 OK", HEALTHY, "Connection: close"))
+
+    connect = socket.create_connection
+    monkeypatch.setenv("no_proxy", "*")
+    with Server(over_tls) as server:
+        local = urlsplit(server.url)
+
+        def redirect(address: tuple[str, int], limit: float) -> socket.socket:
+            connected.append(address)
+            return connect((str(local.hostname), int(local.port or 0)), limit)
+
+        monkeypatch.setattr(socket, "create_connection", redirect)
+        result = probes.probe(Stack(live=True), replace(CHECK, path="/health?deep=1", **change))
+    assert (result.status, result.body) == (200, HEALTHY.encode())
+    assert (connected, names) == ([connects_to], [name])
+    line, *headers = heads[0].split("\r\n")
+    assert line == "GET /health?deep=1 HTTP/1.1"
+    assert [each for each in headers if each.lower().startswith("host:")] == [f"Host: {host_header}"]
+
+
+def answers_in_two_parts(seconds: float) -> Manner:
+    def manner(server: Server, connection: socket.socket) -> None:
+        server.read(connection)
+        connection.sendall(http("200 OK", "", length=len(HEALTHY)))
+        server.stopped.wait(seconds)
+        connection.sendall(HEALTHY.encode())
+
+    return manner
+
+
+@pytest.mark.parametrize(("seconds", "passes"), [(0.1, True), (2.5, False)])
+def test_a_string_is_waited_for_as_long_as_a_checker_waits(
+    monkeypatch: pytest.MonkeyPatch, seconds: float, passes: bool
+) -> None:
+    stack = Stack()
+    check = replace(CHECK, type="HTTPS_STR_MATCH", search_string='"healthy"')
+    with Server(answers_in_two_parts(seconds)) as server:
+        monkeypatch.setattr(stack, "endpoint_url", server.url)
+        assert judge(check, probes.probe(stack, check)).passed is passes
 
 
 @pytest.fixture
@@ -205,7 +308,7 @@ def test_what_no_proxy_names_and_an_embedded_aws_are_probed_directly(
         assert probes.health(stack, "primary").verdict.passed
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     monkeypatch.setattr(stack, "endpoint_url", "https://127.0.0.1:1")
-    result, _ = probes.probe(stack, "primary")
+    result = probes.probe(stack, CHECK)
     assert str(result.error).startswith("no connection: ")
 
 

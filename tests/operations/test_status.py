@@ -7,10 +7,9 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from payment_dr.operations import probes
 from payment_dr.operations.aws import CannotTellError
-from payment_dr.operations.probes import Health
-from payment_dr.operations.route53.checkers import Verdict
+from payment_dr.operations.route53.checkers import ProbeResult
+from payment_dr.operations.route53.zone import HealthCheck
 from payment_dr.operations.status import Status, look_at
 from payment_dr.side import SIDES
 from tests.operations.stack import GONE, NAMES, PRIVATE_PATH, Stack, probed_privately, refusal
@@ -115,9 +114,12 @@ def test_a_flood_of_the_public_route_is_not_taken_for_what_route_53_sees_on_a_pr
     stack: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stack.zone = probed_privately(stack.zone)
-    refused = Health(Verdict(passed=False, seconds=0.1, reason="HTTP status 429"), {})
-    served = stack.health("primary")
-    monkeypatch.setattr(probes, "health", lambda _stack, _side, path="": served if path == PRIVATE_PATH else refused)
+    served = stack.probe
+
+    def flooded(check: HealthCheck) -> ProbeResult:
+        return served(check) if check.path == PRIVATE_PATH else ProbeResult(connect_seconds=0, status=429)
+
+    monkeypatch.setattr(stack, "probe", flooded)
     status = look_at(stack)
     assert (status.both["serves"].found, status.exit_code) == ("us-east-1 (primary)", 0)
     assert PRIVATE_PATH not in shown(status) + json.dumps(status.as_json())
@@ -128,9 +130,8 @@ def test_a_flood_of_the_public_route_is_not_taken_for_what_route_53_sees_on_a_pr
 def test_a_verdict_that_the_monitor_does_not_know_is_bad_though_route_53_lets_it_pass(
     stack: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    passing = stack.health("primary")
-    body = {"status": "unknown", "reason": "monitor_refused"}
-    monkeypatch.setattr(stack, "health", lambda _role: Health(passing.verdict, body))
+    body = b'{"status": "unknown", "reason": "monitor_refused"}'
+    monkeypatch.setattr(stack, "probe", lambda _check: ProbeResult(connect_seconds=0, status=200, body=body))
     health = look_at(stack).regions["primary"]["health"]
     assert (health.state, health.found) == ("bad", "passes: HTTP status 200, unknown, monitor_refused")
 
@@ -217,10 +218,10 @@ def test_no_value_of_a_parameter_is_ever_shown(stack: Stack) -> None:
 def test_a_probe_that_does_not_leave_this_machine_is_not_told_of_the_region(
     stack: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(_side: str) -> Health:
+    def refuse(_check: HealthCheck) -> ProbeResult:
         raise CannotTellError("it cannot be probed through the proxy 127.0.0.1:1", hint="check HTTPS_PROXY")
 
-    monkeypatch.setattr(stack, "health", refuse)
+    monkeypatch.setattr(stack, "probe", refuse)
     status = look_at(stack)
     assert status.exit_code == 2
     for found in (status.regions["primary"]["health"], status.regions["secondary"]["health"], status.both["serves"]):

@@ -150,6 +150,10 @@ class Deployed:
         """Host of a region's API, also where an embedded AWS serves it elsewhere."""
         return f"{self.output(side, 'api_id')}.execute-api.{self.region(side)}.amazonaws.com"
 
+    def side_of_api(self, host: str) -> Side | None:
+        """The side of the region whose API has a host; None if it is no API of the stack."""
+        return next((side for side in SIDES if self.api_host(side).lower() == host.rstrip(".").lower()), None)
+
     def target(self, side: Side) -> str:
         """What the record of a side points to."""
         return self.output(side, "target_name") if self.has_custom_domain else self.api_host(side)

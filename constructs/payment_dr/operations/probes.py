@@ -9,7 +9,7 @@ import socket
 import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -19,12 +19,21 @@ from botocore.utils import get_environ_proxies
 from payment_dr.operations.aws import PROXY_HINT, CannotTellError, asked
 from payment_dr.operations.deployed import HEALTH_PATH, Deployed
 from payment_dr.operations.errors import lack_of_this_machine
-from payment_dr.operations.route53.checkers import HTTP_CONNECT_SECONDS, RESPONSE_SECONDS, ProbeResult, Verdict, judge
-from payment_dr.operations.route53.zone import HealthCheck
-from payment_dr.side import OTHER, Side
+from payment_dr.operations.route53.checkers import (
+    BODY_SECONDS,
+    HTTP_CONNECT_SECONDS,
+    RESPONSE_SECONDS,
+    TCP_CONNECT_SECONDS,
+    ProbeResult,
+    Verdict,
+    judge,
+)
+from payment_dr.operations.route53.zone import AlarmState, HealthCheck
+from payment_dr.side import OTHER, SIDES, Side
 
 # https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TableDescription.html: an updating table serves.
 SERVING = ("ACTIVE", "UPDATING")
+HTTPS_PORT = 443
 DOCUMENTS_RULE = "all-documents"  # of both buckets' replication, as the stack names it
 
 
@@ -47,71 +56,143 @@ class Health:
 
 
 def health(stack: Deployed, side: Side, path: str = HEALTH_PATH) -> Health:
-    """Probe a region as Route 53 does, once, from here; of the path see `Deployed.health_url`.
+    """Probe a health route of a region as Route 53 would, once, from here.
+
+    Args:
+        stack: The deployed stack.
+        side: The side of the region.
+        path: Path of the route. Default: the public one.
 
     Raises:
         CannotTellError: A proxy did not let the probe through.
         ThisMachineError: This machine could not probe.
     """
-    result, text = probe(stack, side, path)
+    check = HealthCheck(id=side, host=stack.api_host(side), path=path)
+    result = probe(stack, check)
     try:
-        body = json.loads(text)
+        body = json.loads(result.body)
     except ValueError:
         body = {}
-    check = HealthCheck(id=side, host=urlsplit(stack.health_url(side)).netloc)
     return Health(judge(check, result), body if isinstance(body, dict) else {})
 
 
-def probe(stack: Deployed, side: Side, path: str = HEALTH_PATH) -> tuple[ProbeResult, bytes]:
-    """Make one request with the limits of a health checker; what it met, and the body of the answer.
+def probe(stack: Deployed, check: HealthCheck) -> ProbeResult:
+    """Make one request as a health checker makes it for this check: to its host and port, with its limits.
 
     Route 53's checkers use no proxy. Where ``HTTPS_PROXY`` names one, there may be no other way out, so HTTPS goes
     through it as boto3's calls do, and what the proxy refuses is not held against the region.
 
     Raises:
-        CannotTellError: A proxy did not let the probe through.
+        CannotTellError: A proxy did not let the probe through, or nothing on this machine stands for the host.
         ThisMachineError: This machine could not probe.
     """
-    url = stack.health_url(side, path)
-    parts = urlsplit(url)
-    host, is_tls = parts.hostname or "", parts.scheme == "https"
-    address = host, parts.port or (443 if is_tls else 80)
-    proxy = get_environ_proxies(url).get("https") if is_tls else None
-    started = time.monotonic()
-    try:
-        connection = (
-            _tunnel(proxy, *address)
-            if proxy
-            else socket.create_connection(address, stack.limit(side, HTTP_CONNECT_SECONDS))
+    side = stack.side_of_api(check.host)
+    if stack.is_live:
+        way = _Way(
+            side or "primary",  # limits are the same for all hosts there
+            check.address or check.host,
+            check.port,
+            tls=check.is_tls,
+            server_name=check.server_name,
+            path=check.path,
+            headers={"Host": check.host_header},
         )
+        return _probe(stack, check, way)
+    if side is None or check.address:
+        raise CannotTellError(
+            f"the embedded AWS does not serve {check.address or check.host}, so what a health checker would meet there "
+            "is not known",
+            hint="let the health check name the host of the region's API, as terraform apply does",
+        )
+    if refused := _refused_by_api_gateway(check):
+        return refused
+    url = urlsplit(stack.health_url(side, check.path))
+    is_tls = url.scheme == "https"
+    host, port = url.hostname or "", url.port or (443 if is_tls else 80)
+    path = f"{url.path}?{url.query}" if url.query else url.path
+    return _probe(stack, check, _Way(side, host, port, tls=is_tls, server_name=host, path=path))
+
+
+def _refused_by_api_gateway(check: HealthCheck) -> ProbeResult | None:
+    """What meets the host of an API without reaching the API, where the embedded AWS speaks HTTP alone.
+
+    "All of the APIs created with Amazon API Gateway expose HTTPS endpoints only", so nothing but port 443 listens
+    (https://aws.amazon.com/api-gateway/faqs/). Many APIs share an address, so the handshake must name one: "If you
+    don't enable SNI, the status of the health check will be SSL alert handshake_failure"
+    (https://docs.aws.amazon.com/Route53/latest/APIReference/API_HealthCheckConfig.html, EnableSNI).
+    """
+    if check.port != HTTPS_PORT:
+        return ProbeResult(
+            connect_seconds=0, error=f"no connection: {check.host} listens on port {HTTPS_PORT} alone, not {check.port}"
+        )
+    if check.type != "TCP" and not check.is_tls:
+        return ProbeResult(connect_seconds=0, error=f"no answer: port {HTTPS_PORT} of {check.host} speaks TLS alone")
+    if check.is_tls and check.server_name is None:
+        return ProbeResult(connect_seconds=0, error="no answer: SSL alert handshake_failure, as EnableSNI is false")
+    return None
+
+
+@dataclass(frozen=True)
+class _Way:
+    """How the endpoint of a health check is reached from here."""
+
+    side: Side
+    host: str
+    port: int
+    tls: bool
+    server_name: str | None
+    path: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+def _probe(stack: Deployed, check: HealthCheck, way: _Way) -> ProbeResult:
+    side, address = way.side, (way.host, way.port)
+    proxy = get_environ_proxies(f"https://{way.host}:{way.port}").get("https") if way.tls else None
+    started = time.monotonic()
+    limit = TCP_CONNECT_SECONDS if check.type == "TCP" else HTTP_CONNECT_SECONDS
+    try:
+        connection = _tunnel(proxy, *address) if proxy else socket.create_connection(address, stack.limit(side, limit))
     except OSError as error:
         if lacking := lack_of_this_machine(error):
             raise lacking from error
         waited = math.inf if isinstance(error, TimeoutError) else stack.took(side, time.monotonic() - started)
-        return ProbeResult(connect_seconds=waited, error=f"no connection: {error}"), b""
+        return ProbeResult(connect_seconds=waited, error=f"no connection: {error}")
     connected = time.monotonic()
     # How long a proxy takes says nothing about the region.
     connect_seconds = 0.0 if proxy else stack.took(side, connected - started)
-    request = http.client.HTTPConnection(parts.netloc)
+    if check.type == "TCP":
+        connection.close()
+        return ProbeResult(connect_seconds=connect_seconds)
+    request = http.client.HTTPConnection(way.host, way.port)
     try:
         connection.settimeout(stack.limit(side, RESPONSE_SECONDS))
-        request.sock = _checkers_tls().wrap_socket(connection, server_hostname=host) if is_tls else connection
-        request.request("GET", parts.path)
+        if way.tls:
+            connection = _checkers_tls().wrap_socket(connection, server_hostname=way.server_name)
+        request.sock = connection
+        request.request("GET", way.path, headers=dict(way.headers))
         answer = request.getresponse()
-        response_seconds = stack.took(side, time.monotonic() - connected, dict(answer.getheaders()))
-        text = b""
-        with contextlib.suppress(OSError, http.client.HTTPException):  # Route 53 reads the status alone
-            text = answer.read(65536)
+        answered = time.monotonic()
+        response_seconds = stack.took(side, answered - connected, dict(answer.getheaders()))
+        body, body_seconds = b"", math.inf
+        connection.settimeout(stack.limit(side, BODY_SECONDS))
+        with contextlib.suppress(OSError, http.client.HTTPException):  # which matters where a string is searched alone
+            body = answer.read(65536)
+            body_seconds = stack.took(side, time.monotonic() - answered)
     except (OSError, http.client.HTTPException) as error:
         if lacking := lack_of_this_machine(error):
             raise lacking from error
         waited = math.inf if isinstance(error, TimeoutError) else stack.took(side, time.monotonic() - connected)
-        return ProbeResult(connect_seconds=connect_seconds, response_seconds=waited, error=f"no answer: {error}"), b""
+        return ProbeResult(connect_seconds=connect_seconds, response_seconds=waited, error=f"no answer: {error}")
     finally:
         request.close()
         connection.close()
-    result = ProbeResult(connect_seconds=connect_seconds, response_seconds=response_seconds, status=answer.status)
-    return result, text
+    return ProbeResult(
+        connect_seconds=connect_seconds,
+        response_seconds=response_seconds,
+        status=answer.status,
+        body=body,
+        body_seconds=body_seconds,
+    )
 
 
 def _tunnel(proxy: str, host: str, port: int) -> socket.socket:
@@ -328,6 +409,25 @@ def alarms(stack: Deployed, side: Side) -> dict[str, str]:
         lambda names: client.describe_alarms(AlarmNames=names, MaxRecords=100),
     )
     return {alarm["AlarmName"]: alarm["StateValue"] for answer in answers for alarm in answer["MetricAlarms"]}
+
+
+def alarm_state(stack: Deployed, region: str, name: str) -> AlarmState:
+    """What the data stream of an alarm says of it: its state, as far as nobody has called SetAlarmState.
+
+    Raises:
+        CannotTellError: CloudWatch could not be asked, or the region is none of the stack's.
+    """
+    side = next((each for each in SIDES if stack.region(each) == region), None)
+    if side is None:
+        raise CannotTellError(
+            f"the alarm {name} is in {region}, which is no region of the stack",
+            hint="let the health check name an alarm in one of its regions",
+        )
+    client = stack.client("cloudwatch", side)
+    found = asked(f"CloudWatch in {region}", lambda: client.describe_alarms(AlarmNames=[name]))["MetricAlarms"]
+    # An alarm that is gone has no data stream.
+    state: AlarmState = found[0]["StateValue"] if found else "INSUFFICIENT_DATA"
+    return state
 
 
 def reserved_concurrency(stack: Deployed, side: Side) -> int | None:

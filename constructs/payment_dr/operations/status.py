@@ -1,22 +1,22 @@
 """The state of a deployed stack in one look: what `dr status` prints."""
 
-import random
 import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 
 from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
 from payment_dr.operations import probes
-from payment_dr.operations.aws import asked
 from payment_dr.operations.deployed import HEALTH_PATH, Deployed
+from payment_dr.operations.deployed_zone import answers, endpoint_check_of, read_zone, status_now, statuses
 from payment_dr.operations.errors import OperationError
 from payment_dr.operations.printable import printable
-from payment_dr.operations.probes import SERVING, Health
-from payment_dr.operations.route53.zone import HealthCheck, Zone
+from payment_dr.operations.probes import SERVING
+from payment_dr.operations.route53.zone import Zone
 from payment_dr.side import OTHER, SIDES, Side
 
 OK, BAD, CANNOT_TELL = "ok", "bad", "cannot tell"
@@ -107,8 +107,9 @@ def look_at(stack: Deployed) -> Status:
 
     with ThreadPoolExecutor(16) as pool:
         tables = {side: pool.submit(probes.table, stack, side) for side in SIDES}
-        probed = {side: pool.submit(probes.health, stack, side) for side in SIDES}
         zone = pool.submit(read_zone, stack)
+        probed = {side: pool.submit(lambda side=side: _health(stack, zone, side)) for side in SIDES}  # type: ignore[misc]
+        serves = pool.submit(look, lambda: _serves(stack, zone.result()))
         found = {
             side: {
                 name: pool.submit(look, lambda side=side, each=each: each(side))  # type: ignore[misc]
@@ -117,39 +118,34 @@ def look_at(stack: Deployed) -> Status:
             for side in SIDES
         }
         config = pool.submit(look, lambda: _config(stack))
-        # Where Route 53 probes a private route, the public one may be flooded and says nothing of Route 53's verdict.
-        paths = {side: _probed_path(stack, zone, side) for side in SIDES}
-        probed |= {
-            side: pool.submit(probes.health, stack, side, path) for side, path in paths.items() if path != HEALTH_PATH
-        }
         return Status(
             stack,
             {
-                side: {"health": look(lambda side=side: _health(probed[side].result()))}  # type: ignore[misc]
+                side: {"health": look(probed[side].result)}
                 | {name: future.result() for name, future in found[side].items()}
                 for side in SIDES
             },
             {
                 "config": config.result(),
-                "serves": look(
-                    lambda: _serves(stack, zone.result(), {side: each.result() for side, each in probed.items()})
-                ),
+                "serves": serves.result(),
             },
         )
+
+
+def _health(stack: Deployed, zone: Future[Zone], side: Side) -> Finding:
+    # Where Route 53 probes a private route, the public one may be flooded and says nothing of Route 53's verdict.
+    health = probes.health(stack, side, _probed_path(stack, zone, side))
+    # "unknown" keeps Route 53 from failing over, but it is the monitor's own fault
+    return judged(health.verdict.passed and health.body.get("status") == "healthy", str(health))
 
 
 def _probed_path(stack: Deployed, zone: Future[Zone], side: Side) -> str:
     """The path that the health check of a side probes: the public one, if Route 53's API does not answer."""
     try:
-        check = health_check_of(stack, zone.result(), side)
+        check = endpoint_check_of(stack, zone.result(), side)
     except OperationError:  # which `serves` says
         return HEALTH_PATH
-    return check.path if check else HEALTH_PATH
-
-
-def _health(health: Health) -> Finding:
-    # "unknown" keeps Route 53 from failing over, but it is the monitor's own fault
-    return judged(health.verdict.passed and health.body.get("status") == "healthy", str(health))
+    return check.path if check and stack.side_of_api(check.host) == side else HEALTH_PATH
 
 
 def _table(table: Future[probes.Table], other: Future[probes.Table]) -> Finding:
@@ -208,38 +204,7 @@ def _config(stack: Deployed) -> Finding:
     return judged(not drifted, f"differs: {', '.join(drifted)}" if drifted else "the same in both regions")
 
 
-def _serves(stack: Deployed, zone: Zone, health: Mapping[Side, Health]) -> Finding:
-    serving = answers(stack, zone, {side: each.verdict.passed for side, each in health.items()})
+def _serves(stack: Deployed, zone: Zone) -> Finding:
+    serving = answers(stack, zone, statuses(stack, zone, partial(status_now, stack)))
     serving_names = " and ".join(f"{stack.region(side)} ({side})" if side in SIDES else side for side in serving)
     return judged(serving == ["primary"], serving_names)
-
-
-def read_zone(stack: Deployed) -> Zone:
-    """Read the zone as it is deployed.
-
-    Raises:
-        CannotTellError: Route 53's API does not answer; it lives in us-east-1.
-        OperationError: The zone is not what the model knows.
-    """
-    client = stack.client("route53", "primary")
-    return asked("Route 53's API", lambda: Zone.read(client, str(stack.outputs["hosted_zone_id"])))
-
-
-def health_check_of(stack: Deployed, zone: Zone, side: Side) -> HealthCheck | None:
-    """The health check of a side, if a record of the zone uses it."""
-    return zone.health_checks.get(stack.output(side, "health_check_id"))
-
-
-def answers(stack: Deployed, zone: Zone, passed: Mapping[Side, bool]) -> list[str]:
-    """Whom Route 53 answers with when the probes of each side pass, or not, for long enough: set identifiers.
-
-    Raises:
-        OperationError: The zone is not what the model knows.
-    """
-    by_check = {stack.output(side, "health_check_id"): passed[side] for side in SIDES}
-    if strange := sorted(zone.health_checks.keys() - by_check.keys()):
-        raise OperationError(f"the zone uses other health checks: {', '.join(strange)}", hint="run terraform apply")
-    healthy = {id_: (by_check[id_] or each.disabled) != each.inverted for id_, each in zone.health_checks.items()}
-    name, rng = str(stack.outputs["application_fqdn"]), random.Random(0)  # noqa: S311 - decides between weights
-    drawn = [zone.answer(name, stack.record_type, healthy, rng) for _ in range(100)]
-    return sorted({record.set_identifier or record.values[0] for record in drawn})

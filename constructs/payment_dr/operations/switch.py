@@ -10,17 +10,19 @@ import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from payment_dr.operations import probes
 from payment_dr.operations.alias_targets import AliasTargets
 from payment_dr.operations.aws import NoAnswerError, asked
 from payment_dr.operations.command import undisturbed
 from payment_dr.operations.deployed import Deployed
+from payment_dr.operations.deployed_zone import answers, checks_of, endpoint_check_of, read_zone, status_now, statuses
 from payment_dr.operations.errors import OperationError
 from payment_dr.operations.fence import reserve
 from payment_dr.operations.printable import printable
 from payment_dr.operations.probes import SERVING
-from payment_dr.operations.status import Finding, answers, exit_code, health_check_of, judged, look, read_zone
+from payment_dr.operations.status import Finding, exit_code, judged, look
 from payment_dr.side import SIDES, Side
 
 POLL_SECONDS = 2.0
@@ -312,18 +314,19 @@ class Switch:
     def _modelled(self) -> Callable[[Side], str | None]:
         """Where nothing answers DNS: the probes have been as they are for as long as the health check takes to turn."""
         zone = read_zone(self.stack)
-        check = health_check_of(self.stack, zone, "primary")
+        check = endpoint_check_of(self.stack, zone, "primary")
         if check is None:
-            raise OperationError("no record of the zone uses the primary's health check", hint="run terraform apply")
+            raise OperationError("the primary's record has no health check of its API", hint="run terraform apply")
+        decisive = checks_of(self.stack, zone)["primary"]
         needed = check.request_interval_seconds * check.failure_threshold
         since = time.monotonic()
 
         def not_yet(side: Side) -> str | None:
             nonlocal since
-            passed = {each: probes.health(self.stack, each).verdict.passed for each in SIDES}
-            if passed["primary"] is not (side == "primary"):
+            healthy = statuses(self.stack, zone, partial(status_now, self.stack))
+            if healthy[decisive] is not (side == "primary"):
                 since = time.monotonic()
-            there = time.monotonic() - since >= needed and answers(self.stack, zone, passed) == [side]
+            there = time.monotonic() - since >= needed and answers(self.stack, zone, healthy) == [side]
             return None if there else self._does_not_answer_with(side)
 
         return not_yet

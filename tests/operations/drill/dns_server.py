@@ -14,10 +14,10 @@ import dns.rrset
 
 from embedded_aws.checks import eventually
 from payment_dr.operations.deployed import Deployed
+from payment_dr.operations.deployed_zone import read_zone
 from payment_dr.operations.drill.journal import Journal
 from payment_dr.operations.drill.live_dns import Clock
 from payment_dr.operations.drill.modelled_dns import ModelledDns
-from payment_dr.operations.status import read_zone
 
 NOTHING: list[str] = []
 AHEAD_SECONDS = 2.0

@@ -16,7 +16,8 @@ from payment_dr.operations.drill.journal import Journal
 from payment_dr.operations.drill.live_dns import Clock, LiveDns, NameServers
 from payment_dr.operations.errors import OperationError
 from payment_dr.operations.route53.checkers import ProbeResult
-from payment_dr.side import Side
+from payment_dr.operations.route53.zone import HealthCheck
+from payment_dr.side import SIDES
 from tests.operations.drill.dns_server import NameServer
 from tests.operations.stack import PRIVATE_PATH, Stack, probed_privately
 
@@ -70,9 +71,9 @@ def probed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The addresses that were probed; each answers 503."""
     seen: list[str] = []
 
-    def probe(stack: Stack, side: Side, path: str) -> tuple[ProbeResult, bytes]:
-        seen.append(stack.health_url(side, path))
-        return ProbeResult(connect_seconds=0.01, response_seconds=0.01, status=503), b""
+    def probe(_stack: Stack, check: HealthCheck) -> ProbeResult:
+        seen.append(f"{check.host}{check.path}")
+        return ProbeResult(connect_seconds=0.01, response_seconds=0.01, status=503)
 
     monkeypatch.setattr(probes, "probe", probe)
     return seen
@@ -128,7 +129,7 @@ def test_both_regions_are_probed_from_here(watched: tuple[LiveDns, Journal], pro
     dns, journal = watched
     while len(dns.last_failure) < 2:
         dns.advance(dns.advance(0) + 1)
-    assert set(probed) == {stack.health_url(side, PRIVATE_PATH) for side in ("primary", "secondary")}
+    assert set(probed) == {f"{stack.api_host(side)}{PRIVATE_PATH}" for side in SIDES}
     assert dns.last_failure == dict.fromkeys(("primary", "secondary"), "HTTP status 503")
     assert {(event["checker"], event["ok"]) for event in events(journal, "probe")} == {("this machine", False)}
 
@@ -140,7 +141,7 @@ def test_a_region_whose_record_has_no_health_check_is_probed_at_the_public_route
     dns._zone = replace(dns._zone, health_checks={"check-secondary": dns._zone.health_checks["check-secondary"]})
     while len(dns.last_failure) < 2:
         dns.advance(dns.advance(0) + 1)
-    assert set(probed) == {stack.health_url("primary"), stack.health_url("secondary", PRIVATE_PATH)}
+    assert set(probed) == {f"{stack.api_host('primary')}/health", f"{stack.api_host('secondary')}{PRIVATE_PATH}"}
 
 
 def test_it_ends_at_the_time_limit(watched: tuple[LiveDns, Journal]) -> None:

@@ -7,17 +7,19 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from payment_dr.operations import probes
+from payment_dr.operations.drill.client_dns import Change
 from payment_dr.operations.drill.journal import Journal
 from payment_dr.operations.drill.modelled_dns import ModelledDns
 from payment_dr.operations.route53.checkers import ProbeResult
-from payment_dr.side import Side
+from payment_dr.operations.route53.zone import AlarmCheck, AlarmState, CalculatedCheck, HealthCheck
 from tests.operations.drill.parts import deployed_zone
-from tests.operations.stack import PRIVATE_PATH, Stack, probed_privately
+from tests.operations.stack import GONE, PRIVATE_PATH, Stack, probed_privately
 
 CHECKERS = 16
 
@@ -37,15 +39,15 @@ class Region:
         self.paths: set[str] = set()
         self._lock = threading.Lock()
 
-    def probe(self, _stack: Stack, _side: Side, path: str) -> tuple[ProbeResult, bytes]:
+    def probe(self, _stack: Stack, check: HealthCheck) -> ProbeResult:
         with self._lock:
-            self.paths.add(path)
+            self.paths.add(check.path)
             self._now += 1
             self.at_a_time = max(self.at_a_time, self._now)
         time.sleep(0.01)
         with self._lock:
             self._now -= 1
-        return ProbeResult(connect_seconds=0.0, response_seconds=self.answers_in, status=200), b""
+        return ProbeResult(connect_seconds=0.0, response_seconds=self.answers_in, status=200)
 
 
 @pytest.fixture
@@ -83,6 +85,48 @@ def test_a_slow_answer_is_one_and_its_function_is_not_called_by_all_checkers_at_
     region.answers_in = 1.5
     dns.advance(45.0)
     assert region.at_a_time == 1
+
+
+def test_a_calculated_check_follows_the_api_and_an_alarm_whose_state_is_asked_for_at_drill_time(
+    stack: Stack, region: Region, tmp_path: Path
+) -> None:
+    made, asked = deployed_zone(health_check_id="both"), []
+    alarm = AlarmCheck(id="alarm", region="us-east-1", alarm="canary-east")
+    both = CalculatedCheck(id="both", children=("check-primary", "alarm"), threshold=2)
+    zone = replace(made, health_checks={**made.health_checks, "both": both, "alarm": alarm})
+
+    def state(region: str, name: str, at: float) -> AlarmState:
+        asked.append((region, name, at))
+        return "ALARM" if 100 <= at < 200 else "OK"
+
+    journal = Journal(tmp_path, {"kind": "region"})
+    with ThreadPoolExecutor(CHECKERS) as pool:
+        dns = ModelledDns(stack, zone, journal, random.Random(1), pool, state)  # noqa: S311
+        dns.advance(300.0)
+    assert set(asked) == {("us-east-1", "canary-east", at) for at in range(0, 301, 10)}
+    assert dns.verdicts == [Change(100, "primary", healthy=False), Change(200, "primary", healthy=True)]
+    assert dns.switches == [Change(100, "secondary"), Change(200, "primary")]
+    assert dns.last_failure == {"primary": "the alarm canary-east of us-east-1 is in ALARM"}
+    assert dns.healthy == {"both": True, "check-secondary": True}
+
+
+def test_an_alarm_is_what_cloudwatch_says_and_a_region_that_does_not_answer_has_no_data(
+    stack: Stack, region: Region, tmp_path: Path
+) -> None:
+    made = deployed_zone(health_check_id="alarm")
+    alarm = AlarmCheck(id="alarm", region="us-east-1", alarm="alarm-drift-east-dev", without_data="Unhealthy")
+    zone = replace(made, health_checks={**made.health_checks, "alarm": alarm})
+    with ThreadPoolExecutor(CHECKERS) as pool:
+        journal = Journal(tmp_path, {"kind": "region"})
+        dns = ModelledDns(stack, zone, journal, random.Random(1), pool)  # noqa: S311
+        answered = []
+        for time_, said in enumerate(("OK", "ALARM", "OK", "INSUFFICIENT_DATA", "OK")):
+            stack.alarms["primary"]["alarm-drift-east-dev"] = said
+            dns.advance(10.0 * time_)
+            answered.append(dns.answered)
+        stack.failing["cloudwatch", "primary"] = GONE
+        dns.advance(50.0)
+    assert [*answered, dns.answered] == ["primary", "secondary", "primary", "secondary", "primary", "secondary"]
 
 
 def test_drill_time_stands_still_while_something_is_done_at_one_moment(dns: ModelledDns) -> None:

@@ -6,12 +6,13 @@ from typing import Any
 
 import pytest
 
+from payment_dr.operations.deployed_zone import settings_of
 from payment_dr.operations.drill import preflight
 from payment_dr.operations.drill.tls_client import NotServedError
 from payment_dr.operations.route53.zone import Zone
 from payment_dr.side import Side
 from tests.operations.drill.parts import deployed_zone
-from tests.operations.stack import Stack
+from tests.operations.stack import Stack, with_checks
 
 
 def test_nothing_is_found_in_a_zone_as_it_should_be(stack: Stack) -> None:
@@ -23,7 +24,7 @@ def test_nothing_is_found_in_a_custom_domain_whose_records_are_aliases(make_stac
     stack, made = make_stack(custom_domain=True), deployed_zone(custom_domain=True)
     assert preflight.unfit_to_start(stack, made) == []
     assert preflight.faults(stack, made) == []
-    assert preflight.settings_of(stack, made).ttl_seconds == 60
+    assert settings_of(stack, made).ttl_seconds == 60
 
 
 def test_an_alias_of_something_else_is_no_record_of_the_region(make_stack: Callable[..., Stack]) -> None:
@@ -58,8 +59,7 @@ def test_a_failover_is_slow_by_the_target_of_the_stack(target: int, ttl: int, fo
 
 def test_a_slow_health_check_is_the_cause_of_a_slow_failover(stack: Stack) -> None:
     made = deployed_zone()
-    slow = replace(made.health_checks["check-primary"], failure_threshold=10)
-    found = preflight.faults(stack, Zone("Z1", made.records, {**made.health_checks, "check-primary": slow}))
+    found = preflight.faults(stack, with_checks(made, "primary", failure_threshold=10))
     assert found[0].startswith("the health check of us-east-1 needs 10 x 30 s, so")
 
 
@@ -88,8 +88,7 @@ def test_a_record_without_a_health_check_is_named(side: Side, so: str, stack: St
 )
 def test_a_health_check_that_sees_something_else_is_named(change: dict[str, Any], what: str, stack: Stack) -> None:
     made = deployed_zone()
-    other = replace(made.health_checks["check-secondary"], **change)
-    found = preflight.faults(stack, Zone("Z1", made.records, {**made.health_checks, "check-secondary": other}))
+    found = preflight.faults(stack, with_checks(made, "secondary", **change))
     assert found == [f"the health check of the secondary record (us-west-2) {what}"]
 
 

@@ -17,6 +17,7 @@ from payment_dr.operations.drill.payments import Payments
 from payment_dr.operations.drill.run import Drill
 from payment_dr.operations.errors import OperationError
 from payment_dr.operations.route53.checkers import ProbeResult
+from payment_dr.operations.route53.zone import HealthCheck
 from payment_dr.side import SIDES, Side
 from tests.operations.drill.parts import Maker, deployed_zone, place_on
 from tests.operations.stack import GONE, REGIONS, Stack, refusal
@@ -48,9 +49,10 @@ def stack(make_stack: Callable[..., Stack], monkeypatch: pytest.MonkeyPatch) -> 
     made = make_stack()
     made.zone = deployed_zone()
 
-    def probe(_stack: Stack, side: Side, _path: str) -> tuple[ProbeResult, bytes]:
-        failing = ("dynamodb", side) in made.failing
-        return ProbeResult(connect_seconds=0.01, response_seconds=0.02, status=503 if failing else 200), b""
+    def probe(_stack: Stack, check: HealthCheck) -> ProbeResult:
+        failing = ("dynamodb", str(made.side_of_api(check.host))) in made.failing
+        body = b'{"status": "healthy"}'
+        return ProbeResult(connect_seconds=0.01, response_seconds=0.02, status=503 if failing else 200, body=body)
 
     monkeypatch.setattr(probes, "probe", probe)
     monkeypatch.setattr(run, "RUNS", 100)

@@ -5,6 +5,7 @@ import itertools
 import math
 import random
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import boto3
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 from embedded_aws import EmbeddedAws
 from payment_dr.operations.errors import OperationError
 from payment_dr.operations.route53.checkers import (
+    FollowedAlarm,
     HealthCheckerFleet,
     Observation,
     ProbeResult,
@@ -24,7 +26,16 @@ from payment_dr.operations.route53.checkers import (
     random_first_requests,
 )
 from payment_dr.operations.route53.resolvers import CachingResolver, name_server
-from payment_dr.operations.route53.zone import _UNMODELLED_ROUTING, CHECKER_REGIONS, HealthCheck, Record, Zone
+from payment_dr.operations.route53.zone import (
+    _UNMODELLED_ROUTING,
+    CHECKER_REGIONS,
+    AlarmCheck,
+    AlarmState,
+    CalculatedCheck,
+    HealthCheck,
+    Record,
+    Zone,
+)
 from tests.embedded_aws.tenant import Tenant
 
 CHECK = HealthCheck(id="check", host="api.pay.acme.io")
@@ -245,6 +256,118 @@ class TestStatus:
         assert fleet.advance(to=1000) == []
         assert fleet.healthy is healthy
 
+    @pytest.mark.parametrize(
+        ("threshold", "healthy"), [(0, True), (1, True), (2, True), (3, False), (4, False), (256, False)]
+    )
+    def test_a_calculated_check_counts_its_healthy_children(self, threshold: int, healthy: bool) -> None:
+        """0 is always healthy and more than there are is always unhealthy (HealthThreshold)."""
+        zone = calculated(threshold, "a", "b", "c")
+        assert zone.status("parent", {"a": True, "b": True, "c": False}) is healthy
+        assert zone.status("parent", dict.fromkeys("abc", False)) is (threshold == 0)
+        assert zone.status("parent", dict.fromkeys("abc", True)) is (threshold <= 3)
+
+    def test_a_disabled_child_counts_as_healthy_and_an_inverted_one_as_the_opposite(self) -> None:
+        zone = calculated(2, "a", "b")
+        checks = {"a": HealthCheck(id="a", host="a", disabled=True), "b": HealthCheck(id="b", host="b", inverted=True)}
+        zone = Zone("Z1", (), {**zone.health_checks, **checks})
+        known = {id_: HealthCheckerFleet(check, lambda *_: PASS, [0]).healthy for id_, check in checks.items()}
+        assert known == {"a": True, "b": False}
+        assert not zone.status("parent", known)
+        assert zone.status("parent", {**known, "b": True})
+
+    @pytest.mark.parametrize(
+        ("inverted", "disabled", "healthy"), [(True, False, True), (False, True, True), (True, True, False)]
+    )
+    def test_a_calculated_check_is_inverted_and_disabled_as_any(
+        self, inverted: bool, disabled: bool, healthy: bool
+    ) -> None:
+        zone = calculated(1, "a", inverted=inverted, disabled=disabled)
+        assert [check.id for check in zone.followed("parent")] == ([] if disabled else ["a"])
+        assert zone.status("parent", {"a": False}) is healthy
+
+    def test_a_calculated_check_of_a_calculated_one_is_refused_as_route_53_refuses_it(self) -> None:
+        zone = calculated(1, "a")
+        grandparent = CalculatedCheck(id="grandparent", children=("parent",), threshold=1)
+        zone = Zone("Z1", (), {**zone.health_checks, "grandparent": grandparent})
+        with pytest.raises(OperationError, match="the health check grandparent monitors parent, which is calculated"):
+            zone.status("grandparent", {"a": True})
+
+    @pytest.mark.parametrize(
+        ("without_data", "found"),
+        [
+            ("Healthy", [True, False, True, True, True, False, True]),
+            ("Unhealthy", [False, False, False, False, True, False, True]),
+            ("LastKnownStatus", [True, False, False, False, True, False, True]),
+        ],
+    )
+    def test_a_check_of_an_alarm_follows_its_data(self, without_data: Any, found: list[bool]) -> None:
+        """https://docs.aws.amazon.com/Route53/latest/APIReference/API_HealthCheckConfig.html."""
+        states: list[AlarmState] = [
+            *("INSUFFICIENT_DATA", "ALARM", "INSUFFICIENT_DATA", "INSUFFICIENT_DATA", "OK", "ALARM", "OK"),
+        ]
+        check = AlarmCheck(id="c", region="us-west-2", alarm="canary", without_data=without_data)
+        for inverted in (False, True):
+            followed = FollowedAlarm(replace(check, inverted=inverted))
+            assert followed.healthy is not inverted  # as of a new one
+            assert [followed.see(state) is not inverted for state in states] == found
+        assert FollowedAlarm(replace(check, disabled=True)).see("ALARM")
+
+    def test_a_parent_follows_its_children_at_the_same_time(self) -> None:
+        zone = calculated(2, "api", "alarm")
+        fleet = HealthCheckerFleet(HealthCheck(id="api", host="x", failure_threshold=1), lambda *_: FAIL, [0, 10, 20])
+        found = []
+        for time in (5, 25):
+            fleet.advance(time)
+            found.append(zone.status("parent", {"api": fleet.healthy, "alarm": True}))
+        assert found == [True, False]
+
+
+def calculated(threshold: int, *children: str, **fields: bool) -> Zone:
+    """A zone with a calculated check, ``parent``, of these children."""
+    parent = CalculatedCheck(id="parent", children=children, threshold=threshold, **fields)
+    return Zone("Z1", (), {**{id_: HealthCheck(id=id_, host=id_) for id_ in children}, "parent": parent})
+
+
+class TestStringMatching:
+    """https://docs.aws.amazon.com/Route53/latest/DeveloperGuide/dns-failover-determining-health-of-endpoints.html."""
+
+    @pytest.mark.parametrize(
+        ("body", "passed"),
+        [
+            (b'{"status": "healthy"}', True),
+            (b'{"status": "Healthy"}', False),
+            (b"", False),
+            (b" " * (5120 - 7) + b"healthy", True),
+            (b" " * (5120 - 6) + b"healthy", False),
+        ],
+    )
+    def test_the_string_must_be_within_the_first_5120_bytes_and_its_case_counts(
+        self, body: bytes, passed: bool
+    ) -> None:
+        for type_ in ("HTTP_STR_MATCH", "HTTPS_STR_MATCH"):
+            check = HealthCheck(id="c", host="x", type=type_, search_string="healthy")
+            assert judge(check, ProbeResult(connect_seconds=0, status=200, body=body)).passed is passed
+        assert judge(CHECK, ProbeResult(connect_seconds=0, status=200, body=body)).passed
+
+    def test_the_string_helps_no_status_beyond_2xx_and_3xx(self) -> None:
+        check = HealthCheck(id="c", host="x", type="HTTPS_STR_MATCH", search_string="healthy")
+        verdict = judge(check, ProbeResult(connect_seconds=0, status=503, body=b"unhealthy"))
+        assert (verdict.passed, verdict.reason) == (False, "HTTP status 503")
+
+    @pytest.mark.parametrize(
+        ("body_seconds", "passed", "seconds"), [(2, True, 3.5), (2.1, False, 3.5), (math.inf, False, 3.5)]
+    )
+    def test_the_body_must_come_within_two_seconds_of_the_status(
+        self, body_seconds: float, passed: bool, seconds: float
+    ) -> None:
+        check = HealthCheck(id="c", host="x", type="HTTPS_STR_MATCH", search_string="healthy")
+        result = ProbeResult(
+            connect_seconds=0.5, response_seconds=1, status=200, body=b"healthy", body_seconds=body_seconds
+        )
+        verdict = judge(check, result)
+        assert (verdict.passed, verdict.seconds) == (passed, seconds)
+        assert judge(CHECK, result).seconds == 1.5
+
 
 class TestChoice:
     """https://docs.aws.amazon.com/Route53/latest/DeveloperGuide/health-checks-how-route-53-chooses-records.html."""
@@ -383,6 +506,7 @@ def weighted(identifier: str, weight: int, check: str) -> dict[str, Any]:
 
 def health_check(id_: str, **config: Any) -> tuple[str, Mapping[str, Any]]:
     config = {"Type": "HTTPS", "FullyQualifiedDomainName": f"{id_}.acme.io", **config}
+    config = {name: value for name, value in config.items() if value is not None}
     check = {"Id": id_, "CallerReference": id_, "HealthCheckVersion": 1, "HealthCheckConfig": config}
     return "get_health_check", {"HealthCheck": check}
 
@@ -395,13 +519,82 @@ class TestReading:
         assert sorted(CHECKER_REGIONS) == sorted(ROUTE_53.shape_for("HealthCheckRegion").enum)
 
     @pytest.mark.parametrize("type_", ROUTE_53.shape_for("HealthCheckType").enum)
-    def test_a_check_of_an_endpoint_is_read_and_each_other_type_is_refused(self, type_: str) -> None:
-        answers = (page(weighted("a", 100, "one")), health_check("one", Type=type_))
-        if type_ in ("HTTP", "HTTPS", "TCP"):
-            assert read_from(*answers).health_checks["one"].type == type_
+    def test_each_type_of_check_is_read_and_that_of_a_routing_control_has_no_status(self, type_: str) -> None:
+        alarm = {"AlarmIdentifier": {"Name": "canary", "Region": "us-west-2"}} if type_ == "CLOUDWATCH_METRIC" else {}
+        zone = read_from(page(weighted("a", 100, "one")), health_check("one", Type=type_, **alarm))
+        found = zone.health_checks["one"]
+        if type_ == "CALCULATED":
+            assert found == CalculatedCheck(id="one", children=(), threshold=0)
+        elif type_ == "CLOUDWATCH_METRIC":
+            assert found == AlarmCheck(id="one", region="us-west-2", alarm="canary", without_data="LastKnownStatus")
+        elif type_ == "RECOVERY_CONTROL":
+            with pytest.raises(OperationError, match=r"the health check one is of type RECOVERY_CONTROL"):
+                zone.status("one", {})
         else:
-            with pytest.raises(OperationError, match=f"type {type_}"):
-                read_from(*answers)
+            assert isinstance(found, HealthCheck)
+            assert (found.type, found.port) == (type_, 80 if type_.startswith("HTTP") and "S" not in type_[:5] else 443)
+
+    def test_each_field_of_a_check_is_read_or_changes_no_status(self) -> None:
+        read = {
+            *("IPAddress", "Port", "Type", "ResourcePath", "FullyQualifiedDomainName", "SearchString", "EnableSNI"),
+            *("RequestInterval", "FailureThreshold", "Inverted", "Disabled", "HealthThreshold", "ChildHealthChecks"),
+            *("Regions", "AlarmIdentifier", "InsufficientDataHealthStatus"),
+        }
+        # The graph of latencies, and what is refused.
+        assert set(ROUTE_53.shape_for("HealthCheckConfig").members) - read == {"MeasureLatency", "RoutingControlArn"}
+
+    def test_children_are_read_once_each_and_one_that_is_gone_leaves_the_parent_without_a_status(self) -> None:
+        of = {"FullyQualifiedDomainName": None}
+        parent = {"Type": "CALCULATED", "ChildHealthChecks": ["api", "alarm"], "HealthThreshold": 2}
+        alarm = {
+            "AlarmIdentifier": {"Name": "canary", "Region": "us-west-2"},
+            "InsufficientDataHealthStatus": "Healthy",
+        }
+        answers = [
+            page(weighted("a", 100, "one"), weighted("b", 0, "two")),
+            health_check("one", **parent, **of),
+            health_check("two", **parent, Inverted=True, **of),
+            health_check("api"),
+            health_check("alarm", Type="CLOUDWATCH_METRIC", **alarm, **of),
+        ]
+        zone = read_from(*answers)
+        assert zone.health_checks["two"] == CalculatedCheck(
+            id="two", children=("api", "alarm"), threshold=2, inverted=True
+        )
+        assert [check.id for check in zone.followed("one")] == ["api", "alarm"]
+        zone = read_from(*answers[:3], ("get_health_check", "NoSuchHealthCheck"), answers[4])
+        with pytest.raises(OperationError, match="the health check api does not exist"):
+            zone.status("one", {"alarm": True})
+
+    @pytest.mark.parametrize(
+        ("config", "connects_to", "server_name", "host_header"),
+        [
+            ({}, "one.acme.io", "one.acme.io", "one.acme.io"),
+            ({"EnableSNI": False}, "one.acme.io", None, "one.acme.io"),
+            ({"Port": 8443}, "one.acme.io", "one.acme.io", "one.acme.io:8443"),
+            ({"Type": "HTTP"}, "one.acme.io", None, "one.acme.io"),
+            ({"Type": "HTTP", "Port": 443}, "one.acme.io", None, "one.acme.io:443"),
+            ({"IPAddress": "192.0.2.1"}, "192.0.2.1", "one.acme.io", "one.acme.io"),
+            ({"IPAddress": "192.0.2.1", "FullyQualifiedDomainName": None}, "192.0.2.1", None, "192.0.2.1"),
+        ],
+    )
+    def test_a_request_is_built_from_host_address_port_and_sni(
+        self, config: dict[str, Any], connects_to: str, server_name: str | None, host_header: str
+    ) -> None:
+        """https://docs.aws.amazon.com/Route53/latest/APIReference/API_HealthCheckConfig.html."""
+        check = read_from(page(weighted("a", 100, "one")), health_check("one", **config)).health_checks["one"]
+        assert isinstance(check, HealthCheck)
+        assert (check.address or check.host, check.server_name, check.host_header) == (
+            connects_to,
+            server_name,
+            host_header,
+        )
+
+    def test_a_path_gets_its_leading_slash(self) -> None:
+        zone = read_from(page(weighted("a", 100, "one")), health_check("one", ResourcePath="health?deep=1"))
+        check = zone.health_checks["one"]
+        assert isinstance(check, HealthCheck)
+        assert check.path == "/health?deep=1"
 
     def test_each_field_of_a_record_is_known_or_names_a_policy_that_is_refused(self) -> None:
         known = {"Name", "Type", "TTL", "ResourceRecords", "AliasTarget", "HealthCheckId", "SetIdentifier", "Weight"}
@@ -441,6 +634,7 @@ class TestReading:
             port=8080,
             path="/health",
             type="HTTP",
+            sni=False,
             request_interval_seconds=10,
             failure_threshold=5,
             inverted=True,
@@ -454,14 +648,13 @@ class TestReading:
             ([("list_resource_record_sets", "NoSuchHostedZone")], "hosted zone Z1 does not exist"),
             (
                 [page(weighted("a", 100, "gone")), ("get_health_check", "NoSuchHealthCheck")],
-                r"health check gone of the record app\.acme\.io \(a\) does not exist",
+                "check gone does not exist",
             ),
-            ([page(weighted("a", 100, "one")), health_check("one", Type="HTTPS_STR_MATCH")], "type HTTPS_STR_MATCH"),
         ],
     )
     def test_what_cannot_be_modelled_is_refused(self, answers: list[Any], said: str) -> None:
         with pytest.raises(OperationError, match=said):
-            read_from(*answers)
+            read_from(*answers).status("gone", {})
 
     def test_an_alias_of_api_gateway_points_there_for_60_seconds(self) -> None:
         target = {
@@ -550,6 +743,7 @@ def test_a_deployed_zone_is_read_as_it_was_made_and_fails_over(aws: EmbeddedAws)
     fleets = {
         id_: HealthCheckerFleet(check, probe, random_first_requests(check, rng))
         for id_, check in zone.health_checks.items()
+        if isinstance(check, HealthCheck)
     }
     ask: Callable[..., Any] = CachingResolver(
         name_server(zone, lambda: {id_: fleet.healthy for id_, fleet in fleets.items()}, rng)

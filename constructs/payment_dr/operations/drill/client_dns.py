@@ -2,12 +2,12 @@
 
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
+from payment_dr.operations import deployed_zone
 from payment_dr.operations.deployed import Deployed
-from payment_dr.operations.drill import preflight
 from payment_dr.operations.drill.journal import Journal
 from payment_dr.operations.errors import OperationError
 from payment_dr.operations.route53.checkers import ProbeResult, Verdict
@@ -41,9 +41,10 @@ class ClientDns(ABC):
         journal: Takes every probe, and every change of a verdict or an answer.
         ask: Asks the zone's name servers.
         at: Drill time of the client's first question, in seconds.
+        healthy: The first status of the health check of each of the name's records, by its id. Default: healthy.
 
     Attributes:
-        healthy: Status of every health check by its id.
+        healthy: Status of the health check of each of the name's records, by its id.
         answered: Side of the region that DNS answers with.
         verdicts: Changes of health checks; their side's region is healthy from then on, or not.
         switches: Changes of the answer.
@@ -54,11 +55,19 @@ class ClientDns(ABC):
         OperationError: The name points to neither region.
     """
 
-    def __init__(self, stack: Deployed, zone: Zone, journal: Journal, ask: Ask, at: float) -> None:
+    def __init__(
+        self,
+        stack: Deployed,
+        zone: Zone,
+        journal: Journal,
+        ask: Ask,
+        at: float,
+        healthy: Mapping[str, bool] | None = None,
+    ) -> None:
         self._stack, self._zone, self._journal = stack, zone, journal
         self._fqdn = str(stack.outputs["application_fqdn"])
-        self._checks = {side: stack.output(side, "health_check_id") for side in SIDES}
-        self.healthy = dict.fromkeys(zone.health_checks, True)
+        self._checks = deployed_zone.checks_of(stack, zone)
+        self.healthy = dict(dict.fromkeys(self._checks.values(), True) if healthy is None else healthy)
         self.verdicts: list[Change] = []
         self.switches: list[Change] = []
         self.expired: list[Change] = []
@@ -70,7 +79,8 @@ class ClientDns(ABC):
         self.answered = self._known_side
         journal.note({"kind": "answer", "region": stack.region(self.answered)})
         for side in SIDES:
-            journal.note({"kind": "verdict", "region": stack.region(side), "healthy": True})
+            is_healthy = self.healthy.get(self._checks.get(side, ""), True)
+            journal.note({"kind": "verdict", "region": stack.region(side), "healthy": is_healthy})
 
     @abstractmethod
     def advance(self, to: float) -> float:
@@ -128,7 +138,8 @@ class ClientDns(ABC):
         )
 
     def _note_verdict(self, at: float, side: Side, *, healthy: bool) -> None:
-        self.healthy[self._checks[side]] = healthy
+        if side in self._checks:
+            self.healthy[self._checks[side]] = healthy
         self.verdicts.append(Change(at, side, healthy))
         self._journal.note({"kind": "verdict", "region": self._stack.region(side), "healthy": healthy}, at=at)
 
@@ -139,7 +150,7 @@ class ClientDns(ABC):
             self._journal.note({"kind": "answer", "region": self._stack.region(side)}, at=at)
 
     def _side_of(self, record: Record) -> Side:
-        side = preflight.side_of(self._stack, record)
+        side = deployed_zone.side_of(self._stack, record)
         if side is None:
             raise OperationError(f"{record.name} points to {', '.join(record.values)}", hint="run terraform apply")
         return side

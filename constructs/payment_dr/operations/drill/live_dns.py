@@ -16,13 +16,13 @@ from payment_dr.failover_timing import ALIAS_TTL_SECONDS
 from payment_dr.operations import probes
 from payment_dr.operations.alias_targets import AliasTargets
 from payment_dr.operations.deployed import HEALTH_PATH, Deployed
+from payment_dr.operations.deployed_zone import endpoint_check_of
 from payment_dr.operations.drill.client_dns import ClientDns
 from payment_dr.operations.drill.journal import Journal
 from payment_dr.operations.errors import OperationError
 from payment_dr.operations.route53.checkers import judge
 from payment_dr.operations.route53.resolvers import Answer
 from payment_dr.operations.route53.zone import HealthCheck, Record, Zone
-from payment_dr.operations.status import health_check_of
 from payment_dr.side import SIDES, Side
 
 DNS_PORT = 53
@@ -185,8 +185,8 @@ class LiveDns(ClientDns):
     def _probe(self, side: Side) -> None:
         at = self._clock.now()
         unused = HealthCheck(id=side, host=self._stack.api_host(side), path=HEALTH_PATH)
-        check = health_check_of(self._stack, self._zone, side) or unused
-        result, _ = probes.probe(self._stack, side, check.path)
+        check = endpoint_check_of(self._stack, self._zone, side) or unused
+        result = probes.probe(self._stack, check)
         self._note_probe(at, side, "this machine", result, judge(check, result))
 
     def _ask(self, fqdn: str, record_type: str, at: float) -> Answer:

@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
-from payment_dr.operations import probes
+from payment_dr.operations import deployed_zone, probes
 from payment_dr.operations.deployed import Deployed
-from payment_dr.operations.drill import preflight
 from payment_dr.operations.drill.client_dns import ClientDns
 from payment_dr.operations.drill.journal import Journal
 from payment_dr.operations.route53.checkers import (
+    FollowedAlarm,
     HealthCheckerFleet,
     ProbeResult,
     Verdict,
@@ -20,19 +20,26 @@ from payment_dr.operations.route53.checkers import (
     random_first_requests,
 )
 from payment_dr.operations.route53.resolvers import CachingResolver, name_server
-from payment_dr.operations.route53.zone import HealthCheck, Zone
-from payment_dr.side import SIDES, Side
+from payment_dr.operations.route53.zone import AlarmCheck, AlarmState, HealthCheck, Zone
+from payment_dr.side import Side
+
+ALARM_LOOK_SECONDS = 10.0
+"""Drill time between two looks at an alarm. CloudWatch evaluates one once a minute, and AWS does not say how soon Route
+53 sees that."""
+
+AlarmStates = Callable[[str, str, float], AlarmState]
+"""Gives the state of an alarm, by its region and name, at a drill time in seconds."""
 
 
 class _Prober:
-    """Probes one region for all of its checkers.
+    """Probes for all checkers of a health check, what it says and where it says.
 
     While probes hang it makes as many at the same time as there are checkers, and hands them out one by one: nothing
     changes between two actions, and `forget` ends that.
     """
 
-    def __init__(self, stack: Deployed, side: Side, pool: ThreadPoolExecutor, checkers: int) -> None:
-        self._stack, self._side, self._pool, self._checkers = stack, side, pool, checkers
+    def __init__(self, stack: Deployed, pool: ThreadPoolExecutor, checkers: int) -> None:
+        self._stack, self._pool, self._checkers = stack, pool, checkers
         self._kept: list[ProbeResult] = []
         self._hangs = False
         self.results: dict[float, tuple[ProbeResult, Verdict]] = {}  # by the time at which the checker has concluded
@@ -40,15 +47,12 @@ class _Prober:
     def __call__(self, check: HealthCheck, at: float) -> ProbeResult:
         if not self._kept:
             count = self._checkers if self._hangs else 1
-            self._kept = [result for result, _ in self._pool.map(self._probe, [check.path] * count)]
+            self._kept = list(self._pool.map(lambda each: probes.probe(self._stack, each), [check] * count))
         result = self._kept.pop()
         verdict = judge(check, result)
         self._hangs = math.isinf(result.connect_seconds + result.response_seconds)
         self.results[at + verdict.seconds] = result, verdict
         return result
-
-    def _probe(self, path: str) -> tuple[ProbeResult, bytes]:
-        return probes.probe(self._stack, self._side, path)
 
     def forget(self) -> None:
         self._kept, self._hangs = [], False
@@ -61,37 +65,85 @@ class ModelledDns(ClientDns):
         stack, zone, journal: As of `ClientDns`.
         rng: Decides phases, and between records by weight.
         pool: Where probes are made.
+        alarm_state: Gives the states of the alarms that health checks follow. Default: what CloudWatch says at the
+            moment, and that a region whose CloudWatch does not answer gives no data.
+
+    Raises:
+        OperationError: The model does not know a health check of the name.
     """
 
     def __init__(
-        self, stack: Deployed, zone: Zone, journal: Journal, rng: random.Random, pool: ThreadPoolExecutor
+        self,
+        stack: Deployed,
+        zone: Zone,
+        journal: Journal,
+        rng: random.Random,
+        pool: ThreadPoolExecutor,
+        alarm_state: AlarmStates | None = None,
     ) -> None:
         self._rng = rng
         self._running: tuple[float, float | None] = 0.0, None
-        self._sides = {stack.output(side, "health_check_id"): side for side in SIDES}
+        self._alarm_state = alarm_state or (lambda region, name, _: deployed_zone.alarm_state_now(stack, region, name))
+        self._next_look = 0.0
+        self._sides: dict[str, Side] = {}  # of the records that each check of an endpoint or an alarm decides on
         self._probers: dict[str, _Prober] = {}
         self._fleets: dict[str, HealthCheckerFleet] = {}
-        for id_, check in zone.health_checks.items():
-            first_requests = random_first_requests(check, rng)
-            prober = _Prober(stack, self._sides[id_], pool, len(first_requests))
-            self._probers[id_] = prober
-            self._fleets[id_] = HealthCheckerFleet(check, prober, first_requests)
+        self._alarms: dict[str, FollowedAlarm] = {}
+        for side, id_ in deployed_zone.checks_of(stack, zone).items():
+            for check in zone.followed(id_):
+                if check.id in self._sides:
+                    continue
+                self._sides[check.id] = side
+                if isinstance(check, AlarmCheck):
+                    self._alarms[check.id] = FollowedAlarm(check)
+                else:
+                    first_requests = random_first_requests(check, rng)
+                    self._probers[check.id] = prober = _Prober(stack, pool, len(first_requests))
+                    self._fleets[check.id] = HealthCheckerFleet(check, prober, first_requests)
+        self._known = {id_: fleet.healthy for id_, fleet in self._fleets.items()}
+        self._known |= {id_: followed.healthy for id_, followed in self._alarms.items()}
+        healthy = {id_: zone.status(id_, self._known) for id_ in deployed_zone.checks_of(stack, zone).values()}
         resolver = CachingResolver(name_server(zone, lambda: self.healthy, rng))
-        asked_before = -rng.uniform(0, preflight.settings_of(stack, zone).ttl_seconds)  # for another client
-        super().__init__(stack, zone, journal, resolver.ask, asked_before)
+        asked_before = -rng.uniform(0, deployed_zone.settings_of(stack, zone).ttl_seconds)  # for another client
+        super().__init__(stack, zone, journal, resolver.ask, asked_before, healthy)
 
     def advance(self, to: float) -> float:
         """Let the checkers work until a time, and see what DNS answers after each of them; what time it is then."""
-        seen = [(found, id_) for id_, fleet in self._fleets.items() for found in fleet.advance(to)]
-        for found, id_ in sorted(seen, key=lambda pair: pair[0].time):
-            side, (result, verdict) = self._sides[id_], self._probers[id_].results.pop(found.time)
-            checker = f"{found.region}{'ab'[found.checker // len(self._fleets[id_].check.regions)]}"
-            self._note_probe(found.time, side, checker, result, verdict)
-            if found.healthy != self.healthy[id_]:
-                self._note_verdict(found.time, side, healthy=found.healthy)
-                record = self._zone.answer(self._fqdn, self._stack.record_type, self.healthy, self._rng)
-                self._note_answer(found.time, self._side_of(record))
+        seen = [
+            (found.time, id_, found.healthy, found)
+            for id_, fleet in self._fleets.items()
+            for found in fleet.advance(to)
+        ]
+        for at, id_, is_healthy, found in sorted([*seen, *self._looks(to)], key=lambda each: each[0]):
+            if found:
+                result, verdict = self._probers[id_].results.pop(at)
+                checker = f"{found.region}{'ab'[found.checker // len(self._fleets[id_].check.regions)]}"
+                self._note_probe(at, self._sides[id_], checker, result, verdict)
+            if is_healthy != self._known[id_]:
+                self._known[id_] = is_healthy
+                self._note_statuses(at)
         return to
+
+    def _looks(self, to: float) -> Iterator[tuple[float, str, bool, None]]:
+        """What is found at each alarm that is due until a time."""
+        while self._alarms and self._next_look <= to:
+            for id_, followed in self._alarms.items():
+                if followed.check.disabled:
+                    continue  # "Route 53 stops monitoring the corresponding CloudWatch metrics"
+                region, name = followed.check.region, followed.check.alarm
+                state = self._alarm_state(region, name, self._next_look)
+                if state != "OK":
+                    self.last_failure[self._sides[id_]] = f"the alarm {name} of {region} is in {state}"
+                yield self._next_look, id_, followed.see(state), None
+            self._next_look += ALARM_LOOK_SECONDS
+
+    def _note_statuses(self, at: float) -> None:
+        """A check was found to be other than before: whatever follows from that is so at the same moment."""
+        for side, id_ in self._checks.items():
+            if (is_healthy := self._zone.status(id_, self._known)) != self.healthy[id_]:
+                self._note_verdict(at, side, healthy=is_healthy)
+        record = self._zone.answer(self._fqdn, self._stack.record_type, self.healthy, self._rng)
+        self._note_answer(at, self._side_of(record))
 
     def running_from(self, base: float) -> Callable[[], float]:
         """A clock of drill time, which was ``base`` just now, while real time passes."""

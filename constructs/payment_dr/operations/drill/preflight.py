@@ -4,41 +4,13 @@ from collections.abc import Mapping
 
 from payment_dr.operations import probes
 from payment_dr.operations.deployed import Deployed
+from payment_dr.operations.deployed_zone import answers, endpoint_check_of, records_of, settings_of, statuses
 from payment_dr.operations.drill.tls_client import NotServedError, TlsClient
 from payment_dr.operations.errors import OperationError
 from payment_dr.operations.probes import SERVING
-from payment_dr.operations.route53.recovery_time import Settings
-from payment_dr.operations.route53.zone import Record, Zone
-from payment_dr.operations.status import OK, answers, health_check_of, look_at
+from payment_dr.operations.route53.zone import AlarmCheck, HealthCheck, Record, UnknownCheck, Zone
+from payment_dr.operations.status import OK, look_at
 from payment_dr.side import OTHER, SIDES, Side
-
-
-def side_of(stack: Deployed, record: Record) -> Side | None:
-    """The side of the region that a record points to."""
-    hosts = {stack.target(side).lower(): side for side in SIDES}
-    return next((hosts[value.rstrip(".")] for value in record.values if value.rstrip(".") in hosts), None)
-
-
-def settings_of(stack: Deployed, zone: Zone) -> Settings:
-    """The settings that the recovery time depends on, as they are deployed; the defaults where there are none."""
-    check = health_check_of(stack, zone, "primary")
-    ttls = [record.ttl_seconds for record in _records(stack, zone).values()]
-    settings = Settings(ttl_seconds=max(ttls, default=Settings().ttl_seconds))
-    if check is None:
-        return settings
-    return Settings(
-        request_interval_seconds=check.request_interval_seconds,
-        failure_threshold=check.failure_threshold,
-        ttl_seconds=settings.ttl_seconds,
-        checkers=2 * len(check.regions),
-    )
-
-
-def _records(stack: Deployed, zone: Zone) -> dict[Side, Record]:
-    name = str(stack.outputs["application_fqdn"]).lower()
-    kind = stack.record_type
-    found = {side_of(stack, each): each for each in zone.records if (each.name, each.type) == (name, kind)}
-    return {side: record for side, record in found.items() if side}
 
 
 def unfit_to_start(stack: Deployed, zone: Zone) -> list[str]:
@@ -48,16 +20,20 @@ def unfit_to_start(stack: Deployed, zone: Zone) -> list[str]:
     table = str(stack.outputs["dynamodb_table_name"])
     if probes.table(stack, "primary").replica_status not in SERVING:
         found.append(f"no replica in {second}: the table {table} of {first} is not replicated, so a failover loses all")
-    records = _records(stack, zone)
+    records = records_of(stack, zone)
     fqdn = stack.outputs["application_fqdn"]
     found += [f"{fqdn} has no record of {stack.region(side)}" for side in SIDES if side not in records]
-    if len(records) == len(SIDES) and answers(stack, zone, dict.fromkeys(SIDES, True)) != ["primary"]:
+    if len(records) == len(SIDES) and answers(stack, zone, statuses(stack, zone, _well)) != ["primary"]:
         weights = ", ".join(f"{stack.region(side)} {records[side].weight}" for side in SIDES)
         found.append(
             f"weights swapped: with both regions healthy Route 53 does not answer with {first} alone, "
             f"because the weights of {fqdn} are {weights}"
         )
     return found
+
+
+def _well(check: HealthCheck | AlarmCheck) -> bool:
+    return check.status(found=True)
 
 
 def regions_not_served(stack: Deployed, tls: TlsClient | None) -> list[str]:
@@ -100,7 +76,7 @@ def refuse_a_degraded_start(stack: Deployed) -> None:
 def faults(stack: Deployed, zone: Zone) -> list[str]:
     """What would keep a failover from being right, or quick enough."""
     found = []
-    records, fqdn = _records(stack, zone), stack.outputs["application_fqdn"]
+    records, fqdn = records_of(stack, zone), stack.outputs["application_fqdn"]
     for side, record in records.items():
         found += _faults_of_check(stack, zone, side, record)
     settings = settings_of(stack, zone)
@@ -129,7 +105,9 @@ def _faults_of_check(stack: Deployed, zone: Zone, side: Side, record: Record) ->
     region, check_id = stack.region(side), record.health_check_id
     if check_id is None:
         return [f"the {side} record ({region}) has no health check, {_WITHOUT_CHECK[side]}"]
-    check = zone.health_checks[check_id]
+    check, endpoint = zone.health_checks[check_id], endpoint_check_of(stack, zone, side)
+    if isinstance(check, UnknownCheck):
+        return [f"the health check of the {side} record ({region}) {check.why}"]
     if check_id == stack.output(OTHER[side], "health_check_id"):
         return [f"the {side} record ({region}) has the health check of {stack.region(OTHER[side])}"]
     found = []
@@ -137,6 +115,8 @@ def _faults_of_check(stack: Deployed, zone: Zone, side: Side, record: Record) ->
         found.append(f"the health check of the {side} record ({region}) is disabled, {_WITHOUT_CHECK[side]}")
     if check.inverted:
         found.append(f"the health check of the {side} record ({region}) is inverted: healthy counts as unhealthy")
-    if check.host != stack.api_host(side):
-        found.append(f"the health check of the {side} record ({region}) probes {check.host}, which is not that region")
+    if endpoint and endpoint.host != stack.api_host(side):
+        found.append(
+            f"the health check of the {side} record ({region}) probes {endpoint.host}, which is not that region"
+        )
     return found

@@ -15,6 +15,7 @@ from typing import cast
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from payment_dr.operations.deployed_zone import read_zone, settings_of
 from payment_dr.operations.drill import preflight
 from payment_dr.operations.drill.alarm_watch import AlarmWatch
 from payment_dr.operations.drill.client_dns import ClientDns
@@ -37,7 +38,6 @@ from payment_dr.operations.drill.verification import Verification
 from payment_dr.operations.errors import OperationError, lack_of_this_machine
 from payment_dr.operations.route53.recovery_time import Settings, distribution, failover_bound, sensitivity
 from payment_dr.operations.route53.zone import Zone
-from payment_dr.operations.status import read_zone
 from payment_dr.side import SIDES
 
 QUIET_SECONDS = 30.0  # of drill time, before the outage and after the failback
@@ -149,7 +149,7 @@ class Drill:
         self._judge.causes += (found := preflight.faults(self._stack, zone))
         self._judge.add_target("faults found in the zone", "faults", 0, len(found))
         preflight.refuse_a_degraded_start(self._stack)
-        settings = self._outage.settings_during(preflight.settings_of(self._stack, zone))
+        settings = self._outage.settings_during(settings_of(self._stack, zone))
         self._note_settings(settings)
         simulated = self._simulate(settings)
         self._judge.judge(self._start(zone, settings, simulated, undo).run(undo))

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 # `as`: these are limits of a checker, and those who probe as one does take them from here.
 from payment_dr.failover_timing import HTTP_CONNECT_SECONDS as HTTP_CONNECT_SECONDS
 from payment_dr.failover_timing import RESPONSE_SECONDS as RESPONSE_SECONDS
-from payment_dr.operations.route53.zone import HealthCheck
+from payment_dr.operations.route53.zone import AlarmCheck, AlarmState, HealthCheck
 
 # AWS publishes no number of checkers, but that 30 s between the requests of each make one "about every two seconds".
 # That is 15; two in each of the eight regions make 16.
@@ -20,6 +20,8 @@ CHECKERS_PER_REGION = 2
 # The other limits of the same page:
 # https://docs.aws.amazon.com/Route53/latest/DeveloperGuide/dns-failover-determining-health-of-endpoints.html
 TCP_CONNECT_SECONDS = 10
+BODY_SECONDS = 2
+SEARCHED_BYTES = 5120
 HEALTHY_ABOVE_PERCENT = 18
 
 
@@ -31,12 +33,16 @@ class ProbeResult:
         connect_seconds: Time until the TCP connection was there, or had failed; ``math.inf`` if neither came.
         response_seconds: Time from then to the status code; ``math.inf`` if none came.
         status: HTTP status code.
+        body: The beginning of the body, at least as much as a checker searches.
+        body_seconds: Time from the status code to the body; ``math.inf`` if it did not come.
         error: Why there is no status code, such as "connection refused".
     """
 
     connect_seconds: float
     response_seconds: float = 0
     status: int | None = None
+    body: bytes = b""
+    body_seconds: float = 0
     error: str | None = None
 
 
@@ -66,7 +72,27 @@ def judge(check: HealthCheck, result: ProbeResult) -> Verdict:
     if check.type == "TCP":
         return Verdict(passed=True, seconds=seconds, reason="connected")
     passed = result.status is not None and 200 <= result.status < 400
-    return Verdict(passed=passed, seconds=seconds, reason=f"HTTP status {result.status}")
+    verdict = Verdict(passed=passed, seconds=seconds, reason=f"HTTP status {result.status}")
+    return _searched(check, result, verdict) if passed and check.matches_string else verdict
+
+
+def _searched(check: HealthCheck, result: ProbeResult, answered: Verdict) -> Verdict:
+    """The string "must appear entirely in the first 5,120 bytes of the response body", whose case counts.
+
+    The body must come "within the next two seconds" after the status code.
+    https://docs.aws.amazon.com/Route53/latest/DeveloperGuide/dns-failover-determining-health-of-endpoints.html
+    https://docs.aws.amazon.com/Route53/latest/APIReference/API_HealthCheckConfig.html (SearchString)
+    """
+    seconds = answered.seconds + min(result.body_seconds, BODY_SECONDS)
+    if result.body_seconds > BODY_SECONDS:
+        return Verdict(passed=False, seconds=seconds, reason=f"no body within {BODY_SECONDS} s of the status")
+    if check.search_string.encode() in result.body[:SEARCHED_BYTES]:
+        return Verdict(passed=True, seconds=seconds, reason=f"{answered.reason}, with {check.search_string!r}")
+    return Verdict(
+        passed=False,
+        seconds=seconds,
+        reason=f"{answered.reason}, without {check.search_string!r} in the first {SEARCHED_BYTES:,} bytes",
+    )
 
 
 def most_healthy_of_an_unhealthy_check(checkers: int) -> int:
@@ -161,14 +187,9 @@ class HealthCheckerFleet:
 
     @property
     def healthy(self) -> bool:
-        """The status of the health check at `now`.
-
-        A disabled check asks nothing, and so stays "always healthy", unless it is inverted: "if you want to stop
-        routing traffic to a resource, change the value of Inverted".
-        https://docs.aws.amazon.com/Route53/latest/APIReference/API_HealthCheckConfig.html
-        """
+        """The status of the health check at `now`."""
         enough = self.healthy_checkers > most_healthy_of_an_unhealthy_check(len(self._checkers))
-        return enough != self.check.inverted
+        return self.check.status(found=enough)
 
     def advance(self, to: float) -> list[Observation]:
         """Let everything happen until this time, itself included; the probes that ended meanwhile, in order."""
@@ -204,3 +225,42 @@ class HealthCheckerFleet:
             healthy_checkers=self.healthy_checkers,
             healthy=self.healthy,
         )
+
+
+class FollowedAlarm:
+    """A health check of a CloudWatch alarm, whose state is looked at from time to time.
+
+    Route 53 "monitors the data stream for the corresponding alarm instead of monitoring the alarm state". The caller
+    gives the state that the data stream has, which is the alarm's unless somebody has called SetAlarmState.
+    https://docs.aws.amazon.com/Route53/latest/DeveloperGuide/dns-failover-determining-health-of-endpoints.html
+
+    Attributes:
+        healthy: The status of the health check.
+
+    Example:
+        >>> followed = FollowedAlarm(AlarmCheck(id="c", region="us-west-2", alarm="canary"))
+        >>> [followed.see(state) for state in ("OK", "ALARM", "INSUFFICIENT_DATA")]
+        [True, False, False]
+    """
+
+    def __init__(self, check: AlarmCheck) -> None:
+        self.check = check
+        # "For new health checks that have no last known status, the default status for the health check is healthy."
+        # https://docs.aws.amazon.com/Route53/latest/APIReference/API_HealthCheckConfig.html
+        self._last_known = True
+        self.healthy = check.status(found=True)
+
+    def see(self, state: AlarmState) -> bool:
+        """The status of the health check while the alarm's data stream has this state.
+
+        https://docs.aws.amazon.com/Route53/latest/APIReference/API_HealthCheckConfig.html (AlarmIdentifier, Type,
+        InsufficientDataHealthStatus)
+        """
+        if state != "INSUFFICIENT_DATA":
+            self._last_known = found = state == "OK"
+        elif self.check.without_data == "LastKnownStatus":
+            found = self._last_known
+        else:
+            found = self.check.without_data == "Healthy"
+        self.healthy = self.check.status(found=found)
+        return self.healthy

@@ -1,13 +1,13 @@
 """A hosted zone as it is deployed: its records, their health checks, and the record that Route 53 answers with.
 
 The model refuses what it does not know: alias records of anything but API Gateway, routing policies other than simple
-and weighted, health checks of anything but an endpoint, string matching.
+and weighted, health checks of a routing control.
 """
 
 import random
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from payment_dr.failover_timing import ALIAS_TTL_SECONDS
 from payment_dr.operations.errors import OperationError
@@ -25,7 +25,7 @@ CHECKER_REGIONS = (
     "sa-east-1",
 )
 
-_ENDPOINT_TYPES = ("HTTP", "HTTPS", "TCP")
+_ENDPOINT_TYPES = ("HTTP", "HTTPS", "HTTP_STR_MATCH", "HTTPS_STR_MATCH", "TCP")
 _UNMODELLED_ROUTING = (
     "Failover",
     "Region",
@@ -36,20 +36,122 @@ _UNMODELLED_ROUTING = (
 )
 
 
+AlarmState = Literal["OK", "ALARM", "INSUFFICIENT_DATA"]
+"""State of a CloudWatch alarm."""
+
+
 @dataclass(frozen=True, kw_only=True)
-class HealthCheck:
-    """A health check of an endpoint, as `GetHealthCheck` describes it, with AWS's defaults filled in."""
+class _Check:
+    """What all health checks have."""
 
     id: str
+    inverted: bool = False
+    disabled: bool = False
+
+    def status(self, *, found: bool) -> bool:
+        """Whether Route 53 considers it healthy, by what it has found.
+
+        A disabled check looks at nothing and is "always healthy", unless it is inverted: "If you want to stop routing
+        traffic to a resource, change the value of Inverted".
+        https://docs.aws.amazon.com/Route53/latest/APIReference/API_HealthCheckConfig.html (Disabled, Inverted)
+        """
+        return (found or self.disabled) != self.inverted
+
+
+@dataclass(frozen=True, kw_only=True)
+class HealthCheck(_Check):
+    """A health check of an endpoint, as `GetHealthCheck` describes it, with AWS's defaults filled in.
+
+    Attributes:
+        host: The domain name, else the IP address.
+        address: The IP address that is connected to. None: one of those that the host resolves to.
+        sni: Whether the TLS handshake names the host.
+        search_string: What the beginning of the body must contain, if the type is one of string matching.
+    """
+
     host: str
+    address: str | None = None
     port: int = 443
     path: str = "/"
     type: str = "HTTPS"
+    sni: bool = True
+    search_string: str = ""
     request_interval_seconds: int = 30
     failure_threshold: int = 3
-    inverted: bool = False
-    disabled: bool = False
     regions: tuple[str, ...] = CHECKER_REGIONS
+
+    @property
+    def is_tls(self) -> bool:
+        """Whether a checker makes a TLS handshake."""
+        return self.type in ("HTTPS", "HTTPS_STR_MATCH")
+
+    @property
+    def matches_string(self) -> bool:
+        """Whether a checker searches the body."""
+        return self.type in ("HTTP_STR_MATCH", "HTTPS_STR_MATCH")
+
+    @property
+    def server_name(self) -> str | None:
+        """The name in the TLS handshake: "the value of FullyQualifiedDomainName", where SNI is enabled.
+
+        https://docs.aws.amazon.com/Route53/latest/APIReference/API_HealthCheckConfig.html (EnableSNI)
+        """
+        return self.host if self.is_tls and self.sni and self.host != self.address else None
+
+    @property
+    def host_header(self) -> str:
+        """The Host header: it has the port, unless that is 80 of HTTP or 443 of HTTPS.
+
+        https://docs.aws.amazon.com/Route53/latest/APIReference/API_HealthCheckConfig.html (FullyQualifiedDomainName)
+        """
+        return self.host if self.port == (443 if self.is_tls else 80) else f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class AlarmCheck(_Check):
+    """A health check of a CloudWatch alarm (type CLOUDWATCH_METRIC).
+
+    Attributes:
+        region: Region of the alarm.
+        alarm: Its name.
+        without_data: Its status while CloudWatch has too few data: that of the last time with enough of them, or
+            always the same.
+    """
+
+    region: str
+    alarm: str
+    without_data: Literal["Healthy", "Unhealthy", "LastKnownStatus"] = "LastKnownStatus"
+
+
+@dataclass(frozen=True, kw_only=True)
+class CalculatedCheck(_Check):
+    """A health check of other health checks (type CALCULATED).
+
+    Attributes:
+        children: Ids of the others.
+        threshold: How many of them must be healthy. 0 is always healthy, more than there are is always unhealthy.
+            https://docs.aws.amazon.com/Route53/latest/APIReference/API_HealthCheckConfig.html (HealthThreshold)
+    """
+
+    children: tuple[str, ...]
+    threshold: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class UnknownCheck:
+    """A health check whose status the model cannot give.
+
+    Attributes:
+        why: What is in the way, after "the health check ...".
+        hint: What to do.
+    """
+
+    id: str
+    why: str
+    hint: str
+
+
+AnyCheck = HealthCheck | AlarmCheck | CalculatedCheck | UnknownCheck
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +173,7 @@ class Record:
 
 @dataclass(frozen=True)
 class Zone:
-    """A hosted zone with the health checks that its records name.
+    """A hosted zone with the health checks that its records name, and the children of those.
 
     Example:
         >>> zone = Zone.read(boto3.client("route53"), outputs["hosted_zone_id"])  # doctest: +SKIP
@@ -82,7 +184,7 @@ class Zone:
 
     id: str
     records: tuple[Record, ...]
-    health_checks: Mapping[str, HealthCheck]
+    health_checks: Mapping[str, AnyCheck]
 
     @classmethod
     def read(cls, client: Any, zone_id: str) -> Self:
@@ -93,7 +195,7 @@ class Zone:
             zone_id: Id of the hosted zone, with or without ``/hostedzone/``.
 
         Raises:
-            OperationError: The zone or one of its health checks does not exist, or a check is not of an endpoint.
+            OperationError: The zone does not exist.
         """
         pages = client.get_paginator("list_resource_record_sets").paginate(HostedZoneId=zone_id)
         try:
@@ -102,21 +204,60 @@ class Zone:
             raise OperationError(
                 f"the hosted zone {zone_id} does not exist", hint="check account and outputs, or deploy first"
             ) from error
-        checks: dict[str, HealthCheck] = {}
-        for record in records:
-            id_ = record.health_check_id
-            if id_ is None or id_ in checks:
-                continue
-            try:
-                checks[id_] = _health_check(client.get_health_check(HealthCheckId=id_)["HealthCheck"])
-            except client.exceptions.NoSuchHealthCheck as error:
-                # Route 53 lets it be deleted, but then "the future status of the health check can't be predicted".
-                # https://docs.aws.amazon.com/Route53/latest/APIReference/API_DeleteHealthCheck.html
-                raise OperationError(
-                    f"the health check {id_} of the record {record.name} ({record.set_identifier}) does not exist",
-                    hint="run terraform apply to make it anew",
-                ) from error
+        checks: dict[str, AnyCheck] = {}
+        wanted = [record.health_check_id for record in records if record.health_check_id]
+        while wanted:
+            if (id_ := wanted.pop(0)) not in checks:
+                checks[id_] = check = _health_check(client, id_)
+                wanted += check.children if isinstance(check, CalculatedCheck) else ()
         return cls(zone_id, records, checks)
+
+    def group(self, fqdn: str, record_type: str) -> list[Record]:
+        """The records of a name and a type."""
+        name = bare(fqdn)
+        return [record for record in self.records if (record.name, record.type) == (name, record_type)]
+
+    def followed(self, id_: str) -> Iterator[HealthCheck | AlarmCheck]:
+        """The health checks of endpoints and alarms that the status of a health check follows from.
+
+        Raises:
+            OperationError: The model cannot give the status of one of them.
+        """
+        check = self.health_checks[id_]
+        if isinstance(check, UnknownCheck):
+            raise OperationError(f"the health check {id_} {check.why}", hint=check.hint)
+        if not isinstance(check, CalculatedCheck):
+            yield check
+        elif not check.disabled:  # "Route 53 stops aggregating the status of the referenced health checks"
+            for child in check.children:
+                # "You can't configure a calculated health check to monitor the health of other calculated health
+                # checks." https://docs.aws.amazon.com/Route53/latest/DeveloperGuide/health-checks-creating-values.html
+                if isinstance(self.health_checks[child], CalculatedCheck):
+                    raise OperationError(
+                        f"the health check {id_} monitors {child}, which is calculated too", hint="monitor its children"
+                    )
+                yield from self.followed(child)
+
+    def status(self, id_: str, known: Mapping[str, bool]) -> bool:
+        """Whether Route 53 considers a health check healthy.
+
+        A calculated one has no interval of its own: it "adds up the number of child health checks that are considered
+        to be healthy", each by its own status, inverted or disabled.
+        https://docs.aws.amazon.com/Route53/latest/DeveloperGuide/dns-failover-determining-health-of-endpoints.html
+
+        Args:
+            id_: Its id.
+            known: Status of each check of an endpoint or an alarm by its id, at the same time.
+
+        Raises:
+            OperationError: The model cannot give it.
+        """
+        check = self.health_checks[id_]
+        if not isinstance(check, CalculatedCheck):
+            (followed,) = self.followed(id_)
+            return known[followed.id]
+        healthy_children = sum(known[child.id] for child in self.followed(id_))
+        return check.status(found=healthy_children >= check.threshold)
 
     def answer(self, fqdn: str, record_type: str, healthy: Mapping[str, bool], rng: random.Random) -> Record:
         """The record that Route 53 answers a query with.
@@ -132,8 +273,7 @@ class Zone:
         Raises:
             OperationError: There is no such record, or its routing policy is not modelled.
         """
-        name = bare(fqdn)
-        group = [record for record in self.records if (record.name, record.type) == (name, record_type)]
+        name, group = bare(fqdn), self.group(fqdn, record_type)
         if not group:
             raise OperationError(
                 f"the zone {self.id} has no {record_type} record {name}", hint="check the name; deploy first"
@@ -180,22 +320,43 @@ def _record(found: Mapping[str, Any]) -> Record:
     )
 
 
-def _health_check(found: Mapping[str, Any]) -> HealthCheck:
-    config = found["HealthCheckConfig"]
-    if config["Type"] not in _ENDPOINT_TYPES:
-        raise OperationError(
-            f"the health check {found['Id']} is of type {config['Type']}, which the model of Route 53 does not know",
-            hint=f"use one of {', '.join(_ENDPOINT_TYPES)}",
+def _health_check(client: Any, id_: str) -> AnyCheck:
+    try:
+        config = client.get_health_check(HealthCheckId=id_)["HealthCheck"]["HealthCheckConfig"]
+    except client.exceptions.NoSuchHealthCheck:
+        # Route 53 lets it be deleted, but then "the future status of the health check can't be predicted".
+        # https://docs.aws.amazon.com/Route53/latest/APIReference/API_DeleteHealthCheck.html
+        return UnknownCheck(id=id_, why="does not exist", hint="run terraform apply to make it anew")
+    kind = config["Type"]
+    common = {"id": id_, "inverted": config.get("Inverted", False), "disabled": config.get("Disabled", False)}
+    if kind == "CALCULATED":
+        children = tuple(config.get("ChildHealthChecks", ()))
+        return CalculatedCheck(children=children, threshold=config.get("HealthThreshold", 0), **common)
+    if kind == "CLOUDWATCH_METRIC":
+        alarm = config["AlarmIdentifier"]
+        without_data = config.get("InsufficientDataHealthStatus", "LastKnownStatus")
+        return AlarmCheck(region=alarm["Region"], alarm=alarm["Name"], without_data=without_data, **common)
+    if kind not in _ENDPOINT_TYPES:
+        return UnknownCheck(
+            id=id_,
+            why=f"is of type {kind}, which the model of Route 53 does not know",
+            hint=f"use one of {', '.join((*_ENDPOINT_TYPES, 'CLOUDWATCH_METRIC', 'CALCULATED'))}",
         )
+    path = config.get("ResourcePath", "/")
     return HealthCheck(
-        id=found["Id"],
         host=config.get("FullyQualifiedDomainName") or config["IPAddress"],
-        port=config.get("Port", 80 if config["Type"] == "HTTP" else 443),
-        path=config.get("ResourcePath", "/"),
-        type=config["Type"],
+        address=config.get("IPAddress"),
+        port=config.get("Port", 80 if kind in ("HTTP", "HTTP_STR_MATCH") else 443),
+        # "If you don't include a leading slash (/) character, Route 53 automatically adds one."
+        # https://docs.aws.amazon.com/Route53/latest/DeveloperGuide/health-checks-creating-values.html (Path)
+        path=path if path.startswith("/") else f"/{path}",
+        type=kind,
+        # "when the type is "HTTPS" enable_sni defaults to true"
+        # https://registry.terraform.io/providers/hashicorp/aws/latest/docs/resources/route53_health_check
+        sni=config.get("EnableSNI", kind in ("HTTPS", "HTTPS_STR_MATCH")),
+        search_string=config.get("SearchString", ""),
         request_interval_seconds=config.get("RequestInterval", 30),
         failure_threshold=config.get("FailureThreshold", 3),
-        inverted=config.get("Inverted", False),
-        disabled=config.get("Disabled", False),
         regions=tuple(config.get("Regions") or CHECKER_REGIONS),
+        **common,
     )

@@ -1,0 +1,127 @@
+"""What a deployed stack's hosted zone says of its two regions, and whom Route 53 answers with by that."""
+
+import random
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+
+from payment_dr.operations import probes
+from payment_dr.operations.aws import NoAnswerError, asked
+from payment_dr.operations.deployed import Deployed
+from payment_dr.operations.errors import OperationError
+from payment_dr.operations.route53.checkers import FollowedAlarm, judge
+from payment_dr.operations.route53.recovery_time import Settings
+from payment_dr.operations.route53.zone import AlarmCheck, AlarmState, HealthCheck, Record, Zone
+from payment_dr.side import SIDES, Side
+
+
+def read_zone(stack: Deployed) -> Zone:
+    """Read the zone as it is deployed.
+
+    Raises:
+        CannotTellError: Route 53's API does not answer; it lives in us-east-1.
+        OperationError: There is no such zone.
+    """
+    client = stack.client("route53", "primary")
+    return asked("Route 53's API", lambda: Zone.read(client, str(stack.outputs["hosted_zone_id"])))
+
+
+def side_of(stack: Deployed, record: Record) -> Side | None:
+    """The side of the region that a record points to."""
+    hosts = {stack.target(side).lower(): side for side in SIDES}
+    return next((hosts[value.rstrip(".")] for value in record.values if value.rstrip(".") in hosts), None)
+
+
+def records_of(stack: Deployed, zone: Zone) -> dict[Side, Record]:
+    """The record of the application's name that points to each side's region, where there is one."""
+    group = zone.group(str(stack.outputs["application_fqdn"]), stack.record_type)
+    found = {side_of(stack, record): record for record in group}
+    return {side: found[side] for side in SIDES if side in found}
+
+
+def checks_of(stack: Deployed, zone: Zone) -> dict[Side, str]:
+    """The id of the health check of each side's record, where it has one."""
+    return {side: r.health_check_id for side, r in records_of(stack, zone).items() if r.health_check_id}
+
+
+def endpoint_check_of(stack: Deployed, zone: Zone, side: Side) -> HealthCheck | None:
+    """The health check of an endpoint that decides on a side's record, by itself or as a child, if there is one."""
+    with suppress(OperationError, KeyError):
+        followed = zone.followed(checks_of(stack, zone)[side])
+        return next((check for check in followed if isinstance(check, HealthCheck)), None)
+    return None
+
+
+def settings_of(stack: Deployed, zone: Zone) -> Settings:
+    """The settings that the recovery time depends on, as they are deployed; the defaults where there are none."""
+    check = endpoint_check_of(stack, zone, "primary")
+    ttls = [record.ttl_seconds for record in records_of(stack, zone).values()]
+    settings = Settings(ttl_seconds=max(ttls, default=Settings().ttl_seconds))
+    if check is None:
+        return settings
+    return Settings(
+        request_interval_seconds=check.request_interval_seconds,
+        failure_threshold=check.failure_threshold,
+        ttl_seconds=settings.ttl_seconds,
+        checkers=2 * len(check.regions),
+    )
+
+
+def alarm_state_now(stack: Deployed, region: str, name: str) -> AlarmState:
+    """The state that an alarm's data stream has; a region whose CloudWatch does not answer has no data.
+
+    Raises:
+        CannotTellError: CloudWatch refuses the question, or the region is none of the stack's.
+    """
+    try:
+        return probes.alarm_state(stack, region, name)
+    except NoAnswerError:
+        return "INSUFFICIENT_DATA"
+
+
+def status_now(stack: Deployed, check: HealthCheck | AlarmCheck) -> bool:
+    """The status that a health check comes to if what it looks at stays as it is now.
+
+    Raises:
+        CannotTellError: It cannot be looked at from here.
+    """
+    if check.disabled:
+        return check.status(found=True)
+    if isinstance(check, AlarmCheck):
+        return FollowedAlarm(check).see(alarm_state_now(stack, check.region, check.alarm))
+    return check.status(found=judge(check, probes.probe(stack, check)).passed)
+
+
+def statuses(stack: Deployed, zone: Zone, status_of: Callable[[HealthCheck | AlarmCheck], bool]) -> dict[str, bool]:
+    """Status of the health check of each record of the application's name, by its id.
+
+    Args:
+        stack: The deployed stack.
+        zone: Its hosted zone.
+        status_of: Gives the status of each check of an endpoint or an alarm that these follow from.
+
+    Raises:
+        OperationError: The model does not know one of them.
+    """
+    group = zone.group(str(stack.outputs["application_fqdn"]), stack.record_type)
+    ids = [record.health_check_id for record in group if record.health_check_id]
+    followed = {check.id: check for id_ in ids for check in zone.followed(id_)}
+    with ThreadPoolExecutor(len(followed) or 1) as pool:  # a region that hangs costs its limit once
+        known = dict(zip(followed, pool.map(status_of, followed.values()), strict=True))
+    return {id_: zone.status(id_, known) for id_ in ids}
+
+
+def answers(stack: Deployed, zone: Zone, healthy: Mapping[str, bool]) -> list[str]:
+    """Whom Route 53 answers with: set identifiers.
+
+    Args:
+        stack: The deployed stack.
+        zone: Its hosted zone.
+        healthy: As `statuses` has them.
+
+    Raises:
+        OperationError: The zone is not what the model knows.
+    """
+    name, rng = str(stack.outputs["application_fqdn"]), random.Random(0)  # noqa: S311 - decides between weights
+    drawn = [zone.answer(name, stack.record_type, healthy, rng) for _ in range(100)]
+    return sorted({record.set_identifier or record.values[0] for record in drawn})
