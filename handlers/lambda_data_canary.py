@@ -8,7 +8,10 @@ then a strongly consistent GetItem. Each region's canary overwrites one item, so
 Global tables copy the item to the other region, where the other canary reads how old it is. So stalled replication is
 found without any payment, on the side that lacks the data, and no function needs a right in another region.
 
-Metrics (EMF, dimension FunctionName), of every run that can tell:
+A run makes three attempts and reports a failure when all have failed: a health check of Route 53 can follow this
+metric, and then one failing run moves the traffic of a region.
+
+Metrics (EMF, dimension FunctionName), of every run that can tell, at the time when the run began:
     DataPathFailures   1 if DynamoDB did not take the write or did not give it back, else 0
     ReplicationAge     seconds since the other region wrote the copy of its item that is here
 What cannot be told is not published: an alarm on missing data reports it.
@@ -36,8 +39,10 @@ from botocore.exceptions import ClientError, HTTPClientError, IncompleteReadErro
 from botocore.exceptions import ConnectionError as NoConnectionError
 
 KEY_PREFIX = "dr-canary/"
-# Two attempts of three calls take 18 s at worst, and the next run comes in a minute.
-CONFIG = Config(connect_timeout=1, read_timeout=2, retries={"total_max_attempts": 2, "mode": "standard"})
+ATTEMPTS = 3
+PAUSE_SECONDS = 3.0
+# Three calls that hang take 9 s, three attempts with their pauses 33 s at worst, and the next run comes in a minute.
+CONFIG = Config(connect_timeout=1, read_timeout=2, retries={"total_max_attempts": 1, "mode": "standard"})
 THROTTLED = frozenset(
     {
         "LimitExceededException",
@@ -68,7 +73,7 @@ class Finding:
     """What one run has found.
 
     Attributes:
-        failure: Why DynamoDB did not take the write or did not give it back; None if it did.
+        failure: Why DynamoDB did not take the write or did not give it back in the last attempt; None if it did.
         replication_age_seconds: Age of the other region's item that is here; None if there is none, or on a failure.
     """
 
@@ -100,10 +105,11 @@ def is_of_dynamodb(error: Exception) -> bool:
 
 
 def look(dynamodb: Table, table_name: str, home: str, peer: str, now_ms: int) -> Finding:
-    """Write, read back, and read the other region's item.
+    """Write, read back, and read the other region's item; up to `ATTEMPTS` times, until that works.
 
     Args:
-        dynamodb: Client of the home region. Its connections are closed at the end, so that each run opens new ones.
+        dynamodb: Client of the home region. Its connections are closed after each attempt, so that the next one opens
+            new ones.
         table_name: The table.
         home: The region of the client.
         peer: The other region.
@@ -112,6 +118,16 @@ def look(dynamodb: Table, table_name: str, home: str, peer: str, now_ms: int) ->
     Raises:
         Exception: What is no fault of DynamoDB, see `is_of_dynamodb`.
     """
+    for _ in range(ATTEMPTS - 1):
+        finding = _look_once(dynamodb, table_name, home, peer, now_ms)
+        if finding.failure is None:
+            return finding
+        _log("WARNING", "an attempt failed", failure=finding.failure)
+        time.sleep(PAUSE_SECONDS)
+    return _look_once(dynamodb, table_name, home, peer, now_ms)
+
+
+def _look_once(dynamodb: Table, table_name: str, home: str, peer: str, now_ms: int) -> Finding:
     try:
         dynamodb.put_item(TableName=table_name, Item={**key_of(home), "written_at": {"N": str(now_ms)}})
         written_at = _written_at(dynamodb, table_name, home)
@@ -148,8 +164,14 @@ def _log(level: str, message: str, **fields: object) -> None:
     sys.stdout.write(json.dumps({"level": level, "message": message, **fields}) + "\n")
 
 
-def emit_metrics(finding: Finding, environment: Mapping[str, str]) -> None:
-    """Write what was found into the log in CloudWatch's embedded metric format, which needs no permission."""
+def emit_metrics(finding: Finding, environment: Mapping[str, str], now_ms: int) -> None:
+    """Write what was found into the log in CloudWatch's embedded metric format, which needs no permission.
+
+    Args:
+        finding: What was found.
+        environment: Names of the function and the namespace.
+        now_ms: When the run began. A run that tries three times then counts for the minute that it was scheduled for.
+    """
     values: dict[str, float] = {"DataPathFailures": int(finding.failure is not None)}
     if finding.replication_age_seconds is not None:
         values["ReplicationAge"] = finding.replication_age_seconds
@@ -159,7 +181,7 @@ def emit_metrics(finding: Finding, environment: Mapping[str, str]) -> None:
         "Dimensions": [["FunctionName"]],
         "Metrics": [{"Name": name, "Unit": units[name]} for name in values],
     }
-    emf = {"Timestamp": int(time.time() * 1000), "CloudWatchMetrics": [directive]}
+    emf = {"Timestamp": now_ms, "CloudWatchMetrics": [directive]}
     function_name = environment.get("AWS_LAMBDA_FUNCTION_NAME", "")
     level = "ERROR" if finding.failure else "INFO"
     _log(level, "data path", failure=finding.failure, _aws=emf, FunctionName=function_name, **values)
@@ -174,16 +196,17 @@ def handler(event: object, context: object) -> dict[str, Any]:  # noqa: ARG001
     Raises:
         CanaryFault: Nothing could be found out; the function's Errors alarm fires when that goes on.
     """
+    now_ms = int(time.time() * 1000)
     try:
         finding = look(
             _dynamodb(),
             _setting(os.environ, "DYNAMODB_TABLE_NAME"),
             _setting(os.environ, "AWS_REGION"),
             _setting(os.environ, "PEER_REGION"),
-            int(time.time() * 1000),
+            now_ms,
         )
     except Exception as error:
         _log("ERROR", "cannot tell", error=f"{type(error).__name__}: {error}")
         raise CanaryFault(f"the canary cannot tell: {type(error).__name__}") from error
-    emit_metrics(finding, os.environ)
+    emit_metrics(finding, os.environ, now_ms)
     return {"failure": finding.failure, "replication_age_seconds": finding.replication_age_seconds}

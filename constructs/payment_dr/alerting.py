@@ -177,13 +177,18 @@ def metric_alarm(
     threshold: float = ERROR_THRESHOLD,
     comparison: str = "GreaterThanThreshold",
     periods: int = 1,
-    treat_missing_data: Literal["notBreaching", "breaching"] = "notBreaching",
+    treat_missing_data: Literal["notBreaching", "breaching", "missing"] = "notBreaching",
+    for_health_check: bool = False,
 ) -> str:
     """An alarm on one metric or on the sum of several; returns its name.
 
     It publishes when it fires and when it ends, and links to a section of the runbook. By default missing data is
     healthy, because most of these metrics are published only when something happens. Such an alarm does not notice a
     function that has stopped running.
+
+    `for_health_check` is for an alarm that a health check of Route 53 follows, which takes one metric of standard
+    resolution. `periods` in a row must be breaching: Route 53 takes no "M out of N" alarm, and none is made here.
+    https://docs.aws.amazon.com/Route53/latest/DeveloperGuide/health-checks-creating-values.html
 
     `treat_missing_data="breaching"` is for a metric that is published all the time: then silence is a fault. Alone it
     is slow: CloudWatch looks back further than `periods`, and decides on the data that it finds there before it counts
@@ -193,7 +198,8 @@ def metric_alarm(
     https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/using-metric-math.html
 
     Raises:
-        ConfigurationError: A prop is outside its limit, or CloudWatch takes no alarm of that length.
+        ConfigurationError: A prop is outside its limit, CloudWatch takes no alarm of that length, or Route 53 no such
+            alarm.
     """
     mistakes = mistakes_in_props(metric_alarm, locals())
     mistakes += mistakes_in_names("purpose", purpose, [region], environment, "alarm-{}")
@@ -209,6 +215,8 @@ def metric_alarm(
             f"periods={periods} of {longest} s are more than CloudWatch evaluates, which is a day, or a week when a "
             "period has an hour or more; use fewer or shorter periods"
         )
+    if for_health_check:
+        mistakes += _mistakes_for_health_check(metrics)
     refuse("metric_alarm", mistakes)
     if len(metrics) == 1 and metrics[0].fill is None:
         (only,) = metrics
@@ -235,6 +243,23 @@ def metric_alarm(
         provider=region.provider,
         **what,
     ).alarm_name
+
+
+def _mistakes_for_health_check(metrics: Sequence[Metric]) -> list[str]:
+    """Say why Route 53 cannot follow an alarm on these metrics."""
+    mistakes = []
+    if len(metrics) != 1 or metrics[0].fill is not None:
+        mistakes.append(
+            "for_health_check: a sum of metrics, or one with fill, is metric math, which Route 53 does not support; "
+            "use one metric without fill"
+        )
+    mistakes += [
+        f"for_health_check: period_seconds={metric.period_seconds} is a high-resolution alarm, which Route 53 does not "
+        "support; use a multiple of 60"
+        for metric in metrics
+        if metric.period_seconds % 60
+    ]
+    return mistakes
 
 
 def _sum_of(metrics: Sequence[Metric]) -> list[CloudwatchMetricAlarmMetricQuery]:

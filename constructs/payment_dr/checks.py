@@ -471,6 +471,18 @@ LIMITS: Final[Mapping[str, Limit]] = {
     "HostedZone.name_servers": _each(_HOST, 0, None, ["ns-1.awsdns-00.com"]),
     "Endpoint.host": _HOST,
     "health_host": _HOST,
+    "alarm_name": _text(
+        "1 to 255 characters",
+        ".+",
+        "alarm-data-canary-failover-east-prod",
+        f"{_AWS}AmazonCloudWatch/latest/APIReference/API_PutMetricAlarm.html",
+        255,
+    ),
+    # Route 53 follows no alarm of high resolution, so a period has 60 s or more.
+    "alarm_seconds": _number(
+        60, None, 120, f"{_AWS}Route53/latest/DeveloperGuide/health-checks-creating-values.html", known=True
+    ),
+    "for_health_check": _FLAG,
     "api_id": _API_ID,
     "stage": _STAGE,
     "CustomDomain.host": _domain(

@@ -15,7 +15,12 @@ from .region import Region, arn, mistakes_in_home, mistakes_in_pair, region_name
 
 METRIC_NAMESPACE = "PaymentApp/DataCanary"
 KEY_PREFIX = "dr-canary/"
+INTERVAL_SECONDS = 60
 PERIODS = 2  # in a row; one late or lost run is no outage
+# In a row, of the alarm that a health check follows. One run makes three attempts, and two periods would take longer
+# than the RTO target leaves.
+FAILOVER_PERIODS = 1
+FAILOVER_SECONDS = INTERVAL_SECONDS + FAILOVER_PERIODS * INTERVAL_SECONDS
 
 
 class DataCanary(Described):
@@ -29,7 +34,10 @@ class DataCanary(Described):
     only in its own region: global tables bring the other region's item.
     https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/specifying-conditions.html
 
-    Its alarms do not move traffic. On an alarm, see the runbook and `dr failover`.
+    Its alarms do not move traffic by themselves. `DnsFailover` does, for an `Endpoint` that has the region's failover
+    alarm: it fires when one run could not write to the region's table, or not read it back, in three attempts. Neither
+    stalled replication nor a canary that does not run fires it. From an outage to that alarm it takes up to two
+    minutes: one to the next run, and one until the period of that run is over.
 
     Args:
         primary, secondary: The two regions.
@@ -45,6 +53,8 @@ class DataCanary(Described):
     Attributes:
         primary_function_name, secondary_function_name: The functions.
         primary_role_arn, secondary_role_arn: Their execution roles.
+        primary_failover_alarm_name, secondary_failover_alarm_name: The alarm for the region's `Endpoint`; None without
+            `primary_alarms` or `secondary_alarms`.
         alarm_names: Names of the alarms in both regions.
 
     Raises:
@@ -81,11 +91,12 @@ class DataCanary(Described):
             [primary, secondary],
             environment,
             *NAMES_OF_A_FUNCTION,
-            *("event-rule-{}", "alarm-{}-data-path", "alarm-{}-replication"),
+            *("event-rule-{}", "alarm-{}-data-path", "alarm-{}-replication", "alarm-{}-failover"),
         )
         refuse("DataCanary", mistakes)
         self.alarm_names: Final[list[str]] = []
         functions = []
+        failover_alarms: list[str | None] = []
         for home, peer, alarms in ((primary, secondary, primary_alarms), (secondary, primary, secondary_alarms)):
             function = PythonFunction(
                 self,
@@ -135,14 +146,20 @@ class DataCanary(Described):
                 max_retries=0,
             )
             self.alarm_names.extend(function.alarm_names)
+            failover_alarm = None
             if alarms:
                 function_name = name("lambda", purpose, home, environment)
-                self._alarms(home, peer, environment, purpose, function_name, alarms, stale_after_seconds)
+                failover_alarm = self._alarms(
+                    home, peer, environment, purpose, function_name, alarms, stale_after_seconds
+                )
+            failover_alarms.append(failover_alarm)
             functions.append(function)
         self.primary_function_name: Final = functions[0].function_name
         self.primary_role_arn: Final = functions[0].role_arn
         self.secondary_function_name: Final = functions[1].function_name
         self.secondary_role_arn: Final = functions[1].role_arn
+        self.primary_failover_alarm_name: Final = failover_alarms[0]
+        self.secondary_failover_alarm_name: Final = failover_alarms[1]
 
     def _alarms(
         self,
@@ -153,7 +170,8 @@ class DataCanary(Described):
         function_name: str,
         alarms: AlarmTarget,
         stale_after_seconds: int,
-    ) -> None:
+    ) -> str:
+        """Make the alarms of a region; returns the name of the one that a health check can follow."""
         for what, metric, threshold, what_to_do in (
             (
                 "data-path",
@@ -169,28 +187,40 @@ class DataCanary(Described):
                 f"Writes in {peer.name} do not reach {home.name}, or the canaries do not run: a failover now would "
                 "leave payments behind.",
             ),
+            (
+                "failover",
+                "DataPathFailures",
+                0,
+                f"In {home.name} DynamoDB has failed three attempts of the canary in a row. Where a health check "
+                "follows this alarm, Route 53 takes the region for unhealthy. Look at dr status.",
+            ),
         ):
-            self.alarm_names.append(
-                metric_alarm(
-                    self,
-                    f"{what.replace('-', '_')}_{home.label}_alarm",
-                    purpose=f"{purpose}-{what}",
-                    section=f"data-canary-{what}",
-                    region=home,
-                    environment=environment,
-                    target=alarms,
-                    metrics=[
-                        Metric(
-                            namespace=METRIC_NAMESPACE,
-                            name=metric,
-                            dimensions={"FunctionName": function_name},
-                            statistic="Minimum",
-                            period_seconds=60,
-                        )
-                    ],
-                    what_to_do=what_to_do,
-                    threshold=threshold,
-                    periods=PERIODS,
-                    treat_missing_data="breaching",
-                )
+            for_health_check = what == "failover"
+            alarm_name = metric_alarm(
+                self,
+                f"{what.replace('-', '_')}_{home.label}_alarm",
+                purpose=f"{purpose}-{what}",
+                section=f"data-canary-{what}",
+                region=home,
+                environment=environment,
+                target=alarms,
+                metrics=[
+                    Metric(
+                        namespace=METRIC_NAMESPACE,
+                        name=metric,
+                        dimensions={"FunctionName": function_name},
+                        statistic="Minimum",
+                        period_seconds=INTERVAL_SECONDS,
+                    )
+                ],
+                what_to_do=what_to_do,
+                threshold=threshold,
+                periods=FAILOVER_PERIODS if for_health_check else PERIODS,
+                # To a health check no data is no evidence: a canary that does not run, or whose metrics do not arrive,
+                # fires the alarm data-path and leaves the health check as it was.
+                # https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/alarms-and-missing-data.html
+                treat_missing_data="missing" if for_health_check else "breaching",
+                for_health_check=for_health_check,
             )
+            self.alarm_names.append(alarm_name)
+        return alarm_name  # of the last one, which is for the health check

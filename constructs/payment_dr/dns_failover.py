@@ -29,7 +29,7 @@ from .failover_timing import (
 )
 from .health_monitor import HEALTH_PATH
 from .naming import mistakes_in_names, name
-from .region import Region, mistakes_in_global_provider, mistakes_in_home, mistakes_in_same_region
+from .region import Region, mistakes_in_global_provider, mistakes_in_home, mistakes_in_same_region, region_name
 from .suppressions import suppress
 
 # Route 53 publishes the metrics of health checks in this region only.
@@ -72,6 +72,11 @@ class Endpoint:
         health_host: Host name that is probed over HTTPS. Default: `host`.
         health_path: Path that is probed there. Default: the `health_path` of `DnsFailover`.
         api_id, stage: The HTTP API behind the host and its stage; needed with a custom domain. Default: not known.
+        alarm_name: A CloudWatch alarm in the endpoint's region, of this account, that also decides about its health.
+            Route 53 takes an alarm on one metric of standard resolution whose periods must all be breaching, and copies
+            its settings when the health check is made: give an alarm with other settings another name. Default: the
+            probe alone decides.
+        alarm_seconds: Seconds from an outage to that alarm, at most; needed with it.
 
     Raises:
         ConfigurationError: A prop is outside its limit.
@@ -83,6 +88,8 @@ class Endpoint:
     health_path: str | None = None
     api_id: str | None = None
     stage: str | None = None
+    alarm_name: str | None = None
+    alarm_seconds: int | None = None
 
     def __post_init__(self) -> None:
         refuse("Endpoint", mistakes_in_props(Endpoint, vars(self)))
@@ -96,6 +103,16 @@ def mistakes_in_hosts(primary: Endpoint, secondary: Endpoint, host: str) -> list
         for side, endpoint in (("primary", primary), ("secondary", secondary))
         for prop, value in (("host", endpoint.host), ("health_host", endpoint.health_host))
         if value and value.lower() == host
+    ]
+
+
+def mistakes_in_alarms(primary: Endpoint, secondary: Endpoint) -> list[str]:
+    """Say which endpoint has only one of an alarm's name and its time."""
+    return [
+        f"{side} has {given} and no {missing}; give both, or neither"
+        for side, endpoint in (("primary", primary), ("secondary", secondary))
+        for given, missing in (("alarm_name", "alarm_seconds"), ("alarm_seconds", "alarm_name"))
+        if getattr(endpoint, given) is not None and getattr(endpoint, missing) is None
     ]
 
 
@@ -130,8 +147,14 @@ class DnsFailover(Described):
     weight is unhealthy, so the switch is made by its data plane alone; nothing has to be changed during an outage.
     https://docs.aws.amazon.com/Route53/latest/DeveloperGuide/health-checks-how-route-53-chooses-records.html
 
-    The time from an outage to the last cached answer of the primary is interval x threshold + TTL, which must be within
-    the RTO target. A probe that times out (up to 6 s) and the spread of the new answer come on top; leave them room.
+    An endpoint with an alarm is healthy while its probe passes and its alarm is not in ALARM. Its record has a
+    calculated health check then, which is healthy while all its children are: the check of the probe and one that
+    follows the alarm. When Route 53 has no data of the alarm, that check stays as it was, and a new one is healthy. So
+    missing data neither fail a region over nor bring traffic back.
+
+    The time from an outage to the last cached answer of the primary is interval x threshold + TTL, or `alarm_seconds` +
+    TTL, each of which must be within the RTO target. A probe that times out (up to 6 s) and the spread of the new
+    answer come on top, and with an alarm the time that CloudWatch takes to publish a metric; leave them room.
 
     Args:
         primary, secondary: What the name points to.
@@ -154,7 +177,7 @@ class DnsFailover(Described):
 
     Attributes:
         zone_id, zone_name, name_servers: The hosted zone.
-        primary_health_check_id, secondary_health_check_id: The health checks.
+        primary_health_check_id, secondary_health_check_id: The health checks that the records name, so that decide.
         fqdn: The name that clients use.
         url: Its address, None without a custom domain.
         primary_target_name, secondary_target_name: What the aliases point to, None without a custom domain.
@@ -162,8 +185,9 @@ class DnsFailover(Described):
 
     Raises:
         ConfigurationError: A prop is outside its limit, the timing is beyond the target, an endpoint is the name
-            itself, alarms are asked for elsewhere than in us-east-1, a custom domain lacks an API, the stack has no
-            default provider, or the domain is not in the hosted zone; all mistakes at once.
+            itself, alarms are asked for elsewhere than in us-east-1, a custom domain lacks an API, an endpoint's alarm
+            lacks its name or its time, the stack has no default provider, or the domain is not in the hosted zone; all
+            mistakes at once.
 
     Example:
         >>> DnsFailover(self, "dns", environment="dev", domain_name="pay.acme.io",
@@ -197,6 +221,7 @@ class DnsFailover(Described):
         mistakes += mistakes_in_global_provider(self, primary.region, secondary.region)
         host = f"{record_name}.{domain_name}"
         mistakes += mistakes_in_hosts(primary, secondary, host)
+        mistakes += mistakes_in_alarms(primary, secondary)
         form = LIMITS["CustomDomain.host" if custom_domain else "Endpoint.host"]
         if not mistakes and not is_token(host) and not form.accepts(host):
             mistakes.append(
@@ -208,6 +233,9 @@ class DnsFailover(Described):
             ttl_seconds,
             rto_target_seconds,
             custom_domain=custom_domain,
+            alarm_seconds=max(
+                (each.alarm_seconds for each in (primary, secondary) if each.alarm_seconds), default=None
+            ),
         )
         mistakes += mistakes_in_custom_domain(primary, secondary) if custom_domain else []
         mistakes += mistakes_in_hosted_zone(hosted_zone, domain_name)
@@ -230,16 +258,18 @@ class DnsFailover(Described):
             Annotations.of(self).add_warning(warning)
         zone = hosted_zone or self._zone(domain_name)
         self.alarm_names: Final[list[str]] = []
-        checks: dict[str, Route53HealthCheck] = {}
+        checks: dict[str, str] = {}
         records: dict[str, Route53Record] = {}
         domains: dict[str, CustomDomain] = {}
         for side, endpoint, weight, consequence in (
             ("primary", primary, 100, "clients are sent to the other region"),
             ("secondary", secondary, 0, "a failover has nowhere to go"),
         ):
-            check = Route53HealthCheck(
-                self,
+            probe = self._health_check(
                 f"{side}_health_check",
+                "payment-app",
+                endpoint.region,
+                environment,
                 type="HTTPS",
                 fqdn=endpoint.health_host or endpoint.host,
                 port=443,
@@ -248,12 +278,9 @@ class DnsFailover(Described):
                 failure_threshold=failure_threshold,
                 # The API's certificate is chosen by the name in the TLS handshake.
                 enable_sni=True,
-                # Route 53 lets a check be deleted that a record names, and then decides by chance. So its successor,
-                # of another interval, comes first, and the record names that one before this one goes.
-                # https://docs.aws.amazon.com/Route53/latest/APIReference/API_DeleteHealthCheck.html
-                lifecycle=TerraformResourceLifecycle(create_before_destroy=True),
-                tags={"Name": name("health-check", "payment-app", endpoint.region, environment)},
             )
+            children = [probe, *self._alarm_check(side, endpoint, environment)]
+            check_id = probe if len(children) == 1 else self._all_of(children, side, endpoint, environment)
             target: dict[str, Any] = {"type": "CNAME", "ttl": ttl, "records": [endpoint.host]}
             if custom_domain and endpoint.api_id and endpoint.stage:
                 domains[side] = domain = CustomDomain(
@@ -280,10 +307,10 @@ class DnsFailover(Described):
                 name=host,
                 set_identifier=side,
                 weighted_routing_policy=Route53RecordWeightedRoutingPolicy(weight=weight),
-                health_check_id=check.id,
+                health_check_id=check_id,
                 **target,
             )
-            checks[side] = check
+            checks[side] = check_id
             if alarms and alarms_region:
                 self.alarm_names.append(
                     metric_alarm(
@@ -298,7 +325,7 @@ class DnsFailover(Described):
                             Metric(
                                 namespace="AWS/Route53",
                                 name="HealthCheckStatus",
-                                dimensions={"HealthCheckId": check.id},
+                                dimensions={"HealthCheckId": check_id},
                                 statistic="Minimum",
                                 period_seconds=60,
                             )
@@ -313,12 +340,56 @@ class DnsFailover(Described):
         self.zone_id: Final = zone.zone_id
         self.zone_name: Final = zone.name
         self.name_servers: Final = list(zone.name_servers)  # jsii takes no tuple
-        self.primary_health_check_id: Final = checks["primary"].id
-        self.secondary_health_check_id: Final = checks["secondary"].id
+        self.primary_health_check_id: Final = checks["primary"]
+        self.secondary_health_check_id: Final = checks["secondary"]
         self.fqdn: Final = records["primary"].fqdn
         self.url: Final = f"https://{self.fqdn}" if domains else None
         self.primary_target_name: Final = domains["primary"].target_name if domains else None
         self.secondary_target_name: Final = domains["secondary"].target_name if domains else None
+
+    def _health_check(self, id_: str, purpose: str, region: Region, environment: str, **config: Any) -> str:
+        return Route53HealthCheck(
+            self,
+            id_,
+            # Route 53 lets a check be deleted that a record names, and then decides by chance. So its successor comes
+            # first, and the record, or the calculated check, names that one before this one goes.
+            # https://docs.aws.amazon.com/Route53/latest/APIReference/API_DeleteHealthCheck.html
+            lifecycle=TerraformResourceLifecycle(create_before_destroy=True),
+            tags={"Name": name("health-check", purpose, region, environment)},
+            **config,
+        ).id
+
+    def _alarm_check(self, side: str, endpoint: Endpoint, environment: str) -> list[str]:
+        if endpoint.alarm_name is None:
+            return []
+        return [
+            self._health_check(
+                f"{side}_alarm_health_check",
+                "payment-app-alarm",
+                endpoint.region,
+                environment,
+                type="CLOUDWATCH_METRIC",
+                cloudwatch_alarm_name=endpoint.alarm_name,
+                cloudwatch_alarm_region=region_name(self, endpoint.region),
+                # Route 53 reads the alarm's data, not its state. Without data this fails no region over, because a new
+                # check is healthy. "Healthy" would bring traffic back to a region whose CloudWatch fails with DynamoDB.
+                # AWS advises against this where data are away for hours; a canary's are there every minute, and their
+                # absence has an alarm.
+                # https://docs.aws.amazon.com/Route53/latest/DeveloperGuide/health-checks-creating-values.html
+                insufficient_data_health_status="LastKnownStatus",
+            )
+        ]
+
+    def _all_of(self, children: list[str], side: str, endpoint: Endpoint, environment: str) -> str:
+        return self._health_check(
+            f"{side}_calculated_health_check",
+            "payment-app-calculated",
+            endpoint.region,
+            environment,
+            type="CALCULATED",
+            child_healthchecks=children,
+            child_health_threshold=len(children),
+        )
 
     def _zone(self, domain_name: str) -> Route53Zone:
         zone = Route53Zone(

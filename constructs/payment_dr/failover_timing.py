@@ -2,7 +2,8 @@
 
 These are plain numbers and sentences, without cdktf: the command `dr` uses them too, and starts without Node.
 
-The primary answers until Route 53 has found the outage (interval x threshold) and the last cache has let go (TTL).
+The primary answers until Route 53 has found the outage (interval x threshold, or the seconds of an alarm that the
+health check follows) and the last cache has let go (TTL).
 
 Attributes:
     RTO_TARGET_SECONDS: What detection and the TTL may take together, by default.
@@ -81,6 +82,7 @@ def mistakes_in_failover_timing(
     rto_target_seconds: int,
     *,
     custom_domain: bool = False,
+    alarm_seconds: int | None = None,
 ) -> list[str]:
     """Say which number keeps a failover from being done within the target.
 
@@ -90,6 +92,7 @@ def mistakes_in_failover_timing(
         ttl_seconds: As of `ttl_of`.
         rto_target_seconds: What detection and the TTL may take together, in seconds.
         custom_domain: Whether the records are aliases of API Gateway. Default no.
+        alarm_seconds: Seconds from an outage to the alarm that a health check follows. Default: there is none.
 
     Raises:
         ConfigurationError: A number is none.
@@ -120,6 +123,17 @@ def mistakes_in_failover_timing(
             f"request_interval_seconds={request_interval_seconds} x failure_threshold={failure_threshold} + "
             f"{'the TTL of an alias, ' if custom_domain else 'ttl_seconds='}{ttl} is {budget} s, "
             f"beyond rto_target_seconds={rto_target_seconds}; {change}"
+        )
+    if alarm_seconds is not None and alarm_seconds + ttl > rto_target_seconds:
+        least = f"raise rto_target_seconds to {alarm_seconds + ttl}"
+        change = (
+            f"lower ttl_seconds to {rto_target_seconds - alarm_seconds} or less, or {least}"
+            if alarm_seconds < rto_target_seconds and not custom_domain
+            else f"follow an alarm that fires earlier, or {least}"
+        )
+        mistakes.append(
+            f"alarm_seconds={alarm_seconds} + {'the TTL of an alias, ' if custom_domain else 'ttl_seconds='}{ttl} is "
+            f"{alarm_seconds + ttl} s, beyond rto_target_seconds={rto_target_seconds}; {change}"
         )
     return mistakes
 

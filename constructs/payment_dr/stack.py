@@ -19,7 +19,7 @@ from .bindings import (
 )
 from .checks import DOMAIN_PATTERN, EMAIL_PATTERN, ENVIRONMENT_PATTERN, RESERVED_DOMAIN_PATTERN, mistakes_in_props
 from .config_sync import LONGEST_VALUE, ConfigSync, mistakes_in_config_keys
-from .data_canary import DataCanary
+from .data_canary import FAILOVER_SECONDS, DataCanary
 from .dns_failover import METRICS_REGION, DnsFailover, Endpoint, HostedZone
 from .encryption import EncryptionKey
 from .errors import refuse
@@ -81,8 +81,8 @@ class DisasterRecoveryStack(TerraformStack):
         hosted_zone: A public zone that exists and holds the variable `domain_name`. Default: one is made.
         private_probe_route: Let Route 53 probe a route of its own, whose path nobody can guess, so that a flood of
             `GET /health` causes no failover, see `HealthMonitor`. Default no.
-        data_canary: Write to the table and read it every minute in both regions, with alarms on it, see `DataCanary`.
-            Default no.
+        data_canary: Write to the table and read it every minute in both regions, with alarms on it, and fail over when
+            that fails in the primary, see `DataCanary`. Default no.
         deletion_protection: Refuse to delete the table. Default False; set it True with real payments.
         two_way_documents: Replicate documents from the secondary region to the primary one too, see `GlobalData`.
             Default False; set it True with real documents.
@@ -152,7 +152,9 @@ class DisasterRecoveryStack(TerraformStack):
                 *mistakes_in_network(secondary_cidr, secondary_subnet_cidrs, "secondary_"),
                 *mistakes_in_overlap(primary_cidr, secondary_cidr),
                 *mistakes_in_config_keys("config_keys", config_keys),
-                *mistakes_in_failover_timing(*timing, custom_domain=custom_domain),
+                *mistakes_in_failover_timing(
+                    *timing, custom_domain=custom_domain, alarm_seconds=FAILOVER_SECONDS if data_canary else None
+                ),
                 *mistakes_in_state(state),
                 *mistakes_in_state_region(state, state_region, primary_region),
             ],
@@ -189,8 +191,10 @@ class DisasterRecoveryStack(TerraformStack):
         dns = DnsFailover(
             self,
             "dns",
-            primary=_endpoint(self.primary, primary_health),
-            secondary=_endpoint(self.secondary, secondary_health),
+            primary=_endpoint(self.primary, primary_health, canary.primary_failover_alarm_name if canary else None),
+            secondary=_endpoint(
+                self.secondary, secondary_health, canary.secondary_failover_alarm_name if canary else None
+            ),
             environment=variables.environment,
             domain_name=variables.domain_name,
             request_interval_seconds=request_interval_seconds,
@@ -438,9 +442,15 @@ class DisasterRecoveryStack(TerraformStack):
         return values
 
 
-def _endpoint(region: Region, health: HealthMonitor) -> Endpoint:
+def _endpoint(region: Region, health: HealthMonitor, alarm_name: str | None) -> Endpoint:
     return Endpoint(
-        region=region, host=health.host, health_path=health.probe_path, api_id=health.api_id, stage=health.stage
+        region=region,
+        host=health.host,
+        health_path=health.probe_path,
+        api_id=health.api_id,
+        stage=health.stage,
+        alarm_name=alarm_name,
+        alarm_seconds=FAILOVER_SECONDS if alarm_name else None,
     )
 
 

@@ -334,7 +334,8 @@ def test_what_aws_refuses_is_refused_in_a_sentence(
 
 @pytest.mark.parametrize("prop", ["host", "health_host"])
 def test_an_endpoint_that_is_the_name_itself_is_refused(makers: dict[str, Make], prop: str) -> None:
-    own = Endpoint(region=EAST, **{"host": "a.acme.io", prop: "app.pay.acme.io"})
+    hosts: Json = {"host": "a.acme.io", prop: "app.pay.acme.io"}
+    own = Endpoint(region=EAST, **hosts)
     said = refusal(makers["DnsFailover"], primary=own)
     assert said.startswith(f"primary.{prop}='app.pay.acme.io' is the name itself")
 
@@ -521,6 +522,7 @@ MODELS: dict[str, tuple[bool, tuple[str, ...]]] = {
     "invoke_by_rule.schedule": (STRICTER, ("events", "PutRule", "ScheduleExpression")),
     "deletion_window_days": (STRICTER, ("kms", "ScheduleKeyDeletion", "PendingWindowInDays")),
     "request_interval_seconds": (STRICTER, ("route53", "CreateHealthCheck", "HealthCheckConfig", "RequestInterval")),
+    "alarm_name": (EQUAL, ("cloudwatch", "PutMetricAlarm", "AlarmName")),
     "health_path": (STRICTER, ("route53", "CreateHealthCheck", "HealthCheckConfig", "ResourcePath")),
     "health_host": (STRICTER, ("route53", "CreateHealthCheck", "HealthCheckConfig", "FullyQualifiedDomainName")),
     "domain_name": (STRICTER, ("route53", "CreateHostedZone", "Name")),

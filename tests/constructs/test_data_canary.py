@@ -20,6 +20,7 @@ from payment_dr import (
 )
 from payment_dr import data_canary as construct
 from payment_dr.bindings import Testing as CdktfTesting
+from payment_dr.failover_timing import ALIAS_TTL_SECONDS, RECORD_TTL_SECONDS, RTO_TARGET_SECONDS
 from tests.constructs.alarms import minutes_until_alarm
 from tests.constructs.documents import Json, resource
 
@@ -94,7 +95,7 @@ def _alarm(stack: Json, what: str) -> Any:
 
 def test_its_alarms_are_among_the_outputs_of_the_stack(with_canary: Json) -> None:
     names = json.dumps(with_canary["output"]["alarm_names"]["value"])
-    for what in ("data_path", "replication"):
+    for what in ("data_path", "replication", "failover"):
         for side in ("east", "west"):
             assert f"data_canary_{what}_{side}_alarm.alarm_name" in names
 
@@ -108,7 +109,7 @@ def test_each_alarm_leads_to_a_section_of_the_runbook(with_canary: Json) -> None
         for name, alarm in alarms.items()
         if name.startswith("data_canary")
     }
-    assert len(sections) == 4
+    assert len(sections) == 5
     assert sections <= set(headings)
 
 
@@ -123,11 +124,14 @@ FAULTS: dict[str, tuple[str, dict[int, float], int | None]] = {
         8,  # the age is above 300 s in the minutes 6 and 7
     ),
     "replication is as ever": ("replication", dict.fromkeys(range(-10, 120), 61.0), None),
+    "one run has failed three tries": ("failover", {**dict.fromkeys(range(-10, 120), 0.0), 0: 1.0}, 1),
+    "no run fails": ("failover", dict.fromkeys(range(-10, 120), 0.0), None),
+    "no run ends": ("failover", dict.fromkeys(range(-10, 0), 0.0), None),
 }
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_an_alarm_fires_after_two_minutes_in_a_row(with_canary: Json, fault: str) -> None:
+def test_an_alarm_fires_after_two_minutes_in_a_row_or_one_for_a_failover(with_canary: Json, fault: str) -> None:
     what, reports, minute = FAULTS[fault]
     assert minutes_until_alarm(_alarm(with_canary, what), reports, phase=0) == minute
 
@@ -136,6 +140,43 @@ def test_an_alarm_fires_after_two_minutes_in_a_row(with_canary: Json, fault: str
 def test_a_canary_that_does_not_run_fires_both_alarms(with_canary: Json, what: str) -> None:
     stopped = dict.fromkeys(range(-10, 0), 0.0)
     assert minutes_until_alarm(_alarm(with_canary, what), stopped, phase=0) in range(2, 6)
+
+
+@pytest.mark.parametrize("phase", [0])
+def test_the_alarm_for_a_failover_fires_within_the_time_that_the_budget_counts(with_canary: Json, phase: int) -> None:
+    alarm = _alarm(with_canary, "failover")
+    # The outage begins right after a run, so that the next one, which fails, comes a minute later.
+    reports = {**dict.fromkeys(range(-10, 1), 0.0), **dict.fromkeys(range(1, 120), 1.0)}
+    fired = minutes_until_alarm(alarm, reports, phase)
+    assert fired is not None
+    assert fired * 60 == construct.FAILOVER_SECONDS
+    assert construct.FAILOVER_SECONDS + RECORD_TTL_SECONDS <= RTO_TARGET_SECONDS
+    assert construct.FAILOVER_SECONDS + ALIAS_TTL_SECONDS <= RTO_TARGET_SECONDS
+
+
+@pytest.mark.parametrize("side", ["east", "west"])
+def test_a_region_is_healthy_while_its_probe_passes_and_its_canary_writes_and_reads(
+    with_canary: Json, side: str
+) -> None:
+    name = {"east": "primary", "west": "secondary"}[side]
+    region = {"east": "current", "west": "current_secondary"}[side]
+    follows = resource(with_canary, "aws_route53_health_check", f"dns_{name}_alarm_health_check")
+    alarm = f"aws_cloudwatch_metric_alarm.data_canary_failover_{side}_alarm"
+    assert follows["cloudwatch_alarm_name"] == f"${{{alarm}.alarm_name}}"
+    assert follows["cloudwatch_alarm_region"] == f"${{data.aws_region.{region}.name}}"
+    decides = f"${{aws_route53_health_check.dns_{name}_calculated_health_check.id}}"
+    assert resource(with_canary, "aws_route53_record", f"dns_{name}_record")["health_check_id"] == decides
+    watched = resource(with_canary, "aws_cloudwatch_metric_alarm", f"dns_{name}_health_check_alarm")
+    assert watched["dimensions"] == {"HealthCheckId": decides}
+    assert with_canary["output"][f"{name}_health_check_id"]["value"] == decides
+
+
+def test_a_stack_whose_canary_is_too_slow_for_its_target_is_refused(new_app: Callable[[], App]) -> None:
+    with pytest.raises(
+        ConfigurationError, match=r"alarm_seconds=120 . ttl_seconds=30 is 150 s, beyond rto_target_secon"
+    ):
+        DisasterRecoveryStack(new_app(), "payment-dr", data_canary=True, rto_target_seconds=149)
+    DisasterRecoveryStack(new_app(), "without", rto_target_seconds=149)
 
 
 def test_it_works_alone_with_its_defaults_and_then_has_no_alarm(
@@ -172,6 +213,7 @@ def test_everything_can_be_set(synthesize: Synthesize, pair: tuple[Region, Regio
     assert {name.rpartition("-")[0] for name in alarms} == {
         "alarm-orders-canary-data-path-west",
         "alarm-orders-canary-replication-west",
+        "alarm-orders-canary-failover-west",
         "alarm-orders-canary-errors-west",
         "alarm-orders-canary-throttles-west",
     }

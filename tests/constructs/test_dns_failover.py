@@ -2,6 +2,8 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -172,8 +174,98 @@ def test_alarms_elsewhere_than_in_us_east_1_are_refused(their_stack: TerraformSt
         )
 
 
+def with_alarms(stack: TerraformStack, *alarm_seconds: int, id_: str = "dns", **props: Any) -> DnsFailover:
+    """A failover whose endpoints have alarms that fire within these seconds, the primary's first."""
+    primary, secondary = (
+        replace(each, alarm_name=f"writes-fail-{each.host}", alarm_seconds=seconds) if seconds else each
+        for each, seconds in zip((EAST, WEST), alarm_seconds, strict=True)
+    )
+    usual: Json = {"primary": primary, "secondary": secondary, "environment": "dev", "domain_name": "acme.io"}
+    return DnsFailover(stack, id_, **(usual | props))
+
+
+def test_an_alarm_decides_together_with_the_probe(synthesize: Synthesize) -> None:
+    made: list[DnsFailover] = []
+    stack = synthesize(lambda scope: made.append(with_alarms(scope, 120, 60)))["resource"]
+    checks = stack["aws_route53_health_check"]
+    for side, endpoint in (("primary", EAST), ("secondary", WEST)):
+        ids = {
+            what: f"aws_route53_health_check.{next(key for key in checks if f'{side}_{what}' in key)}.id"
+            for what in ("health_check", "alarm_health_check", "calculated_health_check")
+        }
+        probe, alarm, both = (checks[each.split(".")[1]] for each in ids.values())
+        assert (probe["type"], probe["fqdn"]) == ("HTTPS", endpoint.host)
+        assert {key: alarm[key] for key in alarm if key not in ("tags", "lifecycle")} == {
+            "type": "CLOUDWATCH_METRIC",
+            "cloudwatch_alarm_name": f"writes-fail-{endpoint.host}",
+            "cloudwatch_alarm_region": REGION["east"],
+            "insufficient_data_health_status": "LastKnownStatus",
+        }
+        children = [f"${{{ids['health_check']}}}", f"${{{ids['alarm_health_check']}}}"]
+        assert (both["type"], both["child_healthchecks"], both["child_health_threshold"]) == ("CALCULATED", children, 2)
+        assert {each["lifecycle"]["create_before_destroy"] for each in (probe, alarm, both)} == {True}
+        (record,) = [r for r in stack["aws_route53_record"].values() if r["set_identifier"] == side]
+        assert record["health_check_id"] == f"${{{ids['calculated_health_check']}}}"
+        assert len({each["tags"]["Name"] for each in (probe, alarm, both)}) == 3
+
+
+def test_an_endpoint_without_an_alarm_keeps_its_one_check(synthesize: Synthesize) -> None:
+    checks = synthesize(lambda scope: with_alarms(scope, 120, 0))["resource"]["aws_route53_health_check"]
+    assert sorted(check["type"] for check in checks.values()) == ["CALCULATED", "CLOUDWATCH_METRIC", "HTTPS", "HTTPS"]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "props", "mistake"),
+    [
+        (
+            (60, 151),
+            {},
+            "alarm_seconds=151 + ttl_seconds=30 is 181 s, beyond rto_target_seconds=180; lower ttl_seconds to 29 or "
+            "less, or raise rto_target_seconds to 181",
+        ),
+        (
+            (180, 60),
+            {},
+            "alarm_seconds=180 + ttl_seconds=30 is 210 s, beyond rto_target_seconds=180; follow an alarm that fires "
+            "earlier, or raise rto_target_seconds to 210",
+        ),
+        (
+            (59, 60),
+            {},
+            "alarm_seconds=59 is not a whole number of 60 or more; use a value such as 120",
+        ),
+    ],
+)
+def test_an_alarm_that_fires_too_late_is_refused(
+    their_stack: TerraformStack, seconds: tuple[int, int], props: Json, mistake: str
+) -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        with_alarms(their_stack, *seconds, **props)
+    assert refused.value.mistakes == (mistake,)
+
+
+def test_an_alarm_has_to_fire_within_what_a_ttl_of_60_leaves(their_stack: TerraformStack) -> None:
+    with_alarms(their_stack, 120, 120, id_="in_time", ttl_seconds=60)
+    with pytest.raises(ConfigurationError, match=r"alarm_seconds=120 . ttl_seconds=61 is 181 s"):
+        with_alarms(their_stack, 120, 120, ttl_seconds=61)
+
+
+@pytest.mark.parametrize(
+    ("alone", "mistake"),
+    [
+        ({"alarm_name": "a"}, "secondary has alarm_name and no alarm_seconds; give both, or neither"),
+        ({"alarm_seconds": 60}, "secondary has alarm_seconds and no alarm_name; give both, or neither"),
+    ],
+)
+def test_an_alarm_has_a_name_and_a_time(their_stack: TerraformStack, alone: Json, mistake: str) -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        with_alarms(their_stack, 0, 0, secondary=replace(WEST, **alone))
+    assert refused.value.mistakes == (mistake,)
+
+
+CUSTOM: Json = {"region": EAST.region, "host": "a.acme.io", "api_id": "a", "stage": "$default"}
 WITH_A_CUSTOM_DOMAIN: Json = {
-    "primary": Endpoint(region=EAST.region, host="a.acme.io", api_id="a", stage="$default"),
+    "primary": Endpoint(**CUSTOM),
     "secondary": Endpoint(region=WEST.region, host="b.acme.io", api_id="b", stage="live"),
     "environment": "dev",
     "domain_name": "pay.acme.io",
@@ -191,6 +283,10 @@ WITH_A_CUSTOM_DOMAIN: Json = {
         (
             {"failure_threshold": 5},
             "x failure_threshold=5 + the TTL of an alias, 60 is 210 s, beyond rto_target_second",
+        ),
+        (
+            {"primary": Endpoint(**CUSTOM, alarm_name="a", alarm_seconds=121)},
+            "alarm_seconds=121 + the TTL of an alias, 60 is 181 s, beyond rto_target_seconds=180; follow an alarm",
         ),
         (
             {"primary": EAST},

@@ -3,10 +3,20 @@
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from payment_dr import Alerting, EncryptionKey, Region, TerraformStack
+from payment_dr import (
+    AlarmTarget,
+    Alerting,
+    ConfigurationError,
+    EncryptionKey,
+    Metric,
+    Region,
+    TerraformStack,
+    metric_alarm,
+)
 from payment_dr.bindings import KmsKey
 from payment_dr.bindings import Testing as CdktfTesting
 from tests.constructs.documents import Json, resource
@@ -104,6 +114,51 @@ def test_both_functions_of_each_region_have_alarms_on_errors_and_throttles(stack
         for purpose in ("health-monitor", "config-sync")
         for side in SIDES
     }
+
+
+def _metric(**changed: Any) -> Metric:
+    usual: Json = {"namespace": "Shop", "name": "Failures", "dimensions": {}, "period_seconds": 60}
+    return Metric(**(usual | changed))
+
+
+@pytest.mark.parametrize(
+    ("metrics", "mistake"),
+    [
+        (
+            [_metric(), _metric()],
+            "for_health_check: a sum of metrics, or one with fill, is metric math, which Route 53",
+        ),
+        (
+            [_metric(fill=0)],
+            "for_health_check: a sum of metrics, or one with fill, is metric math, which Route 53 does",
+        ),
+        (
+            [_metric(period_seconds=10)],
+            "for_health_check: period_seconds=10 is a high-resolution alarm, which Route 53",
+        ),
+    ],
+)
+def test_an_alarm_that_route_53_cannot_follow_is_refused(
+    their_stack: TerraformStack, metrics: list[Metric], mistake: str
+) -> None:
+    def make(*, for_health_check: bool) -> None:
+        metric_alarm(
+            their_stack,
+            f"alarm_{for_health_check}",
+            purpose="failures",
+            region=Region(name="eu-north-1"),
+            environment="dev",
+            target=AlarmTarget(topic_arn="arn:aws:sns:eu-north-1:123456789012:alerts"),
+            section="failures",
+            metrics=metrics,
+            what_to_do="Look.",
+            for_health_check=for_health_check,
+        )
+
+    make(for_health_check=False)
+    with pytest.raises(ConfigurationError) as refused:
+        make(for_health_check=True)
+    assert [found[: len(mistake)] for found in refused.value.mistakes] == [mistake]
 
 
 def test_key_and_topic_work_alone(synthesize: Synthesize) -> None:

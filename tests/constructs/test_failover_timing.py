@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from payment_dr import DisasterRecoveryStack, DnsFailover, failover_timing
+from payment_dr.data_canary import FAILOVER_SECONDS
 from payment_dr.failover_timing import (
     ALIAS_TTL_SECONDS,
     FAILURE_THRESHOLD,
@@ -96,6 +97,22 @@ class TestMistakes:
         assert mistakes_in_failover_timing(*timing, custom_domain=True) == [mistake]
 
 
+class TestAlarms:
+    @given(st.integers(60, 600), st.integers(0, 600), st.integers(30, 900))
+    def test_an_alarm_and_the_ttl_have_to_be_within_the_target_too(self, seconds: int, ttl: int, target: int) -> None:
+        for each in (target, seconds + ttl, seconds + ttl - 1):
+            without = mistakes_in_failover_timing(10, 1, ttl, each)
+            found = mistakes_in_failover_timing(10, 1, ttl, each, alarm_seconds=seconds)
+            assert len(found) - len(without) == (seconds + ttl > each)
+
+    def test_one_shows_its_sum_and_what_to_change(self) -> None:
+        assert mistakes_in_failover_timing(30, 3, 61, 180, alarm_seconds=120) == [
+            "alarm_seconds=120 + ttl_seconds=61 is 181 s, beyond rto_target_seconds=180; lower ttl_seconds to 60 or "
+            "less, or raise rto_target_seconds to 181"
+        ]
+        assert mistakes_in_failover_timing(30, 3, None, 180, custom_domain=True, alarm_seconds=120) == []
+
+
 class TestWarnings:
     @given(st.sampled_from([10, 30]), st.integers(1, 10), st.integers(0, 600), st.integers(30, 900))
     def test_probes_that_all_hang_must_be_within_the_target_too(
@@ -146,6 +163,9 @@ NUMBERS = {
     "fast_detection": 10 * FAILURE_THRESHOLD,
     "budget": DETECTION + RECORD_TTL_SECONDS,
     "alias_budget": DETECTION + ALIAS_TTL_SECONDS,
+    "canary": FAILOVER_SECONDS,
+    "canary_budget": FAILOVER_SECONDS + RECORD_TTL_SECONDS,
+    "canary_alias_budget": FAILOVER_SECONDS + ALIAS_TTL_SECONDS,
     "bound": bound(Settings()),
     "hanging_bound": bound(Settings(failed_probe_seconds=HANGING_PROBE_SECONDS)),
     "simulated": simulated(Settings()),
@@ -186,6 +206,10 @@ STATED: Mapping[str, Sequence[str]] = {
         *TIMING_PROPS,
         "A probe that times out (up to {hang} s) and the spread",
         "may keep an answer. Default {ttl}; refused with `custom_domain`, because an alias has the {alias_ttl} s of",
+    ),
+    "docs/deploy.md": (
+        "and the TTL: {canary} + {ttl} = {canary_budget} s, with a custom domain {canary} + {alias_ttl} = "
+        "{canary_alias_budget} s.",
     ),
     "docs/runbook.md": (
         "an outage: {detection} s until Route 53 believes the probes, and {ttl} s until caches forget",

@@ -65,6 +65,14 @@ class Table:
             raise self.fails[call]
 
 
+@pytest.fixture(autouse=True)
+def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The seconds of each pause, which takes no time."""
+    taken: list[float] = []
+    monkeypatch.setattr(time, "sleep", taken.append)
+    return taken
+
+
 @pytest.fixture
 def records(capsys: pytest.CaptureFixture[str]) -> Callable[[], list[Any]]:
     return lambda: [json.loads(line) for line in capsys.readouterr().out.splitlines()]
@@ -155,9 +163,53 @@ def test_a_fault_of_dynamodb_in_any_call_is_a_failure_of_the_data_path(
     table = Table(peer_wrote_at=NOW)
     table.fails[call] = error
     assert run(table) == {"failure": f"{type(error).__name__}: {error}", "replication_age_seconds": None}
-    (record,) = records()
+    *attempts, record = records()
+    assert [(attempt["level"], attempt["failure"], "_aws" in attempt) for attempt in attempts] == [
+        ("WARNING", f"{type(error).__name__}: {error}", False)
+    ] * 2
     assert (record["level"], record["DataPathFailures"], "ReplicationAge" in record) == ("ERROR", 1, False)
-    assert table.closed == 1
+    assert table.closed == 3
+
+
+class FailsAtFirst(Table):
+    """A table of which the first calls fail."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__(peer_wrote_at=NOW)
+        self.failures = [aws.EndpointConnectionError(endpoint_url=URL)] * count
+
+    def put_item(self, **request: Any) -> Any:
+        if self.failures:
+            raise self.failures.pop()
+        return super().put_item(**request)
+
+
+@pytest.mark.parametrize(("failed", "failures", "paused"), [(0, 0, 0), (1, 0, 1), (2, 0, 2), (3, 1, 2)])
+def test_what_works_in_one_of_three_attempts_is_no_failure(
+    run: Callable[[Table], dict[str, Any]],
+    records: Callable[[], list[Any]],
+    pauses: list[float],
+    failed: int,
+    failures: int,
+    paused: int,
+) -> None:
+    table = FailsAtFirst(failed)
+    assert (run(table)["failure"] is not None) == bool(failures)
+    assert records()[-1]["DataPathFailures"] == failures
+    assert pauses == [canary.PAUSE_SECONDS] * paused
+    assert table.closed == paused + 1  # each attempt opens new connections
+
+
+def test_a_run_counts_for_the_minute_in_which_it_began(
+    run: Callable[[Table], dict[str, Any]], records: Callable[[], list[Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Slow(FailsAtFirst):
+        def put_item(self, **request: Any) -> Any:
+            monkeypatch.setattr(time, "time", lambda: NOW / 1000 + 50)
+            return super().put_item(**request)
+
+    run(Slow(3))
+    assert records()[-1]["_aws"]["Timestamp"] == NOW
 
 
 @pytest.mark.parametrize("call", ["put_item", f"get_item {HOME}", f"get_item {PEER}"])
@@ -225,6 +277,7 @@ def test_the_requests_are_valid_for_botocore() -> None:
         stub.assert_no_pending_responses()
 
 
-def test_three_calls_that_hang_leave_time_before_the_next_run() -> None:
+def test_three_attempts_of_three_calls_that_hang_leave_time_before_the_next_run() -> None:
     config: Any = canary.CONFIG
-    assert 3 * config.retries["total_max_attempts"] * (config.connect_timeout + config.read_timeout) < 60
+    call = config.retries["total_max_attempts"] * (config.connect_timeout + config.read_timeout)
+    assert canary.ATTEMPTS * 3 * call + (canary.ATTEMPTS - 1) * canary.PAUSE_SECONDS < 60
