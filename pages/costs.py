@@ -9,6 +9,7 @@ from typing import Any, Final
 from pages.graph import regions, resources
 from pages.prices import AS_OF, EAST, EVERYWHERE, PRICES, WEST
 from pages.text import text_of
+from payment_dr.data_canary import METRIC_NAMESPACE as CANARY_NAMESPACE
 from payment_dr.failover_timing import ALIAS_TTL_SECONDS, FAILURE_THRESHOLD, REQUEST_INTERVAL_SECONDS
 
 Template = Mapping[str, Any]
@@ -209,8 +210,11 @@ def _lines_of_region(template: Template, region: str, assumed: Assumptions) -> I
     alarms = here("aws_cloudwatch_metric_alarm").values()
     looked_at = sum(sum("metric" in query for query in alarm.get("metric_query", [{"metric": 1}])) for alarm in alarms)
     yield line("alarms, by the metrics that they look at", looked_at, "alarm metric")
-    sync = [f for f in here("aws_lambda_function").values() if "METRIC_NAMESPACE" in f["environment"]["variables"]]
-    yield line("metrics of config sync", 3 * len(sync), "custom metric")
+    spaces = [f["environment"]["variables"].get("METRIC_NAMESPACE") for f in here("aws_lambda_function").values()]
+    canaries = spaces.count(CANARY_NAMESPACE)
+    syncs = len(spaces) - spaces.count(None) - canaries
+    yield line("metrics of config sync", 3 * syncs, "custom metric")
+    yield line("metrics of the data canary", 2 * canaries, "custom metric")
     yield line("metrics of document replication", _replication_metrics(template, region), "custom metric")
 
     yield line("encryption key", len(here("aws_kms_key")), "KMS key")
@@ -294,7 +298,8 @@ class Lever:
 
 def _fast_probes(stack: Any) -> None:
     for check in stack["resource"]["aws_route53_health_check"].values():
-        check["request_interval"] = 10
+        if "request_interval" in check:  # one that follows an alarm has none
+            check["request_interval"] = 10
 
 
 def _no_recovery(stack: Any) -> None:
@@ -309,6 +314,14 @@ def _no_alarms(stack: Any) -> None:
 def _alias_records(stack: Any) -> None:
     for record in stack["resource"]["aws_route53_record"].values():
         record.pop("ttl", None)
+
+
+def _canary(with_canary: Template) -> Lever:
+    return Lever(
+        "`data_canary=True`",
+        "a failover when reads and writes fail while the probe passes; its reads and writes are cents and not counted",
+        lambda stack: stack.update(with_canary),
+    )
 
 
 LEVERS: Final = (
@@ -331,8 +344,13 @@ LEVERS: Final = (
 )
 
 
-def render(template: Template) -> str:
-    """The page docs/costs.md."""
+def render(template: Template, with_canary: Template) -> str:
+    """The page docs/costs.md.
+
+    Args:
+        template: The synthesized stack, as parsed from cdk.tf.json.
+        with_canary: The same with the data canary.
+    """
     lines = estimate(template)
     places = [*regions(template), EVERYWHERE]
     paid = {line.price: PRICES[line.price] for line in lines if line.quantity}
@@ -353,7 +371,7 @@ def render(template: Template) -> str:
         places=places,
         rows=rows,
         sums=[f"**{total([line for line in lines if line.place == place]):.2f}**" for place in places],
-        levers=[(lever, _change(template, lever) - total(lines)) for lever in LEVERS],
+        levers=[(lever, _change(template, lever) - total(lines)) for lever in (*LEVERS, _canary(with_canary))],
         assumptions=[getattr(ASSUMPTIONS, field.name) for field in fields(ASSUMPTIONS)],
         as_of=f"{AS_OF:%-d %B %Y}",
         sources=[(source, [name for name, price in paid.items() if source in price.seen_in]) for source in sources],

@@ -10,7 +10,7 @@ from pages import costs
 from pages.costs import ASSUMPTIONS, FREE, IDLE, PRICED, Line, estimate, total
 from pages.graph import regions
 from pages.prices import EAST, EVERYWHERE, PRICES, WEST
-from pages.synthesis import PROJECT, Template
+from pages.synthesis import PROJECT, Template, stack_of
 
 
 @pytest.fixture
@@ -118,6 +118,15 @@ def test_an_alarm_is_paid_by_the_metrics_that_it_looks_at() -> None:
     assert [usd(stack, place=place) for place in (EAST, WEST)] == pytest.approx([0.10, 0.90])
 
 
+def test_of_the_three_checks_of_a_region_with_a_canary_only_the_probe_is_https(stack: Template) -> None:
+    with_canary = stack_of(data_canary=True)
+    assert of(estimate(with_canary), "health checks") == {EVERYWHERE: 6 * 0.75}
+    assert of(estimate(with_canary), "options of health checks: HTTPS, and a fast interval") == {EVERYWHERE: 2 * 2.00}
+    assert of(estimate(with_canary), "metrics of the data canary") == {EAST: 0.60, WEST: 0.60}
+    (row,) = [line for line in costs.render(stack, with_canary).splitlines() if "data_canary=True" in line]
+    assert row
+
+
 @pytest.mark.parametrize(("interval", "times"), [(30, 1), (10, 3)])
 def test_probes_are_paid_at_the_api_and_at_the_function(interval: int, times: int) -> None:
     host = "${aws_apigatewayv2_api.api.id}.execute-api.us-east-1.amazonaws.com"
@@ -176,12 +185,12 @@ def test_every_price_is_used_was_seen_and_has_a_page_of_aws(stack: Template) -> 
 def test_the_page_says_which_prices_nobody_has_seen(stack: Template) -> None:
     paid = {line.price for line in estimate(stack) if line.place == WEST and line.quantity}
     unseen = {price for price in paid if WEST not in PRICES[price].seen_for}
-    (told,) = [line for line in costs.render(stack).splitlines() if line.startswith("Not seen for us-west-2")]
+    (told,) = [line for line in costs.render(stack, stack).splitlines() if line.startswith("Not seen for us-west-2")]
     assert set(told.partition(": ")[2].rstrip(".").split(", ")) == unseen
 
 
 def test_the_page_names_the_largest_line_and_adds_up(stack: Template) -> None:
-    lines, page = estimate(stack), costs.render(stack)
+    lines, page = estimate(stack), costs.render(stack, stack)
     by_what: dict[str, float] = {}
     for line in lines:
         by_what[line.what] = by_what.get(line.what, 0) + line.usd
@@ -196,7 +205,9 @@ def test_the_page_names_the_largest_line_and_adds_up(stack: Template) -> None:
 
 def test_another_line_dominates_when_it_is_the_largest(changed: Any) -> None:
     changed["resource"]["aws_cloudwatch_metric_alarm"] |= {f"alarm_{n}": {"metric_name": "Errors"} for n in range(100)}
-    assert "The dominant line is **alarms, by the metrics that they look at**,\n$14.40." in costs.render(changed)
+    assert "The dominant line is **alarms, by the metrics that they look at**,\n$14.40." in costs.render(
+        changed, changed
+    )
 
 
 def test_levers_move_the_total_the_way_they_say(stack: Template, with_custom_domain: Template) -> None:
