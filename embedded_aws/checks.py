@@ -140,17 +140,24 @@ class Deployed:
 
     def probed_url(self, side: Side) -> str:
         """The address that the region's health check probes."""
-        client = self._deployment.client("route53", "primary")
-        check = client.get_health_check(HealthCheckId=self.record(side)["HealthCheckId"])["HealthCheck"]
-        config = check["HealthCheckConfig"]
+        config = self._probe(side)
         return f"{config['Type'].lower()}://{config['FullyQualifiedDomainName']}{config['ResourcePath']}"
 
     def budget_seconds(self, side: Side) -> int:
         """Seconds from an outage to the last cached answer, by the region's health check and the TTL of its record."""
-        record = self.record(side)
+        check, ttl_seconds = self._probe(side), self.record(side).get("TTL", ALIAS_TTL_SECONDS)
+        return budget_seconds(check["RequestInterval"], check["FailureThreshold"], ttl_seconds)
+
+    def _probe(self, side: Side) -> Any:
+        """The settings of the health check that probes the region: the record's, or a child of that."""
         client = self._deployment.client("route53", "primary")
-        check = client.get_health_check(HealthCheckId=record["HealthCheckId"])["HealthCheck"]["HealthCheckConfig"]
-        return budget_seconds(check["RequestInterval"], check["FailureThreshold"], record.get("TTL", ALIAS_TTL_SECONDS))
+
+        def config(id_: str) -> Any:
+            return client.get_health_check(HealthCheckId=id_)["HealthCheck"]["HealthCheckConfig"]
+
+        decides = config(self.record(side)["HealthCheckId"])
+        children = [config(id_) for id_ in decides.get("ChildHealthChecks", ())]
+        return _one([each for each in (decides, *children) if "FullyQualifiedDomainName" in each], f"{side} probe")
 
     def alarms(self) -> list[str]:
         """Names of the alarms in both regions."""

@@ -83,10 +83,13 @@ def test_the_records_are_aliases_of_the_regions_domain_names(deployed: Deployed,
 
 def probed_path(deployment: Deployment, side: Side) -> str:
     """The path that Route 53 probes."""
-    check = deployment.aws.client("route53", REGIONS["primary"]).get_health_check(
-        HealthCheckId=deployment.value(f"{side}_health_check_id")
-    )["HealthCheck"]
-    path: str = check["HealthCheckConfig"]["ResourcePath"]
+    route53 = deployment.aws.client("route53", REGIONS["primary"])
+
+    def config(id_: str) -> Any:
+        return route53.get_health_check(HealthCheckId=id_)["HealthCheck"]["HealthCheckConfig"]
+
+    probe = config(config(deployment.value(f"{side}_health_check_id"))["ChildHealthChecks"][0])
+    path: str = probe["ResourcePath"]
     return path
 
 

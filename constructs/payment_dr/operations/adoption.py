@@ -131,6 +131,15 @@ def _permissions(client: Callable[[str], Any], new: Planned) -> Iterator[str]:
         yield f"{new['function_name']}/{new['statement_id']}"
 
 
+def _is_like(check: Mapping[str, Any], new: Planned) -> bool:
+    """Whether a health check asks what a planned one would ask: an endpoint, an alarm, or its children."""
+    alarm = check.get("AlarmIdentifier", {})
+    there = (check["Type"], check.get("FullyQualifiedDomainName"), alarm.get("Name"), alarm.get("Region"))
+    wanted = (new["type"], new.get("fqdn"), new.get("cloudwatch_alarm_name"), new.get("cloudwatch_alarm_region"))
+    children = sorted(check.get("ChildHealthChecks", ())) == sorted(new.get("child_healthchecks") or ())
+    return there == wanted and children
+
+
 FIND: Mapping[str, Find] = {
     "aws_acm_certificate": _named(
         "acm", "list_certificates", "CertificateSummaryList", "DomainName", "domain_name", "CertificateArn"
@@ -180,7 +189,7 @@ FIND: Mapping[str, Find] = {
         "route53",
         "list_health_checks",
         "HealthChecks",
-        lambda check, new: check["HealthCheckConfig"].get("FullyQualifiedDomainName") == new["fqdn"],
+        lambda check, new: _is_like(check["HealthCheckConfig"], new),
         lambda check, _: check["Id"],
     ),
     "aws_route53_record": _search(
