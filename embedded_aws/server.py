@@ -17,7 +17,7 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, ClassVar, Literal, Protocol, Self, TypedDict, Unpack
@@ -194,6 +194,8 @@ class Fault(TypedDict, total=False):
     """``error`` answers 503; ``hang`` answers nothing until the client gives up or the region is restored."""
     service: str | None
     """The one service that fails, if not all, by its signing name: ``dynamodb``, ``execute-api`` (the APIs) ..."""
+    operations: Sequence[str]
+    """Its operations that fail, if not all: ``GetItem`` ... Only of services whose calls have ``X-Amz-Target``."""
     share: float
     """The share of the calls that fails, above 0 and at most 1."""
     seed: int
@@ -487,8 +489,11 @@ class EmbeddedAws:
         Example:
             >>> aws.fail_region("us-east-1", kind="hang", service="dynamodb")  # doctest: +SKIP
             >>> aws.fail_region("us-west-2", share=0.3, seed=7)  # doctest: +SKIP
+            >>> aws.fail_region("us-east-1", service="dynamodb", operations=["GetItem"])  # doctest: +SKIP
         """
         given = {name: value for name, value in fault.items() if value is not None}
+        if operations := fault.get("operations"):
+            given["operations"] = ",".join(operations)
         self._control("PUT", f"{FAULT_PATH}/{region}?{urllib.parse.urlencode(given)}")
 
     def restore_region(self, region: str) -> None:

@@ -1,9 +1,11 @@
-"""Regions can fail: as a whole, one service of them, or a share of their calls.
+"""Regions can fail: as a whole, one service of them, some operations of that, or a share of their calls.
 
 AWS: regions are isolated from each other, and one can be unreachable as a whole
 (https://docs.aws.amazon.com/whitepapers/latest/aws-fault-isolation-boundaries/regions.html). Control planes of global
 services, Route 53's and IAM's among them, live in us-east-1 and fail with it
-(https://docs.aws.amazon.com/whitepapers/latest/aws-fault-isolation-boundaries/global-services.html).
+(https://docs.aws.amazon.com/whitepapers/latest/aws-fault-isolation-boundaries/global-services.html). Services have a
+control plane and a data plane, which fail independently of each other
+(https://docs.aws.amazon.com/whitepapers/latest/aws-fault-isolation-boundaries/control-planes-and-data-planes.html).
 
 ministack 1.5.33: every region is always up.
 
@@ -12,7 +14,8 @@ Why it matters: without an outage there is nothing to fail over from.
 ``PUT /_fault/{region}`` fails a region, ``DELETE`` lifts all its faults, ``GET /_fault`` lists the regions with one. A
 fault hits every call that is signed for the region, those of functions included, and every request to an API deployed
 in it. The query narrows it: ``kind=hang`` accepts calls and answers nothing until the client gives up or the fault is
-lifted (then 503) instead of 503 at once, ``service`` is a service's signing name (``execute-api`` for the APIs), and
+lifted (then 503) instead of 503 at once, ``service`` is a service's signing name (``execute-api`` for the APIs),
+``operations`` names those of its operations that fail, of a service whose calls name theirs in ``X-Amz-Target``, and
 ``share`` of the calls fail, drawn with ``seed`` in the order they come in. While a region is down as a whole,
 EventBridge delivers nothing there. What replicates on its own still arrives unless ``replication_lag`` is set.
 """
@@ -40,6 +43,7 @@ class _Fault:
     kind: str
     share: float
     random: Random
+    operations: frozenset[str] | None  # None is all of them
     lifted: asyncio.Event = field(default_factory=asyncio.Event)
 
 
@@ -71,8 +75,8 @@ def apply() -> None:
 
 def is_down(region: str, service: str) -> bool:
     """Whether no call of this service, by its signing name, is served in this region."""
-    faults = _faults.get(region, {})
-    return any(name in faults and faults[name].share == 1 for name in (None, service))
+    faults = [_faults.get(region, {}).get(name) for name in (None, service)]
+    return any(fault is not None and fault.share == 1 and fault.operations is None for fault in faults)
 
 
 def _switch(scope: Any) -> tuple[int, dict[str, Any]]:
@@ -97,9 +101,12 @@ def _read_fault(query: str) -> tuple[str | None, _Fault]:
     given = dict(parse_qsl(query))
     service = given.pop("service", None)
     random = Random(int(given.pop("seed", 0)))  # noqa: S311 - it has to be reproducible
-    fault = _Fault(given.pop("kind", "error"), float(given.pop("share", 1)), random)
-    if given or fault.kind not in ("error", "hang") or not 0 < fault.share <= 1:
-        raise ValueError("a fault has a kind (error or hang), a service, a share (above 0, at most 1) and a seed")
+    operations = frozenset(given.pop("operations").split(",")) if "operations" in given else None
+    fault = _Fault(given.pop("kind", "error"), float(given.pop("share", 1)), random, operations)
+    if given or fault.kind not in ("error", "hang") or not 0 < fault.share <= 1 or (operations and not service):
+        raise ValueError(
+            "a fault has a kind (error or hang), a service and its operations, a share (above 0, at most 1) and a seed"
+        )
     return service, fault
 
 
@@ -115,7 +122,12 @@ def _fault_of_call(scope: Any) -> _Fault | None:
         return None
     headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
     region, service = _callee(headers, scope)
-    found = (fault for name, fault in _faults.get(region or "", {}).items() if name in (None, service))
+    operation = headers.get("x-amz-target", "").rpartition(".")[2]
+    found = (
+        fault
+        for name, fault in _faults.get(region or "", {}).items()
+        if name in (None, service) and (fault.operations is None or operation in fault.operations)
+    )
     return next((fault for fault in found if fault.random.random() < fault.share), None)
 
 

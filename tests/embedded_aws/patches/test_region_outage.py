@@ -3,6 +3,7 @@ import http.client
 import json
 import subprocess
 import sys
+import urllib.parse
 from collections.abc import Iterator
 from pathlib import Path
 from random import Random
@@ -12,6 +13,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from embedded_aws import EmbeddedAws, EmbeddedAwsError
+from embedded_aws.patches import region_outage
 from embedded_aws.server import Fault
 from tests.embedded_aws.tenant import Tenant, allow, get, signed, unique
 
@@ -191,6 +193,33 @@ def test_a_service_can_fail_alone(account: Tenant) -> None:
         assert status_of(account.client("dynamodb", "us-west-2").list_tables) == 200
 
 
+def test_operations_of_a_service_can_fail_alone(account: Tenant) -> None:
+    dynamodb = account.client("dynamodb", "us-east-1")
+    with account.aws.region_outage("us-east-1", service="dynamodb", operations=["GetItem", "Query"]):
+        item = {"TableName": "orders", "Key": {"id": {"S": "1"}}}
+        query = {"TableName": "orders", "KeyConditionExpression": "id = :id"}
+        assert [status_of(lambda: dynamodb.get_item(**item)), status_of(lambda: dynamodb.query(**query))] == [503, 503]
+        assert status_of(dynamodb.list_tables) == 200
+        assert status_of(lambda: dynamodb.describe_table(TableName="orders")) == 400  # there is none: it was asked
+        assert status_of(lambda: account.client("dynamodb", "us-west-2").get_item(**item)) == 400
+    assert status_of(lambda: dynamodb.get_item(**item)) == 400
+
+
+def test_a_service_of_which_operations_fail_is_not_down() -> None:
+    """What replicates on its own goes on."""
+    query = urllib.parse.urlencode({"service": "dynamodb", "operations": "GetItem"})
+    service, some = region_outage._read_fault(query)
+    _, whole = region_outage._read_fault("service=dynamodb")
+    found = []
+    for fault in (some, whole):
+        region_outage._faults["us-east-1"] = {service: fault}
+        try:
+            found.append(region_outage.is_down("us-east-1", "dynamodb"))
+        finally:
+            del region_outage._faults["us-east-1"]
+    assert found == [False, True]
+
+
 @pytest.mark.parametrize(("kind", "seen"), [("error", "ClientError"), ("hang", "ReadTimeoutError")])
 def test_a_function_sees_that_the_database_of_its_region_is_down(account: Tenant, kind: Any, seen: str) -> None:
     account.function(LISTS_TABLES, allow("dynamodb:ListTables", "*"))
@@ -228,7 +257,17 @@ def test_faults_of_a_region_add_up_and_are_lifted_together(account: Tenant) -> N
     assert [status_of(call) for call in calls] == [200, 200]
 
 
-@pytest.mark.parametrize("fault", [{"kind": "explode"}, {"share": 0}, {"share": 1.1}, {"seed": "a"}, {"sort": "hang"}])
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"kind": "explode"},
+        {"share": 0},
+        {"share": 1.1},
+        {"seed": "a"},
+        {"sort": "hang"},
+        {"operations": ["GetItem"]},  # of no service
+    ],
+)
 def test_what_is_no_fault_is_refused(failing_aws: EmbeddedAws, fault: Any) -> None:
     with pytest.raises(EmbeddedAwsError, match="did not take PUT /_fault/us-east-1"):
         failing_aws.fail_region("us-east-1", **fault)
