@@ -40,9 +40,10 @@ from botocore.exceptions import ConnectionError as NoConnectionError
 
 KEY_PREFIX = "dr-canary/"
 ATTEMPTS = 3
-PAUSE_SECONDS = 3.0
-# Three calls that hang take 9 s, three attempts with their pauses 33 s at worst, and the next run comes in a minute.
-CONFIG = Config(connect_timeout=1, read_timeout=2, retries={"total_max_attempts": 1, "mode": "standard"})
+PAUSE_SECONDS = 2.0
+# A call that hangs takes 5 s with its retry, which comes within a second. Three attempts of three calls take 49 s then,
+# and the next run comes in a minute.
+CONFIG = Config(connect_timeout=1, read_timeout=1, retries={"total_max_attempts": 2, "mode": "standard"})
 THROTTLED = frozenset(
     {
         "LimitExceededException",

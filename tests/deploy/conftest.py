@@ -84,7 +84,9 @@ def reshape(tmp_path: Path) -> Reshape:
         app = tmp_path / "app.py"
         app.write_text(WITH_ARGUMENTS % arguments, encoding="utf-8")
         with synthesized(app) as out:
-            shutil.copy(out / "stacks" / STACK / "cdk.tf.json", deployment.terraform.directory)
+            folder, there = out / "stacks" / STACK, deployment.terraform.directory
+            shutil.copy(folder / "cdk.tf.json", there)
+            shutil.copytree(folder / "assets", there / "assets", dirs_exist_ok=True)
 
     return give
 

@@ -88,9 +88,9 @@ def probed_path(deployment: Deployment, side: Side) -> str:
     def config(id_: str) -> Any:
         return route53.get_health_check(HealthCheckId=id_)["HealthCheck"]["HealthCheckConfig"]
 
-    probe = config(config(deployment.value(f"{side}_health_check_id"))["ChildHealthChecks"][0])
-    path: str = probe["ResourcePath"]
-    return path
+    children = map(config, config(deployment.value(f"{side}_health_check_id"))["ChildHealthChecks"])
+    (path,) = [child["ResourcePath"] for child in children if "ResourcePath" in child]
+    return str(path)
 
 
 @pytest.mark.parametrize("side", REGIONS)

@@ -71,6 +71,42 @@ def test_another_interval_replaces_a_health_check_once_its_successor_is_named(
     assert set(named.values()) == watched == set(checks)
 
 
+def test_the_data_canary_is_turned_on_and_off_and_each_record_names_a_check_that_exists(
+    deployment: Deployed, reshape: Reshape
+) -> None:
+    events: list[tuple[str, str, str]] = []
+
+    def note(event: ResourceEvent) -> None:
+        events.append((event.address, event.action, event.phase))
+
+    def look(branch: Deployment) -> tuple[dict[str, Any], list[str]]:
+        route53 = branch.client("route53", "primary")
+        checks = {check["Id"]: check["HealthCheckConfig"] for check in route53.list_health_checks()["HealthChecks"]}
+        return checks, [record["HealthCheckId"] for record in records_of(branch)]
+
+    with deployment.branch(on_event=note) as branch:
+        probes, named_before = look(branch)
+        reshape(branch, "data_canary=True")
+        branch.terraform.apply(refresh=False)
+        checks, named = look(branch)
+        assert branch.plan().actions == {}
+        turned_on, events[:] = list(events), []
+        reshape(branch, "")
+        branch.terraform.apply(refresh=False)
+        assert look(branch) == (probes, named_before)
+
+    for id_, probe in zip(named, named_before, strict=True):
+        assert (checks[id_]["Type"], checks[id_]["HealthThreshold"]) == ("CALCULATED", 2)
+        (alarm,) = {*checks[id_]["ChildHealthChecks"]} - {probe}
+        assert checks[alarm]["Type"] == "CLOUDWATCH_METRIC"
+    for side in SIDES:
+        renamed = f"aws_route53_record.dns_{side}_record", "update"
+        for what in ("alarm", "calculated"):
+            check = f"aws_route53_health_check.dns_{side}_{what}_health_check"
+            assert turned_on.index((check, "create", "complete")) < turned_on.index((*renamed, "start"))
+            assert events.index((*renamed, "complete")) < events.index((check, "delete", "start"))
+
+
 def test_another_ttl_is_refused_by_record_and_taken_in_one_batch(
     branched: Deployment, reshape: Reshape, dr: Callable[..., str]
 ) -> None:

@@ -279,5 +279,6 @@ def test_the_requests_are_valid_for_botocore() -> None:
 
 def test_three_attempts_of_three_calls_that_hang_leave_time_before_the_next_run() -> None:
     config: Any = canary.CONFIG
-    call = config.retries["total_max_attempts"] * (config.connect_timeout + config.read_timeout)
+    tries, backoff = config.retries["total_max_attempts"], 1  # at most, before the first retry
+    call = tries * (config.connect_timeout + config.read_timeout) + (tries - 1) * backoff
     assert canary.ATTEMPTS * 3 * call + (canary.ATTEMPTS - 1) * canary.PAUSE_SECONDS < 60
