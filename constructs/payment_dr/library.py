@@ -14,6 +14,7 @@ from .policies import Condition, Role, Statement
 from .python_function import PythonFunction
 from .region import Region
 from .regional_network import RegionalNetwork
+from .regional_parts import RegionalParts
 from .stack import DisasterRecoveryStack
 from .versions import require_versions
 
@@ -40,6 +41,7 @@ __all__ = [
     "RandomProvider",
     "Region",
     "RegionalNetwork",
+    "RegionalParts",
     "Role",
     "Statement",
     "TerraformStack",

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from .alerting import DEFAULT_RUNBOOK, Alerting
 from .bindings import (
@@ -35,7 +35,8 @@ from .naming import logical
 from .outputs import declare_outputs
 from .region import Region, labels_of, mistakes_in_region_name, mistakes_in_same_region, warn_of_opt_in
 from .regional_network import RegionalNetwork, mistakes_in_network, mistakes_in_overlap
-from .stack_outputs import Foundation, Parts, outputs_of
+from .regional_parts import Foundation, RegionalParts
+from .stack_outputs import outputs_of
 from .state_backend import (
     environment_of,
     keep_state,
@@ -96,7 +97,12 @@ class DisasterRecoveryStack(TerraformStack):
         runbook: Address that alarm descriptions link to. Default "docs/runbook.md".
 
     Attributes:
-        primary, secondary: The regions, with their labels and providers.
+        primary, secondary: What is in each region, see `RegionalParts`: `region`, `network`, `key`, `alerting` and
+            `health`. The id of a region's HTTP API is `stack.primary.health.api_id`.
+        data: The table and the buckets, see `GlobalData`.
+        config: The parameters that are kept in sync, see `ConfigSync`.
+        dns: The name that fails over, see `DnsFailover`.
+        canary: See `DataCanary`; None without `data_canary`.
 
     Raises:
         ConfigurationError: A prop is outside its limit, or a part cannot work in AWS; all mistakes at once.
@@ -160,18 +166,16 @@ class DisasterRecoveryStack(TerraformStack):
             ],
         )
         variables = self._variables(state, custom_domain, config_keys)
-        self.primary, self.secondary = self._regions(
-            primary_region, secondary_region, variables.environment, owner, account
-        )
+        first, second = self._regions(primary_region, secondary_region, variables.environment, owner, account)
         keep_state(self, id_, state, state_region or secondary_region)
 
-        primary = self._foundation(self.primary, primary_cidr, primary_subnet_cidrs, variables, runbook)
-        secondary = self._foundation(self.secondary, secondary_cidr, secondary_subnet_cidrs, variables, runbook)
+        primary = self._foundation(first, primary_cidr, primary_subnet_cidrs, variables, runbook)
+        secondary = self._foundation(second, secondary_cidr, secondary_subnet_cidrs, variables, runbook)
         data = GlobalData(
             self,
             "data",
-            primary=self.primary,
-            secondary=self.secondary,
+            primary=first,
+            secondary=second,
             environment=variables.environment,
             table_name=table_name,
             primary_alarms=primary.alerting.target,
@@ -191,10 +195,8 @@ class DisasterRecoveryStack(TerraformStack):
         dns = DnsFailover(
             self,
             "dns",
-            primary=_endpoint(self.primary, primary_health, canary.primary_failover_alarm_name if canary else None),
-            secondary=_endpoint(
-                self.secondary, secondary_health, canary.secondary_failover_alarm_name if canary else None
-            ),
+            primary=_endpoint(first, primary_health, canary.primary_failover_alarm_name if canary else None),
+            secondary=_endpoint(second, secondary_health, canary.secondary_failover_alarm_name if canary else None),
             environment=variables.environment,
             domain_name=variables.domain_name,
             request_interval_seconds=request_interval_seconds,
@@ -206,19 +208,23 @@ class DisasterRecoveryStack(TerraformStack):
             custom_domain=custom_domain,
             hosted_zone=hosted_zone,
         )
-        parts = Parts(
+        self.primary: Final = RegionalParts(**vars(primary), health=primary_health)
+        self.secondary: Final = RegionalParts(**vars(secondary), health=secondary_health)
+        self.data: Final = data
+        self.canary: Final = canary
+        self.config: Final = config
+        self.dns: Final = dns
+        outputs = outputs_of(
             environment=variables.environment,
             rto_target_seconds=rto_target_seconds,
-            primary=primary,
-            secondary=secondary,
-            primary_health=primary_health,
-            secondary_health=secondary_health,
+            primary=self.primary,
+            secondary=self.secondary,
             data=data,
             canary=canary,
             config=config,
             dns=dns,
         )
-        declare_outputs(self, outputs_of(parts))
+        declare_outputs(self, outputs)
 
     def _allocate_logical_id(self, element: Any) -> str:
         """Name resources by their path in the construct tree, without the hash that cdktf appends.

@@ -1,92 +1,67 @@
 """The outputs of DisasterRecoveryStack: what each says, and of which part of the stack."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
-from .alerting import Alerting
 from .config_sync import ConfigSync
 from .data_canary import DataCanary
 from .dns_failover import DnsFailover
-from .encryption import EncryptionKey
 from .global_data import GlobalData
 from .health_monitor import HEALTH_PATH, HealthMonitor
 from .outputs import Output
-from .region import Region
 from .regional_network import RegionalNetwork
+from .regional_parts import RegionalParts
 from .side import Side
 
 
-@dataclass(frozen=True, kw_only=True)
-class Foundation:
-    """What the stack makes in one region before the parts that need both regions.
-
-    Args:
-        region: The region.
-        network: Its network.
-        key: Its key of alerts and parameters.
-        alerting: Where its alarms go.
-    """
-
-    region: Region
-    network: RegionalNetwork
-    key: EncryptionKey
-    alerting: Alerting
-
-
-@dataclass(frozen=True, kw_only=True)
-class Parts:
-    """All parts of the stack, and the two settings that are outputs themselves.
+def outputs_of(
+    *,
+    environment: str,
+    rto_target_seconds: int,
+    primary: RegionalParts,
+    secondary: RegionalParts,
+    data: GlobalData,
+    canary: DataCanary | None,
+    config: ConfigSync,
+    dns: DnsFailover,
+) -> Mapping[str, Output]:
+    """Every output of the stack by its name.
 
     Args:
         environment: Environment name, which is a Terraform variable.
         rto_target_seconds: What detection and the TTL may take together, in seconds.
-        primary, secondary: What is in each region by itself.
-        primary_health, secondary_health: The health monitors.
-        data, config, dns: What spans both regions.
-        canary: It as well, if there is one.
-    """
-
-    environment: str
-    rto_target_seconds: int
-    primary: Foundation
-    secondary: Foundation
-    primary_health: HealthMonitor
-    secondary_health: HealthMonitor
-    data: GlobalData
-    canary: DataCanary | None
-    config: ConfigSync
-    dns: DnsFailover
-
-
-def outputs_of(parts: Parts) -> Mapping[str, Output]:
-    """Every output of the stack by its name.
-
-    Args:
-        parts: What the outputs read.
+        primary: What is in the primary region.
+        secondary: What is in the secondary region.
+        data: The table and the buckets.
+        canary: The canary of the table, if there is one.
+        config: The parameters that are kept in sync.
+        dns: The name that fails over.
 
     Example:
-        >>> declare_outputs(stack, outputs_of(parts))
+        >>> declare_outputs(stack, outputs_of(environment="dev", ...))  # doctest: +SKIP
     """
-    first, second = f"{parts.primary.region.name} (primary)", f"{parts.secondary.region.name} (secondary)"
+    first, second = f"{primary.region.name} (primary)", f"{secondary.region.name} (secondary)"
     return {
-        "environment": Output(parts.environment, "Environment that this stack is"),
-        "primary_region": Output(parts.primary.region.name, "Region that serves while it is healthy"),
-        "secondary_region": Output(parts.secondary.region.name, "Region that serves after a failover"),
+        "environment": Output(environment, "Environment that this stack is"),
+        "primary_region": Output(primary.region.name, "Region that serves while it is healthy"),
+        "secondary_region": Output(secondary.region.name, "Region that serves after a failover"),
         "rto_target_seconds": Output(
-            parts.rto_target_seconds, "Seconds that a failover may take: detection and the TTL together"
+            rto_target_seconds, "Seconds that a failover may take: detection and the TTL together"
         ),
-        **_network_outputs("primary", first, parts.primary.network),
-        **_network_outputs("secondary", second, parts.secondary.network),
-        **_data_outputs(parts.data, first, second),
-        **_function_outputs("primary", first, parts.primary_health, parts.config),
-        **_function_outputs("secondary", second, parts.secondary_health, parts.config),
-        **_role_outputs(parts, first, second),
-        **_dns_outputs(parts.dns, first, second),
-        **_custom_domain_outputs(parts.dns, first, second),
-        "alarm_names": Output(_alarm_names(parts), "Names of the CloudWatch alarms of both regions"),
-        **_alerting_outputs("primary", first, parts.primary),
-        **_alerting_outputs("secondary", second, parts.secondary),
-        **_config_outputs(parts.config),
+        **_network_outputs("primary", first, primary.network),
+        **_network_outputs("secondary", second, secondary.network),
+        **_data_outputs(data, first, second),
+        **_function_outputs("primary", first, primary.health, config),
+        **_function_outputs("secondary", second, secondary.health, config),
+        **_role_outputs(primary.health, secondary.health, config, first, second),
+        **_dns_outputs(dns, first, second),
+        **_custom_domain_outputs(dns, first, second),
+        "alarm_names": Output(
+            _alarm_names(data, primary.health, secondary.health, canary, config, dns),
+            "Names of the CloudWatch alarms of both regions",
+        ),
+        **_alerting_outputs("primary", first, primary),
+        **_alerting_outputs("secondary", second, secondary),
+        **_config_outputs(config),
     }
 
 
@@ -142,16 +117,15 @@ def _what_it_is(health: HealthMonitor) -> str:
     return "What Route 53 probes" if health.probe_path == HEALTH_PATH else "Public address of the health monitor"
 
 
-def _role_outputs(parts: Parts, first: str, second: str) -> Mapping[str, Output]:
-    config = parts.config
+def _role_outputs(
+    primary: HealthMonitor, secondary: HealthMonitor, config: ConfigSync, first: str, second: str
+) -> Mapping[str, Output]:
     return {
-        "lambda_execution_role_arn": Output(
-            parts.primary_health.role_arn, f"Execution role of the health monitor in {first}"
-        ),
+        "lambda_execution_role_arn": Output(primary.role_arn, f"Execution role of the health monitor in {first}"),
         "lambda_execution_role_arns": Output(
             {
-                "primary_health_monitor": parts.primary_health.role_arn,
-                "secondary_health_monitor": parts.secondary_health.role_arn,
+                "primary_health_monitor": primary.role_arn,
+                "secondary_health_monitor": secondary.role_arn,
                 "primary_config_sync": config.primary_role_arn,
                 "secondary_config_sync": config.secondary_role_arn,
             },
@@ -194,15 +168,14 @@ def _custom_domain_outputs(dns: DnsFailover, first: str, second: str) -> Mapping
     }
 
 
-def _alarm_names(parts: Parts) -> list[str]:
-    alarming = (parts.data, parts.primary_health, parts.secondary_health, parts.canary, parts.config, parts.dns)
-    return [name for part in alarming if part for name in part.alarm_names]
+def _alarm_names(*parts: GlobalData | HealthMonitor | DataCanary | ConfigSync | DnsFailover | None) -> list[str]:
+    return [name for part in parts if part for name in part.alarm_names]
 
 
-def _alerting_outputs(side: Side, where: str, foundation: Foundation) -> Mapping[str, Output]:
-    key = foundation.key
+def _alerting_outputs(side: Side, where: str, parts: RegionalParts) -> Mapping[str, Output]:
+    key = parts.key
     return {
-        f"{side}_sns_topic_arn": Output(foundation.alerting.topic_arn, f"Topic of the alarms in {where}"),
+        f"{side}_sns_topic_arn": Output(parts.alerting.topic_arn, f"Topic of the alarms in {where}"),
         f"{side}_kms_key_id": Output(key.key_id, f"Key of alerts and parameters in {where}"),
         f"{side}_kms_key_arn": Output(key.key_arn, f"Key of alerts and parameters in {where}"),
     }

@@ -19,8 +19,8 @@ from payment_dr import (
     RegionalNetwork,
     TerraformStack,
 )
+from payment_dr.bindings import TerraformOutput, Vpc
 from payment_dr.bindings import Testing as CdktfTesting
-from payment_dr.bindings import Vpc
 from tests.constructs.documents import Json, resource
 
 NewApp = Callable[[], App]
@@ -218,6 +218,41 @@ def test_it_is_composed_of_the_reusable_constructs(new_app: NewApp) -> None:
     parts = {RegionalNetwork: 2, HealthMonitor: 2, ConfigSync: 1, GlobalData: 1, DnsFailover: 1}
     assert {kind: sum(isinstance(child, kind) for child in stack.node.children) for kind in parts} == parts
     assert isinstance(stack, TerraformStack)
+
+
+def test_its_parts_are_attributes_with_which_an_app_goes_on(new_app: NewApp) -> None:
+    stack = DisasterRecoveryStack(new_app(), "payment-dr", data_canary=True)
+    assert stack.canary
+    TerraformOutput(
+        stack,
+        "read",
+        value=[
+            *(
+                [*parts.network.private_subnet_ids, parts.key.key_arn, parts.alerting.topic_arn, parts.health.api_id]
+                for parts in (stack.primary, stack.secondary)
+            ),
+            [stack.data.table_arn, stack.config.primary_role_arn, stack.dns.fqdn, stack.canary.primary_role_arn],
+        ],
+    )
+    assert [(parts.region.name, parts.region.label) for parts in (stack.primary, stack.secondary)] == [
+        ("us-east-1", "east"),
+        ("us-west-2", "west"),
+    ]
+    read = json.loads(CdktfTesting.synth(stack))["output"]["read"]["value"]
+    for label, values in zip(("east", "west"), read, strict=False):
+        assert values == [
+            f"${{aws_subnet.network_{label}_private_subnet_1.id}}",
+            f"${{aws_subnet.network_{label}_private_subnet_2.id}}",
+            f"${{aws_kms_key.encryption_{label}_key.arn}}",
+            f"${{aws_sns_topic.alerting_{label}_topic.arn}}",
+            f"${{aws_apigatewayv2_api.health_monitor_{label}_api.id}}",
+        ]
+    assert read[2] == [
+        "${aws_dynamodb_table.data_table.arn}",
+        "${aws_iam_role.config_sync_east_role.arn}",
+        "${aws_route53_record.dns_primary_record.fqdn}",
+        "${aws_iam_role.data_canary_east_role.arn}",
+    ]
 
 
 def test_all_mistakes_are_named_in_one_error(new_app: NewApp) -> None:
