@@ -28,6 +28,7 @@ CONSTRUCTS: Final = (
     payment_dr.Alerting,
     payment_dr.Role,
     payment_dr.PythonFunction,
+    payment_dr.FunctionRoutes,
 )
 LARGE: Final = 60  # resources, beyond which a page names types alone
 

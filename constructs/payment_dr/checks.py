@@ -205,6 +205,14 @@ _STAGE = _text(
     "$default",
     f"{_AWS}apigateway/latest/developerguide/http-api-stages.html",
 )
+_SEGMENT = r"[A-Za-z0-9._~!$&'()*+,;=:@%-]+"
+_VARIABLE, _REST = r"\{[A-Za-z0-9._-]+\}", r"\{[A-Za-z0-9._-]+\+\}"
+_FUNCTION_ARN = _text(
+    "an ARN of a Lambda function, or of a version or alias of one",
+    r"arn:aws:lambda:[a-z0-9-]+:[0-9]{12}:function:[A-Za-z0-9_-]{1,64}(:[A-Za-z0-9_-]{1,128})?",
+    "arn:aws:lambda:us-east-1:123456789012:function:payments",
+    f"{_AWS}lambda/latest/api/API_AddPermission.html",
+)
 _KEY_ARN = _arn("kms", "key/[A-Za-z0-9-]+", "key/12345678-1234-1234-1234-123456789012")
 _TABLE_NAME = _text(
     "3 to 255 letters, digits, '_', '-' and '.'",
@@ -359,6 +367,35 @@ LIMITS: Final[Mapping[str, Limit]] = {
     ),
     "burst": _number(1, None, 400, f"{_AWS}apigateway/latest/developerguide/http-api-throttling.html"),
     "private_probe_route": _FLAG,
+    "routes": _each(
+        _text(
+            "a method or ANY, a blank, and a path without blanks, in which {name} and at the end {name+} are variables",
+            rf"(GET|POST|PUT|PATCH|DELETE|HEAD|OPTIONS|ANY) ((/({_SEGMENT}|{_VARIABLE}))+(/{_REST})?|/({_REST})?)",
+            "",
+            f"{_AWS}apigateway/latest/developerguide/http-api-develop-routes.html",
+            512,
+            known=True,
+        ),
+        1,
+        None,
+        ["POST /payments", "GET /payments/{id}"],
+    ),
+    "function_arn": _FUNCTION_ARN,
+    "primary_function_arn": _FUNCTION_ARN,
+    "secondary_function_arn": _FUNCTION_ARN,
+    "Service.actions": _each(
+        _one_of(
+            *(f"dynamodb:{call}" for call in ("GetItem", "PutItem", "UpdateItem", "DeleteItem", "Query", "Scan")),
+            *(f"dynamodb:{call}" for call in ("BatchGetItem", "BatchWriteItem", "ConditionCheckItem")),
+            page="https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazondynamodb.html",
+            known=True,
+        ),
+        0,
+        None,
+        ["dynamodb:PutItem", "dynamodb:GetItem"],
+    ),
+    # An HTTP API gives up after 30 s.
+    "Service.timeout_seconds": _number(1, 30, 10, f"{_AWS}apigateway/latest/developerguide/http-api-quotas.html"),
     # of parameters
     "config_keys": _elsewhere(
         _KEYS, ["api-key"], f"{_AWS}systems-manager/latest/userguide/sysman-paramstore-su-create.html"

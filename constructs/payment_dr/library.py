@@ -8,6 +8,7 @@ from .data_canary import DataCanary
 from .dns_failover import DnsFailover, Endpoint, HostedZone
 from .encryption import EncryptionKey
 from .errors import ConfigurationError
+from .function_routes import FunctionRoutes
 from .global_data import GlobalData
 from .health_monitor import HealthMonitor
 from .policies import Condition, Role, Statement
@@ -15,6 +16,7 @@ from .python_function import PythonFunction
 from .region import Region
 from .regional_network import RegionalNetwork
 from .regional_parts import RegionalParts
+from .service import Service
 from .stack import DisasterRecoveryStack
 from .versions import require_versions
 
@@ -33,6 +35,7 @@ __all__ = [
     "DnsFailover",
     "EncryptionKey",
     "Endpoint",
+    "FunctionRoutes",
     "GlobalData",
     "HealthMonitor",
     "HostedZone",
@@ -43,6 +46,7 @@ __all__ = [
     "RegionalNetwork",
     "RegionalParts",
     "Role",
+    "Service",
     "Statement",
     "TerraformStack",
     "metric_alarm",

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from .alerting import Alerting
 from .encryption import EncryptionKey
 from .health_monitor import HealthMonitor
+from .python_function import PythonFunction
 from .region import Region
 from .regional_network import RegionalNetwork
 
@@ -36,6 +37,7 @@ class RegionalParts(Foundation):
         key: Its key of alerts and parameters.
         alerting: Its topic, to which its alarms publish.
         health: Its health monitor, with the HTTP API that serves `GET /health`.
+        service: The function of `service`; None if there is none, or it is not of this stack.
 
     Example:
         >>> stack = DisasterRecoveryStack(app, "payment-dr")
@@ -43,3 +45,4 @@ class RegionalParts(Foundation):
     """
 
     health: HealthMonitor
+    service: PythonFunction | None

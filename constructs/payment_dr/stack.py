@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from .alerting import DEFAULT_RUNBOOK, Alerting
@@ -29,13 +29,17 @@ from .failover_timing import (
     RTO_TARGET_SECONDS,
     mistakes_in_failover_timing,
 )
+from .function_routes import FunctionRoutes
 from .global_data import GlobalData
 from .health_monitor import HealthMonitor
 from .naming import logical
 from .outputs import declare_outputs
+from .policies import Statement
+from .python_function import PythonFunction
 from .region import Region, labels_of, mistakes_in_region_name, mistakes_in_same_region, warn_of_opt_in
 from .regional_network import RegionalNetwork, mistakes_in_network, mistakes_in_overlap
 from .regional_parts import Foundation, RegionalParts
+from .service import TABLE_VARIABLE, Service, mistakes_in_endpoints, mistakes_in_functions
 from .stack_outputs import outputs_of
 from .state_backend import (
     environment_of,
@@ -84,6 +88,11 @@ class DisasterRecoveryStack(TerraformStack):
             `GET /health` causes no failover, see `HealthMonitor`. Default no.
         data_canary: Write to the table and read it every minute in both regions, with alarms on it, and fail over when
             that fails in the primary, see `DataCanary`. Default no.
+        service: Your service behind the name, in both regions: routes of the APIs that serve `GET /health`, see
+            `Service`. Default: none.
+        primary_endpoint, secondary_endpoint: Hosts of your own that the name points to, such as load balancers, see
+            `Endpoint`; of their `region` only the name counts. Route 53 probes the stack's health monitor where an
+            endpoint has neither `health_host` nor `health_path`. Default: the name points to the stack's APIs.
         deletion_protection: Refuse to delete the table. Default False; set it True with real payments.
         two_way_documents: Replicate documents from the secondary region to the primary one too, see `GlobalData`.
             Default False; set it True with real documents.
@@ -97,8 +106,8 @@ class DisasterRecoveryStack(TerraformStack):
         runbook: Address that alarm descriptions link to. Default "docs/runbook.md".
 
     Attributes:
-        primary, secondary: What is in each region, see `RegionalParts`: `region`, `network`, `key`, `alerting` and
-            `health`. The id of a region's HTTP API is `stack.primary.health.api_id`.
+        primary, secondary: What is in each region, see `RegionalParts`: `region`, `network`, `key`, `alerting`,
+            `health` and `service`. The id of a region's HTTP API is `stack.primary.health.api_id`.
         data: The table and the buckets, see `GlobalData`.
         config: The parameters that are kept in sync, see `ConfigSync`.
         dns: The name that fails over, see `DnsFailover`.
@@ -134,6 +143,9 @@ class DisasterRecoveryStack(TerraformStack):
         hosted_zone: HostedZone | None = None,
         private_probe_route: bool = False,
         data_canary: bool = False,
+        service: Service | None = None,
+        primary_endpoint: Endpoint | None = None,
+        secondary_endpoint: Endpoint | None = None,
         deletion_protection: bool = False,
         two_way_documents: bool = False,
         force_destroy: bool = True,
@@ -160,6 +172,15 @@ class DisasterRecoveryStack(TerraformStack):
                 *mistakes_in_config_keys("config_keys", config_keys),
                 *mistakes_in_failover_timing(
                     *timing, custom_domain=custom_domain, alarm_seconds=FAILOVER_SECONDS if data_canary else None
+                ),
+                *mistakes_in_functions(service, primary_region, secondary_region),
+                *mistakes_in_endpoints(
+                    primary_endpoint,
+                    secondary_endpoint,
+                    regions=(primary_region, secondary_region),
+                    service=service,
+                    custom_domain=custom_domain,
+                    data_canary=data_canary,
                 ),
                 *mistakes_in_state(state),
                 *mistakes_in_state_region(state, state_region, primary_region),
@@ -188,15 +209,31 @@ class DisasterRecoveryStack(TerraformStack):
             self._health_monitor(foundation, variables.environment, data.table_name, table_arn, private_probe_route)
             for foundation, table_arn in ((primary, data.table_arn), (secondary, data.replica_arn))
         )
+        given = (service.primary_function_arn, service.secondary_function_arn) if service else (None, None)
+        primary_service, secondary_service = (
+            self._service(service, function_arn, foundation, health, variables.environment, data.table_name, table_arn)
+            if service
+            else None
+            for function_arn, foundation, health, table_arn in (
+                (given[0], primary, primary_health, data.table_arn),
+                (given[1], secondary, secondary_health, data.replica_arn),
+            )
+        )
         canary = self._data_canary(primary, secondary, variables.environment, data.table_name) if data_canary else None
         config = self._config_sync(primary, secondary, config_keys, variables)
+        ends = (
+            _endpoint(first, primary_health, primary_endpoint, canary.primary_failover_alarm_name if canary else None),
+            _endpoint(
+                second, secondary_health, secondary_endpoint, canary.secondary_failover_alarm_name if canary else None
+            ),
+        )
         # Where alarms on health checks can be. If that is neither region, there are none.
         home = next((each for each in (primary, secondary) if each.region.name == METRICS_REGION), None)
         dns = DnsFailover(
             self,
             "dns",
-            primary=_endpoint(first, primary_health, canary.primary_failover_alarm_name if canary else None),
-            secondary=_endpoint(second, secondary_health, canary.secondary_failover_alarm_name if canary else None),
+            primary=ends[0],
+            secondary=ends[1],
             environment=variables.environment,
             domain_name=variables.domain_name,
             request_interval_seconds=request_interval_seconds,
@@ -208,8 +245,8 @@ class DisasterRecoveryStack(TerraformStack):
             custom_domain=custom_domain,
             hosted_zone=hosted_zone,
         )
-        self.primary: Final = RegionalParts(**vars(primary), health=primary_health)
-        self.secondary: Final = RegionalParts(**vars(secondary), health=secondary_health)
+        self.primary: Final = RegionalParts(**vars(primary), health=primary_health, service=primary_service)
+        self.secondary: Final = RegionalParts(**vars(secondary), health=secondary_health, service=secondary_service)
         self.data: Final = data
         self.canary: Final = canary
         self.config: Final = config
@@ -223,6 +260,8 @@ class DisasterRecoveryStack(TerraformStack):
             canary=canary,
             config=config,
             dns=dns,
+            service=service,
+            endpoints=ends if primary_endpoint else None,
         )
         declare_outputs(self, outputs)
 
@@ -407,6 +446,46 @@ class DisasterRecoveryStack(TerraformStack):
             private_probe_route=private_probe_route,
         )
 
+    def _service(
+        self,
+        service: Service,
+        function_arn: str | None,
+        foundation: Foundation,
+        health: HealthMonitor,
+        environment: str,
+        table_name: str,
+        table_arn: str,
+    ) -> PythonFunction | None:
+        """Put a service behind a region's API; the function, if it is of this stack."""
+        region, function = foundation.region, None
+        if service.source:
+            function = PythonFunction(
+                self,
+                f"service_{region.label}",
+                region=region,
+                environment=environment,
+                purpose=service.purpose,
+                section="service",
+                description=f"Serves {', '.join(service.routes)} in {region.name}"[:256],
+                source=service.source,
+                variables={TABLE_VARIABLE: table_name, **service.variables},
+                permissions=[Statement(sid="UseTable", actions=service.actions, resources=[table_arn])],
+                alarms=foundation.alerting.target,
+                memory_mb=service.memory_mb,
+                timeout_seconds=service.timeout_seconds,
+            )
+            function_arn = function.function_arn
+        FunctionRoutes(
+            self,
+            f"service_routes_{region.label}",
+            region=region,
+            api_id=health.api_id,
+            stage=health.stage,
+            routes=service.routes,
+            function_arn=str(function_arn),
+        )
+        return function
+
     def _data_canary(self, primary: Foundation, secondary: Foundation, environment: str, table_name: str) -> DataCanary:
         return DataCanary(
             self,
@@ -448,16 +527,21 @@ class DisasterRecoveryStack(TerraformStack):
         return values
 
 
-def _endpoint(region: Region, health: HealthMonitor, alarm_name: str | None) -> Endpoint:
-    return Endpoint(
-        region=region,
-        host=health.host,
-        health_path=health.probe_path,
-        api_id=health.api_id,
-        stage=health.stage,
-        alarm_name=alarm_name,
-        alarm_seconds=FAILOVER_SECONDS if alarm_name else None,
-    )
+def _endpoint(region: Region, health: HealthMonitor, given: Endpoint | None, alarm_name: str | None) -> Endpoint:
+    """What the name points to in a region: what was given, else the stack's API."""
+    alarm: dict[str, Any] = {"alarm_name": alarm_name, "alarm_seconds": FAILOVER_SECONDS} if alarm_name else {}
+    if given is None:
+        return Endpoint(
+            region=region,
+            host=health.host,
+            health_path=health.probe_path,
+            api_id=health.api_id,
+            stage=health.stage,
+            **alarm,
+        )
+    if given.health_host or given.health_path:
+        return replace(given, region=region, **alarm)
+    return replace(given, region=region, health_host=health.host, health_path=health.probe_path, **alarm)
 
 
 def _matches(variable: str, pattern: str) -> str:

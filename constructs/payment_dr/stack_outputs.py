@@ -4,13 +4,15 @@ from collections.abc import Mapping
 
 from .config_sync import ConfigSync
 from .data_canary import DataCanary
-from .dns_failover import DnsFailover
+from .dns_failover import DnsFailover, Endpoint
 from .global_data import GlobalData
 from .health_monitor import HEALTH_PATH, HealthMonitor
 from .outputs import Output
+from .python_function import PythonFunction
 from .regional_network import RegionalNetwork
 from .regional_parts import RegionalParts
-from .side import Side
+from .service import Service
+from .side import SIDES, Side
 
 
 def outputs_of(
@@ -23,6 +25,8 @@ def outputs_of(
     canary: DataCanary | None,
     config: ConfigSync,
     dns: DnsFailover,
+    service: Service | None,
+    endpoints: tuple[Endpoint, Endpoint] | None,
 ) -> Mapping[str, Output]:
     """Every output of the stack by its name.
 
@@ -35,6 +39,8 @@ def outputs_of(
         canary: The canary of the table, if there is one.
         config: The parameters that are kept in sync.
         dns: The name that fails over.
+        service: What is behind the name, if it is not the health monitor alone.
+        endpoints: The team's own, if the name points to them.
 
     Example:
         >>> declare_outputs(stack, outputs_of(environment="dev", ...))  # doctest: +SKIP
@@ -55,8 +61,12 @@ def outputs_of(
         **_role_outputs(primary.health, secondary.health, config, first, second),
         **_dns_outputs(dns, first, second),
         **_custom_domain_outputs(dns, first, second),
+        **_service_outputs(service, primary, secondary),
+        **_endpoint_outputs(endpoints),
         "alarm_names": Output(
-            _alarm_names(data, primary.health, secondary.health, canary, config, dns),
+            _alarm_names(
+                *(data, primary.health, secondary.health, primary.service, secondary.service, canary, config, dns)
+            ),
             "Names of the CloudWatch alarms of both regions",
         ),
         **_alerting_outputs("primary", first, primary),
@@ -168,7 +178,36 @@ def _custom_domain_outputs(dns: DnsFailover, first: str, second: str) -> Mapping
     }
 
 
-def _alarm_names(*parts: GlobalData | HealthMonitor | DataCanary | ConfigSync | DnsFailover | None) -> list[str]:
+def _service_outputs(service: Service | None, primary: RegionalParts, secondary: RegionalParts) -> Mapping[str, Output]:
+    if service is None:
+        return {}
+    functions = {"primary": primary, "secondary": secondary}
+    return {
+        "service_routes": Output(list(service.routes), "Routes of the service behind the name"),
+        **{
+            f"{side}_service_function_name": Output(
+                parts.service.function_name, f"Function of the service in {parts.region.name} ({side})"
+            )
+            for side, parts in functions.items()
+            if parts.service
+        },
+    }
+
+
+def _endpoint_outputs(endpoints: tuple[Endpoint, Endpoint] | None) -> Mapping[str, Output]:
+    outputs = {}
+    for side, endpoint in zip(SIDES, endpoints or (), strict=False):
+        where = f"{endpoint.region.name} ({side})"
+        outputs[f"{side}_endpoint_host"] = Output(endpoint.host, f"Host that the name points to in {where}")
+        outputs[f"{side}_probed_host"] = Output(
+            endpoint.health_host or endpoint.host, f"Host that Route 53 probes in {where}"
+        )
+    return outputs
+
+
+def _alarm_names(
+    *parts: GlobalData | HealthMonitor | PythonFunction | DataCanary | ConfigSync | DnsFailover | None,
+) -> list[str]:
     return [name for part in parts if part for name in part.alarm_names]
 
 

@@ -30,6 +30,7 @@ from payment_dr import (
     DnsFailover,
     EncryptionKey,
     Endpoint,
+    FunctionRoutes,
     GlobalData,
     HealthMonitor,
     HostedZone,
@@ -38,6 +39,7 @@ from payment_dr import (
     Region,
     RegionalNetwork,
     Role,
+    Service,
     Statement,
     TerraformStack,
     checks,
@@ -132,6 +134,19 @@ def makers(stack: TerraformStack, west: Region, new_app: Callable[[], App]) -> d
         return lambda **given: kind(stack, f"it{next(numbers)}", **{"environment": "dev", **props, **given})
 
     role: Json = {"name": "r", "policy_name": "p", "description": "d", "trust": [TRUSTED], "permissions": [READS]}
+    routes: Json = {
+        "region": EAST,
+        "api_id": "a1b2c3d4e5",
+        "stage": "$default",
+        "routes": ["POST /payments"],
+        "function_arn": f"arn:aws:lambda:us-east-1:{ACCOUNT}:function:payments",
+    }
+    deployed: Json = {"source": HANDLER, "actions": ["dynamodb:PutItem"]}
+
+    def service(**given: Any) -> Service:
+        existing = all(isinstance(given.get(f"{side}_function_arn"), str) for side in ("primary", "secondary"))
+        return Service(**{"routes": ["POST /payments"], **({} if existing else deployed), **given})
+
     values: dict[type, Json] = {
         Region: {"name": "us-east-1"},
         Endpoint: {"region": EAST, "host": "a.acme.io"},
@@ -148,6 +163,8 @@ def makers(stack: TerraformStack, west: Region, new_app: Callable[[], App]) -> d
     return {
         "DisasterRecoveryStack": lambda **given: DisasterRecoveryStack(new_app(), "payment-dr", **given),
         "Role": lambda **given: Role(stack, f"it{next(numbers)}", **{**role, **given}),
+        "Service": service,
+        "FunctionRoutes": lambda **given: FunctionRoutes(stack, f"it{next(numbers)}", **{**routes, **given}),
         **{kind.__name__: maker(kind, props) for kind, props in least.items()},
         **{kind.__name__: value_maker(kind, props) for kind, props in values.items()},
     }
@@ -155,12 +172,13 @@ def makers(stack: TerraformStack, west: Region, new_app: Callable[[], App]) -> d
 
 def owners() -> dict[str, Any]:
     """Everything with props: the constructs of the pages, the values that they take and `metric_alarm`."""
-    values = (AlarmTarget, Condition, Endpoint, HostedZone, Metric, Region, Statement)
+    values = (AlarmTarget, Condition, Endpoint, HostedZone, Metric, Region, Service, Statement)
     return {each.__name__: each for each in (*CONSTRUCTS, *values, metric_alarm)}
 
 
 def test_every_public_class_with_props_is_looked_at() -> None:
     others = {"App", "ArchiveProvider", "AwsProvider", "RandomProvider", "TerraformStack", "ConfigurationError"}
+    others.add("RegionalParts")  # which the stack makes, and nobody else
     public = {name for name in payment_dr.__all__ if isinstance(getattr(payment_dr, name), type)}
     assert public - others == owners().keys() - {"metric_alarm"}
 

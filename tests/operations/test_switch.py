@@ -37,6 +37,15 @@ def test_failover_fences_the_primary_and_sees_its_probe_fail(stack: Stack) -> No
     assert stack.calls == [FENCE]
 
 
+def test_a_host_of_the_users_that_route_53_probes_cannot_be_fenced(stack: Stack) -> None:
+    stack.outputs |= {"primary_endpoint_host": "east.pay.acme.io", "primary_probed_host": "east.pay.acme.io"}
+    with pytest.raises(RefusedError, match=r"Route 53 probes east\.pay\.acme\.io in us-east-1, and not"):
+        switch(stack, force=True).failover()
+    assert stack.calls == []
+    stack.outputs["primary_probed_host"] = stack.api_host("primary")  # only the name points to that host
+    assert switch(stack).failover().fenced
+
+
 def test_failover_twice_changes_nothing_the_second_time(stack: Stack) -> None:
     switch(stack).failover()
     again = switch(stack).failover()

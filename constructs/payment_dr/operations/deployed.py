@@ -35,6 +35,8 @@ NEEDED = (
     *(f"{side}_{name}" for side in SIDES for name in ("bucket_name", "health_monitor_function_name", "region")),
 )
 OF_A_CUSTOM_DOMAIN = tuple(f"{side}_target_name" for side in SIDES)
+OF_ENDPOINTS = tuple(f"{side}_{name}" for side in SIDES for name in ("endpoint_host", "probed_host"))
+OF_A_SERVICE = "service_routes"
 OF_TWO_WAY_DOCUMENTS = "s3_replication_back_role_arn"
 
 T = TypeVar("T")
@@ -85,7 +87,14 @@ class Deployed:
                 f"these outputs are missing: {', '.join(missing)}",
                 hint="deploy first; --dir names the synthesized stack, --outputs a file of 'terraform output -json'",
             )
-        known = (*NEEDED, *(name for name in (*OF_A_CUSTOM_DOMAIN, OF_TWO_WAY_DOCUMENTS) if name in outputs))
+        known = (
+            *NEEDED,
+            *(
+                name
+                for name in (*OF_A_CUSTOM_DOMAIN, *OF_ENDPOINTS, OF_A_SERVICE, OF_TWO_WAY_DOCUMENTS)
+                if name in outputs
+            ),
+        )
         self.outputs = {name: outputs[name] for name in known}  # the secret ones stay out
         self.endpoint_url = endpoint_url
         self._session: Any = None
@@ -156,7 +165,25 @@ class Deployed:
 
     def target(self, side: Side) -> str:
         """What the record of a side points to."""
-        return self.output(side, "target_name") if self.has_custom_domain else self.api_host(side)
+        if self.has_custom_domain:
+            return self.output(side, "target_name")
+        return str(self.outputs.get(f"{side}_endpoint_host") or self.api_host(side))
+
+    def probed_host(self, side: Side) -> str:
+        """Host that the health check of a side probes: that of the API, unless the stack was given another."""
+        return str(self.outputs.get(f"{side}_probed_host") or self.api_host(side))
+
+    def not_fenced_by_its_function(self, side: Side) -> str | None:
+        """Why stopping a side's health function would not fail its health check; None if it would."""
+        host = self.probed_host(side)
+        if host == self.api_host(side):
+            return None
+        return f"Route 53 probes {host} in {self.region(side)}, and not the health monitor, which the fence stops"
+
+    @property
+    def service_routes(self) -> list[str]:
+        """Routes of the service behind the name; none if there is no service."""
+        return list(self.outputs.get(OF_A_SERVICE, ()))
 
     def health_url(self, side: Side, path: str = HEALTH_PATH) -> str:
         """The address of a region's health monitor; on an embedded AWS where that is served.

@@ -91,10 +91,13 @@ class Switch:
         """Fence the primary region, or find that its probe fails without it.
 
         Raises:
-            RefusedError: The secondary region is not healthy, or the fence had no effect and was removed.
+            RefusedError: The secondary region is not healthy, Route 53 probes a host that a fence does not reach, or
+                the fence had no effect and was removed.
             OperationError: AWS refused, or did not answer.
         """
         region, other = self.stack.region("primary"), self.stack.region("secondary")
+        if why_not := self.stack.not_fenced_by_its_function("primary"):
+            raise RefusedError(f"refused: {why_not}", hint="let the health page of that host fail")
         self._weigh(f"{other} could not serve", self._healthy("secondary"), self._table_serves("secondary"))
         account = account_of(self.stack, "secondary")
 

@@ -10,7 +10,7 @@ from payment_dr.operations.deployed_zone import settings_of
 from payment_dr.operations.drill import preflight
 from payment_dr.operations.drill.tls_client import NotServedError
 from payment_dr.operations.route53.zone import Zone
-from payment_dr.side import Side
+from payment_dr.side import SIDES, Side
 from tests.operations.drill.parts import deployed_zone
 from tests.operations.stack import Stack, with_checks
 
@@ -33,6 +33,21 @@ def test_an_alias_of_something_else_is_no_record_of_the_region(make_stack: Calla
     elsewhere = Zone("Z1", (made.records[0], other), made.health_checks)
     found = preflight.unfit_to_start(make_stack(custom_domain=True), elsewhere)
     assert found == ["app.pay.acme.io has no record of us-west-2"]
+
+
+def test_endpoints_of_the_users_are_drilled_while_the_monitor_is_probed(stack: Stack) -> None:
+    made = deployed_zone()
+    hosts = ("east.pay.acme.io", "west.pay.acme.io")
+    records = tuple(replace(record, values=(host,)) for record, host in zip(made.records, hosts, strict=True))
+    made = replace(made, records=records)
+    for side, host in zip(SIDES, hosts, strict=True):
+        stack.outputs |= {f"{side}_endpoint_host": host, f"{side}_probed_host": stack.api_host(side)}
+    assert preflight.unfit_to_start(stack, made) == []
+    assert preflight.faults(stack, made) == []
+    stack.outputs["primary_probed_host"] = hosts[0]
+    assert preflight.unfit_to_start(stack, made) == [
+        "Route 53 probes east.pay.acme.io in us-east-1, and not the health monitor, which the fence stops"
+    ]
 
 
 def test_a_long_ttl_is_the_cause_of_a_slow_failover(stack: Stack) -> None:

@@ -20,6 +20,7 @@ def unfit_to_start(stack: Deployed, zone: Zone) -> list[str]:
     table = str(stack.outputs["dynamodb_table_name"])
     if probes.table(stack, "primary").replica_status not in SERVING:
         found.append(f"no replica in {second}: the table {table} of {first} is not replicated, so a failover loses all")
+    found += [why_not for side in SIDES if (why_not := stack.not_fenced_by_its_function(side))]
     records = records_of(stack, zone)
     fqdn = stack.outputs["application_fqdn"]
     found += [f"{fqdn} has no record of {stack.region(side)}" for side in SIDES if side not in records]
@@ -115,7 +116,7 @@ def _faults_of_check(stack: Deployed, zone: Zone, side: Side, record: Record) ->
         found.append(f"the health check of the {side} record ({region}) is disabled, {_WITHOUT_CHECK[side]}")
     if check.inverted:
         found.append(f"the health check of the {side} record ({region}) is inverted: healthy counts as unhealthy")
-    if endpoint and endpoint.host != stack.api_host(side):
+    if endpoint and endpoint.host != stack.probed_host(side):
         found.append(
             f"the health check of the {side} record ({region}) probes {endpoint.host}, which is not that region"
         )
