@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+EXAMPLE = Path(__file__).parents[2] / "examples" / "payments_service" / "payments.py"
 HANDLERS = sorted((Path(__file__).parents[2] / "handlers").glob("*.py"))
 
 
@@ -32,7 +33,7 @@ def test_a_handler_is_a_package_of_less_than_11_kb(path: Path) -> None:
     assert len(package.getvalue()) < 11 * 1024
 
 
-@pytest.mark.parametrize("path", HANDLERS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", [*HANDLERS, EXAMPLE], ids=lambda path: path.stem)
 def test_a_handler_imports_only_what_the_runtime_has(path: Path) -> None:
     imported = set()
     for node in ast.walk(ast.parse(path.read_text("utf-8"))):
