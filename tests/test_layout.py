@@ -156,3 +156,9 @@ def test_the_operations_start_no_node() -> None:
     done = subprocess.run([sys.executable, "-c", NEEDS_NO_NODE], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == [], "payment_dr.side or payment_dr.operations loads the constructs"
+
+
+def test_editors_find_the_library_in_a_checkout() -> None:
+    """Neither Pyright nor Pylance follows the hook of an editable installation."""
+    settings = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["pyright"]
+    assert any((PROJECT / folder / "payment_dr/__init__.py").is_file() for folder in settings["extraPaths"])

@@ -98,7 +98,7 @@ def test_an_attribute_that_does_not_exist_gives_the_normal_attribute_error() -> 
     import cdktf_cdktf_provider_aws as aws
 
     with pytest.raises(AttributeError, match="module 'cdktf_cdktf_provider_aws' has no attribute 'vcp'"):
-        _ = aws.vcp  # type: ignore[attr-defined]
+        _ = aws.vcp
 
 
 def test_modules_load_one_at_a_time_or_all_with_a_star(package: str) -> None:
