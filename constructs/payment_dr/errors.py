@@ -21,6 +21,27 @@ class ConfigurationError(ValueError):
         super().__init__("\n".join([f"{owner}: {count} in the configuration", *(f"  - {m}" for m in self.mistakes)]))
 
 
+class NodeMissingError(ImportError):
+    """There is no Node.js for jsii, which runs the constructs.
+
+    Args:
+        node: The program that was looked for.
+
+    Attributes:
+        message: One sentence: what is missing.
+        hint: The next move, one sentence.
+    """
+
+    def __init__(self, node: str) -> None:
+        self.message = f"payment_dr runs its constructs on Node.js, and there is no program {node!r}"
+        self.hint = (
+            "pip install 'payment-dr[node]', or install Node 22"
+            if node == "node"
+            else "set JSII_NODE to the path of a Node, or unset it"
+        )
+        super().__init__(f"{self.message}\nhint: {self.hint}")
+
+
 def refuse(owner: str, mistakes: Sequence[str]) -> None:
     """Raise a `ConfigurationError` when there is at least one mistake."""
     if mistakes:

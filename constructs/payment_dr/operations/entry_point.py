@@ -2,6 +2,8 @@
 
 import sys
 
+from payment_dr.errors import NodeMissingError
+
 
 def main() -> None:
     """Run the command line."""
@@ -20,6 +22,9 @@ def main() -> None:
             f"error: dr needs the Python package {error.name.partition('.')[0]}, which is not installed\n"
             "hint: pip install 'payment-dr[dr]'\n"
         )
+        raise SystemExit(2) from error
+    except NodeMissingError as error:
+        sys.stderr.write(f"error: {error.message}\nhint: {error.hint}\n")
         raise SystemExit(2) from error
     except OSError as error:  # of --help and --version, which are no commands
         from payment_dr.operations.command import leave_stdout
