@@ -34,6 +34,23 @@ def test_no_page_has_drifted_from_the_stack(written: dict[str, str]) -> None:
     assert left_over == set()
 
 
+BY_HAND = [PROJECT / "README.md", *(PROJECT / "docs").glob("*.md"), *(PROJECT / "examples").rglob("*.md")]
+PROGRAMS = {
+    f"{page.relative_to(PROJECT)}-{number}": program
+    for page in sorted(BY_HAND)  # the examples of the generated pages run when those are made
+    for number, program in enumerate(
+        re.findall(r"^```python\n(.*?)^```$", page.read_text(encoding="utf-8"), re.M | re.S)
+    )
+}
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_python_that_a_page_prints_runs_as_printed(program: str, tmp_path: Path) -> None:
+    file = tmp_path / "main.py"
+    file.write_text(PROGRAMS[program], encoding="utf-8")
+    assert template_of(file)["resource"]
+
+
 def test_every_construct_has_a_page() -> None:
     public = [getattr(payment_dr, name) for name in payment_dr.__all__]
     constructs = {
