@@ -13,24 +13,24 @@ LINTERS_READY := .linters/.ready
 AUDIT_READY := .audit/.ready
 
 .PHONY: help setup drill deploy-local test mutants prove-permissions synth docs hcl plan lint format lock audit wheel bench
-.PHONY: clean
+.PHONY: clean terraform
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' Makefile
 
-drill: $(READY) ## Let a region fail and come back on an embedded AWS, and measure what its clients see (ARGS=--outage=hang)
+drill: terraform $(READY) ## Let a region fail and come back on an embedded AWS, and measure what its clients see (ARGS=--outage=hang)
 	@$(BIN)/python -m embedded_aws drill $(ARGS)
 
-deploy-local: $(READY) ## Deploy the stack on an embedded AWS, check everything, destroy it (ARGS=--json)
+deploy-local: terraform $(READY) ## Deploy the stack on an embedded AWS, check everything, destroy it (ARGS=--json)
 	@$(BIN)/python -m embedded_aws deploy $(ARGS)
 
-test: lint $(CDKTF_READY) $(LINTERS_READY) ## Lint, then run all tests
+test: terraform lint $(CDKTF_READY) $(LINTERS_READY) ## Lint, then run all tests
 	@$(BIN)/pytest $(ARGS)
 
 mutants: $(READY) ## Change the code in one place after the other and report what no test notices (ARGS='--sample 30')
 	@$(BIN)/python -m mutants $(ARGS)
 
-prove-permissions: $(READY) ## Show that every right is needed and enough (ARGS=--json)
+prove-permissions: terraform $(READY) ## Show that every right is needed and enough (ARGS=--json)
 	@$(BIN)/python -m permission_proof $(ARGS)
 
 synth: $(READY) ## Synthesize the stack into cdktf.out
@@ -42,7 +42,7 @@ docs: $(READY) ## Write the pages that are made from the stack (ARGS=--check)
 hcl: synth ## Write the stack as HCL into lib (ARGS=--json)
 	@$(BIN)/python -m hcl $(ARGS)
 
-plan: $(READY) ## Show the plan of the stack against an embedded AWS
+plan: terraform $(READY) ## Show the plan of the stack against an embedded AWS
 	@$(BIN)/python -m embedded_aws plan $(ARGS)
 
 lint: $(READY) ## Check style, formatting and types
@@ -75,6 +75,11 @@ wheel: $(READY) $(AUDIT_READY) ## Build the wheel into dist, and a bill of mater
 	@$(PIPENV) requirements --hash | grep -v '^-e' > .audit/wheel/requirements.txt
 	@$(BIN)/python -m pip --python .audit/wheel install --quiet --no-deps --require-hashes -r .audit/wheel/requirements.txt
 	@.audit/bin/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible -o "$$(echo dist/*.whl).cdx.json" .audit/wheel
+
+terraform:   # looked for before the minutes of set-up, and not after them
+	@command -v "$${TERRAFORM_BINARY_NAME:-terraform}" >/dev/null || { \
+	echo "error: $${TERRAFORM_BINARY_NAME:-terraform} is not on the PATH" >&2; \
+	echo "hint: install Terraform 1.5 or newer, or name it by TERRAFORM_BINARY_NAME" >&2; exit 2; }
 
 setup: $(READY) $(CDKTF_READY) $(LINTERS_READY) ## Install everything that the other commands need
 

@@ -12,7 +12,7 @@ import typer
 from embedded_aws.deploy_local import deploy_local
 from embedded_aws.deployment import ACCOUNT_SETTING, Deployment, terraform_settings
 from embedded_aws.server import EmbeddedAws
-from payment_dr.operations.cli import REPORTS, AsJson, ReportDir, Seed
+from payment_dr.operations.cli import REPORTS, AsJson, List, ReportDir, Seed, show_outages
 from payment_dr.operations.command import command, progress, progress_of, say
 from payment_dr.operations.drill.outages import OUTAGES
 from payment_dr.operations.terraform.plan_markdown import plan_markdown
@@ -92,11 +92,20 @@ def deploy(
 
 @app.command()
 @command
-def drill(outage: Outage = "region", seed: Seed = 42, report_dir: ReportDir = REPORTS, as_json: AsJson = False) -> None:
+def drill(
+    outage: Outage = "region",
+    seed: Seed = 42,
+    report_dir: ReportDir = REPORTS,
+    as_json: AsJson = False,
+    list_: List = False,
+) -> None:
     """Deploy the stack on an embedded AWS of its own, let a region fail and come back, and measure what clients see.
 
     Exits with 0 when every target was met, 1 when one was missed, 2 when the result is inconclusive.
     """
+    if list_:
+        show_outages(as_json=as_json)
+        return
     from embedded_aws.drill import deploy_and_drill
     from payment_dr.operations.report.summary import reported  # loads Matplotlib
 

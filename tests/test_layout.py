@@ -3,6 +3,7 @@
 import ast
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -156,6 +157,20 @@ def test_the_operations_start_no_node() -> None:
     done = subprocess.run([sys.executable, "-c", NEEDS_NO_NODE], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == [], "payment_dr.side or payment_dr.operations loads the constructs"
+
+
+@pytest.mark.parametrize("target", ["drill", "deploy-local", "plan", "prove-permissions", "test"])
+def test_terraform_is_looked_for_before_anything_is_set_up(target: str, tmp_path: Path) -> None:
+    shutil.copy(PROJECT / "Makefile", tmp_path)
+    environment = {"PATH": os.environ["PATH"], "TERRAFORM_BINARY_NAME": "no-terraform"}
+    command = ["make", f"PYTHON={sys.executable}", target]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[:2] == [
+        "error: no-terraform is not on the PATH",
+        "hint: install Terraform 1.5 or newer, or name it by TERRAFORM_BINARY_NAME",
+    ]
+    assert [path.name for path in tmp_path.iterdir()] == ["Makefile"]
 
 
 def test_editors_find_the_library_in_a_checkout() -> None:

@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
+from embedded_aws.__main__ import app as embedded_command
 from payment_dr.operations import cli
 from payment_dr.operations.deployed import Deployed
+from payment_dr.operations.drill.outages import OUTAGES
 from tests.operations.stack import ACCOUNT, NAMES, Stack
 
 
@@ -129,3 +131,17 @@ def test_an_interrupted_switch_says_how_to_see_what_it_left(dr: Dr, stack: Stack
     found = dr(stack, "failover", "--yes")
     assert (found.exit_code, found.stdout) == (130, "")
     assert found.stderr.splitlines() == ["'dr status' shows whether the primary region is fenced", "interrupted"]
+
+
+def test_each_outage_is_described_in_one_line(dr: Dr, stack: Stack) -> None:
+    told = dr(stack, "drill", "--list")
+    assert told.exit_code == 0
+    lines = {line.split()[0]: line for line in told.stdout.splitlines()}
+    assert [*lines] == [*OUTAGES]
+    assert lines["hang"].split(maxsplit=1)[1] == "no call of the primary region is answered; must fail over (embedded)"
+    assert lines["fence"].endswith("the operator fences the primary region; must fail over (on AWS and embedded)")
+    assert lines["blip"].endswith("must not fail over (embedded)")
+    as_json = json.loads(dr(stack, "drill", "--list", "--json").stdout)
+    assert as_json["permission"]["fails_over"] is False
+    embedded = CliRunner().invoke(embedded_command, ["drill", "--list"])  # deploys nothing
+    assert embedded.stdout == told.stdout

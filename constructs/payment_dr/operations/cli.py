@@ -17,6 +17,7 @@ from payment_dr.operations import switch
 from payment_dr.operations.command import DONE, MISSED, command, progress, say, show
 from payment_dr.operations.deployed import STACK_DIRECTORY, Deployed
 from payment_dr.operations.drill.journal import Journal
+from payment_dr.operations.drill.outages import LIVE_OUTAGE, OUTAGES
 from payment_dr.operations.errors import OperationError
 from payment_dr.operations.files import write_whole
 from payment_dr.operations.iam_policies import ACCOUNT_ID, ENVIRONMENT, TABLE, path_of, policies_for, written
@@ -41,6 +42,7 @@ NameServer = Annotated[
 ]
 Limit = Annotated[float, typer.Option(min=1, help="Minutes after which everything is undone.")]
 Seed = Annotated[int, typer.Option(help="Decides what is left to chance.")]
+List = Annotated[bool, typer.Option("--list", help="Describe each outage in one line, and end.")]
 REPORTS = Path("drill-reports")
 ReportDir = Annotated[Path, typer.Option(help="Where journal and report go.")]
 State = Annotated[str, typer.Argument(envvar="PAYMENT_DR_STATE", help="s3://BUCKET/ENVIRONMENT, as main.py reads it.")]
@@ -146,6 +148,7 @@ def drill(
     report_dir: ReportDir = REPORTS,
     yes: Yes = False,
     as_json: AsJson = False,
+    list_: List = False,
 ) -> None:
     """Drill the deployed stack: fence its primary region, and measure what clients see until they are back.
 
@@ -157,6 +160,9 @@ def drill(
     from payment_dr.operations.drill import live
     from payment_dr.operations.report.summary import reported
 
+    if list_:
+        show_outages(as_json=as_json)
+        return
     try:
         stack = Deployed.read(outputs=outputs, directory=directory)
     except OperationError as error:
@@ -177,6 +183,22 @@ def drill(
             )
 
     raise typer.Exit(reported(run, as_json=as_json))
+
+
+def show_outages(*, as_json: bool) -> None:
+    """Print each outage that a drill can make: its name, what fails, and what Route 53 must do."""
+    primary = "the primary region"
+    if as_json:
+        outages = {
+            name: {"description": outage.description.format(region=primary), "fails_over": outage.fails_over}
+            for name, outage in OUTAGES.items()
+        }
+        sys.stdout.write(json.dumps(outages, indent=2) + "\n")
+        return
+    for name, outage in OUTAGES.items():
+        must = "must fail over" if outage.fails_over else "must not fail over"
+        where = "on AWS and embedded" if name == LIVE_OUTAGE else "embedded"
+        show(f"{name:<11} {outage.description.format(region=primary)}; {must} ({where})")
 
 
 @app.command()
