@@ -9,7 +9,7 @@ from typing import Any
 from botocore.exceptions import ClientError, EndpointConnectionError
 
 from payment_dr.operations.aws import CannotTellError
-from payment_dr.operations.deployed import Deployed
+from payment_dr.operations.deployed import HEALTH_PATH, Deployed
 from payment_dr.operations.route53.checkers import ProbeResult
 from payment_dr.operations.route53.zone import HealthCheck, Record, Zone
 from payment_dr.side import OTHER, SIDES, Side
@@ -151,6 +151,8 @@ class Stack(Deployed):
         side = self.side_of_api(check.host)
         if side is None:
             raise CannotTellError(f"{check.host} is not known", hint="name a host of the stack")
+        if check.path not in (HEALTH_PATH, PRIVATE_PATH):
+            return ProbeResult(connect_seconds=0, status=404)
         passes = self.passes[side]() and not (self.fence_works and self.reserved[side] == 0)
         body = b'{"status": "healthy"}' if passes else b"{}"
         return ProbeResult(connect_seconds=0, response_seconds=0.1, status=200 if passes else 503, body=body)

@@ -62,6 +62,7 @@ def test_a_stack_that_is_well_is_told_cell_by_cell(stack: Stack) -> None:
         },
         "config": {"state": "ok", "found": "the same in both regions"},
         "serves": {"state": "ok", "found": "us-east-1 (primary)"},
+        "failover": {"state": "ok", "found": "nothing in records and health checks speaks against it"},
     }
 
 

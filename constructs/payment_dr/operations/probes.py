@@ -411,8 +411,8 @@ def alarms(stack: Deployed, side: Side) -> dict[str, str]:
     return {alarm["AlarmName"]: alarm["StateValue"] for answer in answers for alarm in answer["MetricAlarms"]}
 
 
-def alarm_state(stack: Deployed, region: str, name: str) -> AlarmState:
-    """What the data stream of an alarm says of it: its state, as far as nobody has called SetAlarmState.
+def alarm(stack: Deployed, region: str, name: str) -> Mapping[str, Any] | None:
+    """A metric alarm as CloudWatch describes it; None if there is none.
 
     Raises:
         CannotTellError: CloudWatch could not be asked, or the region is none of the stack's.
@@ -425,8 +425,17 @@ def alarm_state(stack: Deployed, region: str, name: str) -> AlarmState:
         )
     client = stack.client("cloudwatch", side)
     found = asked(f"CloudWatch in {region}", lambda: client.describe_alarms(AlarmNames=[name]))["MetricAlarms"]
-    # An alarm that is gone has no data stream.
-    state: AlarmState = found[0]["StateValue"] if found else "INSUFFICIENT_DATA"
+    return next(iter(found), None)
+
+
+def alarm_state(stack: Deployed, region: str, name: str) -> AlarmState:
+    """What the data stream of an alarm says of it: its state, as far as nobody has called SetAlarmState.
+
+    Raises:
+        CannotTellError: CloudWatch could not be asked, or the region is none of the stack's.
+    """
+    found = alarm(stack, region, name)
+    state: AlarmState = found["StateValue"] if found else "INSUFFICIENT_DATA"  # one that is gone has no data stream
     return state
 
 

@@ -17,8 +17,10 @@ from payment_dr.operations.errors import OperationError
 from payment_dr.operations.printable import printable
 from payment_dr.operations.probes import SERVING
 from payment_dr.operations.route53.zone import Zone
+from payment_dr.operations.zone_faults import faults, unfit_zone
 from payment_dr.side import OTHER, SIDES, Side
 
+FAILOVER = "failover"  # what would keep one from being right
 OK, BAD, CANNOT_TELL = "ok", "bad", "cannot tell"
 EXIT_CODES = {OK: 0, BAD: 1, CANNOT_TELL: 2}
 _STYLES = {OK: "green", BAD: "red", CANNOT_TELL: "yellow"}
@@ -110,6 +112,7 @@ def look_at(stack: Deployed) -> Status:
         zone = pool.submit(read_zone, stack)
         probed = {side: pool.submit(lambda side=side: _health(stack, zone, side)) for side in SIDES}  # type: ignore[misc]
         serves = pool.submit(look, lambda: _serves(stack, zone.result()))
+        failover = pool.submit(look, lambda: _failover(stack, zone.result()))
         found = {
             side: {
                 name: pool.submit(look, lambda side=side, each=each: each(side))  # type: ignore[misc]
@@ -128,6 +131,7 @@ def look_at(stack: Deployed) -> Status:
             {
                 "config": config.result(),
                 "serves": serves.result(),
+                FAILOVER: failover.result(),
             },
         )
 
@@ -208,3 +212,8 @@ def _serves(stack: Deployed, zone: Zone) -> Finding:
     serving = answers(stack, zone, statuses(stack, zone, partial(status_now, stack)))
     serving_names = " and ".join(f"{stack.region(side)} ({side})" if side in SIDES else side for side in serving)
     return judged(serving == ["primary"], serving_names)
+
+
+def _failover(stack: Deployed, zone: Zone) -> Finding:
+    found = dict.fromkeys([*unfit_zone(stack, zone), *faults(stack, zone)])
+    return judged(not found, "; ".join(found) or "nothing in records and health checks speaks against it")

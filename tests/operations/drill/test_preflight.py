@@ -6,24 +6,28 @@ from typing import Any
 
 import pytest
 
+from payment_dr.operations import probes
 from payment_dr.operations.deployed_zone import settings_of
 from payment_dr.operations.drill import preflight
 from payment_dr.operations.drill.tls_client import NotServedError
-from payment_dr.operations.route53.zone import Zone
+from payment_dr.operations.route53.zone import AlarmCheck, AnyCheck, CalculatedCheck, UnknownCheck, Zone
+from payment_dr.operations.zone_faults import faults, unfit_zone
 from payment_dr.side import SIDES, Side
 from tests.operations.drill.parts import deployed_zone
-from tests.operations.stack import Stack, with_checks
+from tests.operations.stack import PRIVATE_PATH, Stack, host, with_checks
+
+ITS_NAME = f"set its domain name to {host('secondary')}, without an IP address"
 
 
 def test_nothing_is_found_in_a_zone_as_it_should_be(stack: Stack) -> None:
     assert preflight.unfit_to_start(stack, deployed_zone()) == []
-    assert preflight.faults(stack, deployed_zone()) == []
+    assert faults(stack, deployed_zone()) == []
 
 
 def test_nothing_is_found_in_a_custom_domain_whose_records_are_aliases(make_stack: Callable[..., Stack]) -> None:
     stack, made = make_stack(custom_domain=True), deployed_zone(custom_domain=True)
     assert preflight.unfit_to_start(stack, made) == []
-    assert preflight.faults(stack, made) == []
+    assert faults(stack, made) == []
     assert settings_of(stack, made).ttl_seconds == 60
 
 
@@ -38,12 +42,12 @@ def test_an_alias_of_something_else_is_no_record_of_the_region(make_stack: Calla
 def test_endpoints_of_the_users_are_drilled_while_the_monitor_is_probed(stack: Stack) -> None:
     made = deployed_zone()
     hosts = ("east.pay.acme.io", "west.pay.acme.io")
-    records = tuple(replace(record, values=(host,)) for record, host in zip(made.records, hosts, strict=True))
+    records = tuple(replace(record, values=(own,)) for record, own in zip(made.records, hosts, strict=True))
     made = replace(made, records=records)
-    for side, host in zip(SIDES, hosts, strict=True):
-        stack.outputs |= {f"{side}_endpoint_host": host, f"{side}_probed_host": stack.api_host(side)}
+    for side, own in zip(SIDES, hosts, strict=True):
+        stack.outputs |= {f"{side}_endpoint_host": own, f"{side}_probed_host": stack.api_host(side)}
     assert preflight.unfit_to_start(stack, made) == []
-    assert preflight.faults(stack, made) == []
+    assert faults(stack, made) == []
     stack.outputs["primary_probed_host"] = hosts[0]
     assert preflight.unfit_to_start(stack, made) == [
         "Route 53 probes east.pay.acme.io in us-east-1, and not the health monitor, which the fence stops"
@@ -51,7 +55,7 @@ def test_endpoints_of_the_users_are_drilled_while_the_monitor_is_probed(stack: S
 
 
 def test_a_long_ttl_is_the_cause_of_a_slow_failover(stack: Stack) -> None:
-    found = preflight.faults(stack, deployed_zone(side="secondary", ttl_seconds=300))
+    found = faults(stack, deployed_zone(side="secondary", ttl_seconds=300))
     assert found == [
         "TTL of app.pay.acme.io is 300 s, so a failover takes up to 90 s of detection and 300 s of caching, "
         "more than the target of 180 s"
@@ -68,13 +72,13 @@ def test_a_long_ttl_is_the_cause_of_a_slow_failover(stack: Stack) -> None:
 )
 def test_a_failover_is_slow_by_the_target_of_the_stack(target: int, ttl: int, found: list[str], stack: Stack) -> None:
     stack.outputs["rto_target_seconds"] = target
-    faults = preflight.faults(stack, deployed_zone(ttl_seconds=ttl))
-    assert [fault.rpartition(", ")[2] for fault in faults] == found
+    found_ = faults(stack, deployed_zone(ttl_seconds=ttl))
+    assert [fault.rpartition(", ")[2] for fault in found_] == found
 
 
 def test_a_slow_health_check_is_the_cause_of_a_slow_failover(stack: Stack) -> None:
     made = deployed_zone()
-    found = preflight.faults(stack, with_checks(made, "primary", failure_threshold=10))
+    found = faults(stack, with_checks(made, failure_threshold=10))
     assert found[0].startswith("the health check of us-east-1 needs 10 x 30 s, so")
 
 
@@ -90,25 +94,144 @@ def test_a_slow_health_check_is_the_cause_of_a_slow_failover(stack: Stack) -> No
     ],
 )
 def test_a_record_without_a_health_check_is_named(side: Side, so: str, stack: Stack) -> None:
-    assert preflight.faults(stack, deployed_zone(side=side, health_check_id=None)) == [so]
+    assert faults(stack, deployed_zone(side=side, health_check_id=None)) == [so]
 
 
 @pytest.mark.parametrize(
     ("change", "what"),
     [
-        ({"disabled": True}, "is disabled, so Route 53 takes it for healthy even when it is not"),
-        ({"inverted": True}, "is inverted: healthy counts as unhealthy"),
-        ({"host": "status.acme.io"}, "probes status.acme.io, which is not that region"),
+        ({"disabled": True}, "is disabled, so Route 53 takes it for healthy even when it is not: enable it"),
+        ({"inverted": True}, "is inverted, healthy counts as unhealthy: set Inverted to false"),
+        ({"host": "status.acme.io"}, f"probes status.acme.io, which is not that region: {ITS_NAME}"),
+        ({"host": host("primary")}, f"probes {host('primary')}, which is not that region: {ITS_NAME}"),
+        ({"address": "192.0.2.1"}, f"probes 192.0.2.1, which is not that region: {ITS_NAME}"),
+        ({"port": 80}, f"probes port 80, and {host('secondary')} listens on 443 alone: set its port to 443"),
+        ({"type": "HTTP"}, f"is of type HTTP, and {host('secondary')} speaks TLS alone: make it one of type HTTPS"),
+        (
+            {"type": "TCP"},
+            "is of type TCP, which passes while the health function answers 503: make it one of type HTTPS",
+        ),
+        (
+            {"sni": False},
+            f"sends no SNI, so its TLS handshake with {host('secondary')} fails: set EnableSNI to true",
+        ),
+        (
+            {"path": "/nope"},
+            "probes a path that its API does not have (HTTP status 404): run terraform apply to set it",
+        ),
+        (
+            {"type": "HTTPS_STR_MATCH", "search_string": "up"},
+            "fails although its region answers (HTTP status 200, without 'up' in the first 5,120 bytes): change "
+            "SearchString or the type",
+        ),
     ],
 )
 def test_a_health_check_that_sees_something_else_is_named(change: dict[str, Any], what: str, stack: Stack) -> None:
     made = deployed_zone()
-    found = preflight.faults(stack, with_checks(made, "secondary", **change))
+    found = faults(stack, with_checks(made, "secondary", **change))
     assert found == [f"the health check of the secondary record (us-west-2) {what}"]
 
 
+def test_checks_of_different_speed_are_named(stack: Stack) -> None:
+    found = faults(stack, with_checks(deployed_zone(), "secondary", failure_threshold=1))
+    assert found == [
+        "the health checks detect at different speeds (us-east-1 3 x 30 s, us-west-2 1 x 30 s): give both the same "
+        "threshold and interval"
+    ]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"regions": ("us-east-1", "us-west-2", "eu-west-1")},
+        {"type": "HTTPS_STR_MATCH", "search_string": "healthy"},
+        {"path": PRIVATE_PATH},
+        {"failure_threshold": 2},
+    ],
+)
+def test_what_does_no_harm_is_not_named(change: dict[str, Any], stack: Stack) -> None:
+    zone = with_checks(deployed_zone(), **change)
+    assert faults(stack, zone) == unfit_zone(stack, zone) == []
+
+
+def test_a_region_that_fails_is_no_fault_of_its_check(stack: Stack) -> None:
+    stack.passes["primary"] = lambda: False
+    assert faults(stack, deployed_zone()) == unfit_zone(stack, deployed_zone()) == []
+
+
+ALARM = AlarmCheck(id="alarm", region="us-east-1", alarm="alarm-drift-east-dev")
+
+
+def with_check(check: AnyCheck) -> Zone:
+    """The zone, in which the primary record has another check, maybe of the API's and an alarm."""
+    made = deployed_zone(health_check_id=check.id)
+    return replace(made, health_checks={"alarm": ALARM, **made.health_checks, check.id: check})
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        ({}, None),
+        ({"threshold": 0}, "is always healthy, as its HealthThreshold is 0, so Route 53 never stops answering with it"),
+        ({"threshold": 1}, "stays healthy while one of its 2 children fails, as its HealthThreshold is 1: set it to 2"),
+        ({"threshold": 3}, "is never healthy, as its HealthThreshold is 3 and it has 2 children: set it to 2"),
+        ({"inverted": True}, "is inverted, healthy counts as unhealthy: set Inverted to false"),
+        ({"disabled": True}, "is disabled, so Route 53 never stops answering with it: enable it"),
+        (
+            {"children": ("check-primary", "gone")},
+            "has no status that can be told: the health check gone does not exist",
+        ),
+    ],
+)
+def test_a_calculated_check_is_looked_at_with_its_children(
+    change: dict[str, Any], what: str | None, stack: Stack
+) -> None:
+    both = CalculatedCheck(id="both", children=("check-primary", "alarm"), threshold=2)
+    gone = UnknownCheck(id="gone", why="does not exist", hint="run terraform apply to make it anew")
+    made = with_check(replace(both, **change))
+    found = faults(stack, replace(made, health_checks={**made.health_checks, "gone": gone}))
+    assert [each.startswith(f"the health check of the primary record (us-east-1) {what}") for each in found] == (
+        [True] if what else []
+    )
+
+
+@pytest.mark.parametrize(
+    ("alarm", "what"),
+    [
+        (None, "which does not exist: run terraform apply"),
+        ({"ExtendedStatistic": "p99"}, "whose statistic p99 Route 53 does not take"),
+        ({"Period": 10}, "whose period of 10 s Route 53 does not take: give 60 s"),
+        ({"Period": 60, "Statistic": "Maximum"}, None),
+    ],
+)
+def test_an_alarm_that_route_53_cannot_follow_is_named(
+    monkeypatch: pytest.MonkeyPatch, alarm: Any, what: str | None, stack: Stack
+) -> None:
+    monkeypatch.setattr(probes, "alarm", lambda *_: alarm)
+    name = "the health check of the primary record (us-east-1) follows the alarm alarm-drift-east-dev of us-east-1"
+    assert faults(stack, with_check(ALARM)) == ([f"{name}, {what}"] if what else [])
+
+
+@pytest.mark.parametrize("why", ["does not exist", "is of type RECOVERY_CONTROL, which the model does not know"])
+def test_a_check_without_a_status_is_named_and_keeps_a_drill_from_starting(why: str, stack: Stack) -> None:
+    made = with_check(UnknownCheck(id="gone", why=why, hint="run terraform apply to make it anew"))
+    sentence = (
+        "the health check of the primary record (us-east-1) has no status that can be told: the health check gone "
+        f"{why}; run terraform apply to make it anew"
+    )
+    assert faults(stack, made) == unfit_zone(stack, made) == [sentence]
+
+
+def test_a_check_that_fails_from_the_start_keeps_a_drill_from_starting(stack: Stack) -> None:
+    made = with_checks(deployed_zone(), path="/nope")
+    assert unfit_zone(stack, made) == faults(stack, made)
+    assert len(faults(stack, made)) == 2
+    seen_by_the_other = with_checks(deployed_zone(), "secondary", host=host("primary"))
+    assert unfit_zone(stack, seen_by_the_other) == []
+
+
 def test_the_health_check_of_the_other_region_is_named(stack: Stack) -> None:
-    found = preflight.faults(stack, deployed_zone(side="secondary", health_check_id="check-primary"))
+    found = faults(stack, deployed_zone(side="secondary", health_check_id="check-primary"))
     assert found == ["the secondary record (us-west-2) has the health check of us-east-1"]
 
 

@@ -15,6 +15,7 @@ from typing import cast
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from payment_dr.operations import zone_faults
 from payment_dr.operations.deployed_zone import read_zone, settings_of
 from payment_dr.operations.drill import preflight
 from payment_dr.operations.drill.alarm_watch import AlarmWatch
@@ -146,7 +147,7 @@ class Drill:
             self._judge.causes += unfit
             self._judge.add_target("faults found before the start", "faults", 0, len(unfit))
             return
-        self._judge.causes += (found := preflight.faults(self._stack, zone))
+        self._judge.causes += (found := zone_faults.faults(self._stack, zone))
         self._judge.add_target("faults found in the zone", "faults", 0, len(found))
         preflight.refuse_a_degraded_start(self._stack)
         settings = self._outage.settings_during(settings_of(self._stack, zone))
