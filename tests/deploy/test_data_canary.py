@@ -2,12 +2,16 @@
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from embedded_aws.checks import eventually
 from embedded_aws.deployment import Deployment
+from embedded_aws.drill import place_of
+from payment_dr.data_canary import FAILOVER_SECONDS
+from payment_dr.operations.drill.run import Drill
 from payment_dr.side import OTHER, SIDES, Side
 from tests.deploy.conftest import Deployed
 
@@ -65,6 +69,20 @@ def test_a_function_may_not_touch_another_item(branch: Deployment, side: Side) -
         FunctionName=function(side), Environment={"Variables": variables}
     )
     assert run(branch, side)["errorMessage"] == "the canary cannot tell: ClientError"
+
+
+def test_a_fault_of_the_data_plane_that_no_probe_sees_fails_over_and_back(branch: Deployment, tmp_path: Path) -> None:
+    with place_of(branch, seed=1) as place:
+        journal = Drill(place, "dataplane", seed=1, directory=tmp_path).run().content
+    assert (journal["verdict"], journal["causes"]) == ("passed", [])
+    events = journal["events"]
+    assert [e["region"] for e in events if e["kind"] == "answer"] == ["us-east-1", "us-west-2", "us-east-1"]
+    assert {e["ok"] for e in events if e["kind"] == "probe"} == {True}
+    for way in ("failover", "failback"):
+        bounds = {name: phase["bound"] for name, phase in journal["rto"]["distribution"][way]["phases"].items()}
+        assert bounds["detect"] == FAILOVER_SECONDS
+        assert {name for name, bound in bounds.items() if journal["rto"][way][name] > bound} == set()
+    assert journal["rpo"]["confirmed"]["missing_at_switch"] == []
 
 
 def test_the_rule_runs_it_and_its_metrics_are_in_its_log(branch: Deployment) -> None:

@@ -96,6 +96,18 @@ def test_what_is_no_outage_does_not_fail_over(kind: str, drill: Run) -> None:
     assert journal["rto"]["failover"] is None
 
 
+def test_a_fault_of_the_data_plane_is_seen_by_no_probe_and_fails_the_payments(drill: Run) -> None:
+    journal = drill("dataplane")
+    assert (journal["verdict"], journal["causes"]) == ("passed", [])
+    assert regions_of(journal, "answer") == ["us-east-1"]
+    assert journal["rto"]["failover"] is None
+    events = journal["events"]
+    began, recovered = (next(e["at"] for e in events if e["kind"] == "action" and e["undone"] == u) for u in (0, 1))
+    during = [event for event in events if began < event["at"] <= recovered]
+    assert {event["ok"] for event in during if event["kind"] == "probe"} == {True}
+    assert sum(event["acknowledged"] for event in during if event["kind"] == "transactions") == 0
+
+
 def test_while_both_regions_are_down_dns_stays_where_it_is(drill: Run) -> None:
     journal = drill("both")
     assert (journal["verdict"], journal["causes"]) == ("passed", [])

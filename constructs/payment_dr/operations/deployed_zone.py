@@ -4,6 +4,7 @@ import random
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 
 from payment_dr.operations import probes
 from payment_dr.operations.aws import NoAnswerError, asked
@@ -52,17 +53,27 @@ def endpoint_check_of(stack: Deployed, zone: Zone, side: Side) -> HealthCheck | 
     return None
 
 
+def alarm_check_of(stack: Deployed, zone: Zone, side: Side) -> AlarmCheck | None:
+    """The health check of an alarm that decides on a side's record, by itself or as a child, if there is one."""
+    with suppress(OperationError, KeyError):
+        followed = zone.followed(checks_of(stack, zone)[side])
+        return next((check for check in followed if isinstance(check, AlarmCheck)), None)
+    return None
+
+
 def settings_of(stack: Deployed, zone: Zone) -> Settings:
     """The settings that the recovery time depends on, as they are deployed; the defaults where there are none."""
     check = endpoint_check_of(stack, zone, "primary")
     ttls = [record.ttl_seconds for record in records_of(stack, zone).values()]
     settings = Settings(ttl_seconds=max(ttls, default=Settings().ttl_seconds))
+    if alarm := alarm_check_of(stack, zone, "primary"):
+        settings = replace(settings, alarm_period_seconds=alarm.period_seconds, alarm_periods=alarm.periods)
     if check is None:
         return settings
-    return Settings(
+    return replace(
+        settings,
         request_interval_seconds=check.request_interval_seconds,
         failure_threshold=check.failure_threshold,
-        ttl_seconds=settings.ttl_seconds,
         checkers=2 * len(check.regions),
     )
 

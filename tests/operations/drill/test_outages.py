@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from payment_dr.operations.drill.journal import Journal
-from payment_dr.operations.drill.outages import OUTAGES, Action, action_of, undone
+from payment_dr.operations.drill.outages import DATA_PLANE, OUTAGES, Action, action_of, undone
 from payment_dr.operations.errors import OperationError
 from payment_dr.operations.route53.recovery_time import (
     HANGING_PROBE_SECONDS,
@@ -38,6 +38,7 @@ def actions_in(journal: Journal) -> list[tuple[str, bool]]:
         ("blip", {"us-east-1": {"seed": 3}}),
         ("hang", {"us-east-1": {"seed": 3, "kind": "hang"}}),
         ("dynamodb", {"us-east-1": {"seed": 3, "service": "dynamodb"}}),
+        ("dataplane", {"us-east-1": {"seed": 3, "service": "dynamodb", "operations": DATA_PLANE}}),
         ("api", {"us-east-1": {"seed": 3, "service": "execute-api"}}),
         ("partial", {"us-east-1": {"seed": 3, "share": 0.3}}),
         ("both", {"us-east-1": {"seed": 3}, "us-west-2": {"seed": 3}}),
@@ -68,9 +69,14 @@ FAST = Settings(request_interval_seconds=10, failure_threshold=2, ttl_seconds=60
 )
 def test_an_outage_lasts_as_long_as_the_settings_need_it_to(settings: Settings, blip: float, failover: float) -> None:
     lasts = {kind: outage.lasts(settings) for kind, outage in OUTAGES.items()}
-    assert lasts == dict.fromkeys(OUTAGES, failover) | {"blip": blip, "partial": 240.0, "permission": 240.0}
+    assert lasts == dict.fromkeys(OUTAGES, failover) | {
+        "blip": blip,
+        "partial": 240.0,
+        "permission": 240.0,
+        "dataplane": 240.0,
+    }
     for kind, outage in OUTAGES.items():
-        if outage.fails_over:
+        if outage.must_fail_over(settings):
             assert lasts[kind] > failover_bound(outage.settings_during(settings)).total
     assert lasts["blip"] <= longest_harmless_blip(OUTAGES["blip"].settings_during(settings))
 
@@ -80,6 +86,20 @@ def test_only_where_calls_hang_a_failed_probe_takes_all_the_time_that_a_checker_
     during = {kind: outage.settings_during(deployed) for kind, outage in OUTAGES.items()}
     hanging = Settings(ttl_seconds=60, failed_probe_seconds=HANGING_PROBE_SECONDS)
     assert during == dict.fromkeys(OUTAGES, deployed) | {"hang": hanging}
+
+
+def test_what_no_probe_sees_fails_over_only_where_an_alarm_decides_and_as_late_as_that_fires() -> None:
+    followed = Settings(alarm_period_seconds=60)
+    must = {
+        kind: (outage.must_fail_over(Settings()), outage.must_fail_over(followed)) for kind, outage in OUTAGES.items()
+    }
+    stay = dict.fromkeys(("partial", "blip", "both", "permission"), (False, False))
+    assert must == dict.fromkeys(OUTAGES, (True, True)) | stay | {"dataplane": (False, True)}
+    outage = OUTAGES["dataplane"]
+    bound = failover_bound(outage.settings_during(followed))
+    assert bound.detect == 60 + 60
+    assert outage.lasts(outage.settings_during(followed)) > bound.total
+    assert outage.settings_during(Settings()) == Settings()
 
 
 def test_only_where_both_regions_fail_dns_may_answer_with_the_other_one_until_a_checker_has_seen_it() -> None:
@@ -108,7 +128,7 @@ def test_an_outage_knows_why_there_was_a_failover_that_it_has_not_to_cause(
     kind: str, failure: str | None, sentence: str
 ) -> None:
     outage = OUTAGES[kind]
-    assert not outage.fails_over
+    assert not outage.must_fail_over(Settings())
     assert sentence == outage.why_failover(primary="us-east-1", secondary="us-west-2", seconds=90.4, failure=failure)
 
 

@@ -98,7 +98,7 @@ class Judge:
         Raises:
             OperationError: Clients changed their region, and DNS was not seen to change its answer.
         """
-        if evidence.outage.fails_over:
+        if evidence.outage.must_fail_over(evidence.settings):
             self._judge_recovery_times(evidence)
         else:
             self._judge_staying(evidence)
@@ -175,7 +175,7 @@ class Judge:
             )
         confirmed, second = rpo[CONFIRMED], self._regions["secondary"]
         lost, count = confirmed["missing_at_switch"], confirmed["acknowledged"]
-        if evidence.outage.fails_over:
+        if evidence.outage.must_fail_over(evidence.settings):
             self.add_target(
                 f"confirmed mode: missing in {second} at the switch, of {count} acknowledged",
                 "transactions",

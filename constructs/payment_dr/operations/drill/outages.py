@@ -26,6 +26,12 @@ NO_OUTAGE_SECONDS = 240.0  # longer than any detection: what has not failed over
 SERVING_SECONDS = 60.0  # of drill time, in the other region
 # Where a drill writes its documents. A stack that copies documents one way only does not bring them back.
 DOCUMENTS_PREFIX = "dr-drill/"
+# What DynamoDB calls its data plane, without streams. DescribeTable is of the control plane.
+# https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/HowItWorks.API.html
+DATA_PLANE = (
+    *("GetItem", "BatchGetItem", "Query", "Scan", "PutItem", "BatchWriteItem", "UpdateItem", "DeleteItem"),
+    *("TransactGetItems", "TransactWriteItems", "ExecuteStatement", "BatchExecuteStatement", "ExecuteTransaction"),
+)
 LIVE_OUTAGE = "fence"  # the one that a stack which others use is given
 
 
@@ -33,7 +39,11 @@ class OutageMaker(Protocol):
     """Makes regions fail; on AWS there is none, and only the fence is left."""
 
     def fail(self, region: str, **fault: Any) -> None:
-        """Let calls of a region fail: a ``kind`` (error, hang), one ``service``, a ``share`` of them, by a ``seed``."""
+        """Let calls of a region fail.
+
+        The fault is a ``kind`` (error, hang) of one ``service``, some ``operations`` of it or a ``share`` of the calls,
+        by a ``seed``.
+        """
 
     def restore(self, region: str) -> None:
         """Lift all faults of a region."""
@@ -61,13 +71,21 @@ def longer_than_detection(_settings: Settings) -> float:
     return NO_OUTAGE_SECONDS
 
 
+def until_an_alarm_has_failed_over(settings: Settings) -> float:
+    """Seconds of an outage that no probe sees: as of the others where an alarm decides, else longer than detection."""
+    if settings.alarm_period_seconds is None:
+        return longer_than_detection(settings)
+    return until_the_other_region_has_served(settings)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Outage:
     """One kind of outage.
 
     Attributes:
         description: What happens, of the region ``{region}``.
-        fails_over: Whether Route 53 has to answer with the other region.
+        fails_over: Whether Route 53 has to answer with the other region; see `must_fail_over`.
+        no_probe_fails: Whether the probe passes all the time, so that only an alarm that Route 53 follows can see it.
         sides: Which regions fail.
         fault: What fails there, as `OutageMaker.fail` takes it.
         means: How: faults of the region, or a function's reserved concurrency, or the operator's switch.
@@ -85,6 +103,7 @@ class Outage:
 
     description: str
     fails_over: bool = True
+    no_probe_fails: bool = False
     sides: tuple[Side, ...] = ("primary",)
     fault: Mapping[str, Any] = field(default_factory=dict)
     means: Literal["fault", "concurrency", "switch", "permission"] = "fault"
@@ -93,10 +112,23 @@ class Outage:
     blame: str = "{answered}: the probe of {region} failed for long enough ({failure})"
 
     def settings_during(self, settings: Settings) -> Settings:
-        """The settings of the recovery time, with what a failed probe takes during this outage."""
+        """The settings of the recovery time, with what a failed probe takes, or who detects, during this outage."""
+        if self.no_probe_fails:
+            return settings.by_alarm()
         if self.failed_probe_seconds is None:
             return settings
         return replace(settings, failed_probe_seconds=self.failed_probe_seconds)
+
+    def must_fail_over(self, settings: Settings) -> bool:
+        """Whether Route 53 has to answer with the other region in a stack with these settings.
+
+        Example:
+            >>> OUTAGES["dataplane"].must_fail_over(Settings())
+            False
+            >>> OUTAGES["dataplane"].must_fail_over(Settings(alarm_period_seconds=60))
+            True
+        """
+        return self.fails_over and not (self.no_probe_fails and settings.alarm_period_seconds is None)
 
     def tolerated_seconds(self, settings: Settings) -> float:
         """Seconds for which DNS may answer with the other region, although this outage has not to fail over."""
@@ -126,6 +158,12 @@ OUTAGES: Mapping[str, Outage] = {
         failed_probe_seconds=HANGING_PROBE_SECONDS,
     ),
     "dynamodb": Outage(description="DynamoDB in {region} answers 503", fault={"service": "dynamodb"}),
+    "dataplane": Outage(
+        description="reads and writes of DynamoDB in {region} answer 503, and the probe (DescribeTable) passes",
+        no_probe_fails=True,
+        fault={"service": "dynamodb", "operations": DATA_PLANE},
+        lasts=until_an_alarm_has_failed_over,
+    ),
     "api": Outage(description="the API in {region} answers 503", fault={"service": "execute-api"}),
     "health": Outage(description="the health function of {region} is not run", means="concurrency"),
     "fence": Outage(description="the operator fences {region}", means="switch"),

@@ -150,8 +150,9 @@ class Drill:
         self._judge.causes += (found := zone_faults.faults(self._stack, zone))
         self._judge.add_target("faults found in the zone", "faults", 0, len(found))
         preflight.refuse_a_degraded_start(self._stack)
-        settings = self._outage.settings_during(settings_of(self._stack, zone))
-        self._note_settings(settings)
+        deployed = settings_of(self._stack, zone)
+        settings = self._outage.settings_during(deployed)
+        self._note_settings(deployed, settings)
         simulated = self._simulate(settings)
         self._judge.judge(self._start(zone, settings, simulated, undo).run(undo))
 
@@ -178,9 +179,9 @@ class Drill:
         self._journal.set(rto={**self._journal.content["rto"], "distribution": simulated, "sensitivity": choices})
         return simulated
 
-    def _note_settings(self, settings: Settings) -> None:
+    def _note_settings(self, settings: Settings, during: Settings) -> None:
         self._journal.set(
-            outage={**self._journal.content["outage"], "seconds": self._outage.lasts(settings)},
+            outage={**self._journal.content["outage"], "seconds": self._outage.lasts(during)},
             settings={
                 "request_interval_seconds": settings.request_interval_seconds,
                 "failure_threshold": settings.failure_threshold,
@@ -308,8 +309,9 @@ class StartedDrill:
 
     def _await_failover(self, end: float) -> bool:
         """Wait until clients are served by the other region; whether they are before the outage ends."""
-        self.step("detection" if self.outage.fails_over else "outage goes on")
-        if not self.outage.fails_over:
+        must_fail_over = self.outage.must_fail_over(self.settings)
+        self.step("detection" if must_fail_over else "outage goes on")
+        if not must_fail_over:
             return False
         self.clients.run(until=end, stop=lambda: bool(self.dns.switches))
         if self.dns.switches:

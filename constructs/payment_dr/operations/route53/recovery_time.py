@@ -57,6 +57,10 @@ class Settings:
         propagation_seconds: The longest that Route 53's DNS servers take to learn of a new status.
         retry_seconds: The longest that the client waits before its next try.
         write_seconds: The longest that the first write takes, TLS and a cold start included.
+        evaluation_seconds: The longest that passes from the last probe to its evaluation. Route 53 makes it at once.
+        alarm_period_seconds: The period of the alarm that decides together with the probes, whose metric is published
+            once a period. None: the probes decide alone.
+        alarm_periods: How many of these must be breaching.
     """
 
     request_interval_seconds: int = REQUEST_INTERVAL_SECONDS
@@ -68,6 +72,27 @@ class Settings:
     propagation_seconds: float = 0.0
     retry_seconds: float = 1.0
     write_seconds: float = 1.0
+    evaluation_seconds: float = 0.0
+    alarm_period_seconds: int | None = None
+    alarm_periods: int = 1
+
+    def by_alarm(self) -> "Settings":
+        """The same, when the alarm detects the outage in place of the probes.
+
+        It is like a single checker that asks once a period: whenever a value is published. The alarm is evaluated when
+        the last period that it needs has ended.
+        """
+        if self.alarm_period_seconds is None:
+            return self
+        return replace(
+            self,
+            request_interval_seconds=self.alarm_period_seconds,
+            failure_threshold=self.alarm_periods,
+            checkers=1,
+            probe_seconds=0,
+            failed_probe_seconds=0,
+            evaluation_seconds=self.alarm_period_seconds,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,16 +121,17 @@ class _Draw(NamedTuple):
     cache: float
     retry: float
     write: float
+    evaluation: float
 
 
-_WORST: Final = _Draw([1.0], 1.0, 1.0, 1.0, 1.0)
+_WORST: Final = _Draw([1.0], 1.0, 1.0, 1.0, 1.0, 1.0)
 
 
 def _draw(checkers: int, seed: int) -> _Draw:
     rng = random.Random(seed)  # noqa: S311 - a simulation, which has to be repeatable
     waits = sorted(rng.random() for _ in range(checkers))
     # Most writes are fast, few take as long as a cold start.
-    return _Draw(waits, rng.random(), rng.random(), rng.random(), rng.random() ** 3)
+    return _Draw(waits, rng.random(), rng.random(), rng.random(), rng.random() ** 3, rng.random())
 
 
 def _phases(settings: Settings, draw: _Draw, wait: float, before: float, after: float) -> Phases:
@@ -116,7 +142,10 @@ def _phases(settings: Settings, draw: _Draw, wait: float, before: float, after: 
     """
     interval, threshold = settings.request_interval_seconds, settings.failure_threshold
     return Phases(
-        detect=wait * (interval + before) + (threshold - 1) * (interval + after) + after,
+        detect=wait * (interval + before)
+        + (threshold - 1) * (interval + after)
+        + after
+        + draw.evaluation * settings.evaluation_seconds,
         switch=draw.switch * settings.propagation_seconds,
         cache=draw.cache * settings.ttl_seconds,
         first_write=draw.retry * settings.retry_seconds + draw.write * settings.write_seconds,
@@ -249,7 +278,7 @@ def _failover_totals(settings: Settings, draws: Sequence[_Draw]) -> list[float]:
         + switch * propagation
         + cache * ttl
         + (retry * longest_pause + write * longest_write)
-        for waits, switch, cache, retry, write in draws
+        for waits, switch, cache, retry, write, _ in draws
     ]
 
 

@@ -116,10 +116,13 @@ class AlarmCheck(_Check):
         alarm: Its name.
         without_data: Its status while CloudWatch has too few data: that of the last time with enough of them, or
             always the same.
+        period_seconds, periods: The alarm's period, and how many must be breaching; of the copy that Route 53 made.
     """
 
     region: str
     alarm: str
+    period_seconds: int = 60
+    periods: int = 1
     without_data: Literal["Healthy", "Unhealthy", "LastKnownStatus"] = "LastKnownStatus"
 
 
@@ -322,11 +325,12 @@ def _record(found: Mapping[str, Any]) -> Record:
 
 def _health_check(client: Any, id_: str) -> AnyCheck:
     try:
-        config = client.get_health_check(HealthCheckId=id_)["HealthCheck"]["HealthCheckConfig"]
+        found = client.get_health_check(HealthCheckId=id_)["HealthCheck"]
     except client.exceptions.NoSuchHealthCheck:
         # Route 53 lets it be deleted, but then "the future status of the health check can't be predicted".
         # https://docs.aws.amazon.com/Route53/latest/APIReference/API_DeleteHealthCheck.html
         return UnknownCheck(id=id_, why="does not exist", hint="run terraform apply to make it anew")
+    config = found["HealthCheckConfig"]
     kind = config["Type"]
     common = {"id": id_, "inverted": config.get("Inverted", False), "disabled": config.get("Disabled", False)}
     if kind == "CALCULATED":
@@ -335,7 +339,15 @@ def _health_check(client: Any, id_: str) -> AnyCheck:
     if kind == "CLOUDWATCH_METRIC":
         alarm = config["AlarmIdentifier"]
         without_data = config.get("InsufficientDataHealthStatus", "LastKnownStatus")
-        return AlarmCheck(region=alarm["Region"], alarm=alarm["Name"], without_data=without_data, **common)
+        copied = found.get("CloudWatchAlarmConfiguration", {})
+        return AlarmCheck(
+            region=alarm["Region"],
+            alarm=alarm["Name"],
+            period_seconds=copied.get("Period", 60),
+            periods=copied.get("EvaluationPeriods", 1),
+            without_data=without_data,
+            **common,
+        )
     if kind not in _ENDPOINT_TYPES:
         return UnknownCheck(
             id=id_,
