@@ -31,6 +31,17 @@ def test_nothing_is_found_in_a_custom_domain_whose_records_are_aliases(make_stac
     assert settings_of(stack, made).ttl_seconds == 60
 
 
+def test_the_alarm_that_decides_with_the_probe_is_part_of_the_settings(stack: Stack) -> None:
+    made = deployed_zone()
+    alarm = AlarmCheck(id="alarm", region="us-east-1", alarm="writes-fail", period_seconds=120, periods=2)
+    both = CalculatedCheck(id="both", children=("check-primary", "alarm"), threshold=2)
+    records = (replace(made.records[0], health_check_id="both"), made.records[1])
+    followed = Zone("Z1", records, {**made.health_checks, "alarm": alarm, "both": both})
+    assert settings_of(stack, made).alarm_period_seconds is None
+    found = settings_of(stack, followed)
+    assert found == replace(settings_of(stack, made), alarm_period_seconds=120, alarm_periods=2)
+
+
 def test_an_alias_of_something_else_is_no_record_of_the_region(make_stack: Callable[..., Stack]) -> None:
     made = deployed_zone(custom_domain=True)
     other = replace(made.records[1], values=("d-2.execute-api.us-west-2.amazonaws.com",))

@@ -122,6 +122,15 @@ class TestBound:
         instant = Settings(probe_seconds=0, failed_probe_seconds=0, retry_seconds=0, write_seconds=0)
         assert failover_bound(instant).total == failback_bound(instant).total == 120
 
+    def test_an_alarm_detects_after_its_next_value_and_the_end_of_the_periods_that_it_needs(self) -> None:
+        assert STACK.by_alarm() == STACK
+        for periods in (1, 2):
+            by_alarm = Settings(alarm_period_seconds=60, alarm_periods=periods).by_alarm()
+            assert failover_bound(by_alarm).detect == failback_bound(by_alarm).detect == 60 * (periods + 1)
+            found = distribution(by_alarm, runs=1000).failover.phases["detect"]
+            assert 60 * (periods - 1) <= found.p50 < found.worst <= 60 * (periods + 1)
+        assert distribution(STACK, runs=100).failover == distribution(STACK.by_alarm(), runs=100).failover
+
     def test_the_stack_s_is_within_180_seconds_even_when_the_region_hangs(self) -> None:
         assert failover_bound(HANGING).total == pytest.approx(140.2)
         assert failback_bound(HANGING).total < 180

@@ -534,6 +534,23 @@ class TestReading:
             assert isinstance(found, HealthCheck)
             assert (found.type, found.port) == (type_, 80 if type_.startswith("HTTP") and "S" not in type_[:5] else 443)
 
+    def test_the_copy_of_an_alarm_says_how_long_it_takes(self) -> None:
+        alarm = {"AlarmIdentifier": {"Name": "canary", "Region": "us-west-2"}, "FullyQualifiedDomainName": None}
+        call, answer = health_check("one", Type="CLOUDWATCH_METRIC", **alarm)
+        copied = {
+            "EvaluationPeriods": 2,
+            "Threshold": 0.0,
+            "ComparisonOperator": "GreaterThanThreshold",
+            "Period": 120,
+            "MetricName": "Failures",
+            "Namespace": "Shop",
+            "Statistic": "Minimum",
+        }
+        described = {"HealthCheck": {**answer["HealthCheck"], "CloudWatchAlarmConfiguration": copied}}
+        check = read_from(page(weighted("a", 100, "one")), (call, described)).health_checks["one"]
+        assert isinstance(check, AlarmCheck)
+        assert (check.period_seconds, check.periods) == (120, 2)
+
     def test_each_field_of_a_check_is_read_or_changes_no_status(self) -> None:
         read = {
             *("IPAddress", "Port", "Type", "ResourcePath", "FullyQualifiedDomainName", "SearchString", "EnableSNI"),
