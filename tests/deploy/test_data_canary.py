@@ -73,7 +73,7 @@ def test_a_function_may_not_touch_another_item(branch: Deployment, side: Side) -
 
 def test_a_fault_of_the_data_plane_that_no_probe_sees_fails_over_and_back(branch: Deployment, tmp_path: Path) -> None:
     with place_of(branch, seed=1) as place:
-        journal = Drill(place, "dataplane", seed=1, directory=tmp_path).run().content
+        journal: Any = Drill(place, "dataplane", seed=1, directory=tmp_path).run().content
     assert (journal["verdict"], journal["causes"]) == ("passed", [])
     events = journal["events"]
     assert [e["region"] for e in events if e["kind"] == "answer"] == ["us-east-1", "us-west-2", "us-east-1"]
