@@ -12,8 +12,9 @@ import typer
 from embedded_aws.deploy_local import deploy_local
 from embedded_aws.deployment import ACCOUNT_SETTING, Deployment, terraform_settings
 from embedded_aws.server import EmbeddedAws
-from payment_dr.operations.cli import REPORTS, AsJson, List, ReportDir, Seed, show_outages
+from payment_dr.operations.cli import REPORTS, AsJson, List, ReportDir, Seed, ThroughService, show_outages
 from payment_dr.operations.command import command, progress, progress_of, say
+from payment_dr.operations.drill.journal import Journal
 from payment_dr.operations.drill.outages import OUTAGES
 from payment_dr.operations.terraform.plan_markdown import plan_markdown
 
@@ -94,6 +95,8 @@ def deploy(
 @command
 def drill(
     outage: Outage = "region",
+    service: ThroughService = False,
+    stack_dir: StackDir = None,
     seed: Seed = 42,
     report_dir: ReportDir = REPORTS,
     as_json: AsJson = False,
@@ -101,7 +104,8 @@ def drill(
 ) -> None:
     """Deploy the stack on an embedded AWS of its own, let a region fail and come back, and measure what clients see.
 
-    Exits with 0 when every target was met, 1 when one was missed, 2 when the result is inconclusive.
+    With --service and no --stack-dir, the stack is that of examples/payments_service. Exits with 0 when every target
+    was met, 1 when one was missed, 2 when the result is inconclusive.
     """
     if list_:
         show_outages(as_json=as_json)
@@ -109,7 +113,10 @@ def drill(
     from embedded_aws.drill import deploy_and_drill
     from payment_dr.operations.report.summary import reported  # loads Matplotlib
 
-    raise typer.Exit(reported(lambda: deploy_and_drill(outage, seed, report_dir, progress), as_json=as_json))
+    def run() -> Journal:
+        return deploy_and_drill(outage, seed, report_dir, progress, service=service, stack_dir=stack_dir)
+
+    raise typer.Exit(reported(run, as_json=as_json))
 
 
 if __name__ == "__main__":

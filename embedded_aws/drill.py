@@ -7,7 +7,7 @@ import os
 import platform
 import random
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -17,7 +17,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
 
 from embedded_aws.custom_domains import CustomDomains
-from embedded_aws.deployment import Deployment
+from embedded_aws.deployment import PROJECT, Deployment, synthesized
 from embedded_aws.errors import EmbeddedAwsError
 from embedded_aws.server import (
     FUNCTION_SECONDS,
@@ -26,12 +26,13 @@ from embedded_aws.server import (
     EmbeddedAws,
 )
 from payment_dr.operations.command import progress_of
-from payment_dr.operations.deployed import Deployed
+from payment_dr.operations.deployed import OF_A_CUSTOM_DOMAIN, OF_A_SERVICE, Deployed
 from payment_dr.operations.drill.journal import Journal
 from payment_dr.operations.drill.modelled_dns import ModelledDns
 from payment_dr.operations.drill.outages import OUTAGES
 from payment_dr.operations.drill.place import Place
 from payment_dr.operations.drill.run import Drill
+from payment_dr.operations.drill.service_load import refuse_without_service
 from payment_dr.operations.drill.tls_client import TlsClient
 from payment_dr.operations.errors import OperationError
 from payment_dr.operations.route53.zone import AlarmState
@@ -58,6 +59,11 @@ MADE_OF = {
         "them is run once a period of drill time, and what it logs decides",
     ],
 }
+WRITES_ARE_REAL = MADE_OF["real"][-1]
+SERVICE_IS_REAL = (
+    "every payment: POST /payments to the name that clients use, over TLS with the certificate verified (of the "
+    "embedded AWS's own authority), answered by the deployed function, which writes to the table of its region"
+)
 TLS_IS_REAL = (
     "every payment's way to its region: HTTPS to the name that clients use, with the certificate verified; that is of "
     "the embedded AWS's own authority"
@@ -70,10 +76,13 @@ _COMPARISONS: Mapping[str, Callable[[float, float], bool]] = {
     "LessThanThreshold": operator.lt,
     "LessThanOrEqualToThreshold": operator.le,
 }
+EXAMPLE = PROJECT / "examples" / "payments_service" / "main.py"  # has a service, which the stack of main.py has not
 PATIENCE_SECONDS = 60.0  # for a call that the machine has not got round to
 
 
-def deploy_and_drill(kind: str, seed: int, directory: Path, console: Console) -> Journal:
+def deploy_and_drill(
+    kind: str, seed: int, directory: Path, console: Console, *, service: bool = False, stack_dir: Path | None = None
+) -> Journal:
     """Deploy the stack on an embedded AWS, which ends with the drill, and do one drill there.
 
     Args:
@@ -81,24 +90,39 @@ def deploy_and_drill(kind: str, seed: int, directory: Path, console: Console) ->
         seed: Decides what is left to chance.
         directory: Where the journal goes.
         console: Where progress goes.
+        service: Send the payments through the service behind the name.
+        stack_dir: A synthesized stack. Default: this project's, or the example that has a service.
 
     Raises:
-        OperationError: There is no such outage, or the result is inconclusive.
+        OperationError: There is no such outage, the stack has no service, or the result is inconclusive.
     """
     if kind not in OUTAGES:
         raise OperationError(f"there is no outage {kind!r}", hint=f"give one of {', '.join(OUTAGES)}")
-    with (
-        progress_of(console) as (on_step, on_event),
-        Deployment(on_step=on_step, on_event=on_event) as deployment,
-    ):
+    with ExitStack() as opening:
+        on_step, on_event = opening.enter_context(progress_of(console))
+        if service:
+            if stack_dir is None:
+                stack_dir = opening.enter_context(synthesized(EXAMPLE)) / "stacks" / "payments-service"
+            routes, has_custom_domain = _service_in(stack_dir)
+            refuse_without_service(routes, has_custom_domain=has_custom_domain)
+        deployment = opening.enter_context(Deployment(on_step=on_step, on_event=on_event, stack_dir=stack_dir))
         deployment.apply(deployment.plan())
-        with place_of(deployment, seed) as place:
+        with place_of(deployment, seed, service=service) as place:
             return Drill(place, kind, seed=seed, directory=directory, tell=on_step).run()
 
 
 @contextmanager
-def place_of(deployment: Deployment, seed: int) -> Iterator[Place]:
-    """A drill's place: this process's AWS settings point there meanwhile, and replication takes time."""
+def place_of(deployment: Deployment, seed: int, *, service: bool = False) -> Iterator[Place]:
+    """A drill's place: this process's AWS settings point there meanwhile, and replication takes time.
+
+    Args:
+        deployment: The deployed stack.
+        seed: Decides the replication lags.
+        service: Send the payments through the service behind the name.
+
+    Raises:
+        OperationError: There is no such service.
+    """
     aws, before = deployment.aws, dict(os.environ)
     outputs = {name: output.value for name, output in deployment.outputs.items()}
     os.environ.clear()
@@ -106,7 +130,12 @@ def place_of(deployment: Deployment, seed: int) -> Iterator[Place]:
     try:
         aws.set_replication_lag(TYPICAL_REPLICATION_SECONDS, seed=seed)
         stack = EmulatedStack(outputs, aws.endpoint_url)
+        if service:
+            refuse_without_service(stack.service_routes, has_custom_domain=stack.has_custom_domain)
         with _tls_client(stack, aws) as tls:
+            real = [*MADE_OF["real"], *([TLS_IS_REAL] if tls else [])]
+            if service:
+                real = [each for each in real if each not in (WRITES_ARE_REAL, TLS_IS_REAL)] + [SERVICE_IS_REAL]
             yield Place(
                 name="embedded AWS",
                 stack=stack,
@@ -114,7 +143,7 @@ def place_of(deployment: Deployment, seed: int) -> Iterator[Place]:
                 buckets={side: str(outputs[f"{side}_bucket_name"]) for side in SIDES},
                 replication_lag={"median": TYPICAL_REPLICATION_SECONDS, "spread": TYPICAL_REPLICATION_SPREAD},
                 dns=partial(ModelledDns, alarm_state=VirtualAlarms(deployment, stack, seed)),
-                made_of={**MADE_OF, "real": [*MADE_OF["real"], *([TLS_IS_REAL] if tls else [])]},
+                made_of={**MADE_OF, "real": real},
                 versions={
                     "terraform": deployment.terraform.binary.version,
                     "ministack": version("ministack"),
@@ -123,12 +152,19 @@ def place_of(deployment: Deployment, seed: int) -> Iterator[Place]:
                 check=aws.alive,
                 is_replicating=lambda: aws.writes_on_their_way() > 0,
                 tls=tls,
+                service=service,
             )
     finally:
         os.environ.clear()
         os.environ.update(before)
         with suppress(EmbeddedAwsError):  # it may be gone, and the lag with it
             aws.set_replication_lag(0)
+
+
+def _service_in(stack_dir: Path) -> tuple[list[str], bool]:
+    """The routes of a synthesized stack's service, and whether it has a custom domain: known before it is deployed."""
+    outputs = json.loads((stack_dir / "cdk.tf.json").read_text(encoding="utf-8"))["output"]
+    return outputs.get(OF_A_SERVICE, {"value": []})["value"], all(name in outputs for name in OF_A_CUSTOM_DOMAIN)
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 import json
 import ssl
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +12,9 @@ import urllib3
 from embedded_aws.checks import eventually
 from embedded_aws.custom_domains import CustomDomains
 from embedded_aws.deployment import PROJECT, Deployment, synthesized
+from embedded_aws.drill import SERVICE_IS_REAL, WRITES_ARE_REAL, place_of
+from payment_dr.operations.drill.run import Drill
+from payment_dr.operations.report.write import write_report
 from payment_dr.side import SIDES, Side
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("service")]
@@ -122,6 +126,29 @@ def test_without_the_permission_of_a_route_api_gateway_does_not_invoke_the_funct
         assert calls.pay("primary", "order-1", EUROS)[0] == 500
         assert calls.call("primary", "GET", "/payments/order-1")[0] == 404  # its own permission is there
         assert calls.pay("secondary", "order-1", EUROS)[0] == 201
+
+
+def test_payments_through_the_service_fail_over_and_back_with_the_name(deployed: Deployment, tmp_path: Path) -> None:
+    with deployed.branch() as branch, place_of(branch, 7, service=True) as place:
+        journal = Drill(place, "region", seed=7, directory=tmp_path).run()
+    found = journal.content
+    assert (found["verdict"], found["causes"]) == ("passed", [])
+    assert found["load"] == {"way": "service", "to": HOST}
+    assert SERVICE_IS_REAL in found["made_of"]["real"]
+    assert WRITES_ARE_REAL not in found["made_of"]["real"]
+    answers = [event["region"] for event in found["events"] if event["kind"] == "answer"]
+    assert answers == ["us-east-1", "us-west-2", "us-east-1"]
+    # The service acknowledges what one region has: what had not left it in time is back after the recovery.
+    local, confirmed = found["rpo"]["local"], found["rpo"]["confirmed"]
+    assert local["missing_at_switch"] != []
+    assert (local["missing_after_recovery"], confirmed["missing_after_recovery"]) == ([], [])
+    assert confirmed["missing_at_switch"] == []
+    assert confirmed["acknowledged"] > 20
+    assert (found["after"]["items"]["different"], found["after"]["written_twice"]) == ([], [])
+    assert found["after"]["items"]["primary"] == local["acknowledged_in_all"] + confirmed["acknowledged_in_all"]
+    page = write_report(journal.path)[0].read_text(encoding="utf-8")
+    assert "Load: POST /payments to app.payment-app.test over TLS" in page
+    assert "acknowledged by the service, after its write in one region" in page
 
 
 def test_the_second_plan_is_empty(deployed: Deployment) -> None:

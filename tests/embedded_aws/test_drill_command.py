@@ -32,7 +32,7 @@ def drilled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """What the drill finds; a test may change it."""
     found: dict[str, Any] = passed()
 
-    def drill(kind: str, seed: int, directory: Path, _console: object) -> Journal:
+    def drill(kind: str, seed: int, directory: Path, _console: object, **_options: object) -> Journal:
         made = Journal(directory, {**found["outage"], "kind": kind}, seed=seed)
         made.set(**{name: value for name, value in found.items() if name not in ("id", "outage", "seed", "events")})
         made.close(found["verdict"], found["causes"])
@@ -69,7 +69,7 @@ def test_a_missed_target_exits_with_1_and_names_the_cause(
 
 
 def test_a_drill_that_could_not_tell_exits_with_2(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*_: Any) -> Journal:
+    def fail(*_: Any, **_options: Any) -> Journal:
         raise OperationError("could not tell: it ended", hint="run it again")
 
     monkeypatch.setattr(embedded_drill, "deploy_and_drill", fail)
@@ -82,6 +82,27 @@ def test_an_outage_that_is_not_known_is_refused_with_those_that_are(monkeypatch:
     done = run("drill", "--outage", "flood")
     assert done.exit_code == 2
     assert "hint: give one of region, hang, dynamodb, api, health, fence, partial, blip, both" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("outputs", "said", "hint"),
+    [
+        ({}, "error: the stack does not take POST /payments: it has no service", "hint: give it service=Service(...)"),
+        (
+            {"service_routes": {"value": ["POST /payments"]}},
+            "error: the stack's name is not served over TLS",
+            "hint: give it custom_domain=True",
+        ),
+    ],
+)
+def test_a_load_through_a_service_is_refused_before_anything_is_deployed_where_there_is_none(
+    outputs: Any, said: str, hint: str, tmp_path: Path
+) -> None:
+    (tmp_path / "cdk.tf.json").write_text(json.dumps({"output": outputs}))
+    done = run("drill", "--service", "--stack-dir", str(tmp_path))
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert done.stderr.splitlines()[-2].startswith(said)
+    assert done.stderr.splitlines()[-1].startswith(hint)
 
 
 def test_the_report_is_written_again_beside_its_journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -97,7 +118,7 @@ def test_a_drill_that_could_not_tell_leaves_a_report_of_how_far_it_came(
 ) -> None:
     made = journals.write(journals.killed(), tmp_path)
 
-    def fail(*_: object) -> Journal:
+    def fail(*_: object, **_options: object) -> Journal:
         raise CouldNotTellError("could not tell: AWS is gone", hint="run it again", journal=made)
 
     monkeypatch.setattr(embedded_drill, "deploy_and_drill", fail)

@@ -37,6 +37,9 @@ Yes = Annotated[bool, typer.Option("--yes", help="Do not ask, for automation.")]
 Wait = Annotated[bool, typer.Option("--wait", help="Wait until Route 53 has switched.")]
 Timeout = Annotated[float, typer.Option(min=1, help="Seconds after which waiting ends.")]
 Endpoint = Annotated[str | None, typer.Option(help="Takes the payments, by POST of JSON, in place of the table.")]
+ThroughService = Annotated[
+    bool, typer.Option("--service", help="Send the payments through the service behind the name, over TLS.")
+]
 NameServer = Annotated[
     list[str] | None, typer.Option(help="HOST or HOST:PORT to ask in place of the zone's name servers; repeatable.")
 ]
@@ -142,6 +145,7 @@ def drill(
     directory: Directory = STACK_DIRECTORY,
     outputs: Outputs = None,
     endpoint: Endpoint = None,
+    service: ThroughService = False,
     name_server: NameServer = None,
     limit: Limit = 30,
     seed: Seed = 42,
@@ -179,6 +183,7 @@ def drill(
                 directory=report_dir,
                 limit_minutes=limit,
                 endpoint=endpoint,
+                service=service,
                 name_servers=name_server or (),
             )
 

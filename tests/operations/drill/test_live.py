@@ -1,6 +1,8 @@
 """The drill on a stack that others use: what it asks before it changes anything."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,7 +15,7 @@ class NotConfirmedError(Exception):
     """The user did not type the word."""
 
 
-def drill(stack: Stack, directory: Path) -> list[tuple[str, str]]:
+def drill(stack: Stack, directory: Path, **options: Any) -> list[tuple[str, str]]:
     """What a user is asked who does not agree."""
     asked: list[tuple[str, str]] = []
 
@@ -30,6 +32,7 @@ def drill(stack: Stack, directory: Path) -> list[tuple[str, str]]:
             confirm=refuse,
             limit_minutes=20,
             name_servers=["127.0.0.1"],
+            **options,
         )
     return asked
 
@@ -50,6 +53,20 @@ def test_who_does_not_agree_has_changed_nothing(tmp_path: Path) -> None:
     assert "After 20 minutes at the latest" in what
     assert stack.calls == []
     assert list(tmp_path.iterdir()) == []
+
+
+def test_payments_through_the_service_are_announced_and_need_one(
+    make_stack: Callable[..., Stack], tmp_path: Path
+) -> None:
+    stack = make_stack(live=True, custom_domain=True)
+    with pytest.raises(OperationError, match="it has no service"):
+        drill(stack, tmp_path, service=True)
+    stack.outputs["service_routes"] = ["POST /payments"]
+    ((what, _),) = drill(stack, tmp_path, service=True)
+    assert "dr-drill- are sent to POST /payments of app.pay.acme.io, and deleted afterwards" in what
+    with pytest.raises(OperationError, match="--service and --endpoint are both given"):
+        drill(stack, tmp_path, service=True, endpoint="https://pay.acme.io")
+    assert stack.calls == []
 
 
 def test_the_report_says_of_each_part_what_it_is_made_of() -> None:

@@ -175,8 +175,8 @@ def test_a_journal_has_the_keys_of_schema_1_in_their_order(drill: Callable[..., 
     journal: dict[str, Any] = {**drill()}
     assert journal["schema"] == 1
     assert list(journal) == [
-        *("schema", "id", "started", "ended", "outage", "place", "seed", "versions", "regions", "settings", "made_of"),
-        *("rto", "rpo", "after", "targets", "verdict", "causes", "events"),
+        *("schema", "id", "started", "ended", "outage", "place", "seed", "versions", "regions", "settings", "load"),
+        *("made_of", "rto", "rpo", "after", "targets", "verdict", "causes", "events"),
     ]
     phases = ["detect", "switch", "cache", "first_write", "total"]
     percentiles = ["p50", "p95", "p99", "worst", "bound"]

@@ -106,6 +106,7 @@ def _content(settings: Settings, verdict: str, causes: tuple[str, ...]) -> str:
             "rto_target_seconds": rto_target,
             "replication_lag_seconds": {"median": 0.5, "p99": 1.5},
         },
+        "load": {"way": "table", "to": "transactions"},
         "made_of": {
             "real": ["HTTP calls to the deployed API", "Terraform and the AWS provider"],
             "emulated": ["DynamoDB, Lambda and API Gateway in both regions", "replication, with a set lag"],

@@ -377,3 +377,15 @@ def test_what_a_drill_says_of_its_undo_is_said_though_its_report_finds_no_room(
     monkeypatch.setattr(write, "write_whole", fail)
     with pytest.raises(CouldNotTellError, match="NOT all that was done is undone"):
         reported(drill, as_json=False)
+
+
+def test_the_report_says_which_way_payments_went(page: Callable[[Journal], ElementTree.Element]) -> None:
+    journal = journals.passed()
+    directly = page(journal)
+    assert "Load: payments written to the table transactions directly" in text(directly)
+    assert "what a global table gives" in cards(directly)["Lost, local mode"]
+    through_service = page(journal | {"load": {"way": "service", "to": "app.pay.acme.io"}})
+    assert "Load: POST /payments to app.pay.acme.io over TLS" in text(through_service)
+    assert "acknowledged by the service, after its write in one region" in cards(through_service)["Lost, local mode"]
+    older = {name: value for name, value in journal.items() if name != "load"}
+    assert "Load:" not in text(page(older))

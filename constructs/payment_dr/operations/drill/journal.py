@@ -285,6 +285,25 @@ Event = (
 )
 
 
+class LoadRecord(TypedDict):
+    """Which way payments went: "service" by name over TLS, "endpoint" of the user's, or "table"; and to which of it."""
+
+    way: str
+    to: str
+
+
+def load_in_words(load: LoadRecord) -> str:
+    """Which way payments went, and what that makes of an acknowledgement."""
+    if load["way"] == "service":
+        return (
+            f"POST /payments to {load['to']} over TLS, in the region that DNS answered with. The service acknowledges "
+            "what one region has (local mode); in confirmed mode the client also reads it in the other region"
+        )
+    if load["way"] == "endpoint":
+        return f"payments sent to {load['to']}"
+    return f"payments written to the table {load['to']} directly"
+
+
 class KnownFromTheStart(TypedDict, total=False):
     """What a journal says of a drill before it has begun; `made_of` says what is real, emulated and simulated."""
 
@@ -293,6 +312,7 @@ class KnownFromTheStart(TypedDict, total=False):
     versions: dict[str, str]
     regions: dict[Side, str]
     settings: SettingsRecord
+    load: LoadRecord
     made_of: dict[str, list[str]]
 
 

@@ -12,6 +12,7 @@ from payment_dr.operations.drill.live_dns import Clock, LiveDns, NameServers
 from payment_dr.operations.drill.outages import LIVE_OUTAGE
 from payment_dr.operations.drill.place import Dns, Place
 from payment_dr.operations.drill.run import Drill
+from payment_dr.operations.drill.service_load import ROUTE, refuse_without_service
 from payment_dr.operations.drill.tls_client import TlsClient
 from payment_dr.operations.errors import OperationError
 from payment_dr.operations.switch import account_of
@@ -46,10 +47,12 @@ def _tls_client(stack: Deployed) -> TlsClient | None:
     return TlsClient(str(stack.outputs["application_fqdn"]), {side: (stack.target(side), 443) for side in SIDES})
 
 
-def announcement(stack: Deployed, *, endpoint: str | None, limit_minutes: float) -> str:
+def announcement(stack: Deployed, *, endpoint: str | None, service: bool = False, limit_minutes: float) -> str:
     """What a drill will do to a stack, for the one who has to agree."""
     first, second = stack.region("primary"), stack.region("secondary")
     where = f"sent to {endpoint}" if endpoint else f"written to the table {stack.outputs['dynamodb_table_name']}"
+    if service:
+        where = f"sent to {ROUTE} of {stack.outputs['application_fqdn']}"
     return (
         f"This drills account {stack.account_id}: {first} is fenced, so that ALL clients of "
         f"{stack.outputs['application_fqdn']} go to {second}, and the fence is removed some minutes later. Meanwhile "
@@ -67,6 +70,7 @@ def drill(
     confirm: Callable[[str, str], None],
     limit_minutes: float,
     endpoint: str | None = None,
+    service: bool = False,
     name_servers: Sequence[str] = (),
     clock: Clock | None = None,
     dns: Dns | None = None,
@@ -81,17 +85,24 @@ def drill(
         confirm: Asked before anything is changed: what is done, and the word to type. It raises if it must not be.
         limit_minutes: Minutes of drill time after which all is undone, whatever it has come to.
         endpoint: Takes the payments, see `PaymentEndpoint`. Default: the table takes them.
+        service: Send the payments through the service behind the name, see `ServiceClient`.
         name_servers: Asked in the place of the zone's own.
         clock: Drill time. Default: real time.
         dns: What clients ask. Default: the name servers.
 
     Raises:
-        OperationError: It was not confirmed, or its result is inconclusive; what was done is undone.
+        OperationError: It was not confirmed, there is no service, or its result is inconclusive; what was done is
+            undone.
     """
+    tls = _tls_client(stack)
+    if service:
+        if endpoint:
+            raise OperationError("--service and --endpoint are both given", hint="give one of them")
+        refuse_without_service(stack.service_routes, has_custom_domain=tls is not None)
     account_of(stack, "primary")
     servers = NameServers(name_servers or stack.outputs["hosted_zone_name_servers"])
     confirm(
-        announcement(stack, endpoint=endpoint, limit_minutes=limit_minutes),
+        announcement(stack, endpoint=endpoint, service=service, limit_minutes=limit_minutes),
         f"{stack.account_id}/{stack.region('primary')}",
     )
     clock = clock or Clock()
@@ -109,6 +120,7 @@ def drill(
         shares_its_table=True,
         alarms_ring=True,
         endpoint=endpoint,
-        tls=_tls_client(stack),
+        tls=tls,
+        service=service,
     )
     return Drill(place, LIVE_OUTAGE, seed=seed, directory=directory, tell=tell).run()

@@ -20,6 +20,7 @@ from payment_dr.operations.deployed import Deployed, called_in_time
 from payment_dr.operations.drill.confirmed_write import ConfirmedWriter, NotConfirmedError
 from payment_dr.operations.drill.journal import LOCAL, Journal
 from payment_dr.operations.drill.ledger import Item, Ledger, key_of
+from payment_dr.operations.drill.service_load import AsSent, ServiceClient, as_sent
 from payment_dr.operations.drill.tls_client import NotServedError, TlsClient
 from payment_dr.operations.errors import OperationError, lack_of_this_machine
 from payment_dr.side import OTHER, SIDES, Side
@@ -38,6 +39,7 @@ class Payments:
         by_key: Whether only these transactions are looked at, one by one, and not the whole table.
         endpoint: Address that payments are sent to, see `PaymentEndpoint`. Default: they are written to the table.
         tls: Called before each payment, in the region that it goes to. Default: the name is not served over TLS.
+        service: Whether payments go through the service behind the name, see `ServiceClient`; needs `tls`.
 
     Attributes:
         ledger: What was acknowledged.
@@ -57,11 +59,13 @@ class Payments:
         by_key: bool = False,
         endpoint: str | None = None,
         tls: TlsClient | None = None,
+        service: bool = False,
     ) -> None:
         self.ledger = Ledger()
         self.prefix = prefix
         self._stack, self._by_key, self._tls = stack, by_key, tls
         self._endpoint = PaymentEndpoint(endpoint) if endpoint else None
+        self._services = {side: ServiceClient(tls, side) for side in SIDES} if service and tls else None
         self._made: list[Item] = []
         self._clients = {side: _DynamoDb(stack, side) for side in SIDES}
         self._table = str(stack.outputs["dynamodb_table_name"])
@@ -83,7 +87,7 @@ class Payments:
         """
         item = item or self._new_item(mode)
         try:
-            if self._tls:
+            if self._tls and not self._services:  # whose payments go over TLS themselves
                 self._tls.call(side)
             started = time.monotonic()  # the latency is that of the write, with a custom domain and without
             confirmed = self._write(mode, side, item)
@@ -102,19 +106,20 @@ class Payments:
         return done
 
     def _write(self, mode: str, side: Side, item: Item) -> bool:
-        home = self._endpoint or self._clients[side]
+        home = self._services[side] if self._services else self._endpoint or self._clients[side]
+        other = AsSent(self._clients[OTHER[side]]) if self._services else self._clients[OTHER[side]]
         if mode == LOCAL:
             home.put_item(TableName=self._table, Item=item)
             return False
         # In its usual region the client insists on a copy. Where it has failed over to, there may be no other region.
         alone: Literal["refuse", "accept"] = "refuse" if side == "primary" else "accept"
-        return ConfirmedWriter(home, self._clients[OTHER[side]], self._table, alone=alone).write(item).confirmed
+        return ConfirmedWriter(home, other, self._table, alone=alone).write(item).confirmed
 
     def _new_item(self, mode: str) -> Item:
         number = next(self._numbers)
         item = {
             "transaction_id": {"S": f"{self.prefix}-{mode}-{number}"},
-            "timestamp": {"N": str(time.time_ns() // 1000)},
+            "timestamp": {"N": "0" if self._services else str(time.time_ns() // 1000)},
             "amount": {"N": str(100 + number)},
             "currency": {"S": "EUR"},
         }
@@ -122,7 +127,14 @@ class Payments:
         return item
 
     def items(self, side: Side) -> list[Item]:
-        """All items of the table as a region has them; those of these payments alone, if others use the table too."""
+        """All items of the table as a region has them; those of these payments alone, if others use the table too.
+
+        Of what a service has written, only what it was sent.
+        """
+        items = self._items(side)
+        return [as_sent(item) for item in items] if self._services else items
+
+    def _items(self, side: Side) -> list[Item]:
         client = self._stack.client("dynamodb", side)  # of more patience than that of a payment
         if self._by_key:
             with ThreadPoolExecutor(LOOKING_UP) as pool:

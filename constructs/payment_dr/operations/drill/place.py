@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from payment_dr.operations.deployed import Deployed
 from payment_dr.operations.drill.client_dns import ClientDns
-from payment_dr.operations.drill.journal import Journal
+from payment_dr.operations.drill.journal import Journal, LoadRecord
 from payment_dr.operations.drill.modelled_dns import ModelledDns
 from payment_dr.operations.drill.outages import OutageMaker
 from payment_dr.operations.drill.tls_client import TlsClient
@@ -39,6 +39,7 @@ class Place:
         alarms_ring: Whether alarms are evaluated there.
         endpoint: Takes the payments in the place of the table, if given.
         tls: A client of the name, if it is served over TLS; each payment calls its region by it first.
+        service: Whether payments go through the service behind the name.
     """
 
     name: str
@@ -56,3 +57,13 @@ class Place:
     alarms_ring: bool = False
     endpoint: str | None = None
     tls: TlsClient | None = None
+    service: bool = False
+
+    @property
+    def load(self) -> LoadRecord:
+        """Which way payments go."""
+        if self.service:
+            return {"way": "service", "to": str(self.stack.outputs["application_fqdn"])}
+        if self.endpoint:
+            return {"way": "endpoint", "to": self.endpoint}
+        return {"way": "table", "to": str(self.stack.outputs["dynamodb_table_name"])}

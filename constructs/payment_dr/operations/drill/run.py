@@ -78,6 +78,7 @@ class Drill:
             versions=dict(place.versions),
             regions=regions,
             settings={"rto_target_seconds": self._stack.rto_target_seconds},
+            load=place.load,
             made_of={kind: list(sentences) for kind, sentences in place.made_of.items()},
         )
         self._id = self._journal.content["id"]
@@ -87,6 +88,7 @@ class Drill:
             by_key=place.shares_its_table,
             endpoint=place.endpoint,
             tls=place.tls,
+            service=place.service,
         )
         self._alarms = AlarmWatch(self._stack, self._journal) if place.alarms_ring else None
         self._judge = Judge(

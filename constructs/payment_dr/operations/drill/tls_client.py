@@ -51,23 +51,41 @@ class TlsClient:
         Raises:
             NotServedError: It does not: the certificate is not for the name, there is no API mapping, or no answer.
         """
-        try:
-            status = called_in_time(partial(self._status, side), SECONDS, partial(self._limit, side), (NoAnswerInTime,))
-        except SSLError as error:
-            refused = any(isinstance(each, ssl.SSLCertVerificationError) for each in error.args)
-            what = "its certificate is refused" if refused else "the TLS handshake failed"
-            raise NotServedError(f"{what}: {error}") from error
-        except HTTPError as error:
-            raise NotServedError(f"no answer: {error}") from error
+        status = self.send(side, "GET", "/")
         # https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-mappings.html
         if status == 403:
             raise NotServedError("HTTP status 403, as of a name without an API mapping")
         if status >= 500:
             raise NotServedError(f"HTTP status {status}")
 
-    def _status(self, side: Side, seconds: float) -> int:
-        address, port = self._addresses[side]
-        with urllib3.HTTPSConnectionPool(
-            address, port, ssl_context=self._tls, server_hostname=self._host, retries=False, timeout=seconds
-        ) as pool:
-            return pool.request("GET", "/", headers={"Host": self._host}).status
+    def send(
+        self, side: Side, method: str, path: str, *, headers: Mapping[str, str] | None = None, body: bytes | None = None
+    ) -> int:
+        """Send one request to the region of a side; its status. To send it twice must do no harm.
+
+        Args:
+            side: The side of the region.
+            method: The method.
+            path: The path.
+            headers: Headers beside the name. Default: none.
+            body: The body. Default: none.
+
+        Raises:
+            NotServedError: The certificate is not for the name, or there is no answer.
+        """
+
+        def status(seconds: float) -> int:
+            address, port = self._addresses[side]
+            with urllib3.HTTPSConnectionPool(
+                address, port, ssl_context=self._tls, server_hostname=self._host, retries=False, timeout=seconds
+            ) as pool:
+                return pool.request(method, path, headers={**(headers or {}), "Host": self._host}, body=body).status
+
+        try:
+            return called_in_time(status, SECONDS, partial(self._limit, side), (NoAnswerInTime,))
+        except SSLError as error:
+            refused = any(isinstance(each, ssl.SSLCertVerificationError) for each in error.args)
+            what = "its certificate is refused" if refused else "the TLS handshake failed"
+            raise NotServedError(f"{what}: {error}") from error
+        except HTTPError as error:
+            raise NotServedError(f"no answer: {error}") from error

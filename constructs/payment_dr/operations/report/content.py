@@ -7,6 +7,7 @@ from typing import Any, Final, Literal, TypeVar
 import numpy as np
 
 from payment_dr.operations.drill.journal import (
+    LOCAL,
     MODES,
     SCHEMA,
     WAYS,
@@ -27,6 +28,7 @@ from payment_dr.operations.drill.journal import (
     VerdictEvent,
     Way,
     copied_sides,
+    load_in_words,
 )
 from payment_dr.side import OTHER, SIDES, Side
 
@@ -168,6 +170,21 @@ class ReportContent:
             failed = [probe for probe in probes if not probe["ok"]]
             reasons = {str(probe.get("error") or f"HTTP status {probe.get('status')}") for probe in failed}
             yield region, len(probes) - len(failed), len(failed), sorted(reasons)
+
+    @property
+    def load(self) -> str:
+        """Which way payments went, in words; empty where the journal does not say."""
+        load = self.journal.get("load")
+        return load_in_words(load) if load else ""
+
+    def acknowledged(self, mode: str) -> str:
+        """When a payment of a client mode counts as acknowledged, in words."""
+        if mode != LOCAL:
+            return "acknowledged after it was read back in the other region"
+        load = self.journal.get("load")
+        if load and load["way"] == "service":
+            return "acknowledged by the service, after its write in one region: what such a service gives"
+        return "acknowledged after the local write: what a global table gives"
 
     def modes(self) -> Iterator[tuple[str, Rpo, str]]:
         """The client modes: name, what the journal says of its payments, and what is lost in words."""

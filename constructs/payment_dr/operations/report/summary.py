@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from payment_dr.operations.command import DONE, MISSED, say
-from payment_dr.operations.drill.journal import PASSED, WAYS, Content, CouldNotTellError, Journal
+from payment_dr.operations.drill.journal import PASSED, WAYS, Content, CouldNotTellError, Journal, load_in_words
 from payment_dr.operations.errors import OperationError
 from payment_dr.operations.printable import printable
 from payment_dr.operations.report.write import write_report
@@ -46,6 +46,7 @@ def reported(drill: Callable[[], Journal], *, as_json: bool) -> int:
             "id": content["id"],
             "verdict": content["verdict"],
             "causes": content["causes"],
+            "load": content.get("load"),
             "targets": content["targets"],
             "rto": {way: content["rto"][way] for way in WAYS},
             "rpo": content["rpo"],
@@ -71,6 +72,8 @@ def _print(content: Content, paths: Iterable[Path]) -> None:
         what, at_most, found, how = (Text(printable(each)) for each in cells)
         table.add_row(what, at_most, found, met, how)
     out.print(table)
+    if load := content.get("load"):
+        out.print(printable(f"load: {load_in_words(load)}"), markup=False)
     for mode, rpo in content["rpo"].items():
         lost, latency = len(rpo["missing_at_switch"]), rpo["latency_ms"]
         out.print(

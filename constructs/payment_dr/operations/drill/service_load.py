@@ -1,0 +1,88 @@
+"""The load of a drill through the service behind the name: its payments go the way that those of clients go."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from payment_dr.operations.drill.ledger import Item
+from payment_dr.operations.drill.tls_client import NotServedError, TlsClient
+from payment_dr.operations.errors import OperationError
+from payment_dr.side import Side
+
+ROUTE = "POST /payments"
+SENT = ("transaction_id", "timestamp", "amount", "currency")
+
+
+def refuse_without_service(routes: Sequence[str], *, has_custom_domain: bool) -> None:
+    """Refuse a stack through whose service no payment can be sent.
+
+    Args:
+        routes: The routes of its service.
+        has_custom_domain: Whether its name is served over TLS.
+
+    Raises:
+        OperationError: It has no such service, or its name is not served over TLS.
+    """
+    where = "see docs/put-your-service-behind-it.md, or leave --service out"
+    if ROUTE not in routes:
+        what = f"its service has {', '.join(routes)}" if routes else "it has no service"
+        raise OperationError(f"the stack does not take {ROUTE}: {what}", hint=f"give it service=Service(...), {where}")
+    if not has_custom_domain:
+        raise OperationError(
+            "the stack's name is not served over TLS, so that no client reaches its service by name",
+            hint=f"give it custom_domain=True, {where}",
+        )
+
+
+class ServiceClient:
+    """The service of a region, called by the name that clients use, in the place of DynamoDB's client.
+
+    It is sent ``POST /payments`` with the transaction's id as ``Idempotency-Key`` and the JSON object
+    ``{"amount": …, "currency": …}``. With a status of 2xx it acknowledges the payment: it has written an item with that
+    transaction_id, the timestamp 0, this amount (a number) and this currency to the table of its region. The same
+    payment with the same key may come again. What further attributes the item has is the service's own business.
+
+    Args:
+        tls: A client of the name.
+        side: The side of the region that DNS has answered with.
+    """
+
+    def __init__(self, tls: TlsClient, side: Side) -> None:
+        self._tls, self._side = tls, side
+
+    def put_item(self, *, TableName: str, Item: Item) -> None:  # noqa: N803, ARG002 - in the place of boto3's
+        """Send one payment.
+
+        Raises:
+            NotServedError: It was not acknowledged.
+        """
+        payment = {"amount": int(Item["amount"]["N"]), "currency": Item["currency"]["S"]}
+        status = self._tls.send(
+            self._side,
+            *ROUTE.split(" "),
+            headers={"Content-Type": "application/json", "Idempotency-Key": Item["transaction_id"]["S"]},
+            body=json.dumps(payment).encode(),
+        )
+        if not 200 <= status < 300:
+            raise NotServedError(f"HTTP status {status}")
+
+
+def as_sent(item: Item) -> Item:
+    """An item with the attributes that the client has sent, without those that the service has added."""
+    return {name: item[name] for name in SENT if name in item}
+
+
+class AsSent:
+    """A region's table as far as clients know its items, in the place of DynamoDB's client.
+
+    Args:
+        table: A client of DynamoDB.
+    """
+
+    def __init__(self, table: Any) -> None:
+        self._table = table
+
+    def get_item(self, **arguments: Any) -> Any:
+        """Read an item, as boto3 does."""
+        answer = self._table.get_item(**arguments)
+        return {**answer, "Item": as_sent(answer["Item"])} if "Item" in answer else answer

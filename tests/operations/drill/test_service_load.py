@@ -1,0 +1,176 @@
+"""Payments through the service behind the name: what is sent, what counts as acknowledged, and what is refused."""
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pytest
+
+from payment_dr.operations.drill.journal import LoadRecord, load_in_words
+from payment_dr.operations.drill.ledger import missing
+from payment_dr.operations.drill.payments import Payments
+from payment_dr.operations.drill.place import Place
+from payment_dr.operations.drill.service_load import ServiceClient, as_sent, refuse_without_service
+from payment_dr.operations.drill.tls_client import NotServedError, TlsClient
+from payment_dr.operations.errors import OperationError
+from payment_dr.side import SIDES, Side
+from tests.operations.drill.parts import place_on
+from tests.operations.stack import Clock, Stack
+
+ROUTES = ["POST /payments", "GET /payments/{id}"]
+
+
+class Service(TlsClient):
+    """A service of both regions, which writes to the tables of a stack of fakes.
+
+    Attributes:
+        status: What it answers.
+        sent: What was sent to it: the side, the method and path, the headers and the body.
+        adds: Attributes that it adds to each item.
+    """
+
+    def __init__(self, stack: Stack) -> None:
+        self._of = stack
+        self.status = 201
+        self.sent: list[tuple[Side, str, Mapping[str, str], Any]] = []
+        self.adds: dict[str, Any] = {"taken_at": {"S": "now"}}
+
+    def call(self, side: Side) -> None:  # noqa: ARG002 - as its class has it
+        raise AssertionError("a payment through the service calls its region itself")
+
+    def send(
+        self, side: Side, method: str, path: str, *, headers: Mapping[str, str] | None = None, body: bytes | None = None
+    ) -> int:
+        payment = json.loads(body or b"")
+        self.sent.append((side, f"{method} {path}", headers or {}, payment))
+        if self.status < 300:
+            item = {
+                "transaction_id": {"S": (headers or {})["Idempotency-Key"]},
+                "timestamp": {"N": "0"},
+                "amount": {"N": str(payment["amount"])},
+                "currency": {"S": payment["currency"]},
+            }
+            self._of.client("dynamodb", side).put_item(TableName="transactions", Item={**item, **self.adds})
+        return self.status
+
+
+@pytest.fixture
+def service(stack: Stack) -> Service:
+    return Service(stack)
+
+
+@pytest.fixture
+def paying(stack: Stack, service: Service) -> Payments:
+    return Payments(stack, "dr-drill-1", tls=service, service=True)
+
+
+@pytest.mark.parametrize("mode", ["local", "confirmed"])
+@pytest.mark.parametrize("side", SIDES)
+def test_a_payment_is_sent_to_the_region_that_dns_answered_with_under_its_id(
+    mode: str, side: Side, paying: Payments, service: Service, stack: Stack
+) -> None:
+    assert paying.transact(mode, side, 0.0)
+    ((where, route, headers, body),) = service.sent
+    assert (where, route) == (side, "POST /payments")
+    assert (headers["Idempotency-Key"], headers["Content-Type"]) == (f"dr-drill-1-{mode}-0", "application/json")
+    assert body == {"amount": 100, "currency": "EUR"}
+    assert stack.calls == [("put_item", side)]  # the service's own
+    (entry,) = paying.ledger.acknowledged(mode)
+    assert (entry.id, entry.confirmed) == (f"dr-drill-1-{mode}-0", mode == "confirmed")
+    assert entry.key["timestamp"] == {"N": "0"}
+
+
+@pytest.mark.parametrize("status", [200, 201, 202])
+def test_a_status_of_2xx_acknowledges(status: int, paying: Payments, service: Service) -> None:
+    service.status = status
+    assert paying.transact("local", "primary", 0.0)
+
+
+@pytest.mark.parametrize("status", [302, 400, 403, 404, 409, 422, 429, 500, 503])
+def test_another_status_leaves_the_payment_open(status: int, paying: Payments, service: Service) -> None:
+    service.status = status
+    assert not paying.transact("local", "primary", 0.0)
+    assert paying.ledger.acknowledged("local") == []
+    ((_, item),) = paying.ledger.take_open()
+    service.status = 201
+    assert paying.transact("local", "secondary", 1.0, item)
+    assert [sent[2]["Idempotency-Key"] for sent in service.sent] == ["dr-drill-1-local-0"] * 2
+
+
+def test_what_the_service_adds_is_its_own_and_what_it_changes_is_a_loss(
+    paying: Payments, service: Service, stack: Stack
+) -> None:
+    assert paying.transact("confirmed", "primary", 0.0)
+    (item,) = paying.items("secondary")
+    assert item.keys() == {"transaction_id", "timestamp", "amount", "currency"}
+    assert stack.items["secondary"][0].keys() - item.keys() == {"taken_at"}
+    assert as_sent({"currency": {"S": "EUR"}}) == {"currency": {"S": "EUR"}}
+    assert missing(paying.ledger.acknowledged("confirmed"), paying.items("primary")) == []
+    service.adds = {"amount": {"N": "1"}}
+    assert paying.transact("local", "primary", 0.0)
+    assert missing(paying.ledger.acknowledged("local"), paying.items("primary")) == ["dr-drill-1-local-1"]
+
+
+def test_what_the_other_region_lacks_is_acknowledged_by_the_service_and_not_confirmed(
+    paying: Payments, stack: Stack, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("payment_dr.operations.drill.confirmed_write.time", clock)
+    stack.replicates = False
+    assert paying.transact("local", "primary", 0.0)
+    assert not paying.transact("confirmed", "primary", 0.0)
+    assert len(stack.items["primary"]) == 2
+    assert paying.ledger.acknowledged("confirmed") == []
+
+
+def test_a_region_that_does_not_serve_the_name_has_not_acknowledged() -> None:
+    class Gone(TlsClient):
+        def __init__(self) -> None:
+            """No addresses."""
+
+        def send(self, *_: Any, **__: Any) -> int:
+            raise NotServedError("no answer")
+
+    item = {"transaction_id": {"S": "a"}, "timestamp": {"N": "0"}, "amount": {"N": "1"}, "currency": {"S": "EUR"}}
+    with pytest.raises(NotServedError):
+        ServiceClient(Gone(), "primary").put_item(TableName="t", Item=item)
+
+
+@pytest.mark.parametrize(
+    ("routes", "has_custom_domain", "said", "hint"),
+    [
+        ([], True, "the stack does not take POST /payments: it has no service", "give it service=Service(...), see"),
+        (["GET /x"], True, "does not take POST /payments: its service has GET /x", "give it service=Service(...), see"),
+        (ROUTES, False, "the stack's name is not served over TLS", "give it custom_domain=True, see docs/put-your-"),
+    ],
+)
+def test_a_stack_without_such_a_service_is_refused_with_what_to_do(
+    routes: list[str], has_custom_domain: bool, said: str, hint: str
+) -> None:
+    refuse_without_service(ROUTES, has_custom_domain=True)
+    with pytest.raises(OperationError, match=re.escape(said)) as refused:
+        refuse_without_service(routes, has_custom_domain=has_custom_domain)
+    assert refused.value.hint.startswith(hint)
+    assert refused.value.hint.endswith("or leave --service out")
+
+
+@pytest.mark.parametrize(
+    ("props", "way", "said"),
+    [
+        ({}, "table", "payments written to the table transactions directly"),
+        ({"endpoint": "https://pay.acme.io"}, "endpoint", "payments sent to https://pay.acme.io"),
+        ({"service": True}, "service", "POST /payments to app.pay.acme.io over TLS, in the region that DNS answered"),
+    ],
+)
+def test_the_journal_says_which_way_payments_went(props: Any, way: str, said: str, stack: Stack) -> None:
+    place: Place = place_on(stack, **props)
+    load: LoadRecord = place.load
+    assert load["way"] == way
+    assert load_in_words(load).startswith(said)
+
+
+def test_the_outputs_of_a_stack_say_what_its_service_takes(make_stack: Callable[..., Stack]) -> None:
+    stack = make_stack()
+    assert stack.service_routes == []
+    stack.outputs["service_routes"] = ROUTES
+    assert stack.service_routes == ROUTES
