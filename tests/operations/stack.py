@@ -23,6 +23,7 @@ OUTPUTS: dict[str, Any] = {
     "dynamodb_table_arn": f"arn:aws:dynamodb:us-east-1:{ACCOUNT}:table/transactions",
     "dynamodb_table_name": "transactions",
     "hosted_zone_id": "Z1",
+    "hosted_zone_name": "pay.acme.io",
     "hosted_zone_name_servers": ["ns-1.awsdns-01.org", "ns-2.awsdns-02.com"],
     "rto_target_seconds": 180,
     "ssm_parameter_names": NAMES,
@@ -31,6 +32,10 @@ OUTPUTS: dict[str, Any] = {
     **{f"{side}_api_id": side for side in SIDES},
     **{f"{side}_bucket_name": f"documents-{side}" for side in SIDES},
     **{f"{side}_api_endpoint": f"https://{side}.execute-api.{REGIONS[side]}.amazonaws.com" for side in SIDES},
+    **{
+        f"{side}_sns_topic_arn": f"arn:aws:sns:{region}:{ACCOUNT}:sns-dr-alerts-{side}"
+        for side, region in REGIONS.items()
+    },
     **{f"{side}_health_check_id": f"check-{side}" for side in SIDES},
     **{f"{side}_health_monitor_function_name": f"lambda-health-monitor-{side}" for side in SIDES},
 }
@@ -82,6 +87,10 @@ def with_checks(zone: Zone, *sides: Side, **change: Any) -> Zone:
         assert isinstance(check, HealthCheck)
         checks[check.id] = replace(check, **change)
     return replace(zone, health_checks=checks)
+
+
+def subscription(endpoint: str, arn: str) -> dict[str, str]:
+    return {"Protocol": "email", "Endpoint": endpoint, "SubscriptionArn": arn}
 
 
 class Clock:
@@ -138,6 +147,7 @@ class Stack(Deployed):
         self.written: dict[tuple[str, str], float] = {}
         self.deleted: dict[str, set[str]] = {side: set() for side in SIDES}
         self.copies: dict[str, tuple[list[int], list[int]]] = {side: ([], []) for side in SIDES}
+        self.subscriptions = {side: [subscription("oncall@acme.io", "arn:aws:sns:…:1")] for side in SIDES}
         self.answered: Iterator[list[str]] = iter(())
         self.calls: list[tuple[Any, ...]] = []
         self.account = ACCOUNT
@@ -200,6 +210,13 @@ class _Client:
     def _get_parameters(self, **arguments: Any) -> Any:
         found = self._stack.parameters[self._role]
         return {"Parameters": [{"Name": n, "Value": found[n]} for n in arguments["Names"] if n in found]}
+
+    def _can_paginate(self, _operation: str) -> bool:
+        return False
+
+    def _list_subscriptions_by_topic(self, **arguments: Any) -> Any:
+        assert arguments == {"TopicArn": OUTPUTS[f"{self._role}_sns_topic_arn"]}
+        return {"Subscriptions": self._stack.subscriptions[self._role]}
 
     def _describe_alarms(self, **arguments: Any) -> Any:
         found = self._stack.alarms[self._role]

@@ -22,6 +22,7 @@ from payment_dr.operations.errors import OperationError
 from payment_dr.operations.files import write_whole
 from payment_dr.operations.iam_policies import ACCOUNT_ID, ENVIRONMENT, TABLE, path_of, policies_for, written
 from payment_dr.operations.printable import printable
+from payment_dr.operations.readiness import left_to_do
 from payment_dr.operations.status import look_at
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
@@ -75,13 +76,14 @@ def callback(
 @app.command()
 @command
 def status(directory: Directory = STACK_DIRECTORY, outputs: Outputs = None, as_json: AsJson = False) -> None:
-    """Show both regions as Route 53 and an operator see them.
+    """Show both regions as Route 53 and an operator see them, and what nobody has done yet.
 
     Exits with 0 when all is well, 1 when something is not as it should be, 2 when something could not be told.
     """
     stack = Deployed.read(outputs=outputs, directory=directory)
     with progress.status("looking at both regions"):
         found = look_at(stack)
+        found = dataclasses.replace(found, both={**found.both, **left_to_do(stack, None if outputs else directory)})
     if as_json:
         sys.stdout.write(json.dumps(found.as_json(), indent=2) + "\n")
     else:

@@ -28,11 +28,13 @@ NEEDED = (
     "dynamodb_table_arn",
     "dynamodb_table_name",
     "hosted_zone_id",
+    "hosted_zone_name",
     "hosted_zone_name_servers",
     "rto_target_seconds",
     "ssm_parameter_names",
     *(f"{side}_{name}" for side in SIDES for name in ("api_endpoint", "api_id", "health_check_id")),
     *(f"{side}_{name}" for side in SIDES for name in ("bucket_name", "health_monitor_function_name", "region")),
+    *(f"{side}_sns_topic_arn" for side in SIDES),
 )
 OF_A_CUSTOM_DOMAIN = tuple(f"{side}_target_name" for side in SIDES)
 OF_ENDPOINTS = tuple(f"{side}_{name}" for side in SIDES for name in ("endpoint_host", "probed_host"))
