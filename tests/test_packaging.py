@@ -116,6 +116,16 @@ def test_the_version_is_written_once_and_is_the_newest_of_the_changelog(wheel: P
     assert _metadata(wheel)["Version"] == payment_dr.__version__
     headings = re.findall(r"^## \[(.*?)\]", (PROJECT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)
     assert headings[:2] == ["Unreleased", payment_dr.__version__]
+    changelog = (PROJECT / "CHANGELOG.md").read_text(encoding="utf-8")
+    released = re.findall(r"^## \[([\d.]+)\](.*)$", changelog, re.MULTILINE)
+    assert [version for version, date in released if not re.fullmatch(r" - \d{4}-\d\d-\d\d", date)] == []
+
+
+def test_pages_speak_of_the_version_that_there_is() -> None:
+    named = re.findall(r"git checkout v([\d.]+)", (PROJECT / "docs/upgrading.md").read_text(encoding="utf-8"))
+    assert named == [payment_dr.__version__]
+    supported = f"| {payment_dr.__version__.rpartition('.')[0]}.x and main | yes |"
+    assert supported in (PROJECT / "SECURITY.md").read_text(encoding="utf-8")
 
 
 def _declared(need: str, extra: str) -> str | None:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from .library import *  # noqa: F403
     from .library import __all__ as __all__
 
-__version__ = "0.1.0"  # here alone: pyproject.toml reads it from this line
+__version__ = "0.2.0"  # here alone: pyproject.toml reads it from this line
 
 
 def __getattr__(name: str) -> Any:
