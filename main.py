@@ -11,16 +11,25 @@ from payment_dr.state_backend import environment_of
 
 # Structure, so no Terraform variable; and in the environment, because it reaches this file through `make`, the cdktf
 # command line and the embedded AWS alike, where cdktf's own context can only be set by editing cdktf.json.
+PRODUCTION = "PAYMENT_DR_PRODUCTION"
 CUSTOM_DOMAIN = "PAYMENT_DR_CUSTOM_DOMAIN"
 PRIVATE_PROBE_ROUTE = "PAYMENT_DR_PRIVATE_PROBE_ROUTE"
 DATA_CANARY = "PAYMENT_DR_DATA_CANARY"
 TWO_WAY_DOCUMENTS = "PAYMENT_DR_TWO_WAY_DOCUMENTS"
-OPTIONS = {  # by the argument of the stack; 1 is on, and off if it is not set
+DELETION_PROTECTION = "PAYMENT_DR_DELETION_PROTECTION"
+FORCE_DESTROY = "PAYMENT_DR_FORCE_DESTROY"
+OPTIONS = {  # by the argument of the stack; 1 is on, 0 is off, and the stack decides if it is not set
+    "production": PRODUCTION,
     "custom_domain": CUSTOM_DOMAIN,
     "private_probe_route": PRIVATE_PROBE_ROUTE,
     "data_canary": DATA_CANARY,
     "two_way_documents": TWO_WAY_DOCUMENTS,
+    "deletion_protection": DELETION_PROTECTION,
+    "force_destroy": FORCE_DESTROY,
 }
+RUNBOOK = (
+    "PAYMENT_DR_RUNBOOK"  # address that alarms link to, which PRODUCTION needs; the stack's default if it is not set
+)
 STATE = "PAYMENT_DR_STATE"  # s3://BUCKET/ENVIRONMENT; a file beside this one if it is not set
 TABLE = "PAYMENT_DR_TABLE"  # name of the table; the stack's default if it is not set
 ACCOUNT = "PAYMENT_DR_ACCOUNT"  # twelve digits; the account of the first apply if it is not set
@@ -30,8 +39,9 @@ NAME = "payment-dr"
 
 def main() -> None:
     """Synthesize the stack into cdktf.out, or say everything that is wrong with its settings."""
-    options: dict[str, Any] = {argument: _is_on(name) for argument, name in OPTIONS.items()}
+    options: dict[str, Any] = {argument: on for argument, name in OPTIONS.items() if (on := _is_on(name)) is not None}
     state, account = os.environ.get(STATE) or None, os.environ.get(ACCOUNT) or None
+    runbook = os.environ.get(RUNBOOK) or None
     if table := os.environ.get(TABLE):
         options["table_name"] = table
     app = App()
@@ -41,10 +51,12 @@ def main() -> None:
             NAME,
             state=state,
             account=account,
+            runbook=runbook,
             **options,
         )
     except ConfigurationError as error:
-        places = ["main.py", *(name for name, value in ((STATE, state), (ACCOUNT, account), (TABLE, table)) if value)]
+        set_here = {STATE: state, ACCOUNT: account, TABLE: table, RUNBOOK: runbook or options.get("production")}
+        places = ["main.py", *(name for name, value in set_here.items() if value)]
         sys.exit(f"error: {error}\nhint: change these settings in {' or '.join(places)}")
     app.synth()
     take_along_variables(Path(app.outdir), environment=environment_of(state) if state else "dev")
@@ -67,11 +79,11 @@ def take_along_variables(out: Path, *, environment: str) -> None:
         taken.unlink(missing_ok=True)  # of another environment, synthesized here before
 
 
-def _is_on(name: str) -> bool:
-    value = os.environ.get(name) or "0"
-    if value not in ("0", "1"):
+def _is_on(name: str) -> bool | None:
+    value = os.environ.get(name) or None
+    if value not in (None, "0", "1"):
         sys.exit(f"error: {name}={value!r} is neither 0 nor 1\nhint: set it to 1, or leave it out")
-    return value == "1"
+    return None if value is None else value == "1"
 
 
 if __name__ == "__main__":

@@ -25,10 +25,14 @@ from payment_dr.side import Side
 PROJECT = Path(__file__).resolve().parent.parent
 STACK = "payment-dr"
 ACCOUNT_SETTING = "PAYMENT_DR_ACCOUNT"  # of main.py; a user's own account is none of the embedded AWS
+PRODUCTION_SETTINGS = {  # of main.py: the production preset, complete
+    "PAYMENT_DR_PRODUCTION": "1",
+    "PAYMENT_DR_RUNBOOK": "https://wiki.acme.io/payments-dr",
+}
 # Those of the stack; cdktf.out says the same, but need not be there yet.
 PROVIDERS = {"aws": "~> 5.0", "archive": "~> 2.0", "random": "~> 3.0"}
 LOCK_FILE = ".terraform.lock.hcl"
-VARIABLES = {"domain_name": "payment-app.test"}  # which has no default in a stack with a custom domain
+VARIABLES = {"domain_name": "payment-app.test", "alert_email": "oncall@acme.io"}  # without a default in production
 
 _LARGE_BYTES = 1_000_000
 _TEMPORARY = ("tfwork-", "tfrun-")

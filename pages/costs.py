@@ -11,6 +11,7 @@ from pages.prices import AS_OF, EAST, EVERYWHERE, PRICES, WEST
 from pages.text import text_of
 from payment_dr.data_canary import METRIC_NAMESPACE as CANARY_NAMESPACE
 from payment_dr.failover_timing import ALIAS_TTL_SECONDS, FAILURE_THRESHOLD, REQUEST_INTERVAL_SECONDS
+from payment_dr.suppressions import YEAR_DAYS
 
 Template = Mapping[str, Any]
 MINUTES: Final = 730 * 60  # of a month, as AWS counts them
@@ -205,7 +206,11 @@ def _lines_of_region(template: Template, region: str, assumed: Assumptions) -> I
     yield line("probes and schedules: Lambda requests", sum(runs.values()), "Lambda request")
     yield line("probes and schedules: Lambda duration", gb_seconds, "Lambda GB-second")
     logged = sum(runs.values()) * assumed.log_bytes.value / 1e9
-    yield line("logs", logged if here("aws_cloudwatch_log_group") else 0, "log GB")
+    groups = here("aws_cloudwatch_log_group").values()
+    yield line("logs", logged if groups else 0, "log GB")
+    # A log that is kept for good is counted for a year.
+    kept = max((group["retention_in_days"] or YEAR_DAYS for group in groups), default=0)
+    yield line("logs kept, uncompressed", logged * kept * 24 * 60 / MINUTES, "kept log GB")
 
     alarms = here("aws_cloudwatch_metric_alarm").values()
     looked_at = sum(sum("metric" in query for query in alarm.get("metric_query", [{"metric": 1}])) for alarm in alarms)

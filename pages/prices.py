@@ -111,6 +111,7 @@ PRICES: Final = {
     "alarm metric": Price(0.10, "metric", _CLOUDWATCH, (INFRACOST, WEST_LIST)),
     "custom metric": Price(0.30, "metric", _CLOUDWATCH, (CLOUDWATCH_SUMMARY, WEST_LIST)),
     "log GB": Price(0.50, "GB", _CLOUDWATCH, (INFRACOST, WEST_LIST)),
+    "kept log GB": Price(0.03, "GB", _CLOUDWATCH, (INFRACOST,)),
     "KMS key": Price(1.00, "key", _KMS, (INFRACOST, WEST_LIST)),  # as much again for each of its first two rotations
     "KMS request": Price(0.03, "requests", _KMS, (INFRACOST, WEST_LIST), 10_000),
     "advanced parameter": Price(0.05, "parameter", _SSM, (INFRACOST,)),

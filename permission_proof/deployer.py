@@ -267,7 +267,7 @@ class Deployer:
         with (
             self._recording(self.changed),
             self.newer_stack(),
-            self._terraform(alert_email="other@example.com") as newer,
+            self._terraform(alert_email="other@acme.io") as newer,
         ):
             newer.init()
             newer.apply(refresh=False)

@@ -19,9 +19,8 @@ import pytest
 
 import payment_dr
 from embedded_aws import inventory
-from embedded_aws.deployment import PROJECT, STACK, synthesized
+from embedded_aws.deployment import PRODUCTION_SETTINGS, PROJECT, STACK, synthesized
 from embedded_aws.patches import ORDER
-from main import OPTIONS
 from pages import costs, graph
 from payment_dr import library
 from payment_dr.described import Described
@@ -60,14 +59,14 @@ def assert_complete(whole: str, parts: Iterable[str], table: str, named: Iterabl
 
 @pytest.fixture(scope="module")
 def stacks() -> tuple[Any, Any]:
-    """The default stack, and the one with its options."""
+    """The default stack, and the one with the production preset."""
 
-    def synthesize(on: str) -> Any:
-        with synthesized(settings=dict.fromkeys(OPTIONS.values(), on)) as out:
+    def synthesize(settings: Mapping[str, str]) -> Any:
+        with synthesized(settings=settings) as out:
             return json.loads((out / "stacks" / STACK / "cdk.tf.json").read_text(encoding="utf-8"))
 
     with ThreadPoolExecutor() as pool:
-        default, with_options = pool.map(synthesize, ("0", "1"))
+        default, with_options = pool.map(synthesize, ({}, PRODUCTION_SETTINGS))
     return default, with_options
 
 

@@ -6,8 +6,8 @@ construct itself needs the value. Nothing here needs cdktf, so that the command 
 Attributes:
     LIMITS: The limit of a prop, by its name, or by owner and name ("Role.name") where a name has several meanings.
     NAMES: The limit of a composed name, by what it begins with.
-    ENVIRONMENT_PATTERN, DOMAIN_PATTERN, RESERVED_DOMAIN_PATTERN, EMAIL_PATTERN: As Terraform writes them; the stack's
-        variables have the same rules.
+    ENVIRONMENT_PATTERN, DOMAIN_PATTERN, RESERVED_DOMAIN_PATTERN, EMAIL_PATTERN, PLACEHOLDER_EMAIL_PATTERN: As Terraform
+        writes them; the stack's variables have the same rules.
 """
 
 import inspect
@@ -33,6 +33,8 @@ _LABEL = "[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 DOMAIN_PATTERN: Final = f"^({_LABEL}[.])+{_LABEL}$"
 RESERVED_DOMAIN_PATTERN: Final = "(^|[.])example[.](com|net|org)$"
 EMAIL_PATTERN: Final = "^[^@[:space:]]+@[^@[:space:].]+([.][^@[:space:].]+)+$"
+# Domains that never receive mail, in any case of letters: https://www.rfc-editor.org/rfc/rfc2606
+PLACEHOLDER_EMAIL_PATTERN: Final = "(?i)([@.]example[.](com|net|org)|[@.](example|invalid|localhost|test))$"
 # What a token may become where a name is composed: an environment or an account id.
 _TOKEN = re.compile(r"\$\{[^}]*\}")
 LONGEST_TOKEN: Final = 12
@@ -231,6 +233,10 @@ _KEYS = "letters, digits, '.', '-' and '_', with single '/' between levels; not 
 _FLAG = _one_of(True, False, known=True)
 _IAM_DESCRIPTION = r"[\t\n\r -~\u00A1-\u00FF]*"
 _STATEMENTS = "at least one Statement"
+_THROTTLES = f"{_AWS}apigateway/latest/developerguide/http-api-throttling.html"
+_RATE = Limit(takes="a number of 1 or more", accepts=lambda value: value >= 1, example=200, page=_THROTTLES)
+_BURST = _number(1, None, 400, _THROTTLES)
+_PENDING_WINDOW = _number(7, 30, 7, f"{_AWS}kms/latest/APIReference/API_ScheduleKeyDeletion.html")
 _RETENTION_DAYS = (
     *(0, 1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545),
     *(731, 1096, 1827, 2192, 2557, 2922, 3288, 3653),
@@ -290,6 +296,8 @@ LIMITS: Final[Mapping[str, Limit]] = {
     "replication_lag_alarm_ms": _number(1, None, 3000, known=True),
     "stale_after_seconds": _number(120, 3600, 300, known=True),
     "data_canary": _FLAG,
+    "production": _FLAG,
+    "alert_email_required": _FLAG,
     "deletion_protection": _one_of(True, False),
     "force_destroy": _one_of(True, False),
     "operations": _each(
@@ -359,13 +367,10 @@ LIMITS: Final[Mapping[str, Limit]] = {
         60, 86_400, 3600, f"{_AWS}eventbridge/latest/APIReference/API_RetryPolicy.html"
     ),
     "invoke_by_rule.max_retries": _number(0, 185, 10, f"{_AWS}eventbridge/latest/APIReference/API_RetryPolicy.html"),
-    "requests_per_second": Limit(
-        takes="a number of 1 or more",
-        accepts=lambda value: value >= 1,
-        example=200,
-        page=f"{_AWS}apigateway/latest/developerguide/http-api-throttling.html",
-    ),
-    "burst": _number(1, None, 400, f"{_AWS}apigateway/latest/developerguide/http-api-throttling.html"),
+    "requests_per_second": _RATE,
+    "stage_requests_per_second": _RATE,
+    "burst": _BURST,
+    "stage_burst": _BURST,
     "private_probe_route": _FLAG,
     "routes": _each(
         _text(
@@ -427,7 +432,8 @@ LIMITS: Final[Mapping[str, Limit]] = {
         f"{_AWS}kms/latest/APIReference/API_CreateAlias.html",
         known=True,
     ),
-    "deletion_window_days": _number(7, 30, 7, f"{_AWS}kms/latest/APIReference/API_ScheduleKeyDeletion.html"),
+    "deletion_window_days": _PENDING_WINDOW,
+    "key_deletion_window_days": _PENDING_WINDOW,
     "email": _text("an email address", EMAIL_PATTERN, "oncall@acme.io", f"{_AWS}sns/latest/api/API_Subscribe.html"),
     "runbook": _text(
         "an address of at most 512 characters, without blanks (alarm descriptions have 1,024)",

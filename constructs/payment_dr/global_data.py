@@ -50,6 +50,7 @@ OPERATIONS = (
     "TransactGetItems",
     "TransactWriteItems",
 )
+REPLICATION_LAG_ALARM_MS = 3000
 LAG_PERIODS = 3
 RULE_ID = "all-documents"
 # Most objects replicate within 15 minutes, which are three periods of five.
@@ -118,7 +119,7 @@ class GlobalData(Described):
         bucket_purpose: str = "payment-docs",
         primary_alarms: AlarmTarget | None = None,
         secondary_alarms: AlarmTarget | None = None,
-        replication_lag_alarm_ms: int = 3000,
+        replication_lag_alarm_ms: int = REPLICATION_LAG_ALARM_MS,
         deletion_protection: bool = False,
         two_way_documents: bool = False,
         force_destroy: bool = True,

@@ -24,10 +24,13 @@ from .naming import mistakes_in_names, name
 from .policies import Statement, publish_to_encrypted_topic
 from .python_function import NAMES_OF_A_FUNCTION, PythonFunction, handler_file
 from .region import Region, mistakes_in_home, mistakes_in_providers, region_name
-from .suppressions import suppress
+from .suppressions import short_retention, suppress
 
 HEALTH_PATH = "/health"
 PRIVATE_SEGMENT_LENGTH = 32  # letters and digits: 190 bits
+
+REQUESTS_PER_SECOND = 200
+BURST = 400
 
 # 4xx answers in a minute, 50 a second. Below: scanners, which ask for some hundred paths and move on, and whoever calls
 # a wrong path again and again. Above, by far: a flood that causes a failover, of which hundreds a second are refused
@@ -53,6 +56,8 @@ class HealthMonitor(Described):
             more: ten times as much only needs a flood of ten times the rate, each request that is served is paid for,
             and while DynamoDB hangs, at 1.2 s a run, 200 a second hold 240 of the 1,000 concurrent executions that
             the account's functions share by default.
+        stage_requests_per_second, stage_burst: Throttle of the API's stage, for each route that has none of its own.
+            Default: that of the route.
         private_probe_route: Make a second route, `GET /health/<random segment>`, with a throttle of its own, for
             Route 53 alone: see `probe_path`. A flood of `GET /health` does not reach it. The access log does not name
             routes then. The stack needs a `RandomProvider`. Default no.
@@ -89,8 +94,10 @@ class HealthMonitor(Described):
         topic_arn: str,
         topic_key_arn: str,
         alarms: AlarmTarget | None = None,
-        requests_per_second: float = 200,
-        burst: int = 400,
+        requests_per_second: float = REQUESTS_PER_SECOND,
+        burst: int = BURST,
+        stage_requests_per_second: float | None = None,
+        stage_burst: int | None = None,
         private_probe_route: bool = False,
         purpose: str = "health-monitor",
         log_retention_days: int = 1,
@@ -190,7 +197,7 @@ class HealthMonitor(Described):
         suppress(
             access_log,
             CKV_AWS_158="addresses of health checkers need no key of their own",
-            CKV_AWS_338="a day is enough to see who probed during an incident",
+            **short_retention(log_retention_days, "a day is enough to see who probed during an incident"),
         )
         # A throttle can be set for "individual routes"; whether those under the stage's default share their tokens, no
         # page says.
@@ -202,6 +209,8 @@ class HealthMonitor(Described):
             for path in paths.values()
         ]
         named = "" if private_probe_route else '"route":"$context.routeKey",'  # a route key holds the path
+        stage_rate, stage_bucket = stage_requests_per_second or requests_per_second, stage_burst or burst
+        has_own_throttles = private_probe_route or (stage_rate, stage_bucket) != (requests_per_second, burst)
         stage = Apigatewayv2Stage(
             self,
             "stage",
@@ -209,9 +218,9 @@ class HealthMonitor(Described):
             name="$default",
             auto_deploy=True,
             default_route_settings=Apigatewayv2StageDefaultRouteSettings(
-                throttling_rate_limit=requests_per_second, throttling_burst_limit=burst
+                throttling_rate_limit=stage_rate, throttling_burst_limit=stage_bucket
             ),
-            route_settings=own_throttles if private_probe_route else None,
+            route_settings=own_throttles if has_own_throttles else None,
             access_log_settings=Apigatewayv2StageAccessLogSettings(
                 destination_arn=access_log.arn,
                 format=f'{{"time":"$context.requestTime","ip":"$context.identity.sourceIp",{named}'

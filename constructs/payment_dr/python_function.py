@@ -28,7 +28,7 @@ from .errors import refuse
 from .naming import logical, mistakes_in_names, name
 from .policies import Role, Statement, function_trust, mistakes_in_permissions
 from .region import Region, arn, mistakes_in_home, mistakes_in_providers
-from .suppressions import suppress
+from .suppressions import short_retention, suppress
 
 RUNTIME = "python3.11"
 # Names that carry the purpose of a function.
@@ -118,7 +118,10 @@ class PythonFunction(Described):
         suppress(
             log_group,
             CKV_AWS_158="log lines hold no payment data and no secret, so the service's own encryption is enough",
-            CKV_AWS_338="alarms and Parameter Store's history tell what happened; the log is for the day's faults",
+            **short_retention(
+                log_retention_days,
+                "alarms and Parameter Store's history tell what happened; the log is for the day's faults",
+            ),
         )
         role = Role(
             self,

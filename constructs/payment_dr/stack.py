@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from .alerting import DEFAULT_RUNBOOK, Alerting
+from .alerting import Alerting
 from .bindings import (
     ArchiveProvider,
     AwsProvider,
@@ -17,7 +17,14 @@ from .bindings import (
     TerraformStack,
     TerraformVariable,
 )
-from .checks import DOMAIN_PATTERN, EMAIL_PATTERN, ENVIRONMENT_PATTERN, RESERVED_DOMAIN_PATTERN, mistakes_in_props
+from .checks import (
+    DOMAIN_PATTERN,
+    EMAIL_PATTERN,
+    ENVIRONMENT_PATTERN,
+    PLACEHOLDER_EMAIL_PATTERN,
+    RESERVED_DOMAIN_PATTERN,
+    mistakes_in_props,
+)
 from .config_sync import LONGEST_VALUE, ConfigSync, mistakes_in_config_keys
 from .data_canary import FAILOVER_SECONDS, DataCanary
 from .dns_failover import METRICS_REGION, DnsFailover, Endpoint, HostedZone
@@ -30,11 +37,12 @@ from .failover_timing import (
     mistakes_in_failover_timing,
 )
 from .function_routes import FunctionRoutes
-from .global_data import GlobalData
+from .global_data import REPLICATION_LAG_ALARM_MS, GlobalData
 from .health_monitor import HealthMonitor
 from .naming import logical
 from .outputs import declare_outputs
 from .policies import Statement
+from .production import Settings, mistakes_in_runbook, settings_of
 from .python_function import PythonFunction
 from .region import Region, labels_of, mistakes_in_region_name, mistakes_in_same_region, warn_of_opt_in
 from .regional_network import RegionalNetwork, mistakes_in_network, mistakes_in_overlap
@@ -69,10 +77,15 @@ class DisasterRecoveryStack(TerraformStack):
     What differs between environments is a Terraform variable: `environment`, `domain_name`, `alert_email` and
     `initial_secrets`. What shapes the stack is an argument here.
 
+    The defaults are for tests. `production` has other ones for real payments, see docs/production.md. An argument that
+    is given has precedence over both.
+
     When neither region is us-east-1, the health checks have no alarm: Route 53 publishes their metrics only there.
 
     Args:
         id_: Name of the stack.
+        production: Use the settings for real payments: those of the arguments below that are `None` by default, and
+            that the variable `alert_email` and `runbook` must be given. Default no.
         primary_region, secondary_region: AWS regions. Default us-east-1 and us-west-2.
         primary_cidr, secondary_cidr: VPC ranges, which must not overlap. Default 10.0.0.0/16 and 10.1.0.0/16.
         primary_subnet_cidrs, secondary_subnet_cidrs: Private subnets. Default the two /24 that follow the VPC's first.
@@ -82,28 +95,38 @@ class DisasterRecoveryStack(TerraformStack):
         request_interval_seconds, failure_threshold, ttl_seconds, rto_target_seconds: Timing of the failover, see
             `DnsFailover`. Default 30, 3, 30 and 180.
         custom_domain: Serve the application's name over TLS in both regions. The variable `domain_name` has no default
-            then. Default no.
+            then. Default: that of `production`.
         hosted_zone: A public zone that exists and holds the variable `domain_name`. Default: one is made.
         private_probe_route: Let Route 53 probe a route of its own, whose path nobody can guess, so that a flood of
-            `GET /health` causes no failover, see `HealthMonitor`. Default no.
+            `GET /health` causes no failover, see `HealthMonitor`. Default: that of `production`.
+        requests_per_second, burst: Throttle of each region's API, in requests a second and at once. The routes of
+            the health monitor keep 200 and 400. Default: 200 and 400, with `production` 1,000 and 2,000.
         data_canary: Write to the table and read it every minute in both regions, with alarms on it, and fail over when
-            that fails in the primary, see `DataCanary`. Default no.
+            that fails in the primary, see `DataCanary`. Default: that of `production`.
         service: Your service behind the name, in both regions: routes of the APIs that serve `GET /health`, see
             `Service`. Default: none.
         primary_endpoint, secondary_endpoint: Hosts of your own that the name points to, such as load balancers, see
             `Endpoint`; of their `region` only the name counts. Route 53 probes the stack's health monitor where an
             endpoint has neither `health_host` nor `health_path`. Default: the name points to the stack's APIs.
-        deletion_protection: Refuse to delete the table. Default False; set it True with real payments.
+        deletion_protection: Refuse to delete the table. Default: that of `production`.
         two_way_documents: Replicate documents from the secondary region to the primary one too, see `GlobalData`.
-            Default False; set it True with real documents.
-        force_destroy: Delete the buckets with what is in them. Default True; set it False with real documents.
+            Default: that of `production`.
+        replication_lag_alarm_ms: Mean replication latency of the table, in milliseconds, that is too much. Default
+            3000.
+        force_destroy: Delete the buckets with what is in them. Default: the opposite of
+            `production`.
+        log_retention_days: Days that all logs are kept. Default: 1, with `production` 365.
+        key_deletion_window_days: Days between the deletion of a key and its loss. Default: 7, with `production` 30.
+        alert_email_required: Give the variable `alert_email` no default, and refuse placeholders such as
+            dr-alerts@example.com. Default: that of `production`.
         state: Where Terraform keeps its state, as s3://BUCKET/ENVIRONMENT; the stack is of that environment then, and
             needs Terraform 1.10. `dr bootstrap` makes the bucket. Default: a file beside the app.
         state_region: Region of that bucket. Default: the secondary one, where the state is there in a disaster.
         account: The AWS account to deploy to, twelve digits; the credentials of another one are refused. Default:
             the account of the first apply, which is noted in the state.
         owner: Value of the Owner tag. Default "platform-team".
-        runbook: Address that alarm descriptions link to. Default "docs/runbook.md".
+        runbook: Address that alarm descriptions link to. Default: "docs/runbook.md"; none with `production`, where an
+            https:// address must be given.
 
     Attributes:
         primary, secondary: What is in each region, see `RegionalParts`: `region`, `network`, `key`, `alerting`,
@@ -127,6 +150,7 @@ class DisasterRecoveryStack(TerraformStack):
         scope: Construct,
         id_: str,
         *,
+        production: bool = False,
         primary_region: str = "us-east-1",
         secondary_region: str = "us-west-2",
         primary_cidr: str = "10.0.0.0/16",
@@ -139,24 +163,32 @@ class DisasterRecoveryStack(TerraformStack):
         failure_threshold: int = FAILURE_THRESHOLD,
         ttl_seconds: int | None = None,
         rto_target_seconds: int = RTO_TARGET_SECONDS,
-        custom_domain: bool = False,
+        custom_domain: bool | None = None,
         hosted_zone: HostedZone | None = None,
-        private_probe_route: bool = False,
-        data_canary: bool = False,
+        private_probe_route: bool | None = None,
+        requests_per_second: float | None = None,
+        burst: int | None = None,
+        data_canary: bool | None = None,
         service: Service | None = None,
         primary_endpoint: Endpoint | None = None,
         secondary_endpoint: Endpoint | None = None,
-        deletion_protection: bool = False,
-        two_way_documents: bool = False,
-        force_destroy: bool = True,
+        deletion_protection: bool | None = None,
+        two_way_documents: bool | None = None,
+        replication_lag_alarm_ms: int = REPLICATION_LAG_ALARM_MS,
+        force_destroy: bool | None = None,
+        log_retention_days: int | None = None,
+        key_deletion_window_days: int | None = None,
+        alert_email_required: bool | None = None,
         state: str | None = None,
         state_region: str | None = None,
         account: str | None = None,
         owner: str = "platform-team",
-        runbook: str = DEFAULT_RUNBOOK,
+        runbook: str | None = None,
     ) -> None:
         super().__init__(scope, id_)
-        in_props = mistakes_in_props(DisasterRecoveryStack, locals())
+        given = locals()
+        in_props = mistakes_in_props(DisasterRecoveryStack, given)
+        settings = settings_of(given)
         self._paths: dict[tuple[type, str], str] = {}  # of elements by class and address
         timing = (request_interval_seconds, failure_threshold, ttl_seconds, rto_target_seconds)
         refuse(
@@ -171,7 +203,9 @@ class DisasterRecoveryStack(TerraformStack):
                 *mistakes_in_overlap(primary_cidr, secondary_cidr),
                 *mistakes_in_config_keys("config_keys", config_keys),
                 *mistakes_in_failover_timing(
-                    *timing, custom_domain=custom_domain, alarm_seconds=FAILOVER_SECONDS if data_canary else None
+                    *timing,
+                    custom_domain=settings.custom_domain,
+                    alarm_seconds=FAILOVER_SECONDS if settings.data_canary else None,
                 ),
                 *mistakes_in_functions(service, primary_region, secondary_region),
                 *mistakes_in_endpoints(
@@ -179,19 +213,20 @@ class DisasterRecoveryStack(TerraformStack):
                     secondary_endpoint,
                     regions=(primary_region, secondary_region),
                     service=service,
-                    custom_domain=custom_domain,
-                    data_canary=data_canary,
+                    custom_domain=settings.custom_domain,
+                    data_canary=settings.data_canary,
                 ),
+                *mistakes_in_runbook(production, runbook),
                 *mistakes_in_state(state),
                 *mistakes_in_state_region(state, state_region, primary_region),
             ],
         )
-        variables = self._variables(state, custom_domain, config_keys)
+        variables = self._variables(state, settings, config_keys)
         first, second = self._regions(primary_region, secondary_region, variables.environment, owner, account)
         keep_state(self, id_, state, state_region or secondary_region)
 
-        primary = self._foundation(first, primary_cidr, primary_subnet_cidrs, variables, runbook)
-        secondary = self._foundation(second, secondary_cidr, secondary_subnet_cidrs, variables, runbook)
+        primary = self._foundation(first, primary_cidr, primary_subnet_cidrs, variables, settings)
+        secondary = self._foundation(second, secondary_cidr, secondary_subnet_cidrs, variables, settings)
         data = GlobalData(
             self,
             "data",
@@ -201,26 +236,40 @@ class DisasterRecoveryStack(TerraformStack):
             table_name=table_name,
             primary_alarms=primary.alerting.target,
             secondary_alarms=secondary.alerting.target,
-            deletion_protection=deletion_protection,
-            two_way_documents=two_way_documents,
-            force_destroy=force_destroy,
+            replication_lag_alarm_ms=replication_lag_alarm_ms,
+            deletion_protection=settings.deletion_protection,
+            two_way_documents=settings.two_way_documents,
+            force_destroy=settings.force_destroy,
         )
         primary_health, secondary_health = (
-            self._health_monitor(foundation, variables.environment, data.table_name, table_arn, private_probe_route)
+            self._health_monitor(foundation, variables.environment, data.table_name, table_arn, settings)
             for foundation, table_arn in ((primary, data.table_arn), (secondary, data.replica_arn))
         )
-        given = (service.primary_function_arn, service.secondary_function_arn) if service else (None, None)
+        arns = (service.primary_function_arn, service.secondary_function_arn) if service else (None, None)
         primary_service, secondary_service = (
-            self._service(service, function_arn, foundation, health, variables.environment, data.table_name, table_arn)
+            self._service(
+                service,
+                function_arn,
+                foundation,
+                health,
+                variables.environment,
+                data.table_name,
+                table_arn,
+                settings.log_retention_days,
+            )
             if service
             else None
             for function_arn, foundation, health, table_arn in (
-                (given[0], primary, primary_health, data.table_arn),
-                (given[1], secondary, secondary_health, data.replica_arn),
+                (arns[0], primary, primary_health, data.table_arn),
+                (arns[1], secondary, secondary_health, data.replica_arn),
             )
         )
-        canary = self._data_canary(primary, secondary, variables.environment, data.table_name) if data_canary else None
-        config = self._config_sync(primary, secondary, config_keys, variables)
+        canary = (
+            self._data_canary(primary, secondary, variables.environment, data.table_name, settings)
+            if settings.data_canary
+            else None
+        )
+        config = self._config_sync(primary, secondary, config_keys, variables, settings)
         ends = (
             _endpoint(first, primary_health, primary_endpoint, canary.primary_failover_alarm_name if canary else None),
             _endpoint(
@@ -242,7 +291,7 @@ class DisasterRecoveryStack(TerraformStack):
             rto_target_seconds=rto_target_seconds,
             alarms=home.alerting.target if home else None,
             alarms_region=home.region if home else None,
-            custom_domain=custom_domain,
+            custom_domain=settings.custom_domain,
             hosted_zone=hosted_zone,
         )
         self.primary: Final = RegionalParts(**vars(primary), health=primary_health, service=primary_service)
@@ -281,11 +330,11 @@ class DisasterRecoveryStack(TerraformStack):
             raise ValueError(f"{path} and {before} both have the address {address}; rename one")
         return id_
 
-    def _variables(self, state: str | None, custom_domain: bool, config_keys: Sequence[str]) -> _Variables:
+    def _variables(self, state: str | None, settings: Settings, config_keys: Sequence[str]) -> _Variables:
         return _Variables(
             environment=self._environment_variable(state),
-            domain_name=self._domain_name_variable(custom_domain),
-            alert_email=self._alert_email_variable(),
+            domain_name=self._domain_name_variable(settings.custom_domain),
+            alert_email=self._alert_email_variable(settings.alert_email_required),
             initial_secrets=self._initial_secrets_variable(config_keys),
         )
 
@@ -337,12 +386,12 @@ class DisasterRecoveryStack(TerraformStack):
         )
         return domain_name.string_value
 
-    def _alert_email_variable(self) -> str:
+    def _alert_email_variable(self, required: bool) -> str:
         alert_email = TerraformVariable(
             self,
             "alert_email",
             type="string",
-            default="dr-alerts@example.com",
+            default=None if required else "dr-alerts@example.com",
             nullable=False,
             description="Address that alarms are mailed to; AWS asks it to confirm the subscription.",
         )
@@ -351,6 +400,13 @@ class DisasterRecoveryStack(TerraformStack):
             _matches("alert_email", EMAIL_PATTERN),
             "The alert_email must be an email address, such as payments-oncall@acme.io.",
         )
+        if required:
+            _validate(
+                alert_email,
+                f"!{_matches('alert_email', PLACEHOLDER_EMAIL_PATTERN)}",
+                "The alert_email must not be a placeholder: nobody reads mail of example.com, .net or .org, or of a "
+                "domain under .example, .invalid, .localhost or .test.",
+            )
         return alert_email.string_value
 
     def _initial_secrets_variable(self, config_keys: Sequence[str]) -> Any:
@@ -402,7 +458,7 @@ class DisasterRecoveryStack(TerraformStack):
         return regions
 
     def _foundation(
-        self, region: Region, cidr: str, subnet_cidrs: Sequence[str], variables: _Variables, runbook: str
+        self, region: Region, cidr: str, subnet_cidrs: Sequence[str], variables: _Variables, settings: Settings
     ) -> Foundation:
         environment = variables.environment
         network = RegionalNetwork(
@@ -413,7 +469,13 @@ class DisasterRecoveryStack(TerraformStack):
             cidr=cidr,
             subnet_cidrs=subnet_cidrs,
         )
-        key = EncryptionKey(self, f"encryption_{region.label}", region=region, environment=environment)
+        key = EncryptionKey(
+            self,
+            f"encryption_{region.label}",
+            region=region,
+            environment=environment,
+            deletion_window_days=settings.key_deletion_window_days,
+        )
         alerting = Alerting(
             self,
             f"alerting_{region.label}",
@@ -421,7 +483,7 @@ class DisasterRecoveryStack(TerraformStack):
             environment=environment,
             key_arn=key.key_arn,
             email=variables.alert_email,
-            runbook=runbook,
+            runbook=settings.runbook,
         )
         return Foundation(region=region, network=network, key=key, alerting=alerting)
 
@@ -431,7 +493,7 @@ class DisasterRecoveryStack(TerraformStack):
         environment: str,
         table_name: str,
         table_arn: str,
-        private_probe_route: bool,
+        settings: Settings,
     ) -> HealthMonitor:
         return HealthMonitor(
             self,
@@ -443,7 +505,10 @@ class DisasterRecoveryStack(TerraformStack):
             topic_arn=foundation.alerting.topic_arn,
             topic_key_arn=foundation.key.key_arn,
             alarms=foundation.alerting.target,
-            private_probe_route=private_probe_route,
+            stage_requests_per_second=settings.requests_per_second,
+            stage_burst=settings.burst,
+            private_probe_route=settings.private_probe_route,
+            log_retention_days=settings.log_retention_days,
         )
 
     def _service(
@@ -455,6 +520,7 @@ class DisasterRecoveryStack(TerraformStack):
         environment: str,
         table_name: str,
         table_arn: str,
+        log_retention_days: int,
     ) -> PythonFunction | None:
         """Put a service behind a region's API; the function, if it is of this stack."""
         region, function = foundation.region, None
@@ -473,6 +539,7 @@ class DisasterRecoveryStack(TerraformStack):
                 alarms=foundation.alerting.target,
                 memory_mb=service.memory_mb,
                 timeout_seconds=service.timeout_seconds,
+                log_retention_days=log_retention_days,
             )
             function_arn = function.function_arn
         FunctionRoutes(
@@ -486,7 +553,9 @@ class DisasterRecoveryStack(TerraformStack):
         )
         return function
 
-    def _data_canary(self, primary: Foundation, secondary: Foundation, environment: str, table_name: str) -> DataCanary:
+    def _data_canary(
+        self, primary: Foundation, secondary: Foundation, environment: str, table_name: str, settings: Settings
+    ) -> DataCanary:
         return DataCanary(
             self,
             "data_canary",
@@ -496,10 +565,16 @@ class DisasterRecoveryStack(TerraformStack):
             table_name=table_name,
             primary_alarms=primary.alerting.target,
             secondary_alarms=secondary.alerting.target,
+            log_retention_days=settings.log_retention_days,
         )
 
     def _config_sync(
-        self, primary: Foundation, secondary: Foundation, config_keys: Sequence[str], variables: _Variables
+        self,
+        primary: Foundation,
+        secondary: Foundation,
+        config_keys: Sequence[str],
+        variables: _Variables,
+        settings: Settings,
     ) -> ConfigSync:
         return ConfigSync(
             self,
@@ -512,6 +587,7 @@ class DisasterRecoveryStack(TerraformStack):
             secondary_key_arn=secondary.key.key_arn,
             primary_alarms=primary.alerting.target,
             secondary_alarms=secondary.alerting.target,
+            log_retention_days=settings.log_retention_days,
         )
 
     def _initial_values(self, config_keys: Sequence[str], initial_secrets: Any) -> dict[str, str]:

@@ -210,7 +210,9 @@ def test_a_token_is_taken_or_refused_in_a_sentence_of_its_own(
         int: variable.number_value,
         int | None: variable.number_value,
         float: variable.number_value,
+        float | None: variable.number_value,
         bool: variable.boolean_value,
+        bool | None: variable.boolean_value,
     }
     taken: Json = {}
     for prop in props_of(owners()[owner]):

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from embedded_aws.deployment import STACK, Deployment, synthesized
+from embedded_aws.deployment import PRODUCTION_SETTINGS, STACK, Deployment, synthesized
 from embedded_aws.inventory import inventory
-from main import CUSTOM_DOMAIN, OPTIONS
+from main import CUSTOM_DOMAIN
 from payment_dr.operations.iam_policies import OF_A_DEPLOYER
 from permission_proof.deployer import Deployer, deployer, for_the_embedded_aws
 from tests.deploy.iam_policies import proven
@@ -60,9 +60,8 @@ def deployment(stack_dir: Path) -> Iterator[Deployed]:
 
 @pytest.fixture(scope="session")
 def with_options() -> Iterator[Deployed]:
-    """The stack with each option that is off by default, applied. Tests with it are of the group "options"."""
-    on = dict.fromkeys(OPTIONS.values(), "1")
-    with synthesized(settings=on) as out, deployed_from(out / "stacks" / STACK) as deployed:
+    """The stack with the production preset, so each option, applied. Tests with it are of the group "options"."""
+    with synthesized(settings=PRODUCTION_SETTINGS) as out, deployed_from(out / "stacks" / STACK) as deployed:
         yield deployed
 
 

@@ -1,4 +1,4 @@
-"""The stack with its custom domain and its private probe routes, deployed by the real Terraform and AWS provider."""
+"""The stack with its production preset, deployed by the real Terraform and AWS provider; its domain above all."""
 
 import json
 import re
@@ -13,13 +13,14 @@ from urllib3.exceptions import SSLError
 from embedded_aws import checks
 from embedded_aws.checks import eventually
 from embedded_aws.custom_domains import CustomDomains
-from embedded_aws.deployment import STACK, Deployment, synthesized
+from embedded_aws.deployment import PRODUCTION_SETTINGS, STACK, Deployment, synthesized
 from embedded_aws.drill import TLS_IS_REAL, place_of
 from embedded_aws.inventory import inventory
-from main import OPTIONS
+from main import DELETION_PROTECTION, FORCE_DESTROY, TWO_WAY_DOCUMENTS
 from payment_dr.operations.adoption import ADOPTED, adopt
 from payment_dr.operations.drill.run import Drill
 from payment_dr.operations.records import change_at_once, planned_batch
+from payment_dr.operations.terraform.runner import TerraformFailed
 from payment_dr.side import OTHER, SIDES, Side
 from tests.deploy.conftest import Deployed
 from tests.embedded_aws.tenant import get
@@ -34,7 +35,7 @@ ZONES = {"us-east-1": "Z1UJRXOUMOOFQ8", "us-west-2": "Z2OJLYMUO9EFXC"}
 
 @pytest.fixture(scope="module")
 def deployed(with_options: Deployed) -> Deployed:
-    """The stack with its custom domain and its private probe routes, applied; tests only look at it."""
+    """The stack with its custom domain and its private probe routes among others, applied; tests only look at it."""
     return with_options
 
 
@@ -291,7 +292,8 @@ def forget(deployment: Deployment, *addresses: str) -> None:
 
 def test_it_is_turned_off_and_the_name_is_answered_at_all_times(branch: Deployment) -> None:
     """As docs/upgrading.md says, which is the same for turning it on. The other options need nothing but an apply."""
-    with synthesized(settings=dict.fromkeys(OPTIONS.values(), "")) as out:
+    # Which stays: a bucket with two-way replication cannot be updated, see docs/deploy.md.
+    with synthesized(settings={FORCE_DESTROY: "0"}) as out:
         shutil.copy(out / "stacks" / STACK / "cdk.tf.json", branch.terraform.directory)
     plan = branch.plan()
     said = branch.terraform.text_of(plan)
@@ -312,7 +314,18 @@ def test_it_is_turned_off_and_the_name_is_answered_at_all_times(branch: Deployme
     assert {probed_path(branch, side) for side in SIDES} == {"/health"}
 
 
-def test_destroy_leaves_nothing(deployed: Deployed, branch: Deployment) -> None:
+def test_production_is_destroyed_once_its_protection_is_removed_and_leaves_nothing(
+    deployed: Deployed, branch: Deployment
+) -> None:
+    for side in SIDES:
+        branch.client("s3", side).put_object(Bucket=branch.value(f"{side}_bucket_name"), Key="receipt", Body=b"1")
+    with pytest.raises(TerraformFailed, match=r"lifecycle\.prevent_destroy"):
+        branch.destroy()
+    settings = {**PRODUCTION_SETTINGS, DELETION_PROTECTION: "0", TWO_WAY_DOCUMENTS: "0"}
+    for more in ({}, {FORCE_DESTROY: "1"}):
+        with synthesized(settings={**settings, **more}) as out:
+            shutil.copy(out / "stacks" / STACK / "cdk.tf.json", branch.terraform.directory)
+        branch.apply()
     branch.destroy()
     assert branch.terraform.state_resources() == []
     assert inventory(branch.aws, REGIONS.values()) - deployed.before == frozenset()

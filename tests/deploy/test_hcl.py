@@ -13,7 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from embedded_aws import stand_in_providers
-from embedded_aws.deployment import PROJECT, STACK, Deployment, synthesized
+from embedded_aws.deployment import PRODUCTION_SETTINGS, PROJECT, STACK, Deployment, synthesized
 from hcl.__main__ import app
 from hcl.library import configuration, rendered, write
 from main import OPTIONS, STATE
@@ -124,10 +124,10 @@ class Variant:
 
 VARIANTS = {
     "default": Variant(PROJECT / "main.py", STACK, {}, ('    path = "../terraform.payment-dr.tfstate"',)),
-    "all options and state in S3": Variant(
+    "production and state in S3": Variant(
         PROJECT / "main.py",
         STACK,
-        {**dict.fromkeys(OPTIONS.values(), "1"), STATE: "s3://acme-state/dev"},
+        {**PRODUCTION_SETTINGS, STATE: "s3://acme-state/dev"},
         (
             '  route_key = "GET /health/${random_password.health_monitor_east_private_segment.result}"',
             'resource "aws_acm_certificate" "dns_primary_domain_certificate" {',
@@ -158,7 +158,7 @@ def test_terraform_finds_nothing_to_correct(
 ) -> None:
     terraform, known = initialized
     variant = VARIANTS[name]
-    for setting in (*OPTIONS.values(), STATE):
+    for setting in (*OPTIONS.values(), *PRODUCTION_SETTINGS, STATE):
         monkeypatch.delenv(setting, raising=False)
     with synthesized(variant.app, settings=variant.settings) as folder:
         written = rendered(folder / "stacks" / variant.stack, known, terraform)

@@ -11,7 +11,7 @@ import pytest
 from embedded_aws.deployment import PROJECT
 from tests.deploy.conftest import Deployed
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("deployment")]
+pytestmark = pytest.mark.slow
 
 Findings = set[tuple[str, str]]  # address and check
 POLICIES = {
@@ -29,10 +29,9 @@ def linter(name: str, *arguments: str | Path) -> str:
     return run.stdout
 
 
-@pytest.fixture(scope="module")
-def suppressed(stack_dir: Path) -> dict[tuple[str, str], str]:
+def suppressed_in(deployment: Deployed) -> dict[tuple[str, str], str]:
     """The reason of each suppression by address and check."""
-    stack = json.loads((stack_dir / "cdk.tf.json").read_text())
+    stack = json.loads((deployment.terraform.directory / "cdk.tf.json").read_text(encoding="utf-8"))
     return {
         (f"{type_}.{name}", check): reason
         for type_, named in stack["resource"].items()
@@ -41,8 +40,7 @@ def suppressed(stack_dir: Path) -> dict[tuple[str, str], str]:
     }
 
 
-@pytest.fixture(scope="module")
-def policies(deployment: Deployed) -> dict[str, Any]:
+def policies_of(deployment: Deployed) -> dict[str, Any]:
     """Every policy as it is deployed, by address."""
     state = json.loads((deployment.terraform.directory / "terraform.tfstate").read_text(encoding="utf-8"))
     found = {
@@ -51,6 +49,29 @@ def policies(deployment: Deployed) -> dict[str, Any]:
         for instance in each["instances"]
     }
     return {address: json.loads(policy) for address, policy in found.items() if policy}
+
+
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param("deployment", marks=pytest.mark.xdist_group("deployment")),
+        pytest.param("with_options", marks=pytest.mark.xdist_group("options")),
+    ],
+)
+def linted(request: pytest.FixtureRequest) -> Deployed:
+    """The default stack, and that of the production preset."""
+    deployed: Deployed = request.getfixturevalue(request.param)
+    return deployed
+
+
+@pytest.fixture(scope="module")
+def suppressed(linted: Deployed) -> dict[tuple[str, str], str]:
+    return suppressed_in(linted)
+
+
+@pytest.fixture(scope="module")
+def policies(linted: Deployed) -> dict[str, Any]:
+    return policies_of(linted)
 
 
 def parliament(policies: dict[str, Any], folder: Path) -> Findings:
@@ -65,10 +86,10 @@ def parliament(policies: dict[str, Any], folder: Path) -> Findings:
 
 
 def test_checkov_finds_nothing_that_is_not_excused(
-    deployment: Deployed, suppressed: dict[tuple[str, str], str], tmp_path: Path
+    linted: Deployed, suppressed: dict[tuple[str, str], str], tmp_path: Path
 ) -> None:
     plan = tmp_path / "tfplan.json"
-    plan.write_text(json.dumps(deployment.planned))
+    plan.write_text(json.dumps(linted.planned))
     report = json.loads(linter("checkov", "-f", plan, "--framework", "terraform_plan", "-o", "json", "--quiet"))
     assert report["summary"]["parsing_errors"] == 0
     assert report["summary"]["passed"] > 0

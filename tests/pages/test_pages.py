@@ -5,6 +5,7 @@ import copy
 import inspect
 import re
 import xml.etree.ElementTree as ET
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,13 @@ from typer.testing import CliRunner
 
 import payment_dr
 from pages import __main__ as command
-from pages import architecture, construct_pages, interface
+from pages import architecture, construct_pages, interface, production
+from pages.costs import estimate, total
 from pages.docstrings import documented
 from pages.graph import elements, references
-from pages.synthesis import PROJECT, Template, template_of
+from pages.synthesis import PROJECT, Template, stack_of, template_of
 from payment_dr.checks import LIMITS, NAMES
+from payment_dr.production import Settings
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +52,15 @@ def test_python_that_a_page_prints_runs_as_printed(program: str, tmp_path: Path)
     file = tmp_path / "main.py"
     file.write_text(PROGRAMS[program], encoding="utf-8")
     assert template_of(file)["resource"]
+
+
+def test_the_page_of_the_preset_has_a_line_for_each_setting_and_prices_each_that_costs(
+    written: dict[str, str], stack: Template
+) -> None:
+    cells = [line.strip("| ").split(" | ") for line in written["production.md"].splitlines() if line.startswith("| `")]
+    assert [each[0].strip("`") for each in cells] == [each.name for each in fields(Settings)]
+    free = {each.name: each.metadata["production"] for each in fields(Settings) if not each.metadata["priced"]}
+    assert total(estimate(stack_of(**{**free, "runbook": production.RUNBOOK}))) == total(estimate(stack))
 
 
 def test_every_construct_has_a_page() -> None:
@@ -116,7 +128,7 @@ def test_what_the_default_column_says_is_not_said_again() -> None:
     )
     assert props["ttl_seconds"].description.startswith("How long resolvers may keep an answer. Default 30; refused")
     assert props["custom_domain"].description.endswith("of both endpoints.")
-    props = {prop.name: prop for prop in documented(payment_dr.DisasterRecoveryStack).props}
+    props = {prop.name: prop for prop in documented(payment_dr.GlobalData).props}
     assert props["force_destroy"].description.endswith("what is in them; set it False with real documents.")
 
 

@@ -1,0 +1,41 @@
+"""The page of the preset `production`: what it changes, why, and what that costs."""
+
+from collections.abc import Mapping
+from dataclasses import Field, fields
+from typing import Any
+
+from pages.costs import estimate, total
+from pages.synthesis import stack_of
+from pages.text import text_of
+from payment_dr.production import Settings
+
+RUNBOOK = "https://wiki.acme.io/payments-dr"  # of the stack that is priced
+
+
+def render(default: Mapping[str, Any]) -> str:
+    """The page docs/production.md.
+
+    Args:
+        default: The default stack, as parsed from cdk.tf.json.
+    """
+    before = total(estimate(default))
+    preset = stack_of(production=True, runbook=RUNBOOK)
+    return text_of(
+        "production.md.j2",
+        rows=[_row(setting, before) for setting in fields(Settings)],
+        before=before,
+        after=total(estimate(preset)),
+        rules=[rule["error_message"] for rule in preset["variable"]["alert_email"]["validation"]],
+    )
+
+
+def _row(setting: Field[Any], before: float) -> dict[str, Any]:
+    value = setting.metadata["production"]
+    alone = total(estimate(stack_of(**{setting.name: value}))) - before if setting.metadata["priced"] else 0.0
+    return {
+        "name": setting.name,
+        "default": f"`{setting.default!r}`".replace("'", '"'),
+        "production": "must be given" if value is None else f"`{value!r}`",
+        "why": setting.metadata["why"],
+        "usd": f"{alone:+.2f}" if setting.metadata["priced"] else "",
+    }
