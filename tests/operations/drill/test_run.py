@@ -282,6 +282,16 @@ def test_an_interruption_at_any_step_lifts_the_outage(
     assert left["after"]["undone"]
 
 
+def test_what_cannot_be_undone_on_an_embedded_aws_is_not_looked_for_with_dr(stack: Stack, tmp_path: Path) -> None:
+    class Stuck(FailingStack):
+        def restore(self, region: str) -> None:
+            raise OperationError(f"{region} does not come back", hint="wait")
+
+    with pytest.raises(OperationError, match="undoing failed: fail us-east-1") as ended:
+        Drill(place_on(stack, maker=Stuck(stack)), "region", seed=1, directory=tmp_path, tell=lambda _: None).run()
+    assert ended.value.hint.startswith("nothing is left: the embedded AWS ends with this command")
+
+
 def test_a_journal_that_there_is_no_room_for_hides_nothing_of_the_undo(
     drill: Callable[..., Content], stack: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> None:

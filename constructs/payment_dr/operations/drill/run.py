@@ -204,7 +204,7 @@ class Drill:
         return StartedDrill(
             place=self._place,
             outage=self._outage,
-            outage_action=action_of(self._outage, self._stack, self._place.maker, self._seed),
+            outage_action=self._outage_action(),
             settings=settings,
             simulated=simulated,
             journal=self._journal,
@@ -216,6 +216,12 @@ class Drill:
             verification=Verification(self._place, self._payments, self._alarms, documents),
             step=self._step,
         )
+
+    def _outage_action(self) -> Action:
+        action = action_of(self._outage, self._stack, self._place.maker, self._seed)
+        if self._stack.is_live:
+            return action
+        return dataclasses.replace(action, hint="nothing is left: the embedded AWS ends with this command")
 
     def _deletion(self) -> Action:
         prefix, table = self._payments.prefix, self._stack.outputs["dynamodb_table_name"]
