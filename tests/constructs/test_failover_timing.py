@@ -215,6 +215,7 @@ STATED: Mapping[str, Sequence[str]] = {
         "an outage: {detection} s until Route 53 believes the probes, and {ttl} s until caches forget",
     ),
     "examples/existing_api/README.md": ("Route 53, TTL {ttl} s",),
+    "examples/payments_service/README.md": ("Route 53, alias, TTL {alias_ttl} s",),
     "examples/whole_stack/README.md": ("Route 53, TTL {ttl} s",),
     "constructs/payment_dr/dns_failover.py": (
         "A probe that times out (up to {hang} s) and the spread",
