@@ -70,7 +70,9 @@ class TestTheTop:
         found = page(journals.passed())
         assert text(found, ".//h1") == "✓ Passed: every target was met"
         top = cards(found)
-        assert top["Outage of us-east-1"] == "300 s every call of us-east-1 answers 503"
+        assert top["Outage of us-east-1"] == (
+            "300 s every call of us-east-1 answers 503 acknowledged during it: 7,683 of 8,703 payments"
+        )
         assert top["Failover (RTO), measured"].startswith("102.5 s target 180 s: ✓ met")
         assert top["Failback (RTO), measured"].startswith("74.6 s target 180 s: ✓ met")
         assert top["Lost, local mode"].startswith("9 of 11,102 ")

@@ -255,6 +255,13 @@ class ReportContent:
         end = [step["at"] for step in self.steps if step["name"] == "recovery"]
         return (begin[0], end[0] if end else self.end) if begin else None
 
+    def paid_during_outage(self) -> tuple[int, int]:
+        """How many of the payments that clients began during the outage were acknowledged, and how many there were."""
+        begin, end = self.outage() or (0.0, 0.0)
+        during = [each for each in self.transactions if begin < each["at"] < end]
+        acknowledged = sum(each["acknowledged"] for each in during)
+        return acknowledged, acknowledged + sum(each["failed"] for each in during)
+
     def called(self, mode: str) -> Iterator[tuple[float, float, str]]:
         """From when until when clients called which region."""
         calls = (event for event in self.transactions if event["mode"] == mode)
