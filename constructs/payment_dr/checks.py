@@ -259,6 +259,22 @@ LIMITS: Final[Mapping[str, Limit]] = {
     "subnet_cidrs": _SUBNETS,
     "primary_subnet_cidrs": _SUBNETS,
     "secondary_subnet_cidrs": _SUBNETS,
+    "gateway_endpoints": _each(
+        _one_of("dynamodb", "s3", page=f"{_AWS}vpc/latest/privatelink/gateway-endpoints.html", known=True),
+        0,
+        2,
+        ["dynamodb", "s3"],
+    ),
+    "interface_endpoints": _each(
+        _one_of(
+            *("ssm", "kms", "sns", "logs"),
+            page=f"{_AWS}vpc/latest/privatelink/aws-services-privatelink-support.html",
+            known=True,
+        ),
+        0,
+        4,
+        ["ssm", "kms"],
+    ),
     # of the deployment
     "environment": _text(
         "2 to 12 lower-case letters, digits or '-' that start with a letter", ENVIRONMENT_PATTERN, "dev"

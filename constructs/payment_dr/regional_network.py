@@ -1,18 +1,53 @@
 """RegionalNetwork: one region's isolated VPC with private subnets."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from ipaddress import IPv4Network
-from typing import Final
+from typing import Any, Final
 
-from .bindings import Construct, DefaultSecurityGroup, Fn, RouteTable, RouteTableAssociation, Subnet, Vpc
+from .bindings import (
+    Construct,
+    DefaultSecurityGroup,
+    Fn,
+    RouteTable,
+    RouteTableAssociation,
+    SecurityGroup,
+    SecurityGroupIngress,
+    Subnet,
+    Vpc,
+    VpcEndpoint,
+)
 from .checks import mistakes_in_props
 from .described import Described
 from .errors import refuse
 from .naming import name
-from .region import Region, availability_zones, mistakes_in_providers
+from .policies import Condition, Statement, policy_document
+from .region import (
+    PARTITION,
+    Region,
+    account_id,
+    arn,
+    availability_zones,
+    mistakes_in_providers,
+    region_name,
+)
 from .suppressions import suppress
 
 MINIMUM_SUBNETS = 2
+# What may pass an endpoint: actions of a payments application, on resources of this account and region.
+ENDPOINT_POLICIES: Final[Mapping[str, tuple[Sequence[str], str]]] = {
+    "dynamodb": (
+        (
+            *("BatchGetItem", "BatchWriteItem", "ConditionCheckItem", "DeleteItem", "DescribeTable", "GetItem"),
+            *("PutItem", "Query", "Scan", "UpdateItem"),
+        ),
+        "table/*",
+    ),
+    "s3": (("DeleteObject", "GetObject", "GetObjectVersion", "ListBucket", "PutObject"), "*"),
+    "ssm": (("GetParameter", "GetParameters", "GetParametersByPath"), "parameter/*"),
+    "kms": (("Decrypt", "DescribeKey", "Encrypt", "GenerateDataKey"), "key/*"),
+    "sns": (("Publish",), "*"),
+    "logs": (("CreateLogStream", "PutLogEvents"), "log-group:*"),
+}
 
 
 def _network(prop: str, value: str, mistakes: list[str]) -> IPv4Network | None:
@@ -63,8 +98,20 @@ def mistakes_in_overlap(primary_cidr: str, secondary_cidr: str) -> list[str]:
     return [f"secondary_cidr={secondary_cidr!r} overlaps primary_cidr={primary_cidr!r}; give each region its own range"]
 
 
+def mistakes_in_endpoint_names(gateways: Sequence[str], interfaces: Sequence[str]) -> list[str]:
+    """Say which endpoint is asked for twice."""
+    return [
+        f"{prop} names {service!r} twice; leave one out"
+        for prop, services in (("gateway_endpoints", gateways), ("interface_endpoints", interfaces))
+        for service in sorted({each for each in services if list(services).count(each) > 1})
+    ]
+
+
 class RegionalNetwork(Described):
     """A VPC with private subnets in different availability zones and no way to or from the internet.
+
+    Endpoints let what runs in the subnets reach single AWS services of the region, in its own account. There is still
+    no way to the internet.
 
     No public subnet, internet gateway or NAT gateway is made. DNS support and host names are on, for private DNS. The
     default security group is stripped of its rules, so nothing is reachable by having forgotten to choose a group.
@@ -74,11 +121,16 @@ class RegionalNetwork(Described):
         environment: Environment name; may be a Terraform variable.
         cidr: Address range of the VPC, /16 to /28.
         subnet_cidrs: Ranges of the private subnets, at least two, spread over the availability zones in turn.
+        gateway_endpoints: Services that the subnets reach by their route table, for nothing: "dynamodb", "s3". Default:
+            none.
+        interface_endpoints: Services that the subnets reach by a network interface in each: "ssm", "kms", "sns",
+            "logs". Each is charged by the hour and subnet. Default: none.
 
     Attributes:
         vpc_id, vpc_cidr: The VPC.
         private_subnet_ids: Ids of the subnets, in the order of `subnet_cidrs`.
-        route_table_id: Their route table, which has only the local route.
+        route_table_id: Their route table, which has the local route, and those of gateway endpoints.
+        endpoint_ids: Ids of the endpoints, by service.
         region: As given.
 
     Raises:
@@ -99,10 +151,13 @@ class RegionalNetwork(Described):
         environment: str,
         cidr: str,
         subnet_cidrs: Sequence[str],
+        gateway_endpoints: Sequence[str] = (),
+        interface_endpoints: Sequence[str] = (),
     ) -> None:
         super().__init__(scope, id_)
         mistakes = mistakes_in_props(RegionalNetwork, locals())
         mistakes += mistakes_in_providers(self, region) + mistakes_in_network(cidr, subnet_cidrs)
+        mistakes += mistakes_in_endpoint_names(gateway_endpoints, interface_endpoints)
         refuse("RegionalNetwork", mistakes)
         vpc = Vpc(
             self,
@@ -149,8 +204,83 @@ class RegionalNetwork(Described):
             tags={"Name": name("sg", "default-closed", region, environment)},
             provider=region.provider,
         )
+        endpoints = [
+            *(
+                self._endpoint(service, vpc, region, environment, "Gateway", route_table_ids=[route_table.id])
+                for service in gateway_endpoints
+            ),
+            *self._interface_endpoints(
+                interface_endpoints, vpc, region, environment, [subnet.id for subnet in subnets]
+            ),
+        ]
         self.region: Final = region
         self.vpc_id: Final = vpc.id
         self.vpc_cidr: Final = vpc.cidr_block
         self.private_subnet_ids: Final = [subnet.id for subnet in subnets]
         self.route_table_id: Final = route_table.id
+        services = [*gateway_endpoints, *interface_endpoints]
+        self.endpoint_ids: Final = {name: each.id for name, each in zip(services, endpoints, strict=True)}
+
+    def _interface_endpoints(
+        self, services: Sequence[str], vpc: Vpc, region: Region, environment: str, subnet_ids: Sequence[str]
+    ) -> list[VpcEndpoint]:
+        if not services:
+            return []
+        group_name = name("sg", "endpoints", region, environment)
+        group = SecurityGroup(
+            self,
+            "endpoints_group",
+            name=group_name,
+            description="HTTPS from the VPC to its endpoints",
+            vpc_id=vpc.id,
+            ingress=[
+                SecurityGroupIngress(
+                    description="HTTPS from the VPC",
+                    protocol="tcp",
+                    from_port=443,
+                    to_port=443,
+                    cidr_blocks=[vpc.cidr_block],
+                )
+            ],
+            tags={"Name": group_name},
+            provider=region.provider,
+        )
+        return [
+            self._endpoint(
+                service,
+                vpc,
+                region,
+                environment,
+                "Interface",
+                subnet_ids=list(subnet_ids),
+                security_group_ids=[group.id],
+                private_dns_enabled=True,
+            )
+            for service in services
+        ]
+
+    def _endpoint(
+        self, service: str, vpc: Vpc, region: Region, environment: str, kind: str, **where: Any
+    ) -> VpcEndpoint:
+        actions, resource = ENDPOINT_POLICIES[service]
+        # A gateway endpoint takes an account for its root user alone, so the account stands in a condition.
+        # https://docs.aws.amazon.com/vpc/latest/privatelink/vpc-endpoints-access.html
+        of_the_account = Condition("StringEquals", "aws:PrincipalAccount", [account_id(self)])
+        statement = Statement(
+            sid="OfThisAccount",
+            actions=[f"{service}:{action}" for action in actions],
+            resources=[f"arn:{PARTITION}:s3:::*" if service == "s3" else arn(self, service, region, resource)],
+            principals={"AWS": ["*"]},
+            conditions=[of_the_account, Condition("StringEquals", "aws:ResourceAccount", [account_id(self)])],
+        )
+        return VpcEndpoint(
+            self,
+            f"{service}_endpoint",
+            vpc_id=vpc.id,
+            service_name=f"com.amazonaws.{region_name(self, region)}.{service}",
+            vpc_endpoint_type=kind,
+            policy=policy_document(self, f"{service}_endpoint_policy", [statement]),
+            tags={"Name": name("vpce", service, region, environment)},
+            provider=region.provider,
+            **where,
+        )

@@ -1,7 +1,7 @@
 """DisasterRecoveryStack: two regions composed of the reusable constructs, with every output of the contract."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -45,7 +45,7 @@ from .policies import Statement
 from .production import Settings, mistakes_in_runbook, settings_of
 from .python_function import PythonFunction
 from .region import Region, labels_of, mistakes_in_region_name, mistakes_in_same_region, warn_of_opt_in
-from .regional_network import RegionalNetwork, mistakes_in_network, mistakes_in_overlap
+from .regional_network import RegionalNetwork, mistakes_in_endpoint_names, mistakes_in_network, mistakes_in_overlap
 from .regional_parts import Foundation, RegionalParts
 from .service import TABLE_VARIABLE, Service, mistakes_in_endpoints, mistakes_in_functions
 from .stack_outputs import outputs_of
@@ -89,6 +89,8 @@ class DisasterRecoveryStack(TerraformStack):
         primary_region, secondary_region: AWS regions. Default us-east-1 and us-west-2.
         primary_cidr, secondary_cidr: VPC ranges, which must not overlap. Default 10.0.0.0/16 and 10.1.0.0/16.
         primary_subnet_cidrs, secondary_subnet_cidrs: Private subnets. Default the two /24 that follow the VPC's first.
+        gateway_endpoints, interface_endpoints: AWS services that what runs in the private subnets reaches, in both
+            regions, see `RegionalNetwork`. Default: none.
         table_name: Name of the table, which is unique in an account and region: two environments in one account need
             two names. Default "transactions".
         config_keys: Keys of the parameters that are kept in sync.
@@ -157,6 +159,8 @@ class DisasterRecoveryStack(TerraformStack):
         primary_subnet_cidrs: Sequence[str] = ("10.0.1.0/24", "10.0.2.0/24"),
         secondary_cidr: str = "10.1.0.0/16",
         secondary_subnet_cidrs: Sequence[str] = ("10.1.1.0/24", "10.1.2.0/24"),
+        gateway_endpoints: Sequence[str] = (),
+        interface_endpoints: Sequence[str] = (),
         table_name: str = "transactions",
         config_keys: Sequence[str] = ("database-connection-string", "api-key"),
         request_interval_seconds: int = REQUEST_INTERVAL_SECONDS,
@@ -201,6 +205,7 @@ class DisasterRecoveryStack(TerraformStack):
                 *mistakes_in_network(primary_cidr, primary_subnet_cidrs, "primary_"),
                 *mistakes_in_network(secondary_cidr, secondary_subnet_cidrs, "secondary_"),
                 *mistakes_in_overlap(primary_cidr, secondary_cidr),
+                *mistakes_in_endpoint_names(gateway_endpoints, interface_endpoints),
                 *mistakes_in_config_keys("config_keys", config_keys),
                 *mistakes_in_failover_timing(
                     *timing,
@@ -225,8 +230,9 @@ class DisasterRecoveryStack(TerraformStack):
         first, second = self._regions(primary_region, secondary_region, variables.environment, owner, account)
         keep_state(self, id_, state, state_region or secondary_region)
 
-        primary = self._foundation(first, primary_cidr, primary_subnet_cidrs, variables, settings)
-        secondary = self._foundation(second, secondary_cidr, secondary_subnet_cidrs, variables, settings)
+        endpoints = {"gateway_endpoints": gateway_endpoints, "interface_endpoints": interface_endpoints}
+        primary = self._foundation(first, primary_cidr, primary_subnet_cidrs, endpoints, variables, settings)
+        secondary = self._foundation(second, secondary_cidr, secondary_subnet_cidrs, endpoints, variables, settings)
         data = GlobalData(
             self,
             "data",
@@ -458,7 +464,13 @@ class DisasterRecoveryStack(TerraformStack):
         return regions
 
     def _foundation(
-        self, region: Region, cidr: str, subnet_cidrs: Sequence[str], variables: _Variables, settings: Settings
+        self,
+        region: Region,
+        cidr: str,
+        subnet_cidrs: Sequence[str],
+        endpoints: Mapping[str, Sequence[str]],
+        variables: _Variables,
+        settings: Settings,
     ) -> Foundation:
         environment = variables.environment
         network = RegionalNetwork(
@@ -468,6 +480,7 @@ class DisasterRecoveryStack(TerraformStack):
             environment=environment,
             cidr=cidr,
             subnet_cidrs=subnet_cidrs,
+            **endpoints,
         )
         key = EncryptionKey(
             self,

@@ -49,6 +49,7 @@ from embedded_aws.patches import (
     route53_records,
     route_settings,
     secure_transport,
+    vpc_endpoints,
     web_pages,
     whole_responses,
 )
@@ -93,6 +94,7 @@ ORDER: tuple[ModuleType, ...] = (
     route53_records,
     route_settings,
     secure_transport,
+    vpc_endpoints,
     replica_protection,
     region_outage,
     replication_lag,

@@ -1,5 +1,6 @@
 """RegionalNetwork: isolated, private, and refusing an address plan that cannot work."""
 
+import json
 import re
 from collections.abc import Callable
 
@@ -7,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from payment_dr import ConfigurationError, Region, RegionalNetwork, TerraformStack
+from payment_dr import App, ConfigurationError, DisasterRecoveryStack, Region, RegionalNetwork, TerraformStack
 from payment_dr.bindings import Subnet, Vpc
 from payment_dr.bindings import Testing as CdktfTesting
 from payment_dr.regional_network import mistakes_in_network, mistakes_in_overlap
-from tests.constructs.documents import Json, resource
+from tests.constructs.documents import Json, resource, statements
 
 Synthesize = Callable[[Callable[[TerraformStack], object]], Json]
 
@@ -162,3 +163,87 @@ def test_the_briefs_own_plan_has_no_mistake() -> None:
     assert mistakes_in_network("10.0.0.0/16", ["10.0.1.0/24", "10.0.2.0/24"]) == []
     assert mistakes_in_network("10.1.0.0/16", ["10.1.1.0/24", "10.1.2.0/24"]) == []
     assert mistakes_in_overlap("10.0.0.0/16", "10.1.0.0/16") == []
+
+
+@pytest.fixture(scope="module")
+def network(new_app: Callable[[], App]) -> Json:
+    stack = DisasterRecoveryStack(
+        new_app(),
+        "payment-dr",
+        gateway_endpoints=["dynamodb", "s3"],
+        interface_endpoints=["ssm", "kms", "sns", "logs"],
+    )
+    synthesized: Json = json.loads(CdktfTesting.synth(stack))
+    of_the_east = {
+        name: body
+        for name, body in synthesized["resource"]["aws_vpc_endpoint"].items()
+        if name.startswith("network_east_")
+    }
+    synthesized["resource"]["aws_vpc_endpoint"] = of_the_east
+    return synthesized
+
+
+class TestEndpoints:
+    def test_gateways_are_in_the_route_table_and_interfaces_in_each_subnet(self, network: Json) -> None:
+        endpoints = network["resource"]["aws_vpc_endpoint"]
+        assert {name: body["service_name"].rpartition(".")[2] for name, body in endpoints.items()} == {
+            f"network_east_{service}_endpoint": service for service in ("dynamodb", "s3", "ssm", "kms", "sns", "logs")
+        }
+        for name, body in endpoints.items():
+            if name in ("network_east_dynamodb_endpoint", "network_east_s3_endpoint"):
+                assert body["vpc_endpoint_type"] == "Gateway"
+                assert body["route_table_ids"] == ["${aws_route_table.network_east_private_routes.id}"]
+                continue
+            assert (body["vpc_endpoint_type"], body["private_dns_enabled"]) == ("Interface", True)
+            assert body["subnet_ids"] == [
+                f"${{aws_subnet.network_east_private_subnet_{number}.id}}" for number in (1, 2)
+            ]
+            assert body["security_group_ids"] == ["${aws_security_group.network_east_endpoints_group.id}"]
+
+    def test_interfaces_take_https_from_the_vpc_alone_and_nothing_leads_out(self, network: Json) -> None:
+        group = resource(network, "aws_security_group", "network_east_endpoints_group")
+        (rule,) = group["ingress"]
+        assert (rule["protocol"], rule["from_port"], rule["to_port"]) == ("tcp", 443, 443)
+        assert rule["cidr_blocks"] == ["${aws_vpc.network_east_vpc.cidr_block}"]
+        assert "egress" not in group  # Terraform removes the rule that AWS makes
+        assert {"aws_internet_gateway", "aws_nat_gateway", "aws_eip", "aws_route"}.isdisjoint(network["resource"])
+
+    def test_a_policy_lets_named_actions_of_this_account_through_on_its_own_resources(self, network: Json) -> None:
+        for name, body in network["resource"]["aws_vpc_endpoint"].items():
+            assert body["policy"] == f"${{data.aws_iam_policy_document.{name}_policy.json}}"
+            (statement,) = statements(network, f"{name}_policy")
+            assert statement["principals"] == {"AWS": ["*"]}  # of whom the condition leaves this account's
+            account = ["${data.aws_caller_identity.current.account_id}"]
+            assert statement["conditions"] == {
+                "StringEquals aws:PrincipalAccount": account,
+                "StringEquals aws:ResourceAccount": account,
+            }
+            assert [action for action in statement["actions"] if "*" in action] == []
+            assert statement["resources"] != ["*"]
+
+    def test_the_stack_gives_them_to_both_regions(self, new_app: Callable[[], App], stack_json: Json) -> None:
+        stack = DisasterRecoveryStack(
+            new_app(), "payment-dr", gateway_endpoints=["dynamodb"], interface_endpoints=["ssm"]
+        )
+        assert stack.primary.network.endpoint_ids.keys() == {"dynamodb", "ssm"}
+        made = json.loads(CdktfTesting.synth(stack))["resource"]["aws_vpc_endpoint"]
+        assert {name: body.get("provider") for name, body in made.items()} == {
+            f"network_{label}_{service}_endpoint": provider
+            for label, provider in (("east", None), ("west", "aws.secondary"))
+            for service in ("dynamodb", "ssm")
+        }
+        assert {"aws_vpc_endpoint", "aws_security_group"}.isdisjoint(stack_json["resource"])
+
+    @pytest.mark.parametrize(
+        ("prop", "value", "sentence"),
+        [
+            ("gateway_endpoints", ["ssm"], r"gateway_endpoints=\['ssm'\] is not .*'dynamodb' or 's3'"),
+            ("interface_endpoints", ["s3"], r"interface_endpoints=\['s3'\] is not .*'ssm', 'kms', 'sns' or 'logs'"),
+            ("gateway_endpoints", ["s3", "s3"], r"gateway_endpoints names 's3' twice; leave one out"),
+        ],
+    )
+    def test_what_there_is_no_endpoint_for_is_refused(
+        self, new_app: Callable[[], App], prop: str, value: list[str], sentence: str
+    ) -> None:
+        with pytest.raises(ConfigurationError, match=sentence):
+            DisasterRecoveryStack(new_app(), "payment-dr", **{prop: value})  # type: ignore[arg-type]
