@@ -41,7 +41,8 @@ from payment_dr.side import SIDES, Side
 MADE_OF = {
     "real": [
         "Terraform and the AWS provider, which deployed the stack",
-        "every probe: an HTTP call to the deployed API, which runs the deployed health function",
+        "every probe: the request that the deployed health check describes, sent to the API that it names, which runs "
+        "the deployed health function",
         "every transaction: a write to the deployed table with boto3",
     ],
     "emulated": [
@@ -51,7 +52,8 @@ MADE_OF = {
         "the outage: the emulator fails the calls of a region",
     ],
     "simulated": [
-        "Route 53: its health checkers, its choice of a record, its DNS servers, by the rules that AWS documents",
+        "Route 53: its health checkers, its choice of a record, its DNS servers, by the rules that AWS documents; also "
+        "what a checker meets at an API's host on another port, or without TLS or SNI",
         "time between the events: probes and transactions are made one after the other, as fast as they go; a probe "
         "takes as long as the function behind it worked, and two seconds where a region hangs",
         "caches: one resolver and one client, which both respect the TTL",
