@@ -118,7 +118,7 @@ READS = {
 }
 OF_OPERATORS = {
     **{action: ("status", said) for action, said in READS.items()},
-    "sns:ListSubscriptionsByTopic": ("status", "SNS in us-east-1 refuses: AccessDenied"),
+    "sns:ListSubscriptionsByTopic": ("status", "SNS in us-east-1 refuses: AuthorizationError"),
     "lambda:PutFunctionConcurrency": ("failover", "Lambda in us-east-1 refuses: AccessDenied"),
     "lambda:DeleteFunctionConcurrency": ("failback", "Lambda in us-east-1 refuses: AccessDenied"),
     "s3:ListBucketVersions": ("failback", "S3 in us-east-1 refuses: AccessDenied"),
