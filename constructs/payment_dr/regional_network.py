@@ -226,7 +226,9 @@ class RegionalNetwork(Described):
     ) -> list[VpcEndpoint]:
         if not services:
             return []
-        group_name = name("sg", "endpoints", region, environment)
+        # EC2 keeps names that begin with "sg-" for its own ids.
+        # https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_CreateSecurityGroup.html
+        group_name = name("security-group", "endpoints", region, environment)
         group = SecurityGroup(
             self,
             "endpoints_group",

@@ -205,6 +205,7 @@ class TestEndpoints:
         (rule,) = group["ingress"]
         assert (rule["protocol"], rule["from_port"], rule["to_port"]) == ("tcp", 443, 443)
         assert rule["cidr_blocks"] == ["${aws_vpc.network_east_vpc.cidr_block}"]
+        assert group["name"] == "security-group-endpoints-east-${var.environment}"  # not "sg-", which EC2 refuses
         assert "egress" not in group  # Terraform removes the rule that AWS makes
         assert {"aws_internet_gateway", "aws_nat_gateway", "aws_eip", "aws_route"}.isdisjoint(network["resource"])
 
