@@ -16,6 +16,7 @@ CUSTOM_DOMAIN = "PAYMENT_DR_CUSTOM_DOMAIN"
 PRIVATE_PROBE_ROUTE = "PAYMENT_DR_PRIVATE_PROBE_ROUTE"
 DATA_CANARY = "PAYMENT_DR_DATA_CANARY"
 TWO_WAY_DOCUMENTS = "PAYMENT_DR_TWO_WAY_DOCUMENTS"
+DASHBOARDS = "PAYMENT_DR_DASHBOARDS"
 DELETION_PROTECTION = "PAYMENT_DR_DELETION_PROTECTION"
 FORCE_DESTROY = "PAYMENT_DR_FORCE_DESTROY"
 OPTIONS = {  # by the argument of the stack; 1 is on, 0 is off, and the stack decides if it is not set
@@ -24,6 +25,7 @@ OPTIONS = {  # by the argument of the stack; 1 is on, 0 is off, and the stack de
     "private_probe_route": PRIVATE_PROBE_ROUTE,
     "data_canary": DATA_CANARY,
     "two_way_documents": TWO_WAY_DOCUMENTS,
+    "dashboards": DASHBOARDS,
     "deletion_protection": DELETION_PROTECTION,
     "force_destroy": FORCE_DESTROY,
 }

@@ -30,6 +30,7 @@ REGIONAL: Mapping[str, Call] = {
     "aws_kms_key": ("kms", "list_keys", "Keys", "KeyArn"),
 }
 GLOBAL: Mapping[str, Call] = {
+    "aws_cloudwatch_dashboard": ("cloudwatch", "list_dashboards", "DashboardEntries", "DashboardArn"),
     "aws_s3_bucket": ("s3", "list_buckets", "Buckets", "Name"),
     "aws_iam_role": ("iam", "list_roles", "Roles", "Arn"),
     "aws_iam_policy": ("iam", "list_policies", "Policies", "Arn"),

@@ -63,6 +63,7 @@ IDLE: Final = replace(
 # What is counted below.
 PRICED: Final = {
     "aws_apigatewayv2_api",
+    "aws_cloudwatch_dashboard",
     "aws_cloudwatch_log_group",
     "aws_cloudwatch_metric_alarm",
     "aws_dynamodb_table",
@@ -215,6 +216,7 @@ def _lines_of_region(template: Template, region: str, assumed: Assumptions) -> I
     alarms = here("aws_cloudwatch_metric_alarm").values()
     looked_at = sum(sum("metric" in query for query in alarm.get("metric_query", [{"metric": 1}])) for alarm in alarms)
     yield line("alarms, by the metrics that they look at", looked_at, "alarm metric")
+    yield line("dashboards", len(here("aws_cloudwatch_dashboard")), "dashboard")
     spaces = [f["environment"]["variables"].get("METRIC_NAMESPACE") for f in here("aws_lambda_function").values()]
     canaries = spaces.count(CANARY_NAMESPACE)
     syncs = len(spaces) - spaces.count(None) - canaries

@@ -20,6 +20,7 @@ JOINTS: Final = {
 LEFT_OUT: Final = {
     "aws_acm_certificate_validation",
     "aws_apigatewayv2_route",
+    "aws_cloudwatch_dashboard",
     "aws_cloudwatch_log_group",
     "aws_iam_policy",
     "aws_kms_alias",

@@ -109,6 +109,7 @@ PRICES: Final = {
     "Lambda request": Price(0.20, "requests", _LAMBDA, (INFRACOST,), MILLION),
     "Lambda GB-second": Price(16.6667, "GB-seconds", _LAMBDA, (INFRACOST,), MILLION),
     "alarm metric": Price(0.10, "metric", _CLOUDWATCH, (INFRACOST, WEST_LIST)),
+    "dashboard": Price(3.00, "dashboard", _CLOUDWATCH, (INFRACOST,)),
     "custom metric": Price(0.30, "metric", _CLOUDWATCH, (CLOUDWATCH_SUMMARY, WEST_LIST)),
     "log GB": Price(0.50, "GB", _CLOUDWATCH, (INFRACOST, WEST_LIST)),
     "kept log GB": Price(0.03, "GB", _CLOUDWATCH, (INFRACOST,)),

@@ -70,6 +70,8 @@ def scope_of(action: str, arn: str) -> str:
     service = action.partition(":")[0]
     if service == "apigateway" and "::/tags/" in arn:
         return "apigateway tags"
+    if service == "cloudwatch" and "Dashboard" in action:
+        return "cloudwatch dashboards"
     if service == "s3" and "/" in arn:
         return "s3 objects"
     return service
@@ -178,6 +180,7 @@ _NOT_NEWER: Mapping[str, str] = {
     "aws_apigatewayv2_domain_name": "its tags change; the right to the rest is in DOCUMENTED_FOR_CUSTOM_DOMAIN",
     "aws_apigatewayv2_integration": "takes the right that its API takes, PATCH",
     "aws_apigatewayv2_route": "takes the right that its API takes, PATCH",
+    "aws_cloudwatch_dashboard": "changes by the call that creates it, PutDashboard",
     "aws_cloudwatch_event_target": "changes by the call that creates it, PutTargets",
     "aws_default_security_group": "its tags change; it has no rules",
     "aws_iam_policy": "every policy changes",

@@ -14,6 +14,8 @@ SCOPES: Mapping[str, tuple[str, ...]] = {
     "apigateway": ("arn:aws:apigateway:*::/apis", "arn:aws:apigateway:*::/apis/*"),
     "apigateway tags": _TAGS_OF_APIS,
     "cloudwatch": (f"arn:aws:cloudwatch:*:{ACCOUNT_ID}:alarm:alarm-*-{ENVIRONMENT}",),
+    # Of no region: https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazoncloudwatch.html
+    "cloudwatch dashboards": (f"arn:aws:cloudwatch::{ACCOUNT_ID}:dashboard/dashboard-*-{ENVIRONMENT}",),
     "dynamodb": (f"arn:aws:dynamodb:*:{ACCOUNT_ID}:table/transactions",),
     "ec2": tuple(f"arn:aws:ec2:*:{ACCOUNT_ID}:{kind}/*" for kind in ("route-table", "security-group", "subnet", "vpc")),
     "events": (f"arn:aws:events:*:{ACCOUNT_ID}:rule/event-rule-*-{ENVIRONMENT}",),

@@ -1,5 +1,7 @@
 """Alerting: the encrypted topic that a region's alarms publish to, and the form that every alarm has."""
 
+import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
@@ -13,7 +15,7 @@ from .bindings import (
     SnsTopicPolicy,
     SnsTopicSubscription,
 )
-from .checks import length_of, mistakes_in_props
+from .checks import is_token, length_of, mistakes_in_props
 from .described import Described
 from .errors import refuse
 from .naming import mistakes_in_names, name
@@ -38,6 +40,7 @@ class AlarmTarget:
     Args:
         topic_arn: SNS topic in the alarms' region: an alarm can only publish at home.
         runbook: Address of the runbook, to which each alarm adds its own anchor. Default: the one of this project.
+        dashboard: Address of a dashboard, which descriptions link to where there is room. Default: none.
 
     Raises:
         ConfigurationError: A prop is outside its limit.
@@ -45,6 +48,7 @@ class AlarmTarget:
 
     topic_arn: str
     runbook: str = DEFAULT_RUNBOOK
+    dashboard: str | None = None
 
     def __post_init__(self) -> None:
         refuse("AlarmTarget", mistakes_in_props(AlarmTarget, vars(self)))
@@ -53,6 +57,90 @@ class AlarmTarget:
 def topic_of(alarms: AlarmTarget | None) -> str | None:
     """The topic that alarms are published to, if there are alarms."""
     return alarms.topic_arn if alarms else None
+
+
+# https://docs.aws.amazon.com/sns/latest/api/API_Subscribe.html. A topic that is no FIFO topic takes no FIFO queue.
+# https://docs.aws.amazon.com/sns/latest/dg/sns-fifo-topics.html
+_ENDPOINTS: Mapping[str, tuple[str, str, str]] = {
+    "https": (
+        r"https://[^\s/@]+(/\S*)?",
+        "an https:// address without a user name",
+        "https://events.pagerduty.com/integration/0123456789abcdef/enqueue",
+    ),
+    "sqs": (
+        r"arn:aws:sqs:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_-]{1,80}",
+        "an ARN of a queue, and not of a FIFO queue",
+        "arn:aws:sqs:us-west-2:123456789012:oncall",
+    ),
+    "lambda": (
+        r"arn:aws:lambda:[a-z0-9-]+:[0-9]{12}:function:[A-Za-z0-9_-]{1,64}(:[A-Za-z0-9$_-]{1,128})?",
+        "an ARN of a function",
+        "arn:aws:lambda:us-west-2:123456789012:function:oncall",
+    ),
+}
+# Amazon Q Developer in chat applications, formerly AWS Chatbot, subscribes an endpoint of its own to the topics that a
+# chat configuration names, and knows the channel by that configuration alone.
+# https://docs.aws.amazon.com/chatbot/latest/APIReference/API_SlackChannelConfiguration.html
+_OF_CHAT = re.compile(r"https://[a-z0-9.-]*chatbot\.amazonaws\.com(/|$)|arn:aws:chatbot:")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Subscription:
+    """One more subscriber of the alarms, beside the email address.
+
+    SNS decrypts a message before it delivers it, so a subscriber needs no right to the topic's key. What it needs
+    otherwise is its owner's to give:
+
+    - An https endpoint must confirm the subscription, as those of pager services do.
+    - A queue must let `sns.amazonaws.com` send to it, with the topic as `aws:SourceArn`; so must the key of a queue
+      that is encrypted with one: `kms:Decrypt` and `kms:GenerateDataKey*`.
+      https://docs.aws.amazon.com/sns/latest/dg/subscribe-sqs-queue-to-sns-topic.html
+    - A function must let `sns.amazonaws.com` invoke it, with the topic as source.
+      https://docs.aws.amazon.com/sns/latest/dg/lambda-console.html
+
+    A chat channel is no subscription: name the topics in the `sns_topic_arns` of its chat configuration, which
+    subscribes by itself.
+
+    Args:
+        protocol: "https", "sqs" or "lambda".
+        endpoint: The https:// address, or the ARN of the queue or function, in any region. One in another region than
+            the topic gets no alarm while that region is away.
+
+    Raises:
+        ConfigurationError: The protocol is another one. Endpoints are checked where the subscription is used.
+
+    Example:
+        >>> Subscription(protocol="sqs", endpoint="arn:aws:sqs:us-west-2:123456789012:oncall").protocol
+        'sqs'
+    """
+
+    protocol: str
+    endpoint: str
+
+    def __post_init__(self) -> None:
+        refuse("Subscription", mistakes_in_props(Subscription, vars(self)))
+
+
+def mistakes_in_subscriptions(subscriptions: Sequence[Subscription]) -> list[str]:
+    """Say which subscriptions have an endpoint that is none of their protocol, or are there twice.
+
+    Example:
+        >>> mistakes_in_subscriptions([Subscription(protocol="https", endpoint="https://events.acme.io/dr")])
+        []
+    """
+    mistakes = []
+    for place, each in enumerate(subscriptions):
+        pattern, takes, example = _ENDPOINTS[each.protocol]
+        said = f"subscriptions[{place}]: endpoint={each.endpoint!r}"
+        if _OF_CHAT.match(each.endpoint):
+            mistakes.append(
+                f"{said} is of a chat configuration, which subscribes by itself; name the topics in its sns_topic_arns"
+            )
+        elif not is_token(each.endpoint) and not re.fullmatch(pattern, each.endpoint, re.ASCII):
+            mistakes.append(f"{said} is not {takes}; use a value such as {example!r}")
+        elif each in subscriptions[:place]:
+            mistakes.append(f"{said} is there twice; take one out")
+    return mistakes
 
 
 class Alerting(Described):
@@ -65,11 +153,13 @@ class Alerting(Described):
         environment: Environment name; may be a Terraform variable.
         key_arn: Key that encrypts the topic.
         email: Who is told; may be a Terraform variable.
+        subscriptions: Further subscribers: https endpoints, queues and functions. Default: none.
         runbook: Address that alarm descriptions link to. Default "docs/runbook.md".
+        dashboard: Address of a dashboard that they link to as well. Default: none.
 
     Raises:
-        ConfigurationError: A prop is outside its limit, the region's provider deploys to another region, or the key is
-            in another region.
+        ConfigurationError: A prop is outside its limit, an endpoint is none of its protocol, the region's provider
+            deploys to another region, or the key is in another region; all mistakes at once.
 
     Attributes:
         topic_arn: The topic.
@@ -88,10 +178,13 @@ class Alerting(Described):
         environment: str,
         key_arn: str,
         email: str,
+        subscriptions: Sequence[Subscription] = (),
         runbook: str = DEFAULT_RUNBOOK,
+        dashboard: str | None = None,
     ) -> None:
         super().__init__(scope, id_)
         mistakes = mistakes_in_props(Alerting, locals())
+        mistakes += mistakes_in_subscriptions(subscriptions)
         mistakes += mistakes_in_providers(self, region) + mistakes_in_home(region, key_arn=key_arn)
         refuse("Alerting", mistakes)
         topic_name = name("sns", "dr-alerts", region, environment)
@@ -132,8 +225,19 @@ class Alerting(Described):
         SnsTopicSubscription(
             self, "email", topic_arn=topic.arn, protocol="email", endpoint=email, provider=region.provider
         )
+        for place, each in enumerate(subscriptions):
+            # By its endpoint, so that a list in another order changes nothing; a Terraform value has only its place.
+            known_by = place if is_token(each.endpoint) else hashlib.sha256(each.endpoint.encode()).hexdigest()[:8]
+            SnsTopicSubscription(
+                self,
+                f"{each.protocol}_{known_by}",
+                topic_arn=topic.arn,
+                protocol=each.protocol,
+                endpoint=each.endpoint,
+                provider=region.provider,
+            )
         self.topic_arn: Final = topic.arn
-        self.target: Final = AlarmTarget(topic_arn=topic.arn, runbook=runbook)
+        self.target: Final = AlarmTarget(topic_arn=topic.arn, runbook=runbook, dashboard=dashboard)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,6 +265,20 @@ class Metric:
 
     def __post_init__(self) -> None:
         refuse("Metric", mistakes_in_props(Metric, vars(self)))
+
+
+_RUNBOOK, _DASHBOARD = " Runbook: ", " Dashboard: "
+
+
+def description_parts(description: str) -> tuple[str, str]:
+    """What an alarm's description says is to be done, and the address of the runbook's section.
+
+    Example:
+        >>> description_parts("Look. Runbook: docs/runbook.md#drift Dashboard: https://console.aws.amazon.com")
+        ('Look.', 'docs/runbook.md#drift')
+    """
+    what_to_do, _, links = description.partition(_RUNBOOK)
+    return what_to_do, links.partition(_DASHBOARD)[0]
 
 
 def metric_alarm(
@@ -203,7 +321,10 @@ def metric_alarm(
     """
     mistakes = mistakes_in_props(metric_alarm, locals())
     mistakes += mistakes_in_names("purpose", purpose, [region], environment, "alarm-{}")
-    description = f"{what_to_do} Runbook: {target.runbook}#{section}"
+    description = f"{what_to_do}{_RUNBOOK}{target.runbook}#{section}"
+    linked = f"{description}{_DASHBOARD}{target.dashboard}" if target.dashboard else description
+    if length_of(linked) <= LONGEST_DESCRIPTION:
+        description = linked
     if length_of(description) > LONGEST_DESCRIPTION:
         mistakes.append(
             f"what_to_do and runbook make a description of {length_of(description):,} characters, and CloudWatch takes "

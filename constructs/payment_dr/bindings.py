@@ -77,6 +77,7 @@ from cdktf_cdktf_provider_aws.apigatewayv2_stage import (
     Apigatewayv2StageDefaultRouteSettings,
     Apigatewayv2StageRouteSettings,
 )
+from cdktf_cdktf_provider_aws.cloudwatch_dashboard import CloudwatchDashboard
 from cdktf_cdktf_provider_aws.cloudwatch_event_rule import CloudwatchEventRule
 from cdktf_cdktf_provider_aws.cloudwatch_event_target import (
     CloudwatchEventTarget,
@@ -187,6 +188,7 @@ __all__ = [
     "AssetType",
     "AwsProvider",
     "AwsProviderDefaultTags",
+    "CloudwatchDashboard",
     "CloudwatchEventRule",
     "CloudwatchEventTarget",
     "CloudwatchEventTargetRetryPolicy",

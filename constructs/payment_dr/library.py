@@ -1,6 +1,6 @@
 """Every name that an app imports from `payment_dr`."""
 
-from .alerting import AlarmTarget, Alerting, Metric, metric_alarm
+from .alerting import AlarmTarget, Alerting, Metric, Subscription, metric_alarm
 from .bindings import App, ArchiveProvider, AwsProvider, RandomProvider, TerraformStack
 from .config_sync import ConfigSync
 from .custom_domain import CustomDomain
@@ -48,6 +48,7 @@ __all__ = [
     "Role",
     "Service",
     "Statement",
+    "Subscription",
     "TerraformStack",
     "metric_alarm",
     "require_versions",

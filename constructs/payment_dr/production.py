@@ -86,6 +86,12 @@ class Settings:
         why="clients are sent to the other region when reads or writes fail although the table is `ACTIVE`",
         priced=True,
     )
+    dashboards: bool = _setting(
+        False,
+        production=True,
+        why="whoever gets an alarm sees all metrics of the region at once, each with its section of the runbook",
+        priced=True,
+    )
 
 
 def settings_of(given: Mapping[str, Any]) -> Settings:

@@ -5,11 +5,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from .alerting import Alerting
+from .alerting import Alerting, Subscription, mistakes_in_subscriptions
 from .bindings import (
     ArchiveProvider,
     AwsProvider,
     AwsProviderDefaultTags,
+    CloudwatchMetricAlarm,
     Construct,
     Fn,
     Password,
@@ -26,6 +27,7 @@ from .checks import (
     mistakes_in_props,
 )
 from .config_sync import LONGEST_VALUE, ConfigSync, mistakes_in_config_keys
+from .dashboard import alarm_dashboard, dashboard_url
 from .data_canary import FAILOVER_SECONDS, DataCanary
 from .dns_failover import METRICS_REGION, DnsFailover, Endpoint, HostedZone
 from .encryption import EncryptionKey
@@ -127,6 +129,10 @@ class DisasterRecoveryStack(TerraformStack):
         account: The AWS account to deploy to, twelve digits; the credentials of another one are refused. Default:
             the account of the first apply, which is noted in the state.
         owner: Value of the Owner tag. Default "platform-team".
+        dashboards: Make a CloudWatch dashboard of each region's alarms, which their descriptions link to. Default: that
+            of `production`.
+        subscriptions: Further subscribers of both regions' alarms, beside the variable `alert_email`: https endpoints,
+            queues and functions. Default: none.
         runbook: Address that alarm descriptions link to. Default: "docs/runbook.md"; none with `production`, where an
             https:// address must be given.
 
@@ -187,6 +193,8 @@ class DisasterRecoveryStack(TerraformStack):
         state_region: str | None = None,
         account: str | None = None,
         owner: str = "platform-team",
+        dashboards: bool | None = None,
+        subscriptions: Sequence[Subscription] = (),
         runbook: str | None = None,
     ) -> None:
         super().__init__(scope, id_)
@@ -221,6 +229,7 @@ class DisasterRecoveryStack(TerraformStack):
                     custom_domain=settings.custom_domain,
                     data_canary=settings.data_canary,
                 ),
+                *mistakes_in_subscriptions(subscriptions),
                 *mistakes_in_runbook(production, runbook),
                 *mistakes_in_state(state),
                 *mistakes_in_state_region(state, state_region, primary_region),
@@ -231,8 +240,13 @@ class DisasterRecoveryStack(TerraformStack):
         keep_state(self, id_, state, state_region or secondary_region)
 
         endpoints = {"gateway_endpoints": gateway_endpoints, "interface_endpoints": interface_endpoints}
-        primary = self._foundation(first, primary_cidr, primary_subnet_cidrs, endpoints, variables, settings)
-        secondary = self._foundation(second, secondary_cidr, secondary_subnet_cidrs, endpoints, variables, settings)
+        primary, secondary = (
+            self._foundation(region, cidr, subnet_cidrs, endpoints, variables, subscriptions, settings)
+            for region, cidr, subnet_cidrs in (
+                (first, primary_cidr, primary_subnet_cidrs),
+                (second, secondary_cidr, secondary_subnet_cidrs),
+            )
+        )
         data = GlobalData(
             self,
             "data",
@@ -318,6 +332,8 @@ class DisasterRecoveryStack(TerraformStack):
             service=service,
             endpoints=ends if primary_endpoint else None,
         )
+        if settings.dashboards:
+            self._dashboards(variables.environment)
         declare_outputs(self, outputs)
 
     def _allocate_logical_id(self, element: Any) -> str:
@@ -470,6 +486,7 @@ class DisasterRecoveryStack(TerraformStack):
         subnet_cidrs: Sequence[str],
         endpoints: Mapping[str, Sequence[str]],
         variables: _Variables,
+        subscriptions: Sequence[Subscription],
         settings: Settings,
     ) -> Foundation:
         environment = variables.environment
@@ -496,7 +513,9 @@ class DisasterRecoveryStack(TerraformStack):
             environment=environment,
             key_arn=key.key_arn,
             email=variables.alert_email,
+            subscriptions=subscriptions,
             runbook=settings.runbook,
+            dashboard=dashboard_url(region, environment) if settings.dashboards else None,
         )
         return Foundation(region=region, network=network, key=key, alerting=alerting)
 
@@ -602,6 +621,13 @@ class DisasterRecoveryStack(TerraformStack):
             secondary_alarms=secondary.alerting.target,
             log_retention_days=settings.log_retention_days,
         )
+
+    def _dashboards(self, environment: str) -> None:
+        """A dashboard of each region's alarms, whichever part has made them."""
+        alarms = [each for each in self.node.find_all() if isinstance(each, CloudwatchMetricAlarm)]
+        for region in (self.primary.region, self.secondary.region):
+            here = [alarm for alarm in alarms if alarm.provider == region.provider]
+            alarm_dashboard(self, f"dashboard_{region.label}", region=region, environment=environment, alarms=here)
 
     def _initial_values(self, config_keys: Sequence[str], initial_secrets: Any) -> dict[str, str]:
         values = {}

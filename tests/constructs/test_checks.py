@@ -41,6 +41,7 @@ from payment_dr import (
     Role,
     Service,
     Statement,
+    Subscription,
     TerraformStack,
     checks,
     metric_alarm,
@@ -154,6 +155,7 @@ def makers(stack: TerraformStack, west: Region, new_app: Callable[[], App]) -> d
         AlarmTarget: {"topic_arn": TOPIC},
         Metric: {"namespace": "AWS/Lambda", "name": "Errors", "dimensions": {}},
         Statement: {"sid": "Reads", "actions": ["dynamodb:GetItem"]},
+        Subscription: {"protocol": "https", "endpoint": "https://events.acme.io/dr"},
         Condition: {"test": "StringEquals", "variable": "aws:SourceAccount", "values": [ACCOUNT]},
     }
 
@@ -172,7 +174,7 @@ def makers(stack: TerraformStack, west: Region, new_app: Callable[[], App]) -> d
 
 def owners() -> dict[str, Any]:
     """Everything with props: the constructs of the pages, the values that they take and `metric_alarm`."""
-    values = (AlarmTarget, Condition, Endpoint, HostedZone, Metric, Region, Service, Statement)
+    values = (AlarmTarget, Condition, Endpoint, HostedZone, Metric, Region, Service, Statement, Subscription)
     return {each.__name__: each for each in (*CONSTRUCTS, *values, metric_alarm)}
 
 

@@ -1,5 +1,6 @@
 """EncryptionKey, Alerting, and what every alarm has."""
 
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -10,10 +11,13 @@ import pytest
 from payment_dr import (
     AlarmTarget,
     Alerting,
+    App,
     ConfigurationError,
+    DisasterRecoveryStack,
     EncryptionKey,
     Metric,
     Region,
+    Subscription,
     TerraformStack,
     metric_alarm,
 )
@@ -173,3 +177,53 @@ def test_key_and_topic_work_alone(synthesize: Synthesize) -> None:
     assert key["deletion_window_in_days"] == 30
     assert [alias["name"] for alias in stack["resource"]["aws_kms_alias"].values()] == ["alias/shop-north-prod"]
     assert [topic["name"] for topic in stack["resource"]["aws_sns_topic"].values()] == ["sns-dr-alerts-north-prod"]
+
+
+PAGER = Subscription(protocol="https", endpoint="https://events.acme.io/dr")
+QUEUE = Subscription(protocol="sqs", endpoint="arn:aws:sqs:us-west-2:123456789012:oncall")
+FUNCTION = Subscription(protocol="lambda", endpoint="arn:aws:lambda:us-east-1:123456789012:function:oncall:live")
+
+
+def subscriptions_of(new_app: Callable[[], App], *subscriptions: Subscription) -> Json:
+    stack = DisasterRecoveryStack(new_app(), "payment-dr", subscriptions=subscriptions)
+    found: Json = json.loads(CdktfTesting.synth(stack))["resource"]["aws_sns_topic_subscription"]
+    return {name: each for name, each in found.items() if each["protocol"] != "email"}
+
+
+def test_each_further_subscriber_gets_the_alarms_of_both_regions(new_app: Callable[[], App]) -> None:
+    found = subscriptions_of(new_app, PAGER, QUEUE, FUNCTION)
+    assert {
+        (each["topic_arn"], each["protocol"], each["endpoint"], each.get("provider")) for each in found.values()
+    } == {
+        (f"${{aws_sns_topic.alerting_{side}_topic.arn}}", each.protocol, each.endpoint, provider)
+        for side, provider in (("east", None), ("west", "aws.secondary"))
+        for each in (PAGER, QUEUE, FUNCTION)
+    }
+    assert subscriptions_of(new_app, FUNCTION, PAGER) == {
+        name: each for name, each in found.items() if each["protocol"] != "sqs"
+    }, "another order, or one less, replaces no subscription"
+
+
+def test_all_mistakes_in_subscriptions_are_named_with_the_others_in_one_error(new_app: Callable[[], App]) -> None:
+    wrong = {
+        "https": ("http://acme.io", "https://user:secret@acme.io/", "https://global.sns-api.chatbot.amazonaws.com"),
+        "sqs": ("https://sqs.us-east-1.amazonaws.com/123456789012/oncall", f"{QUEUE.endpoint}.fifo"),
+        "lambda": ("oncall", "arn:aws:chatbot::123456789012:chat-configuration/slack-channel/oncall"),
+    }
+    subscriptions = [Subscription(protocol=kind, endpoint=each) for kind, all_ in wrong.items() for each in all_]
+    with pytest.raises(ConfigurationError) as refused:
+        DisasterRecoveryStack(new_app(), "payment-dr", ttl_seconds=300, subscriptions=[PAGER, *subscriptions, PAGER])
+    _, *said = refused.value.mistakes
+    chat = "is of a chat configuration, which subscribes by itself; name the topics in its sns_topic_arns"
+    expected = [
+        "is not an https:// address without a user name; use a value such as 'https://events.",
+        "is not an https:// address without a user name; use a value such as 'https://events.",
+        chat,
+        "is not an ARN of a queue, and not of a FIFO queue; use a value such as 'arn:aws:sqs:",
+        "is not an ARN of a queue, and not of a FIFO queue; use a value such as 'arn:aws:sqs:",
+        "is not an ARN of a function; use a value such as 'arn:aws:lambda:",
+        chat,
+        "is there twice; take one out",
+    ]
+    assert [each.startswith(f"subscriptions[{place}]: endpoint=") for place, each in enumerate(said, 1)] == [True] * 8
+    assert [words in each for words, each in zip(expected, said, strict=True)] == [True] * 8

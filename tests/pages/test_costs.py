@@ -56,12 +56,24 @@ def test_a_region_without_prices_is_named(changed: Any) -> None:
         estimate(changed)
 
 
-@pytest.mark.parametrize("kind", sorted(PRICED))
+@pytest.mark.parametrize("kind", sorted(PRICED - {"aws_cloudwatch_dashboard"}))  # which the default stack has not
 def test_a_priced_type_is_counted(kind: str, stack: Template, changed: Any) -> None:
     del changed["resource"][kind]
     if kind == "aws_lambda_function":  # what runs them goes with them
         del changed["resource"]["aws_cloudwatch_event_target"]
     assert usd(changed) < usd(stack)
+
+
+def test_a_dashboard_costs_three_dollars_wherever_it_is() -> None:
+    assert usd(small(cloudwatch_dashboard={"a": {}, "b": {"provider": "aws.secondary"}})) == 6
+
+
+def test_a_log_is_paid_for_as_long_as_it_is_kept(changed: Any) -> None:
+    for group in changed["resource"]["aws_cloudwatch_log_group"].values():
+        group["retention_in_days"] = 365
+    lines = estimate(changed)
+    (logged,) = (line.quantity for line in lines if (line.what, line.place) == ("logs", EAST))
+    assert of(lines, "logs kept, uncompressed")[EAST] == round(logged * 12 * 0.03, 4)
 
 
 def test_lines_by_hand(stack: Template) -> None:

@@ -235,6 +235,7 @@ FIND: Mapping[str, Find] = {
 REPEATABLE = frozenset(
     {
         "aws_acm_certificate_validation",  # waits, and makes nothing
+        "aws_cloudwatch_dashboard",
         "aws_default_security_group",
         "aws_lambda_function_event_invoke_config",
         "aws_s3_bucket_policy",
