@@ -32,6 +32,13 @@ PRODUCTION_SETTINGS = {  # of main.py: the production preset, complete
 # Those of the stack; cdktf.out says the same, but need not be there yet.
 PROVIDERS = {"aws": "~> 5.0", "archive": "~> 2.0", "random": "~> 3.0"}
 LOCK_FILE = ".terraform.lock.hcl"
+# The same for one that is changed in place and destroyed with its documents: see "Destroy" in docs/deploy.md.
+UNPROTECTED_SETTINGS = {
+    **PRODUCTION_SETTINGS,
+    "PAYMENT_DR_DELETION_PROTECTION": "0",
+    "PAYMENT_DR_FORCE_DESTROY": "1",
+    "PAYMENT_DR_TWO_WAY_DOCUMENTS": "0",
+}
 VARIABLES = {"domain_name": "payment-app.test", "alert_email": "oncall@acme.io"}  # without a default in production
 
 _LARGE_BYTES = 1_000_000

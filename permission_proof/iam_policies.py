@@ -6,7 +6,7 @@ from tempfile import TemporaryDirectory
 
 import typer
 
-from embedded_aws.deployment import STACK, synthesized
+from embedded_aws.deployment import STACK, UNPROTECTED_SETTINGS, synthesized
 from payment_dr.operations.command import command, progress
 from payment_dr.operations.iam_policies import Document, path_of, written
 from permission_proof.deployer import EVERYTHING, deployer, policies_of
@@ -16,7 +16,7 @@ _ALL_RIGHTS: Document = {"Version": "2012-10-17", "Statement": [EVERYTHING]}
 
 
 def observed() -> dict[str, Document]:
-    """Deploy, operate, drill, plan, change and destroy a stack with a custom domain, with all rights.
+    """Deploy, operate, drill, plan, change and destroy a stack with the production preset, with all rights.
 
     Returns:
         The policies of what was used, by name.
@@ -24,10 +24,8 @@ def observed() -> dict[str, Document]:
     Raises:
         OperationError: A step failed, or it is not known where an action happens.
     """
-    from main import CUSTOM_DOMAIN  # loads the constructs, which printing should not wait for
-
     with (
-        synthesized(settings={CUSTOM_DOMAIN: "1"}) as out,
+        synthesized(settings=UNPROTECTED_SETTINGS) as out,
         deployer(out / "stacks" / STACK) as user,
         TemporaryDirectory() as directory,
     ):

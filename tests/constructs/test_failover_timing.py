@@ -211,6 +211,7 @@ STATED: Mapping[str, Sequence[str]] = {
         "and the TTL: {canary} + {ttl} = {canary_budget} s, with a custom domain {canary} + {alias_ttl} = "
         "{canary_alias_budget} s.",
     ),
+    "docs/put-your-service-behind-it.md": ("of a target of {target} s each.",),
     "docs/runbook.md": (
         "an outage: {detection} s until Route 53 believes the probes, and {ttl} s until caches forget",
     ),

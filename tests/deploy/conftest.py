@@ -10,15 +10,14 @@ from typing import Any
 
 import pytest
 
-from embedded_aws.deployment import PRODUCTION_SETTINGS, STACK, Deployment, synthesized
+from embedded_aws.deployment import PRODUCTION_SETTINGS, STACK, UNPROTECTED_SETTINGS, Deployment, synthesized
 from embedded_aws.inventory import inventory
-from main import CUSTOM_DOMAIN
 from payment_dr.operations.iam_policies import OF_A_DEPLOYER
 from permission_proof.deployer import Deployer, deployer, for_the_embedded_aws
 from tests.deploy.iam_policies import proven
 
 WITH_ARGUMENTS = f"""
-from payment_dr import App, DisasterRecoveryStack
+from payment_dr import App, DisasterRecoveryStack, Subscription
 app = App()
 DisasterRecoveryStack(app, "{STACK}", %s)
 app.synth()
@@ -107,7 +106,7 @@ def outputs_for_dr(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[
 
 @dataclass(frozen=True)
 class Deployers:
-    """A deployer of the stack with a custom domain who has what is proven of the deployer's policies, three times.
+    """A deployer of the production stack who has what is proven of the deployer's policies, three times.
 
     Attributes:
         at_the_end: When all of it was deployed, changed and destroyed.
@@ -122,7 +121,7 @@ class Deployers:
 @pytest.fixture(scope="session")
 def deployers() -> Iterator[Deployers]:
     """Those that the tests of IAM policies share, with one deployment; they are of one `xdist_group`."""
-    with synthesized(settings={CUSTOM_DOMAIN: "1"}) as out, deployer(out / "stacks" / STACK) as user:
+    with synthesized(settings=UNPROTECTED_SETTINGS) as out, deployer(out / "stacks" / STACK) as user:
         user.gets(for_the_embedded_aws(proven(user, OF_A_DEPLOYER)))
         user.deploy()
         with user.branch() as when_deployed, user.branch() as for_operators:
