@@ -9,6 +9,7 @@ from types import ModuleType
 
 from embedded_aws.patches import (
     alarm_actions,
+    all_traffic_rules,
     api_host,
     api_tags,
     calculated_health_checks,
@@ -96,6 +97,7 @@ ORDER: tuple[ModuleType, ...] = (
     route53_records,
     route_settings,
     secure_transport,
+    all_traffic_rules,
     vpc_endpoints,
     replica_protection,
     region_outage,
