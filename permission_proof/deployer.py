@@ -165,7 +165,7 @@ _NEWER: Mapping[str, Mapping[str, Any]] = {
     "aws_kms_key": {"description": "newer"},
     "aws_lambda_function": {"description": "newer", "memory_size": 512},
     "aws_lambda_function_event_invoke_config": {"maximum_event_age_in_seconds": 3600},
-    "aws_route53_health_check": {"failure_threshold": 2},
+    "aws_route53_health_check": {"disabled": True},  # what every type of them takes
     "aws_route53_zone": {"comment": "newer"},
     "aws_s3_bucket_server_side_encryption_configuration": {
         "rule": [{"apply_server_side_encryption_by_default": {"sse_algorithm": "AES256"}, "bucket_key_enabled": True}]
