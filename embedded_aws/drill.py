@@ -109,8 +109,17 @@ def deploy_and_drill(
             refuse_without_service(routes, has_custom_domain=has_custom_domain)
         deployment = opening.enter_context(Deployment(on_step=on_step, on_event=on_event, stack_dir=stack_dir))
         deployment.apply(deployment.plan())
+        protect_replica(deployment)
         with place_of(deployment, seed, service=service) as place:
             return Drill(place, kind, seed=seed, directory=directory, tell=on_step).run()
+
+
+def protect_replica(deployment: Deployment) -> None:
+    """Do what docs/deploy.md asks for after the first apply with deletion protection; nothing without it."""
+    table = str(deployment.value("dynamodb_table_name"))
+    found = deployment.client("dynamodb", "primary").describe_table(TableName=table)["Table"]
+    if found.get("DeletionProtectionEnabled"):
+        deployment.client("dynamodb", "secondary").update_table(TableName=table, DeletionProtectionEnabled=True)
 
 
 @contextmanager

@@ -9,7 +9,7 @@ import pytest
 
 from embedded_aws.checks import eventually
 from embedded_aws.deployment import Deployment
-from embedded_aws.drill import place_of
+from embedded_aws.drill import place_of, protect_replica
 from payment_dr.data_canary import FAILOVER_SECONDS
 from payment_dr.operations.drill.run import Drill
 from payment_dr.side import OTHER, SIDES, Side
@@ -72,6 +72,7 @@ def test_a_function_may_not_touch_another_item(branch: Deployment, side: Side) -
 
 
 def test_a_fault_of_the_data_plane_that_no_probe_sees_fails_over_and_back(branch: Deployment, tmp_path: Path) -> None:
+    protect_replica(branch)
     with place_of(branch, seed=1) as place:
         journal: Any = Drill(place, "dataplane", seed=1, directory=tmp_path).run().content
     assert (journal["verdict"], journal["causes"]) == ("passed", [])

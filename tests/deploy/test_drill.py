@@ -106,7 +106,10 @@ def test_a_fault_of_the_data_plane_is_seen_by_no_probe_and_fails_the_payments(dr
     during = [event for event in events if began < event["at"] <= recovered]
     probes = [event["ok"] for event in during if event["kind"] == "probe"]
     assert probes.count(False) < len(probes) / 20  # on a busy machine one may come too late
-    assert sum(event["acknowledged"] for event in during if event["kind"] == "transactions") == 0
+    # what was on its way when the fault began may be counted in the second after
+    paid = [event["acknowledged"] for event in during if event["kind"] == "transactions" and event["at"] > began + 2]
+    assert paid
+    assert sum(paid) == 0
 
 
 def test_while_both_regions_are_down_dns_stays_where_it_is(drill: Run) -> None:
