@@ -256,9 +256,12 @@ class ReportContent:
         return (begin[0], end[0] if end else self.end) if begin else None
 
     def paid_during_outage(self) -> tuple[int, int]:
-        """How many of the payments that clients began during the outage were acknowledged, and how many there were."""
+        """How many of the payments that clients began during the outage were acknowledged, and how many there were.
+
+        They are counted by whole seconds: those of the seconds in which it began and ended are not among them.
+        """
         begin, end = self.outage() or (0.0, 0.0)
-        during = [each for each in self.transactions if begin < each["at"] < end]
+        during = [each for each in self.transactions if begin < each["at"] < int(end)]
         acknowledged = sum(each["acknowledged"] for each in during)
         return acknowledged, acknowledged + sum(each["failed"] for each in during)
 
