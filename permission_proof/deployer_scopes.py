@@ -73,7 +73,10 @@ FREE = frozenset({"sts:GetCallerIdentity"})
 ASKED_OTHERWISE = frozenset(
     {
         "cloudwatch:DeleteAlarms",
+        "cloudwatch:DeleteDashboards",
+        "cloudwatch:GetDashboard",
         "cloudwatch:ListTagsForResource",
+        "cloudwatch:PutDashboard",
         "cloudwatch:TagResource",
         "cloudwatch:UntagResource",
         "dynamodb:ListTagsOfResource",

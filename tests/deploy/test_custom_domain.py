@@ -14,7 +14,7 @@ from embedded_aws import checks
 from embedded_aws.checks import eventually
 from embedded_aws.custom_domains import CustomDomains
 from embedded_aws.deployment import PRODUCTION_SETTINGS, STACK, Deployment, synthesized
-from embedded_aws.drill import TLS_IS_REAL, place_of
+from embedded_aws.drill import TLS_IS_REAL, place_of, protect_replica
 from embedded_aws.inventory import inventory
 from main import DELETION_PROTECTION, FORCE_DESTROY, TWO_WAY_DOCUMENTS
 from payment_dr.operations.adoption import ADOPTED, adopt
@@ -183,6 +183,7 @@ def test_a_region_without_its_mapping_forbids_and_the_other_serves(branch: Deplo
 def test_clients_that_verify_the_certificate_follow_the_failover_and_the_failback(
     kind: str, branch: Deployment, tmp_path: Path
 ) -> None:
+    protect_replica(branch)
     with place_of(branch, 1) as place:
         assert place.tls
         journal = Drill(place, kind, seed=1, directory=tmp_path).run().content
