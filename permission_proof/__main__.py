@@ -9,8 +9,9 @@ from typing import Annotated
 import typer
 
 from embedded_aws.__main__ import Port, StackDir
-from embedded_aws.deployment import STACK, Deployment, synthesized
+from embedded_aws.deployment import PRODUCTION_SETTINGS, STACK, Deployment, synthesized
 from payment_dr.operations.command import DONE, MISSED, command, progress, progress_of
+from permission_proof.claims import CLAIMS, PRODUCTION_CLAIMS
 from permission_proof.proof import prove
 from permission_proof.report import as_data, as_markdown, print_report
 
@@ -23,26 +24,33 @@ def main(
     port: Port = None,
     stack_dir: StackDir = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+    production: Annotated[
+        bool, typer.Option("--production", help="Prove the stack with the production preset.")
+    ] = False,
     write: Annotated[Path | None, typer.Option(help="Write the report to this file too, as Markdown.")] = None,
 ) -> None:
     """Deploy the stack on an embedded AWS and prove that each right is needed, each condition holds, no more is open.
 
-    The stack has two-way documents, so that the roles of both directions are there. One in --stack-dir needs them too.
+    The stack has two-way documents, so that the roles of both directions are there, or, with --production, all of the
+    production preset. One in --stack-dir needs the same.
 
     Exits with 0 when all is proven, 1 when there is a gap, which is named, 2 when nothing could be said.
     """
     from main import TWO_WAY_DOCUMENTS  # loads the constructs, which --help should not wait for
 
+    settings, claims = ({TWO_WAY_DOCUMENTS: "1"}, CLAIMS)
+    if production:
+        settings, claims = PRODUCTION_SETTINGS, PRODUCTION_CLAIMS
     with ExitStack() as opened:
         on_step, on_event = opened.enter_context(progress_of(progress))
         if stack_dir is None:
-            folder = opened.enter_context(synthesized(settings={TWO_WAY_DOCUMENTS: "1"}))
+            folder = opened.enter_context(synthesized(settings=settings))
             stack_dir = folder / "stacks" / STACK
         stack = opened.enter_context(Deployment(on_step=on_step, on_event=on_event, port=port, stack_dir=stack_dir))
         stack.apply()
-        data = as_data(stack, prove(stack, on_step))
+        data = as_data(stack, prove(stack, on_step, claims))
     if write:
-        write.write_text(as_markdown(data), encoding="utf-8")
+        write.write_text(as_markdown(data, production=production), encoding="utf-8")
     if as_json:
         sys.stdout.write(json.dumps(data, indent=2) + "\n")
     else:

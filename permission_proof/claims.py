@@ -9,6 +9,7 @@ from permission_proof import documented
 from permission_proof.documented import Basis
 from permission_proof.policies import Row
 from permission_proof.scenarios import (
+    CANARY,
     MONITOR,
     SYNC,
     Scenario,
@@ -19,6 +20,10 @@ from permission_proof.scenarios import (
     another_rule_starts,
     assumes_another_role,
     call,
+    canary_looks,
+    canary_reads,
+    canary_uses_another_table,
+    canary_writes,
     compared,
     copied,
     copied_advanced,
@@ -26,10 +31,12 @@ from permission_proof.scenarios import (
     log_written,
     monitor_asks_for_a_key,
     monitor_mails,
+    of_region,
     operator_describes,
     operator_encrypts,
     operator_reads,
     operator_writes,
+    private_route_answers,
     publishes_with_another_key,
     read_without_tls,
     reads_another_parameter,
@@ -197,15 +204,27 @@ _publishes_abroad = call(
     lambda stage, side: {"TopicArn": stage.stack.value(f"{stage.other(side)}_sns_topic_arn"), "Message": "?"},
     abroad=True,
 )
-_monitor_assumes = call(
-    "The health monitor's role assumes the cross-region role",
-    "health monitor role",
-    "sts",
-    "assume_role",
-    lambda stage, side: {
-        "RoleArn": stage.policy("cross-region role", side, "trust").name,
-        "RoleSessionName": NAME,
-    },
+
+
+def _assumes_cross_region_role(owner: str) -> Scenario:
+    def arguments(stage: Stage, side: Side) -> dict[str, Any]:
+        return {"RoleArn": stage.policy("cross-region role", side, "trust").name, "RoleSessionName": NAME}
+
+    return call(
+        f"The {owner.removesuffix(' role')}'s role assumes the cross-region role",
+        owner,
+        "sts",
+        "assume_role",
+        arguments,
+    )
+
+
+_canary_scans = call(
+    "The role reads all payments",
+    "data canary role",
+    "dynamodb",
+    "scan",
+    lambda stage, _: {"TableName": stage.stack.value("dynamodb_table_name")},
 )
 _copied_buckets = (another_bucket_replicated,)
 
@@ -217,6 +236,7 @@ def _alarm_statement(basis: Basis) -> dict[str, Claim]:
     }
 
 
+# Those of the stack with two-way documents.
 CLAIMS: Claims = {
     **_function_role(MONITOR, "health monitor role"),
     **_statement(
@@ -350,8 +370,83 @@ CLAIMS: Claims = {
     **_started("config sync function", SYNC, AllowChange="change", AllowReconcile="reconcile"),
 }
 
+_OF_KEYS, _HAS_KEYS = "ForAllValues:StringEquals dynamodb:LeadingKeys", "Null dynamodb:LeadingKeys"
+
+
+def _no_keys(_: Stage, __: Side) -> tuple[str, str]:
+    return "false", "true"
+
+
+def _another_region(stage: Stage, side: Side) -> str:
+    return of_region(stage, stage.other(side))
+
+
+def _longer(stage: Stage, side: Side) -> str:
+    return f"{of_region(stage, side)}-{NAME}"
+
+
+def _payment(_: Stage, __: Side) -> str:
+    return NAME
+
+
+# Those of the production preset: what only that stack has, besides.
+PRODUCTION_CLAIMS: Claims = {
+    **CLAIMS,
+    **_statement(
+        "health monitor function",
+        "AllowPrivateHealthRoute",
+        {
+            "lambda:InvokeFunction": Claim(private_route_answers),
+            OF_FUNCTION: Claim(another_api_asks, basis=documented.API_INVOKES),
+        },
+    ),
+    **_function_role(CANARY, "data canary role"),
+    **_statement(
+        "data canary role",
+        "WriteOwnItem",
+        {
+            "dynamodb:PutItem": Claim(
+                canary_looks,
+                outside=(
+                    canary_writes("The role writes a payment", _payment),
+                    canary_writes("The role writes the item of the other region's canary", _another_region),
+                    canary_writes("The role writes an item whose key begins as that of its own item", _longer),
+                    canary_writes("The role writes its item in the other region", of_region, abroad=True),
+                    canary_uses_another_table("The role writes its item to another table", "put_item", "Item"),
+                ),
+            ),
+            _OF_KEYS: Claim(canary_writes("The role writes a payment", _payment)),
+            _HAS_KEYS: Claim(canary_looks, wrong_value=_no_keys),
+        },
+    ),
+    **_statement(
+        "data canary role",
+        "ReadBothItems",
+        {
+            "dynamodb:GetItem": Claim(
+                canary_looks,
+                outside=(
+                    canary_reads("The role reads a payment", _payment),
+                    canary_reads("The role reads an item whose key begins as that of its own item", _longer),
+                    canary_reads("The role reads its item in the other region", of_region, abroad=True),
+                    canary_uses_another_table("The role reads its item from another table", "get_item", "Key"),
+                ),
+            ),
+            _OF_KEYS: Claim(canary_reads("The role reads a payment", _payment)),
+            f"each value of {_OF_KEYS}": Claim(canary_looks),
+            _HAS_KEYS: Claim(canary_looks, wrong_value=_no_keys),
+        },
+    ),
+    **_started("data canary function", CANARY, AllowSchedule=""),
+}
+
 # Beyond the actions that a role has: what it must not do at all.
 REFUSED: tuple[tuple[str, str, Scenario], ...] = (
-    ("health monitor role", "sts:AssumeRole", _monitor_assumes),
+    ("health monitor role", "sts:AssumeRole", _assumes_cross_region_role("health monitor role")),
     ("config sync role", "sts:AssumeRole", wrong_function_assumes),
+)
+PRODUCTION_REFUSED = (
+    *REFUSED,
+    ("data canary role", "sts:AssumeRole", _assumes_cross_region_role("data canary role")),
+    ("data canary role", "dynamodb:Scan", _canary_scans),
 )

@@ -12,8 +12,9 @@ from typing import Any
 from embedded_aws.deployment import Deployment
 from payment_dr.operations.aws import listed
 from payment_dr.side import SIDES, Side
-from permission_proof.claims import ANOTHER_ACCOUNT, CLAIMS, Claims
+from permission_proof.claims import ANOTHER_ACCOUNT, CLAIMS, PRODUCTION_CLAIMS, Claims
 from permission_proof.policies import Document, Policy, Row, principals_of, rows_of
+from permission_proof.scenarios import OF_CANARY
 from permission_proof.stage import NAME, Stage, refusals_in
 
 # A wildcard, or a policy variable, which is another value for each caller.
@@ -41,8 +42,11 @@ PRINCIPALS: Mapping[tuple[str, str], str] = {
     ("topic", "AlarmsPublish"): _ALARMS,
     ("health monitor function", "AllowSchedule"): _EVENTS,
     ("health monitor function", "AllowHealthRoute"): "Service apigateway.amazonaws.com",
+    ("health monitor function", "AllowPrivateHealthRoute"): "Service apigateway.amazonaws.com",
     ("config sync function", "AllowChange"): _EVENTS,
     ("config sync function", "AllowReconcile"): _EVENTS,
+    ("data canary role", "AssumedByItsFunction"): _LAMBDA,
+    ("data canary function", "AllowSchedule"): _EVENTS,
 }
 # The one wildcard in a condition: all alarms of the account and the region, since those that the stack makes and those
 # that its user adds publish to the same topic.
@@ -94,8 +98,15 @@ def _bucket(arn: str) -> Mapping[str, Any]:
     return {"Bucket": arn.rpartition(":")[2]}
 
 
+def _item(arn: str) -> Mapping[str, Any]:
+    """An item of the canary, so that it is the table for which it is refused."""
+    return {"transaction_id": {"S": f"{OF_CANARY}{arn.split(':')[3]}"}, "timestamp": {"N": "0"}}
+
+
 ASKS: Mapping[str, Ask] = {
     "dynamodb:DescribeTable": Ask("describe_table", lambda arn: {"TableName": arn}),
+    "dynamodb:GetItem": Ask("get_item", lambda arn: {"TableName": arn, "Key": _item(arn)}),
+    "dynamodb:PutItem": Ask("put_item", lambda arn: {"TableName": arn, "Item": _item(arn)}),
     "sns:Publish": Ask("publish", lambda arn: {"TopicArn": arn, "Message": "?"}),
     "logs:CreateLogStream": Ask("create_log_stream", _stream, by_arn=False),
     "logs:PutLogEvents": Ask(
@@ -143,16 +154,17 @@ class Asked:
     found: str
 
 
-def excess_in(stack: Deployment, policies: Sequence[Policy]) -> list[str]:
+def excess_in(stack: Deployment, policies: Sequence[Policy], claims: Claims = CLAIMS) -> list[str]:
     """Read the account, and name what is granted beyond the claims, one line each; nothing is changed or tried.
 
     Args:
         stack: The stack, applied.
         policies: Its policies, as deployed.
+        claims: What it may be granted.
     """
     rows = [row for policy in policies for row in rows_of(policy)]
     wide = [found for policy in policies for found in _too_wide(policy, stack)]
-    return [*gaps_between(rows), *_policies_too_many(policies), *wide, *_unclaimed(stack)]
+    return [*gaps_between(rows, claims), *_policies_too_many(policies), *wide, *_unclaimed(stack)]
 
 
 def ask_neighbours(stage: Stage, policies: Sequence[Policy]) -> list[Asked]:
@@ -312,7 +324,12 @@ def _unclaimed_on(stack: Deployment, side: Side) -> Iterator[str]:
 def _neighbours(stage: Stage, rows: Iterable[Row]) -> Iterator[Asked]:
     """With each right of a role, ask for what a wildcard in its resource would let in as well."""
     for row in rows:
-        if row.policy.part != "permissions" or row.condition or row.claim not in CLAIMS or row.action in NOT_ASKED:
+        if (
+            row.policy.part != "permissions"
+            or row.condition
+            or row.claim not in PRODUCTION_CLAIMS
+            or row.action in NOT_ASKED
+        ):
             continue
         for neighbour, arn in _neighbours_of(row.resource, stage):
             if neighbour == "another account" and not ASKS[row.action].by_arn:

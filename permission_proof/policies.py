@@ -26,7 +26,11 @@ OWNERS = (
     "health monitor function",
     "config sync function",
     "bucket",
+    "data canary role",
+    "data canary function",
 )
+# The stack has no output with the canary's role and function: they are found by the handler.
+_HANDLER_OF_CANARY = "lambda_data_canary.handler"
 
 
 @dataclass(frozen=True)
@@ -215,7 +219,7 @@ def _nothing(document: Document) -> Document:
 
 def deployed_policies(stack: Deployment) -> list[Policy]:
     """Every policy in the account, whoever made it, ours in the order of `OWNERS`."""
-    owners = _owners(stack)
+    owners = owners_of(stack)
 
     def policy(name: str, part: str, text: Any, put: Callable[[str], None]) -> Policy:
         owner, side = owners.get(name, (name, "primary"))
@@ -273,7 +277,8 @@ def _policies_of_resources(stack: Deployment, side: Side) -> Iterator[tuple[str,
         yield bucket["Name"], "policy", text, partial(_put, s3.put_bucket_policy, "Policy", Bucket=bucket["Name"])
 
 
-def _owners(stack: Deployment) -> Mapping[str, tuple[str, Side]]:
+def owners_of(stack: Deployment) -> Mapping[str, tuple[str, Side]]:
+    """Owner and side by the name or ARN of the role, key, topic, bucket or function."""
     value = stack.value
     owners: dict[str, tuple[str, Side]] = {}
     for side in SIDES:
@@ -292,6 +297,10 @@ def _owners(stack: Deployment) -> Mapping[str, tuple[str, Side]]:
         owners[value(f"{side}_bucket_name")] = ("bucket", side)
         owners[value(f"{side}_health_monitor_function_arn")] = ("health monitor function", side)
         owners[value(f"{side}_config_sync_function_arn")] = ("config sync function", side)
+        for function in stack.client("lambda", side).list_functions()["Functions"]:
+            if function["Handler"] == _HANDLER_OF_CANARY:
+                owners[function["Role"]] = ("data canary role", side)
+                owners[function["FunctionArn"]] = ("data canary function", side)
     return owners
 
 

@@ -10,7 +10,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from embedded_aws.checks import CheckFailed, check_parameter_follows, check_second_plan_is_empty
 from embedded_aws.deployment import Deployment
 from payment_dr.side import SIDES, Side
-from permission_proof.claims import CLAIMS, REFUSED, Claim
+from permission_proof.claims import CLAIMS, PRODUCTION_CLAIMS, PRODUCTION_REFUSED, Claim, Claims
 from permission_proof.excess import Asked, ask_neighbours, excess_in, let_in
 from permission_proof.policies import (
     Document,
@@ -79,21 +79,22 @@ class Report:
     gaps: list[str]
 
 
-def prove(stack: Deployment, on_step: Callable[[str], None] = lambda _: None) -> Report:
+def prove(stack: Deployment, on_step: Callable[[str], None] = lambda _: None, claims: Claims = CLAIMS) -> Report:
     """Prove the rights of a deployed stack, and leave it as it was.
 
     Args:
         stack: The stack, applied.
         on_step: Told each step before it begins.
+        claims: `CLAIMS`, or `PRODUCTION_CLAIMS` of the production preset.
     """
     policies = deployed_policies(stack)
     rows = [row for policy in policies for row in rows_of(policy)]
     on_step("look for what is granted too widely")
-    gaps = excess_in(stack, policies)
+    gaps = excess_in(stack, policies, claims)
     on_step("let the functions do their jobs")
     gaps += list(_jobs_not_done(stack))
     with Stage(stack, policies) as stage:
-        proofs = list(_proofs(stage, [row for row in rows if row.claim in CLAIMS], on_step))
+        proofs = list(_proofs(stage, [row for row in rows if row.claim in PRODUCTION_CLAIMS], on_step))
         on_step("ask for what is outside")
         refused = list(_refused(stage, rows))
         on_step("ask for what is next to each granted thing")
@@ -137,14 +138,14 @@ def _statements(document: Document) -> list[str]:
 def _proofs(stage: Stage, rows: Sequence[Row], on_step: Callable[[str], None]) -> Iterator[Proof]:
     groups: dict[object, list[Row]] = {}
     for row in rows:
-        claim = CLAIMS[row.claim]
+        claim = PRODUCTION_CLAIMS[row.claim]
         # Rights that the same play needs are taken away one after the other, while it goes on.
         alone = row if row.condition and not row.value else None
         same_play = claim.scenario.text, row.policy.side, claim.about(row), claim.hidden_by, alone
         groups.setdefault(same_play, []).append(row)
     subject = ""
     for group in groups.values():
-        claim, side = CLAIMS[group[0].claim], group[0].policy.side
+        claim, side = PRODUCTION_CLAIMS[group[0].claim], group[0].policy.side
         if subject != (subject := f"{group[0].policy.owner} ({side})"):
             on_step(f"prove the rights of {subject}")
         try:
@@ -208,15 +209,16 @@ def _text(outcome: Outcome, row: Row) -> str:
 def _refused(stage: Stage, rows: Sequence[Row]) -> Iterator[Refused]:
     asked: set[tuple[str, str, str, str]] = set()
     for row in rows:
-        if row.claim not in CLAIMS or row.condition:
+        if row.claim not in PRODUCTION_CLAIMS or row.condition:
             continue
-        for scenario in CLAIMS[row.claim].outside:
+        for scenario in PRODUCTION_CLAIMS[row.claim].outside:
             key = (row.policy.owner, row.policy.side, row.action, scenario.text)
             if key not in asked:
                 asked.add(key)
                 yield _ask(stage, row.policy.owner, row.policy.side, row.action, scenario)
-    for owner, action, scenario in REFUSED:
-        for side in SIDES:
+    owners = {row.policy.owner for row in rows}
+    for owner, action, scenario in PRODUCTION_REFUSED:
+        for side in SIDES if owner in owners else ():
             yield _ask(stage, owner, side, action, scenario)
 
 

@@ -1,7 +1,7 @@
 """The report: a table on the terminal, JSON, and docs/permissions.md."""
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from textwrap import fill
 from typing import Any
@@ -11,16 +11,19 @@ from rich.table import Table
 
 from embedded_aws.deployment import Deployment
 from payment_dr.side import SIDES
-from permission_proof.claims import CLAIMS
+from permission_proof.claims import CLAIMS, PRODUCTION_CLAIMS
 from permission_proof.excess import ABSENT, Asked
 from permission_proof.proof import PASSES, Proof, Refused, Report
 
 COLUMNS = ("role", "action", "resource", "condition", "scenario", "with", "without")
 NEIGHBOURS = ("role", "action", "granted", "found")
+_KINDS = ("rights", "refused", "neighbours", "jobs")
+_OWNERS = {owner for owner, _, _ in CLAIMS}
 WIDTH = 220  # of a log file or a pipe
 _JOBS = {
     "health monitor": ("health monitor role", "health monitor function"),
     "config sync": ("config sync role", "cross-region role", "config sync function"),
+    "data canary": ("data canary role", "data canary function"),
 }
 _HEAD = """# Permissions
 
@@ -31,6 +34,8 @@ names the line, when a right has no scenario, when a scenario has lost its right
 right that it is said to need, when something is refused for another reason than the missing right, when something is
 granted [too widely](#too-wide), and when a policy is not as deployed at the end. This file is what it wrote (`make
 prove-permissions ARGS="--write docs/permissions.md"`); a test compares the two.
+
+[permissions-production.md](permissions-production.md) has what the production preset grants besides.
 
 How to read a line:
 
@@ -53,6 +58,17 @@ How to read a line:
 What only AWS itself can show: that its documentation lists every right a service asks for; what is not documented;
 how long a changed policy takes to be in force everywhere. A write that names no key takes the AWS managed key of
 Parameter Store, which the account's roles may use through it; the sync always names the key.
+"""
+_PRODUCTION_HEAD = """# Permissions of the production stack
+
+What the stack with the [production preset](production.md) grants besides what is in [permissions.md](permissions.md):
+the rights of the data canary in each region, and the private route that Route 53 probes. `make prove-permissions
+ARGS=--production` deploys that stack and proves all its rights, those of the other page too, in the way that page
+describes. This page has only the lines that are not there. It is what the run wrote (`make prove-permissions
+ARGS="--production --write docs/permissions-production.md"`); a test compares the two.
+
+`PutItem` and `GetItem` always name a key. So the request that the `Null` condition refuses, one without a key, cannot
+be made with these two actions, and the condition is turned round ("names true").
 """
 _RESTS_ON = """
 ## What the lines rest on
@@ -138,7 +154,8 @@ def _line(proof: Proof, short: Callable[[str], str]) -> dict[str, Any]:
         "scenario": proof.scenario.text + (f" ({short(proof.how)})" if proof.how else ""),
         "with": short(proof.with_it),
         "without": short(proof.without_it),
-        "basis": asdict(basis) if (basis := CLAIMS[proof.row.claim].basis) else None,
+        "basis": asdict(basis) if (basis := PRODUCTION_CLAIMS[proof.row.claim].basis) else None,
+        "production": row.claim not in CLAIMS,
         "proven": proof.proven,
     }
 
@@ -148,6 +165,7 @@ def _refused_line(refused: Refused, short: Callable[[str], str]) -> dict[str, An
         "role": f"{refused.owner}, {refused.side}",
         "request": refused.scenario.text,
         "found": short(refused.found),
+        "production": refused.owner not in _OWNERS,
         "proven": refused.proven,
     }
 
@@ -163,7 +181,14 @@ def _neighbours(asked: Sequence[Asked], short: Callable[[str], str]) -> Iterator
         found = "; ".join(
             f"{what}: {', '.join(which)}" for what, which in (("refused", refused), ("let in", let_in)) if which
         )
-        yield {"role": role, "action": action, "granted": granted, "found": found, "proven": not let_in}
+        yield {
+            "role": role,
+            "action": action,
+            "granted": granted,
+            "found": found,
+            "production": asks[0].owner not in _OWNERS,
+            "proven": not let_in,
+        }
 
 
 def _jobs(proofs: Sequence[Proof]) -> Iterator[dict[str, Any]]:
@@ -176,7 +201,13 @@ def _jobs(proofs: Sequence[Proof]) -> Iterator[dict[str, Any]]:
                 and proof.row.policy.side == side
                 and not (proof.row.condition and not proof.row.value)
             }
-            yield {"function": f"{function}, {side}", "job": sorted(tried), "done": all(tried.values())}
+            if tried:
+                yield {
+                    "function": f"{function}, {side}",
+                    "job": sorted(tried),
+                    "production": owners[0] not in _OWNERS,
+                    "done": all(tried.values()),
+                }
 
 
 def print_report(data: dict[str, Any]) -> None:
@@ -208,9 +239,21 @@ def print_report(data: dict[str, Any]) -> None:
     out.print(f"{proven} of {len(lines)} lines proven, {len(data['gaps']) or 'no'} gap{'s' * (len(data['gaps']) > 1)}")
 
 
-def as_markdown(data: dict[str, Any]) -> str:
-    """docs/permissions.md."""
-    parts = [_HEAD, "## Rights\n", _row([*COLUMNS, "how"]), _row(["---"] * 8)]
+def as_markdown(data: dict[str, Any], *, production: bool = False) -> str:
+    """docs/permissions.md.
+
+    Args:
+        data: The report.
+        production: Make docs/permissions-production.md of it, which has what the production preset grants besides.
+    """
+    if production:
+        lines = {kind: [line for line in data[kind] if line["production"]] for kind in _KINDS}
+        return _PRODUCTION_HEAD + _tables(lines, "\n## Too wide\n\nThe neighbours of these rights.\n")
+    return _HEAD + _tables(data, _TOO_WIDE)
+
+
+def _tables(data: Mapping[str, Any], too_wide: str) -> str:
+    parts = ["\n## Rights\n", _row([*COLUMNS, "how"]), _row(["---"] * 8)]
     bases: list[dict[str, Any]] = []
     for line in data["rights"]:
         condition = line["condition"] and f"**{line['condition']}**"
@@ -239,7 +282,7 @@ def as_markdown(data: dict[str, Any]) -> str:
         _row(["---"] * 3),
     ]
     parts += [_row([line["role"], line["request"], line["found"]]) for line in data["refused"]]
-    parts += [_TOO_WIDE, _row(NEIGHBOURS), _row(["---"] * len(NEIGHBOURS))]
+    parts += [too_wide, _row(NEIGHBOURS), _row(["---"] * len(NEIGHBOURS))]
     parts += [
         _row([line["role"], f"`{line['action']}`", f"`{line['granted']}`", line["found"]])
         for line in data["neighbours"]

@@ -21,8 +21,9 @@ from permission_proof.stage import NAME, NotPassed, Stage
 
 Run = Callable[[], object]
 Play = Callable[[Stage, Side, str], Iterator[Run]]
-MONITOR, SYNC = "health_monitor", "config_sync"
-PURPOSES = {MONITOR: "health monitor", SYNC: "config sync"}
+MONITOR, SYNC, CANARY = "health_monitor", "config_sync", "data_canary"
+OF_CANARY = "dr-canary/"  # how the partition keys of its items begin
+PURPOSES = {MONITOR: "health monitor", SYNC: "config sync", CANARY: "data canary"}
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,15 @@ def call(
 def health_answers(stage: Stage, side: Side, _: str) -> Iterator[Run]:
     """GET /health answers healthy."""
     yield lambda: check_health(stage.stack, side)
+
+
+@scenario
+def private_route_answers(stage: Stage, side: Side, _: str) -> Iterator[Run]:
+    """GET on the private route, which Route 53 probes, answers."""
+    api = stage.stack.value(f"{side}_api_id")
+    routes = [route["RouteKey"] for route in stage.client("apigatewayv2", side).get_routes(ApiId=api)["Items"]]
+    (path,) = [route.removeprefix("GET ") for route in routes if route.startswith("GET /health/")]
+    yield lambda: _get(stage.stack.aws.execute_api_url(api, path))
 
 
 @scenario
@@ -132,7 +142,7 @@ def another_rule_starts(purpose: str) -> Scenario:
 
     @named(f"Another rule starts the {PURPOSES[purpose]}")
     def play(stage: Stage, side: Side, _: str) -> Iterator[Run]:
-        target = stage.stack.value(f"{side}_{purpose}_function_arn")
+        target = stage.function_arn(side, purpose)
         with _another_rule(stage, side, target) as rule:
 
             def run() -> None:
@@ -162,7 +172,7 @@ def _another_rule(stage: Stage, side: Side, target: str) -> Iterator[str]:
 @named("Another API asks the monitor")
 def another_api_asks(stage: Stage, side: Side, _: str) -> Iterator[Run]:  # noqa: D103
     gateway = stage.client("apigatewayv2", side)
-    target = stage.stack.value(f"{side}_{MONITOR}_function_arn")
+    target = stage.function_arn(side, MONITOR)
     api = gateway.create_api(Name=NAME, ProtocolType="HTTP")["ApiId"]
     try:
         integration = gateway.create_integration(
@@ -371,6 +381,89 @@ def writes(text: str, *, name: str = "", own_key: bool = True, abroad: bool = Tr
     return call(text, "cross-region role", "ssm", "put_parameter", arguments, abroad=abroad)
 
 
+# The data canary
+
+
+def _item(key: str) -> dict[str, Any]:
+    return {"transaction_id": {"S": key}, "timestamp": {"N": "0"}}
+
+
+def of_region(stage: Stage, side: Side) -> str:
+    """Partition key of the item that the canary of a region writes."""
+    return f"{OF_CANARY}{stage.region(side)}"
+
+
+def _table(stage: Stage) -> str:
+    return str(stage.stack.value("dynamodb_table_name"))
+
+
+@scenario
+def canary_looks(stage: Stage, side: Side, _: str) -> Iterator[Run]:
+    """The canary writes its item, reads it back, and reads that of the other region."""
+    there, dynamodb = stage.other(side), stage.client("dynamodb", side)
+    stage.invoke(there, CANARY, {})
+    of_there = {"TableName": _table(stage), "Key": _item(of_region(stage, there))}
+    stage.expect(lambda: "Item" in dynamodb.get_item(**of_there), "the other region's item")
+
+    def run() -> None:
+        found = stage.invoke(side, CANARY, {})
+        if found["failure"] or found["replication_age_seconds"] is None:
+            raise NotPassed(f"the canary has found {found}")
+
+    yield run
+
+
+Key = Callable[[Stage, Side], str]
+
+
+def canary_writes(text: str, key: Key, *, abroad: bool = False) -> Scenario:
+    """The canary's role writes an item."""
+
+    def play(stage: Stage, side: Side, _: str) -> Iterator[Run]:
+        where = stage.other(side) if abroad else side
+        dynamodb, item = stage.as_role("data canary role", side, "dynamodb", where), _item(key(stage, side))
+        try:
+            yield lambda: dynamodb.put_item(TableName=_table(stage), Item={**item, "written_at": {"N": "0"}})
+        finally:
+            if item not in [_item(of_region(stage, each)) for each in SIDES]:
+                stage.client("dynamodb", where).delete_item(TableName=_table(stage), Key=item)
+
+    return named(text)(play)
+
+
+def canary_reads(text: str, key: Key, *, abroad: bool = False) -> Scenario:
+    """The canary's role reads an item, which need not be there."""
+
+    def arguments(stage: Stage, side: Side) -> dict[str, Any]:
+        return {"TableName": _table(stage), "Key": _item(key(stage, side))}
+
+    return call(text, "data canary role", "dynamodb", "get_item", arguments, abroad=abroad)
+
+
+def canary_uses_another_table(text: str, operation: str, argument: str) -> Scenario:
+    """The canary's role uses the item of its region in a table that is not the stack's."""
+
+    @named(text)
+    def play(stage: Stage, side: Side, _: str) -> Iterator[Run]:
+        root, keys = stage.client("dynamodb", side), {"transaction_id": "HASH", "timestamp": "RANGE"}
+        root.create_table(
+            TableName=NAME,
+            BillingMode="PAY_PER_REQUEST",
+            KeySchema=[{"AttributeName": name, "KeyType": kind} for name, kind in keys.items()],
+            AttributeDefinitions=[
+                {"AttributeName": "transaction_id", "AttributeType": "S"},
+                {"AttributeName": "timestamp", "AttributeType": "N"},
+            ],
+        )
+        dynamodb = stage.as_role("data canary role", side, "dynamodb", side)
+        try:
+            yield lambda: getattr(dynamodb, operation)(TableName=NAME, **{argument: _item(of_region(stage, side))})
+        finally:
+            root.delete_table(TableName=NAME)
+
+    return play
+
+
 # Roles and their functions
 
 
@@ -417,7 +510,9 @@ def _function(name: str, role: str, source: str) -> dict[str, Any]:
 @named("An alarm reaches an encrypted queue behind the topic")
 def alarm_heard(stage: Stage, side: Side, _: str) -> Iterator[Run]:  # noqa: D103
     cloudwatch = stage.client("cloudwatch", side)
-    alarm = cloudwatch.describe_alarms()["MetricAlarms"][0]
+    topic = stage.stack.value(f"{side}_sns_topic_arn")
+    alarms = cloudwatch.describe_alarms()["MetricAlarms"]
+    alarm = next(each for each in alarms if topic in each["AlarmActions"])
     state = {"AlarmName": alarm["AlarmName"], "StateReason": NAME}
     with stage.mailbox(side, stage.key(side)) as received:
 

@@ -15,7 +15,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from embedded_aws.checks import CheckFailed
 from embedded_aws.deployment import Deployment
 from payment_dr.side import OTHER, SIDES, Side
-from permission_proof.policies import Document, Policy
+from permission_proof.policies import Document, Policy, owners_of
 
 NAME = "permission-proof"  # of everything that stands here for the time of the proof alone
 DEADLINE_SECONDS = 20.0
@@ -70,6 +70,7 @@ class Stage:
     def __init__(self, stack: Deployment, policies: Sequence[Policy]) -> None:
         self.stack = stack
         self._policies = {(policy.owner, policy.side, policy.part): policy for policy in policies}
+        self._arns = {owner: arn for arn, owner in owners_of(stack).items()}
         self._clients: dict[tuple[str, str, str], Any] = {}
         self._other_keys: dict[str, str] = {}
         self._mark = 0
@@ -111,8 +112,12 @@ class Stage:
         return self._policies[owner, side, part]
 
     def function(self, side: Side, purpose: str) -> str:
-        """Name of a function; the purpose is ``health_monitor`` or ``config_sync``."""
-        return str(self.stack.value(f"{side}_{purpose}_function_name"))
+        """Name of a function; the purpose is ``health_monitor``, ``config_sync`` or ``data_canary``."""
+        return self.function_arn(side, purpose).rpartition(":")[2]
+
+    def function_arn(self, side: Side, purpose: str) -> str:
+        """ARN of a function."""
+        return self._arns[f"{purpose.replace('_', ' ')} function", side]
 
     def key(self, side: Side) -> str:
         """ARN of the side's key."""
@@ -128,7 +133,7 @@ class Stage:
 
     def rule(self, side: Side, purpose: str, trigger: str = "") -> str:
         """ARN of the rule that starts a function; the trigger is ``change`` or ``reconcile`` where it has two."""
-        target = self.stack.value(f"{side}_{purpose}_function_arn")
+        target = self.function_arn(side, purpose)
         names = self.client("events", side).list_rule_names_by_target(TargetArn=target)["RuleNames"]
         (name,) = [name for name in names if trigger in name]
         return f"arn:aws:events:{self.region(side)}:{self.stack.aws.account_id}:rule/{name}"

@@ -1,64 +1,28 @@
 """Each way of granting more than is claimed, put into the deployed account, is named."""
 
-import copy
 import json
 import re
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
 
 import pytest
 
 from embedded_aws.deployment import Deployment
-from permission_proof.claims import CLAIMS
+from permission_proof.claims import CLAIMS, PRODUCTION_CLAIMS
 from permission_proof.excess import ASKS, NOT_ASKED, PRINCIPALS, ask_neighbours, excess_in, let_in
-from permission_proof.policies import Document, deployed_policies
+from permission_proof.policies import deployed_policies
 from permission_proof.stage import Stage
+from tests.permission_proof.widening import Widening, any_route, branch_of_account, statement, without_condition
 
 pytestmark = [pytest.mark.xdist_group("permissions"), pytest.mark.slow]
 
-Widening = Callable[[Deployment], object]
 HEALTH_LOGS = "arn:aws:logs:us-east-1:{account}:log-group:/aws/lambda/lambda-health*"
 
 
 @pytest.fixture
 def account(deployment: Deployment) -> Iterator[Deployment]:
-    """The deployment in a branch of its AWS that a test may change; Terraform is not branched, and not needed."""
-    assert deployment.outputs  # read once for all branches
-    with deployment.aws.branch() as aws:
-        branch = copy.copy(deployment)
-        branch.aws = aws
+    """The deployment in a branch of its AWS that a test may change."""
+    with branch_of_account(deployment) as branch:
         yield branch
-
-
-def statement(owner: str, part: str, sid: str, **changes: Any) -> Widening:
-    """Change elements of a statement of a policy in the primary region.
-
-    Args:
-        owner: Of the policy.
-        part: Of its policies.
-        sid: The statement.
-        changes: By element, its new value, in which {account} is filled in, or what changes the value; None: no such
-            element.
-    """
-
-    def widen(stack: Deployment) -> None:
-        (policy,) = [p for p in deployed_policies(stack) if (p.owner, p.side, p.part) == (owner, "primary", part)]
-        document = policy.document
-        (found,) = [each for each in document["Statement"] if each["Sid"] == sid]
-        for element, value in changes.items():
-            if value is None:
-                del found[element]
-            elif callable(value):
-                value(found[element])
-            else:
-                found[element] = value
-        policy.put(json.dumps(document).replace("{account}", stack.aws.account_id))
-
-    return widen
-
-
-def without_condition(operator: str, key: str) -> Callable[[Document], object]:
-    return lambda conditions: conditions[operator].pop(key)
 
 
 def grant(stack: Deployment) -> None:
@@ -74,11 +38,6 @@ def administrator(stack: Deployment) -> None:
     iam.create_user(UserName="eve")
     iam.put_user_policy(UserName="eve", PolicyName="all", PolicyDocument=document_of("*:*"))
     iam.create_access_key(UserName="eve")
-
-
-def any_route(conditions: Document) -> None:
-    (route,) = conditions["ArnLike"]["AWS:SourceArn"]
-    conditions["ArnLike"]["AWS:SourceArn"] = f"{route.partition('/')[0]}/*/*"
 
 
 def document_of(action: str, principal: str = "") -> str:
@@ -282,8 +241,8 @@ def test_each_claimed_right_has_a_neighbour_that_is_asked_for_and_each_statement
     deployment: Deployment,
 ) -> None:
     policies = deployed_policies(deployment)
-    rights = {action for owner, _, action in CLAIMS if owner.endswith("role") and " " not in action}
+    rights = {action for owner, _, action in PRODUCTION_CLAIMS if owner.endswith("role") and " " not in action}
     assert rights == {*ASKS, *NOT_ASKED}
     statements = [(p.owner, s) for p in policies for s in p.document["Statement"] if s["Effect"] == "Allow"]
     named = {(owner, statement["Sid"]) for owner, statement in statements if "Principal" in statement}
-    assert named == {*PRINCIPALS}
+    assert named == {*PRINCIPALS} & {(owner, sid) for owner, sid, _ in CLAIMS}
