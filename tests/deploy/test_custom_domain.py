@@ -89,7 +89,8 @@ def probed_path(deployment: Deployment, side: Side) -> str:
     def config(id_: str) -> Any:
         return route53.get_health_check(HealthCheckId=id_)["HealthCheck"]["HealthCheckConfig"]
 
-    children = map(config, config(deployment.value(f"{side}_health_check_id"))["ChildHealthChecks"])
+    decides = config(deployment.value(f"{side}_health_check_id"))  # a calculated check with the data canary
+    children = map(config, decides["ChildHealthChecks"]) if "ChildHealthChecks" in decides else iter([decides])
     (path,) = [child["ResourcePath"] for child in children if "ResourcePath" in child]
     return str(path)
 
