@@ -245,7 +245,7 @@ class Deployment:
         port: int | None = None,
     ) -> None:
         self.seconds: dict[str, float] = {}
-        self._variables = {**VARIABLES, **(variables or {})}
+        self._variables = dict(variables or {})
         self._stack_dir = stack_dir
         self._on_step = on_step or (lambda _: None)
         self._on_event = on_event
@@ -263,6 +263,7 @@ class Deployment:
             with self.step("start the embedded AWS"):
                 self.aws = opening.enter_context(EmbeddedAws(self._port))
             directory = opening.enter_context(workspace(stack_dir))
+            self._variables = {**_without_a_default(directory), **self._variables}
             self.terraform = opening.enter_context(
                 Terraform(
                     directory,
@@ -388,3 +389,12 @@ class Deployment:
     def client(self, service: str, side: Side) -> Any:
         """A boto3 client of a service in the "primary" or "secondary" region, with the rights of the account's root."""
         return self.aws.client(service, self.region(side))
+
+
+def _without_a_default(directory: Path) -> dict[str, object]:
+    """Of `VARIABLES`, those to which the stack gives no other value itself."""
+    synthesized_stack = directory / "cdk.tf.json"
+    if not synthesized_stack.exists():
+        return dict(VARIABLES)
+    declared = json.loads(synthesized_stack.read_text(encoding="utf-8")).get("variable", {})
+    return {name: value for name, value in VARIABLES.items() if declared.get(name, {}).get("default", value) == value}
