@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from payment_dr.failover_timing import ALIAS_TTL_SECONDS
 from payment_dr.operations import probes
 from payment_dr.operations.drill import live_dns
 from payment_dr.operations.drill.client_dns import Change
@@ -155,6 +156,10 @@ def test_an_answer_that_is_neither_region_is_told(server: NameServer, watched: t
     server.answers = ["parked.acme.io."]
     with pytest.raises(OperationError, match=f"{FQDN} points to parked.acme.io"):
         dns.advance(5)
+
+
+def test_strange_addresses_are_waited_for_longer_than_a_resolver_keeps_an_alias() -> None:
+    assert live_dns.STRANGE_SECONDS > ALIAS_TTL_SECONDS
 
 
 def test_the_addresses_of_an_alias_tell_the_region_and_strange_ones_are_waited_for(

@@ -1,15 +1,17 @@
 """Payments, of which each is made once, whatever the machine does meanwhile."""
 
 import errno
+import json
 import os
 import threading
-from typing import Any
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import Any, ClassVar
 
 import pytest
 from botocore.exceptions import ConnectTimeoutError, EndpointConnectionError, ReadTimeoutError
 
 from payment_dr.operations.drill import payments
-from payment_dr.operations.drill.payments import Payments, paced
+from payment_dr.operations.drill.payments import PaymentEndpoint, PaymentRefusedError, Payments, paced
 from payment_dr.operations.errors import OperationError, ThisMachineError
 from payment_dr.side import SIDES, Side
 from tests.operations.stack import Clock, Stack
@@ -97,6 +99,43 @@ def test_payments_that_stay_are_named(slow: SlowStack, monkeypatch: pytest.Monke
     assert paying.transact("local", "primary", 0.0)
     with pytest.raises(OperationError, match="2 items are still there"):
         paying.delete()
+
+
+class _Service(BaseHTTPRequestHandler):
+    """A user's service that takes payments of less than 500."""
+
+    taken: ClassVar[list[tuple[str, str | None, Any]]] = []
+
+    def do_POST(self) -> None:
+        payment = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self.taken.append((self.path, self.headers["Content-Type"], payment))
+        self.send_response(201 if payment["amount"] < 500 else 503)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Stay silent."""
+
+
+def test_the_users_endpoint_is_posted_a_payment_and_its_status_acknowledges_it() -> None:
+    item = {
+        "transaction_id": {"S": "dr-drill-1"},
+        "timestamp": {"N": "7"},
+        "amount": {"N": "12"},
+        "currency": {"S": "EUR"},
+    }
+    sent = {"transaction_id": "dr-drill-1", "timestamp": 7, "amount": 12, "currency": "EUR"}
+    with HTTPServer(("127.0.0.1", 0), _Service) as server:
+        serving = threading.Thread(target=server.serve_forever)
+        serving.start()
+        try:
+            endpoint = PaymentEndpoint(f"http://127.0.0.1:{server.server_port}/pay")
+            endpoint.put_item(TableName="transactions", Item=item)
+            with pytest.raises(PaymentRefusedError, match="503"):
+                endpoint.put_item(TableName="transactions", Item={**item, "amount": {"N": "500"}})
+        finally:
+            server.shutdown()
+            serving.join()
+    assert _Service.taken == [("/pay", "application/json", sent), ("/pay", "application/json", {**sent, "amount": 500})]
 
 
 def test_a_pace_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
