@@ -147,7 +147,7 @@ def test_payments_through_the_service_fail_over_and_back_with_the_name(deployed:
     assert (found["after"]["items"]["different"], found["after"]["written_twice"]) == ([], [])
     # On a busy machine the answer to a payment may come too late for its client: its item is there, unacknowledged.
     unanswered = found["after"]["items"]["primary"] - local["acknowledged_in_all"] - confirmed["acknowledged_in_all"]
-    assert 0 <= unanswered < 10
+    assert 0 <= unanswered <= sum(event["failed"] for event in found["events"] if event["kind"] == "transactions")
     page = write_report(journal.path)[0].read_text(encoding="utf-8")
     assert "Load: POST /payments to app.payment-app.test over TLS" in page
     assert "acknowledged by the service, after its write in one region" in page
