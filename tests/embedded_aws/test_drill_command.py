@@ -16,6 +16,7 @@ from embedded_aws.drill import PATIENCE_SECONDS, EmulatedStack, place_of
 from embedded_aws.server import FUNCTION_SECONDS
 from payment_dr.operations import cli
 from payment_dr.operations.drill.journal import CouldNotTellError, Journal
+from payment_dr.operations.drill.outages import OUTAGES
 from payment_dr.operations.errors import OperationError
 from payment_dr.side import SIDES
 from tests.operations.report import journals
@@ -81,7 +82,7 @@ def test_a_drill_that_could_not_tell_exits_with_2(tmp_path: Path, monkeypatch: p
 def test_an_outage_that_is_not_known_is_refused_with_those_that_are(monkeypatch: pytest.MonkeyPatch) -> None:
     done = run("drill", "--outage", "flood")
     assert done.exit_code == 2
-    assert "hint: give one of region, hang, dynamodb, api, health, fence, partial, blip, both" in done.stderr
+    assert f"hint: give one of {', '.join(OUTAGES)}\n" in done.stderr
 
 
 @pytest.mark.parametrize(
