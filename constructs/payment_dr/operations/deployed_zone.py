@@ -1,7 +1,7 @@
 """What a deployed stack's hosted zone says of its two regions, and whom Route 53 answers with by that."""
 
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
@@ -47,18 +47,18 @@ def checks_of(stack: Deployed, zone: Zone) -> dict[Side, str]:
 
 def endpoint_check_of(stack: Deployed, zone: Zone, side: Side) -> HealthCheck | None:
     """The health check of an endpoint that decides on a side's record, by itself or as a child, if there is one."""
-    with suppress(OperationError, KeyError):
-        followed = zone.followed(checks_of(stack, zone)[side])
-        return next((check for check in followed if isinstance(check, HealthCheck)), None)
-    return None
+    return next((check for check in _deciding(stack, zone, side) if isinstance(check, HealthCheck)), None)
 
 
 def alarm_check_of(stack: Deployed, zone: Zone, side: Side) -> AlarmCheck | None:
     """The health check of an alarm that decides on a side's record, by itself or as a child, if there is one."""
+    return next((check for check in _deciding(stack, zone, side) if isinstance(check, AlarmCheck)), None)
+
+
+def _deciding(stack: Deployed, zone: Zone, side: Side) -> Iterator[HealthCheck | AlarmCheck]:
+    """What decides on a side's record, as far as the model knows it."""
     with suppress(OperationError, KeyError):
-        followed = zone.followed(checks_of(stack, zone)[side])
-        return next((check for check in followed if isinstance(check, AlarmCheck)), None)
-    return None
+        yield from zone.followed(checks_of(stack, zone)[side])
 
 
 def settings_of(stack: Deployed, zone: Zone) -> Settings:
