@@ -10,10 +10,11 @@ from typer.testing import CliRunner
 
 from embedded_aws.deployment import Deployment
 from embedded_aws.drill import EmulatedStack, place_of
-from payment_dr.operations import cli, zone_faults
+from payment_dr.operations import cli
 from payment_dr.operations.deployed_zone import read_zone
 from payment_dr.operations.drill import preflight
 from payment_dr.operations.drill.run import Drill
+from payment_dr.operations.zone_faults import ZoneFaults
 from payment_dr.side import SIDES, Side
 from tests.deploy.test_drill import change_records, regions_of
 
@@ -147,8 +148,9 @@ def named(
         assert (cell["state"], found.exit_code > 0) in (("ok", False), ("bad", True)), found.stdout
         with place_of(branched, seed=1) as place:
             zone = read_zone(place.stack)
-            unfit = preflight.unfit_to_start(place.stack, zone)
-            return cell["found"], list(dict.fromkeys([*unfit, *zone_faults.faults(place.stack, zone)]))
+            faults = ZoneFaults(place.stack, zone)
+            unfit = preflight.unfit_to_start(place.stack, faults)
+            return cell["found"], list(dict.fromkeys([*unfit, *faults.all()]))
 
     return name
 

@@ -17,7 +17,7 @@ from payment_dr.operations.errors import OperationError
 from payment_dr.operations.printable import printable
 from payment_dr.operations.probes import SERVING
 from payment_dr.operations.route53.zone import Zone
-from payment_dr.operations.zone_faults import faults, unfit_zone
+from payment_dr.operations.zone_faults import ZoneFaults
 from payment_dr.side import OTHER, SIDES, Side
 
 FAILOVER = "failover"  # what would keep one from being right
@@ -215,5 +215,6 @@ def _serves(stack: Deployed, zone: Zone) -> Finding:
 
 
 def _failover(stack: Deployed, zone: Zone) -> Finding:
-    found = dict.fromkeys([*unfit_zone(stack, zone), *faults(stack, zone)])
+    faults = ZoneFaults(stack, zone)
+    found = dict.fromkeys([*faults.unfit(), *faults.all()])
     return judged(not found, "; ".join(found) or "nothing in records and health checks speaks against it")

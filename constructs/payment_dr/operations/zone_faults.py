@@ -4,7 +4,8 @@ Each finding is a sentence that names the cause and says what to change, for `dr
 """
 
 from collections.abc import Iterator, Mapping
-from functools import partial
+from dataclasses import replace
+from functools import cached_property, partial
 
 from payment_dr.operations import probes
 from payment_dr.operations.deployed import Deployed
@@ -31,54 +32,69 @@ NOT_FOUND = 404
 STANDARD_RESOLUTION_SECONDS = 60
 
 
-def unfit_zone(stack: Deployed, zone: Zone) -> list[str]:
-    """Why the name is not answered with the primary alone, even though both regions are healthy.
+class ZoneFaults:
+    """What keeps a failover from being right: each side's health check is probed once, when that is first asked for.
 
-    Raises:
-        CannotTellError: What a health check sees cannot be told from here.
+    Args:
+        stack: The deployed stack.
+        zone: Its hosted zone.
     """
-    records, fqdn = records_of(stack, zone), stack.outputs["application_fqdn"]
-    found = [f"{fqdn} has no record of {stack.region(side)}" for side in SIDES if side not in records]
-    if found:
+
+    def __init__(self, stack: Deployed, zone: Zone) -> None:
+        self._stack, self._zone = stack, zone
+
+    @cached_property
+    def _of_checks(self) -> list[str]:
+        return check_faults(self._stack, self._zone)
+
+    def unfit(self) -> list[str]:
+        """Why the name is not answered with the primary alone, even though both regions are healthy.
+
+        Raises:
+            CannotTellError: What a health check sees cannot be told from here.
+        """
+        stack, zone = self._stack, self._zone
+        records, fqdn = records_of(stack, zone), stack.outputs["application_fqdn"]
+        found = [f"{fqdn} has no record of {stack.region(side)}" for side in SIDES if side not in records]
+        if found:
+            return found
+        of_checks = self._of_checks
+        try:
+            if answers(stack, zone, statuses(stack, zone, lambda check: check.status(found=True))) != ["primary"]:
+                weights = ", ".join(f"{stack.region(side)} {records[side].weight}" for side in SIDES)
+                found.append(
+                    f"weights swapped: with both regions healthy Route 53 does not answer with "
+                    f"{stack.region('primary')} alone, because the weights of {fqdn} are {weights}"
+                )
+            if of_checks and not all(statuses(stack, zone, partial(status_now, stack)).values()):
+                return of_checks
+        except OperationError:
+            if of_checks:  # which say why
+                return of_checks
+            raise
         return found
-    faults = check_faults(stack, zone)
-    try:
-        if answers(stack, zone, statuses(stack, zone, lambda check: check.status(found=True))) != ["primary"]:
-            weights = ", ".join(f"{stack.region(side)} {records[side].weight}" for side in SIDES)
-            found.append(
-                f"weights swapped: with both regions healthy Route 53 does not answer with {stack.region('primary')} "
-                f"alone, because the weights of {fqdn} are {weights}"
+
+    def all(self) -> list[str]:
+        """What would keep a failover from being right, or quick enough.
+
+        Raises:
+            CannotTellError: What a health check sees cannot be told from here.
+        """
+        stack, found, fqdn = self._stack, [*self._of_checks], self._stack.outputs["application_fqdn"]
+        settings = settings_of(stack, self._zone)
+        detection = settings.request_interval_seconds * settings.failure_threshold
+        if detection + settings.ttl_seconds > stack.rto_target_seconds:
+            what = (
+                f"TTL of {fqdn} is {settings.ttl_seconds} s"
+                if settings.ttl_seconds > detection
+                else f"the health check of {stack.region('primary')} needs {settings.failure_threshold} x "
+                f"{settings.request_interval_seconds} s"
             )
-        if faults and not all(statuses(stack, zone, partial(status_now, stack)).values()):
-            return faults
-    except OperationError:
-        if faults:  # which say why
-            return faults
-        raise
-    return found
-
-
-def faults(stack: Deployed, zone: Zone) -> list[str]:
-    """What would keep a failover from being right, or quick enough.
-
-    Raises:
-        CannotTellError: What a health check sees cannot be told from here.
-    """
-    found, fqdn = check_faults(stack, zone), stack.outputs["application_fqdn"]
-    settings = settings_of(stack, zone)
-    detection = settings.request_interval_seconds * settings.failure_threshold
-    if detection + settings.ttl_seconds > stack.rto_target_seconds:
-        what = (
-            f"TTL of {fqdn} is {settings.ttl_seconds} s"
-            if settings.ttl_seconds > detection
-            else f"the health check of {stack.region('primary')} needs {settings.failure_threshold} x "
-            f"{settings.request_interval_seconds} s"
-        )
-        found.append(
-            f"{what}, so a failover takes up to {detection} s of detection and {settings.ttl_seconds} s of caching, "
-            f"more than the target of {stack.rto_target_seconds} s"
-        )
-    return found
+            found.append(
+                f"{what}, so a failover takes up to {detection} s of detection and {settings.ttl_seconds} s of "
+                f"caching, more than the target of {stack.rto_target_seconds} s"
+            )
+        return found
 
 
 def check_faults(stack: Deployed, zone: Zone) -> list[str]:
@@ -169,15 +185,11 @@ def _of_endpoint(stack: Deployed, name: str, check: HealthCheck, side: Side) -> 
     result = probes.probe(stack, check)
     if result.status == NOT_FOUND:  # of the API itself; the path is not named, as it may be a secret
         return [f"{name} probes a path that its API does not have (HTTP status 404): run terraform apply to set it"]
-    if check.matches_string and result.error is None and judge(_unsearched(check), result).passed:
+    if check.matches_string and result.error is None and judge(replace(check, type="HTTPS"), result).passed:
         verdict = judge(check, result)
         if not verdict.passed:
             return [f"{name} fails although its region answers ({verdict.reason}): change SearchString or the type"]
     return []
-
-
-def _unsearched(check: HealthCheck) -> HealthCheck:
-    return HealthCheck(id=check.id, host=check.host)
 
 
 def _of_alarm(stack: Deployed, name: str, check: AlarmCheck) -> list[str]:

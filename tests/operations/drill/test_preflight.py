@@ -10,8 +10,9 @@ from payment_dr.operations import probes
 from payment_dr.operations.deployed_zone import settings_of
 from payment_dr.operations.drill import preflight
 from payment_dr.operations.drill.tls_client import NotServedError
-from payment_dr.operations.route53.zone import AlarmCheck, AnyCheck, CalculatedCheck, UnknownCheck, Zone
-from payment_dr.operations.zone_faults import faults, unfit_zone
+from payment_dr.operations.route53.checkers import ProbeResult
+from payment_dr.operations.route53.zone import AlarmCheck, AnyCheck, CalculatedCheck, HealthCheck, UnknownCheck, Zone
+from payment_dr.operations.zone_faults import ZoneFaults
 from payment_dr.side import SIDES, Side
 from tests.operations.drill.parts import deployed_zone
 from tests.operations.stack import PRIVATE_PATH, Stack, host, with_checks
@@ -19,14 +20,40 @@ from tests.operations.stack import PRIVATE_PATH, Stack, host, with_checks
 ITS_NAME = f"set its domain name to {host('secondary')}, without an IP address"
 
 
+def faults(stack: Stack, zone: Zone) -> list[str]:
+    return ZoneFaults(stack, zone).all()
+
+
+def unfit_zone(stack: Stack, zone: Zone) -> list[str]:
+    return ZoneFaults(stack, zone).unfit()
+
+
+def unfit_to_start(stack: Stack, zone: Zone) -> list[str]:
+    return preflight.unfit_to_start(stack, ZoneFaults(stack, zone))
+
+
 def test_nothing_is_found_in_a_zone_as_it_should_be(stack: Stack) -> None:
-    assert preflight.unfit_to_start(stack, deployed_zone()) == []
+    assert unfit_to_start(stack, deployed_zone()) == []
     assert faults(stack, deployed_zone()) == []
+
+
+def test_each_health_check_is_probed_once(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    probed: list[str] = []
+    probe = probes.probe
+
+    def counted(stack: Stack, check: HealthCheck) -> ProbeResult:
+        probed.append(check.id)
+        return probe(stack, check)
+
+    monkeypatch.setattr(probes, "probe", counted)
+    found = ZoneFaults(stack, deployed_zone())
+    assert [found.unfit(), found.all()] == [[], []]
+    assert sorted(probed) == ["check-primary", "check-secondary"]
 
 
 def test_nothing_is_found_in_a_custom_domain_whose_records_are_aliases(make_stack: Callable[..., Stack]) -> None:
     stack, made = make_stack(custom_domain=True), deployed_zone(custom_domain=True)
-    assert preflight.unfit_to_start(stack, made) == []
+    assert unfit_to_start(stack, made) == []
     assert faults(stack, made) == []
     assert settings_of(stack, made).ttl_seconds == 60
 
@@ -46,7 +73,7 @@ def test_an_alias_of_something_else_is_no_record_of_the_region(make_stack: Calla
     made = deployed_zone(custom_domain=True)
     other = replace(made.records[1], values=("d-2.execute-api.us-west-2.amazonaws.com",))
     elsewhere = Zone("Z1", (made.records[0], other), made.health_checks)
-    found = preflight.unfit_to_start(make_stack(custom_domain=True), elsewhere)
+    found = unfit_to_start(make_stack(custom_domain=True), elsewhere)
     assert found == ["app.pay.acme.io has no record of us-west-2"]
 
 
@@ -57,10 +84,10 @@ def test_endpoints_of_the_users_are_drilled_while_the_monitor_is_probed(stack: S
     made = replace(made, records=records)
     for side, own in zip(SIDES, hosts, strict=True):
         stack.outputs |= {f"{side}_endpoint_host": own, f"{side}_probed_host": stack.api_host(side)}
-    assert preflight.unfit_to_start(stack, made) == []
+    assert unfit_to_start(stack, made) == []
     assert faults(stack, made) == []
     stack.outputs["primary_probed_host"] = hosts[0]
-    assert preflight.unfit_to_start(stack, made) == [
+    assert unfit_to_start(stack, made) == [
         "Route 53 probes east.pay.acme.io in us-east-1, and not the health monitor, which the fence stops"
     ]
 
@@ -250,13 +277,13 @@ def test_the_health_check_of_the_other_region_is_named(stack: Stack) -> None:
 def test_weights_that_do_not_send_clients_to_the_primary_alone_are_named(
     weights: tuple[int, int], stack: Stack
 ) -> None:
-    (found,) = preflight.unfit_to_start(stack, deployed_zone(weights=weights))
+    (found,) = unfit_to_start(stack, deployed_zone(weights=weights))
     assert found.endswith(f"the weights of app.pay.acme.io are us-east-1 {weights[0]}, us-west-2 {weights[1]}")
 
 
 def test_a_missing_record_is_named(stack: Stack) -> None:
     made = deployed_zone()
-    found = preflight.unfit_to_start(stack, Zone("Z1", made.records[:1], made.health_checks))
+    found = unfit_to_start(stack, Zone("Z1", made.records[:1], made.health_checks))
     assert found == ["app.pay.acme.io has no record of us-west-2"]
 
 
@@ -264,7 +291,7 @@ def test_a_missing_record_is_named(stack: Stack) -> None:
 def test_a_replica_that_is_not_there_is_named(status: Any, make_stack: Callable[..., Stack]) -> None:
     stack = make_stack()
     stack.replicas["primary"] = status
-    (found,) = preflight.unfit_to_start(stack, deployed_zone())
+    (found,) = unfit_to_start(stack, deployed_zone())
     assert found.startswith("no replica in us-west-2: the table transactions of us-east-1 is not replicated")
 
 

@@ -8,13 +8,12 @@ from payment_dr.operations.deployed import Deployed
 from payment_dr.operations.drill.tls_client import NotServedError, TlsClient
 from payment_dr.operations.errors import OperationError
 from payment_dr.operations.probes import SERVING
-from payment_dr.operations.route53.zone import Zone
 from payment_dr.operations.status import FAILOVER, OK, look_at
-from payment_dr.operations.zone_faults import unfit_zone
+from payment_dr.operations.zone_faults import ZoneFaults
 from payment_dr.side import SIDES
 
 
-def unfit_to_start(stack: Deployed, zone: Zone) -> list[str]:
+def unfit_to_start(stack: Deployed, faults: ZoneFaults) -> list[str]:
     """Why a drill would measure nothing: the data are not in both regions, or DNS answers something else already."""
     found = []
     first, second = (stack.region(side) for side in SIDES)
@@ -22,7 +21,7 @@ def unfit_to_start(stack: Deployed, zone: Zone) -> list[str]:
     if probes.table(stack, "primary").replica_status not in SERVING:
         found.append(f"no replica in {second}: the table {table} of {first} is not replicated, so a failover loses all")
     found += [why_not for side in SIDES if (why_not := stack.not_fenced_by_its_function(side))]
-    return [*found, *unfit_zone(stack, zone)]
+    return [*found, *faults.unfit()]
 
 
 def regions_not_served(stack: Deployed, tls: TlsClient | None) -> list[str]:

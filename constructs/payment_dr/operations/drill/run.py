@@ -15,7 +15,6 @@ from typing import cast
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from payment_dr.operations import zone_faults
 from payment_dr.operations.deployed_zone import read_zone, settings_of
 from payment_dr.operations.drill import preflight
 from payment_dr.operations.drill.alarm_watch import AlarmWatch
@@ -39,6 +38,7 @@ from payment_dr.operations.drill.verification import Verification
 from payment_dr.operations.errors import OperationError, lack_of_this_machine
 from payment_dr.operations.route53.recovery_time import Settings, distribution, failover_bound, sensitivity
 from payment_dr.operations.route53.zone import Zone
+from payment_dr.operations.zone_faults import ZoneFaults
 from payment_dr.side import SIDES
 
 QUIET_SECONDS = 30.0  # of drill time, before the outage and after the failback
@@ -144,12 +144,13 @@ class Drill:
     def _drill(self, undo: ExitStack) -> None:
         self._step("preflight")
         zone = read_zone(self._stack)
-        unfit = preflight.unfit_to_start(self._stack, zone)
+        faults = ZoneFaults(self._stack, zone)
+        unfit = preflight.unfit_to_start(self._stack, faults)
         if unfit := [*unfit, *preflight.regions_not_served(self._stack, self._place.tls)]:
             self._judge.causes += unfit
             self._judge.add_target("faults found before the start", "faults", 0, len(unfit))
             return
-        self._judge.causes += (found := zone_faults.faults(self._stack, zone))
+        self._judge.causes += (found := faults.all())
         self._judge.add_target("faults found in the zone", "faults", 0, len(found))
         preflight.refuse_a_degraded_start(self._stack)
         deployed = settings_of(self._stack, zone)
