@@ -1,5 +1,6 @@
 """DataCanary: in each region a function that writes to the table and reads it, as payments do, every minute."""
 
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -172,6 +173,19 @@ class DataCanary(Described):
         stale_after_seconds: int,
     ) -> str:
         """Make the alarms of a region; returns the name of the one that a health check can follow."""
+        alarm = partial(metric_alarm, self, region=home, environment=environment, target=alarms)
+
+        def lowest(metric: str) -> list[Metric]:
+            return [
+                Metric(
+                    namespace=METRIC_NAMESPACE,
+                    name=metric,
+                    dimensions={"FunctionName": function_name},
+                    statistic="Minimum",
+                    period_seconds=INTERVAL_SECONDS,
+                )
+            ]
+
         for what, metric, threshold, what_to_do in (
             (
                 "data-path",
@@ -187,40 +201,33 @@ class DataCanary(Described):
                 f"Writes in {peer.name} do not reach {home.name}, or the canaries do not run: a failover now would "
                 "leave payments behind.",
             ),
-            (
-                "failover",
-                "DataPathFailures",
-                0,
-                f"In {home.name} DynamoDB has failed three attempts of the canary in a row. Where a health check "
-                "follows this alarm, Route 53 takes the region for unhealthy. Look at dr status.",
-            ),
         ):
-            for_health_check = what == "failover"
-            alarm_name = metric_alarm(
-                self,
-                f"{what.replace('-', '_')}_{home.label}_alarm",
-                purpose=f"{purpose}-{what}",
-                section=f"data-canary-{what}",
-                region=home,
-                environment=environment,
-                target=alarms,
-                metrics=[
-                    Metric(
-                        namespace=METRIC_NAMESPACE,
-                        name=metric,
-                        dimensions={"FunctionName": function_name},
-                        statistic="Minimum",
-                        period_seconds=INTERVAL_SECONDS,
-                    )
-                ],
-                what_to_do=what_to_do,
-                threshold=threshold,
-                periods=FAILOVER_PERIODS if for_health_check else PERIODS,
-                # To a health check no data is no evidence: a canary that does not run, or whose metrics do not arrive,
-                # fires the alarm data-path and leaves the health check as it was.
-                # https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/alarms-and-missing-data.html
-                treat_missing_data="missing" if for_health_check else "breaching",
-                for_health_check=for_health_check,
+            self.alarm_names.append(
+                alarm(
+                    f"{what.replace('-', '_')}_{home.label}_alarm",
+                    purpose=f"{purpose}-{what}",
+                    section=f"data-canary-{what}",
+                    metrics=lowest(metric),
+                    what_to_do=what_to_do,
+                    threshold=threshold,
+                    periods=PERIODS,
+                    treat_missing_data="breaching",
+                )
             )
-            self.alarm_names.append(alarm_name)
-        return alarm_name  # of the last one, which is for the health check
+        failover_alarm = alarm(
+            f"failover_{home.label}_alarm",
+            purpose=f"{purpose}-failover",
+            section="data-canary-failover",
+            metrics=lowest("DataPathFailures"),
+            what_to_do=f"In {home.name} DynamoDB has failed three attempts of the canary in a row. Where a health "
+            "check follows this alarm, Route 53 takes the region for unhealthy. Look at dr status.",
+            threshold=0,
+            periods=FAILOVER_PERIODS,
+            # To a health check no data is no evidence: a canary that does not run, or whose metrics do not arrive,
+            # fires the alarm data-path and leaves the health check as it was.
+            # https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/alarms-and-missing-data.html
+            treat_missing_data="missing",
+            for_health_check=True,
+        )
+        self.alarm_names.append(failover_alarm)
+        return failover_alarm
