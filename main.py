@@ -29,9 +29,7 @@ OPTIONS = {  # by the argument of the stack; 1 is on, 0 is off, and the stack de
     "deletion_protection": DELETION_PROTECTION,
     "force_destroy": FORCE_DESTROY,
 }
-RUNBOOK = (
-    "PAYMENT_DR_RUNBOOK"  # address that alarms link to, which PRODUCTION needs; the stack's default if it is not set
-)
+RUNBOOK = "PAYMENT_DR_RUNBOOK"  # address that alarms link to; the stack's default if it is not set
 STATE = "PAYMENT_DR_STATE"  # s3://BUCKET/ENVIRONMENT; a file beside this one if it is not set
 TABLE = "PAYMENT_DR_TABLE"  # name of the table; the stack's default if it is not set
 ACCOUNT = "PAYMENT_DR_ACCOUNT"  # twelve digits; the account of the first apply if it is not set

@@ -12,7 +12,7 @@ from typing import Any
 
 from payment_dr.operations.aws import asked, listed
 from payment_dr.operations.deployed import Deployed
-from payment_dr.operations.drill.tls_client import NotServedError, TlsClient
+from payment_dr.operations.drill.tls_client import NotServedError, tls_client_of
 from payment_dr.operations.errors import OperationError
 from payment_dr.operations.status import BAD, CANNOT_TELL, Finding, judged, look
 from payment_dr.side import SIDES
@@ -125,10 +125,9 @@ def asked_of_dns(domain: str) -> frozenset[str]:
 
 
 def _certificate(stack: Deployed) -> Finding:
-    if not stack.is_live:
+    tls, fqdn = tls_client_of(stack), stack.outputs["application_fqdn"]
+    if tls is None:
         return Finding("not asked: the drill verifies it, with the embedded AWS's own authority")
-    fqdn = str(stack.outputs["application_fqdn"])
-    tls = TlsClient(fqdn, {side: (stack.target(side), 443) for side in SIDES}, limit=stack.limit)
     for side in SIDES:
         try:
             tls.call(side)

@@ -13,10 +13,9 @@ from payment_dr.operations.drill.outages import LIVE_OUTAGE
 from payment_dr.operations.drill.place import Dns, Place
 from payment_dr.operations.drill.run import Drill
 from payment_dr.operations.drill.service_load import ROUTE, refuse_without_service
-from payment_dr.operations.drill.tls_client import TlsClient
+from payment_dr.operations.drill.tls_client import tls_client_of
 from payment_dr.operations.errors import OperationError
 from payment_dr.operations.switch import account_of
-from payment_dr.side import SIDES
 
 MADE_OF = {
     "real": [
@@ -39,12 +38,6 @@ class _NoMaker:
 
     def __getattr__(self, name: str) -> Callable[..., None]:
         raise OperationError(f"{name} is not done to a live stack", hint="its outage is the fence")
-
-
-def _tls_client(stack: Deployed) -> TlsClient | None:
-    if not (stack.has_custom_domain and stack.is_live):  # an embedded AWS serves it elsewhere
-        return None
-    return TlsClient(str(stack.outputs["application_fqdn"]), {side: (stack.target(side), 443) for side in SIDES})
 
 
 def announcement(stack: Deployed, *, endpoint: str | None, service: bool = False, limit_minutes: float) -> str:
@@ -94,7 +87,7 @@ def drill(
         OperationError: It was not confirmed, there is no service, or its result is inconclusive; what was done is
             undone.
     """
-    tls = _tls_client(stack)
+    tls = tls_client_of(stack)
     if service:
         if endpoint:
             raise OperationError("--service and --endpoint are both given", hint="give one of them")

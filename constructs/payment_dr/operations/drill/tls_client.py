@@ -8,8 +8,8 @@ import urllib3
 from urllib3.exceptions import HTTPError, SSLError
 from urllib3.exceptions import TimeoutError as NoAnswerInTime
 
-from payment_dr.operations.deployed import called_in_time
-from payment_dr.side import Side
+from payment_dr.operations.deployed import Deployed, called_in_time
+from payment_dr.side import SIDES, Side
 
 SECONDS = 2.0  # that a call is given
 
@@ -89,3 +89,10 @@ class TlsClient:
             raise NotServedError(f"{what}: {error}") from error
         except HTTPError as error:
             raise NotServedError(f"no answer: {error}") from error
+
+
+def tls_client_of(stack: Deployed) -> TlsClient | None:
+    """A client of a deployed stack's name where AWS serves it over TLS; an embedded AWS serves it elsewhere."""
+    if not (stack.has_custom_domain and stack.is_live):
+        return None
+    return TlsClient(str(stack.outputs["application_fqdn"]), {side: (stack.target(side), 443) for side in SIDES})
