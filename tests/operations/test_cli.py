@@ -143,5 +143,7 @@ def test_each_outage_is_described_in_one_line(dr: Dr, stack: Stack) -> None:
     assert lines["blip"].endswith("must not fail over (embedded)")
     as_json = json.loads(dr(stack, "drill", "--list", "--json").stdout)
     assert as_json["permission"]["fails_over"] is False
+    assert lines["dataplane"].endswith("must fail over with the data canary, must not without (embedded)")
+    assert [name for name, each in as_json.items() if each["with_data_canary_only"]] == ["dataplane"]
     embedded = CliRunner().invoke(embedded_command, ["drill", "--list"])  # deploys nothing
     assert embedded.stdout == told.stdout

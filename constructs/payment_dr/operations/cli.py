@@ -197,13 +197,19 @@ def show_outages(*, as_json: bool) -> None:
     primary = "the primary region"
     if as_json:
         outages = {
-            name: {"description": outage.description.format(region=primary), "fails_over": outage.fails_over}
+            name: {
+                "description": outage.description.format(region=primary),
+                "fails_over": outage.fails_over,
+                "with_data_canary_only": outage.no_probe_fails,
+            }
             for name, outage in OUTAGES.items()
         }
         sys.stdout.write(json.dumps(outages, indent=2) + "\n")
         return
     for name, outage in OUTAGES.items():
         must = "must fail over" if outage.fails_over else "must not fail over"
+        if outage.no_probe_fails:
+            must += " with the data canary, must not without"
         where = "on AWS and embedded" if name == LIVE_OUTAGE else "embedded"
         show(f"{name:<11} {outage.description.format(region=primary)}; {must} ({where})")
 
