@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from embedded_aws import stand_in_providers
 from embedded_aws.deployment import VARIABLES
-from embedded_aws.drill import EmulatedStack
+from embedded_aws.emulated_stack import EmulatedStack
 from embedded_aws.errors import EmbeddedAwsError
 from embedded_aws.server import DEFAULT_REGION, TYPICAL_REPLICATION_SECONDS, EmbeddedAws
 from payment_dr.operations import cli

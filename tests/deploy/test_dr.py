@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from embedded_aws.deployment import Deployment
-from embedded_aws.drill import EmulatedStack
+from embedded_aws.emulated_stack import EmulatedStack
 from payment_dr.operations import cli, switch
 from payment_dr.side import SIDES, Side
 from tests.deploy.conftest import Deployed

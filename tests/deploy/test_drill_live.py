@@ -20,7 +20,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from embedded_aws.deployment import PROJECT, Deployment
-from embedded_aws.drill import EmulatedStack
+from embedded_aws.emulated_stack import EmulatedStack
 from embedded_aws.server import TYPICAL_REPLICATION_SECONDS
 from payment_dr.operations import cli, probes
 from payment_dr.operations.drill import live, live_dns, outages, run
@@ -234,8 +234,8 @@ def test_a_drill_that_is_interrupted_leaves_no_fence_and_no_transaction(
         server.answers = [f"{stack.target('primary')}."]
         arguments = ["--yes", "--outputs", str(outputs), "--name-server", server.address]
         faster = (
-            "from embedded_aws.drill import EmulatedStack; from payment_dr.operations import cli, entry_point; "
-            "from payment_dr.operations.drill import live, run; "
+            "from embedded_aws.emulated_stack import EmulatedStack; "
+            "from payment_dr.operations import cli, entry_point; from payment_dr.operations.drill import live, run; "
             f"c = live.Clock({SPEED}); live.Clock = lambda: c; cli.Deployed = EmulatedStack; "
             f"run.QUIET_SECONDS = {QUIET_SECONDS}; entry_point.main()"
         )

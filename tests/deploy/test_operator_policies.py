@@ -13,7 +13,7 @@ from botocore.exceptions import ClientError
 
 from embedded_aws import stand_in_providers
 from embedded_aws.deployment import VARIABLES
-from embedded_aws.drill import EmulatedStack
+from embedded_aws.emulated_stack import EmulatedStack
 from embedded_aws.errors import EmbeddedAwsError
 from payment_dr.operations import probes, switch
 from payment_dr.operations.drill import live

@@ -9,7 +9,8 @@ import pytest
 from typer.testing import CliRunner
 
 from embedded_aws.deployment import Deployment
-from embedded_aws.drill import EmulatedStack, place_of
+from embedded_aws.drill import place_of
+from embedded_aws.emulated_stack import EmulatedStack
 from payment_dr.operations import cli
 from payment_dr.operations.deployed_zone import read_zone
 from payment_dr.operations.drill import preflight

@@ -12,7 +12,8 @@ from typer.testing import CliRunner, Result
 from embedded_aws import EmbeddedAws
 from embedded_aws import drill as embedded_drill
 from embedded_aws.__main__ import app
-from embedded_aws.drill import PATIENCE_SECONDS, EmulatedStack, place_of
+from embedded_aws.drill import place_of
+from embedded_aws.emulated_stack import PATIENCE_SECONDS, EmulatedStack
 from embedded_aws.server import FUNCTION_SECONDS
 from payment_dr.operations import cli
 from payment_dr.operations.drill.journal import CouldNotTellError, Journal

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from embedded_aws.drill import VirtualAlarms
+from embedded_aws.virtual_alarms import VirtualAlarms
 from payment_dr.operations.errors import OperationError
 
 NAME, REGION = "alarm-writes-fail", "us-east-1"
