@@ -89,15 +89,9 @@ class Deployed:
                 f"these outputs are missing: {', '.join(missing)}",
                 hint="deploy first; --dir names the synthesized stack, --outputs a file of 'terraform output -json'",
             )
-        known = (
-            *NEEDED,
-            *(
-                name
-                for name in (*OF_A_CUSTOM_DOMAIN, *OF_ENDPOINTS, OF_A_SERVICE, OF_TWO_WAY_DOCUMENTS)
-                if name in outputs
-            ),
-        )
-        self.outputs = {name: outputs[name] for name in known}  # the secret ones stay out
+        optional = (*OF_A_CUSTOM_DOMAIN, *OF_ENDPOINTS, OF_A_SERVICE, OF_TWO_WAY_DOCUMENTS)
+        known = [*NEEDED, *(name for name in optional if name in outputs)]  # the secret ones stay out
+        self.outputs = {name: outputs[name] for name in known}
         self.endpoint_url = endpoint_url
         self._session: Any = None
         self._clients: dict[tuple[str, str, float | None], Any] = {}
