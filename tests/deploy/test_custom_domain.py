@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from urllib3.exceptions import SSLError
@@ -84,15 +85,7 @@ def test_the_records_are_aliases_of_the_regions_domain_names(deployed: Deployed,
 
 def probed_path(deployment: Deployment, side: Side) -> str:
     """The path that Route 53 probes."""
-    route53 = deployment.aws.client("route53", REGIONS["primary"])
-
-    def config(id_: str) -> Any:
-        return route53.get_health_check(HealthCheckId=id_)["HealthCheck"]["HealthCheckConfig"]
-
-    decides = config(deployment.value(f"{side}_health_check_id"))  # a calculated check with the data canary
-    children = map(config, decides["ChildHealthChecks"]) if "ChildHealthChecks" in decides else iter([decides])
-    (path,) = [child["ResourcePath"] for child in children if "ResourcePath" in child]
-    return str(path)
+    return urlsplit(checks.Deployed(deployment).probed_url(side)).path
 
 
 @pytest.mark.parametrize("side", REGIONS)
