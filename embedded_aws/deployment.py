@@ -39,7 +39,8 @@ UNPROTECTED_SETTINGS = {
     "PAYMENT_DR_FORCE_DESTROY": "1",
     "PAYMENT_DR_TWO_WAY_DOCUMENTS": "0",
 }
-VARIABLES = {"domain_name": "payment-app.test", "alert_email": "oncall@acme.io"}  # without a default in production
+VARIABLES = {"domain_name": "payment-app.test"}  # which has no default in a stack with a custom domain
+PRODUCTION_VARIABLES = {**VARIABLES, "alert_email": "oncall@acme.io"}  # nor has this in the production preset
 
 _LARGE_BYTES = 1_000_000
 _TEMPORARY = ("tfwork-", "tfrun-")
@@ -245,7 +246,7 @@ class Deployment:
         port: int | None = None,
     ) -> None:
         self.seconds: dict[str, float] = {}
-        self._variables = dict(variables or {})
+        self._variables = {**VARIABLES, **(variables or {})}
         self._stack_dir = stack_dir
         self._on_step = on_step or (lambda _: None)
         self._on_event = on_event
@@ -263,7 +264,8 @@ class Deployment:
             with self.step("start the embedded AWS"):
                 self.aws = opening.enter_context(EmbeddedAws(self._port))
             directory = opening.enter_context(workspace(stack_dir))
-            self._variables = {**_without_a_default(directory), **self._variables}
+            if _needs_alert_email(directory):
+                self._variables = {**PRODUCTION_VARIABLES, **self._variables}
             self.terraform = opening.enter_context(
                 Terraform(
                     directory,
@@ -391,10 +393,8 @@ class Deployment:
         return self.aws.client(service, self.region(side))
 
 
-def _without_a_default(directory: Path) -> dict[str, object]:
-    """Of `VARIABLES`, those to which the stack gives no other value itself."""
-    synthesized_stack = directory / "cdk.tf.json"
-    if not synthesized_stack.exists():
-        return dict(VARIABLES)
-    declared = json.loads(synthesized_stack.read_text(encoding="utf-8")).get("variable", {})
-    return {name: value for name, value in VARIABLES.items() if declared.get(name, {}).get("default", value) == value}
+def _needs_alert_email(directory: Path) -> bool:
+    """Whether a synthesized stack has no default for it; what `make hcl` has written is of the default stack."""
+    file = directory / "cdk.tf.json"
+    declared = json.loads(file.read_text(encoding="utf-8")).get("variable", {}) if file.exists() else {}
+    return "alert_email" in declared and "default" not in declared["alert_email"]

@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from embedded_aws import stand_in_providers
-from embedded_aws.deployment import VARIABLES
+from embedded_aws.deployment import PRODUCTION_VARIABLES
 from embedded_aws.errors import EmbeddedAwsError
 from embedded_aws.server import DEFAULT_REGION, EmbeddedAws, at_new_port
 from payment_dr.operations.iam_policies import (
@@ -244,7 +244,7 @@ class Deployer:
     def _terraform(self, **variables: str) -> Terraform:
         environment = {**self.aws.environment(), **self._credentials}
         return Terraform(
-            self._directory, environment, variables={**VARIABLES, **variables}, stand_ins=stand_in_providers
+            self._directory, environment, variables={**PRODUCTION_VARIABLES, **variables}, stand_ins=stand_in_providers
         )
 
     def gets(self, document: Document) -> None:

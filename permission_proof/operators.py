@@ -15,7 +15,7 @@ from unittest import mock
 from typer.testing import CliRunner
 
 from embedded_aws import stand_in_providers
-from embedded_aws.deployment import VARIABLES
+from embedded_aws.deployment import PRODUCTION_VARIABLES
 from embedded_aws.emulated_stack import EmulatedStack
 from embedded_aws.errors import EmbeddedAwsError
 from embedded_aws.server import DEFAULT_REGION, TYPICAL_REPLICATION_SECONDS, EmbeddedAws
@@ -209,7 +209,7 @@ def work(user: Deployer, policy_of: Callable[[str], Document], directory: Path) 
             dr("failover", "--yes")  # the fence, should a drill leave it
             dr("failback", "--yes")
     with Terraform(
-        user.terraform.directory, people[PLAN].environment, variables=VARIABLES, stand_ins=stand_in_providers
+        user.terraform.directory, people[PLAN].environment, variables=PRODUCTION_VARIABLES, stand_ins=stand_in_providers
     ) as planning:
         planning.init()
         if actions := planning.plan().actions:

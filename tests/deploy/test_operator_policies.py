@@ -12,7 +12,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from embedded_aws import stand_in_providers
-from embedded_aws.deployment import VARIABLES
+from embedded_aws.deployment import PRODUCTION_VARIABLES
 from embedded_aws.emulated_stack import EmulatedStack
 from embedded_aws.errors import EmbeddedAwsError
 from payment_dr.operations import probes, switch
@@ -270,7 +270,7 @@ def test_without_its_rights_a_plan_is_refused_and_names_them(
     with (
         working_as(document) as person,
         Terraform(
-            user.terraform.directory, person.environment, variables=VARIABLES, stand_ins=stand_in_providers
+            user.terraform.directory, person.environment, variables=PRODUCTION_VARIABLES, stand_ins=stand_in_providers
         ) as terraform,
     ):
         terraform.init()
