@@ -15,6 +15,7 @@ REGIONAL: Mapping[str, Call] = {
     "aws_subnet": ("ec2", "describe_subnets", "Subnets", "SubnetId"),
     "aws_route_table": ("ec2", "describe_route_tables", "RouteTables", "RouteTableId"),
     "aws_default_security_group": ("ec2", "describe_security_groups", "SecurityGroups", "GroupId"),
+    "aws_vpc_endpoint": ("ec2", "describe_vpc_endpoints", "VpcEndpoints", "VpcEndpointId"),
     "aws_dynamodb_table": ("dynamodb", "list_tables", "TableNames", None),
     "aws_lambda_function": ("lambda", "list_functions", "Functions", "FunctionArn"),
     "aws_apigatewayv2_api": ("apigatewayv2", "get_apis", "Items", "ApiId"),
@@ -55,6 +56,7 @@ PART_OF: Mapping[str, str | None] = {
     "aws_s3_bucket_replication_configuration": "aws_s3_bucket",
     "aws_s3_bucket_server_side_encryption_configuration": "aws_s3_bucket",
     "aws_s3_bucket_versioning": "aws_s3_bucket",
+    "aws_security_group": "aws_default_security_group",  # one call lists both
     "aws_sns_topic_policy": "aws_sns_topic",
     "random_password": None,  # exists in the state alone
     "terraform_data": None,

@@ -19,7 +19,9 @@ def pages() -> dict[str, str]:
     stack = stack_of()
     return {
         "architecture.svg": architecture.render(stack),
-        "costs.md": costs.render(stack, stack_of(data_canary=True)),
+        "costs.md": costs.render(
+            stack, stack_of(data_canary=True), stack_of(interface_endpoints=costs.INTERFACE_SERVICES)
+        ),
         "security.md": floods.written_into(
             (PROJECT / "docs/security.md").read_text(encoding="utf-8"), stack, stack_of(private_probe_route=True)
         ),

@@ -14,6 +14,7 @@ from payment_dr.failover_timing import ALIAS_TTL_SECONDS, FAILURE_THRESHOLD, REQ
 from payment_dr.suppressions import YEAR_DAYS
 
 Template = Mapping[str, Any]
+INTERFACE_SERVICES: Final = ("ssm", "kms", "sns", "logs")  # all that `interface_endpoints` takes
 MINUTES: Final = 730 * 60  # of a month, as AWS counts them
 
 
@@ -75,6 +76,7 @@ PRICED: Final = {
     "aws_s3_bucket",
     "aws_s3_bucket_replication_configuration",
     "aws_ssm_parameter",
+    "aws_vpc_endpoint",
 }
 # What costs nothing itself, or nothing that one would see, and why.
 FREE: Final[Mapping[str, str]] = {
@@ -100,11 +102,12 @@ FREE: Final[Mapping[str, str]] = {
     "aws_s3_bucket_public_access_block": "a setting",
     "aws_s3_bucket_server_side_encryption_configuration": "a setting; S3's own keys are free",
     "aws_s3_bucket_versioning": "a setting; what it keeps is storage",
+    "aws_security_group": "free",
     "aws_sns_topic": "the first thousand mails a month are free",
     "aws_sns_topic_policy": "a setting",
     "aws_sns_topic_subscription": "the first thousand mails a month are free",
     "aws_subnet": "free",
-    "aws_vpc": "free: no NAT gateway, no interface endpoint",
+    "aws_vpc": "free: no NAT gateway",
     "random_password": "not in AWS",
     "terraform_data": "not in AWS",
 }
@@ -224,6 +227,10 @@ def _lines_of_region(template: Template, region: str, assumed: Assumptions) -> I
     yield line("metrics of the data canary", 2 * canaries, "custom metric")
     yield line("metrics of document replication", _replication_metrics(template, region), "custom metric")
 
+    interfaces = [each for each in here("aws_vpc_endpoint").values() if each["vpc_endpoint_type"] == "Interface"]
+    hours = sum(len(each["subnet_ids"]) for each in interfaces) * MINUTES / 60
+    yield line("interface endpoints, by the subnet", hours, "endpoint hour")
+
     yield line("encryption key", len(here("aws_kms_key")), "KMS key")
     decrypted = 2 * len(here("aws_ssm_parameter")) * MINUTES / 5  # both functions compare all values every five minutes
     yield line("parameters decrypted", decrypted, "KMS request")
@@ -331,6 +338,14 @@ def _canary(with_canary: Template) -> Lever:
     )
 
 
+def _endpoints(with_endpoints: Template) -> Lever:
+    return Lever(
+        f"all of `interface_endpoints`: {', '.join(INTERFACE_SERVICES)}",
+        "what runs in the private subnets reaches these services; each GB through them is $0.01 more, and not counted",
+        lambda stack: stack.update(with_endpoints),
+    )
+
+
 LEVERS: Final = (
     Lever(
         "`request_interval_seconds=10`",
@@ -351,13 +366,15 @@ LEVERS: Final = (
 )
 
 
-def render(template: Template, with_canary: Template) -> str:
+def render(template: Template, with_canary: Template, with_endpoints: Template) -> str:
     """The page docs/costs.md.
 
     Args:
         template: The synthesized stack, as parsed from cdk.tf.json.
         with_canary: The same with the data canary.
+        with_endpoints: The same with all interface endpoints.
     """
+    levers = (*LEVERS, _canary(with_canary), _endpoints(with_endpoints))
     lines = estimate(template)
     places = [*regions(template), EVERYWHERE]
     paid = {line.price: PRICES[line.price] for line in lines if line.quantity}
@@ -378,7 +395,7 @@ def render(template: Template, with_canary: Template) -> str:
         places=places,
         rows=rows,
         sums=[f"**{total([line for line in lines if line.place == place]):.2f}**" for place in places],
-        levers=[(lever, _change(template, lever) - total(lines)) for lever in (*LEVERS, _canary(with_canary))],
+        levers=[(lever, _change(template, lever) - total(lines)) for lever in levers],
         assumptions=[getattr(ASSUMPTIONS, field.name) for field in fields(ASSUMPTIONS)],
         as_of=f"{AS_OF:%-d %B %Y}",
         sources=[(source, [name for name, price in paid.items() if source in price.seen_in]) for source in sources],

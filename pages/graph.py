@@ -49,11 +49,13 @@ DRAWN: Final = {
     "aws_route53_zone",
     "aws_route_table",
     "aws_s3_bucket",
+    "aws_security_group",
     "aws_sns_topic",
     "aws_sns_topic_subscription",
     "aws_ssm_parameter",
     "aws_subnet",
     "aws_vpc",
+    "aws_vpc_endpoint",
     "random_password",
     "terraform_data",
 }

@@ -96,6 +96,7 @@ _LAMBDA = "https://aws.amazon.com/lambda/pricing/"
 _KMS = "https://aws.amazon.com/kms/pricing/"
 _SSM = "https://aws.amazon.com/systems-manager/pricing/"
 _API = "https://aws.amazon.com/api-gateway/pricing/"
+_PRIVATELINK = "https://aws.amazon.com/privatelink/pricing/"
 _TRANSFER = "https://aws.amazon.com/ec2/pricing/on-demand/#Data_Transfer"
 
 PRICES: Final = {
@@ -113,6 +114,7 @@ PRICES: Final = {
     "custom metric": Price(0.30, "metric", _CLOUDWATCH, (CLOUDWATCH_SUMMARY, WEST_LIST)),
     "log GB": Price(0.50, "GB", _CLOUDWATCH, (INFRACOST, WEST_LIST)),
     "kept log GB": Price(0.03, "GB", _CLOUDWATCH, (INFRACOST,)),
+    "endpoint hour": Price(0.01, "hour and subnet", _PRIVATELINK, (INFRACOST,)),
     "KMS key": Price(1.00, "key", _KMS, (INFRACOST, WEST_LIST)),  # as much again for each of its first two rotations
     "KMS request": Price(0.03, "requests", _KMS, (INFRACOST, WEST_LIST), 10_000),
     "advanced parameter": Price(0.05, "parameter", _SSM, (INFRACOST,)),

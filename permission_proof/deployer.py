@@ -22,15 +22,19 @@ from payment_dr.operations.iam_policies import (
     DOCUMENTED_ONLY,
     WITH_CUSTOM_DOMAIN,
     Document,
+    read,
 )
 from payment_dr.operations.terraform.runner import Terraform, workspace
 from permission_proof.deployer_scopes import (
     ANYWHERE,
     ASKED_OTHERWISE,
+    ASKED_OTHERWISE_FOR_ENDPOINTS,
     DOCUMENTED,
     DOCUMENTED_FOR_CUSTOM_DOMAIN,
+    DOCUMENTED_FOR_ENDPOINTS,
     FREE,
     OF_A_CUSTOM_DOMAIN,
+    OF_ENDPOINTS,
     SCOPES,
 )
 from permission_proof.recorder import RecordingAws, authorized
@@ -63,6 +67,19 @@ def policies_of(deployed: Used, changed: Used) -> dict[str, Document]:
         WITH_CUSTOM_DOMAIN: document_of([*domain, *DOCUMENTED_FOR_CUSTOM_DOMAIN]),
         DOCUMENTED_ONLY: document_of(DOCUMENTED),
     }
+
+
+def policy_of_endpoints(used: Used) -> Document:
+    """The policy that allows what only endpoints in a network need, beside the policies of the stack.
+
+    Args:
+        used: What creating, changing and destroying a network with endpoints took.
+    """
+    of_the_stack = {
+        action for name in (DEPLOY, CHANGE) for each in read(name)["Statement"] for action in each["Action"]
+    }
+    more = {(scope_of(action, arn), action) for action, arn in used if action not in of_the_stack | FREE}
+    return document_of([*statements(more, OF_ENDPOINTS), *DOCUMENTED_FOR_ENDPOINTS])
 
 
 def scope_of(action: str, arn: str) -> str:
@@ -147,7 +164,7 @@ def for_the_embedded_aws(document: Document) -> Document:
     extra = {
         "Sid": "AskedOtherwise",
         "Effect": "Allow",
-        "Action": sorted(ASKED_OTHERWISE & named),
+        "Action": sorted((ASKED_OTHERWISE | ASKED_OTHERWISE_FOR_ENDPOINTS) & named),
         "Resource": ["*"],
     }
     return {**document, "Statement": [*document["Statement"], *([extra] if extra["Action"] else [])]}
@@ -170,6 +187,7 @@ _NEWER: Mapping[str, Mapping[str, Any]] = {
     "aws_s3_bucket_server_side_encryption_configuration": {
         "rule": [{"apply_server_side_encryption_by_default": {"sse_algorithm": "AES256"}, "bucket_key_enabled": True}]
     },
+    "aws_security_group": {"ingress": []},
     "aws_sns_topic": {"display_name": "newer"},
 }
 # Types that need no line above, and why.
@@ -200,6 +218,7 @@ _NOT_NEWER: Mapping[str, str] = {
     "aws_ssm_parameter": "its tags change; the rest by the call that creates it, PutParameter",
     "aws_subnet": "its tags change; another range replaces it",
     "aws_vpc": "its tags change; the rest by the call that creates it, ModifyVpcAttribute",
+    "aws_vpc_endpoint": "its policy changes, and its tags",
     "random_password": "not in AWS",
     "terraform_data": "not in AWS",
 }
@@ -208,7 +227,7 @@ _NOT_NEWER: Mapping[str, str] = {
 def _newer(stack: Document) -> Document:
     """Change a synthesized stack in place: attributes, every policy, and a tag of everything that has tags."""
     for type_, attributes in _NEWER.items():
-        for resource in stack["resource"][type_].values():
+        for resource in stack["resource"].get(type_, {}).values():
             resource.update(attributes)
     for policy in stack["data"]["aws_iam_policy_document"].values():
         policy["statement"][0]["sid"] = "Newer"

@@ -41,6 +41,9 @@ OF_A_CUSTOM_DOMAIN: Mapping[str, tuple[str, ...]] = {
     "apigateway": ("arn:aws:apigateway:*::/domainnames", "arn:aws:apigateway:*::/domainnames/*"),
     "apigateway tags": _TAGS_OF_APIS,
 }
+OF_ENDPOINTS: Mapping[str, tuple[str, ...]] = {
+    "ec2": (*SCOPES["ec2"], f"arn:aws:ec2:*:{ACCOUNT_ID}:vpc-endpoint/*"),
+}
 # What names no resource, by https://docs.aws.amazon.com/service-authorization/latest/reference/ and the page of the
 # service there; DescribeAlarms and DescribeLogGroups are lists, which Terraform filters by prefix.
 ANYWHERE = frozenset(
@@ -51,10 +54,12 @@ ANYWHERE = frozenset(
         "ec2:DescribeAvailabilityZones",
         "ec2:DescribeNetworkAcls",
         "ec2:DescribeNetworkInterfaces",
+        "ec2:DescribePrefixLists",
         "ec2:DescribeRouteTables",
         "ec2:DescribeSecurityGroupRules",
         "ec2:DescribeSecurityGroups",
         "ec2:DescribeSubnets",
+        "ec2:DescribeVpcEndpoints",
         "ec2:DescribeVpcs",
         "kms:CreateKey",
         "kms:ListAliases",
@@ -109,6 +114,8 @@ ASKED_OTHERWISE = frozenset(
         "sns:UntagResource",
     }
 )
+# The same of a network with endpoints.
+ASKED_OTHERWISE_FOR_ENDPOINTS = frozenset({"ec2:ModifyVpcEndpoint"})
 
 # What AWS asks for and the embedded AWS does not: from AWS's pages, not proven.
 DOCUMENTED: tuple[Document, ...] = (
@@ -189,5 +196,22 @@ DOCUMENTED_FOR_CUSTOM_DOMAIN: tuple[Document, ...] = (
         "Sid": "DocumentedDomains",
         "Action": ["apigateway:PATCH", "apigateway:PUT", "apigateway:TagResource"],
         "Resource": [*OF_A_CUSTOM_DOMAIN["apigateway"], *OF_A_CUSTOM_DOMAIN["apigateway tags"]],
+    },
+)
+
+
+# The same for endpoints alone.
+DOCUMENTED_FOR_ENDPOINTS: tuple[Document, ...] = (
+    {
+        # Tags are given at creation: https://docs.aws.amazon.com/vpc/latest/privatelink/vpc-endpoints-iam.html
+        "Sid": "DocumentedEndpointTags",
+        "Action": ["ec2:CreateTags", "ec2:DeleteTags"],
+        "Resource": [f"arn:aws:ec2:*:{ACCOUNT_ID}:vpc-endpoint/*"],
+    },
+    {
+        # Private DNS: https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonec2.html
+        "Sid": "DocumentedPrivateDns",
+        "Action": ["route53:AssociateVPCWithHostedZone"],
+        "Resource": ["arn:aws:route53:::hostedzone/*", f"arn:aws:ec2:*:{ACCOUNT_ID}:vpc/*"],
     },
 )

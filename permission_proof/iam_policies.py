@@ -8,10 +8,11 @@ import typer
 
 from embedded_aws.deployment import STACK, UNPROTECTED_SETTINGS, synthesized
 from payment_dr.operations.command import command, progress
-from payment_dr.operations.iam_policies import Document, path_of, written
-from permission_proof.deployer import EVERYTHING, deployer, policies_of
+from payment_dr.operations.iam_policies import WITH_ENDPOINTS, Document, path_of, written
+from permission_proof.deployer import EVERYTHING, deployer, policies_of, policy_of_endpoints
 from permission_proof.operators import policies_of_operators, work
 
+NETWORK = Path(__file__).with_name("network_with_endpoints.py")
 _ALL_RIGHTS: Document = {"Version": "2012-10-17", "Statement": [EVERYTHING]}
 
 
@@ -35,7 +36,28 @@ def observed() -> dict[str, Document]:
             operated = work(deployed, lambda _: _ALL_RIGHTS, Path(directory))
         user.change()
         user.destroy()
-        return {**policies_of(user.deployed, user.changed), **policies_of_operators(operated)}
+    return {
+        **policies_of(user.deployed, user.changed),
+        WITH_ENDPOINTS: policy_of_endpoints(observed_endpoints()),
+        **policies_of_operators(operated),
+    }
+
+
+def observed_endpoints() -> set[tuple[str, str]]:
+    """Deploy, change and destroy a network with every endpoint, with all rights.
+
+    Returns:
+        Each action that was used, with the ARN that the embedded AWS asked about.
+
+    Raises:
+        OperationError: A step failed.
+    """
+    with synthesized(NETWORK) as out, deployer(out / "stacks" / "network") as user:
+        user.gets(_ALL_RIGHTS)
+        user.deploy()
+        user.change()
+        user.destroy()
+        return user.deployed | user.changed
 
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)

@@ -23,6 +23,7 @@ from embedded_aws.deployment import PRODUCTION_SETTINGS, PROJECT, STACK, synthes
 from embedded_aws.patches import ORDER
 from main import CUSTOM_DOMAIN
 from pages import costs, graph
+from pages.synthesis import stack_of
 from payment_dr import library
 from payment_dr.described import Described
 from payment_dr.operations import adoption
@@ -59,8 +60,8 @@ def assert_complete(whole: str, parts: Iterable[str], table: str, named: Iterabl
 
 
 @pytest.fixture(scope="module")
-def stacks() -> tuple[Any, Any]:
-    """The default stack, and the one with the production preset."""
+def stacks() -> tuple[Any, Any, Any]:
+    """The default stack, the one with the production preset, and one with endpoints in its networks."""
 
     def synthesize(settings: Mapping[str, str]) -> Any:
         with synthesized(settings=settings) as out:
@@ -68,12 +69,13 @@ def stacks() -> tuple[Any, Any]:
 
     with ThreadPoolExecutor() as pool:
         default, with_options = pool.map(synthesize, ({}, PRODUCTION_SETTINGS))
-    return default, with_options
+    with_endpoints = stack_of(gateway_endpoints=["s3"], interface_endpoints=["ssm"])
+    return default, with_options, with_endpoints
 
 
 @pytest.fixture(scope="module")
-def types(stacks: tuple[Any, Any]) -> set[str]:
-    """The types of resources of both."""
+def types(stacks: tuple[Any, Any, Any]) -> set[str]:
+    """The types of resources of all three."""
     return {kind for stack in stacks for kind in stack["resource"]}
 
 
@@ -111,7 +113,7 @@ def service_of(kind: str) -> str | None:
 
 @pytest.mark.parametrize("table", ["SCOPES", "OF_A_CUSTOM_DOMAIN"])
 def test_the_deployer_has_a_scope_for_each_service_of_the_stack_and_for_no_other(
-    table: str, stacks: tuple[Any, Any], types: set[str]
+    table: str, stacks: tuple[Any, Any, Any], types: set[str]
 ) -> None:
     assert_complete(THE_STACK, types, INVENTORY, TYPES[INVENTORY])  # which says of what service each is
     with synthesized(settings={CUSTOM_DOMAIN: "1"}) as out:
@@ -179,8 +181,8 @@ def test_every_construct_has_a_page_and_an_example() -> None:
         assert_complete("CONSTRUCTS of pages/construct_pages.py", files, f"the files of {folder}", there)
 
 
-def test_every_handler_is_deployed(stacks: tuple[Any, Any]) -> None:
-    _, with_options = stacks
+def test_every_handler_is_deployed(stacks: tuple[Any, Any, Any]) -> None:
+    _, with_options, _ = stacks
     deployed = {each["handler"].partition(".")[0] for each in with_options["resource"]["aws_lambda_function"].values()}
     assert_complete("handlers", names_in("handlers"), "the functions of constructs/payment_dr/stack.py", deployed)
 

@@ -11,6 +11,7 @@ from pages.costs import ASSUMPTIONS, FREE, IDLE, PRICED, Line, estimate, total
 from pages.graph import regions
 from pages.prices import EAST, EVERYWHERE, PRICES, WEST
 from pages.synthesis import PROJECT, Template, stack_of
+from payment_dr.checks import LIMITS
 
 
 @pytest.fixture
@@ -56,7 +57,7 @@ def test_a_region_without_prices_is_named(changed: Any) -> None:
         estimate(changed)
 
 
-@pytest.mark.parametrize("kind", sorted(PRICED - {"aws_cloudwatch_dashboard"}))  # which the default stack has not
+@pytest.mark.parametrize("kind", sorted(PRICED - {"aws_cloudwatch_dashboard", "aws_vpc_endpoint"}))  # of options
 def test_a_priced_type_is_counted(kind: str, stack: Template, changed: Any) -> None:
     del changed["resource"][kind]
     if kind == "aws_lambda_function":  # what runs them goes with them
@@ -135,8 +136,22 @@ def test_of_the_three_checks_of_a_region_with_a_canary_only_the_probe_is_https(s
     assert of(estimate(with_canary), "health checks") == {EVERYWHERE: 6 * 0.75}
     assert of(estimate(with_canary), "options of health checks: HTTPS, and a fast interval") == {EVERYWHERE: 2 * 2.00}
     assert of(estimate(with_canary), "metrics of the data canary") == {EAST: 0.60, WEST: 0.60}
-    (row,) = [line for line in costs.render(stack, with_canary).splitlines() if "data_canary=True" in line]
+    (row,) = [line for line in costs.render(stack, with_canary, stack).splitlines() if "data_canary=True" in line]
     assert row
+
+
+def test_interface_endpoints_are_paid_by_the_subnet_and_gateway_endpoints_are_free(stack: Template) -> None:
+    gateways, interfaces = ("dynamodb", "s3"), costs.INTERFACE_SERVICES
+    with_endpoints = stack_of(gateway_endpoints=gateways, interface_endpoints=interfaces)
+    assert LIMITS["interface_endpoints"].accepts(interfaces)
+    four_in_two_subnets = 4 * 2 * 730 * 0.01
+    assert of(estimate(with_endpoints), "interface endpoints, by the subnet") == {
+        EAST: pytest.approx(four_in_two_subnets),
+        WEST: pytest.approx(four_in_two_subnets),
+    }
+    assert usd(stack_of(gateway_endpoints=gateways)) == pytest.approx(usd(stack))
+    (row,) = [line for line in costs.render(stack, stack, with_endpoints).splitlines() if "interface_endpoints" in line]
+    assert "| +116.80 |" in row
 
 
 @pytest.mark.parametrize(("interval", "times"), [(30, 1), (10, 3)])
@@ -197,12 +212,14 @@ def test_every_price_is_used_was_seen_and_has_a_page_of_aws(stack: Template) -> 
 def test_the_page_says_which_prices_nobody_has_seen(stack: Template) -> None:
     paid = {line.price for line in estimate(stack) if line.place == WEST and line.quantity}
     unseen = {price for price in paid if WEST not in PRICES[price].seen_for}
-    (told,) = [line for line in costs.render(stack, stack).splitlines() if line.startswith("Not seen for us-west-2")]
+    (told,) = [
+        line for line in costs.render(stack, stack, stack).splitlines() if line.startswith("Not seen for us-west-2")
+    ]
     assert set(told.partition(": ")[2].rstrip(".").split(", ")) == unseen
 
 
 def test_the_page_names_the_largest_line_and_adds_up(stack: Template) -> None:
-    lines, page = estimate(stack), costs.render(stack, stack)
+    lines, page = estimate(stack), costs.render(stack, stack, stack)
     by_what: dict[str, float] = {}
     for line in lines:
         by_what[line.what] = by_what.get(line.what, 0) + line.usd
@@ -218,7 +235,7 @@ def test_the_page_names_the_largest_line_and_adds_up(stack: Template) -> None:
 def test_another_line_dominates_when_it_is_the_largest(changed: Any) -> None:
     changed["resource"]["aws_cloudwatch_metric_alarm"] |= {f"alarm_{n}": {"metric_name": "Errors"} for n in range(100)}
     assert "The dominant line is **alarms, by the metrics that they look at**,\n$14.40." in costs.render(
-        changed, changed
+        changed, changed, changed
     )
 
 

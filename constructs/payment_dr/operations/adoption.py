@@ -220,6 +220,7 @@ FIND: Mapping[str, Find] = {
         lambda new: {"RouteTableIds": [new["route_table_id"]]},
     ),
     "aws_s3_bucket": _named("s3", "list_buckets", "Buckets", "Name", "bucket"),
+    "aws_security_group": _tagged("describe_security_groups", "SecurityGroups", "GroupId"),
     "aws_sns_topic": _search(
         "sns",
         "list_topics",
@@ -230,6 +231,16 @@ FIND: Mapping[str, Find] = {
     "aws_ssm_parameter": _named("ssm", "describe_parameters", "Parameters", "Name"),
     "aws_subnet": _tagged("describe_subnets", "Subnets", "SubnetId"),
     "aws_vpc": _tagged("describe_vpcs", "Vpcs", "VpcId", in_vpc=False),
+    "aws_vpc_endpoint": _search(
+        "ec2",
+        "describe_vpc_endpoints",
+        "VpcEndpoints",
+        lambda endpoint, new: (
+            (endpoint["VpcId"], endpoint["ServiceName"]) == (new["vpc_id"], new["service_name"])
+            and not endpoint["State"].lower().startswith("delet")
+        ),
+        lambda endpoint, _: endpoint["VpcEndpointId"],
+    ),
 }
 # Creating these again overwrites what is there, and they end with what they belong to: nothing has to be adopted.
 REPEATABLE = frozenset(

@@ -2,9 +2,9 @@
 
 Their files lie in the folder ``iam-policies``. `permission_proof.iam_policies` writes them, from recorded work.
 
-Who deploys has four of them, because all of it is longer than a managed policy may be: to create and destroy the stack,
-to change it, for the custom domain, and what only AWS's pages ask for. Then there is one for who operates the stack,
-one for who plans it (another one with a custom domain), and one for the game day.
+Who deploys has five of them, because all of it is longer than a managed policy may be: to create and destroy the stack,
+to change it, for the custom domain, for endpoints in its networks, and what only AWS's pages ask for. Then there is one
+for who operates the stack, one for who plans it (another one with a custom domain), and one for the game day.
 """
 
 import json
@@ -22,8 +22,9 @@ DEPLOY, CHANGE, WITH_CUSTOM_DOMAIN, DOCUMENTED_ONLY = OF_A_DEPLOYER = (
     "custom-domain",
     "documented",
 )
+WITH_ENDPOINTS = "endpoints"
 OPERATE, PLAN, PLAN_CUSTOM_DOMAIN, GAME_DAY = OF_OTHERS = ("operate", "plan", "plan-custom-domain", "game-day")
-NAMES = (*OF_A_DEPLOYER, *OF_OTHERS)
+NAMES = (*OF_A_DEPLOYER, WITH_ENDPOINTS, *OF_OTHERS)
 # Of every example of AWS: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_examples.html
 ACCOUNT_ID, ENVIRONMENT, TABLE = "123456789012", "dev", "transactions"
 _ENVIRONMENT_IN_ARN = re.compile(rf"(?<=[-/]){ENVIRONMENT}(?=[-/:]|$)")
