@@ -10,7 +10,12 @@ from permission_proof.documented import Basis
 from permission_proof.policies import Row
 from permission_proof.scenarios import (
     CANARY,
+    GET_PAYMENT,
     MONITOR,
+    PAYMENT_ITEM,
+    PAYMENT_KEY,
+    POST_PAYMENTS,
+    SERVICE,
     SYNC,
     Scenario,
     alarm_heard,
@@ -36,16 +41,20 @@ from permission_proof.scenarios import (
     operator_encrypts,
     operator_reads,
     operator_writes,
+    payment_shown,
+    payment_taken,
     private_route_answers,
     publishes_with_another_key,
     read_without_tls,
     reads_another_parameter,
     reads_with_another_key,
     replicated,
+    route_answers,
     rule_starts,
     sync_decrypts,
     takes_role,
     target_decrypts,
+    uses_another_table,
     writes,
     wrong_function_assumes,
     wrong_role_assumes,
@@ -219,13 +228,13 @@ def _assumes_cross_region_role(owner: str) -> Scenario:
     )
 
 
-_canary_scans = call(
-    "The role reads all payments",
-    "data canary role",
-    "dynamodb",
-    "scan",
-    lambda stage, _: {"TableName": stage.stack.value("dynamodb_table_name")},
-)
+def _scans(owner: str) -> Scenario:
+    def arguments(stage: Stage, _: Side) -> dict[str, Any]:
+        return {"TableName": stage.stack.value("dynamodb_table_name")}
+
+    return call("The role reads all payments", owner, "dynamodb", "scan", arguments)
+
+
 _copied_buckets = (another_bucket_replicated,)
 
 
@@ -358,7 +367,7 @@ CLAIMS: Claims = {
         "AllowHealthRoute",
         {
             "lambda:InvokeFunction": Claim(health_answers),
-            OF_FUNCTION: Claim(another_api_asks, basis=documented.API_INVOKES),
+            OF_FUNCTION: Claim(another_api_asks(MONITOR, "GET /health"), basis=documented.API_INVOKES),
         },
     ),
     **_statement(
@@ -397,7 +406,7 @@ PRODUCTION_CLAIMS: Claims = {
         "AllowPrivateHealthRoute",
         {
             "lambda:InvokeFunction": Claim(private_route_answers),
-            OF_FUNCTION: Claim(another_api_asks, basis=documented.API_INVOKES),
+            OF_FUNCTION: Claim(another_api_asks(MONITOR, "GET /health"), basis=documented.API_INVOKES),
         },
     ),
     **_function_role(CANARY, "data canary role"),
@@ -440,13 +449,54 @@ PRODUCTION_CLAIMS: Claims = {
     **_started("data canary function", CANARY, AllowSchedule=""),
 }
 
+
+def _uses_table(what: str, operation: str, **arguments: Any) -> tuple[Scenario, ...]:
+    owner = "service role"
+
+    def of_the_stack(stage: Stage, _: Side) -> dict[str, Any]:
+        return {"TableName": stage.stack.value("dynamodb_table_name"), **arguments}
+
+    return (
+        call(f"The role {what} in the other region", owner, "dynamodb", operation, of_the_stack, abroad=True),
+        uses_another_table(f"The role {what} in another table", owner, operation, lambda *_: arguments),
+    )
+
+
+# Those of the payments service of the examples; another service has its own actions and routes.
+SERVICE_CLAIMS: Claims = {
+    **_function_role(SERVICE, "service role"),
+    **_statement(
+        "service role",
+        "UseTable",
+        {
+            "dynamodb:PutItem": Claim(payment_taken, outside=_uses_table("writes", "put_item", Item=PAYMENT_ITEM)),
+            "dynamodb:GetItem": Claim(payment_shown, outside=_uses_table("reads", "get_item", Key=PAYMENT_KEY)),
+        },
+    ),
+    **{
+        key: claim
+        for sid, route in (("AllowPostPayments", POST_PAYMENTS), ("AllowGetPaymentsId", GET_PAYMENT))
+        for key, claim in _statement(
+            "service function",
+            sid,
+            {
+                "lambda:InvokeFunction": Claim(route_answers(route)),
+                OF_FUNCTION: Claim(another_api_asks(SERVICE, route), basis=documented.API_INVOKES),
+            },
+        ).items()
+    },
+}
+ALL_CLAIMS: Claims = {**PRODUCTION_CLAIMS, **SERVICE_CLAIMS}
+
 # Beyond the actions that a role has: what it must not do at all.
 REFUSED: tuple[tuple[str, str, Scenario], ...] = (
     ("health monitor role", "sts:AssumeRole", _assumes_cross_region_role("health monitor role")),
     ("config sync role", "sts:AssumeRole", wrong_function_assumes),
 )
-PRODUCTION_REFUSED = (
+ALL_REFUSED = (
     *REFUSED,
     ("data canary role", "sts:AssumeRole", _assumes_cross_region_role("data canary role")),
-    ("data canary role", "dynamodb:Scan", _canary_scans),
+    ("data canary role", "dynamodb:Scan", _scans("data canary role")),
+    ("service role", "sts:AssumeRole", _assumes_cross_region_role("service role")),
+    ("service role", "dynamodb:Scan", _scans("service role")),
 )

@@ -12,7 +12,7 @@ from typing import Any
 from embedded_aws.deployment import Deployment
 from payment_dr.operations.aws import listed
 from payment_dr.side import SIDES, Side
-from permission_proof.claims import ANOTHER_ACCOUNT, CLAIMS, PRODUCTION_CLAIMS, Claims
+from permission_proof.claims import ALL_CLAIMS, ANOTHER_ACCOUNT, CLAIMS, Claims
 from permission_proof.policies import Document, Policy, Row, principals_of, rows_of
 from permission_proof.scenarios import OF_CANARY
 from permission_proof.stage import NAME, Stage, refusals_in
@@ -27,7 +27,9 @@ _THIS_KEY = "*"
 # The keys of a statement that `rows_of` takes apart. Any other one, such as NotResource, can widen it unseen.
 _ELEMENTS = {"Sid", "Effect", "Principal", "Action", "Resource", "Condition"}
 
-_LAMBDA, _EVENTS, _ALARMS = (f"Service {name}.amazonaws.com" for name in ("lambda", "events", "cloudwatch"))
+_LAMBDA, _EVENTS, _ALARMS, _APIS = (
+    f"Service {name}.amazonaws.com" for name in ("lambda", "events", "cloudwatch", "apigateway")
+)
 _ACCOUNT = "AWS arn:aws:iam::{account}:root"
 # Who a statement is for, by owner and statement; {account} is the stack's own.
 PRINCIPALS: Mapping[tuple[str, str], str] = {
@@ -41,12 +43,15 @@ PRINCIPALS: Mapping[tuple[str, str], str] = {
     ("key", "ParameterStoreEncryptsAndDecrypts"): _ACCOUNT,
     ("topic", "AlarmsPublish"): _ALARMS,
     ("health monitor function", "AllowSchedule"): _EVENTS,
-    ("health monitor function", "AllowHealthRoute"): "Service apigateway.amazonaws.com",
-    ("health monitor function", "AllowPrivateHealthRoute"): "Service apigateway.amazonaws.com",
+    ("health monitor function", "AllowHealthRoute"): _APIS,
+    ("health monitor function", "AllowPrivateHealthRoute"): _APIS,
     ("config sync function", "AllowChange"): _EVENTS,
     ("config sync function", "AllowReconcile"): _EVENTS,
     ("data canary role", "AssumedByItsFunction"): _LAMBDA,
     ("data canary function", "AllowSchedule"): _EVENTS,
+    ("service role", "AssumedByItsFunction"): _LAMBDA,
+    ("service function", "AllowPostPayments"): _APIS,
+    ("service function", "AllowGetPaymentsId"): _APIS,
 }
 # The one wildcard in a condition: all alarms of the account and the region, since those that the stack makes and those
 # that its user adds publish to the same topic.
@@ -324,12 +329,7 @@ def _unclaimed_on(stack: Deployment, side: Side) -> Iterator[str]:
 def _neighbours(stage: Stage, rows: Iterable[Row]) -> Iterator[Asked]:
     """With each right of a role, ask for what a wildcard in its resource would let in as well."""
     for row in rows:
-        if (
-            row.policy.part != "permissions"
-            or row.condition
-            or row.claim not in PRODUCTION_CLAIMS
-            or row.action in NOT_ASKED
-        ):
+        if row.policy.part != "permissions" or row.condition or row.claim not in ALL_CLAIMS or row.action in NOT_ASKED:
             continue
         for neighbour, arn in _neighbours_of(row.resource, stage):
             if neighbour == "another account" and not ASKS[row.action].by_arn:

@@ -11,7 +11,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from embedded_aws.deployment import Deployment
-from payment_dr.operations.deployed import OF_TWO_WAY_DOCUMENTS
+from payment_dr.operations.deployed import OF_A_SERVICE, OF_TWO_WAY_DOCUMENTS
 from payment_dr.side import SIDES, Side
 
 Document = dict[str, Any]
@@ -28,9 +28,12 @@ OWNERS = (
     "bucket",
     "data canary role",
     "data canary function",
+    "service role",
+    "service function",
 )
-# The stack has no output with the canary's role and function: they are found by the handler.
+# The stack has no output with role and function of the canary and of a service: they are found by the handler.
 _HANDLER_OF_CANARY = "lambda_data_canary.handler"
+_OWN_HANDLERS = (_HANDLER_OF_CANARY, "lambda_health_monitor.handler", "lambda_config_sync.handler")
 
 
 @dataclass(frozen=True)
@@ -301,6 +304,9 @@ def owners_of(stack: Deployment) -> Mapping[str, tuple[str, Side]]:
             if function["Handler"] == _HANDLER_OF_CANARY:
                 owners[function["Role"]] = ("data canary role", side)
                 owners[function["FunctionArn"]] = ("data canary function", side)
+            elif OF_A_SERVICE in stack.outputs and function["Handler"] not in _OWN_HANDLERS:
+                owners[function["Role"]] = ("service role", side)
+                owners[function["FunctionArn"]] = ("service function", side)
     return owners
 
 

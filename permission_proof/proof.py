@@ -1,6 +1,6 @@
 """The proof itself: each right taken away for a moment, each condition too, and what is outside asked for."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -10,7 +10,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from embedded_aws.checks import CheckFailed, check_parameter_follows, check_second_plan_is_empty
 from embedded_aws.deployment import Deployment
 from payment_dr.side import SIDES, Side
-from permission_proof.claims import CLAIMS, PRODUCTION_CLAIMS, PRODUCTION_REFUSED, Claim, Claims
+from permission_proof.claims import ALL_CLAIMS, ALL_REFUSED, CLAIMS, Claim, Claims
 from permission_proof.excess import Asked, ask_neighbours, excess_in, let_in
 from permission_proof.policies import (
     Document,
@@ -79,22 +79,30 @@ class Report:
     gaps: list[str]
 
 
-def prove(stack: Deployment, on_step: Callable[[str], None] = lambda _: None, claims: Claims = CLAIMS) -> Report:
+def prove(
+    stack: Deployment,
+    on_step: Callable[[str], None] = lambda _: None,
+    claims: Claims = CLAIMS,
+    owners: Collection[str] = (),
+) -> Report:
     """Prove the rights of a deployed stack, and leave it as it was.
 
     Args:
         stack: The stack, applied.
         on_step: Told each step before it begins.
-        claims: `CLAIMS`, or `PRODUCTION_CLAIMS` of the production preset.
+        claims: `CLAIMS`, `PRODUCTION_CLAIMS` of the production preset, or `SERVICE_CLAIMS`.
+        owners: Whose policies are looked at, such as "service role". Default: all that are in the account.
     """
-    policies = deployed_policies(stack)
+    deployed = deployed_policies(stack)
+    policies = [policy for policy in deployed if not owners or policy.owner in owners]
     rows = [row for policy in policies for row in rows_of(policy)]
     on_step("look for what is granted too widely")
     gaps = excess_in(stack, policies, claims)
-    on_step("let the functions do their jobs")
-    gaps += list(_jobs_not_done(stack))
-    with Stage(stack, policies) as stage:
-        proofs = list(_proofs(stage, [row for row in rows if row.claim in PRODUCTION_CLAIMS], on_step))
+    if not owners:
+        on_step("let the functions do their jobs")
+        gaps += list(_jobs_not_done(stack))
+    with Stage(stack, deployed) as stage:
+        proofs = list(_proofs(stage, [row for row in rows if row.claim in ALL_CLAIMS], on_step))
         on_step("ask for what is outside")
         refused = list(_refused(stage, rows))
         on_step("ask for what is next to each granted thing")
@@ -103,7 +111,7 @@ def prove(stack: Deployment, on_step: Callable[[str], None] = lambda _: None, cl
     gaps += [f"not refused: {r.owner} ({r.side}): {r.scenario.text}: {r.found}" for r in refused if not r.proven]
     gaps += let_in(asked)
     on_step("look whether all policies are as deployed")
-    gaps += list(_not_restored(stack, policies))
+    gaps += list(_not_restored(stack, deployed))
     place = {row: number for number, row in enumerate(rows)}
     return Report(sorted(proofs, key=lambda proof: place[proof.row]), refused, asked, gaps)
 
@@ -138,14 +146,14 @@ def _statements(document: Document) -> list[str]:
 def _proofs(stage: Stage, rows: Sequence[Row], on_step: Callable[[str], None]) -> Iterator[Proof]:
     groups: dict[object, list[Row]] = {}
     for row in rows:
-        claim = PRODUCTION_CLAIMS[row.claim]
+        claim = ALL_CLAIMS[row.claim]
         # Rights that the same play needs are taken away one after the other, while it goes on.
         alone = row if row.condition and not row.value else None
         same_play = claim.scenario.text, row.policy.side, claim.about(row), claim.hidden_by, alone
         groups.setdefault(same_play, []).append(row)
     subject = ""
     for group in groups.values():
-        claim, side = PRODUCTION_CLAIMS[group[0].claim], group[0].policy.side
+        claim, side = ALL_CLAIMS[group[0].claim], group[0].policy.side
         if subject != (subject := f"{group[0].policy.owner} ({side})"):
             on_step(f"prove the rights of {subject}")
         try:
@@ -209,15 +217,15 @@ def _text(outcome: Outcome, row: Row) -> str:
 def _refused(stage: Stage, rows: Sequence[Row]) -> Iterator[Refused]:
     asked: set[tuple[str, str, str, str]] = set()
     for row in rows:
-        if row.claim not in PRODUCTION_CLAIMS or row.condition:
+        if row.claim not in ALL_CLAIMS or row.condition:
             continue
-        for scenario in PRODUCTION_CLAIMS[row.claim].outside:
+        for scenario in ALL_CLAIMS[row.claim].outside:
             key = (row.policy.owner, row.policy.side, row.action, scenario.text)
             if key not in asked:
                 asked.add(key)
                 yield _ask(stage, row.policy.owner, row.policy.side, row.action, scenario)
     owners = {row.policy.owner for row in rows}
-    for owner, action, scenario in PRODUCTION_REFUSED:
+    for owner, action, scenario in ALL_REFUSED:
         for side in SIDES if owner in owners else ():
             yield _ask(stage, owner, side, action, scenario)
 

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from embedded_aws.deployment import Deployment
 from payment_dr.side import SIDES
-from permission_proof.claims import CLAIMS, PRODUCTION_CLAIMS
+from permission_proof.claims import ALL_CLAIMS, CLAIMS
 from permission_proof.excess import ABSENT, Asked
 from permission_proof.proof import PASSES, Proof, Refused, Report
 
@@ -154,7 +154,7 @@ def _line(proof: Proof, short: Callable[[str], str]) -> dict[str, Any]:
         "scenario": proof.scenario.text + (f" ({short(proof.how)})" if proof.how else ""),
         "with": short(proof.with_it),
         "without": short(proof.without_it),
-        "basis": asdict(basis) if (basis := PRODUCTION_CLAIMS[proof.row.claim].basis) else None,
+        "basis": asdict(basis) if (basis := ALL_CLAIMS[proof.row.claim].basis) else None,
         "production": row.claim not in CLAIMS,
         "proven": proof.proven,
     }

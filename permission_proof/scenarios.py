@@ -21,9 +21,9 @@ from permission_proof.stage import NAME, NotPassed, Stage
 
 Run = Callable[[], object]
 Play = Callable[[Stage, Side, str], Iterator[Run]]
-MONITOR, SYNC, CANARY = "health_monitor", "config_sync", "data_canary"
+MONITOR, SYNC, CANARY, SERVICE = "health_monitor", "config_sync", "data_canary", "service"
 OF_CANARY = "dr-canary/"  # how the partition keys of its items begin
-PURPOSES = {MONITOR: "health monitor", SYNC: "config sync", CANARY: "data canary"}
+PURPOSES = {MONITOR: "health monitor", SYNC: "config sync", CANARY: "data canary", SERVICE: "service"}
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ def private_route_answers(stage: Stage, side: Side, _: str) -> Iterator[Run]:
     api = stage.stack.value(f"{side}_api_id")
     routes = [route["RouteKey"] for route in stage.client("apigatewayv2", side).get_routes(ApiId=api)["Items"]]
     (path,) = [route.removeprefix("GET ") for route in routes if route.startswith("GET /health/")]
-    yield lambda: _get(stage.stack.aws.execute_api_url(api, path))
+    yield lambda: _ask(stage, api, f"GET {path}")
 
 
 @scenario
@@ -103,12 +103,13 @@ def monitor_mails(stage: Stage, side: Side, _: str) -> Iterator[Run]:
 
 def log_written(purpose: str) -> Scenario:
     """A run of a function appears in its log group."""
+    event = _SHOW if purpose == SERVICE else {"detail-type": NAME}
 
     @named(f"A run of the {PURPOSES[purpose]} is logged")
     def play(stage: Stage, side: Side, _: str) -> Iterator[Run]:
         def run() -> None:
             before = _log_streams(stage, side, purpose)
-            stage.invoke(side, purpose, {"detail-type": NAME})
+            stage.invoke(side, purpose, event)
             stage.expect(lambda: bool(_log_streams(stage, side, purpose) - before), "its log")
 
         yield run
@@ -169,28 +170,72 @@ def _another_rule(stage: Stage, side: Side, target: str) -> Iterator[str]:
         events.delete_rule(Name=NAME)
 
 
-@named("Another API asks the monitor")
-def another_api_asks(stage: Stage, side: Side, _: str) -> Iterator[Run]:  # noqa: D103
-    gateway = stage.client("apigatewayv2", side)
-    target = stage.function_arn(side, MONITOR)
-    api = gateway.create_api(Name=NAME, ProtocolType="HTTP")["ApiId"]
-    try:
-        integration = gateway.create_integration(
-            ApiId=api, IntegrationType="AWS_PROXY", IntegrationUri=target, PayloadFormatVersion="2.0"
-        )["IntegrationId"]
-        gateway.create_route(ApiId=api, RouteKey="GET /health", Target=f"integrations/{integration}")
-        gateway.create_stage(ApiId=api, StageName="$default", AutoDeploy=True)
-        yield lambda: _get(stage.stack.aws.execute_api_url(api, "/health"))
-    finally:
-        gateway.delete_api(ApiId=api)
+def another_api_asks(purpose: str, route: str) -> Scenario:
+    """An API that is not the stack's asks a function of it."""
+
+    @named(f"Another API asks the {'monitor' if purpose == MONITOR else PURPOSES[purpose]}")
+    def play(stage: Stage, side: Side, _: str) -> Iterator[Run]:
+        gateway = stage.client("apigatewayv2", side)
+        target = stage.function_arn(side, purpose)
+        api = gateway.create_api(Name=NAME, ProtocolType="HTTP")["ApiId"]
+        try:
+            integration = gateway.create_integration(
+                ApiId=api, IntegrationType="AWS_PROXY", IntegrationUri=target, PayloadFormatVersion="2.0"
+            )["IntegrationId"]
+            gateway.create_route(ApiId=api, RouteKey=route, Target=f"integrations/{integration}")
+            gateway.create_stage(ApiId=api, StageName="$default", AutoDeploy=True)
+            yield lambda: _ask(stage, api, route)
+        finally:
+            gateway.delete_api(ApiId=api)
+
+    return play
 
 
-def _get(url: str) -> None:
+def _ask(stage: Stage, api: str, route: str) -> None:
+    """Call a route of an API as its clients do."""
+    method, path = route.replace("{id}", NAME).split(" ")
+    headers, body = ({"Idempotency-Key": NAME}, json.dumps(_PAYMENT).encode()) if method == "POST" else ({}, None)
+    url = stage.stack.aws.execute_api_url(api, path)
+    request = urllib.request.Request(url, body, headers, method=method)  # noqa: S310 - the embedded AWS, on loopback
     try:
-        with urllib.request.urlopen(url, timeout=10) as answer:  # noqa: S310 - the embedded AWS, on loopback
+        with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310
             answer.read()
     except urllib.error.HTTPError as error:
-        raise NotPassed(f"GET {url} answers {error.code}") from error
+        raise NotPassed(f"{method} {url} answers {error.code}") from error
+
+
+# The payments service of the examples
+
+POST_PAYMENTS, GET_PAYMENT = "POST /payments", "GET /payments/{id}"
+_PAYMENT = {"amount": 1250, "currency": "EUR"}
+_SHOW = {"routeKey": GET_PAYMENT, "pathParameters": {"id": NAME}}
+# As the service writes it.
+PAYMENT_KEY = {"transaction_id": {"S": NAME}, "timestamp": {"N": "0"}}
+PAYMENT_ITEM = {**PAYMENT_KEY, "amount": {"N": "1250"}, "currency": {"S": "EUR"}}
+
+
+@scenario
+def payment_taken(stage: Stage, side: Side, _: str) -> Iterator[Run]:
+    """The service takes a payment."""
+    event = {"routeKey": POST_PAYMENTS, "headers": {"idempotency-key": NAME}, "body": json.dumps(_PAYMENT)}
+    yield lambda: stage.invoke(side, SERVICE, event)
+
+
+@scenario
+def payment_shown(stage: Stage, side: Side, _: str) -> Iterator[Run]:
+    """The service shows a payment."""
+    yield lambda: stage.invoke(side, SERVICE, _SHOW)
+
+
+def route_answers(route: str) -> Scenario:
+    """A route of the service answers."""
+
+    @named(f"{route} answers")
+    def play(stage: Stage, side: Side, _: str) -> Iterator[Run]:
+        stage.client("dynamodb", side).put_item(TableName=_table(stage), Item=PAYMENT_ITEM)
+        yield lambda: _ask(stage, stage.stack.value(f"{side}_api_id"), route)
+
+    return play
 
 
 # Config sync
@@ -442,6 +487,15 @@ def canary_reads(text: str, key: Key, *, abroad: bool = False) -> Scenario:
 
 def canary_uses_another_table(text: str, operation: str, argument: str) -> Scenario:
     """The canary's role uses the item of its region in a table that is not the stack's."""
+    return uses_another_table(
+        text, "data canary role", operation, lambda stage, side: {argument: _item(of_region(stage, side))}
+    )
+
+
+def uses_another_table(
+    text: str, owner: str, operation: str, arguments: Callable[[Stage, Side], dict[str, Any]]
+) -> Scenario:
+    """A role uses a table that is not the stack's."""
 
     @named(text)
     def play(stage: Stage, side: Side, _: str) -> Iterator[Run]:
@@ -455,9 +509,9 @@ def canary_uses_another_table(text: str, operation: str, argument: str) -> Scena
                 {"AttributeName": "timestamp", "AttributeType": "N"},
             ],
         )
-        dynamodb = stage.as_role("data canary role", side, "dynamodb", side)
+        dynamodb = stage.as_role(owner, side, "dynamodb", side)
         try:
-            yield lambda: getattr(dynamodb, operation)(TableName=NAME, **{argument: _item(of_region(stage, side))})
+            yield lambda: getattr(dynamodb, operation)(TableName=NAME, **arguments(stage, side))
         finally:
             root.delete_table(TableName=NAME)
 

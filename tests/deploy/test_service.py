@@ -16,6 +16,9 @@ from embedded_aws.drill import SERVICE_IS_REAL, WRITES_ARE_REAL, place_of
 from payment_dr.operations.drill.run import Drill
 from payment_dr.operations.report.write import write_report
 from payment_dr.side import SIDES, Side
+from permission_proof.claims import SERVICE_CLAIMS
+from permission_proof.proof import prove
+from permission_proof.report import as_data
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("service")]
 
@@ -32,6 +35,29 @@ def deployed() -> Iterator[Deployment]:
     ):
         deployment.apply()
         yield deployment
+
+
+def test_every_right_of_the_service_is_needed_and_nothing_beside_it_is_granted(deployed: Deployment) -> None:
+    """As make prove-permissions shows of the stack's own rights."""
+    with deployed.branch() as branch:
+        data = as_data(branch, prove(branch, claims=SERVICE_CLAIMS, owners=("service role", "service function")))
+    assert data["gaps"] == []
+    lines = [*data["rights"], *data["refused"], *data["neighbours"]]
+    assert [line for line in lines if not line["proven"]] == []
+    rights = {(line["role"], line["action"]) for line in data["rights"] if not line["condition"]}
+    assert rights == {
+        (f"service {what}, {side}: {sid}", action)
+        for side in SIDES
+        for what, sid, action in (
+            ("role", "AssumedByItsFunction", "sts:AssumeRole"),
+            ("role", "UseTable", "dynamodb:PutItem"),
+            ("role", "UseTable", "dynamodb:GetItem"),
+            ("role", "WriteOwnLog", "logs:CreateLogStream"),
+            ("role", "WriteOwnLog", "logs:PutLogEvents"),
+            ("function", "AllowPostPayments", "lambda:InvokeFunction"),
+            ("function", "AllowGetPaymentsId", "lambda:InvokeFunction"),
+        )
+    }
 
 
 class Client:
