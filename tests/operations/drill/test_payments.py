@@ -5,12 +5,14 @@ import json
 import os
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
 from botocore.exceptions import ConnectTimeoutError, EndpointConnectionError, ReadTimeoutError
 
 from payment_dr.operations.drill import payments
+from payment_dr.operations.drill.journal import Journal
 from payment_dr.operations.drill.payments import PaymentEndpoint, PaymentRefusedError, Payments, paced
 from payment_dr.operations.errors import OperationError, ThisMachineError
 from payment_dr.side import SIDES, Side
@@ -69,6 +71,38 @@ def test_a_payment_that_is_slow_by_the_stacks_time_has_failed(slow: SlowStack) -
     assert not paying.transact("local", "primary", 0.0)
     assert slow.waited == [payments.CLIENT_SECONDS]
     assert [mode for mode, _ in paying.ledger.take_open()] == ["local"]
+
+
+def test_every_attempt_is_in_the_journal_with_its_outcome_in_the_order_of_drill_time(
+    slow: SlowStack, tmp_path: Path
+) -> None:
+    journal, paying = Journal(tmp_path, {"kind": "region"}), Payments(slow, "dr-drill-1")
+    assert paying.transact("confirmed", "primary", 3.0)
+    slow.seconds = 10.0
+    assert not paying.transact("local", "secondary", 2.0)
+    slow.seconds = 0.0
+    ((mode, item),) = paying.ledger.take_open()
+    assert paying.transact(mode, "secondary", 4.0, item)
+    paying.note_in(journal)
+    found = journal.content["payments"]
+    assert [(each["id"], each["region"], each["acknowledged"], each["confirmed"]) for each in found] == [
+        ("dr-drill-1-local-1", "us-west-2", False, False),
+        ("dr-drill-1-confirmed-0", "us-east-1", True, True),
+        ("dr-drill-1-local-1", "us-west-2", True, False),
+    ]
+    assert [each["at"] for each in found] == [2.0, 3.0, 4.0]
+    assert all(each["done"] >= each["at"] and each["seconds"] < 1 for each in found)
+
+
+def test_a_confirmed_payment_has_waited_for_both_regions(
+    slow: SlowStack, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    journal, paying = Journal(tmp_path, {"kind": "hang"}), Payments(slow, "dr-drill-1")
+    monkeypatch.setattr(slow, "took", lambda side, _measured: 2.0 if side == "primary" else 0.0)
+    for mode in ("local", "confirmed"):
+        assert paying.transact(mode, "secondary", 10.0)
+    paying.note_in(journal)
+    assert {each["mode"]: each["done"] for each in journal.content["payments"]} == {"local": 10.0, "confirmed": 12.0}
 
 
 def test_a_payment_that_this_machine_cannot_make_has_not_failed(

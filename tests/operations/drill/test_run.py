@@ -12,7 +12,7 @@ import pytest
 
 from payment_dr.operations import probes
 from payment_dr.operations.drill import clients, journal, run
-from payment_dr.operations.drill.journal import Content, CouldNotTellError
+from payment_dr.operations.drill.journal import PAYMENT_PHASES, Content, CouldNotTellError
 from payment_dr.operations.drill.payments import Payments
 from payment_dr.operations.drill.run import Drill
 from payment_dr.operations.errors import OperationError
@@ -104,6 +104,21 @@ def test_a_failover_and_a_failback_go_through_every_step_and_pass(
     assert journal["after"]["undone"]
 
 
+def test_the_counts_of_payments_can_be_made_again_from_the_payments(drill: Callable[..., Content]) -> None:
+    journal = drill()
+    for mode, rpo in journal["rpo"].items():
+        paid = [each for each in journal["payments"] if each["mode"] == mode and each["acknowledged"]]
+        assert len(paid) == len({each["id"] for each in paid}) == rpo["acknowledged_in_all"] > 20
+        assert sum(not each["confirmed"] for each in paid) == rpo["acknowledged_by_one_region"]
+        paid_per_second = [e for e in journal["events"] if e["kind"] == "transactions" and e["mode"] == mode]
+        assert sum(event["acknowledged"] for event in paid_per_second) == len(paid)
+    phases = list(dict.fromkeys(each["phase"] for each in journal["payments"]))
+    assert phases == list(PAYMENT_PHASES)
+    first = next(each for each in journal["payments"] if each["phase"] == "secondary serves")
+    assert (first["region"], first["acknowledged"]) == ("us-west-2", True)
+    assert {each["region"] for each in journal["payments"] if each["phase"] == "steady"} == {"us-east-1"}
+
+
 def test_payments_in_a_table_of_others_are_deleted_when_the_drill_ends(
     drill: Callable[..., Content], stack: Stack
 ) -> None:
@@ -176,7 +191,7 @@ def test_a_journal_has_the_keys_of_schema_1_in_their_order(drill: Callable[..., 
     assert journal["schema"] == 1
     assert list(journal) == [
         *("schema", "id", "started", "ended", "outage", "place", "seed", "versions", "regions", "settings", "load"),
-        *("made_of", "rto", "rpo", "after", "targets", "verdict", "causes", "events"),
+        *("made_of", "rto", "rpo", "after", "targets", "verdict", "causes", "payments", "events"),
     ]
     phases = ["detect", "switch", "cache", "first_write", "total"]
     percentiles = ["p50", "p95", "p99", "worst", "bound"]
@@ -211,6 +226,9 @@ def test_a_journal_has_the_keys_of_schema_1_in_their_order(drill: Callable[..., 
         "transactions": ["region", "mode", "acknowledged", "failed", "per"],
     }
     assert {tuple(event)[:3] for event in journal["events"]} == {("at", "real", "kind")}
+    assert {tuple(payment) for payment in journal["payments"]} == {
+        ("id", "mode", "region", "at", "done", "seconds", "acknowledged", "confirmed", "phase")
+    }
 
 
 def test_a_stack_that_would_lose_everything_is_not_touched(

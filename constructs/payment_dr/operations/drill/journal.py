@@ -25,6 +25,9 @@ LOCAL, CONFIRMED = MODES = ("local", "confirmed")
 Phase = Literal["detect", "switch", "cache", "first_write"]
 PHASES: Final[tuple[Phase, ...]] = ("detect", "switch", "cache", "first_write")
 
+PaymentPhase = Literal["steady", "outage", "secondary serves", "primary serves again"]
+PAYMENT_PHASES: Final[tuple[PaymentPhase, ...]] = ("steady", "outage", "secondary serves", "primary serves again")
+
 Percentile = Literal["p50", "p95", "p99", "worst", "bound"]
 PERCENTILES: Final[tuple[Percentile, ...]] = ("p50", "p95", "p99", "worst", "bound")
 
@@ -136,6 +139,32 @@ class Rpo(TypedDict, total=False):
     missing_at_switch: list[str]
     missing_after_recovery: list[str]
     latency_ms: LatencyMs
+
+
+class PaymentRecord(TypedDict):
+    """One attempt of a client to pay. An attempt that failed may come again with the same id.
+
+    Attributes:
+        id: The transaction's id.
+        mode: The client mode.
+        region: Where it was sent, as DNS had answered.
+        at: Seconds of drill time at which the client began.
+        done: Seconds of drill time at which it was acknowledged or had failed.
+        seconds: Real seconds until then; where drill time is virtual, an answer takes none of it.
+        acknowledged: Whether the client was told that it is paid.
+        confirmed: Whether it was read in the other region before that.
+        phase: The phase of the drill at `at`.
+    """
+
+    id: str
+    mode: str
+    region: str
+    at: float
+    done: float
+    seconds: float
+    acknowledged: bool
+    confirmed: bool
+    phase: PaymentPhase
 
 
 class ItemsRecord(TypedDict, total=False):
@@ -330,6 +359,7 @@ class Content(KnownFromTheStart, total=False):
     targets: list[Target]
     verdict: str
     causes: list[str]
+    payments: list[PaymentRecord]
     events: list[Event]
 
 
@@ -388,6 +418,7 @@ class Journal:
             "targets": [],
             "verdict": COULD_NOT_TELL,
             "causes": [],
+            "payments": [],
             "events": [],
         }
 

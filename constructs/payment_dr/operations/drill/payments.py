@@ -18,8 +18,9 @@ from botocore.exceptions import BotoCoreError, ClientError, ConnectTimeoutError,
 from payment_dr.operations.aws import asked
 from payment_dr.operations.deployed import Deployed, called_in_time
 from payment_dr.operations.drill.confirmed_write import ConfirmedWriter, NotConfirmedError
-from payment_dr.operations.drill.journal import LOCAL, Journal
-from payment_dr.operations.drill.ledger import Item, Ledger, key_of
+from payment_dr.operations.drill.journal import LOCAL, Journal, PaymentRecord
+from payment_dr.operations.drill.ledger import Item, Ledger, id_of, key_of
+from payment_dr.operations.drill.payment_phases import with_phases
 from payment_dr.operations.drill.service_load import AsSent, ServiceClient, as_sent
 from payment_dr.operations.drill.tls_client import NotServedError, TlsClient
 from payment_dr.operations.errors import OperationError, lack_of_this_machine
@@ -44,6 +45,8 @@ class Payments:
     Attributes:
         ledger: What was acknowledged.
         prefix: As given.
+        outage: Drill times at which the outage began and ended, as far as they are known; they divide the payments
+            into phases.
 
     Example:
         >>> payments = Payments(stack, "dr-drill-1")  # doctest: +SKIP
@@ -63,6 +66,7 @@ class Payments:
     ) -> None:
         self.ledger = Ledger()
         self.prefix = prefix
+        self.outage: tuple[float | None, float | None] = None, None
         self._stack, self._by_key, self._tls = stack, by_key, tls
         self._endpoint = PaymentEndpoint(endpoint) if endpoint else None
         self._services = {side: ServiceClient(tls, side) for side in SIDES} if service and tls else None
@@ -72,6 +76,7 @@ class Payments:
         self._numbers = itertools.count()
         self._lock = threading.Lock()
         self._seen: Counter[tuple[int, str, str, bool]] = Counter()
+        self._records: list[PaymentRecord] = []
 
     def transact(self, mode: str, side: Side, at: float, item: Item | None = None) -> bool:
         """One payment at a drill time, in the region of a side; whether it was acknowledged.
@@ -86,6 +91,8 @@ class Payments:
             ThisMachineError: This machine could not make it.
         """
         item = item or self._new_item(mode)
+        began = started = time.monotonic()
+        confirmed = False
         try:
             if self._tls and not self._services:  # whose payments go over TLS themselves
                 self._tls.call(side)
@@ -101,9 +108,27 @@ class Payments:
             self.ledger.acknowledge(
                 item, mode, self._stack.region(side), time.monotonic() - started, confirmed=confirmed
             )
+        ended = time.monotonic()
+        record: PaymentRecord = {
+            "id": id_of(item),
+            "mode": mode,
+            "region": self._stack.region(side),
+            "at": round(at, 3),
+            "done": round(at + self._took(mode, side, ended - began), 3),
+            "seconds": round(ended - started, 4),
+            "acknowledged": done,
+            "confirmed": confirmed,
+            "phase": "steady",  # until `note_in` knows better
+        }
         with self._lock:
             self._seen[math.floor(at), self._stack.region(side), mode, done] += 1
+            self._records.append(record)
         return done
+
+    def _took(self, mode: str, side: Side, measured: float) -> float:
+        """Seconds of drill time; a confirmed payment has waited for both regions."""
+        asked_of = (side,) if mode == LOCAL else (side, OTHER[side])
+        return max(self._stack.took(each, measured) for each in asked_of)
 
     def _write(self, mode: str, side: Side, item: Item) -> bool:
         home = self._services[side] if self._services else self._endpoint or self._clients[side]
@@ -172,9 +197,13 @@ class Payments:
                     list(pool.map(lambda item: client.delete_item(TableName=self._table, Key=key_of(item)), items))  # noqa: B023
 
     def note_in(self, journal: Journal) -> None:
-        """Note in the journal what has happened since the last time, by second of drill time."""
+        """Note in the journal every payment, and by second of drill time what has happened since the last time."""
         with self._lock:
             seen, self._seen = self._seen, Counter()
+            records = list(self._records)
+        began, recovered = self.outage
+        secondary = self._stack.region("secondary")
+        journal.set(payments=with_phases(records, secondary=secondary, began=began, recovered=recovered))
         for at, region, mode in sorted({key[:3] for key in seen}):
             done, failed = (seen[at, region, mode, outcome] for outcome in (True, False))
             journal.note(

@@ -281,6 +281,7 @@ class StartedDrill:
         self.clients.run(until=QUIET_SECONDS)
         outage = undo.enter_context(ExitStack())
         began = self.clients.rush(lambda: self._begin_outage(outage))
+        self.payments.outage = began, None
         end = began + self.outage.lasts(self.settings)
         failed_over = self._await_failover(end)
         self.payments.note_in(self.journal)
@@ -291,6 +292,7 @@ class StartedDrill:
             self.clients.retry_open()
         self.clients.run(until=end)
         recovered = self._end_outage(outage)
+        self.payments.outage = began, recovered
         failed_back = self._await_failback(recovered, failed_over=failed_over)
         self.clients.run(until=self.clients.now + QUIET_SECONDS)
         self._finish()
