@@ -7,7 +7,7 @@ import pytest
 
 from payment_dr.operations.drill import judge
 from payment_dr.operations.drill.client_dns import Change
-from payment_dr.operations.drill.journal import After, DocumentsRecord, Journal, Rpo, SimulatedWay
+from payment_dr.operations.drill.journal import After, DocumentsRecord, Journal, Rpo, SimulatedWay, Target
 from payment_dr.operations.drill.judge import Evidence, Judge
 from payment_dr.operations.drill.outages import OUTAGES
 from payment_dr.operations.errors import OperationError
@@ -53,7 +53,7 @@ STAYED: dict[str, Any] = {
 
 @pytest.fixture
 def journal(tmp_path: Path) -> Journal:
-    """The journal of a drill in which nothing was lost."""
+    """The journal of a drill in which nothing was lost that was confirmed."""
     journal = Journal(tmp_path, {"kind": "region"})
     rpo: Rpo = {
         "acknowledged": 20,
@@ -70,12 +70,12 @@ def journal(tmp_path: Path) -> Journal:
         "documents": None,
         "alarms": None,
     }
-    journal.set(rpo={"local": rpo, "confirmed": rpo}, after=after)
+    journal.set(rpo={"local": {**rpo, "missing_at_switch": ["l1"]}, "confirmed": rpo}, after=after)
     return journal
 
 
 def missed_by(judge: Judge) -> dict[str, float | None]:
-    return {target["what"]: target["measured"] for target in judge.targets if not target["met"]}
+    return {target["what"]: target["measured"] for target in judge.targets if target["tested"] and not target["met"]}
 
 
 @pytest.mark.parametrize(
@@ -209,6 +209,49 @@ def test_what_is_missing_or_different_in_the_end_is_missed_and_named(journal: Jo
         "acknowledged in confirmed mode and not in both regions after recovery: c1, c2",
         "acknowledged in confirmed mode and not in us-west-2: c1",
     ]
+
+
+AT_THE_SWITCH = "confirmed mode: missing in us-west-2 at the switch, of 20 acknowledged"
+
+
+def at_the_switch(judge: Judge) -> Target:
+    (found,) = (each for each in judge.targets if each["what"] == AT_THE_SWITCH)
+    return found
+
+
+@pytest.mark.parametrize("kind", ["region", "hang", "dynamodb"])
+def test_confirmed_mode_meets_its_target_only_where_local_mode_loses_something(kind: str, journal: Journal) -> None:
+    judge = judge_of(journal)
+    judge.judge(evidence_of(kind))
+    assert (judge.verdict, at_the_switch(judge)["met"]) == ("passed", True)
+    rpo = journal.content["rpo"]
+    journal.set(rpo={**rpo, "local": {**rpo["local"], "missing_at_switch": []}})
+    judge = judge_of(journal)
+    judge.judge(evidence_of(kind))
+    found = at_the_switch(judge)
+    assert (found["met"], found["tested"], found["measured"]) == (None, True, 0)
+    assert found["how"] == f"inconclusive: {judge.causes[0]}"
+    assert (judge.verdict, len(judge.causes)) == ("could not tell", 1)
+    judge = judge_of(journal, 60)  # what is missed for sure outweighs what is not known
+    judge.judge(evidence_of(kind))
+    assert judge.verdict == "missed"
+
+
+@pytest.mark.parametrize("kind", ["api", "health", "fence"])
+def test_an_outage_that_goes_on_replicating_does_not_test_confirmed_mode(kind: str, journal: Journal) -> None:
+    rpo = journal.content["rpo"]
+    local: Rpo = {**rpo["local"], "missing_at_switch": []}
+    journal.set(rpo={"local": local, "confirmed": rpo["confirmed"]})
+    judge = judge_of(journal)
+    judge.judge(evidence_of(kind))
+    found = at_the_switch(judge)
+    assert (found["met"], found["tested"], found["measured"]) == (None, False, None)
+    assert found["how"] == "not tested by this outage: replication goes on"
+    assert (judge.verdict, judge.causes) == ("passed", [])
+    journal.set(rpo={"local": local, "confirmed": {**rpo["confirmed"], "missing_at_switch": ["c1"]}})
+    judge = judge_of(journal)
+    judge.judge(evidence_of(kind))
+    assert (judge.verdict, at_the_switch(judge)["measured"]) == ("missed", 1)
 
 
 @pytest.mark.parametrize(("copied_back", "missed"), [(False, 0), (True, 2)])

@@ -24,19 +24,32 @@ from tests.operations.stack import GONE, REGIONS, Stack, refusal
 
 
 class FailingStack(Maker):
-    """Makes regions of the stack fail: its tables do not answer, its probes do not pass."""
+    """Makes regions of the stack fail: its tables do not answer, its probes do not pass.
 
-    def __init__(self, stack: Stack) -> None:
+    Args:
+        stack: The stack.
+        in_flight: How many payments of the local client are on their way to the secondary when the primary fails.
+    """
+
+    def __init__(self, stack: Stack, in_flight: int = 2) -> None:
         super().__init__()
-        self._stack = stack
+        self._stack, self._in_flight = stack, in_flight
+        self._held: list[Any] = []
 
     def fail(self, region: str, **fault: Any) -> None:
         super().fail(region, **fault)
         self._stack.failing["dynamodb", _side_in(region)] = GONE
+        if region == REGIONS["primary"] and self._in_flight:
+            there = self._stack.items["secondary"]
+            self._held = [item for item in there if "-local-" in item["transaction_id"]["S"]][-self._in_flight :]
+            for item in self._held:
+                there.remove(item)
 
     def restore(self, region: str) -> None:
         super().restore(region)
         del self._stack.failing["dynamodb", _side_in(region)]
+        self._stack.items["secondary"] += self._held
+        self._held = []
 
 
 def _side_in(region: str) -> str:
@@ -71,8 +84,11 @@ def steps() -> list[str]:
 def drill(stack: Stack, steps: list[str], tmp_path: Path) -> Callable[..., Content]:
     """Runs a drill, and gives what its journal's file holds."""
 
-    def drill(kind: str = "region", tell: Callable[[str], None] = steps.append, **place: Any) -> Content:
-        where = place_on(stack, maker=FailingStack(stack), **place)
+    def drill(
+        kind: str = "region", tell: Callable[[str], None] = steps.append, in_flight: int = 2, **place: Any
+    ) -> Content:
+        maker = FailingStack(stack, in_flight)
+        where = place_on(stack, **{"maker": maker, "is_replicating": lambda: False, **place})
         journal = Drill(where, kind, seed=1, directory=tmp_path, tell=tell).run()
         content: Content = json.loads(journal.path.read_text())
         assert content == json.loads(json.dumps(journal.content))
@@ -101,7 +117,21 @@ def test_a_failover_and_a_failback_go_through_every_step_and_pass(
     answers = [event["region"] for event in journal["events"] if event["kind"] == "answer"]
     assert answers == ["us-east-1", "us-west-2", "us-east-1"]
     assert journal["rpo"]["confirmed"]["missing_at_switch"] == []
+    assert len(journal["rpo"]["local"]["missing_at_switch"]) == 2
     assert journal["after"]["undone"]
+
+
+def test_an_outage_in_which_not_even_the_local_client_loses_anything_is_inconclusive(
+    drill: Callable[..., Content], stack: Stack
+) -> None:
+    with pytest.raises(CouldNotTellError, match="a client that does not wait for us-west-2 lost nothing") as ended:
+        drill(in_flight=0)
+    journal = json.loads(ended.value.journal.read_text())
+    assert (journal["verdict"], len(journal["causes"])) == ("could not tell", 1)
+    assert (journal["ended"] is not None, journal["after"]["undone"]) == (True, True)
+    assert [(each["what"][:25], each["tested"]) for each in journal["targets"] if not each["met"]] == [
+        ("confirmed mode: missing i", True)
+    ]
 
 
 def test_the_counts_of_payments_can_be_made_again_from_the_payments(drill: Callable[..., Content]) -> None:
@@ -216,7 +246,9 @@ def test_a_journal_has_the_keys_of_schema_1_in_their_order(drill: Callable[..., 
         *("missing_at_switch", "missing_after_recovery", "latency_ms"),
     ]
     assert list(journal["after"]) == [*("items", "written_twice", "parameters_equal", "documents", "alarms", "undone")]
-    assert {tuple(target) for target in journal["targets"]} == {("what", "unit", "target", "measured", "met", "how")}
+    assert {tuple(target) for target in journal["targets"]} == {
+        ("what", "unit", "target", "measured", "met", "tested", "how")
+    }
     assert {event["kind"]: list(event)[3:] for event in journal["events"]} == {
         "step": ["name"],
         "action": ["name", "undone"],

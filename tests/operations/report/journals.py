@@ -167,6 +167,7 @@ def _target(what: str, unit: str, target: float, measured: float, how: str) -> d
         "target": target,
         "measured": measured,
         "met": measured <= target,
+        "tested": True,
         "how": how,
     }
 

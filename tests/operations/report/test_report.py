@@ -356,6 +356,33 @@ def test_what_a_drill_prints_is_not_for_the_terminal_to_obey(
     assert printed.count(r"[red]\x1b]8;;https:") >= 3
 
 
+@pytest.fixture
+def printed(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
+    """What a drill with this journal prints, without line breaks."""
+
+    def print_result(content: Journal) -> str:
+        class Ended:
+            path = journals.write(content, tmp_path)
+
+        Ended.content = content  # type: ignore[attr-defined]
+        monkeypatch.setattr(summary, "write_report", lambda _path: ())
+        reported(Ended, as_json=False)  # type: ignore[arg-type]
+        return " ".join(capsys.readouterr().out.split())
+
+    return print_result
+
+
+def test_a_target_that_an_outage_does_not_test_is_neither_met_nor_missed(
+    page: Callable[[Journal], ElementTree.Element], printed: Callable[[Journal], str]
+) -> None:
+    journal = journals.passed()
+    why = "not tested by this outage: replication goes on"
+    journal["targets"][3] |= {"measured": None, "met": None, "tested": False, "how": why}
+    (row,) = (row for row in rows(page(journal)) if why in row)
+    assert row == ["lost transactions, confirmed mode", "0 transactions", "", "not tested", why]
+    assert "│ 0 transactions │ │ not tested │ not tested" in printed(journal)
+
+
 def test_policies_that_find_no_room_are_not_half_written(tmp_path: Path) -> None:
     done = dr_with_short_files(3_000, "policies", "--out", str(tmp_path))
     assert (done.returncode, done.stderr.splitlines()[0]) == (2, "error: a file cannot grow any more")

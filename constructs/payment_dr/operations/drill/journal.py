@@ -7,7 +7,7 @@ be absent: a drill that broke off did not come to them.
 import json
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, Literal, NotRequired, TypedDict, Unpack, cast
@@ -216,14 +216,34 @@ class After(TypedDict, total=False):
 
 
 class Target(TypedDict):
-    """One target: the most that was allowed, what was measured (None: nothing), in which unit and how."""
+    """One target: the most that is allowed, and what was measured.
+
+    Attributes:
+        what: What was measured.
+        unit: Its unit.
+        target: The most that it may be.
+        measured: What it is; None if nothing could be measured.
+        met: Whether the target is met; None if that is not known.
+        tested: Whether this outage can make a system miss the target. If it can, and `met` is None, the drill is
+            inconclusive.
+        how: What the value is made of, or why the target is not judged.
+    """
 
     what: str
     unit: str
     target: float
     measured: float | None
-    met: bool
+    met: bool | None
+    tested: bool
     how: str
+
+
+def verdict_on(targets: Iterable[Target]) -> str:
+    """The verdict that follows from targets: one that was missed outweighs one that is inconclusive."""
+    results = [target["met"] for target in targets if target["tested"]]
+    if False in results:
+        return MISSED
+    return COULD_NOT_TELL if None in results else PASSED
 
 
 class _Timed(TypedDict):

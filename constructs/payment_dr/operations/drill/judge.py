@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from payment_dr.operations.drill.client_dns import Change
 from payment_dr.operations.drill.journal import (
     CONFIRMED,
-    MISSED,
-    PASSED,
+    LOCAL,
     PHASES,
     Journal,
     PhaseSeconds,
@@ -16,6 +15,7 @@ from payment_dr.operations.drill.journal import (
     Target,
     Way,
     copied_sides,
+    verdict_on,
 )
 from payment_dr.operations.drill.outages import Outage
 from payment_dr.operations.errors import OperationError
@@ -89,8 +89,8 @@ class Judge:
 
     @property
     def verdict(self) -> str:
-        """Whether all targets were met."""
-        return PASSED if all(target["met"] for target in self.targets) else MISSED
+        """Whether all targets were met, or one was missed, or else one is inconclusive."""
+        return verdict_on(self.targets)
 
     def judge(self, evidence: Evidence) -> None:
         """Judge a drill that went all the way.
@@ -125,6 +125,30 @@ class Judge:
             how: What the value is made of. Default: it is a count.
         """
         met = measured is not None and measured <= target
+        self._append(what, unit, target, measured, met=met, how=how or self._counted_how)
+        if cause and not met:
+            self.causes.append(cause)
+
+    def leave_untested(self, what: str, unit: str, target: float, why: str) -> None:
+        """Name a target that this outage cannot make any system miss, whatever was measured."""
+        self._append(what, unit, target, None, met=None, tested=False, how=f"not tested by this outage: {why}")
+
+    def leave_inconclusive(self, what: str, unit: str, target: float, measured: float | None, cause: str) -> None:
+        """Name a target of which this run cannot tell whether it is met; noted in `causes` too."""
+        self._append(what, unit, target, measured, met=None, how=f"inconclusive: {cause}")
+        self.causes.append(cause)
+
+    def _append(
+        self,
+        what: str,
+        unit: str,
+        target: float,
+        measured: float | None,
+        *,
+        met: bool | None,
+        how: str,
+        tested: bool = True,
+    ) -> None:
         rounded = None if measured is None else round(measured, 1)
         self.targets.append(
             {
@@ -133,11 +157,10 @@ class Judge:
                 "target": target,
                 "measured": rounded,
                 "met": met,
-                "how": how or self._counted_how,
+                "tested": tested,
+                "how": how,
             }
         )
-        if cause and not met:
-            self.causes.append(cause)
 
     def _judge_recovery_times(self, evidence: Evidence) -> None:
         over = back = None
@@ -173,11 +196,25 @@ class Judge:
                 len(found["missing_after_recovery"]),
                 f"acknowledged in {mode} mode and not in both regions after recovery: {ids}",
             )
-        confirmed, second = rpo[CONFIRMED], self._regions["secondary"]
-        lost, count = confirmed["missing_at_switch"], confirmed["acknowledged"]
         if evidence.outage.must_fail_over(evidence.settings):
+            self._judge_switch(evidence)
+
+    def _judge_switch(self, evidence: Evidence) -> None:
+        """Judge what confirmed mode lost at the switch; local mode is its control group, which must lose something."""
+        rpo, second = self._journal.content["rpo"], self._regions["secondary"]
+        lost, count = rpo[CONFIRMED]["missing_at_switch"], rpo[CONFIRMED]["acknowledged"]
+        what = f"confirmed mode: missing in {second} at the switch, of {count} acknowledged"
+        if not evidence.outage.cuts_replication and not lost:
+            self.leave_untested(what, "transactions", 0, "replication goes on")
+        elif evidence.failed_over and count and not lost and not rpo[LOCAL]["missing_at_switch"]:
+            cause = (
+                f"a client that does not wait for {second} lost nothing at the switch either, of "
+                f"{rpo[LOCAL]['acknowledged']}: this run does not show that confirmed mode protects"
+            )
+            self.leave_inconclusive(what, "transactions", 0, 0, cause)
+        else:
             self.add_target(
-                f"confirmed mode: missing in {second} at the switch, of {count} acknowledged",
+                what,
                 "transactions",
                 0,
                 len(lost) if evidence.failed_over and count else None,

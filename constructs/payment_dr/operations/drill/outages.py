@@ -91,6 +91,7 @@ class Outage:
         means: How: faults of the region, or a function's reserved concurrency, or the operator's switch.
         lasts: Seconds that it lasts with the settings of a stack.
         failed_probe_seconds: Seconds that a failed probe takes in it. None: as the settings have it.
+        cuts_replication: Whether the table does not replicate meanwhile, so that a switch can lose something.
         blame: The sentence of why Route 53 failed over although it has not to; the fields are ``{answered}`` (that it
             did, and for how long), ``{region}`` (the primary) and ``{failure}`` (of its latest failed probe).
 
@@ -109,6 +110,7 @@ class Outage:
     means: Literal["fault", "concurrency", "switch", "permission"] = "fault"
     lasts: Callable[[Settings], float] = until_the_other_region_has_served
     failed_probe_seconds: float | None = None
+    cuts_replication: bool = False
     blame: str = "{answered}: the probe of {region} failed for long enough ({failure})"
 
     def settings_during(self, settings: Settings) -> Settings:
@@ -151,13 +153,16 @@ class Outage:
 
 
 OUTAGES: Mapping[str, Outage] = {
-    "region": Outage(description="every call of {region} answers 503"),
+    "region": Outage(description="every call of {region} answers 503", cuts_replication=True),
     "hang": Outage(
         description="no call of {region} is answered",
         fault={"kind": "hang"},
         failed_probe_seconds=HANGING_PROBE_SECONDS,
+        cuts_replication=True,
     ),
-    "dynamodb": Outage(description="DynamoDB in {region} answers 503", fault={"service": "dynamodb"}),
+    "dynamodb": Outage(
+        description="DynamoDB in {region} answers 503", fault={"service": "dynamodb"}, cuts_replication=True
+    ),
     "dataplane": Outage(
         description="reads and writes of DynamoDB in {region} answer 503, and the probe (DescribeTable) passes",
         no_probe_fails=True,
@@ -176,12 +181,14 @@ OUTAGES: Mapping[str, Outage] = {
     "blip": Outage(
         description="every call of {region} answers 503, for less time than detection takes",
         fails_over=False,
+        cuts_replication=True,
         lasts=shorter_than_detection,
     ),
     "both": Outage(  # when no record is healthy, Route 53 takes all of them for healthy
         description="every call of {region} and of the other region answers 503",
         fails_over=False,
         sides=("primary", "secondary"),
+        cuts_replication=True,
     ),
     "permission": Outage(  # a monitor that may not look says that it does not know, and that counts as healthy
         description="the health function of {region} may not look at the table",

@@ -106,8 +106,8 @@ class Drill:
             The journal, which is in its file too; its verdict is "passed" or "missed".
 
         Raises:
-            CouldNotTellError: The result is inconclusive. What was done is undone, and the journal says how far the
-                drill came.
+            CouldNotTellError: The result is inconclusive: the drill did not get to its end, or a target could not be
+                judged and no other was missed. What was done is undone, and the journal says how far the drill came.
         """
         try:
             with ExitStack() as undo:
@@ -124,6 +124,12 @@ class Drill:
             self._break_off(f"interrupted: {type(error).__name__}")
             raise
         self._close(self._judge.verdict, self._judge.causes)
+        if self._judge.verdict == COULD_NOT_TELL:
+            raise CouldNotTellError(
+                f"could not tell: {self._judge.causes[-1]}; all that was done is undone",
+                hint=f"run it again; see {self._journal.path}",
+                journal=self._journal.path,
+            )
         return self._journal
 
     def _break_off(self, cause: str) -> None:

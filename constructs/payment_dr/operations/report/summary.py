@@ -68,6 +68,8 @@ def _print(content: Content, paths: Iterable[Path]) -> None:
     for target in content["targets"]:
         measured = "nothing" if target["measured"] is None else f"{target['measured']:g} {target['unit']}"
         met = Text("met", "green") if target["met"] else Text("MISSED", "red")
+        if not target["tested"]:
+            measured, met = "", Text("not tested")
         cells = (target["what"], f"{target['target']:g} {target['unit']}", measured, target["how"])
         what, at_most, found, how = (Text(printable(each)) for each in cells)
         table.add_row(what, at_most, found, met, how)
