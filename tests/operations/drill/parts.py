@@ -3,6 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
+from payment_dr.operations.drill.journal import PaymentRecord
 from payment_dr.operations.drill.place import Place
 from payment_dr.operations.route53.zone import Zone
 from payment_dr.side import Side
@@ -48,6 +49,23 @@ def place_on(stack: Stack, **others: Any) -> Place:
             **others,
         }
     )
+
+
+def paid(at: float, region: str, *, acknowledged: bool = True, **others: Any) -> PaymentRecord:
+    """An attempt to pay, as the drill's payments record it."""
+    record: Any = {
+        "id": f"dr-drill-1-local-{at}",
+        "mode": "local",
+        "region": region,
+        "at": at,
+        "done": at,
+        "seconds": 0.01,
+        "acknowledged": acknowledged,
+        "confirmed": False,
+        "phase": "secondary serves" if region == "us-west-2" else "steady",
+    }
+    made: PaymentRecord = record | others
+    return made
 
 
 def deployed_zone(

@@ -59,7 +59,9 @@ def journal(tmp_path: Path) -> Journal:
         "acknowledged": 20,
         "acknowledged_in_all": 50,
         "acknowledged_by_one_region": 0,
+        "acknowledged_in_secondary": 15,
         "missing_at_switch": [],
+        "missing_at_failback": [],
         "missing_after_recovery": [],
         "latency_ms": {"p50": 1.0, "p95": 2.0},
     }
@@ -137,11 +139,17 @@ def test_the_phases_of_both_ways_are_noted_and_the_longest_is_the_cause(journal:
     ],
 )
 def test_a_failover_that_did_not_happen_has_its_cause(others: dict[str, Any], cause: str, journal: Journal) -> None:
+    rpo = journal.content["rpo"]
+    stayed: Rpo = {**rpo["confirmed"], "acknowledged_in_secondary": 0, "missing_at_failback": None}
+    journal.set(rpo={**rpo, "confirmed": stayed})
     judge = judge_of(journal)
     judge.judge(evidence_of(**others))
     assert judge.causes[:2] == [cause, "clients did not return to us-east-1 after its recovery"]
     assert missed_by(judge) == dict.fromkeys(
-        ("failover", "failback", "confirmed mode: missing in us-west-2 at the switch, of 20 acknowledged")
+        (
+            *("failover", "failback", "confirmed mode: missing in us-west-2 at the switch, of 20 acknowledged"),
+            "confirmed mode: missing in us-east-1 at the failback, of 0 acknowledged in us-west-2",
+        )
     )
 
 
@@ -180,7 +188,12 @@ def test_an_answer_that_lasts_until_the_end_is_counted_until_then(journal: Journ
 
 def test_what_is_missing_or_different_in_the_end_is_missed_and_named(journal: Journal) -> None:
     content = journal.content
-    lost: Rpo = {**content["rpo"]["confirmed"], "missing_at_switch": ["c1"], "missing_after_recovery": ["c1", "c2"]}
+    lost: Rpo = {
+        **content["rpo"]["confirmed"],
+        "missing_at_switch": ["c1"],
+        "missing_at_failback": ["c3", "c4"],
+        "missing_after_recovery": ["c1", "c2"],
+    }
     after: After = {
         "items": {"equal": False, "primary": 2, "secondary": 1, "different": ["c1", "c2"]},
         "written_twice": ["d"],
@@ -199,15 +212,17 @@ def test_what_is_missing_or_different_in_the_end_is_missed_and_named(journal: Jo
     assert missed_by(judge) == {
         "confirmed mode: missing after recovery, of 50 acknowledged": 2,
         "confirmed mode: missing in us-west-2 at the switch, of 20 acknowledged": 1,
+        "confirmed mode: missing in us-east-1 at the failback, of 15 acknowledged in us-west-2": 2,
         "after recovery: items that differ between the regions": 2,
         "after recovery: transactions written twice": 1,
         "after recovery: parameters differ": 1,
         "after recovery: documents of us-east-1 missing in us-west-2, of 3": 2,
         "after recovery: alarms that ring, of 2 that fired": 1,
     }
-    assert judge.causes[:2] == [
+    assert judge.causes[:3] == [
         "acknowledged in confirmed mode and not in both regions after recovery: c1, c2",
         "acknowledged in confirmed mode and not in us-west-2: c1",
+        "clients returned to us-east-1 before it had what us-west-2 acknowledged in confirmed mode: c3, c4",
     ]
 
 

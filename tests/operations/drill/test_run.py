@@ -12,7 +12,7 @@ import pytest
 
 from payment_dr.operations import probes
 from payment_dr.operations.drill import clients, journal, run
-from payment_dr.operations.drill.journal import PAYMENT_PHASES, Content, CouldNotTellError
+from payment_dr.operations.drill.journal import PAYMENT_PHASES, WAYS, Content, CouldNotTellError
 from payment_dr.operations.drill.payments import Payments
 from payment_dr.operations.drill.run import Drill
 from payment_dr.operations.errors import OperationError
@@ -140,6 +140,13 @@ def test_the_counts_of_payments_can_be_made_again_from_the_payments(drill: Calla
         paid = [each for each in journal["payments"] if each["mode"] == mode and each["acknowledged"]]
         assert len(paid) == len({each["id"] for each in paid}) == rpo["acknowledged_in_all"] > 20
         assert sum(not each["confirmed"] for each in paid) == rpo["acknowledged_by_one_region"]
+        assert sum(each["acknowledged"] for each in rpo["figures"]) == len(paid)
+        assert sum(each["by_one_region"] for each in rpo["figures"]) == rpo["acknowledged_by_one_region"]
+        for way in WAYS:
+            seconds, measured = rpo["recovery"][way], journal["rto"][way]
+            assert seconds is not None
+            assert measured is not None
+            assert seconds == pytest.approx(measured["total"], abs=2 if mode == "confirmed" else 0.02)
         paid_per_second = [e for e in journal["events"] if e["kind"] == "transactions" and e["mode"] == mode]
         assert sum(event["acknowledged"] for event in paid_per_second) == len(paid)
     phases = list(dict.fromkeys(each["phase"] for each in journal["payments"]))
@@ -147,6 +154,30 @@ def test_the_counts_of_payments_can_be_made_again_from_the_payments(drill: Calla
     first = next(each for each in journal["payments"] if each["phase"] == "secondary serves")
     assert (first["region"], first["acknowledged"]) == ("us-west-2", True)
     assert {each["region"] for each in journal["payments"] if each["phase"] == "steady"} == {"us-east-1"}
+
+
+def test_clients_that_return_before_the_primary_has_what_the_secondary_took_are_noticed(
+    drill: Callable[..., Content], stack: Stack, steps: list[str]
+) -> None:
+    def stall(step: str) -> None:
+        steps.append(step)
+        if step == "served by us-west-2":
+            stack.replicates = False
+        if step == "failback":
+            stack.replicates = True  # for what is written from now on
+        if step == "verification":
+            written = [item for item in stack.items["secondary"] if item not in stack.items["primary"]]
+            stack.items["primary"] += written
+
+    journal = drill(tell=stall)
+    assert journal["verdict"] == "missed"
+    found = journal["rpo"]["confirmed"]
+    assert found["missing_at_failback"]
+    assert len(found["missing_at_failback"]) <= found["acknowledged_in_secondary"]
+    assert found["missing_after_recovery"] == []
+    (missed,) = (each for each in journal["targets"] if each["tested"] and not each["met"])
+    assert missed["what"].startswith("confirmed mode: missing in us-east-1 at the failback, of ")
+    assert missed["measured"] == len(found["missing_at_failback"])
 
 
 def test_payments_in_a_table_of_others_are_deleted_when_the_drill_ends(
@@ -242,8 +273,8 @@ def test_a_journal_has_the_keys_of_schema_1_in_their_order(drill: Callable[..., 
     ]
     assert list(rpo) == ["local", "confirmed"]
     assert list(rpo["local"]) == [
-        *("acknowledged", "acknowledged_in_all", "acknowledged_by_one_region"),
-        *("missing_at_switch", "missing_after_recovery", "latency_ms"),
+        *("acknowledged", "acknowledged_in_all", "acknowledged_by_one_region", "acknowledged_in_secondary"),
+        *("missing_at_switch", "missing_at_failback", "missing_after_recovery", "latency_ms", "figures", "recovery"),
     ]
     assert list(journal["after"]) == [*("items", "written_twice", "parameters_equal", "documents", "alarms", "undone")]
     assert {tuple(target) for target in journal["targets"]} == {

@@ -12,9 +12,9 @@ from payment_dr.operations.drill.documents import Documents
 from payment_dr.operations.drill.journal import Journal
 from payment_dr.operations.drill.ledger import Item, Ledger
 from payment_dr.operations.drill.payments import Payments
-from payment_dr.operations.drill.verification import AtSwitch, Verification, latency_ms
+from payment_dr.operations.drill.verification import AtSwitch, Verification
 from payment_dr.side import Side
-from tests.operations.drill.parts import place_on
+from tests.operations.drill.parts import paid, place_on
 from tests.operations.stack import GONE, Clock, Stack
 
 NOTHING = AtSwitch({"local": 0, "confirmed": 0}, {"local": [], "confirmed": []})
@@ -29,6 +29,8 @@ class Tables(Payments):
 
     def __init__(self) -> None:
         self.ledger = Ledger()
+        self.outage = 10.0, 40.0
+        self.records = [paid(30, "us-west-2", mode="confirmed", done=30.5, seconds=0.7, confirmed=True)]
         self.found: dict[Side, Callable[[], list[Item]]] = {"primary": list, "secondary": list}
 
     def items(self, side: Side) -> list[Item]:
@@ -130,10 +132,31 @@ class TestAtTheSwitch:
         )
 
 
+class TestAtTheFailback:
+    def test_what_the_secondary_acknowledged_is_looked_for_in_the_primary(
+        self, verify: Verification, tables: Tables, clock: Clock
+    ) -> None:
+        tables.acknowledge("a")
+        tables.acknowledge("b", "c", region="us-west-2")
+        tables.acknowledge("d", region="us-west-2", mode="confirmed")
+        started = clock.now
+        tables.found["primary"] = lambda: [item("b")] if clock.now > started + 1.5 else []
+        found = verify.at_failback()
+        assert found == AtSwitch({"local": 2, "confirmed": 1}, {"local": ["c"], "confirmed": ["d"]})
+        assert clock.now > started + verification.ARRIVING_SECONDS
+
+    def test_what_has_arrived_is_not_waited_for(self, verify: Verification, tables: Tables, clock: Clock) -> None:
+        tables.acknowledge("a", region="us-west-2")
+        tables.found["primary"] = lambda: [item("a")]
+        started = clock.now
+        assert verify.at_failback() == AtSwitch({"local": 1, "confirmed": 0}, {"local": [], "confirmed": []})
+        assert clock.now == started
+
+
 class TestAfterRecovery:
     def test_equal_tables_and_parameters_are_equal(self, verify: Verification, tables: Tables) -> None:
         tables.found = {"primary": lambda: [item("a"), item("b")], "secondary": lambda: [item("b"), item("a")]}
-        assert verify.compare(NOTHING)[1] == {
+        assert verify.compare(NOTHING, None, [])[1] == {
             "items": {"equal": True, "primary": 2, "secondary": 2, "different": []},
             "written_twice": [],
             "parameters_equal": True,
@@ -145,7 +168,7 @@ class TestAfterRecovery:
         started = clock.now
         tables.found["primary"] = lambda: [item("a")]
         tables.found["secondary"] = lambda: [item("a")] if clock.now > started + 20 else []
-        assert verify.compare(NOTHING)[1]["items"]["equal"]
+        assert verify.compare(NOTHING, None, [])[1]["items"]["equal"]
 
     def test_tables_are_not_looked_at_while_something_is_on_its_way(
         self, stack: Stack, tables: Tables, clock: Clock
@@ -157,7 +180,9 @@ class TestAfterRecovery:
             return [item("a")]
 
         tables.found = {"primary": found, "secondary": found}
-        assert verifying(stack, tables, lambda: clock.now < started + 20).compare(NOTHING)[1]["items"]["equal"]
+        assert verifying(stack, tables, lambda: clock.now < started + 20).compare(NOTHING, None, [])[1]["items"][
+            "equal"
+        ]
         assert len(looked) == 2
         assert min(looked) > started + 20
 
@@ -168,7 +193,7 @@ class TestAfterRecovery:
         tables.found["primary"] = lambda: [item("a"), item("b"), item("b", timestamp=2)]
         tables.found["secondary"] = lambda: [item("a", amount=6), item("b")]
         stack.parameters["secondary"].clear()
-        after = verify.compare(NOTHING)[1]
+        after = verify.compare(NOTHING, None, [])[1]
         assert after["items"] == {"equal": False, "primary": 3, "secondary": 2, "different": ["a", "b"]}
         assert (after["written_twice"], after["parameters_equal"]) == (["b"], False)
         assert clock.now > started + verification.SETTLING_SECONDS
@@ -180,7 +205,7 @@ class TestAfterRecovery:
         place = place_on(stack)
         documents = Documents(place, "a-drill")
         documents.write("primary")
-        found = Verification(place, tables, None, documents).compare(NOTHING)[1]["documents"]
+        found = Verification(place, tables, None, documents).compare(NOTHING, None, [])[1]["documents"]
         assert found is not None
         assert len(found["missing"]["primary"]) == 3
         assert clock.now > started + verification.SETTLING_SECONDS
@@ -190,7 +215,7 @@ class TestAfterRecovery:
         documents = Documents(place, "a-drill")
         documents.write("primary")
         documents.write("secondary")
-        found = Verification(place, tables, None, documents).compare(NOTHING)[1]["documents"]
+        found = Verification(place, tables, None, documents).compare(NOTHING, None, [])[1]["documents"]
         assert found is not None
         assert len(found["missing"]["secondary"]) == 3
         assert clock.now == started
@@ -203,7 +228,9 @@ class TestAfterRecovery:
         stack.alarms["primary"][east] = stack.alarms["secondary"][west] = "ALARM"
         watch.look()
         stack.alarms["primary"][east] = "OK"
-        after = Verification(place_on(stack), tables, watch, Documents(place_on(stack), "a-drill")).compare(NOTHING)[1]
+        after = Verification(place_on(stack), tables, watch, Documents(place_on(stack), "a-drill")).compare(
+            NOTHING, None, []
+        )[1]
         assert after["alarms"] == {"fired": [east, west], "still": [west]}
 
     def test_payments_are_counted_by_mode_and_missing_ones_are_named_wherever_they_are_missing(
@@ -214,34 +241,52 @@ class TestAfterRecovery:
         tables.found["primary"] = lambda: [item("a"), item("b"), item("d")]
         tables.found["secondary"] = lambda: [item("a"), item("c"), item("d")]
         at_switch = AtSwitch({"local": 2, "confirmed": 0}, {"local": ["b"], "confirmed": []})
-        assert verify.compare(at_switch)[0] == {
+        at_failback = AtSwitch({"local": 0, "confirmed": 1}, {"local": [], "confirmed": ["d"]})
+        assert verify.compare(at_switch, at_failback, tables.records)[0] == {
             "local": {
                 "acknowledged": 2,
                 "acknowledged_in_all": 3,
                 "acknowledged_by_one_region": 3,
+                "acknowledged_in_secondary": 0,
                 "missing_at_switch": ["b"],
+                "missing_at_failback": [],
                 "missing_after_recovery": ["b", "c"],
                 "latency_ms": {"p50": 10.0, "p95": 10.0},
+                "figures": [],
+                "recovery": {"failover": None, "failback": None},
             },
             "confirmed": {
                 "acknowledged": 0,
                 "acknowledged_in_all": 1,
                 "acknowledged_by_one_region": 0,
+                "acknowledged_in_secondary": 1,
                 "missing_at_switch": [],
+                "missing_at_failback": ["d"],
                 "missing_after_recovery": [],
                 "latency_ms": {"p50": 10.0, "p95": 10.0},
+                "figures": [
+                    {
+                        "phase": "secondary serves",
+                        "region": "us-west-2",
+                        "acknowledged": 1,
+                        "by_one_region": 0,
+                        "failed": 0,
+                        "latency_ms": {"p50": 700.0, "p95": 700.0},
+                    }
+                ],
+                "recovery": {"failover": 20.5, "failback": None},
             },
         }
+
+    def test_without_a_failback_nothing_is_known_of_what_the_primary_lacked(self, verify: Verification) -> None:
+        rpo = verify.compare(NOTHING, None, [])[0]["local"]
+        assert (rpo["missing_at_failback"], rpo["acknowledged_in_secondary"]) == (None, 0)
 
     def test_latencies_are_those_of_the_primary(self, verify: Verification, tables: Tables) -> None:
         tables.acknowledge("a", seconds=0.02)
         tables.acknowledge("b", seconds=0.9, region="us-west-2")
         tables.acknowledge("c", seconds=0.9, region="us-west-2", mode="confirmed")
         tables.found = dict.fromkeys(("primary", "secondary"), lambda: [item(id_) for id_ in "abc"])
-        rpo, _ = verify.compare(NOTHING)
+        rpo, _ = verify.compare(NOTHING, None, [])
         assert rpo["local"]["latency_ms"] == {"p50": 20.0, "p95": 20.0}
         assert rpo["confirmed"]["latency_ms"] == {"p50": None, "p95": None}
-
-
-def test_a_percentile_is_the_nearest_rank_in_milliseconds() -> None:
-    assert latency_ms([number / 1000 for number in range(100, 0, -1)]) == {"p50": 50.0, "p95": 95.0}

@@ -120,8 +120,8 @@ def _content(settings: Settings, verdict: str, causes: tuple[str, ...]) -> str:
             "sensitivity": [asdict(choice) for choice in sensitivity(runs=500)],
         },
         "rpo": {
-            "local": _rpo(acknowledged["local"], LOST, {"p50": 4.1, "p95": 7.9}),
-            "confirmed": _rpo(acknowledged["confirmed"], [], {"p50": 512.0, "p95": 1290.0}),
+            "local": _rpo(acknowledged["local"], 11_102, LOST, {"p50": 4.1, "p95": 7.9}),
+            "confirmed": _rpo(acknowledged["confirmed"], 4_002, [], {"p50": 512.0, "p95": 1290.0}),
         },
         "after": {
             "items": {"equal": True, "primary": 22_089, "secondary": 22_089, "different": []},
@@ -151,12 +151,20 @@ def _rto(phases: Phases) -> dict[str, float]:
     return {name: getattr(phases, name) for name in PHASES}
 
 
-def _rpo(acknowledged: int, missing: list[str], latency: dict[str, float]) -> dict[str, Any]:
+def _rpo(acknowledged: int, alone: int, missing: list[str], latency: dict[str, float]) -> dict[str, Any]:
+    steady = {"phase": "steady", "region": PRIMARY, "acknowledged": 1_100, "by_one_region": 0, "failed": 0}
+    away = {"phase": "secondary serves", "region": SECONDARY, "acknowledged": 3_900, "by_one_region": 3_900}
     return {
         "acknowledged": acknowledged,
+        "acknowledged_in_all": acknowledged,
+        "acknowledged_by_one_region": alone,
+        "acknowledged_in_secondary": 3_900,
         "missing_at_switch": missing,
+        "missing_at_failback": [],
         "missing_after_recovery": [],
         "latency_ms": latency,
+        "figures": [{**steady, "latency_ms": latency}, {**away, "failed": 3, "latency_ms": latency}],
+        "recovery": {"failover": 102.5, "failback": 61.0},
     }
 
 

@@ -383,6 +383,31 @@ def test_a_target_that_an_outage_does_not_test_is_neither_met_nor_missed(
     assert "│ 0 transactions │ │ not tested │ not tested" in printed(journal)
 
 
+def test_what_one_region_alone_acknowledged_stands_beside_what_was_confirmed(
+    page: Callable[[Journal], ElementTree.Element], printed: Callable[[Journal], str]
+) -> None:
+    journal = journals.passed()
+    assert "by one region alone: 4,002 of 10,987" in cards(page(journal))["Lost, confirmed mode"]
+    figures = ["secondary serves", "us-west-2", "3,900", "3,900", "3", "512 ms", "1,290 ms"]
+    assert figures in rows(page(journal))
+    assert "Failover of this client: 102.5 s. Failback of this client: 61.0 s." in text(page(journal))
+    assert "Missing in us-east-1 at the failback: none" in text(page(journal))
+    result = printed(journal)
+    assert "local mode: 11102 acknowledged, all of them by one region alone; 9 of 11102 missing at the switch" in result
+    assert "confirmed mode: 10987 acknowledged, 4002 of them by one region alone; 0 of 10987 missing" in result
+    assert "0 of 3900 missing at the failback; failover 102.5 s; failback 61.0 s; 512 ms each (p95 1290 ms)" in result
+
+
+def test_a_drill_without_a_failback_does_not_speak_of_one(
+    page: Callable[[Journal], ElementTree.Element], printed: Callable[[Journal], str]
+) -> None:
+    journal = journals.passed()
+    for rpo in journal["rpo"].values():
+        rpo |= {"missing_at_failback": None, "recovery": {"failover": None, "failback": None}}
+    assert "at the failback" not in text(page(journal), ".//main")
+    assert "fail" not in printed(journal).partition("local mode: ")[2].partition(" each ")[0]
+
+
 def test_policies_that_find_no_room_are_not_half_written(tmp_path: Path) -> None:
     done = dr_with_short_files(3_000, "policies", "--out", str(tmp_path))
     assert (done.returncode, done.stderr.splitlines()[0]) == (2, "error: a file cannot grow any more")

@@ -121,6 +121,32 @@ class LatencyMs(TypedDict):
     p95: float | None
 
 
+class PaymentFigures(TypedDict):
+    """The attempts to pay of one client mode in one phase and region.
+
+    Attributes:
+        phase, region: Which.
+        acknowledged: How many were acknowledged.
+        by_one_region: Of these, without having been read in the other region.
+        failed: How many failed.
+        latency_ms: Of those that were acknowledged.
+    """
+
+    phase: PaymentPhase
+    region: str
+    acknowledged: int
+    by_one_region: int
+    failed: int
+    latency_ms: LatencyMs
+
+
+class Recovery(TypedDict):
+    """Seconds of drill time from the outage, and from its end, to a client's first payment; None without one."""
+
+    failover: float | None
+    failback: float | None
+
+
 class Rpo(TypedDict, total=False):
     """The payments of one client mode: counts of what was acknowledged, and ids of what was missing.
 
@@ -128,17 +154,26 @@ class Rpo(TypedDict, total=False):
         acknowledged: Until the clients switched to the other region, or until the outage ended without that.
         acknowledged_in_all: In the whole drill.
         acknowledged_by_one_region: Of these, without a copy in the other region.
+        acknowledged_in_secondary: In the secondary region until the clients returned; 0 if they did not.
         missing_at_switch: Acknowledged and not in the secondary region when the clients switched.
+        missing_at_failback: Acknowledged in the secondary region and not in the primary one when the clients returned.
+            None if they did not.
         missing_after_recovery: Acknowledged and not in both regions in the end.
-        latency_ms: Time to acknowledge.
+        latency_ms: Time to acknowledge, in the primary region.
+        figures: By phase and region.
+        recovery: Recovery times of this client.
     """
 
     acknowledged: int
     acknowledged_in_all: int
     acknowledged_by_one_region: int
+    acknowledged_in_secondary: int
     missing_at_switch: list[str]
+    missing_at_failback: list[str] | None
     missing_after_recovery: list[str]
     latency_ms: LatencyMs
+    figures: list[PaymentFigures]
+    recovery: Recovery
 
 
 class PaymentRecord(TypedDict):

@@ -198,6 +198,7 @@ class Judge:
             )
         if evidence.outage.must_fail_over(evidence.settings):
             self._judge_switch(evidence)
+            self._judge_failback()
 
     def _judge_switch(self, evidence: Evidence) -> None:
         """Judge what confirmed mode lost at the switch; local mode is its control group, which must lose something."""
@@ -220,6 +221,22 @@ class Judge:
                 len(lost) if evidence.failed_over and count else None,
                 f"acknowledged in confirmed mode and not in {second}: {', '.join(lost[:5])}" if lost else None,
             )
+
+    def _judge_failback(self) -> None:
+        """Judge whether clients returned to a region that lacked what was acknowledged to them in the other one."""
+        first, second = (self._regions[side] for side in SIDES)
+        found = self._journal.content["rpo"][CONFIRMED]
+        missing, count = found["missing_at_failback"], found["acknowledged_in_secondary"]
+        self.add_target(
+            f"confirmed mode: missing in {first} at the failback, of {count} acknowledged in {second}",
+            "transactions",
+            0,
+            len(missing) if missing is not None and count else None,
+            f"clients returned to {first} before it had what {second} acknowledged in confirmed mode: "
+            f"{', '.join(missing[:5])}"
+            if missing
+            else None,
+        )
 
     def _judge_after_recovery(self) -> None:
         after = self._journal.content["after"]

@@ -20,7 +20,7 @@ from payment_dr.operations.deployed import Deployed, called_in_time
 from payment_dr.operations.drill.confirmed_write import ConfirmedWriter, NotConfirmedError
 from payment_dr.operations.drill.journal import LOCAL, Journal, PaymentRecord
 from payment_dr.operations.drill.ledger import Item, Ledger, id_of, key_of
-from payment_dr.operations.drill.payment_phases import with_phases
+from payment_dr.operations.drill.payment_figures import with_phases
 from payment_dr.operations.drill.service_load import AsSent, ServiceClient, as_sent
 from payment_dr.operations.drill.tls_client import NotServedError, TlsClient
 from payment_dr.operations.errors import OperationError, lack_of_this_machine

@@ -34,7 +34,7 @@ from payment_dr.operations.drill.judge import Evidence, Judge
 from payment_dr.operations.drill.outages import OUTAGES, SERVING_SECONDS, Action, Outage, action_of, undone
 from payment_dr.operations.drill.payments import Payments
 from payment_dr.operations.drill.place import Place
-from payment_dr.operations.drill.verification import Verification
+from payment_dr.operations.drill.verification import AtSwitch, Verification
 from payment_dr.operations.errors import OperationError, lack_of_this_machine
 from payment_dr.operations.route53.recovery_time import Settings, distribution, failover_bound, sensitivity
 from payment_dr.operations.route53.zone import Zone
@@ -299,10 +299,10 @@ class StartedDrill:
         self.clients.run(until=end)
         recovered = self._end_outage(outage)
         self.payments.outage = began, recovered
-        failed_back = self._await_failback(recovered, failed_over=failed_over)
+        at_failback, failed_back = self._await_failback(recovered, failed_over=failed_over)
         self.clients.run(until=self.clients.now + QUIET_SECONDS)
         self._finish()
-        rpo, after = self.verification.compare(at_switch)
+        rpo, after = self.verification.compare(at_switch, at_failback, self.journal.content["payments"])
         self.journal.set(rpo=rpo, after=after)
         return Evidence(
             outage=self.outage,
@@ -344,14 +344,21 @@ class StartedDrill:
         self.dns.forget()
         return self.clients.now
 
-    def _await_failback(self, recovered: float, *, failed_over: bool) -> bool:
-        """Wait until the primary serves again; whether it does."""
+    def _await_failback(self, recovered: float, *, failed_over: bool) -> tuple[AtSwitch | None, bool]:
+        """Wait until the primary serves again; whether it does, and what it has of what the secondary acknowledged.
+
+        What it has is None after a failover without a failback, and where clients never left.
+        """
         # "both" may leave Route 53 with the secondary for a moment, which is waited out as well
         latest = recovered + failover_bound(self.settings).total + SERVING_SECONDS
+        at_failback = None
         if failed_over:
             self.step("failback")
+            self.clients.run(until=latest, stop=lambda: self.clients.serving == "primary")
+            if self.clients.serving == "primary":
+                at_failback = self.verification.at_failback()
         self.clients.run(until=latest, stop=self.clients.are_back)
-        return self.clients.are_back()
+        return at_failback, self.clients.are_back()
 
     def _finish(self) -> None:
         """Let every payment come to its end, and every alarm leave ALARM."""
@@ -361,3 +368,5 @@ class StartedDrill:
         self.clients.retry_open()
         if alarms := self.alarms:
             self.clients.run(until=self.clients.now + ALARMS_CLEAR_SECONDS, stop=lambda: not alarms.look())
+            self.clients.finish()
+        self.payments.note_in(self.journal)

@@ -1,6 +1,5 @@
 """What a drill compares: what the secondary has not got when clients switch, and both regions after recovery."""
 
-import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,8 +9,9 @@ from payment_dr.operations.aws import asked
 from payment_dr.operations.drill import ledger
 from payment_dr.operations.drill.alarm_watch import AlarmWatch
 from payment_dr.operations.drill.documents import Documents
-from payment_dr.operations.drill.journal import MODES, After, LatencyMs, Rpo
-from payment_dr.operations.drill.ledger import Item
+from payment_dr.operations.drill.journal import MODES, After, PaymentRecord, Rpo
+from payment_dr.operations.drill.ledger import Entry, Item
+from payment_dr.operations.drill.payment_figures import figures, latency_ms, recovery
 from payment_dr.operations.drill.payments import Payments
 from payment_dr.operations.drill.place import Place
 from payment_dr.side import SIDES, Side
@@ -23,11 +23,11 @@ POLL_SECONDS = 0.2  # of real time
 
 @dataclass(frozen=True)
 class AtSwitch:
-    """The payments by mode at the moment when clients switched, or when they did not have to.
+    """The payments by mode at the moment when clients changed their region, or when they did not have to.
 
     Attributes:
-        acknowledged: How many were acknowledged until then.
-        missing: Ids of those of them that the secondary had not got.
+        acknowledged: How many were acknowledged until then, in the region that they left if they returned.
+        missing: Ids of those of them that the region had not got to which they went.
     """
 
     acknowledged: Mapping[str, int]
@@ -67,22 +67,44 @@ class Verification:
             CannotTellError: The secondary's table does not answer.
         """
         at_risk = {mode: self._payments.ledger.acknowledged(mode) for mode in MODES}
-        missing: dict[str, list[str]] = {mode: [] for mode in MODES}
+        if not failed_over:
+            return AtSwitch({mode: len(entries) for mode, entries in at_risk.items()}, {mode: [] for mode in MODES})
+        return self._arrived(at_risk, "secondary")
+
+    def at_failback(self) -> AtSwitch:
+        """What was acknowledged in the secondary, and what the primary has not got of it, when clients have returned.
+
+        It waits as `at_switch` does.
+
+        Raises:
+            CannotTellError: The primary's table does not answer.
+        """
+        left = self._stack.region("secondary")
+        at_risk = {
+            mode: [entry for entry in self._payments.ledger.acknowledged(mode) if entry.region == left]
+            for mode in MODES
+        }
+        return self._arrived(at_risk, "primary")
+
+    def _arrived(self, at_risk: Mapping[str, list[Entry]], side: Side) -> AtSwitch:
         deadline = time.monotonic() + (SETTLING_SECONDS if self._place.is_replicating else ARRIVING_SECONDS)
-        while failed_over:
+        while True:
             ends = self._ends(deadline)  # before the look, which finds all that has arrived then
-            there = self._items("secondary")
+            there = self._items(side)
             missing = {mode: ledger.missing(entries, there) for mode, entries in at_risk.items()}
             if ends or not any(missing.values()):
-                break
+                return AtSwitch({mode: len(entries) for mode, entries in at_risk.items()}, missing)
             time.sleep(POLL_SECONDS)
-        return AtSwitch({mode: len(entries) for mode, entries in at_risk.items()}, missing)
 
-    def compare(self, at_switch: AtSwitch) -> tuple[dict[str, Rpo], After]:
+    def compare(
+        self, at_switch: AtSwitch, at_failback: AtSwitch | None, records: Sequence[PaymentRecord]
+    ) -> tuple[dict[str, Rpo], After]:
         """Wait until nothing is replicated any more, and compare both regions.
 
         Args:
             at_switch: What was found when clients switched.
+            at_failback: What was found when they had returned; None if they did not.
+            records: All payments with their phases.
 
         Returns:
             The payments by mode, and the state after recovery, as the journal has them.
@@ -101,7 +123,7 @@ class Verification:
             if settled or time.monotonic() > deadline:
                 break
             time.sleep(POLL_SECONDS)
-        rpo = {mode: self._rpo(mode, at_switch, items) for mode in MODES}
+        rpo = {mode: self._rpo(mode, at_switch, at_failback, items, records) for mode in MODES}
         after: After = {
             "items": {
                 "equal": not different,
@@ -121,34 +143,28 @@ class Verification:
         is_replicating = self._place.is_replicating
         return time.monotonic() > deadline or (is_replicating is not None and not is_replicating())
 
-    def _rpo(self, mode: str, at_switch: AtSwitch, items: Mapping[Side, list[Item]]) -> Rpo:
+    def _rpo(
+        self,
+        mode: str,
+        at_switch: AtSwitch,
+        at_failback: AtSwitch | None,
+        items: Mapping[Side, list[Item]],
+        records: Sequence[PaymentRecord],
+    ) -> Rpo:
         entries, primary = self._payments.ledger.acknowledged(mode), self._stack.region("primary")
+        began, recovered = self._payments.outage
         return {
             "acknowledged": at_switch.acknowledged[mode],
             "acknowledged_in_all": len(entries),
             "acknowledged_by_one_region": sum(not entry.confirmed for entry in entries),
+            "acknowledged_in_secondary": at_failback.acknowledged[mode] if at_failback else 0,
             "missing_at_switch": at_switch.missing[mode],
+            "missing_at_failback": at_failback.missing[mode] if at_failback else None,
             "missing_after_recovery": sorted({id_ for side in SIDES for id_ in ledger.missing(entries, items[side])}),
             "latency_ms": latency_ms([entry.seconds for entry in entries if entry.region == primary]),
+            "figures": figures(records, mode),
+            "recovery": recovery(records, mode, began=began or 0.0, recovered=recovered or 0.0),
         }
 
     def _items(self, side: Side) -> list[Item]:
         return asked(f"DynamoDB in {self._stack.region(side)}", lambda: self._payments.items(side))
-
-
-def latency_ms(seconds: Sequence[float]) -> LatencyMs:
-    """Percentiles of latencies, in milliseconds.
-
-    Args:
-        seconds: The latencies in seconds.
-
-    Example:
-        >>> latency_ms([0.004, 0.008, 0.5])
-        {'p50': 8.0, 'p95': 500.0}
-    """
-    ordered = sorted(seconds)
-    return {"p50": _percentile_ms(ordered, 50), "p95": _percentile_ms(ordered, 95)}
-
-
-def _percentile_ms(ordered: Sequence[float], percent: int) -> float | None:
-    return round(ordered[math.ceil(len(ordered) * percent / 100) - 1] * 1000, 1) if ordered else None

@@ -10,7 +10,15 @@ from rich.table import Table
 from rich.text import Text
 
 from payment_dr.operations.command import DONE, MISSED, say
-from payment_dr.operations.drill.journal import PASSED, WAYS, Content, CouldNotTellError, Journal, load_in_words
+from payment_dr.operations.drill.journal import (
+    PASSED,
+    WAYS,
+    Content,
+    CouldNotTellError,
+    Journal,
+    Rpo,
+    load_in_words,
+)
 from payment_dr.operations.errors import OperationError
 from payment_dr.operations.printable import printable
 from payment_dr.operations.report.write import write_report
@@ -59,6 +67,22 @@ def reported(drill: Callable[[], Journal], *, as_json: bool) -> int:
     return DONE if content["verdict"] == PASSED else MISSED
 
 
+def payments_in_words(rpo: Rpo) -> str:
+    """What became of the payments of one client mode: a line."""
+    alone, count, latency = rpo["acknowledged_by_one_region"], rpo["acknowledged_in_all"], rpo["latency_ms"]
+    said = [
+        f"{count} acknowledged, {alone if alone < count else 'all'} of them by one region alone",
+        f"{len(rpo['missing_at_switch'])} of {rpo['acknowledged']} missing at the switch",
+    ]
+    if rpo["missing_at_failback"] is not None:
+        said.append(f"{len(rpo['missing_at_failback'])} of {rpo['acknowledged_in_secondary']} missing at the failback")
+    for way in WAYS:
+        if (seconds := rpo["recovery"][way]) is not None:
+            said.append(f"{way} {seconds:.1f} s")
+    said.append(f"{latency['p50'] or 0:.0f} ms each (p95 {latency['p95'] or 0:.0f} ms)")
+    return "; ".join(said)
+
+
 def _print(content: Content, paths: Iterable[Path]) -> None:
     out = Console(highlight=False)
     if not out.is_terminal:
@@ -77,11 +101,7 @@ def _print(content: Content, paths: Iterable[Path]) -> None:
     if load := content.get("load"):
         out.print(printable(f"load: {load_in_words(load)}"), markup=False)
     for mode, rpo in content["rpo"].items():
-        lost, latency = len(rpo["missing_at_switch"]), rpo["latency_ms"]
-        out.print(
-            f"lost {lost} of {rpo['acknowledged']} in {mode} mode at the switch, acknowledged in "
-            f"{latency['p50'] or 0:.0f} ms (p95 {latency['p95'] or 0:.0f} ms)"
-        )
+        out.print(f"{mode} mode: {payments_in_words(rpo)}")
     documents = content["after"].get("documents")
     if documents and not documents["copied_back"] and (count := documents["written"]["secondary"]):
         first, second = (content["regions"][side] for side in SIDES)
