@@ -120,7 +120,7 @@ def test_they_pay_in_both_modes_about_once_a_second_until_drill_time_is_over(
 
 
 def test_they_follow_dns_when_their_cache_expires_and_the_first_payment_there_is_noted(
-    paying: Clients, payments: Paying, dns: Dns
+    paying: Clients, payments: Paying, dns: Dns, journal: Journal
 ) -> None:
     paying.run(until=10.0)
     payments.serving = {"secondary"}
@@ -130,6 +130,8 @@ def test_they_follow_dns_when_their_cache_expires_and_the_first_payment_there_is
     assert dns.expired == [Change(20.0, "secondary")]
     assert 20.0 <= served.at < 22.0
     assert (paying.serving, served.side) == ("secondary", "secondary")
+    noted = [(e["kind"], e["at"], e["region"]) for e in journal.content["events"] if e["kind"] in ("expired", "served")]
+    assert noted == [("expired", 20.0, "us-west-2"), ("served", round(served.at, 3), "us-west-2")]
     assert {side for side, at in local(payments) if at < 20.0} == {"primary"}
 
 

@@ -180,6 +180,22 @@ def test_clients_that_return_before_the_primary_has_what_the_secondary_took_are_
     assert missed["measured"] == len(found["missing_at_failback"])
 
 
+def test_every_payment_that_counts_is_among_the_events(
+    drill: Callable[..., Content], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    retry_open = clients.Clients.retry_open
+
+    def retry_one_more(self: clients.Clients) -> None:  # one that failed until now
+        self._payments.ledger.leave_open(self._payments._new_item("confirmed"), "confirmed")
+        retry_open(self)
+
+    monkeypatch.setattr(clients.Clients, "retry_open", retry_one_more)
+    journal = drill()
+    for mode, rpo in journal["rpo"].items():
+        noted = [e["acknowledged"] for e in journal["events"] if e["kind"] == "transactions" and e["mode"] == mode]
+        assert sum(noted) == rpo["acknowledged_in_all"]
+
+
 def test_payments_in_a_table_of_others_are_deleted_when_the_drill_ends(
     drill: Callable[..., Content], stack: Stack
 ) -> None:
@@ -253,6 +269,8 @@ def test_a_journal_has_the_keys_of_schema_1_in_their_order(drill: Callable[..., 
     assert list(journal) == [
         *("schema", "id", "started", "ended", "outage", "place", "seed", "versions", "regions", "settings", "load"),
         *("made_of", "rto", "rpo", "after", "targets", "verdict", "causes", "payments", "events"),
+        *("schema", "id", "started", "ended", "outage", "place", "time", "seed", "versions", "regions", "settings"),
+        *("load", "made_of", "rto", "rpo", "after", "targets", "verdict", "causes", "events"),
     ]
     phases = ["detect", "switch", "cache", "first_write", "total"]
     percentiles = ["p50", "p95", "p99", "worst", "bound"]
@@ -265,7 +283,7 @@ def test_a_journal_has_the_keys_of_schema_1_in_their_order(drill: Callable[..., 
     assert list(rto) == ["failover", "failback", "distribution", "sensitivity"]
     assert (list(rto["failover"]), list(rto["failback"])) == (phases, phases)
     assert list(rto["distribution"]) == ["settings", "runs", "seed", "failover", "failback"]
-    assert list(rto["distribution"]["failover"]) == ["phases", "runs_by_second", "worst_seed"]
+    assert list(rto["distribution"]["failover"]) == ["phases", "runs_by_second", "worst_seed", "hanging_bound"]
     assert list(rto["distribution"]["failover"]["phases"]) == phases
     assert list(rto["distribution"]["failover"]["phases"]["total"]) == percentiles
     assert list(rto["sensitivity"][0]) == [
@@ -286,6 +304,8 @@ def test_a_journal_has_the_keys_of_schema_1_in_their_order(drill: Callable[..., 
         "probe": ["region", "checker", "ok", "status", "seconds", "error"],
         "verdict": ["region", "healthy"],
         "answer": ["region"],
+        "expired": ["region"],
+        "served": ["region"],
         "transactions": ["region", "mode", "acknowledged", "failed", "per"],
     }
     assert {tuple(event)[:3] for event in journal["events"]} == {("at", "real", "kind")}

@@ -12,24 +12,36 @@ def content(*events: Event) -> ReportContent:
     return ReportContent(journal, "drill.json", "0" * 64)
 
 
-def paid(at: float, *, region: str = "us-east-1", mode: str = "local", per: int = 1) -> Event:
+def paid(at: float, *, region: str = "us-east-1", mode: str = "local", acknowledged: int = 6, failed: int = 2) -> Event:
     return {
         "kind": "transactions",
         "at": at,
         "region": region,
         "mode": mode,
-        "acknowledged": 6,
-        "failed": 2,
-        "per": per,
+        "acknowledged": acknowledged,
+        "failed": failed,
+        "per": 1,
     }
 
 
-def test_transactions_of_several_seconds_are_spread_over_them() -> None:
-    found = content(paid(1), paid(3, per=2), paid(3, region="us-west-2"), paid(3, mode="confirmed"))
+def test_how_payments_end_holds_until_the_next_one_and_pauses_are_no_outage() -> None:
+    found = content(
+        paid(1, failed=0),
+        paid(40, failed=0),  # nothing was paid in between
+        paid(41),
+        paid(42, acknowledged=0),
+        paid(60, acknowledged=0),
+        paid(61, region="us-west-2", failed=0),
+        paid(70, mode="confirmed"),
+    )
 
-    assert found.per_second("us-east-1", "local", "acknowledged").tolist() == [0, 6, 0, 3, 3]
-    assert found.per_second("us-east-1", "local", "failed").tolist() == [0, 2, 0, 1, 1]
-    assert found.per_second("us-west-2", "confirmed", "failed").tolist() == [0] * 5
+    assert list(found.outcomes("local")) == [
+        (1, 41, ("us-east-1", True, False, 12, 0)),
+        (41, 42, ("us-east-1", True, True, 6, 2)),
+        (42, 61, ("us-east-1", False, True, 0, 4)),
+        (61, 70, ("us-west-2", True, False, 6, 0)),
+    ]
+    assert [count for *_, (*_, count) in found.outcomes("confirmed")] == [2]
 
 
 def test_answers_of_dns_are_told_from_other_events() -> None:

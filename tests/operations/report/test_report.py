@@ -68,28 +68,31 @@ def rows(page: ElementTree.Element) -> list[list[str]]:
 class TestTheTop:
     def test_a_passed_drill_says_so_with_outage_recovery_times_and_losses(self, page: Any) -> None:
         found = page(journals.passed())
-        assert text(found, ".//h1") == "✓ Passed: every target was met"
+        assert text(found, ".//h1") == "✓ Rehearsal on an emulated AWS passed: every target was met"
+        lost = "A client that does not confirm lost 9 of 11,102 payments at the switch, one that confirms lost 0 of"
+        assert f"{lost} 10,987." in text(found, ".//header")
         top = cards(found)
         assert top["Outage of us-east-1"] == (
             "300 s every call of us-east-1 answers 503 acknowledged during it: 7,683 of 8,703 payments"
         )
-        assert top["Failover (RTO), measured"].startswith("102.5 s target 180 s: ✓ met")
-        assert top["Failback (RTO), measured"].startswith("74.6 s target 180 s: ✓ met")
+        assert top["Failover (RTO), one draw, seed 42"].startswith("102.5 s target 180 s: ✓ met")
+        assert top["Failback (RTO), one draw, seed 42"].startswith("74.6 s target 180 s: ✓ met")
         assert top["Lost, local mode"].startswith("9 of 11,102 ")
         assert top["Lost, confirmed mode"].startswith("0 of 10,987 ")
 
     def test_a_missed_drill_names_the_cause_and_the_target_it_missed(self, page: Any) -> None:
         journal = journals.missed()
         found = page(journal)
-        assert text(found, ".//h1") == "✗ Missed: not every target was met"
+        assert text(found, ".//h1") == "✗ Rehearsal on an emulated AWS missed: not every target was met"
         assert journal["causes"][0] in text(found, ".//header")
-        assert cards(found)["Failover (RTO), measured"].startswith("320.3 s target 180 s: ✗ missed")
-        assert ["failover, worst of 500 simulated runs", "180 s", "393.2 s", "✗ no", "simulated"] in rows(found)
+        assert cards(found)["Failover (RTO), one draw, seed 42"].startswith("320.3 s target 180 s: ✗ missed")
+        how = "computed; 410.2 s if probes hang"
+        assert ["failover, bound of the model", "180 s", "396.7 s", "✗ no", how] in rows(found)
 
     def test_a_killed_drill_could_not_tell_whatever_it_had_hoped_for(self, page: Any) -> None:
         journal = journals.killed()
         found = page(journal | {"verdict": "passed"})
-        assert text(found, ".//h1") == "? Could not tell"
+        assert text(found, ".//h1") == "? Rehearsal on an emulated AWS: could not tell"
         assert journal["causes"][0] in text(found, ".//header")
         assert "the journal stops 1:59 (min:s) after its start" in text(found, ".//header")
         measured = {title: card for title, card in cards(found).items() if not title.startswith("Outage")}
@@ -117,28 +120,35 @@ class TestTheTop:
         }
         top = cards(page(journals.killed() | refused))
         assert top["Outage of us-east-1"].startswith("did not begin")
-        assert top["Failover (RTO), measured"].startswith("none target could not tell")
+        assert top["Failover (RTO), one draw, seed 42"].startswith("none target could not tell")
 
     def test_an_outage_that_is_not_to_fail_over_has_no_recovery_time(self, page: Any) -> None:
         journal = journals.passed()
         journal["rto"] |= {"failover": None, "failback": None}
-        assert cards(page(journal))["Failover (RTO), measured"].startswith("none target 180 s")
+        found = page(journal)
+        assert cards(found)["Failover (RTO), one draw, seed 42"].startswith("none target 180 s")
+        assert "DNS did not switch, so no client could lose a payment by that." in text(found, ".//header")
 
 
 class TestTheRest:
     def test_every_number_says_what_it_was_made_of(self, page: Any) -> None:
         journal = journals.passed()
-        emulated, live = page(journal), page(journal | {"place": "live AWS"})
-        assert cards(emulated)["Failover (RTO), measured"].endswith(
-            "real probes, emulated AWS, simulated DNS and clock"
-        )
+        emulated, live = page(journal), page(journal | {"place": "live AWS", "time": "real"})
+        ran = max(event["real"] for event in journal["events"])
+        draw = f"one draw of seed 42 in virtual time, run in {ran:.1f} s: real probes, emulated AWS, simulated DNS"
+        assert cards(emulated)["Failover (RTO), one draw, seed 42"].endswith(draw)
+        assert text(live, ".//h1") == "✓ Drill on AWS passed: every target was met"
         assert cards(emulated)["Lost, local mode"].endswith("counted, emulated AWS")
         assert cards(live)["Failover (RTO), measured"].endswith("real, live AWS")
         assert cards(live)["Lost, local mode"].endswith("counted, live AWS")
-        by_phase = ["failover", "bound", "94.7 s", "0.0 s", "30.0 s", "2.0 s", "126.7 s", "simulated"]
+        by_phase = ["failover", "bound", "94.7 s", "not modelled", "30.0 s", "2.0 s", "126.7 s", "computed"]
         assert by_phase in rows(emulated)
+        assert [row[3] for row in rows(emulated) if row[:2] == ["failover", "one draw, seed 42"]] == ["not modelled"]
+        assert [row[3] for row in rows(live) if row[:2] == ["failover", "measured"]] == ["in detect"]
+        assert "Failover: at most 126.7 s in the model, 140.2 s if probes hang." in text(emulated)
+        assert "Not in these bounds: the time until all of Route 53's DNS servers know a new status" in text(emulated)
         assert "Simulated: 500 runs" in text(emulated)
-        assert ["failover, this run", "180 s", "102.5 s", "✓ yes", "real probes, modelled DNS"] in rows(emulated)
+        assert ["failover", "180 s", "102.5 s", "✓ yes", journals.DRAW] in rows(emulated)
         for kind, sentences in journal["made_of"].items():
             assert [kind, "".join(sentences)] in rows(emulated)
 
@@ -149,7 +159,7 @@ class TestTheRest:
         journal = journals.missed()
         choices = {
             (each["request_interval_seconds"], each["failure_threshold"], each["ttl_seconds"]): each["failover"][
-                "worst"
+                "bound"
             ]
             for each in journal["rto"]["sensitivity"]
         }
@@ -175,7 +185,14 @@ class TestTheRest:
 
     def test_the_timeline_names_regions_verdicts_modes_and_losses(self, page: Any) -> None:
         timeline = text(page(journals.passed()), ".//div[@aria-label]/{*}svg")
-        for words in ("us-east-1", "us-west-2", "✗ unhealthy", "confirmed mode,", "lost: 9 of 11,102", "3 outage"):
+        for words in (
+            "us-east-1",
+            "us-west-2",
+            "✗ unhealthy",
+            "payments, confirmed mode",
+            "lost: 9 of 11,102",
+            "3 outage",
+        ):
             assert words in timeline
 
     def test_seed_versions_settings_and_the_journal_s_sha256_are_told(self, tmp_path: Path) -> None:
@@ -269,7 +286,7 @@ class TestWhatOthersHaveWritten:
         assert [each for each in found.iter() if each.tag.endswith("script")] == []
         shown = " ".join(HOSTILE.replace("\0\x1b\x9b\a\r\u202e", r"\x00\x1b\x9b\x07\r\u202e").split())
         whole = text(found)
-        for value in ("fail us-east-1", "HTTP status 503", "1.15.8", "tx-local-001093", "simulated"):
+        for value in ("fail us-east-1", "HTTP status 503", "1.15.8", "tx-local-001093", journals.DRAW):
             assert shown + value in whole
 
     @pytest.mark.parametrize(

@@ -113,6 +113,9 @@ class ClientDns(ABC):
                 self._on_new_answer(at, side)
                 switched = next((change.at for change in reversed(self.switches) if change.side == side), at)
                 self.expired.append(Change(max(self._expires, switched), side))
+                self._journal.note(
+                    {"kind": "expired", "region": self._stack.region(side)}, at=max(self._expires, switched)
+                )
             self._expires, self._known_side = answer.expires, side
             return side
 
@@ -142,6 +145,10 @@ class ClientDns(ABC):
             self.healthy[self._checks[side]] = healthy
         self.verdicts.append(Change(at, side, healthy))
         self._journal.note({"kind": "verdict", "region": self._stack.region(side), "healthy": healthy}, at=at)
+
+    def note_served(self, at: float, side: Side) -> None:
+        """Note that the first payment in another region than before was acknowledged."""
+        self._journal.note({"kind": "served", "region": self._stack.region(side)}, at=at)
 
     def _note_answer(self, at: float, side: Side) -> None:
         if side != self.answered:

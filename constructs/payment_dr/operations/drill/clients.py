@@ -161,6 +161,7 @@ class Clients:
         if done and side != self.serving:
             self.serving = side
             self.served.append(Change(at + took, side))
+            self._dns.note_served(at + took, side)
         wait = self._rng.uniform(0.5, 1.5)  # payments do not keep step with caches
         self._next_try = at + wait
         if took > SLOW_SECONDS:  # nothing changes before the client asks again

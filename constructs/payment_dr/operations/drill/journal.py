@@ -29,7 +29,7 @@ PaymentPhase = Literal["steady", "outage", "secondary serves", "primary serves a
 PAYMENT_PHASES: Final[tuple[PaymentPhase, ...]] = ("steady", "outage", "secondary serves", "primary serves again")
 
 Percentile = Literal["p50", "p95", "p99", "worst", "bound"]
-PERCENTILES: Final[tuple[Percentile, ...]] = ("p50", "p95", "p99", "worst", "bound")
+REPORTED: Final[tuple[Percentile, ...]] = ("p50", "p95", "p99", "bound")  # the worst of a sample limits nothing
 
 
 class OutageRecord(TypedDict):
@@ -78,11 +78,13 @@ class SimulatedWay(TypedDict):
         phases: Seconds by phase, and in all.
         runs_by_second: How many runs took 0 to 1 s in all, 1 to 2 s, and so on.
         worst_seed: The seed of the longest run.
+        hanging_bound: The longest that the model allows in all when every failed probe hangs.
     """
 
     phases: dict[Phase | Literal["total"], PercentileSeconds]
     runs_by_second: list[int]
     worst_seed: int
+    hanging_bound: float
 
 
 class SimulatedRuns(TypedDict, total=False):
@@ -329,6 +331,20 @@ class AnswerEvent(_Timed):
     region: str
 
 
+class ExpiredEvent(_Timed):
+    """The client's cache is rid of the answer before; it is noted under the region that it answers with now."""
+
+    kind: Literal["expired"]
+    region: str
+
+
+class ServedEvent(_Timed):
+    """The first payment of another region than before is acknowledged."""
+
+    kind: Literal["served"]
+    region: str
+
+
 class StrangeAnswerEvent(_Timed):
     """DNS answered with addresses of neither region."""
 
@@ -363,6 +379,8 @@ Event = (
     | ProbeEvent
     | VerdictEvent
     | AnswerEvent
+    | ExpiredEvent
+    | ServedEvent
     | StrangeAnswerEvent
     | AlarmEvent
     | TransactionsEvent
@@ -389,9 +407,14 @@ def load_in_words(load: LoadRecord) -> str:
 
 
 class KnownFromTheStart(TypedDict, total=False):
-    """What a journal says of a drill before it has begun; `made_of` says what is real, emulated and simulated."""
+    """What a journal says of a drill before it has begun; `made_of` says what is real, emulated and simulated.
+
+    Attributes:
+        time: What the events' `at` counts: seconds that passed, or of a clock that the drill moves forward.
+    """
 
     place: str
+    time: Literal["real", "virtual"]
     seed: int
     versions: dict[str, str]
     regions: dict[Side, str]

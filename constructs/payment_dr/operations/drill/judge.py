@@ -275,10 +275,9 @@ class Judge:
             slow = f"the {way} took {phases['total']:.0f} s, most of it ({longest:.0f} s) in the phase {phase}"
         total = phases["total"] if phases else None
         self.add_target(way, "s", self._rto_target_seconds, total, slow or cause, how=self._rto_how)
-        runs, worst = sum(simulated["runs_by_second"]), simulated["phases"]["total"]["worst"]
-        self.add_target(
-            f"{way}, worst of {runs:,} simulated runs", "s", self._rto_target_seconds, worst, how="simulated"
-        )
+        bound, hanging = simulated["phases"]["total"]["bound"], simulated["hanging_bound"]
+        how = f"computed; {hanging:.1f} s if probes hang"
+        self.add_target(f"{way}, bound of the model", "s", self._rto_target_seconds, bound, how=how)
 
     def _why_no_failover(self, evidence: Evidence) -> str:
         first, second = (self._regions[side] for side in SIDES)
@@ -293,11 +292,15 @@ class Judge:
 
 
 def _phases(evidence: Evidence, side: Side, since: float) -> PhaseSeconds:
-    """What each phase took until the first transaction was completed in the region of this side."""
+    """What each phase took until the first transaction was completed in the region of this side.
+
+    All moments are rounded as the events of the journal are, so that the phases follow from these alone.
+    """
     verdict = _first_change(evidence.verdicts, "primary", since, healthy=side == "primary")
     switch, expired, served = (
         _first_change(changes, side, since) for changes in (evidence.switches, evidence.expired, evidence.served)
     )
+    since, verdict, switch, expired, served = (round(at, 3) for at in (since, verdict, switch, expired, served))
     return {
         "detect": round(verdict - since, 2),
         "switch": round(switch - verdict, 2),

@@ -109,7 +109,7 @@ def drill(
         versions={"python": platform.python_version(), "boto3": version("boto3")},
         check=lambda: None,
         dns=dns or partial(LiveDns, servers, clock, clock.now() + limit_minutes * 60),
-        rto_how="real, the zone's name servers",
+        time="real",
         shares_its_table=True,
         alarms_ring=True,
         endpoint=endpoint,

@@ -4,6 +4,7 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Literal
 
 from payment_dr.operations.deployed import Deployed
 from payment_dr.operations.drill.client_dns import ClientDns
@@ -33,7 +34,7 @@ class Place:
         versions: Versions of what matters, by name.
         check: Raises an `OperationError` if the place itself is gone: no drill could tell that from an outage.
         dns: What clients ask there, and what Route 53 makes of its regions.
-        rto_how: What a measured recovery time is made of.
+        time: What a second of the drill is, "real" or "virtual".
         shares_its_table: Whether others use the table: then only the drill's own items are looked at, by their keys,
             and deleted in the end.
         alarms_ring: Whether alarms are evaluated there.
@@ -52,7 +53,7 @@ class Place:
     check: Callable[[], None]
     is_replicating: Callable[[], bool] | None = None
     dns: Dns = ModelledDns
-    rto_how: str = "real probes, modelled DNS"
+    time: Literal["real", "virtual"] = "virtual"
     shares_its_table: bool = False
     alarms_ring: bool = False
     endpoint: str | None = None

@@ -74,6 +74,7 @@ class Drill:
             directory,
             OutageRecord(kind=kind, region=regions["primary"], description=description, seconds=None),
             place=place.name,
+            time=place.time,
             seed=seed,
             versions=dict(place.versions),
             regions=regions,
@@ -96,7 +97,7 @@ class Drill:
             regions,
             rto_target_seconds=self._stack.rto_target_seconds,
             counted_how=f"counted, {place.name}",
-            rto_how=place.rto_how,
+            rto_how=f"one draw of seed {seed}, virtual time" if place.time == "virtual" else "real, name servers",
         )
 
     def run(self) -> Journal:
@@ -366,6 +367,7 @@ class StartedDrill:
         self.payments.note_in(self.journal)
         self.step("verification")
         self.clients.retry_open()
+        self.payments.note_in(self.journal)
         if alarms := self.alarms:
             self.clients.run(until=self.clients.now + ALARMS_CLEAR_SECONDS, stop=lambda: not alarms.look())
             self.clients.finish()

@@ -2,13 +2,15 @@
 
 from collections.abc import Iterable, Iterator
 from itertools import groupby
-from typing import Any, Final, Literal, TypeVar
-
-import numpy as np
+from typing import Final, Literal, NamedTuple, TypeVar
 
 from payment_dr.operations.drill.journal import (
+    CONFIRMED,
+    COULD_NOT_TELL,
     LOCAL,
+    MISSED,
     MODES,
+    PASSED,
     SCHEMA,
     WAYS,
     ActionEvent,
@@ -17,6 +19,7 @@ from payment_dr.operations.drill.journal import (
     Content,
     DocumentsRecord,
     Event,
+    Phase,
     PhaseSeconds,
     ProbeEvent,
     Rpo,
@@ -30,11 +33,11 @@ from payment_dr.operations.drill.journal import (
     copied_sides,
     load_in_words,
 )
+from payment_dr.operations.route53.recovery_time import LEFT_OUT
 from payment_dr.side import OTHER, SIDES, Side
 
 T = TypeVar("T")
 
-COULD_NOT_TELL: Final = "could not tell"
 LONGEST_DRILL_SECONDS: Final = 7 * 24 * 3600
 
 
@@ -58,6 +61,16 @@ def sentence(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
+class Outcome(NamedTuple):
+    """How payments ended for a while: in which region, whether some were acknowledged and some failed, and how many."""
+
+    region: str
+    is_acknowledged: bool
+    has_failed: bool
+    acknowledged: int
+    failed: int
+
+
 class ReportContent:
     """What a journal says, in the report's order.
 
@@ -76,6 +89,8 @@ class ReportContent:
         primary, secondary: The regions.
         rto: What the journal says of recovery times.
         target: Seconds that a failover may take; None if the journal does not say.
+        is_emulated: Whether the AWS was.
+        run_in_short: What this run is, in a label.
         run_made_of, ledger_made_of: What this run and its counts are made of, in words.
 
     Raises:
@@ -104,9 +119,17 @@ class ReportContent:
         self.primary, self.secondary = journal["regions"]["primary"], journal["regions"]["secondary"]
         self.rto: Rto = journal.get("rto") or {}
         self.target = journal["settings"].get("rto_target_seconds")
-        emulated = journal["place"] != "live AWS"
-        self.run_made_of = "real probes, emulated AWS, simulated DNS and clock" if emulated else "real, live AWS"
-        self.ledger_made_of = "counted, emulated AWS" if emulated else "counted, live AWS"
+        self.is_emulated = journal["place"] != "live AWS"
+        self._is_virtual = journal.get("time", "virtual") == "virtual"
+        self.run_in_short = f"one draw, seed {journal['seed']}" if self._is_virtual else "measured"
+        self.run_made_of = "real time, emulated AWS" if self.is_emulated else "real, live AWS"
+        if self._is_virtual:
+            ran = max((event.get("real", 0) for event in self.events), default=0)
+            self.run_made_of = (
+                f"one draw of seed {journal['seed']} in virtual time, run in {number(ran, 's')}: "
+                "real probes, emulated AWS, simulated DNS"
+            )
+        self.ledger_made_of = "counted, emulated AWS" if self.is_emulated else "counted, live AWS"
 
     @property
     def known_target(self) -> float:
@@ -125,6 +148,32 @@ class ReportContent:
         return (self.journal.get("ended") and self.journal.get("verdict")) or COULD_NOT_TELL
 
     @property
+    def headline(self) -> str:
+        """What kind of drill this was, and its verdict."""
+        what = "Rehearsal on an emulated AWS" if self.is_emulated else "Drill on AWS"
+        met = {PASSED: "every target was met", MISSED: "not every target was met"}.get(self.verdict)
+        return f"{what} {self.verdict}: {met}" if met else f"{what}: {self.verdict}"
+
+    @property
+    def loss(self) -> str | None:
+        """What each client lost, a sentence that stands beside the verdict; None if that is not known."""
+        found = {mode: lost for mode, _, lost in self.modes()}
+        if COULD_NOT_TELL in found.values():
+            return None
+        if not self.measured.get("failover"):
+            return "DNS did not switch, so no client could lose a payment by that"
+        return (
+            f"A client that does not confirm lost {found[LOCAL]} payments at the switch, "
+            f"one that confirms lost {found[CONFIRMED]}"
+        )
+
+    def phase(self, phase: Phase | Literal["total"], value: float, *, of_the_model: bool = False) -> str:
+        """Seconds of a phase, or why there is no such number."""
+        if phase == "switch" and not value:
+            return "not modelled" if of_the_model or self._is_virtual else "in detect"
+        return seconds(value)
+
+    @property
     def measured(self) -> dict[Way, PhaseSeconds]:
         """Seconds by phase of this run's failover and failback, without what did not happen."""
         return {way: phases for way in WAYS if (phases := self.rto.get(way))}
@@ -134,6 +183,15 @@ class ReportContent:
         """What the model's runs took: failover and failback."""
         runs: SimulatedRuns = self.rto.get("distribution") or {}
         return {way: found for way in WAYS if (found := runs.get(way))}
+
+    def bounds(self) -> Iterator[str]:
+        """The bounds of failover and failback, and what they leave out, a sentence each."""
+        for way, found in self.simulated.items():
+            bound, hanging = found["phases"]["total"]["bound"], found.get("hanging_bound")
+            if_they_hang = "" if hanging is None else f", {seconds(hanging)} if probes hang"
+            yield f"{sentence(way)}: at most {seconds(bound)} in the model{if_they_hang}"
+        if self.simulated:
+            yield f"Not in these bounds: {'; '.join(LEFT_OUT)}"
 
     def bound(self, way: Way) -> PhaseSeconds:
         """The longest that the model allows for each phase of a failover or failback, in seconds."""
@@ -265,13 +323,6 @@ class ReportContent:
         acknowledged = sum(each["acknowledged"] for each in during)
         return acknowledged, acknowledged + sum(each["failed"] for each in during)
 
-    def called(self, mode: str) -> Iterator[tuple[float, float, str]]:
-        """From when until when clients called which region."""
-        calls = (event for event in self.transactions if event["mode"] == mode)
-        for region, group in groupby(calls, lambda event: str(event["region"])):
-            at = [event["at"] for event in group]
-            yield at[0], at[-1] + 1, region
-
     def spans(self, changes: Iterable[tuple[float, T]], normal: T | None = None) -> Iterator[tuple[float, float, T]]:
         """From each change until the next.
 
@@ -286,16 +337,25 @@ class ReportContent:
         for (start, what), end in zip(known, ends, strict=False):  # without a change there is an end all the same
             yield start, end, what
 
-    def per_second(
-        self, region: str, mode: str, outcome: Literal["acknowledged", "failed"]
-    ) -> np.ndarray[Any, np.dtype[np.float64]]:
-        """Transactions a second, by second of the drill."""
-        found = np.zeros(int(self.end) + 2)
-        for event in self.transactions:
-            if event["region"] == region and event["mode"] == mode:
-                per = max(1, round(event.get("per", 1)))
-                found[round(event["at"]) :][:per] += event[outcome] / per
-        return found
+    def outcomes(self, mode: str) -> Iterator[tuple[float, float, Outcome]]:
+        """From when until when payments of a mode ended in the same way; it holds until the next payment.
+
+        How many payments a second a drill makes says nothing about a stack: virtual time passes as fast as it can, and
+        payments that wait for their confirmation do not.
+        """
+        calls = (event for event in self.transactions if event["mode"] == mode)
+        groups = [
+            (way, list(events)) for way, events in groupby(calls, lambda event: (event["region"], *_ended(event)))
+        ]
+        ends = [*(events[0]["at"] for _, events in groups[1:]), self.end]
+        for ((region, acknowledged, failed), events), end in zip(groups, ends, strict=False):
+            count = sum(each["acknowledged"] for each in events), sum(each["failed"] for each in events)
+            yield events[0]["at"], end, Outcome(region, acknowledged, failed, *count)
+
+
+def _ended(event: TransactionsEvent) -> tuple[bool, bool]:
+    """Whether payments of these seconds were acknowledged, and whether some failed."""
+    return event["acknowledged"] > 0, event["failed"] > 0
 
 
 def _said_by(event: Event) -> str | None:
@@ -306,6 +366,10 @@ def _said_by(event: Event) -> str | None:
         return f"{event['region']} is {'healthy' if event['healthy'] else 'unhealthy'}"
     if event["kind"] == "answer":
         return f"DNS answers {event['region']}"
+    if event["kind"] == "expired":
+        return f"the client's cache expired; DNS answers {event['region']}"
+    if event["kind"] == "served":
+        return f"the first payment in {event['region']} is acknowledged"
     if event["kind"] == "strange answer":
         addresses = ", ".join(event["addresses"])
         return f"DNS answers {addresses}, known of neither region: taken for {event['taken_for']}"

@@ -1,6 +1,6 @@
 """The figures of a drill's report."""
 
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -9,8 +9,8 @@ from matplotlib.patches import PathPatch, Rectangle
 from matplotlib.path import Path as Shape
 from matplotlib.ticker import FuncFormatter, MultipleLocator
 
-from payment_dr.operations.drill.journal import PERCENTILES, PHASES, WAYS, PhaseSeconds, ProbeEvent
-from payment_dr.operations.report.content import ReportContent, clock, number
+from payment_dr.operations.drill.journal import PHASES, REPORTED, WAYS, Phase, PhaseSeconds, ProbeEvent
+from payment_dr.operations.report.content import Outcome, ReportContent, clock, number
 
 # Light and dark. The light ones mark in the SVG what the page's style sheet may repaint, so no two are the same.
 COLOURS: Final = {
@@ -30,6 +30,8 @@ COLOURS: Final = {
     "cache": ("#0c7377", "#5fd0d3"),
     "first_write": ("#6b6210", "#d6c95a"),
 }
+# So that phases are told apart without colour, as the bands of the timeline are.
+HATCHES: Final[dict[Phase, str]] = {"detect": "", "switch": "\\\\\\", "cache": "////", "first_write": "xxxx"}
 INK, MUTED, RULE, PAPER, SHADE, ON, PRIMARY, SECONDARY, GOOD, BAD, DOUBT, *_ = (light for light, _ in COLOURS.values())
 STYLE: Final = {
     "font.family": "sans-serif",
@@ -54,8 +56,8 @@ def line(text: object, length: int = 120) -> str:
 
 
 def draw_timeline(figure: FigureBase, drill: ReportContent) -> None:
-    """Steps, probes and verdicts of both regions, the DNS answer, and transactions a second by mode."""
-    heights = [0.5, 1.5, 0.26, 1.5, 0.26, 0.3, 1.3, 1.3]
+    """Steps, probes and verdicts of both regions, the DNS answer, and how payments of each mode ended."""
+    heights = [0.5, 1.5, 0.26, 1.5, 0.26, 0.3, 0.45, 0.45]
     grid = figure.add_gridspec(len(heights), 1, height_ratios=heights, left=0.155, right=0.985, top=0.94, bottom=0.07)
     axes = [figure.add_subplot(grid[row]) for row in range(len(heights))]
     for ax in axes:
@@ -102,39 +104,32 @@ def draw_timeline(figure: FigureBase, drill: ReportContent) -> None:
     _label(axes[5], "DNS answers with")
     answers = drill.spans(((each["at"], each["region"]) for each in drill.answers), normal=drill.primary)
     _band(axes[5], [
-        (start, end, (line(region, 30), ""), colours.get(region, MUTED), ON, None) for start, end, region in answers
+        (start, end, (line(region, 30), ""), colours.get(region, MUTED), ON,
+         "\\\\\\\\" if region == drill.secondary else None)
+        for start, end, region in answers
     ])  # fmt: skip
     for ax, (mode, rpo, lost) in zip(axes[6:], drill.modes(), strict=True):
-        _label(ax, f"{mode} mode,\ntransactions per s", weight="bold", y=0.74)
-        _label(ax, "▲ acknowledged\n▼ failed\n(logarithmic)", y=0.28)
-        top = bottom = 1.0
-        for region, colour in colours.items():
-            done, failed = drill.per_second(region, mode, "acknowledged"), drill.per_second(region, mode, "failed")
-            top, bottom = max(top, done.max()), max(bottom, failed.max())
-            _area(ax, done, colour, None if region == drill.primary else "\\\\\\\\")
-            _area(ax, -failed, BAD, "////")
-        ax.set_yscale("symlog", linthresh=1)
-        ax.set_ylim(-bottom * 40, top * 14)  # room for the words above and below
-        ax.axhline(0, color=MUTED, linewidth=0.6)
-        ticks = [
-            sign * value for sign, most in ((1, top), (-1, bottom)) for value in (1, 10, 100, 1000) if value <= most
-        ]
-        ax.set_yticks([0, *ticks], ["0", *(number(abs(tick)) for tick in ticks)], fontsize=6.5)
-        ax.minorticks_off()
-        ax.tick_params(left=False, pad=2)
-        for start, end, region in drill.called(mode):
-            if _width(ax, region, 8) <= end - start:
-                ax.text((start + end) / 2, 0.97, line(region, 30), color=colours.get(region, INK), fontsize=8,
-                        ha="center", va="top", transform=ax.get_xaxis_transform(),
-                        bbox={"facecolor": PAPER, "edgecolor": "none", "pad": 0.5})  # fmt: skip
-        if outage:
-            ax.text(outage[1] - drill.end * 0.004, 0.04, f"lost: {lost}", ha="right", va="bottom", weight="bold",
-                    color=BAD if rpo.get("missing_at_switch") else INK,
-                    transform=ax.get_xaxis_transform())  # fmt: skip
+        _label(ax, f"payments, {mode} mode", weight="bold", y=0.76)
+        _label(ax, f"lost: {lost}", BAD if rpo.get("missing_at_switch") else INK, y=0.2)
+        _band(ax, [(start, end, *_style(found, drill, colours)) for start, end, found in drill.outcomes(mode)])
     step = next(size for size in (10, 15, 30, 60, 120, 300, 900, 3600, 86400) if drill.end / size <= 16)
     axes[-1].xaxis.set_major_locator(MultipleLocator(step))
     axes[-1].xaxis.set_major_formatter(FuncFormatter(lambda value, _: clock(value)))
     axes[-1].set_xlabel("time of the drill (min:s)", labelpad=2, loc="right")
+
+
+def _style(
+    found: Outcome, drill: ReportContent, colours: dict[str, str]
+) -> tuple[tuple[str, ...], str, str, str | None]:
+    """Labels, colours and hatch of a band that shows how payments ended."""
+    region, done, failed = line(found.region, 30), number(found.acknowledged), number(found.failed)
+    if not found.has_failed:
+        hatch = "\\\\\\\\" if found.region == drill.secondary else None
+        labels = (f"✓ {done} acknowledged by {region}", f"✓ {done} by {region}", f"✓ {region}", "✓")
+        return labels, colours.get(found.region, MUTED), ON, hatch
+    if not found.is_acknowledged:
+        return (f"✗ {failed} failed in {region}", f"✗ {failed} failed", "✗ failed", "✗"), BAD, ON, "////"
+    return (f"{done} acknowledged, {failed} failed in {region}", f"✓ {done}, ✗ {failed}", "✓✗"), DOUBT, ON, "xxxx"
 
 
 def _label(ax: Axes, text: str, colour: str = INK, weight: str = "normal", y: float = 0.5) -> None:
@@ -155,10 +150,11 @@ def _band(ax: Axes, spans: list[tuple[float, float, tuple[str, ...], str, str, s
     for start, end, labels, colour, ink, hatch in spans:
         ax.add_patch(Rectangle((start, 0), end - start, 1, facecolor=colour, edgecolor=RULE, linewidth=0.6))
         if hatch:
-            ax.add_patch(Rectangle((start, 0), end - start, 1, facecolor="none", edgecolor=ON, alpha=0.25, hatch=hatch))
+            ax.add_patch(Rectangle((start, 0), end - start, 1, facecolor="none", edgecolor=ON, alpha=0.45, hatch=hatch))
         for label in labels:
             if label and _width(ax, label, 8) <= end - start:
-                ax.text((start + end) / 2, 0.48, label, ha="center", va="center", color=ink, fontsize=8)
+                behind = {"facecolor": colour, "edgecolor": "none", "pad": 1} if hatch else None
+                ax.text((start + end) / 2, 0.48, label, ha="center", va="center", color=ink, fontsize=8, bbox=behind)
                 break
     if not spans:
         ax.text(0, 0.5, "nothing recorded", va="center", color=MUTED, fontsize=8)
@@ -183,14 +179,6 @@ def _raster(ax: Axes, probes: list[ProbeEvent], checkers: list[str], end: float)
             ax.add_patch(PathPatch(Shape(points, codes), facecolor="none", edgecolor=colour, linewidth=width))
 
 
-def _area(ax: Axes, values: np.ndarray[Any, np.dtype[np.float64]], colour: str, hatch: str | None) -> None:
-    edges = np.concatenate(([0], np.flatnonzero(np.diff(values)) + 1, [len(values)]))
-    heights = np.where(values == 0, np.nan, values)[edges[:-1]]  # nothing is not drawn
-    if values.any():
-        ax.stairs(heights, edges, fill=True, color=colour, alpha=0.45, linewidth=0)
-        ax.stairs(heights, edges, facecolor="none", edgecolor=colour, hatch=hatch, fill=True, linewidth=0.9)
-
-
 def draw_bars(figure: FigureBase, drill: ReportContent) -> None:
     """The phases of failover and failback one after the other, measured and at most, against the target."""
     ax = figure.add_axes((0.185, 0.19, 0.8, 0.61))
@@ -198,7 +186,7 @@ def draw_bars(figure: FigureBase, drill: ReportContent) -> None:
     bars: list[tuple[str, PhaseSeconds]] = []
     for way in WAYS:
         if way in drill.measured:
-            bars.append((f"{way}\nmeasured", drill.measured[way]))
+            bars.append((f"{way}\n{drill.run_in_short}", drill.measured[way]))
         if way in drill.simulated:
             bars.append((f"{way}\nbound of the model", drill.bound(way)))
     ax.set_xlim(0, 1.2 * max([target, *(bar["total"] for _, bar in bars)]))
@@ -206,8 +194,9 @@ def draw_bars(figure: FigureBase, drill: ReportContent) -> None:
         left = 0.0
         for phase in PHASES:
             name, colour = phase.replace("_", " "), COLOURS[phase][0]
+            left_out = "" if any(each[phase] for _, each in bars) else f" ({drill.phase(phase, 0)})"
             ax.barh(row, bar[phase], left=left, height=0.62, color=colour, edgecolor=PAPER, linewidth=0.8,
-                    label="" if row else name)  # fmt: skip
+                    hatch=HATCHES[phase], label="" if row else name + left_out)  # fmt: skip
             for text in (f"{name} {bar[phase]:.1f} s", f"{bar[phase]:.1f}"):
                 if _width(ax, text, 8) <= bar[phase]:
                     ax.text(left + bar[phase] / 2, row, text, ha="center", va="center", color=ON, fontsize=8,
@@ -238,7 +227,7 @@ def draw_distribution(figure: FigureBase, drill: ReportContent) -> None:
         runs, total = np.array(summary["runs_by_second"]), summary["phases"]["total"]
         ax.stairs(100 * runs / runs.sum(), fill=True, color=PRIMARY, alpha=0.55, linewidth=0)
         top = 100 * runs.max() / runs.sum()
-        marks = {key: total[key] for key in PERCENTILES} | {"target": drill.known_target}
+        marks = {key: total[key] for key in REPORTED} | {"target": drill.known_target}
         # From left to right each label one line lower, so that no line crosses a label.
         for line, (key, value) in enumerate(sorted(marks.items(), key=lambda mark: mark[1])):
             height = top * (2.05 - 0.19 * line)

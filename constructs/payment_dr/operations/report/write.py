@@ -85,7 +85,7 @@ def render(content: bytes, name: str) -> tuple[bytes, bytes]:
     with matplotlib.style.context(["default", STYLE], after_reset=True), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing")  # a letter that no installed font has is a box in the PNG
         figures = {
-            "timeline": _svg(draw_timeline, drill, 7.4) if drill.events else None,
+            "timeline": _svg(draw_timeline, drill, 6.0) if drill.events else None,
             "bars": _svg(draw_bars, drill, 2.8) if drill.measured or drill.simulated else None,
             "distribution": _svg(draw_distribution, drill, 4.6) if drill.simulated else None,
         }
@@ -127,20 +127,20 @@ def _svg(draw: Callable[[FigureBase, ReportContent], None], drill: ReportContent
 def _png(drill: ReportContent) -> bytes:
     """Verdict, timeline and bars on one page, 1,600 pixels wide."""
     journal = drill.journal
-    heights = [1.2, 7.5 if drill.events else 0.1, 2.8 if drill.measured or drill.simulated else 0.1]
+    heights = [1.4, 6.1 if drill.events else 0.1, 2.8 if drill.measured or drill.simulated else 0.1]
     figure = Figure(figsize=(12.8, sum(heights)), dpi=125, facecolor=PAPER)
     head, timeline, bars = figure.subfigures(3, 1, height_ratios=heights, squeeze=False)[:, 0]
     colour = {"passed": GOOD, "missed": BAD}.get(drill.verdict, DOUBT)
     times = ", ".join(f"{name}: {drill.recovery(name)}" for name in WAYS)
-    lost = ", ".join(f"{text} in {mode} mode" for mode, _, text in drill.modes())
     for y, text, style in (
-        (0.75, f"Failover drill: {drill.verdict}", {"fontsize": 20, "weight": "bold", "color": colour}),
-        (0.4, f"{times}, target: {number(drill.target, 's')}; lost: {lost}", {"fontsize": 11}),
-        (0.14, "; ".join(journal.get("causes") or []), {"weight": "bold", "color": colour}),
+        (0.84, drill.headline, {"fontsize": 18, "weight": "bold", "color": colour}),
+        (0.57, f"{times}, target: {number(drill.target, 's')}. {drill.loss or ''}", {"fontsize": 11}),
+        (0.39, f"{drill.run_made_of}. {'. '.join([*drill.bounds()][:-1])}", {"color": MUTED}),
+        (0.24, ". ".join([*drill.bounds()][-1:]), {"color": MUTED}),
+        (0.08, "; ".join(journal.get("causes") or []), {"weight": "bold", "color": colour}),
     ):
-        head.text(0.015, y, line(text, 150), va="center", **style)
-    about = [journal["id"], f"{journal['place']}, seed {journal['seed']}", drill.run_made_of]
-    head.text(0.985, 0.92, "\n".join(line(each, 60) for each in about), ha="right", va="top", color=MUTED)
+        head.text(0.015, y, line(text, 190), va="center", **style)
+    head.text(0.985, 0.9, line(journal["id"], 60), ha="right", va="center", color=MUTED)
     if drill.events:
         draw_timeline(timeline, drill)
     if drill.measured or drill.simulated:
