@@ -32,7 +32,8 @@ def test_how_payments_end_holds_until_the_next_one_and_pauses_are_no_outage() ->
         paid(42, acknowledged=0),
         paid(60, acknowledged=0),
         paid(61, region="us-west-2", failed=0),
-        paid(70, mode="confirmed"),
+        paid(43, mode="confirmed", acknowledged=0),  # the next one in this mode comes after the cache has expired
+        paid(70, mode="confirmed", region="us-west-2", failed=0),
     )
 
     assert list(found.outcomes("local")) == [
@@ -41,10 +42,22 @@ def test_how_payments_end_holds_until_the_next_one_and_pauses_are_no_outage() ->
         (42, 61, ("us-east-1", False, True, 0, 4)),
         (61, 70, ("us-west-2", True, False, 6, 0)),
     ]
-    assert [count for *_, (*_, count) in found.outcomes("confirmed")] == [2]
+    assert list(found.outcomes("confirmed")) == [
+        (43, 61, ("us-east-1", False, True, 0, 2)),
+        (61, 70, ("us-west-2", True, False, 6, 0)),
+    ]
 
 
 def test_answers_of_dns_are_told_from_other_events() -> None:
     answer: Event = {"kind": "answer", "at": 2.0, "region": "us-west-2"}
 
     assert content(paid(1), answer).answers == [answer]
+
+
+def test_a_client_may_change_the_region_within_a_second() -> None:
+    found = content(paid(1), paid(2), paid(2, region="us-west-2"), paid(9, region="us-west-2"))
+
+    assert [(start, end, outcome.region) for start, end, outcome in found.outcomes("local")] == [
+        (1, 2, "us-east-1"),
+        (2, 9, "us-west-2"),
+    ]

@@ -338,19 +338,26 @@ class ReportContent:
             yield start, end, what
 
     def outcomes(self, mode: str) -> Iterator[tuple[float, float, Outcome]]:
-        """From when until when payments of a mode ended in the same way; it holds until the next payment.
+        """From when until when payments of a mode ended in the same way.
 
-        How many payments a second a drill makes says nothing about a stack: virtual time passes as fast as it can, and
-        payments that wait for their confirmation do not.
+        It holds until the next payment of the mode. Where that goes to another region, it holds until the first payment
+        of any mode there, because all clients share one cache of DNS. How many payments a second there are says nothing
+        about a stack: virtual time passes as fast as it can, and payments that wait for their confirmation do not.
         """
         calls = (event for event in self.transactions if event["mode"] == mode)
         groups = [
             (way, list(events)) for way, events in groupby(calls, lambda event: (event["region"], *_ended(event)))
         ]
-        ends = [*(events[0]["at"] for _, events in groups[1:]), self.end]
-        for ((region, acknowledged, failed), events), end in zip(groups, ends, strict=False):
+        starts = [events[0]["at"] for _, events in groups]
+        for place, ((before, *_), events) in enumerate(groups[:-1]):
+            region = groups[place + 1][0][0]
+            if region != before:
+                there = (each["at"] for each in self.transactions if each["region"] == region)
+                starts[place + 1] = next(at for at in there if at >= events[-1]["at"])
+        ends = [*starts[1:], self.end]
+        for ((region, acknowledged, failed), events), start, end in zip(groups, starts, ends, strict=False):
             count = sum(each["acknowledged"] for each in events), sum(each["failed"] for each in events)
-            yield events[0]["at"], end, Outcome(region, acknowledged, failed, *count)
+            yield start, end, Outcome(region, acknowledged, failed, *count)
 
 
 def _ended(event: TransactionsEvent) -> tuple[bool, bool]:

@@ -109,7 +109,7 @@ def draw_timeline(figure: FigureBase, drill: ReportContent) -> None:
         for start, end, region in answers
     ])  # fmt: skip
     for ax, (mode, rpo, lost) in zip(axes[6:], drill.modes(), strict=True):
-        _label(ax, f"payments, {mode} mode", weight="bold", y=0.76)
+        _label(ax, f"{mode} mode", weight="bold", y=0.76)
         _label(ax, f"lost: {lost}", BAD if rpo.get("missing_at_switch") else INK, y=0.2)
         _band(ax, [(start, end, *_style(found, drill, colours)) for start, end, found in drill.outcomes(mode)])
     step = next(size for size in (10, 15, 30, 60, 120, 300, 900, 3600, 86400) if drill.end / size <= 16)

@@ -127,17 +127,19 @@ def _svg(draw: Callable[[FigureBase, ReportContent], None], drill: ReportContent
 def _png(drill: ReportContent) -> bytes:
     """Verdict, timeline and bars on one page, 1,600 pixels wide."""
     journal = drill.journal
-    heights = [1.4, 6.1 if drill.events else 0.1, 2.8 if drill.measured or drill.simulated else 0.1]
+    heights = [1.6, 6.1 if drill.events else 0.1, 2.8 if drill.measured or drill.simulated else 0.1]
     figure = Figure(figsize=(12.8, sum(heights)), dpi=125, facecolor=PAPER)
     head, timeline, bars = figure.subfigures(3, 1, height_ratios=heights, squeeze=False)[:, 0]
     colour = {"passed": GOOD, "missed": BAD}.get(drill.verdict, DOUBT)
+    *bounds, left_out = [*drill.bounds()] or [""]
     times = ", ".join(f"{name}: {drill.recovery(name)}" for name in WAYS)
     for y, text, style in (
-        (0.84, drill.headline, {"fontsize": 18, "weight": "bold", "color": colour}),
-        (0.57, f"{times}, target: {number(drill.target, 's')}. {drill.loss or ''}", {"fontsize": 11}),
-        (0.39, f"{drill.run_made_of}. {'. '.join([*drill.bounds()][:-1])}", {"color": MUTED}),
-        (0.24, ". ".join([*drill.bounds()][-1:]), {"color": MUTED}),
-        (0.08, "; ".join(journal.get("causes") or []), {"weight": "bold", "color": colour}),
+        (0.86, drill.headline, {"fontsize": 18, "weight": "bold", "color": colour}),
+        (0.63, f"{times}, target: {number(drill.target, 's')}. {drill.loss or ''}", {"fontsize": 11}),
+        (0.48, drill.run_made_of, {"color": MUTED}),
+        (0.35, ". ".join(bounds), {"color": MUTED}),
+        (0.22, left_out, {"color": MUTED}),
+        (0.07, "; ".join(journal.get("causes") or []), {"weight": "bold", "color": colour}),
     ):
         head.text(0.015, y, line(text, 190), va="center", **style)
     head.text(0.985, 0.9, line(journal["id"], 60), ha="right", va="center", color=MUTED)

@@ -44,8 +44,8 @@ from payment_dr.operations.route53.checkers import (
 from payment_dr.operations.route53.zone import CHECKER_REGIONS, HealthCheck, Record, Zone
 
 LEFT_OUT: Final = (
-    "the time until all of Route 53's DNS servers know a new status, for which AWS publishes none",
-    "clients that stay on a pooled connection",
+    "how long Route 53's DNS servers take to learn a new status (AWS publishes no time)",
+    "pooled connections",
     "resolvers and client runtimes that keep an address beyond its TTL",
 )
 """What no bound of the model covers, for the reader of a number; the module's text says more."""
