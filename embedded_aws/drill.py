@@ -24,12 +24,13 @@ from embedded_aws.server import (
 from embedded_aws.virtual_alarms import VirtualAlarms
 from payment_dr.operations.command import progress_of
 from payment_dr.operations.deployed import OF_A_CUSTOM_DOMAIN, OF_A_SERVICE, Deployed
-from payment_dr.operations.drill.journal import Journal
+from payment_dr.operations.drill.journal import Journal, TerraformRecord
 from payment_dr.operations.drill.modelled_dns import ModelledDns
 from payment_dr.operations.drill.outages import OUTAGES
 from payment_dr.operations.drill.place import Place
 from payment_dr.operations.drill.run import Drill
 from payment_dr.operations.drill.service_load import refuse_without_service
+from payment_dr.operations.drill.system import state_record
 from payment_dr.operations.drill.tls_client import TlsClient
 from payment_dr.operations.errors import OperationError
 from payment_dr.side import SIDES
@@ -152,12 +153,19 @@ def place_of(deployment: Deployment, seed: int, *, service: bool = False) -> Ite
                 is_replicating=lambda: aws.writes_on_their_way() > 0,
                 tls=tls,
                 service=service,
+                terraform=_state_of(deployment),
             )
     finally:
         os.environ.clear()
         os.environ.update(before)
         with suppress(EmbeddedAwsError):  # it may be gone, and the lag with it
             aws.set_replication_lag(0)
+
+
+def _state_of(deployment: Deployment) -> TerraformRecord | None:
+    """What is known of the deployment's state, which is in its directory."""
+    state = Path(deployment.terraform.directory, "terraform.tfstate")
+    return state_record(state.read_text(encoding="utf-8")) if state.is_file() else None
 
 
 def _service_in(stack_dir: Path) -> tuple[list[str], bool]:

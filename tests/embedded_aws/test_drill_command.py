@@ -162,7 +162,7 @@ def test_a_region_that_hangs_is_waited_for_as_long_as_its_clients_would_and_anot
 
 
 def test_a_drill_uses_no_aws_setting_of_the_user_and_gives_them_back(
-    aws: EmbeddedAws, monkeypatch: pytest.MonkeyPatch
+    aws: EmbeddedAws, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("AWS_PROFILE", "production")
     monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", "http://127.0.0.1:1")
@@ -170,11 +170,14 @@ def test_a_drill_uses_no_aws_setting_of_the_user_and_gives_them_back(
     deployment: Any = SimpleNamespace(
         aws=aws,
         outputs={name: SimpleNamespace(value=value) for name, value in outputs.items()},
-        terraform=SimpleNamespace(binary=SimpleNamespace(version="1.10.0")),
+        terraform=SimpleNamespace(binary=SimpleNamespace(version="1.10.0"), directory=tmp_path),
     )
     before = dict(os.environ)
-    with place_of(deployment, seed=1):
+    (tmp_path / "terraform.tfstate").write_text('{"serial": 12, "lineage": "b1f8", "outputs": {"key": "secret"}}')
+    with place_of(deployment, seed=1) as place:
         inside = dict(os.environ)
+    assert place.terraform == {"serial": 12, "lineage": "b1f8"}
+    with place_of(deployment, seed=1):
         os.environ["AWS_SET_MEANWHILE"] = "yes"
     settings = {name: value for name, value in inside.items() if name.startswith("AWS_")}
     assert settings == {name: value for name, value in aws.environment().items() if name.startswith("AWS_")}

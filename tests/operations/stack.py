@@ -151,6 +151,8 @@ class Stack(Deployed):
         self.answered: Iterator[list[str]] = iter(())
         self.calls: list[tuple[Any, ...]] = []
         self.account = ACCOUNT
+        self.arn = f"arn:aws:iam::{ACCOUNT}:user/ada"
+        self.table_ids: dict[Side, str] = {"primary": "table-1", "secondary": "table-2"}
         self.zone = zone(custom_domain=custom_domain)
 
     def client(self, service: str, side: Side, *, seconds: float | None = None) -> Any:  # noqa: ARG002
@@ -186,14 +188,15 @@ class _Client:
         return call
 
     def _get_caller_identity(self) -> Any:
-        return {"Account": self._stack.account}
+        return {"Account": self._stack.account, "Arn": self._stack.arn}
 
     def _describe_table(self, **_: Any) -> Any:
         other = OTHER[self._role]
         replicas = [{"RegionName": REGIONS[other], "ReplicaStatus": self._stack.replicas[self._role]}]
         protected = self._stack.protected[self._role]
         status = self._stack.tables[self._role]
-        return {"Table": {"TableStatus": status, "Replicas": replicas, "DeletionProtectionEnabled": protected}}
+        found = {"TableStatus": status, "Replicas": replicas, "DeletionProtectionEnabled": protected}
+        return {"Table": {**found, "TableId": self._stack.table_ids[self._role]}}
 
     def _get_function_concurrency(self, **_: Any) -> Any:
         assert self._service == "lambda"

@@ -74,6 +74,9 @@ class Deployed:
         outputs: The stack's Terraform outputs by name.
         endpoint_url: Where every AWS service is. Default: on AWS.
 
+    Attributes:
+        read_from: The file or the working directory that the outputs were read from, if they were.
+
     Raises:
         OperationError: Outputs are missing.
 
@@ -93,6 +96,7 @@ class Deployed:
         known = [*NEEDED, *(name for name in optional if name in outputs)]  # the secret ones stay out
         self.outputs = {name: outputs[name] for name in known}
         self.endpoint_url = endpoint_url
+        self.read_from: Path | None = None
         self._session: Any = None
         self._clients: dict[tuple[str, str, float | None], Any] = {}
         self._lock = threading.Lock()  # a session makes clients for one thread at a time
@@ -104,14 +108,16 @@ class Deployed:
         Raises:
             OperationError: They cannot be read.
         """
-        text = _text_of(outputs) if outputs else _terraform_output(directory)
+        text = _text_of(outputs) if outputs else terraform_says(directory, "output", "-json", "-no-color")
         try:
             values = {name: output["value"] for name, output in json.loads(text).items()}
         except (ValueError, AttributeError, KeyError, TypeError) as error:
             raise OperationError(
                 f"{outputs or directory} holds no outputs of Terraform", hint="write it with 'terraform output -json'"
             ) from error
-        return cls(values, os.environ.get("AWS_ENDPOINT_URL") or None)
+        stack = cls(values, os.environ.get("AWS_ENDPOINT_URL") or None)
+        stack.read_from = outputs or directory
+        return stack
 
     @property
     def is_live(self) -> bool:
@@ -245,12 +251,17 @@ def _text_of(path: Path) -> str:
         ) from error
 
 
-def _terraform_output(directory: Path) -> str:
+def terraform_says(directory: Path, *command: str) -> str:
+    """What a command of Terraform that only reads prints in a working directory.
+
+    Raises:
+        OperationError: It does not run, or fails.
+    """
     terraform = os.environ.get("TERRAFORM_BINARY_NAME") or "terraform"  # cdktf's name for it too
     hint = "run it where the stack was deployed, name that by --dir, or give --outputs a file"
     try:
         reply = subprocess.run(
-            [terraform, f"-chdir={directory}", "output", "-json", "-no-color"],
+            [terraform, f"-chdir={directory}", *command],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -261,5 +272,5 @@ def _terraform_output(directory: Path) -> str:
         raise OperationError(f"{terraform} does not run: {error}", hint=hint) from error
     if reply.returncode:
         said = next((line.strip("│╷ ") for line in reply.stderr.splitlines() if "Error" in line), reply.stderr.strip())
-        raise OperationError(f"terraform output in {directory} failed: {said}", hint=hint)
+        raise OperationError(f"terraform {command[0]} in {directory} failed: {said}", hint=hint)
     return reply.stdout

@@ -131,6 +131,25 @@ class TestTheTop:
 
 
 class TestTheRest:
+    def test_the_report_names_the_system_and_the_person(self, page: Any) -> None:
+        journal = journals.passed()
+        found = page(journal)
+        person = "arn:aws:iam::000000000000:user/ada on laptop, payment-dr 0.1.0, commit 1eaa6f5-dirty"
+        top = f"app.payment-app.test, account 000000000000, us-east-1 and us-west-2. By {person}"
+        assert top in text(found, ".//header")
+        for row in (
+            ["AWS", "emulated on this machine"],
+            ["hosted zone", "Z1 (payment-app.test)"],
+            ["health checks", "check-1 of us-east-1, check-2 of us-west-2"],
+            ["table", "arn:aws:dynamodb:us-east-1:000000000000:table/transactions"],
+            ["table ids", "table-1 in us-east-1, unknown in us-west-2"],
+            ["Terraform", "serial 7, lineage b1f8"],
+            ["drilled by", person],
+        ):
+            assert row in rows(found)
+        older = {name: value for name, value in journal.items() if name != "system"}
+        assert ["not recorded"] in rows(page(older))
+
     def test_every_number_says_what_it_was_made_of(self, page: Any) -> None:
         journal = journals.passed()
         emulated, live = page(journal), page(journal | {"place": "live AWS", "time": "real"})

@@ -406,6 +406,66 @@ def load_in_words(load: LoadRecord) -> str:
     return f"payments written to the table {load['to']} directly"
 
 
+class ZoneRecord(TypedDict):
+    """The hosted zone of the application's name."""
+
+    id: str
+    name: str
+
+
+class TableRecord(TypedDict):
+    """The payments table: its ARN in the primary region, and the id that DynamoDB gave each replica, if known."""
+
+    arn: str
+    ids: dict[Side, str | None]
+
+
+class TerraformRecord(TypedDict, total=False):
+    """What the stack was deployed by: serial and lineage of the state, or SHA-256 of the file with the outputs."""
+
+    serial: int
+    lineage: str
+    outputs_sha256: str
+
+
+class ToolRecord(TypedDict):
+    """This project: its name, version and git commit ("-dirty" with changes); None where it was installed."""
+
+    name: str
+    version: str
+    commit: str | None
+
+
+class SystemRecord(TypedDict, total=False):
+    """Which system was drilled, by whom, and with what.
+
+    Attributes:
+        is_emulated: Whether the AWS was emulated on this machine.
+        account: The account of the stack.
+        fqdn: The name that clients use.
+        zone: Its hosted zone.
+        health_checks, apis, buckets: Ids and names by side.
+        table: The payments table.
+        terraform: What is known of Terraform's state; None if nothing is.
+        caller: ARN of the credentials; None if STS did not say.
+        host: Name of the machine that ran the drill.
+        tool: This project.
+    """
+
+    is_emulated: bool
+    account: str
+    fqdn: str
+    zone: ZoneRecord
+    health_checks: dict[Side, str]
+    apis: dict[Side, str]
+    buckets: dict[Side, str]
+    table: TableRecord
+    terraform: TerraformRecord | None
+    caller: str | None
+    host: str
+    tool: ToolRecord
+
+
 class KnownFromTheStart(TypedDict, total=False):
     """What a journal says of a drill before it has begun; `made_of` says what is real, emulated and simulated.
 
@@ -415,6 +475,7 @@ class KnownFromTheStart(TypedDict, total=False):
 
     place: str
     time: Literal["real", "virtual"]
+    system: SystemRecord
     seed: int
     versions: dict[str, str]
     regions: dict[Side, str]

@@ -13,6 +13,7 @@ from payment_dr.operations.drill.outages import LIVE_OUTAGE
 from payment_dr.operations.drill.place import Dns, Place
 from payment_dr.operations.drill.run import Drill
 from payment_dr.operations.drill.service_load import ROUTE, refuse_without_service
+from payment_dr.operations.drill.system import state_of
 from payment_dr.operations.drill.tls_client import tls_client_of
 from payment_dr.operations.errors import OperationError
 from payment_dr.operations.switch import account_of
@@ -115,5 +116,6 @@ def drill(
         endpoint=endpoint,
         tls=tls,
         service=service,
+        terraform=state_of(stack),
     )
     return Drill(place, LIVE_OUTAGE, seed=seed, directory=directory, tell=tell).run()

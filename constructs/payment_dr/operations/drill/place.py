@@ -8,7 +8,7 @@ from typing import Literal
 
 from payment_dr.operations.deployed import Deployed
 from payment_dr.operations.drill.client_dns import ClientDns
-from payment_dr.operations.drill.journal import Journal, LoadRecord
+from payment_dr.operations.drill.journal import Journal, LoadRecord, TerraformRecord
 from payment_dr.operations.drill.modelled_dns import ModelledDns
 from payment_dr.operations.drill.outages import OutageMaker
 from payment_dr.operations.drill.tls_client import TlsClient
@@ -41,6 +41,7 @@ class Place:
         endpoint: Takes the payments in the place of the table, if given.
         tls: A client of the name, if it is served over TLS; each payment calls its region by it first.
         service: Whether payments go through the service behind the name.
+        terraform: What is known of the state of the stack.
     """
 
     name: str
@@ -59,6 +60,7 @@ class Place:
     endpoint: str | None = None
     tls: TlsClient | None = None
     service: bool = False
+    terraform: TerraformRecord | None = None
 
     @property
     def load(self) -> LoadRecord:

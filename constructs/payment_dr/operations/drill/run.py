@@ -34,6 +34,7 @@ from payment_dr.operations.drill.judge import Evidence, Judge
 from payment_dr.operations.drill.outages import OUTAGES, SERVING_SECONDS, Action, Outage, action_of, undone
 from payment_dr.operations.drill.payments import Payments
 from payment_dr.operations.drill.place import Place
+from payment_dr.operations.drill.system import identified, system_of
 from payment_dr.operations.drill.verification import AtSwitch, Verification
 from payment_dr.operations.errors import OperationError, lack_of_this_machine
 from payment_dr.operations.route53.recovery_time import Settings, distribution, failover_bound, sensitivity
@@ -75,6 +76,7 @@ class Drill:
             OutageRecord(kind=kind, region=regions["primary"], description=description, seconds=None),
             place=place.name,
             time=place.time,
+            system=system_of(self._stack, place.terraform),
             seed=seed,
             versions=dict(place.versions),
             regions=regions,
@@ -150,6 +152,7 @@ class Drill:
 
     def _drill(self, undo: ExitStack) -> None:
         self._step("preflight")
+        self._journal.set(system=identified(self._stack, self._journal.content["system"]))
         zone = read_zone(self._stack)
         faults = ZoneFaults(self._stack, zone)
         unfit = preflight.unfit_to_start(self._stack, faults)
@@ -367,7 +370,6 @@ class StartedDrill:
         self.payments.note_in(self.journal)
         self.step("verification")
         self.clients.retry_open()
-        self.payments.note_in(self.journal)
         if alarms := self.alarms:
             self.clients.run(until=self.clients.now + ALARMS_CLEAR_SECONDS, stop=lambda: not alarms.look())
             self.clients.finish()

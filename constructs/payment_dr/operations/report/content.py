@@ -1,6 +1,6 @@
 """What a journal says, in the order of the report."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby
 from typing import Final, Literal, NamedTuple, TypeVar
 
@@ -153,6 +153,47 @@ class ReportContent:
         what = "Rehearsal on an emulated AWS" if self.is_emulated else "Drill on AWS"
         met = {PASSED: "every target was met", MISSED: "not every target was met"}.get(self.verdict)
         return f"{what} {self.verdict}: {met}" if met else f"{what}: {self.verdict}"
+
+    @property
+    def system_in_short(self) -> str:
+        """The name that was drilled and its account, as the end of a sentence; empty where they are not known."""
+        system = self.journal.get("system")
+        return f". {system['fqdn']}, account {system['account']}" if system else ""
+
+    @property
+    def person(self) -> str:
+        """Whose credentials and machine the drill used, and what of this project; empty where that is not known."""
+        system = self.journal.get("system")
+        if not system:
+            return ""
+        tool = system["tool"]
+        commit = f", commit {tool['commit']}" if tool["commit"] else ""
+        return (
+            f"{system['caller'] or 'unknown credentials'} on {system['host']}, {tool['name']} {tool['version']}{commit}"
+        )
+
+    def system(self) -> Iterator[tuple[str, str]]:
+        """What was drilled and by whom: names and values."""
+        system = self.journal.get("system")
+        if not system:
+            return
+        regions: dict[Side, str] = {"primary": self.primary, "secondary": self.secondary}
+
+        def both(found: Mapping[Side, str | None]) -> str:
+            return ", ".join(f"{found[side] or 'unknown'} in {regions[side]}" for side in SIDES)
+
+        yield "AWS", "emulated on this machine" if system["is_emulated"] else "AWS"
+        yield "account", system["account"]
+        yield "name", system["fqdn"]
+        yield "hosted zone", f"{system['zone']['id']} ({system['zone']['name']})"
+        yield "health checks", ", ".join(f"{system['health_checks'][side]} of {regions[side]}" for side in SIDES)
+        yield "table", system["table"]["arn"]
+        yield "table ids", both(system["table"]["ids"])
+        yield "APIs", both(system["apis"])
+        yield "buckets", both(system["buckets"])
+        terraform = system["terraform"]
+        yield "Terraform", ", ".join(f"{name} {value}" for name, value in (terraform or {}).items()) or "unknown"
+        yield "drilled by", self.person
 
     @property
     def loss(self) -> str | None:

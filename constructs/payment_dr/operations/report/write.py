@@ -136,7 +136,7 @@ def _png(drill: ReportContent) -> bytes:
     for y, text, style in (
         (0.86, drill.headline, {"fontsize": 18, "weight": "bold", "color": colour}),
         (0.63, f"{times}, target: {number(drill.target, 's')}. {drill.loss or ''}", {"fontsize": 11}),
-        (0.48, drill.run_made_of, {"color": MUTED}),
+        (0.48, f"{drill.run_made_of}{drill.system_in_short}", {"color": MUTED}),
         (0.35, ". ".join(bounds), {"color": MUTED}),
         (0.22, left_out, {"color": MUTED}),
         (0.07, "; ".join(journal.get("causes") or []), {"weight": "bold", "color": colour}),
