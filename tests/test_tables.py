@@ -190,7 +190,7 @@ def test_every_handler_is_deployed(stacks: tuple[Any, Any, Any]) -> None:
 def test_every_outage_is_in_the_list_of_the_readme() -> None:
     readme = (PROJECT / "README.md").read_text(encoding="utf-8")
     (listed,) = re.findall(r"chooses another outage: (.*?)\.\s", readme, re.DOTALL)
-    outages = re.findall(r"\w+", re.sub(r"\(.*?\)", "", listed, flags=re.DOTALL))
+    outages = re.findall(r"[\w-]+", re.sub(r"\(.*?\)", "", listed, flags=re.DOTALL))
     assert_complete("OUTAGES", OUTAGES, "the list of README.md", outages)
 
 

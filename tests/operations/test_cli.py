@@ -145,5 +145,9 @@ def test_each_outage_is_described_in_one_line(dr: Dr, stack: Stack) -> None:
     assert as_json["permission"]["fails_over"] is False
     assert lines["dataplane"].endswith("must fail over with the data canary, must not without (embedded)")
     assert [name for name, each in as_json.items() if each["with_data_canary_only"]] == ["dataplane"]
+    assert lines["replication"].endswith(
+        "both serve; must not fail over; local payments go on, confirmed payments stop (embedded)"
+    )
+    assert as_json["secondary"]["payments_go_on"] == {"local": True, "confirmed": False}
     embedded = CliRunner().invoke(embedded_command, ["drill", "--list"])  # deploys nothing
     assert embedded.stdout == told.stdout

@@ -193,7 +193,7 @@ def drill(
 
 
 def show_outages(*, as_json: bool) -> None:
-    """Print each outage that a drill can make: its name, what fails, and what Route 53 must do."""
+    """Print each outage that a drill can make: its name, what fails, and what must happen."""
     primary = "the primary region"
     if as_json:
         outages = {
@@ -201,17 +201,15 @@ def show_outages(*, as_json: bool) -> None:
                 "description": outage.description.format(region=primary),
                 "fails_over": outage.fails_over,
                 "with_data_canary_only": outage.no_probe_fails,
+                "payments_go_on": dict(outage.payments),
             }
             for name, outage in OUTAGES.items()
         }
         sys.stdout.write(json.dumps(outages, indent=2) + "\n")
         return
     for name, outage in OUTAGES.items():
-        must = "must fail over" if outage.fails_over else "must not fail over"
-        if outage.no_probe_fails:
-            must += " with the data canary, must not without"
         where = "on AWS and embedded" if name == LIVE_OUTAGE else "embedded"
-        show(f"{name:<11} {outage.description.format(region=primary)}; {must} ({where})")
+        show(f"{name:<16} {outage.description.format(region=primary)}; {outage.expected} ({where})")
 
 
 @app.command()

@@ -302,3 +302,44 @@ def test_dns_that_never_turned_was_away_for_no_time() -> None:
     assert judge._longest_away(evidence_of(switches=[])) == 0.0
     assert judge._longest_away(evidence_of()) == 230.0
     assert judge._longest_away(evidence_of(switches=[Change(100, "secondary")])) == 500.0
+
+
+def paid(region: str, mode: str, at: float, acknowledged: int, failed: int) -> Any:
+    return {"kind": "transactions", "region": region, "mode": mode, "acknowledged": acknowledged, "failed": failed} | {
+        "per": 1,
+        "at": at,
+    }
+
+
+@pytest.mark.parametrize(
+    ("mode", "found", "cause"),
+    [
+        ("local", (4, 0), None),
+        ("local", (3, 1), "1 of 4 local payments to us-east-1 were refused during the outage"),
+        ("confirmed", (0, 4), None),
+        ("confirmed", (1, 3), "1 of 4 confirmed payments to us-east-1 were acknowledged during the outage"),
+    ],
+)
+def test_payments_that_must_go_on_or_stop_during_an_outage_are_judged(
+    mode: str, found: tuple[int, int], cause: str | None, journal: Journal
+) -> None:
+    other = "confirmed" if mode == "local" else "local"
+    journal.note(paid("us-east-1", other, 50, *((0, 9) if other == "confirmed" else (9, 0))))
+    journal.note(paid("us-east-1", mode, 50, *found))
+    wrong = found[::-1]  # at other times, and in the other region, anything may happen
+    for region, at in (("us-east-1", 9), ("us-east-1", 10), ("us-east-1", 299.5), ("us-west-2", 50)):
+        journal.note(paid(region, mode, at, *(wrong if any(wrong) else (1, 1))))
+    judge = judge_of(journal)
+    judge.judge(evidence_of("secondary", **STAYED))
+    assert judge.causes == ([cause] if cause else [])
+    assert judge.verdict == ("missed" if cause else "passed")
+
+
+def test_an_outage_without_a_payment_shows_nothing_about_payments(journal: Journal) -> None:
+    judge = judge_of(journal)
+    judge.judge(evidence_of("replication", **STAYED))
+    missed = [(target["what"], target["measured"]) for target in judge.targets if not target["met"]]
+    assert missed == [
+        ("local payments to us-east-1 refused during the outage, of 0", None),
+        ("confirmed payments to us-east-1 acknowledged during the outage, of 0", None),
+    ]

@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 
 from payment_dr.operations.drill.journal import Journal
-from payment_dr.operations.drill.outages import DATA_PLANE, OUTAGES, Action, action_of, undone
+from payment_dr.operations.drill.outages import DATA_PLANE, DATA_PLANES, OUTAGES, Action, action_of, backlog_of, undone
 from payment_dr.operations.errors import OperationError
 from payment_dr.operations.route53.recovery_time import (
     HANGING_PROBE_SECONDS,
     Settings,
+    failback_bound,
     failover_bound,
     longest_harmless_blip,
 )
@@ -42,6 +43,15 @@ def actions_in(journal: Journal) -> list[tuple[str, bool]]:
         ("api", {"us-east-1": {"seed": 3, "service": "execute-api"}}),
         ("partial", {"us-east-1": {"seed": 3, "share": 0.3}}),
         ("both", {"us-east-1": {"seed": 3}, "us-west-2": {"seed": 3}}),
+        ("replication", {"us-east-1": {"seed": 3, "service": "dynamodb-replication"}}),
+        ("secondary", {"us-west-2": {"seed": 3}}),
+        (
+            "control-plane",
+            {"us-east-1": {"seed": 3, "service": ("dynamodb", "lambda", "ssm"), "spared": DATA_PLANES}},
+        ),
+        ("dns-name", {"us-east-1": {"seed": 3, "kind": "unresolved", "service": "dynamodb"}}),
+        ("functions", {"us-east-1": {"seed": 3, "service": "lambda"}}),
+        ("recovery-backlog", {"us-east-1": {"seed": 3}}),
     ],
 )
 @pytest.mark.parametrize("end", [None, ValueError, KeyboardInterrupt, SystemExit])
@@ -74,6 +84,8 @@ def test_an_outage_lasts_as_long_as_the_settings_need_it_to(settings: Settings, 
         "partial": 240.0,
         "permission": 240.0,
         "dataplane": 240.0,
+        "replication": failover - 60,
+        "secondary": failover - 60,
     }
     for kind, outage in OUTAGES.items():
         if outage.must_fail_over(settings):
@@ -93,7 +105,8 @@ def test_what_no_probe_sees_fails_over_only_where_an_alarm_decides_and_as_late_a
     must = {
         kind: (outage.must_fail_over(Settings()), outage.must_fail_over(followed)) for kind, outage in OUTAGES.items()
     }
-    stay = dict.fromkeys(("partial", "blip", "both", "permission"), (False, False))
+    staying = ("partial", "blip", "both", "permission", "replication", "secondary")
+    stay = dict.fromkeys(staying, (False, False))
     assert must == dict.fromkeys(OUTAGES, (True, True)) | stay | {"dataplane": (False, True)}
     outage = OUTAGES["dataplane"]
     bound = failover_bound(outage.settings_during(followed))
@@ -150,6 +163,67 @@ def test_a_fence_is_lifted_even_if_an_operator_would_be_refused_and_that_is_said
     ):
         stack.parameters["primary"].clear()
     assert stack.reserved["primary"] is None
+
+
+@pytest.mark.parametrize("end", [None, KeyboardInterrupt])
+def test_what_holds_replication_back_outlasts_the_outage_and_is_undone_at_any_end(
+    end: type[BaseException] | None, stack: Stack, journal: Journal
+) -> None:
+    maker = Maker()
+    stalled = {"us-west-2": {"service": "dynamodb-replication"}}
+    with suppress(*[end] if end else []), undone(backlog_of(stack, maker), journal, well):
+        with undone(action_of(OUTAGES["recovery-backlog"], stack, maker, 3), journal, well):
+            assert maker.failing == {"us-east-1": {"seed": 3}} | stalled
+        assert maker.failing == stalled
+        if end:
+            raise end
+    assert maker.failing == {}
+
+
+def test_a_backlog_lasts_until_clients_are_back_whatever_the_settings() -> None:
+    backlogs = [name for name, outage in OUTAGES.items() if outage.backlog]
+    assert backlogs == ["recovery-backlog"]
+    backlog = OUTAGES["recovery-backlog"].backlog
+    assert backlog
+    for settings in (Settings(), SLOW, FAST):
+        assert backlog(settings) > failback_bound(settings).total + 30
+
+
+# Every outage: whether it must fail over (with the data canary, without it), its seconds with the default settings,
+# and which payments to the primary must go on or stop meanwhile.
+EXPECTED: dict[str, tuple[bool, bool, float, dict[str, bool]]] = {
+    "region": (True, True, 201, {}),
+    "hang": (True, True, 201, {}),
+    "dynamodb": (True, True, 201, {}),
+    "dataplane": (True, False, 240, {}),
+    "api": (True, True, 201, {}),
+    "health": (True, True, 201, {}),
+    "fence": (True, True, 201, {}),
+    "partial": (False, False, 240, {}),
+    "blip": (False, False, 60, {}),
+    "both": (False, False, 201, {}),
+    "permission": (False, False, 240, {}),
+    "replication": (False, False, 141, {"local": True, "confirmed": False}),
+    "secondary": (False, False, 141, {"local": True, "confirmed": False}),
+    "control-plane": (True, True, 201, {"local": True}),
+    "dns-name": (True, True, 201, {}),
+    "functions": (True, True, 201, {}),
+    "recovery-backlog": (True, True, 201, {}),
+}
+
+
+def test_every_outage_has_its_expected_outcome() -> None:
+    with_canary = Settings(alarm_period_seconds=60)
+    found = {
+        kind: (
+            outage.must_fail_over(with_canary),
+            outage.must_fail_over(Settings()),
+            outage.lasts(outage.settings_during(Settings())),
+            dict(outage.payments),
+        )
+        for kind, outage in OUTAGES.items()
+    }
+    assert found == EXPECTED
 
 
 def test_a_right_that_was_taken_is_given_back(stack: Stack, journal: Journal) -> None:

@@ -1,6 +1,6 @@
 """What a drill has to meet, what was measured, and why a target was missed."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from payment_dr.operations.drill.client_dns import Change
@@ -8,6 +8,7 @@ from payment_dr.operations.drill.journal import (
     CONFIRMED,
     LOCAL,
     PHASES,
+    Event,
     Journal,
     PhaseSeconds,
     SimulatedRuns,
@@ -102,6 +103,7 @@ class Judge:
             self._judge_recovery_times(evidence)
         else:
             self._judge_staying(evidence)
+        self._judge_payments_during(evidence)
         self._judge_payments(evidence)
         self._judge_after_recovery()
 
@@ -184,6 +186,21 @@ class Judge:
         if not evidence.failed_back:
             self.add_target("clients not served by the primary", "clients", 0, 1, f"clients did not return to {first}")
 
+    def _judge_payments_during(self, evidence: Evidence) -> None:
+        """Payments to the primary that this outage must not stop, or that it must."""
+        first = self._regions["primary"]
+        for mode, go_on in evidence.outage.payments.items():
+            done, refused = payments_during(self._journal.content["events"], first, mode, evidence)
+            wrong = refused if go_on else done
+            what = "refused" if go_on else "acknowledged"
+            self.add_target(
+                f"{mode} payments to {first} {what} during the outage, of {done + refused}",
+                "payments",
+                0,
+                wrong if done + refused else None,
+                f"{wrong} of {done + refused} {mode} payments to {first} were {what} during the outage",
+            )
+
     def _judge_payments(self, evidence: Evidence) -> None:
         rpo = self._journal.content["rpo"]
         for mode, found in rpo.items():
@@ -198,7 +215,8 @@ class Judge:
             )
         if evidence.outage.must_fail_over(evidence.settings):
             self._judge_switch(evidence)
-            self._judge_failback()
+            if not evidence.outage.backlog:  # with one the primary lacks something, or the drill is inconclusive
+                self._judge_failback()
 
     def _judge_switch(self, evidence: Evidence) -> None:
         """Judge what confirmed mode lost at the switch; local mode is its control group, which must lose something."""
@@ -289,6 +307,19 @@ class Judge:
         if not evidence.switches:
             return f"Route 53 went on answering with {first}, although it was unhealthy"
         return f"no client completed a transaction in {second} before {first} was back"
+
+
+def payments_during(events: Iterable[Event], region: str, mode: str, evidence: Evidence) -> tuple[int, int]:
+    """How many payments of a mode to a region were acknowledged, and refused, in the whole seconds of the outage."""
+    counted = [
+        event
+        for event in events
+        if event["kind"] == "transactions"
+        and (event["region"], event["mode"]) == (region, mode)
+        and evidence.began < event["at"]
+        and event["at"] + event["per"] <= evidence.recovered
+    ]
+    return sum(event["acknowledged"] for event in counted), sum(event["failed"] for event in counted)
 
 
 def _phases(evidence: Evidence, side: Side, since: float) -> PhaseSeconds:

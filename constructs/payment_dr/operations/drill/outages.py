@@ -9,12 +9,13 @@ from typing import Any, Literal, Protocol
 from payment_dr.operations import probes
 from payment_dr.operations.command import undisturbed
 from payment_dr.operations.deployed import Deployed
-from payment_dr.operations.drill.journal import Journal
+from payment_dr.operations.drill.journal import CONFIRMED, LOCAL, Journal
 from payment_dr.operations.errors import OperationError
 from payment_dr.operations.fence import reserve
 from payment_dr.operations.route53.recovery_time import (
     HANGING_PROBE_SECONDS,
     Settings,
+    failback_bound,
     failover_bound,
     longest_harmless_blip,
 )
@@ -32,6 +33,12 @@ DATA_PLANE = (
     *("GetItem", "BatchGetItem", "Query", "Scan", "PutItem", "BatchWriteItem", "UpdateItem", "DeleteItem"),
     *("TransactGetItems", "TransactWriteItems", "ExecuteStatement", "BatchExecuteStatement", "ExecuteTransaction"),
 )
+# What goes on while control planes refuse. Lambda's data plane is Invoke. AWS publishes no such list for Parameter
+# Store; here, reading a value counts as its data plane.
+# https://docs.aws.amazon.com/whitepapers/latest/aws-fault-isolation-boundaries/control-planes-and-data-planes.html
+DATA_PLANES = (*DATA_PLANE, "Invoke", "GetParameter", "GetParameters", "GetParametersByPath")
+# A signing name of no call: what carries the writes of a global table between two regions.
+REPLICATION = "dynamodb-replication"
 LIVE_OUTAGE = "fence"  # the one that a stack which others use is given
 
 
@@ -41,8 +48,8 @@ class OutageMaker(Protocol):
     def fail(self, region: str, **fault: Any) -> None:
         """Let calls of a region fail.
 
-        The fault is a ``kind`` (error, hang) of one ``service``, some ``operations`` of it or a ``share`` of the calls,
-        by a ``seed``.
+        The fault is a ``kind`` (error, hang, unresolved) of one ``service`` or several, only some ``operations`` of
+        them or all but ``spared`` ones, or a ``share`` of the calls, by a ``seed``.
         """
 
     def restore(self, region: str) -> None:
@@ -59,6 +66,11 @@ def until_the_other_region_has_served(settings: Settings) -> float:
     """Seconds of an outage that ends after the slowest failover, and some time in the other region."""
     hanging = replace(settings, failed_probe_seconds=HANGING_PROBE_SECONDS)
     return math.ceil(failover_bound(hanging).total) + SERVING_SECONDS
+
+
+def as_long_as_a_failover(settings: Settings) -> float:
+    """Seconds after which the slowest failover would be over, for an outage that must not cause one."""
+    return until_the_other_region_has_served(settings) - SERVING_SECONDS
 
 
 def shorter_than_detection(settings: Settings) -> float:
@@ -78,6 +90,16 @@ def until_an_alarm_has_failed_over(settings: Settings) -> float:
     return until_the_other_region_has_served(settings)
 
 
+def until_clients_are_back(settings: Settings) -> float:
+    """Seconds of a replication backlog that is there when clients return, after the slowest failback, and after that.
+
+    Example:
+        >>> until_clients_are_back(Settings())
+        185.0
+    """
+    return math.ceil(failback_bound(settings).total) + SERVING_SECONDS
+
+
 @dataclass(frozen=True, kw_only=True)
 class Outage:
     """One kind of outage.
@@ -92,6 +114,9 @@ class Outage:
         lasts: Seconds that it lasts with the settings of a stack.
         failed_probe_seconds: Seconds that a failed probe takes in it. None: as the settings have it.
         cuts_replication: Whether the table does not replicate meanwhile, so that a switch can lose something.
+        backlog: Seconds for which replication still stalls after the region has returned. None: it resumes at once.
+        payments: For each client mode whether its payments to the primary go on in this outage (none may be refused)
+            or stop (none may be acknowledged). A mode that it does not name is not judged.
         blame: The sentence of why Route 53 failed over although it has not to; the fields are ``{answered}`` (that it
             did, and for how long), ``{region}`` (the primary) and ``{failure}`` (of its latest failed probe).
 
@@ -111,6 +136,8 @@ class Outage:
     lasts: Callable[[Settings], float] = until_the_other_region_has_served
     failed_probe_seconds: float | None = None
     cuts_replication: bool = False
+    backlog: Callable[[Settings], float] | None = None
+    payments: Mapping[str, bool] = field(default_factory=dict)
     blame: str = "{answered}: the probe of {region} failed for long enough ({failure})"
 
     def settings_during(self, settings: Settings) -> Settings:
@@ -132,9 +159,27 @@ class Outage:
         """
         return self.fails_over and not (self.no_probe_fails and settings.alarm_period_seconds is None)
 
+    @property
+    def expected(self) -> str:
+        """What must happen, in words.
+
+        Example:
+            >>> OUTAGES["dataplane"].expected
+            'must fail over with the data canary, must not without'
+            >>> OUTAGES["secondary"].expected
+            'must not fail over; local payments go on, confirmed payments stop'
+        """
+        must = "must fail over" if self.fails_over else "must not fail over"
+        if self.no_probe_fails:
+            must += " with the data canary, must not without"
+        if self.backlog:
+            must += ", and back before replication has caught up"
+        paid = ", ".join(f"{mode} payments {'go on' if go_on else 'stop'}" for mode, go_on in self.payments.items())
+        return f"{must}; {paid}" if paid else must
+
     def tolerated_seconds(self, settings: Settings) -> float:
         """Seconds for which DNS may answer with the other region, although this outage has not to fail over."""
-        if "secondary" not in self.sides:
+        if len(self.sides) == 1:
             return 0.0
         # Checkers see one of both regions fail first. Until they see the other one fail, DNS answers with that.
         return settings.request_interval_seconds + HANGING_PROBE_SECONDS
@@ -196,6 +241,39 @@ OUTAGES: Mapping[str, Outage] = {
         means="permission",
         lasts=longer_than_detection,
         blame="the health function of {region} calls AccessDenied unhealthy, so {answered}",
+    ),
+    "replication": Outage(  # a client that waits for the other region must not say that a payment is there
+        description="the table does not replicate between {region} and the other region, and both serve",
+        fails_over=False,
+        fault={"service": REPLICATION},
+        lasts=as_long_as_a_failover,
+        payments={LOCAL: True, CONFIRMED: False},
+    ),
+    "secondary": Outage(  # the region that nobody uses
+        description="every call of the other region answers 503, and {region} serves",
+        fails_over=False,
+        sides=("secondary",),
+        lasts=as_long_as_a_failover,
+        payments={LOCAL: True, CONFIRMED: False},
+    ),
+    # The probe asks DescribeTable, of DynamoDB's control plane: the region counts as unhealthy although it serves.
+    "control-plane": Outage(
+        description="the control planes of Lambda, DynamoDB and SSM in {region} answer 503, the data planes serve",
+        fault={"service": ("dynamodb", "lambda", "ssm"), "spared": DATA_PLANES},
+        payments={LOCAL: True},
+    ),
+    "dns-name": Outage(  # https://aws.amazon.com/message/101925/, of 2025-10-20
+        description="DynamoDB's name of {region} does not resolve, and connections that are open go on",
+        fault={"kind": "unresolved", "service": "dynamodb"},
+    ),
+    "functions": Outage(  # https://aws.amazon.com/message/061323/, of 2023-06-13
+        description="Lambda in {region} answers 503 and runs no function",
+        fault={"service": "lambda"},
+    ),
+    "recovery-backlog": Outage(  # Route 53 returns clients when probes pass, whatever is still to be replicated
+        description="every call of {region} answers 503, and its table does not replicate for minutes after that",
+        cuts_replication=True,
+        backlog=until_clients_are_back,
     ),
 }
 
@@ -276,6 +354,16 @@ def action_of(outage: Outage, stack: Deployed, maker: OutageMaker, seed: int) ->
             maker.restore(each)
 
     return Action(f"fail {' and '.join(regions)}", fail, restore)
+
+
+def backlog_of(stack: Deployed, maker: OutageMaker) -> Action:
+    """What holds replication back, also when the primary has returned: the secondary neither sends nor receives."""
+    region = stack.region("secondary")
+    return Action(
+        f"stop replication with {region}",
+        lambda: maker.fail(region, service=REPLICATION),
+        lambda: maker.restore(region),
+    )
 
 
 def _switch(stack: Deployed, *, force: bool = False) -> Switch:

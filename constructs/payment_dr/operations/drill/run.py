@@ -7,7 +7,7 @@ from the first payment to the last comparison, phase by phase. What passes the t
 
 import dataclasses
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -31,7 +31,7 @@ from payment_dr.operations.drill.journal import (
     SimulatedRuns,
 )
 from payment_dr.operations.drill.judge import Evidence, Judge
-from payment_dr.operations.drill.outages import OUTAGES, SERVING_SECONDS, Action, Outage, action_of, undone
+from payment_dr.operations.drill.outages import OUTAGES, SERVING_SECONDS, Action, Outage, action_of, backlog_of, undone
 from payment_dr.operations.drill.payments import Payments
 from payment_dr.operations.drill.place import Place
 from payment_dr.operations.drill.system import identified, system_of
@@ -215,7 +215,7 @@ class Drill:
         return StartedDrill(
             place=self._place,
             outage=self._outage,
-            outage_action=self._outage_action(),
+            actions=self._actions(),
             settings=settings,
             simulated=simulated,
             journal=self._journal,
@@ -228,11 +228,14 @@ class Drill:
             step=self._step,
         )
 
-    def _outage_action(self) -> Action:
-        action = action_of(self._outage, self._stack, self._place.maker, self._seed)
+    def _actions(self) -> list[Action]:
+        actions = [action_of(self._outage, self._stack, self._place.maker, self._seed)]
+        if self._outage.backlog:
+            actions.append(backlog_of(self._stack, self._place.maker))
         if self._stack.is_live:
-            return action
-        return dataclasses.replace(action, hint="nothing is left: the embedded AWS ends with this command")
+            return actions
+        hint = "nothing is left: the embedded AWS ends with this command"
+        return [dataclasses.replace(action, hint=hint) for action in actions]
 
     def _deletion(self) -> Action:
         prefix, table = self._payments.prefix, self._stack.outputs["dynamodb_table_name"]
@@ -247,7 +250,7 @@ class StartedDrill:
     Attributes:
         place: Where.
         outage: What fails.
-        outage_action: How, with its undo.
+        actions: How, each with its undo: the outage, and what holds replication back after it, if the outage has that.
         settings: What the recovery time depends on.
         simulated: What the model's runs took with these settings.
         journal: Takes what is found.
@@ -262,7 +265,7 @@ class StartedDrill:
 
     place: Place
     outage: Outage
-    outage_action: Action
+    actions: Sequence[Action]
     settings: Settings
     simulated: SimulatedRuns
     journal: Journal
@@ -289,8 +292,8 @@ class StartedDrill:
         self.step("steady load")
         self.documents.write("primary")
         self.clients.run(until=QUIET_SECONDS)
-        outage = undo.enter_context(ExitStack())
-        began = self.clients.rush(lambda: self._begin_outage(outage))
+        outage, backlog = (undo.enter_context(ExitStack()) for _ in range(2))
+        began = self.clients.rush(lambda: self._begin_outage(outage, backlog))
         self.payments.outage = began, None
         end = began + self.outage.lasts(self.settings)
         failed_over = self._await_failover(end)
@@ -304,6 +307,8 @@ class StartedDrill:
         recovered = self._end_outage(outage)
         self.payments.outage = began, recovered
         at_failback, failed_back = self._await_failback(recovered, failed_over=failed_over)
+        if self.outage.backlog:
+            self._await_backlog(backlog, recovered + self.outage.backlog(self.settings), at_failback)
         self.clients.run(until=self.clients.now + QUIET_SECONDS)
         self._finish()
         rpo, after = self.verification.compare(at_switch, at_failback, self.journal.content["payments"])
@@ -324,9 +329,10 @@ class StartedDrill:
             last_failure=self.dns.last_failure,
         )
 
-    def _begin_outage(self, outage: ExitStack) -> None:
+    def _begin_outage(self, outage: ExitStack, backlog: ExitStack) -> None:
         self.step("outage")
-        outage.enter_context(undone(self.outage_action, self.journal, self.place.check))
+        for action, until in zip(self.actions, (outage, backlog), strict=False):
+            until.enter_context(undone(action, self.journal, self.place.check))
 
     def _await_failover(self, end: float) -> bool:
         """Wait until clients are served by the other region; whether they are before the outage ends."""
@@ -363,6 +369,22 @@ class StartedDrill:
                 at_failback = self.verification.at_failback()
         self.clients.run(until=latest, stop=self.clients.are_back)
         return at_failback, self.clients.are_back()
+
+    def _await_backlog(self, backlog: ExitStack, end: float, at_failback: AtSwitch | None) -> None:
+        """Wait until replication may catch up.
+
+        Raises:
+            OperationError: The primary lacked nothing when clients returned, so that this was no test of a backlog.
+        """
+        if at_failback and not any(at_failback.missing.values()):
+            raise OperationError(
+                f"{self.place.stack.region('primary')} lacked no payment when clients returned: nothing was held back",
+                hint="run it again; if it ends again like this, the journal says when replication was stopped",
+            )
+        self.clients.run(until=end)
+        self.clients.finish()
+        self.step("replication catches up")
+        backlog.close()
 
     def _finish(self) -> None:
         """Let every payment come to its end, and every alarm leave ALARM."""
