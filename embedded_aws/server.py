@@ -190,12 +190,16 @@ def _make_directory() -> tuple[Path, int]:
 class Fault(TypedDict, total=False):
     """What a failed region does: all of its calls answer 503, unless one of these says otherwise."""
 
-    kind: Literal["error", "hang"]
-    """``error`` answers 503; ``hang`` answers nothing until the client gives up or the region is restored."""
-    service: str | None
-    """The one service that fails, if not all, by its signing name: ``dynamodb``, ``execute-api`` (the APIs) ..."""
+    kind: Literal["error", "hang", "unresolved"]
+    """``error`` answers 503; ``hang`` answers nothing until the client gives up or the region is restored;
+    ``unresolved``: functions cannot resolve the service's name, and calls are answered."""
+    service: str | Sequence[str] | None
+    """What fails, if not all, by its signing name: ``dynamodb``, ``execute-api`` (the APIs) ... Or several of them.
+    ``dynamodb-replication`` is what carries the writes of global tables."""
     operations: Sequence[str]
-    """Its operations that fail, if not all: ``GetItem`` ... Only of services whose calls have ``X-Amz-Target``."""
+    """Operations that fail, if not all: ``GetItem`` ... Only of services whose calls have ``X-Amz-Target``."""
+    spared: Sequence[str]
+    """Operations that do not fail. Of Lambda, ``Invoke`` is the only one that has a name here."""
     share: float
     """The share of the calls that fails, above 0 and at most 1."""
     seed: int
@@ -491,9 +495,11 @@ class EmbeddedAws:
             >>> aws.fail_region("us-west-2", share=0.3, seed=7)  # doctest: +SKIP
             >>> aws.fail_region("us-east-1", service="dynamodb", operations=["GetItem"])  # doctest: +SKIP
         """
-        given = {name: value for name, value in fault.items() if value is not None}
-        if operations := fault.get("operations"):
-            given["operations"] = ",".join(operations)
+        given = {
+            name: value if isinstance(value, str | int | float) else ",".join(value)  # type: ignore[call-overload]
+            for name, value in fault.items()
+            if value is not None
+        }
         self._control("PUT", f"{FAULT_PATH}/{region}?{urllib.parse.urlencode(given)}")
 
     def restore_region(self, region: str) -> None:

@@ -30,7 +30,7 @@ def _says(status: int, message: str) -> tuple[int, dict[str, str], bytes]:
 
 
 INTERNAL_SERVER_ERROR = _says(500, "Internal Server Error")
-_SERVICE_UNAVAILABLE = _says(503, "Service Unavailable")
+SERVICE_UNAVAILABLE = _says(503, "Service Unavailable")
 
 
 def apply() -> None:
@@ -49,7 +49,7 @@ def apply() -> None:
         throttled = result.get("throttle")
         if not _for_http_api.get() or not (throttled or result.get("error")):
             return to_proxy_response(result)
-        status, headers, body = _SERVICE_UNAVAILABLE if throttled else INTERNAL_SERVER_ERROR
+        status, headers, body = SERVICE_UNAVAILABLE if throttled else INTERNAL_SERVER_ERROR
         return {"statusCode": status, "headers": headers, "body": body.decode()}, None
 
     apigateway._invoke_lambda_proxy = invoke

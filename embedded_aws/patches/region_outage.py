@@ -14,10 +14,12 @@ Why it matters: without an outage there is nothing to fail over from.
 ``PUT /_fault/{region}`` fails a region, ``DELETE`` lifts all its faults, ``GET /_fault`` lists the regions with one. A
 fault hits every call that is signed for the region, those of functions included, and every request to an API deployed
 in it. The query narrows it: ``kind=hang`` accepts calls and answers nothing until the client gives up or the fault is
-lifted (then 503) instead of 503 at once, ``service`` is a service's signing name (``execute-api`` for the APIs),
-``operations`` names those of its operations that fail, of a service whose calls name theirs in ``X-Amz-Target``, and
-``share`` of the calls fail, drawn with ``seed`` in the order they come in. While a region is down as a whole,
-EventBridge delivers nothing there. What replicates on its own still arrives unless ``replication_lag`` is set.
+lifted (then 503) instead of 503 at once, ``kind=unresolved`` answers them (see ``name_resolution``), ``service`` is a
+service's signing name (``execute-api`` for the APIs) or several with commas, ``operations`` names those of its
+operations that fail, of a service whose calls name theirs in ``X-Amz-Target``, ``spared`` those that do not
+(``Invoke`` of Lambda has a name too), and ``share`` of the calls fail, drawn with ``seed`` in the order they come in.
+While a region is down as a whole, EventBridge delivers nothing there. What replicates on its own still arrives unless
+``replication_lag`` is set.
 """
 
 import asyncio
@@ -34,6 +36,7 @@ from ministack.core import responses, router  # type: ignore[import-untyped]
 from ministack.services import apigateway, apigateway_v1, eventbridge  # type: ignore[import-untyped]
 
 _FAULT_PATH = "/_fault"
+UNRESOLVED = "unresolved"
 # What a load balancer says when nobody is behind it. SDKs take an HTML answer for what it is, whatever their protocol.
 _NOBODY_THERE = b"<html><body><b>Http/1.1 Service Unavailable</b></body></html>"
 
@@ -44,7 +47,18 @@ class _Fault:
     share: float
     random: Random
     operations: frozenset[str] | None  # None is all of them
+    spared: frozenset[str]
     lifted: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it leaves no call through."""
+        return self.kind != UNRESOLVED and self.share == 1 and self.operations is None and not self.spared
+
+    def hits(self, operation: str) -> bool:
+        """Whether it hits calls of an operation."""
+        is_meant = self.operations is None or operation in self.operations
+        return self.kind != UNRESOLVED and is_meant and operation not in self.spared
 
 
 _faults: dict[str, dict[str | None, _Fault]] = {}  # by region, then by service; None is every service
@@ -62,7 +76,7 @@ def apply() -> None:
             await respond_json(send, *_switch(scope))
         elif (fault := _fault_of_call(scope)) is None:
             await serve(scope, receive, send)
-        elif await (is_read(receive) if fault.kind == "error" else _is_waited_out(fault, receive)):
+        elif await (_is_waited_out(fault, receive) if fault.kind == "hang" else is_read(receive)):
             await _respond(send, 503, "text/html", _NOBODY_THERE)
 
     def invoke_what_is_up(target: Any, event: Any, rule: Any, view: Any = None) -> None:
@@ -76,20 +90,30 @@ def apply() -> None:
 def is_down(region: str, service: str) -> bool:
     """Whether no call of this service, by its signing name, is served in this region."""
     faults = [_faults.get(region, {}).get(name) for name in (None, service)]
-    return any(fault is not None and fault.share == 1 and fault.operations is None for fault in faults)
+    return any(fault is not None and fault.is_whole for fault in faults)
+
+
+def unresolved() -> list[tuple[str, str]]:
+    """The regions and services whose names do not resolve there."""
+    return [
+        (region, service)
+        for region, faults in _faults.items()
+        for service, fault in faults.items()
+        if service and fault.kind == UNRESOLVED
+    ]
 
 
 def _switch(scope: Any) -> tuple[int, dict[str, Any]]:
     method, region = scope["method"], scope["path"].removeprefix(_FAULT_PATH).strip("/")
     if method == "PUT" and region:
         try:
-            service, fault = _read_fault(scope["query_string"].decode())
+            services, fault = _read_fault(scope["query_string"].decode())
         except ValueError as error:
             return 400, {"message": str(error)}
         faults = _faults.setdefault(region, {})
-        replaced = faults.pop(service, None)
-        faults[service] = fault
-        _lift([replaced] if replaced else [])
+        replaced = [faults.pop(service) for service in services if service in faults]
+        faults.update(dict.fromkeys(services, fault))
+        _lift(replaced)
     elif method == "DELETE" and region:
         _lift(list(_faults.pop(region, {}).values()))
     elif method != "GET" or region:
@@ -97,17 +121,25 @@ def _switch(scope: Any) -> tuple[int, dict[str, Any]]:
     return 200, {"regions": sorted(_faults)}
 
 
-def _read_fault(query: str) -> tuple[str | None, _Fault]:
+def _read_fault(query: str) -> tuple[list[str | None], _Fault]:
     given = dict(parse_qsl(query))
-    service = given.pop("service", None)
+    services: list[str | None] = [*given.pop("service").split(",")] if "service" in given else [None]
     random = Random(int(given.pop("seed", 0)))  # noqa: S311 - it has to be reproducible
     operations = frozenset(given.pop("operations").split(",")) if "operations" in given else None
-    fault = _Fault(given.pop("kind", "error"), float(given.pop("share", 1)), random, operations)
-    if given or fault.kind not in ("error", "hang") or not 0 < fault.share <= 1 or (operations and not service):
+    spared = frozenset(given.pop("spared", "").split(",")) - {""}
+    fault = _Fault(given.pop("kind", "error"), float(given.pop("share", 1)), random, operations, spared)
+    needs_service = operations or spared or fault.kind == UNRESOLVED
+    if (
+        given
+        or fault.kind not in ("error", "hang", UNRESOLVED)
+        or not 0 < fault.share <= 1
+        or (needs_service and services == [None])
+    ):
         raise ValueError(
-            "a fault has a kind (error or hang), a service and its operations, a share (above 0, at most 1) and a seed"
+            "a fault has a kind (error, hang or unresolved), services and their operations, or those that are spared, "
+            "a share (above 0, at most 1) and a seed"
         )
-    return service, fault
+    return services, fault
 
 
 def _lift(faults: list[_Fault]) -> None:
@@ -123,10 +155,12 @@ def _fault_of_call(scope: Any) -> _Fault | None:
     headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
     region, service = _callee(headers, scope)
     operation = headers.get("x-amz-target", "").rpartition(".")[2]
+    if service == "lambda" and re.search(r"/functions/[^/]+/invocations$", scope["path"]):
+        operation = "Invoke"
     found = (
         fault
         for name, fault in _faults.get(region or "", {}).items()
-        if name in (None, service) and (fault.operations is None or operation in fault.operations)
+        if name in (None, service) and fault.hits(operation)
     )
     return next((fault for fault in found if fault.random.random() < fault.share), None)
 

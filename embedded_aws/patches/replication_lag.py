@@ -17,9 +17,11 @@ Off (as in ministack) unless a lag is set, by ``EMBEDDED_AWS_REPLICATION_LAG`` o
 form ``seconds=0.5&spread=0.4&seed=0``. ``GET /_replication`` says how many writes are on their way, without those that
 an outage holds back. AWS publishes no distribution: lags are drawn from a log-normal one around the
 median ``seconds``, so that with those values 96 % are below one second and one in a thousand above 1.7. A region is
-down here when ``region_outage`` lets none of its DynamoDB calls through; what that has held back is sent anew, with a
-lag of its own, once both regions are back. Order is that of one clock, this process's, so the last writer is never in
-doubt. Neither ministack nor this replicates what PartiQL writes.
+down here when ``region_outage`` lets none of its DynamoDB calls through. Where it fails ``dynamodb-replication``, calls
+are answered and nothing is replicated to or from there, as when AWS FIS pauses the replication of a global table
+(https://docs.aws.amazon.com/fis/latest/userguide/fis-actions-reference.html). What that has held back is sent anew,
+with a lag of its own, once both regions are back. Order is that of one clock, this process's, so the last
+writer is never in doubt. Neither ministack nor this replicates what PartiQL writes.
 """
 
 import copy
@@ -154,7 +156,11 @@ def _on_their_way() -> int:
 
 
 def _is_interrupted(route: _Route) -> bool:
-    return any(region_outage.is_down(region, "dynamodb") for region in (route.source, route.target))
+    return any(
+        region_outage.is_down(region, service)
+        for region in (route.source, route.target)
+        for service in ("dynamodb", "dynamodb-replication")
+    )
 
 
 def _deliver(route: _Route) -> None:

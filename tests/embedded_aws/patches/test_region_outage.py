@@ -205,19 +205,42 @@ def test_operations_of_a_service_can_fail_alone(account: Tenant) -> None:
     assert status_of(lambda: dynamodb.get_item(**item)) == 400
 
 
+def test_all_but_spared_operations_of_several_services_can_fail(account: Tenant) -> None:
+    account.function(ANSWERS)
+    clients = {name: account.client(name, "us-east-1") for name in ("dynamodb", "lambda", "ssm", "sns")}
+    item = {"TableName": "orders", "Key": {"id": {"S": "1"}}}
+    calls = {
+        "a read of an item": lambda: clients["dynamodb"].get_item(**item),
+        "a look at a table": lambda: clients["dynamodb"].describe_table(TableName="orders"),
+        "a run of a function": lambda: clients["lambda"].invoke(FunctionName="function"),
+        "a look at functions": clients["lambda"].list_functions,
+        "a value": lambda: clients["ssm"].get_parameter(Name="/none"),
+        "a new value": lambda: clients["ssm"].put_parameter(Name="/new", Value="1", Type="String"),
+        "another service": clients["sns"].list_topics,
+    }
+    spared = ["GetItem", "Invoke", "GetParameter"]
+    with account.aws.region_outage("us-east-1", service=["dynamodb", "lambda", "ssm"], spared=spared):
+        found = {name: status_of(call) for name, call in calls.items()}
+    served = {"a read of an item": 400, "a run of a function": 200, "a value": 400, "another service": 200}
+    assert found == {name: served.get(name, 503) for name in calls}
+    assert status_of(calls["a look at functions"]) == 200
+
+
 def test_a_service_of_which_operations_fail_is_not_down() -> None:
     """What replicates on its own goes on."""
     query = urllib.parse.urlencode({"service": "dynamodb", "operations": "GetItem"})
-    service, some = region_outage._read_fault(query)
+    [service], some = region_outage._read_fault(query)
+    _, most = region_outage._read_fault("service=dynamodb&spared=GetItem")
+    _, unresolved = region_outage._read_fault("service=dynamodb&kind=unresolved")
     _, whole = region_outage._read_fault("service=dynamodb")
     found = []
-    for fault in (some, whole):
+    for fault in (some, most, unresolved, whole):
         region_outage._faults["us-east-1"] = {service: fault}
         try:
             found.append(region_outage.is_down("us-east-1", "dynamodb"))
         finally:
             del region_outage._faults["us-east-1"]
-    assert found == [False, True]
+    assert found == [False, False, False, True]
 
 
 @pytest.mark.parametrize(("kind", "seen"), [("error", "ClientError"), ("hang", "ReadTimeoutError")])
@@ -266,6 +289,8 @@ def test_faults_of_a_region_add_up_and_are_lifted_together(account: Tenant) -> N
         {"seed": "a"},
         {"sort": "hang"},
         {"operations": ["GetItem"]},  # of no service
+        {"spared": ["GetItem"]},
+        {"kind": "unresolved"},
     ],
 )
 def test_what_is_no_fault_is_refused(failing_aws: EmbeddedAws, fault: Any) -> None:

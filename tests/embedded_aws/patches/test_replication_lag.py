@@ -303,6 +303,18 @@ def test_a_lag_can_be_given_at_the_start() -> None:
         assert (table.holds(EAST), table.holds(WEST)) == ({"a": ""}, {})
 
 
+@pytest.mark.parametrize("region", [EAST, WEST])
+def test_replication_can_stall_while_both_regions_serve(table: GlobalTable, region: str) -> None:
+    table.aws.set_replication_lag(0.01)
+    table.aws.fail_region(region, service="dynamodb-replication")
+    table.put(EAST, "from-east")
+    table.put(WEST, "from-west")
+    assert eventually(lambda: table.aws.writes_on_their_way() == 0)  # what can arrive has arrived
+    assert (table.holds(EAST), table.holds(WEST)) == ({"from-east": ""}, {"from-west": ""})
+    table.aws.restore_region(region)
+    assert table.converges_to({"from-east": "", "from-west": ""})
+
+
 @pytest.mark.parametrize("lag", [{"seconds": -1}, {"seconds": float("nan")}, {"seconds": 1, "spread": -1}])
 def test_what_is_no_lag_is_refused(lagging_aws: EmbeddedAws, lag: Any) -> None:
     with pytest.raises(EmbeddedAwsError, match="did not take PUT /_replication"):
