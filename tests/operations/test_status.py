@@ -228,3 +228,18 @@ def test_a_probe_that_does_not_leave_this_machine_is_not_told_of_the_region(
     for found in (status.regions["primary"]["health"], status.regions["secondary"]["health"], status.both["serves"]):
         assert (found.state, found.found) == ("cannot tell", "it cannot be probed through the proxy 127.0.0.1:1")
     assert status.regions["primary"]["table"].state == "ok"
+
+
+def test_who_has_the_faults_of_the_zone_already_does_not_look_for_them_again(stack: Stack) -> None:
+    probed: list[str] = []
+    passes = stack.passes["primary"]
+
+    def counted() -> bool:
+        probed.append("primary")
+        return passes()
+
+    stack.passes["primary"] = counted
+    assert list(look_at(stack).both) == ["config", "serves", "failover"]
+    with_faults = len(probed)
+    assert list(look_at(stack, failover=False).both) == ["config", "serves"]
+    assert len(probed) - with_faults < with_faults

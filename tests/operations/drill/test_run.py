@@ -307,7 +307,7 @@ def test_a_journal_has_the_keys_of_schema_1_in_their_order(drill: Callable[..., 
     ]
     assert list(journal["after"]) == [*("items", "written_twice", "parameters_equal", "documents", "alarms", "undone")]
     assert {tuple(target) for target in journal["targets"]} == {
-        ("what", "unit", "target", "measured", "met", "tested", "how")
+        ("what", "unit", "target", "measured", "met", "tested", "how", "misses_when")
     }
     assert {event["kind"]: list(event)[3:] for event in journal["events"]} == {
         "step": ["name"],

@@ -264,6 +264,7 @@ class Target(TypedDict):
         tested: Whether this outage can make a system miss the target. If it can, and `met` is None, the drill is
             inconclusive.
         how: What the value is made of, or why the target is not judged.
+        misses_when: What in a stack makes it miss, a sentence.
     """
 
     what: str
@@ -273,6 +274,7 @@ class Target(TypedDict):
     met: bool | None
     tested: bool
     how: str
+    misses_when: str
 
 
 def verdict_on(targets: Iterable[Target]) -> str:

@@ -19,6 +19,7 @@ from payment_dr.operations.drill.journal import (
     verdict_on,
 )
 from payment_dr.operations.drill.outages import Outage
+from payment_dr.operations.drill.targets import MISSES_WHEN
 from payment_dr.operations.errors import OperationError
 from payment_dr.operations.route53.recovery_time import Settings
 from payment_dr.side import OTHER, SIDES, Side
@@ -69,7 +70,7 @@ class Judge:
         causes: Why targets were missed, a sentence each.
 
     Example:
-        >>> judge.add_target("items that differ", "items", 0, 2, "the tables differ")  # doctest: +SKIP
+        >>> judge.add_target("items that differ", "items", 0, 2, "they differ", kind="items")  # doctest: +SKIP
         >>> judge.verdict  # doctest: +SKIP
         'missed'
     """
@@ -115,6 +116,8 @@ class Judge:
         measured: float | None,
         cause: str | None = None,
         how: str | None = None,
+        *,
+        kind: str,
     ) -> None:
         """Judge one measured value.
 
@@ -125,19 +128,20 @@ class Judge:
             measured: What it is. None, if nothing could be measured, is missed.
             cause: Why it is missed, if it is; noted in `causes` then.
             how: What the value is made of. Default: it is a count.
+            kind: The target's key in `MISSES_WHEN`.
         """
         met = measured is not None and measured <= target
-        self._append(what, unit, target, measured, met=met, how=how or self._counted_how)
+        self._append(what, unit, target, measured, met=met, how=how or self._counted_how, kind=kind)
         if cause and not met:
             self.causes.append(cause)
 
-    def leave_untested(self, what: str, unit: str, target: float, why: str) -> None:
-        """Name a target that this outage cannot make any system miss, whatever was measured."""
-        self._append(what, unit, target, None, met=None, tested=False, how=f"not tested by this outage: {why}")
+    def leave_untested(self, what: str, unit: str, why: str, *, kind: str) -> None:
+        """Name a target that this drill cannot make any system miss, whatever was measured."""
+        self._append(what, unit, 0, None, met=None, tested=False, how=f"not tested {why}", kind=kind)
 
-    def leave_inconclusive(self, what: str, unit: str, target: float, measured: float | None, cause: str) -> None:
+    def leave_inconclusive(self, what: str, unit: str, measured: float | None, cause: str, *, kind: str) -> None:
         """Name a target of which this run cannot tell whether it is met; noted in `causes` too."""
-        self._append(what, unit, target, measured, met=None, how=f"inconclusive: {cause}")
+        self._append(what, unit, 0, measured, met=None, how=f"inconclusive: {cause}", kind=kind)
         self.causes.append(cause)
 
     def _append(
@@ -149,6 +153,7 @@ class Judge:
         *,
         met: bool | None,
         how: str,
+        kind: str,
         tested: bool = True,
     ) -> None:
         rounded = None if measured is None else round(measured, 1)
@@ -161,6 +166,7 @@ class Judge:
                 "met": met,
                 "tested": tested,
                 "how": how,
+                "misses_when": MISSES_WHEN[kind],
             }
         )
 
@@ -182,9 +188,10 @@ class Judge:
             primary=first, secondary=second, seconds=away, failure=evidence.last_failure.get("primary")
         )
         tolerated = evidence.outage.tolerated_seconds(evidence.settings)
-        self.add_target(f"longest time with {second} in DNS", "s", tolerated, away, cause)
+        self.add_target(f"longest time with {second} in DNS", "s", tolerated, away, cause, kind="stays")
         if not evidence.failed_back:
-            self.add_target("clients not served by the primary", "clients", 0, 1, f"clients did not return to {first}")
+            cause = f"clients did not return to {first}"
+            self.add_target("clients not served by the primary", "clients", 0, 1, cause, kind="returned")
 
     def _judge_payments_during(self, evidence: Evidence) -> None:
         """Payments to the primary that this outage must not stop, or that it must."""
@@ -199,6 +206,7 @@ class Judge:
                 0,
                 wrong if done + refused else None,
                 f"{wrong} of {done + refused} {mode} payments to {first} were {what} during the outage",
+                kind="payments during the outage",
             )
 
     def _judge_payments(self, evidence: Evidence) -> None:
@@ -212,6 +220,7 @@ class Judge:
                 0,
                 len(found["missing_after_recovery"]),
                 f"acknowledged in {mode} mode and not in both regions after recovery: {ids}",
+                kind="missing after recovery",
             )
         if evidence.outage.must_fail_over(evidence.settings):
             self._judge_switch(evidence)
@@ -222,15 +231,16 @@ class Judge:
         """Judge what confirmed mode lost at the switch; local mode is its control group, which must lose something."""
         rpo, second = self._journal.content["rpo"], self._regions["secondary"]
         lost, count = rpo[CONFIRMED]["missing_at_switch"], rpo[CONFIRMED]["acknowledged"]
+        kind = "missing at the switch"
         what = f"confirmed mode: missing in {second} at the switch, of {count} acknowledged"
         if not evidence.outage.cuts_replication and not lost:
-            self.leave_untested(what, "transactions", 0, "replication goes on")
+            self.leave_untested(what, "transactions", "by this outage: replication goes on", kind=kind)
         elif evidence.failed_over and count and not lost and not rpo[LOCAL]["missing_at_switch"]:
             cause = (
                 f"a client that does not wait for {second} lost nothing at the switch either, of "
                 f"{rpo[LOCAL]['acknowledged']}: this run does not show that confirmed mode protects"
             )
-            self.leave_inconclusive(what, "transactions", 0, 0, cause)
+            self.leave_inconclusive(what, "transactions", 0, cause, kind=kind)
         else:
             self.add_target(
                 what,
@@ -238,6 +248,7 @@ class Judge:
                 0,
                 len(lost) if evidence.failed_over and count else None,
                 f"acknowledged in confirmed mode and not in {second}: {', '.join(lost[:5])}" if lost else None,
+                kind=kind,
             )
 
     def _judge_failback(self) -> None:
@@ -254,17 +265,18 @@ class Judge:
             f"{', '.join(missing[:5])}"
             if missing
             else None,
+            kind="missing at the failback",
         )
 
     def _judge_after_recovery(self) -> None:
         after = self._journal.content["after"]
         found = [
-            ("items that differ between the regions", "items", len(after["items"]["different"])),
-            ("transactions written twice", "transactions", len(after["written_twice"])),
-            ("parameters differ", "regions", int(not after["parameters_equal"])),
+            ("items", "items that differ between the regions", "items", len(after["items"]["different"])),
+            ("written twice", "transactions written twice", "transactions", len(after["written_twice"])),
+            ("parameters", "parameters differ", "regions", int(not after["parameters_equal"])),
         ]
-        for what, unit, count in found:
-            self.add_target(f"after recovery: {what}", unit, 0, count, f"after recovery there are {what}")
+        for kind, what, unit, count in found:
+            self.add_target(f"after recovery: {what}", unit, 0, count, f"after recovery there are {what}", kind=kind)
         if documents := after["documents"]:
             # Those of the secondary are no target of a stack that does not copy them back; the report counts them.
             for side in copied_sides(documents):
@@ -275,6 +287,7 @@ class Judge:
                     0,
                     len(missing),
                     f"after recovery {other} lacks documents of {home}: {', '.join(missing[:5])}",
+                    kind="documents",
                 )
         if after["alarms"] is not None:
             still = after["alarms"]["still"]
@@ -284,6 +297,7 @@ class Judge:
                 0,
                 len(still),
                 f"after recovery these alarms ring: {', '.join(still)}",
+                kind="alarms cleared",
             )
 
     def _add_rto_targets(self, way: Way, phases: PhaseSeconds | None, simulated: SimulatedWay, cause: str) -> None:
@@ -292,10 +306,10 @@ class Judge:
             phase, longest = max(((name, phases[name]) for name in PHASES), key=lambda pair: pair[1])
             slow = f"the {way} took {phases['total']:.0f} s, most of it ({longest:.0f} s) in the phase {phase}"
         total = phases["total"] if phases else None
-        self.add_target(way, "s", self._rto_target_seconds, total, slow or cause, how=self._rto_how)
+        self.add_target(way, "s", self._rto_target_seconds, total, slow or cause, how=self._rto_how, kind=way)
         bound, hanging = simulated["phases"]["total"]["bound"], simulated["hanging_bound"]
         how = f"computed; {hanging:.1f} s if probes hang"
-        self.add_target(f"{way}, bound of the model", "s", self._rto_target_seconds, bound, how=how)
+        self.add_target(f"{way}, bound of the model", "s", self._rto_target_seconds, bound, how=how, kind="bound")
 
     def _why_no_failover(self, evidence: Evidence) -> str:
         first, second = (self._regions[side] for side in SIDES)

@@ -158,10 +158,10 @@ class Drill:
         unfit = preflight.unfit_to_start(self._stack, faults)
         if unfit := [*unfit, *preflight.regions_not_served(self._stack, self._place.tls)]:
             self._judge.causes += unfit
-            self._judge.add_target("faults found before the start", "faults", 0, len(unfit))
+            self._judge.add_target("faults found before the start", "faults", 0, len(unfit), kind="unfit")
             return
         self._judge.causes += (found := faults.all())
-        self._judge.add_target("faults found in the zone", "faults", 0, len(found))
+        self._judge.add_target("faults found in the zone", "faults", 0, len(found), kind="zone")
         preflight.refuse_a_degraded_start(self._stack)
         deployed = settings_of(self._stack, zone)
         settings = self._outage.settings_during(deployed)
