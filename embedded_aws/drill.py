@@ -150,6 +150,7 @@ def place_of(deployment: Deployment, seed: int, *, service: bool = False) -> Ite
                     "python": platform.python_version(),
                 },
                 check=aws.alive,
+                run_schedules=lambda: [aws.run_schedules(stack.region(side)) for side in SIDES],
                 is_replicating=lambda: aws.writes_on_their_way() > 0,
                 tls=tls,
                 service=service,

@@ -30,6 +30,7 @@ _WITHOUT_TLS = {"X-Forwarded-Proto": "http"}  # see the patch secure_transport
 HEALTH_PATH = "/_ministack/health"
 FAULT_PATH = "/_fault"
 REPLICATION_PATH = "/_replication"
+SCHEDULES_PATH = "/_schedules"
 BRANCH_PATH = "/_branch"
 FUNCTION_SECONDS = "x-embedded-aws-function-seconds"  # header of an API's answer
 # Named pipes of a branch: the end of one tells it that its owner is gone, the end of the other tells the owner that it
@@ -537,6 +538,14 @@ class EmbeddedAws:
     def writes_on_their_way(self) -> int:
         """How many writes to global tables have still to arrive in a region; those that an outage holds back do not."""
         return int(self._control("GET", REPLICATION_PATH)["on_their_way"])
+
+    def run_schedules(self, region: str) -> list[str]:
+        """Let the period of each enabled scheduled rule of this region end now; the names of these rules.
+
+        Their targets are invoked asynchronously, as EventBridge does.
+        """
+        rules: list[str] = self._control("PUT", f"{SCHEDULES_PATH}/{region}")["rules"]
+        return rules
 
     def branch(self, port: int | None = None) -> "EmbeddedAws":
         """Make another embedded AWS that has, at this moment, all that this one has.

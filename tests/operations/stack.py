@@ -121,6 +121,7 @@ class Stack(Deployed):
         reserved: Reserved concurrency of the health functions.
         passes: Whether the probe of a side passes, beyond its fence.
         replicates: Whether what is written in one region arrives in the other.
+        syncs: Whether config sync copies what is written into Parameter Store of a side, when an event tells it.
         objects: What is in the bucket of each side, by key.
         written: When each object was written or deleted, in seconds, by side and key. Default: at 0.
         deleted: Keys that are deleted, by side.
@@ -136,6 +137,7 @@ class Stack(Deployed):
         self.passes: dict[str, Callable[[], bool]] = {side: lambda: True for side in SIDES}
         self.fence_works = True
         self.replicates = True
+        self.syncs = dict.fromkeys(SIDES, True)
         self.tables = dict.fromkeys(SIDES, "ACTIVE")
         self.replicas = dict.fromkeys(SIDES, "ACTIVE")
         self.protected = dict.fromkeys(SIDES, False)
@@ -213,6 +215,19 @@ class _Client:
     def _get_parameters(self, **arguments: Any) -> Any:
         found = self._stack.parameters[self._role]
         return {"Parameters": [{"Name": n, "Value": found[n]} for n in arguments["Names"] if n in found]}
+
+    def _get_parameter(self, **arguments: Any) -> Any:
+        assert arguments["WithDecryption"]
+        return {"Parameter": {"Value": self._stack.parameters[self._role][arguments["Name"]]}}
+
+    def _describe_parameters(self, **arguments: Any) -> Any:
+        ((name,),) = (each["Values"] for each in arguments["ParameterFilters"])
+        return {"Parameters": [{"Name": name, "KeyId": f"key-{self._role}"}]}
+
+    def _put_parameter(self, **arguments: Any) -> None:
+        assert (arguments["Type"], arguments["KeyId"]) == ("SecureString", f"key-{self._role}")
+        for side in SIDES if self._stack.syncs[self._role] else [self._role]:
+            self._stack.parameters[side][arguments["Name"]] = arguments["Value"]
 
     def _can_paginate(self, _operation: str) -> bool:
         return False

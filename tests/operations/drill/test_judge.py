@@ -70,6 +70,7 @@ def journal(tmp_path: Path) -> Journal:
         "items": {"equal": True, "primary": 100, "secondary": 100, "different": []},
         "written_twice": [],
         "parameters_equal": True,
+        "rotation": None,
         "documents": None,
         "alarms": None,
     }
@@ -199,6 +200,7 @@ def test_what_is_missing_or_different_in_the_end_is_missed_and_named(journal: Jo
         "items": {"equal": False, "primary": 2, "secondary": 1, "different": ["c1", "c2"]},
         "written_twice": ["d"],
         "parameters_equal": False,
+        "rotation": {"name": "/payment/db", "copied": {"primary": True, "secondary": False}},
         "documents": {
             "copied_back": False,
             "written": {"primary": 3, "secondary": 2},
@@ -217,6 +219,7 @@ def test_what_is_missing_or_different_in_the_end_is_missed_and_named(journal: Jo
         "after recovery: items that differ between the regions": 2,
         "after recovery: transactions written twice": 1,
         "after recovery: parameters differ": 1,
+        "parameter rotated in us-west-2 and not copied to us-east-1": 1,
         "after recovery: documents of us-east-1 missing in us-west-2, of 3": 2,
         "after recovery: alarms that ring, of 2 that fired": 1,
     }

@@ -11,16 +11,16 @@ from typing import Any
 import pytest
 
 from payment_dr.operations import probes
-from payment_dr.operations.drill import clients, journal, run
+from payment_dr.operations.drill import clients, journal, parameters, run, verification
 from payment_dr.operations.drill.journal import PAYMENT_PHASES, WAYS, Content, CouldNotTellError
 from payment_dr.operations.drill.payments import Payments
 from payment_dr.operations.drill.run import Drill
 from payment_dr.operations.errors import OperationError
 from payment_dr.operations.route53.checkers import ProbeResult
 from payment_dr.operations.route53.zone import HealthCheck
-from payment_dr.side import SIDES, Side
+from payment_dr.side import OTHER, SIDES, Side
 from tests.operations.drill.parts import Maker, deployed_zone, place_on
-from tests.operations.stack import GONE, REGIONS, Stack, refusal
+from tests.operations.stack import GONE, NAMES, REGIONS, Stack, refusal
 
 
 class FailingStack(Maker):
@@ -202,8 +202,13 @@ def test_payments_in_a_table_of_others_are_deleted_when_the_drill_ends(
     theirs = {"transaction_id": {"S": "theirs"}}
     for side in SIDES:
         stack.items[side].append(theirs)
-    assert drill(shares_its_table=True)["verdict"] == "passed"
+    journal = drill(shares_its_table=True)
+    assert journal["verdict"] == "passed"
     assert stack.items == {side: [theirs] for side in SIDES}
+    # nor is a parameter of theirs rotated
+    untested = {target["what"]: target["how"] for target in journal["targets"] if not target["tested"]}
+    assert untested["config sync of a rotated parameter"] == "not tested on a stack that others use"
+    assert not any(operation == "put_parameter" for operation, *_ in stack.calls)
 
 
 @pytest.mark.parametrize(("kind", "seconds"), [("blip", 60.0), ("both", 201.0)])
@@ -214,7 +219,8 @@ def test_what_has_not_to_fail_over_is_waited_out(
     assert (journal["verdict"], journal["causes"]) == ("passed", [])
     assert steps == ["preflight", "steady load", "outage", "outage goes on", "recovery", "verification"]
     assert journal["outage"]["seconds"] == seconds
-    begin, end = (e["at"] for e in journal["events"] if e["kind"] == "action")
+    fail = [e["at"] for e in journal["events"] if e["kind"] == "action" and e["name"].startswith("fail ")]
+    begin, end = fail
     assert end - begin == pytest.approx(seconds, abs=2)
     assert (journal["rto"]["failover"], journal["rto"]["failback"]) == (None, None)
 
@@ -305,7 +311,9 @@ def test_a_journal_has_the_keys_of_schema_1_in_their_order(drill: Callable[..., 
         *("acknowledged", "acknowledged_in_all", "acknowledged_by_one_region", "acknowledged_in_secondary"),
         *("missing_at_switch", "missing_at_failback", "missing_after_recovery", "latency_ms", "figures", "recovery"),
     ]
-    assert list(journal["after"]) == [*("items", "written_twice", "parameters_equal", "documents", "alarms", "undone")]
+    assert list(journal["after"]) == [
+        *("items", "written_twice", "parameters_equal", "rotation", "documents", "alarms", "undone"),
+    ]
     assert {tuple(target) for target in journal["targets"]} == {
         ("what", "unit", "target", "measured", "met", "tested", "how", "misses_when")
     }
@@ -418,3 +426,31 @@ def test_a_journal_that_there_is_no_room_for_hides_nothing_of_the_undo(
         drill(tell=fill_the_disk)
     assert "make room" in ended.value.hint
     assert stack.failing == {}
+
+
+@pytest.mark.parametrize("side", SIDES)
+def test_a_stack_whose_config_sync_does_not_copy_misses_and_gets_its_value_back(
+    side: Side, drill: Callable[..., Content], stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parameters, "COPIED_SECONDS", 0.1)
+    monkeypatch.setattr(verification, "SETTLING_SECONDS", 0.1)
+    stack.syncs[side] = False
+    before = {each: dict(stack.parameters[each]) for each in SIDES}
+    journal = drill()
+    home, other = REGIONS[side], REGIONS[OTHER[side]]
+    assert journal["verdict"] == "missed"
+    assert f"parameter rotated in {home} and not copied to {other}" in missed_of(journal)
+    assert f"{NAMES[0]} was rotated in {home}, and {other} did not get the new value" in journal["causes"]
+    assert (stack.parameters, journal["after"]["undone"]) == (before, True)
+
+
+def test_a_schedule_copies_what_an_event_did_not(drill: Callable[..., Content], stack: Stack) -> None:
+    def run_schedules() -> None:
+        stack.parameters["primary"] = dict(stack.parameters["secondary"])
+
+    stack.syncs["secondary"] = False
+    assert drill(run_schedules=run_schedules)["verdict"] == "passed"
+
+
+def missed_of(journal: Content) -> list[str]:
+    return [target["what"] for target in journal["targets"] if not target["met"]]

@@ -11,11 +11,13 @@ from payment_dr.operations.drill.alarm_watch import AlarmWatch
 from payment_dr.operations.drill.documents import Documents
 from payment_dr.operations.drill.journal import Journal
 from payment_dr.operations.drill.ledger import Item, Ledger
+from payment_dr.operations.drill.parameters import Parameters
 from payment_dr.operations.drill.payments import Payments
+from payment_dr.operations.drill.place import Place
 from payment_dr.operations.drill.verification import AtSwitch, Verification
 from payment_dr.side import Side
 from tests.operations.drill.parts import paid, place_on
-from tests.operations.stack import GONE, Clock, Stack
+from tests.operations.stack import GONE, NAMES, Clock, Stack
 
 NOTHING = AtSwitch({"local": 0, "confirmed": 0}, {"local": [], "confirmed": []})
 
@@ -52,19 +54,27 @@ def tables() -> Tables:
     return Tables()
 
 
+def verification_at(
+    place: Place,
+    tables: Tables,
+    *,
+    alarms: AlarmWatch | None = None,
+    documents: Documents | None = None,
+    parameters: Parameters | None = None,
+) -> Verification:
+    """One whose other parts have done nothing yet."""
+    documents = documents or Documents(place, "a-drill")
+    return Verification(place, tables, alarms, documents, parameters or Parameters(place))
+
+
 @pytest.fixture
 def verify(stack: Stack, tables: Tables) -> Verification:
-    return Verification(place_on(stack, buckets={}), tables, None, Documents(place_on(stack, buckets={}), "a-drill"))
+    return verification_at(place_on(stack, buckets={}), tables)
 
 
 def verifying(stack: Stack, tables: Tables, is_replicating: Callable[[], bool]) -> Verification:
     """Where replication can be asked whether something is on its way."""
-    return Verification(
-        place_on(stack, buckets={}, is_replicating=is_replicating),
-        tables,
-        None,
-        Documents(place_on(stack, buckets={}), "a-drill"),
-    )
+    return verification_at(place_on(stack, buckets={}, is_replicating=is_replicating), tables)
 
 
 class TestAtTheSwitch:
@@ -160,6 +170,7 @@ class TestAfterRecovery:
             "items": {"equal": True, "primary": 2, "secondary": 2, "different": []},
             "written_twice": [],
             "parameters_equal": True,
+            "rotation": {"name": NAMES[0], "copied": {}},
             "documents": None,
             "alarms": None,
         }
@@ -205,7 +216,7 @@ class TestAfterRecovery:
         place = place_on(stack)
         documents = Documents(place, "a-drill")
         documents.write("primary")
-        found = Verification(place, tables, None, documents).compare(NOTHING, None, [])[1]["documents"]
+        found = verification_at(place, tables, documents=documents).compare(NOTHING, None, [])[1]["documents"]
         assert found is not None
         assert len(found["missing"]["primary"]) == 3
         assert clock.now > started + verification.SETTLING_SECONDS
@@ -215,7 +226,7 @@ class TestAfterRecovery:
         documents = Documents(place, "a-drill")
         documents.write("primary")
         documents.write("secondary")
-        found = Verification(place, tables, None, documents).compare(NOTHING, None, [])[1]["documents"]
+        found = verification_at(place, tables, documents=documents).compare(NOTHING, None, [])[1]["documents"]
         assert found is not None
         assert len(found["missing"]["secondary"]) == 3
         assert clock.now == started
@@ -228,9 +239,7 @@ class TestAfterRecovery:
         stack.alarms["primary"][east] = stack.alarms["secondary"][west] = "ALARM"
         watch.look()
         stack.alarms["primary"][east] = "OK"
-        after = Verification(place_on(stack), tables, watch, Documents(place_on(stack), "a-drill")).compare(
-            NOTHING, None, []
-        )[1]
+        after = verification_at(place_on(stack), tables, alarms=watch).compare(NOTHING, None, [])[1]
         assert after["alarms"] == {"fired": [east, west], "still": [west]}
 
     def test_payments_are_counted_by_mode_and_missing_ones_are_named_wherever_they_are_missing(

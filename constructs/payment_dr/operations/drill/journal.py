@@ -241,12 +241,20 @@ def copied_sides(documents: DocumentsRecord) -> Sequence[Side]:
     return SIDES if documents["copied_back"] else ("primary",)
 
 
+class RotationRecord(TypedDict):
+    """The parameter that was rotated, and whether the other region got the value written in the region of a side."""
+
+    name: str
+    copied: dict[Side, bool]
+
+
 class After(TypedDict, total=False):
-    """What the verification found. `documents` and `alarms` are None where a place has none."""
+    """What the verification found. `documents`, `alarms` and `rotation` are None where a place has none."""
 
     items: ItemsRecord
     written_twice: list[str]
     parameters_equal: bool
+    rotation: RotationRecord | None
     documents: DocumentsRecord | None
     alarms: AlarmsRecord | None
     undone: bool

@@ -277,6 +277,17 @@ class Judge:
         ]
         for kind, what, unit, count in found:
             self.add_target(f"after recovery: {what}", unit, 0, count, f"after recovery there are {what}", kind=kind)
+        if rotation := after["rotation"]:
+            for side, is_copied in rotation["copied"].items():
+                home, other = self._regions[side], self._regions[OTHER[side]]
+                self.add_target(
+                    f"parameter rotated in {home} and not copied to {other}",
+                    "parameters",
+                    0,
+                    int(not is_copied),
+                    f"{rotation['name']} was rotated in {home}, and {other} did not get the new value",
+                    kind="rotated parameter",
+                )
         if documents := after["documents"]:
             # Those of the secondary are no target of a stack that does not copy them back; the report counts them.
             for side in copied_sides(documents):

@@ -35,8 +35,9 @@ class Place:
         check: Raises an `OperationError` if the place itself is gone: no drill could tell that from an outage.
         dns: What clients ask there, and what Route 53 makes of its regions.
         time: What a second of the drill is, "real" or "virtual".
+        run_schedules: Runs every deployed schedule once, where they would not run by themselves in drill time.
         shares_its_table: Whether others use the table: then only the drill's own items are looked at, by their keys,
-            and deleted in the end.
+            and deleted in the end, no parameter is rotated, and nothing is made to fail before the outage.
         alarms_ring: Whether alarms are evaluated there.
         endpoint: Takes the payments in the place of the table, if given.
         tls: A client of the name, if it is served over TLS; each payment calls its region by it first.
@@ -55,6 +56,7 @@ class Place:
     is_replicating: Callable[[], bool] | None = None
     dns: Dns = ModelledDns
     time: Literal["real", "virtual"] = "virtual"
+    run_schedules: Callable[[], object] | None = None
     shares_its_table: bool = False
     alarms_ring: bool = False
     endpoint: str | None = None

@@ -32,6 +32,7 @@ from payment_dr.operations.drill.journal import (
 )
 from payment_dr.operations.drill.judge import Evidence, Judge
 from payment_dr.operations.drill.outages import OUTAGES, SERVING_SECONDS, Action, Outage, action_of, backlog_of, undone
+from payment_dr.operations.drill.parameters import Parameters
 from payment_dr.operations.drill.payments import Payments
 from payment_dr.operations.drill.place import Place
 from payment_dr.operations.drill.system import identified, system_of
@@ -47,6 +48,7 @@ ALARMS_CLEAR_SECONDS = 900.0  # of drill time; an alarm looks back over five min
 RUNS = 10_000
 PREFIX = "dr-drill-"  # of the ids of its transactions, by which the policy of a game day knows them
 WORKERS = 40
+NOT_TESTED = "on a stack that others use"
 
 
 class Drill:
@@ -211,7 +213,13 @@ class Drill:
         undo.callback(pool.shutdown, wait=False, cancel_futures=True)
         rng = random.Random(self._seed)  # noqa: S311 - it has to be repeatable
         dns = self._place.dns(self._stack, zone, self._journal, rng, pool)
-        documents = Documents(self._place, self._id)
+        documents, parameters = Documents(self._place, self._id), Parameters(self._place)
+        if parameters.name:
+            undo.enter_context(undone(parameters.rotation(), self._journal, self._place.check))
+        else:
+            self._judge.leave_untested(
+                "config sync of a rotated parameter", "parameters", NOT_TESTED, kind="rotated parameter"
+            )
         return StartedDrill(
             place=self._place,
             outage=self._outage,
@@ -224,7 +232,8 @@ class Drill:
             dns=dns,
             clients=Clients(dns, self._payments, self._journal, pool=pool, rng=rng, watch=self._watch),
             documents=documents,
-            verification=Verification(self._place, self._payments, self._alarms, documents),
+            parameters=parameters,
+            verification=Verification(self._place, self._payments, self._alarms, documents, parameters),
             step=self._step,
         )
 
@@ -259,6 +268,7 @@ class StartedDrill:
         dns: What clients ask.
         clients: They pay, and let drill time pass.
         documents: The documents of the drill.
+        parameters: The parameter that is rotated.
         verification: Compares the regions.
         step: Takes the name of each step when it begins.
     """
@@ -274,6 +284,7 @@ class StartedDrill:
     dns: ClientDns
     clients: Clients
     documents: Documents
+    parameters: Parameters
     verification: Verification
     step: Callable[[str], None]
 
@@ -291,7 +302,9 @@ class StartedDrill:
         """
         self.step("steady load")
         self.documents.write("primary")
+        self.parameters.rotate("primary")
         self.clients.run(until=QUIET_SECONDS)
+        self.parameters.await_copy("primary")
         outage, backlog = (undo.enter_context(ExitStack()) for _ in range(2))
         began = self.clients.rush(lambda: self._begin_outage(outage, backlog))
         self.payments.outage = began, None
@@ -302,6 +315,7 @@ class StartedDrill:
         if failed_over:
             self.step(f"served by {self.place.stack.region('secondary')}")
             self.documents.write("secondary")
+            self.parameters.rotate("secondary")
             self.clients.retry_open()
         self.clients.run(until=end)
         recovered = self._end_outage(outage)
