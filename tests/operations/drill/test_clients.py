@@ -135,6 +135,30 @@ def test_they_follow_dns_when_their_cache_expires_and_the_first_payment_there_is
     assert {side for side, at in local(payments) if at < 20.0} == {"primary"}
 
 
+def test_the_first_payment_to_be_confirmed_in_another_region_does_not_wait_for_those_of_the_former_one(
+    dns: Dns, payments: Paying, journal: Journal
+) -> None:
+    answered = threading.Event()
+
+    def transact(mode: str, side: Side, at: float, _item: Item | None = None) -> bool:
+        payments.tried.append((mode, side, at, None))
+        if (mode, side) == ("confirmed", "primary"):
+            answered.wait(10)
+        return True
+
+    payments.transact = transact  # type: ignore[method-assign]
+    with ThreadPoolExecutor(20) as pool:
+        paying = Clients(dns, payments, journal, pool=pool, rng=random.Random(1), watch=well)  # noqa: S311
+        paying.run(until=10.0)
+        dns.switch(10.0, "secondary")
+        paying.run(until=40.0, stop=lambda: bool(paying.served))
+        answered.set()
+    tried = [(mode, side) for mode, side, *_ in payments.tried]
+    assert tried.count(("confirmed", "primary")) == clients.CONFIRMED_AT_A_TIME
+    times = {mode: at for mode, side, at, _ in payments.tried if side == "secondary"}
+    assert times == dict.fromkeys(("local", "confirmed"), pytest.approx(paying.served[0].at, abs=0.1))
+
+
 def test_they_are_back_when_the_primary_serves_is_answered_with_and_both_are_healthy(paying: Clients, dns: Dns) -> None:
     assert paying.are_back()
     dns.healthy["check-secondary"] = False

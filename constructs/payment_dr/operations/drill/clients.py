@@ -150,10 +150,14 @@ class Clients:
         self._journal.now = self._dns.advance(to)
 
     def _pay(self) -> None:
-        """One payment in each mode; the one that is to be confirmed is not waited for."""
+        """One payment in each mode; the one that is to be confirmed is not waited for.
+
+        It is left out while many wait already, which in virtual time is no delay of their clients. The first ones of
+        another region than before are never left out: they say when this client was served there.
+        """
         side, at = self._dns.resolve(self.now), self.now
         self._confirming = {each for each in self._confirming if not each.done()}
-        if len(self._confirming) < CONFIRMED_AT_A_TIME:
+        if len(self._confirming) < CONFIRMED_AT_A_TIME or side != self.serving:
             self._confirming.add(self._pool.submit(self._payments.transact, CONFIRMED, side, at))
         started = time.monotonic()
         done = self._payments.transact(LOCAL, side, at)
