@@ -497,7 +497,7 @@ class EmbeddedAws:
             >>> aws.fail_region("us-east-1", service="dynamodb", operations=["GetItem"])  # doctest: +SKIP
         """
         given = {
-            name: value if isinstance(value, str | int | float) else ",".join(value)  # type: ignore[call-overload]
+            name: ",".join(value) if isinstance(value, list | tuple) else value
             for name, value in fault.items()
             if value is not None
         }
