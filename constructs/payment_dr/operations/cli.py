@@ -49,6 +49,7 @@ Seed = Annotated[int, typer.Option(help="Decides what is left to chance.")]
 List = Annotated[bool, typer.Option("--list", help="Describe each outage in one line, and end.")]
 REPORTS = Path("drill-reports")
 ReportDir = Annotated[Path, typer.Option(help="Where journal and report go.")]
+JournalFile = Annotated[Path, typer.Argument(help="The JSON file of a drill.")]
 State = Annotated[str, typer.Argument(envvar="PAYMENT_DR_STATE", help="s3://BUCKET/ENVIRONMENT, as main.py reads it.")]
 StateRegion = Annotated[str, typer.Option("--region", help="The stack's secondary region, or its state_region.")]
 StackDirectory = Annotated[Path, typer.Argument(help="Where Terraform ran, such as cdktf.out/stacks/payment-dr.")]
@@ -214,12 +215,49 @@ def show_outages(*, as_json: bool) -> None:
 
 @app.command()
 @command
-def report(journal: Annotated[Path, typer.Argument(help="The JSON file of a drill.")]) -> None:
-    """Write the report of a drill again, beside its journal."""
+def report(
+    journal: JournalFile,
+    sign_with: Annotated[
+        str | None, typer.Option(help="Sign the journal first: kms:ARN of an RSA key, or a private key in PEM.")
+    ] = None,
+) -> None:
+    """Write the report of a drill again, beside its journal.
+
+    With --sign-with the journal gets a signature that `dr verify` checks; it is refused if the journal was changed.
+    """
     from payment_dr.operations.report.write import write_report  # loads Matplotlib
 
+    if sign_with:
+        from payment_dr.operations.sign import sign
+
+        sign(journal, sign_with)
+        show(str(journal))
     for path in write_report(journal):
         show(str(path))
+
+
+@app.command()
+@command
+def verify(
+    journal: JournalFile,
+    public_key: Annotated[
+        Path | None, typer.Option(help="PEM file of the public key by which the journal must be signed.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make the figures of a drill again from its events and payments, and check whether its journal was changed.
+
+    It reads one file and asks nobody. payment_dr/operations/verify.py does the same without this project. Exits with 0
+    when everything agrees, 1 when something differs, 2 when the result is inconclusive.
+    """
+    from payment_dr.operations.verify import verify_file
+
+    found = verify_file(journal, public_key)
+    if as_json:
+        sys.stdout.write(json.dumps(dataclasses.asdict(found), indent=2) + "\n")
+    for line in [] if as_json else found.lines:
+        show(line)
+    raise typer.Exit(found.exit_code)
 
 
 @app.command()

@@ -287,7 +287,7 @@ def test_a_journal_has_the_keys_of_schema_1_in_their_order(drill: Callable[..., 
             "regions",
             "settings",
         ),
-        *("load", "made_of", "rto", "rpo", "after", "targets", "verdict", "causes", "payments", "events"),
+        *("load", "made_of", "rto", "rpo", "after", "targets", "verdict", "causes", "payments", "events", "seal"),
     ]
     phases = ["detect", "switch", "cache", "first_write", "total"]
     percentiles = ["p50", "p95", "p99", "worst", "bound"]

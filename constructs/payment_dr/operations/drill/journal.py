@@ -14,6 +14,7 @@ from typing import Any, Final, Literal, NotRequired, TypedDict, Unpack, cast
 
 from payment_dr.operations.errors import OperationError
 from payment_dr.operations.files import write_whole
+from payment_dr.operations.verify import seal_of
 from payment_dr.side import SIDES, Side
 
 SCHEMA = 1
@@ -494,8 +495,34 @@ class KnownFromTheStart(TypedDict, total=False):
     made_of: dict[str, list[str]]
 
 
+class SignatureRecord(TypedDict):
+    """Who sealed the journal: the key's name, the algorithm, and public key (DER) and signature in Base64."""
+
+    key: str
+    algorithm: str
+    public_key: str
+    value: str
+
+
+class SealRecord(TypedDict):
+    """What the journal was when the drill ended; see `payment_dr.operations.verify`.
+
+    Attributes:
+        sha256: Of everything but the seal.
+        values: The beginning of the SHA-256 of each value, by its path.
+        payments, events: The same of each payment and event, one after the other.
+        signature: Of what `sha256` is of, if somebody signed it.
+    """
+
+    sha256: str
+    values: dict[str, str]
+    payments: str
+    events: str
+    signature: NotRequired[SignatureRecord]
+
+
 class Content(KnownFromTheStart, total=False):
-    """All that a journal holds. `started` and `ended` are UTC; `ended` is None until the drill has ended."""
+    """All that a journal holds. `started` and `ended` are UTC. `ended` and `seal` are None until the drill ends."""
 
     schema: int
     id: str
@@ -510,6 +537,7 @@ class Content(KnownFromTheStart, total=False):
     causes: list[str]
     payments: list[PaymentRecord]
     events: list[Event]
+    seal: SealRecord | None
 
 
 class CouldNotTellError(OperationError):
@@ -569,6 +597,7 @@ class Journal:
             "causes": [],
             "payments": [],
             "events": [],
+            "seal": None,
         }
 
     def note(self, event: Event, *, at: float | None = None) -> None:
@@ -602,8 +631,9 @@ class Journal:
         return {**self._content, "events": events}
 
     def close(self, verdict: str, causes: list[str]) -> None:
-        """The drill has ended."""
+        """The drill has ended: what it says is sealed."""
         self.set(verdict=verdict, causes=causes, ended=_utc())
+        self.set(seal=cast(SealRecord, seal_of(json.loads(json.dumps(self.content)))))
         self.save()
 
     def save(self) -> None:
