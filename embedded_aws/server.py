@@ -512,6 +512,12 @@ class EmbeddedAws:
         regions: list[str] = self._control("GET", FAULT_PATH)["regions"]
         return regions
 
+    def signed_calls(self, region: str) -> int:
+        """How many calls were signed for this region so far with the credentials that `environment` gives."""
+        return int(
+            self._control("GET", FAULT_PATH)["calls"].get(f"{self.environment()['AWS_ACCESS_KEY_ID']} {region}", 0)
+        )
+
     @contextlib.contextmanager
     def region_outage(self, region: str, **fault: Unpack[Fault]) -> Iterator[None]:
         """Such a fault of this region for the length of a ``with`` block; then all faults of the region are lifted."""

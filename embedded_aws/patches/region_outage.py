@@ -11,8 +11,8 @@ ministack 1.5.33: every region is always up.
 
 Why it matters: without an outage there is nothing to fail over from.
 
-``PUT /_fault/{region}`` fails a region, ``DELETE`` lifts all its faults, ``GET /_fault`` lists the regions with one. A
-fault hits every call that is signed for the region, those of functions included, and every request to an API deployed
+``PUT /_fault/{region}`` fails a region, ``DELETE`` lifts all its faults, ``GET /_fault`` lists the regions with one
+and counts the calls so far by access key and region, failed ones included. A fault hits every call that is signed for the region, those of functions included, and every request to an API deployed
 in it. The query narrows it: ``kind=hang`` accepts calls and answers nothing until the client gives up or the fault is
 lifted (then 503) instead of 503 at once, ``kind=unresolved`` answers them (see ``name_resolution``), ``service`` is a
 service's signing name (``execute-api`` for the APIs) or several with commas, ``operations`` names those of its
@@ -25,6 +25,7 @@ While a region is down as a whole, EventBridge delivers nothing there. What repl
 import asyncio
 import json
 import re
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from random import Random
@@ -37,6 +38,7 @@ from ministack.services import apigateway, apigateway_v1, eventbridge  # type: i
 
 _FAULT_PATH = "/_fault"
 UNRESOLVED = "unresolved"
+_CREDENTIAL = re.compile(r"Credential=([^/]+)/\d{8}/([a-z0-9-]+)/")
 # What a load balancer says when nobody is behind it. SDKs take an HTML answer for what it is, whatever their protocol.
 _NOBODY_THERE = b"<html><body><b>Http/1.1 Service Unavailable</b></body></html>"
 
@@ -62,6 +64,7 @@ class _Fault:
 
 
 _faults: dict[str, dict[str | None, _Fault]] = {}  # by region, then by service; None is every service
+_calls: Counter[str] = Counter()  # by the access key and the region that they are signed with
 on_change: list[Callable[[], None]] = []  # called whenever a region fails or is restored
 
 
@@ -72,7 +75,9 @@ def apply() -> None:
     async def serve_what_is_up(scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] != "http":
             await serve(scope, receive, send)
-        elif scope["path"].startswith(_FAULT_PATH):
+            return
+        _count(scope)
+        if scope["path"].startswith(_FAULT_PATH):
             await respond_json(send, *_switch(scope))
         elif (fault := _fault_of_call(scope)) is None:
             await serve(scope, receive, send)
@@ -85,6 +90,14 @@ def apply() -> None:
 
     app.app = serve_what_is_up
     eventbridge._invoke_target = invoke_what_is_up
+
+
+def _count(scope: Any) -> None:
+    """Count a call for whom it is signed by, and for which region."""
+    authorization = next((value for name, value in scope["headers"] if name.lower() == b"authorization"), b"")
+    if found := _CREDENTIAL.search(authorization.decode("latin-1")):
+        access_key, region = found.groups()
+        _calls[f"{access_key} {region}"] += 1
 
 
 def is_down(region: str, service: str) -> bool:
@@ -118,7 +131,7 @@ def _switch(scope: Any) -> tuple[int, dict[str, Any]]:
         _lift(list(_faults.pop(region, {}).values()))
     elif method != "GET" or region:
         return 400, {"message": f"PUT or DELETE {_FAULT_PATH}/{{region}}, or GET {_FAULT_PATH}"}
-    return 200, {"regions": sorted(_faults)}
+    return 200, {"regions": sorted(_faults), "calls": dict(_calls)}
 
 
 def _read_fault(query: str) -> tuple[list[str | None], _Fault]:

@@ -113,6 +113,16 @@ def test_other_regions_stay_up(account: Tenant) -> None:
     assert account.client("ssm", "us-west-2").get_parameter(Name="/a")["Parameter"]["Value"] == "1"
 
 
+def test_calls_are_counted_for_the_region_that_they_are_signed_for(failing_aws: EmbeddedAws) -> None:
+    before = {region: failing_aws.signed_calls(region) for region in ("us-east-1", "us-west-2")}
+    failing_aws.client("ssm", "us-west-2").describe_parameters()
+    with failing_aws.region_outage("us-west-2"), pytest.raises(ClientError):
+        failing_aws.client("ssm", "us-west-2").describe_parameters()
+    Tenant(failing_aws).client("ssm", "us-west-2").describe_parameters()  # of somebody else
+    after = {region: failing_aws.signed_calls(region) for region in before}
+    assert after == {"us-east-1": before["us-east-1"], "us-west-2": before["us-west-2"] + 2}
+
+
 def test_an_api_answers_from_its_own_region(failing_aws: EmbeddedAws) -> None:
     account = Tenant(failing_aws, failing_aws.account_id)
     urls = {
