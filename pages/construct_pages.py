@@ -22,6 +22,7 @@ CONSTRUCTS: Final = (
     payment_dr.HealthMonitor,
     payment_dr.ConfigSync,
     payment_dr.DataCanary,
+    payment_dr.StandbySwitch,
     payment_dr.DnsFailover,
     payment_dr.CustomDomain,
     payment_dr.EncryptionKey,

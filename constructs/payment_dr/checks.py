@@ -312,6 +312,7 @@ LIMITS: Final[Mapping[str, Limit]] = {
     "replication_lag_alarm_ms": _number(1, None, 3000, known=True),
     "stale_after_seconds": _number(120, 3600, 300, known=True),
     "data_canary": _FLAG,
+    "switch": _FLAG,
     "production": _FLAG,
     "alert_email_required": _FLAG,
     "deletion_protection": _one_of(True, False),
@@ -519,6 +520,7 @@ LIMITS: Final[Mapping[str, Limit]] = {
         known=True,
     ),
     "health_path": _PATH,
+    "switch_path": _PATH,
     "request_interval_seconds": _one_of(
         30, 10, page=f"{_AWS}Route53/latest/DeveloperGuide/health-checks-creating-values.html", known=True
     ),
@@ -540,6 +542,7 @@ LIMITS: Final[Mapping[str, Limit]] = {
     "HostedZone.name_servers": _each(_HOST, 0, None, ["ns-1.awsdns-00.com"]),
     "Endpoint.host": _HOST,
     "health_host": _HOST,
+    "switch_host": _HOST,
     "alarm_name": _text(
         "1 to 255 characters",
         ".+",
@@ -631,6 +634,13 @@ NAMES: Final[Mapping[str, Limit]] = {
             255,
             "[A-Za-z0-9_-]+",
             "AmazonCloudWatch/latest/APIReference/API_PutDashboard.html",
+        ),
+        (
+            "table-",
+            "a table's name",
+            255,
+            "[a-zA-Z0-9_.-]+",
+            "amazondynamodb/latest/developerguide/HowItWorks.NamingRulesDataTypes.html",
         ),
         ("api-", "an API's name", 128, r"[ -~]+", "apigatewayv2/latest/api-reference/apis.html"),
         ("alias/", "an alias", 256, "alias/[a-zA-Z0-9/_-]+", "kms/latest/APIReference/API_CreateAlias.html"),

@@ -30,6 +30,7 @@ from .failover_timing import (
 from .health_monitor import HEALTH_PATH
 from .naming import mistakes_in_names, name
 from .region import Region, mistakes_in_global_provider, mistakes_in_home, mistakes_in_same_region, region_name
+from .standby_switch import SWITCH_PATH
 from .suppressions import suppress
 
 # Route 53 publishes the metrics of health checks in this region only.
@@ -147,6 +148,12 @@ class DnsFailover(Described):
     weight is unhealthy, so the switch is made by its data plane alone; nothing has to be changed during an outage.
     https://docs.aws.amazon.com/Route53/latest/DeveloperGuide/health-checks-how-route-53-chooses-records.html
 
+    With `switch_host` the primary's record follows one more health check, of the operator's switch in the standby
+    region (`StandbySwitch`). It is inverted: it is unhealthy while the switch answers 200, and healthy while it
+    answers anything else, or nothing. Route 53 considers a new inverted check *unhealthy* until there is enough data.
+    So before the switch is added to a name that clients use, create its check alone and wait: see docs/upgrading.md.
+    https://docs.aws.amazon.com/Route53/latest/DeveloperGuide/dns-failover-determining-health-of-endpoints.html
+
     An endpoint with an alarm is healthy while its probe passes and its alarm is not in ALARM. Its record has a
     calculated health check then, which is healthy while all its children are: the check of the probe and one that
     follows the alarm. When Route 53 has no data of the alarm, that check stays as it was, and a new one is healthy. So
@@ -174,6 +181,8 @@ class DnsFailover(Described):
         custom_domain: Serve the name over TLS in both regions; needs `api_id` and `stage` of both endpoints. Default
             no.
         hosted_zone: A public zone that exists and holds `domain_name`. Default: one is made.
+        switch_host, switch_path: Where the standby region serves the operator's switch over HTTPS. Default: there is
+            no switch; its path is "/switch".
 
     Attributes:
         zone_id, zone_name, name_servers: The hosted zone.
@@ -214,6 +223,8 @@ class DnsFailover(Described):
         alarms_region: Region | None = None,
         custom_domain: bool = False,
         hosted_zone: HostedZone | None = None,
+        switch_host: str | None = None,
+        switch_path: str = SWITCH_PATH,
     ) -> None:
         super().__init__(scope, id_)
         mistakes = mistakes_in_props(DnsFailover, locals())
@@ -221,6 +232,10 @@ class DnsFailover(Described):
         mistakes += mistakes_in_global_provider(self, primary.region, secondary.region)
         host = f"{record_name}.{domain_name}"
         mistakes += mistakes_in_hosts(primary, secondary, host)
+        if switch_host and switch_host.lower() == host:
+            mistakes.append(
+                f"switch_host={switch_host!r} is the name itself; use a host that always leads to the standby region"
+            )
         mistakes += mistakes_in_alarms(primary, secondary)
         form = LIMITS["CustomDomain.host" if custom_domain else "Endpoint.host"]
         if not mistakes and not is_token(host) and not form.accepts(host):
@@ -257,6 +272,14 @@ class DnsFailover(Described):
         ):
             Annotations.of(self).add_warning(warning)
         zone = hosted_zone or self._zone(domain_name)
+        probing: dict[str, Any] = {
+            "type": "HTTPS",
+            "port": 443,
+            "request_interval": request_interval_seconds,
+            "failure_threshold": failure_threshold,
+            # The API's certificate is chosen by the name in the TLS handshake.
+            "enable_sni": True,
+        }
         self.alarm_names: Final[list[str]] = []
         checks: dict[str, str] = {}
         records: dict[str, Route53Record] = {}
@@ -270,16 +293,24 @@ class DnsFailover(Described):
                 "payment-app",
                 endpoint.region,
                 environment,
-                type="HTTPS",
                 fqdn=endpoint.health_host or endpoint.host,
-                port=443,
                 resource_path=endpoint.health_path or health_path,
-                request_interval=request_interval_seconds,
-                failure_threshold=failure_threshold,
-                # The API's certificate is chosen by the name in the TLS handshake.
-                enable_sni=True,
+                **probing,
             )
             children = [probe, *self._alarm_check(side, endpoint, environment)]
+            if switch_host and side == "primary":
+                children.append(
+                    self._health_check(
+                        "switch_health_check",
+                        "payment-app-switch",
+                        secondary.region,
+                        environment,
+                        fqdn=switch_host,
+                        resource_path=switch_path,
+                        invert_healthcheck=True,
+                        **probing,
+                    )
+                )
             check_id = probe if len(children) == 1 else self._all_of(children, side, endpoint, environment)
             target: dict[str, Any] = {"type": "CNAME", "ttl": ttl, "records": [endpoint.host]}
             if custom_domain and endpoint.api_id and endpoint.stage:

@@ -16,6 +16,7 @@ from .bindings import (
     Construct,
     LambdaPermission,
     Password,
+    TerraformResource,
 )
 from .checks import mistakes_in_props
 from .described import Described
@@ -27,6 +28,7 @@ from .region import Region, mistakes_in_home, mistakes_in_providers, region_name
 from .suppressions import short_retention, suppress
 
 HEALTH_PATH = "/health"
+STAGE = "$default"
 PRIVATE_SEGMENT_LENGTH = 32  # letters and digits: 190 bits
 
 REQUESTS_PER_SECOND = 200
@@ -171,7 +173,7 @@ class HealthMonitor(Described):
         if private_probe_route:
             segment = Password(self, "private_segment", length=PRIVATE_SEGMENT_LENGTH, special=False)
             paths["private_"] = probe_path = f"{HEALTH_PATH}/{segment.result}"
-        routes = []
+        routes: list[TerraformResource] = []
         for prefix, path in paths.items():
             route = Apigatewayv2Route(
                 self,
@@ -202,7 +204,7 @@ class HealthMonitor(Described):
         # A throttle can be set for "individual routes"; whether those under the stage's default share their tokens, no
         # page says.
         # https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-throttling.html
-        own_throttles = [
+        self._own_throttles = [
             Apigatewayv2StageRouteSettings(
                 route_key=f"GET {path}", throttling_rate_limit=requests_per_second, throttling_burst_limit=burst
             )
@@ -215,12 +217,12 @@ class HealthMonitor(Described):
             self,
             "stage",
             api_id=api.id,
-            name="$default",
+            name=STAGE,
             auto_deploy=True,
             default_route_settings=Apigatewayv2StageDefaultRouteSettings(
                 throttling_rate_limit=stage_rate, throttling_burst_limit=stage_bucket
             ),
-            route_settings=own_throttles if has_own_throttles else None,
+            route_settings=self._own_throttles if has_own_throttles else None,
             access_log_settings=Apigatewayv2StageAccessLogSettings(
                 destination_arn=access_log.arn,
                 format=f'{{"time":"$context.requestTime","ip":"$context.identity.sourceIp",{named}'
@@ -240,6 +242,8 @@ class HealthMonitor(Described):
                 source_arn=f"{api.execution_arn}/$default/GET{path}",
                 provider=region.provider,
             )
+        self._stage, self._routes = stage, routes
+        self._throttle = requests_per_second, burst
         self.function_name: Final = function.function_name
         self.function_arn: Final = function.function_arn
         self.role_arn: Final = function.role_arn
@@ -273,3 +277,19 @@ class HealthMonitor(Described):
                     periods=CLIENT_ERROR_MINUTES,
                 )
             )
+
+    def throttle_apart(self, route_key: str, route: TerraformResource) -> None:
+        """Give another route of the API a throttle of its own, as the routes of the health monitor have.
+
+        Args:
+            route_key: The route as API Gateway names it, such as "GET /switch".
+            route: Its resource, which must exist before the stage can name it.
+        """
+        self._own_throttles.append(
+            Apigatewayv2StageRouteSettings(
+                route_key=route_key, throttling_rate_limit=self._throttle[0], throttling_burst_limit=self._throttle[1]
+            )
+        )
+        self._routes.append(route)
+        self._stage.put_route_settings(self._own_throttles)
+        self._stage.depends_on = [f"{each.terraform_resource_type}.{each.friendly_unique_id}" for each in self._routes]

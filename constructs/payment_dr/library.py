@@ -18,6 +18,7 @@ from .regional_network import RegionalNetwork
 from .regional_parts import RegionalParts
 from .service import Service
 from .stack import DisasterRecoveryStack
+from .standby_switch import StandbySwitch
 from .versions import require_versions
 
 __all__ = [
@@ -47,6 +48,7 @@ __all__ = [
     "RegionalParts",
     "Role",
     "Service",
+    "StandbySwitch",
     "Statement",
     "Subscription",
     "TerraformStack",

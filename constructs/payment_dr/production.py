@@ -86,6 +86,12 @@ class Settings:
         why="clients are sent to the other region when reads or writes fail although the table is `ACTIVE`",
         priced=True,
     )
+    switch: bool = _setting(
+        False,
+        production=True,
+        why="an operator sends clients to the secondary region without a call to the primary one",
+        priced=True,
+    )
     dashboards: bool = _setting(
         False,
         production=True,

@@ -8,9 +8,10 @@ from .checks import is_token, mistakes_in_props
 from .dns_failover import Endpoint, mistakes_in_custom_domain
 from .errors import refuse
 from .function_routes import mistakes_in_routes
+from .standby_switch import SWITCH_PATH
 
 TABLE_VARIABLE = "DYNAMODB_TABLE_NAME"
-OWN_PURPOSES = ("health-monitor", "config-sync", "data-canary")  # of the stack's other functions
+OWN_PURPOSES = ("health-monitor", "config-sync", "data-canary", "switch")  # of the stack's other functions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,6 +92,20 @@ def mistakes_in_functions(service: Service | None, primary_region: str, secondar
         f"service.{side}_function_arn={arn!r} is in {arn.split(':')[3]}; name a function in {region}"
         for region, side, arn in functions
         if arn and not is_token(arn) and arn.split(":")[3] != region
+    ]
+
+
+def mistakes_in_routes_beside_the_switch(service: Service | None) -> list[str]:
+    """Say which route of a service is the one of the switch.
+
+    Example:
+        >>> mistakes_in_routes_beside_the_switch(None)
+        []
+    """
+    return [
+        f"service.routes has {route!r}, where the switch is; use another path, or leave switch out"
+        for route in (service.routes if service else ())
+        if f"{route.partition(' ')[2]}/".startswith(f"{SWITCH_PATH}/")
     ]
 
 

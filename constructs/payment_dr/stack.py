@@ -40,7 +40,7 @@ from .failover_timing import (
 )
 from .function_routes import FunctionRoutes
 from .global_data import REPLICATION_LAG_ALARM_MS, GlobalData
-from .health_monitor import HealthMonitor
+from .health_monitor import STAGE, HealthMonitor
 from .naming import logical
 from .outputs import declare_outputs
 from .policies import Statement
@@ -49,8 +49,15 @@ from .python_function import PythonFunction
 from .region import Region, labels_of, mistakes_in_region_name, mistakes_in_same_region, warn_of_opt_in
 from .regional_network import RegionalNetwork, mistakes_in_endpoint_names, mistakes_in_network, mistakes_in_overlap
 from .regional_parts import Foundation, RegionalParts
-from .service import TABLE_VARIABLE, Service, mistakes_in_endpoints, mistakes_in_functions
+from .service import (
+    TABLE_VARIABLE,
+    Service,
+    mistakes_in_endpoints,
+    mistakes_in_functions,
+    mistakes_in_routes_beside_the_switch,
+)
 from .stack_outputs import outputs_of
+from .standby_switch import StandbySwitch
 from .state_backend import (
     environment_of,
     keep_state,
@@ -107,6 +114,8 @@ class DisasterRecoveryStack(TerraformStack):
             the health monitor keep 200 and 400. Default: 200 and 400, with `production` 1,000 and 2,000.
         data_canary: Write to the table and read it every minute in both regions, with alarms on it, and fail over when
             that fails in the primary, see `DataCanary`. Default: that of `production`.
+        switch: Give operators a switch in the secondary region that sends clients there, see `StandbySwitch`. Default:
+            that of `production`.
         service: Your service behind the name, in both regions: routes of the APIs that serve `GET /health`, see
             `Service`. Default: none.
         primary_endpoint, secondary_endpoint: Hosts of your own that the name points to, such as load balancers, see
@@ -143,6 +152,7 @@ class DisasterRecoveryStack(TerraformStack):
         config: The parameters that are kept in sync, see `ConfigSync`.
         dns: The name that fails over, see `DnsFailover`.
         canary: See `DataCanary`; None without `data_canary`.
+        switch: See `StandbySwitch`; None without `switch`.
 
     Raises:
         ConfigurationError: A prop is outside its limit, or a part cannot work in AWS; all mistakes at once.
@@ -179,6 +189,7 @@ class DisasterRecoveryStack(TerraformStack):
         requests_per_second: float | None = None,
         burst: int | None = None,
         data_canary: bool | None = None,
+        switch: bool | None = None,
         service: Service | None = None,
         primary_endpoint: Endpoint | None = None,
         secondary_endpoint: Endpoint | None = None,
@@ -221,6 +232,7 @@ class DisasterRecoveryStack(TerraformStack):
                     alarm_seconds=FAILOVER_SECONDS if settings.data_canary else None,
                 ),
                 *mistakes_in_functions(service, primary_region, secondary_region),
+                *(mistakes_in_routes_beside_the_switch(service) if settings.switch else ()),
                 *mistakes_in_endpoints(
                     primary_endpoint,
                     secondary_endpoint,
@@ -296,6 +308,11 @@ class DisasterRecoveryStack(TerraformStack):
                 second, secondary_health, secondary_endpoint, canary.secondary_failover_alarm_name if canary else None
             ),
         )
+        standby_switch = (
+            self._standby_switch(first, secondary, secondary_health, variables.environment, settings)
+            if settings.switch
+            else None
+        )
         # Where alarms on health checks can be. If that is neither region, there are none.
         home = next((each for each in (primary, secondary) if each.region.name == METRICS_REGION), None)
         dns = DnsFailover(
@@ -313,11 +330,13 @@ class DisasterRecoveryStack(TerraformStack):
             alarms_region=home.region if home else None,
             custom_domain=settings.custom_domain,
             hosted_zone=hosted_zone,
+            **({"switch_host": secondary_health.host, "switch_path": standby_switch.path} if standby_switch else {}),
         )
         self.primary: Final = RegionalParts(**vars(primary), health=primary_health, service=primary_service)
         self.secondary: Final = RegionalParts(**vars(secondary), health=secondary_health, service=secondary_service)
         self.data: Final = data
         self.canary: Final = canary
+        self.switch: Final = standby_switch
         self.config: Final = config
         self.dns: Final = dns
         outputs = outputs_of(
@@ -327,6 +346,7 @@ class DisasterRecoveryStack(TerraformStack):
             secondary=self.secondary,
             data=data,
             canary=canary,
+            switch=standby_switch,
             config=config,
             dns=dns,
             service=service,
@@ -599,6 +619,26 @@ class DisasterRecoveryStack(TerraformStack):
             secondary_alarms=secondary.alerting.target,
             log_retention_days=settings.log_retention_days,
         )
+
+    def _standby_switch(
+        self, primary: Region, secondary: Foundation, health: HealthMonitor, environment: str, settings: Settings
+    ) -> StandbySwitch:
+        switch = StandbySwitch(
+            self,
+            "switch",
+            region=secondary.region,
+            primary_region=primary.name,
+            environment=environment,
+            api_id=health.api_id,
+            stage=STAGE,
+            private_route=settings.private_probe_route,
+            alarms=secondary.alerting.target,
+            deletion_protection=settings.deletion_protection,
+            log_retention_days=settings.log_retention_days,
+        )
+        # A busy service must not use up what the probes of the switch need.
+        health.throttle_apart(switch.route_key, switch.route)
+        return switch
 
     def _config_sync(
         self,

@@ -13,6 +13,7 @@ from .regional_network import RegionalNetwork
 from .regional_parts import RegionalParts
 from .service import Service
 from .side import SIDES, Side
+from .standby_switch import SWITCH_PATH, StandbySwitch
 
 
 def outputs_of(
@@ -23,6 +24,7 @@ def outputs_of(
     secondary: RegionalParts,
     data: GlobalData,
     canary: DataCanary | None,
+    switch: StandbySwitch | None,
     config: ConfigSync,
     dns: DnsFailover,
     service: Service | None,
@@ -37,6 +39,7 @@ def outputs_of(
         secondary: What is in the secondary region.
         data: The table and the buckets.
         canary: The canary of the table, if there is one.
+        switch: The operator's switch, if there is one.
         config: The parameters that are kept in sync.
         dns: The name that fails over.
         service: What is behind the name, if it is not the health monitor alone.
@@ -61,11 +64,22 @@ def outputs_of(
         **_role_outputs(primary.health, secondary.health, config, first, second),
         **_dns_outputs(dns, first, second),
         **_custom_domain_outputs(dns, first, second),
+        **_switch_outputs(switch, second),
         **_service_outputs(service, primary, secondary),
         **_endpoint_outputs(endpoints),
         "alarm_names": Output(
             _alarm_names(
-                *(data, primary.health, secondary.health, primary.service, secondary.service, canary, config, dns)
+                *(
+                    data,
+                    primary.health,
+                    secondary.health,
+                    primary.service,
+                    secondary.service,
+                    canary,
+                    switch,
+                    config,
+                    dns,
+                )
             ),
             "Names of the CloudWatch alarms of both regions",
         ),
@@ -178,6 +192,18 @@ def _custom_domain_outputs(dns: DnsFailover, first: str, second: str) -> Mapping
     }
 
 
+def _switch_outputs(switch: StandbySwitch | None, second: str) -> Mapping[str, Output]:
+    if switch is None:
+        return {}
+    is_private = switch.path != SWITCH_PATH
+    return {
+        "switch_table_name": Output(switch.table_name, f"Table of the switch that sends clients to {second}"),
+        "switch_path": Output(
+            switch.path, f"Path at which Route 53 probes the switch, of the API in {second}", sensitive=is_private
+        ),
+    }
+
+
 def _service_outputs(service: Service | None, primary: RegionalParts, secondary: RegionalParts) -> Mapping[str, Output]:
     if service is None:
         return {}
@@ -206,7 +232,7 @@ def _endpoint_outputs(endpoints: tuple[Endpoint, Endpoint] | None) -> Mapping[st
 
 
 def _alarm_names(
-    *parts: GlobalData | HealthMonitor | PythonFunction | DataCanary | ConfigSync | DnsFailover | None,
+    *parts: GlobalData | HealthMonitor | PythonFunction | DataCanary | StandbySwitch | ConfigSync | DnsFailover | None,
 ) -> list[str]:
     return [name for part in parts if part for name in part.alarm_names]
 

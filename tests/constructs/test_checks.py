@@ -40,6 +40,7 @@ from payment_dr import (
     RegionalNetwork,
     Role,
     Service,
+    StandbySwitch,
     Statement,
     Subscription,
     TerraformStack,
@@ -102,6 +103,12 @@ def makers(stack: TerraformStack, west: Region, new_app: Callable[[], App]) -> d
             "secondary_key_arn": WEST_KEY,
         },
         DataCanary: {"primary": EAST, "secondary": west, "table_name": "orders"},
+        StandbySwitch: {
+            "region": EAST,
+            "primary_region": "us-west-2",
+            "api_id": "a1b2c3d4e5",
+            "stage": "$default",
+        },
         DnsFailover: {**endpoints, "domain_name": "pay.acme.io"},
         CustomDomain: {
             "region": EAST,

@@ -66,6 +66,7 @@ def test_the_preset_reaches_the_resources(production: Json) -> None:
     assert len(production["resource"]["aws_apigatewayv2_domain_name"]) == 2
     names = values(production, "lambda_function", "function_name")
     assert {name for name in names if "data-canary" in name} != set()
+    assert {name for name in names if "switch" in name} == {"lambda-switch-west-${var.environment}"}
     descriptions = values(production, "cloudwatch_metric_alarm", "alarm_description")
     assert [each for each in descriptions if f"Runbook: {RUNBOOK}#" not in each] == []
 
@@ -74,7 +75,8 @@ def test_payments_get_the_higher_throttle_and_health_routes_keep_theirs(producti
     for stage in production["resource"]["aws_apigatewayv2_stage"].values():
         assert stage["default_route_settings"] == {"throttling_rate_limit": 1000, "throttling_burst_limit": 2000}
         own = [(each["throttling_rate_limit"], each["throttling_burst_limit"]) for each in stage["route_settings"]]
-        assert own == [(200, 400)] * 2
+        with_switch = any("/switch/" in each["route_key"] for each in stage["route_settings"])
+        assert own == [(200, 400)] * (3 if with_switch else 2)
     alone = synthesized(new_app, requests_per_second=50, burst=60)
     for stage in alone["resource"]["aws_apigatewayv2_stage"].values():
         assert stage["default_route_settings"] == {"throttling_rate_limit": 50, "throttling_burst_limit": 60}

@@ -1,0 +1,180 @@
+"""StandbySwitch: an operator's switch in the standby region that sends the primary region's clients there."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from .alerting import AlarmTarget, topic_of
+from .bindings import (
+    Apigatewayv2Integration,
+    Apigatewayv2Route,
+    Construct,
+    DynamodbTable,
+    DynamodbTableAttribute,
+    DynamodbTablePointInTimeRecovery,
+    LambdaPermission,
+    Password,
+    TerraformResource,
+)
+from .checks import mistakes_in_props
+from .described import Described
+from .errors import refuse
+from .health_monitor import PRIVATE_SEGMENT_LENGTH
+from .naming import mistakes_in_names, name
+from .policies import Statement
+from .python_function import NAMES_OF_A_FUNCTION, PythonFunction, handler_file
+from .region import Region, arn, mistakes_in_home, mistakes_in_providers, mistakes_in_same_region
+from .suppressions import suppress
+
+SWITCH_PATH = "/switch"
+
+
+class StandbySwitch(Described):
+    """A table in the standby region that holds the operator's switch, and a function that serves it at `GET /switch`.
+
+    The route answers 200 only while the switch is set. `DnsFailover` probes it with an inverted health check
+    (`switch_host`), which the primary's record follows together with the primary's own. So an operator sends all
+    clients to the standby region with one write to a table there: no call goes to the region that is failing, and none
+    to a control plane. Whatever else the route answers, or no answer at all, means *not switched*: losing the standby
+    region never keeps clients away from the primary.
+
+    Each change is one more item, which says who made it, when, why, and when it ends. None is overwritten, so the
+    table is the history too. An end that has passed counts as not switched, without anybody doing anything. A write is
+    conditional on the item before it, so that of two operators at once one is refused.
+
+    It is a table of its own. In the table of the payments, whoever chooses the key of a payment could set the switch,
+    and the region that fails could write to it. A parameter (SSM) has no conditional write, and PutParameter is a call
+    of a control plane. An object (S3) costs more for each probe, and needs a bucket of its own, as the bucket of the
+    documents is replicated.
+
+    Args:
+        region: The standby region.
+        primary_region: Name of the region whose clients the switch sends away, such as "us-east-1".
+        environment: Environment name; may be a Terraform variable.
+        api_id, stage: The HTTP API in the standby region that serves the route, and its stage.
+        private_route: Serve it at `GET /switch/<random segment>`, a path that nobody can guess: callers of a public one
+            could use up its throttle, and a probe that is refused means *not switched*. The stack needs a
+            `RandomProvider`. Default no.
+        alarms: Where the function's alarms go. Default: no alarms.
+        deletion_protection: Refuse to delete the table. Default no. A switch whose table is gone is not switched.
+        purpose: What names carry. Default "switch".
+        log_retention_days: Days that the log of the function is kept. Default 1.
+        source: The handler's file. Default: this project's.
+
+    Attributes:
+        table_name, table_arn: The table.
+        function_name, role_arn: The function, and its execution role.
+        path: Path of the route; with `private_route` it is sensitive.
+        route_key: The route as API Gateway names it.
+        route: The route's resource, for `HealthMonitor.throttle_apart`.
+        alarm_names: Names of the function's alarms.
+
+    Raises:
+        ConfigurationError: A prop is outside its limit, a name becomes too long, both regions are the same, or the
+            region's provider or the alarms' topic is of another region; all mistakes at once.
+
+    Example:
+        >>> StandbySwitch(self, "switch", region=west, primary_region="us-east-1", environment="dev",
+        ...               api_id=west_health.api_id, stage="$default")
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        id_: str,
+        *,
+        region: Region,
+        primary_region: str,
+        environment: str,
+        api_id: str,
+        stage: str,
+        private_route: bool = False,
+        alarms: AlarmTarget | None = None,
+        deletion_protection: bool = False,
+        purpose: str = "switch",
+        log_retention_days: int = 1,
+        source: Path | None = None,
+    ) -> None:
+        super().__init__(scope, id_)
+        mistakes = mistakes_in_props(StandbySwitch, locals())
+        mistakes += mistakes_in_same_region(primary_region, region.name)
+        mistakes += mistakes_in_providers(self, region) + mistakes_in_home(region, alarms=topic_of(alarms))
+        names: Sequence[str] = (*NAMES_OF_A_FUNCTION, "table-{}")
+        mistakes += mistakes_in_names("purpose", purpose, [region], environment, *names)
+        refuse("StandbySwitch", mistakes)
+        table_name = name("table", purpose, region, environment)
+        table = DynamodbTable(
+            self,
+            "table",
+            name=table_name,
+            billing_mode="PAY_PER_REQUEST",
+            hash_key="region",
+            range_key="version",
+            attribute=[
+                DynamodbTableAttribute(name="region", type="S"),
+                DynamodbTableAttribute(name="version", type="N"),
+            ],
+            point_in_time_recovery=DynamodbTablePointInTimeRecovery(enabled=True),
+            deletion_protection_enabled=deletion_protection,
+            provider=region.provider,
+        )
+        suppress(table, CKV_AWS_119="encrypted with the key that DynamoDB owns, which nobody can disable")
+        function = PythonFunction(
+            self,
+            "function",
+            region=region,
+            environment=environment,
+            purpose=purpose,
+            section="switch",
+            description=f"Answers 200 while clients of {primary_region} are sent to {region.name}",
+            source=source or handler_file("lambda_switch.py"),
+            variables={"SWITCH_TABLE_NAME": table.name, "PRIMARY_REGION": primary_region},
+            permissions=[Statement(sid="ReadSwitch", actions=["dynamodb:Query"], resources=[table.arn])],
+            alarms=alarms,
+            timeout_seconds=10,
+            log_retention_days=log_retention_days,
+        )
+        path = SWITCH_PATH
+        if private_route:
+            segment = Password(self, "private_segment", length=PRIVATE_SEGMENT_LENGTH, special=False)
+            path = f"{SWITCH_PATH}/{segment.result}"
+        integration = Apigatewayv2Integration(
+            self,
+            "integration",
+            api_id=api_id,
+            integration_type="AWS_PROXY",
+            integration_method="POST",
+            integration_uri=function.invoke_arn,
+            payload_format_version="2.0",
+            provider=region.provider,
+        )
+        permission = LambdaPermission(
+            self,
+            "permission",
+            statement_id="AllowSwitchRoute",
+            action="lambda:InvokeFunction",
+            function_name=function.function_name,
+            principal="apigateway.amazonaws.com",
+            source_arn=arn(self, "execute-api", region, f"{api_id}/{stage}/GET{path}"),
+            provider=region.provider,
+        )
+        route = Apigatewayv2Route(
+            self,
+            "route",
+            api_id=api_id,
+            route_key=f"GET {path}",
+            target=f"integrations/{integration.id}",
+            depends_on=[permission],
+            provider=region.provider,
+        )
+        suppress(
+            route, CKV_AWS_309="health checkers of Route 53 cannot sign a request; the answer holds nothing private"
+        )
+        self.table_name: Final = table.name
+        self.table_arn: Final = table.arn
+        self.function_name: Final = function.function_name
+        self.role_arn: Final = function.role_arn
+        self.path: Final = path
+        self.route_key: Final = f"GET {path}"
+        self.route: Final[TerraformResource] = route
+        self.alarm_names: Final = [*function.alarm_names]
