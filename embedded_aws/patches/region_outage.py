@@ -11,15 +11,15 @@ ministack 1.5.33: every region is always up.
 
 Why it matters: without an outage there is nothing to fail over from.
 
-``PUT /_fault/{region}`` fails a region, ``DELETE`` lifts all its faults, ``GET /_fault`` lists the regions with one
-and counts the calls so far by access key and region, failed ones included. A fault hits every call that is signed for the region, those of functions included, and every request to an API deployed
-in it. The query narrows it: ``kind=hang`` accepts calls and answers nothing until the client gives up or the fault is
-lifted (then 503) instead of 503 at once, ``kind=unresolved`` answers them (see ``name_resolution``), ``service`` is a
-service's signing name (``execute-api`` for the APIs) or several with commas, ``operations`` names those of its
-operations that fail, of a service whose calls name theirs in ``X-Amz-Target``, ``spared`` those that do not
-(``Invoke`` of Lambda has a name too), and ``share`` of the calls fail, drawn with ``seed`` in the order they come in.
-While a region is down as a whole, EventBridge delivers nothing there. What replicates on its own still arrives unless
-``replication_lag`` is set.
+``PUT /_fault/{region}`` fails a region, ``DELETE`` lifts all its faults, ``GET /_fault`` lists the regions with one and
+counts the calls so far by access key and region, failed ones included. A fault hits every call that is signed for the
+region, those of functions included, and every request to an API deployed in it. The query narrows it: ``kind=hang``
+accepts calls and answers nothing until the client gives up or the fault is lifted (then 503) instead of 503 at once,
+``kind=unresolved`` answers them (see ``name_resolution``), ``service`` is a service's signing name (``execute-api`` for
+the APIs) or several with commas, ``operations`` names those of its operations that fail, of a service whose calls name
+theirs in ``X-Amz-Target``, ``spared`` those that do not (``Invoke`` of Lambda has a name too), and ``share`` of the
+calls fail, drawn with ``seed`` in the order they come in. While a region is down as a whole, EventBridge delivers
+nothing there. What replicates on its own still arrives unless ``replication_lag`` is set.
 """
 
 import asyncio

@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 import pytest
 
-from payment_dr.operations import probes, switch
+from payment_dr.operations import probes, standby_switch, switch
 from payment_dr.operations.route53.zone import Zone
-from tests.operations.stack import Clock, Stack, zone
+from tests.operations.stack import Clock, Stack, with_switch, zone
 
 
 @pytest.fixture
@@ -14,6 +14,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """The clock that the switch waits by."""
     clock = Clock()
     monkeypatch.setattr(switch, "time", clock)
+    monkeypatch.setattr(standby_switch, "time", clock)
     return clock
 
 
@@ -27,11 +28,14 @@ def make_stack(monkeypatch: pytest.MonkeyPatch, clock: Clock) -> Callable[..., S
         weights: tuple[int, int] = (100, 0),
         custom_domain: bool = False,
         two_way: bool = False,
+        switch: bool = False,
     ) -> Stack:
-        made = Stack(live=live, custom_domain=custom_domain, two_way=two_way)
+        made = Stack(live=live, custom_domain=custom_domain, two_way=two_way, switch=switch)
+        made.now = clock.time
         monkeypatch.setattr(probes, "probe", lambda _stack, check: made.probe(check))
         monkeypatch.setattr(Zone, "read", lambda client, zone_id: client.read(zone_id))
-        made.zone = zone(weights, custom_domain=custom_domain)
+        plain = zone(weights, custom_domain=custom_domain)
+        made.zone = with_switch(plain) if switch else plain
         return made
 
     return make

@@ -8,10 +8,11 @@ from typing import Any
 
 from botocore.exceptions import ClientError, EndpointConnectionError
 
+from handlers import lambda_switch
 from payment_dr.operations.aws import CannotTellError
 from payment_dr.operations.deployed import HEALTH_PATH, Deployed
 from payment_dr.operations.route53.checkers import ProbeResult
-from payment_dr.operations.route53.zone import HealthCheck, Record, Zone
+from payment_dr.operations.route53.zone import CalculatedCheck, HealthCheck, Record, Zone
 from payment_dr.side import OTHER, SIDES, Side
 
 REGIONS: dict[Side, str] = {"primary": "us-east-1", "secondary": "us-west-2"}
@@ -41,6 +42,7 @@ OUTPUTS: dict[str, Any] = {
 }
 TARGETS = {f"{side}_target_name": f"d-{side}.execute-api.{region}.amazonaws.com" for side, region in REGIONS.items()}
 TWO_WAY = {"s3_replication_back_role_arn": f"arn:aws:iam::{ACCOUNT}:role/iam-role-payment-docs-replication-west-dev"}
+SWITCH = {"switch_table_name": "table-switch-west-dev", "switch_path": "/switch"}
 GONE = EndpointConnectionError(endpoint_url="https://…")
 
 
@@ -69,6 +71,15 @@ def zone(weights: tuple[int, int] = (100, 0), *, custom_domain: bool = False) ->
     ]
     checks = (HealthCheck(id=f"check-{side}", host=host(side), path="/health") for side in SIDES)
     return Zone("Z1", tuple(records), {check.id: check for check in checks})
+
+
+def with_switch(zone: Zone) -> Zone:
+    """The same zone, whose primary record follows the switch of the standby region too."""
+    switch = HealthCheck(id="check-switch", host=host("secondary"), path="/switch", inverted=True)
+    both = CalculatedCheck(id="check-calculated", children=("check-primary", switch.id), threshold=2)
+    first, *others = zone.records
+    checks = {**zone.health_checks, switch.id: switch, both.id: both}
+    return replace(zone, records=(replace(first, health_check_id=both.id), *others), health_checks=checks)
 
 
 PRIVATE_PATH = "/health/s3cret"
@@ -129,13 +140,16 @@ class Stack(Deployed):
         calls: Every call that changes something.
     """
 
-    def __init__(self, *, live: bool = False, custom_domain: bool = False, two_way: bool = False) -> None:
-        more = (TARGETS if custom_domain else {}) | (TWO_WAY if two_way else {})
+    def __init__(
+        self, *, live: bool = False, custom_domain: bool = False, two_way: bool = False, switch: bool = False
+    ) -> None:
+        more = (TARGETS if custom_domain else {}) | (TWO_WAY if two_way else {}) | (SWITCH if switch else {})
         super().__init__(OUTPUTS | more, None if live else "http://127.0.0.1:1")
         self.failing: dict[tuple[str, ...], Exception] = {}
         self.reserved: dict[str, int | None] = {"primary": None, "secondary": None}
         self.passes: dict[str, Callable[[], bool]] = {side: lambda: True for side in SIDES}
-        self.fence_works = True
+        self.fence_works = self.switch_works = True
+        self.changes: list[dict[str, Any]] = []  # of the switch, the oldest first
         self.replicates = True
         self.syncs = dict.fromkeys(SIDES, True)
         self.tables = dict.fromkeys(SIDES, "ACTIVE")
@@ -150,21 +164,38 @@ class Stack(Deployed):
         self.deleted: dict[str, set[str]] = {side: set() for side in SIDES}
         self.copies: dict[str, tuple[list[int], list[int]]] = {side: ([], []) for side in SIDES}
         self.subscriptions = {side: [subscription("oncall@acme.io", "arn:aws:sns:…:1")] for side in SIDES}
-        self.answered: Iterator[list[str]] = iter(())
+        self.answered: Iterator[list[str] | Exception] = iter(())  # by the zone's name servers
         self.calls: list[tuple[Any, ...]] = []
         self.account = ACCOUNT
         self.arn = f"arn:aws:iam::{ACCOUNT}:user/ada"
         self.table_ids: dict[Side, str] = {"primary": "table-1", "secondary": "table-2"}
-        self.zone = zone(custom_domain=custom_domain)
+        self.zone = with_switch(zone(custom_domain=custom_domain)) if switch else zone(custom_domain=custom_domain)
+        self.now = time.time
 
     def client(self, service: str, side: Side, *, seconds: float | None = None) -> Any:  # noqa: ARG002
         return _Client(self, service, side)
+
+    def answer(self) -> list[str]:
+        """What a name server of the zone answers."""
+        answer = next(self.answered)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
 
     def probe(self, check: HealthCheck) -> ProbeResult:
         """What a probe meets: the health function, in the region that has the host."""
         side = self.side_of_api(check.host)
         if side is None:
             raise CannotTellError(f"{check.host} is not known", hint="name a host of the stack")
+        if self.has_switch and check.path == self.switch_path and side == "secondary":
+            if ("dynamodb", "secondary") in self.failing:
+                return ProbeResult(connect_seconds=0, response_seconds=0.1, status=500)
+            item = self.changes[-1] if self.changes and self.switch_works else None
+            return ProbeResult(
+                connect_seconds=0,
+                response_seconds=0.1,
+                status=200 if lambda_switch.is_switched(item, int(self.now() * 1000)) else 503,
+            )
         if check.path not in (HEALTH_PATH, PRIVATE_PATH):
             return ProbeResult(connect_seconds=0, status=404)
         passes = self.passes[side]() and not (self.fence_works and self.reserved[side] == 0)
@@ -264,6 +295,13 @@ class _Client:
         return {"Datapoints": [{statistic: point, "Timestamp": at} for at, point in reversed([*enumerate(points)])]}
 
     def _put_item(self, **arguments: Any) -> None:
+        if arguments["TableName"] == SWITCH["switch_table_name"]:
+            assert arguments["ConditionExpression"] == "attribute_not_exists(version)"
+            item = arguments["Item"]
+            if any(each["version"] == item["version"] for each in self._stack.changes):
+                raise refusal(400, "ConditionalCheckFailedException")
+            self._stack.changes.append(item)
+            return
         for side in SIDES if self._stack.replicates else [self._role]:
             self._stack.items[side].append(arguments["Item"])
 
@@ -272,6 +310,10 @@ class _Client:
         return next(({"Item": item} for item in found), {})
 
     def _query(self, **arguments: Any) -> Any:
+        if arguments["TableName"] == SWITCH["switch_table_name"]:
+            assert self._role == "secondary"
+            assert arguments["ExpressionAttributeValues"] == {":region": {"S": REGIONS["primary"]}}
+            return {"Items": self._stack.changes[::-1][: arguments["Limit"]]}
         wanted = {"transaction_id": arguments["ExpressionAttributeValues"][":id"]}
         return {"Items": [item for item in self._stack.items[self._role] if wanted.items() <= item.items()]}
 
@@ -312,9 +354,6 @@ class _Client:
 
     def _read(self, _zone_id: str) -> Zone:
         return self._stack.zone
-
-    def _test_dns_answer(self, **_: Any) -> Any:
-        return {"RecordData": next(self._stack.answered)}
 
 
 class _Paginator:

@@ -93,6 +93,7 @@ def test_failback_tells_its_outcome_as_json_alone_on_stdout(dr: Dr, stack: Stack
         "changed": True,
         "fenced": False,
         "text": "The fence is removed from us-east-1. Its probe passes: HTTP status 200, healthy.",
+        "until": None,
     }
     assert "us-east-1 is fenced, so its probe cannot be asked: its table is asked directly" in found.stderr
 
@@ -104,6 +105,23 @@ def test_options_reach_the_switch(dr: Dr, stack: Stack) -> None:
     assert stack.reserved["primary"] == 0
     assert "by the model of it" in dr(stack, "failback", "--yes", "--force", "--wait").stdout
     assert stack.reserved["primary"] is None
+
+
+def test_reason_and_end_reach_the_switch_of_the_standby_region(dr: Dr, make_stack: Callable[..., Stack]) -> None:
+    stack = make_stack(switch=True)
+    refused = dr(stack, "failover", "--yes", "--reason", "payments fail")
+    assert refused.exit_code == 2
+    assert "hint: dr failover --reason 'payments fail' --for 60m; --no-end" in refused.stderr
+    for wrong in ("60", "m", "0m", "-1h", "1w", "inf"):
+        found = dr(stack, "failover", "--yes", "--reason", "payments fail", "--for", wrong)
+        assert (found.exit_code, f"error: --for {wrong}: that is no duration" in found.stderr) == (2, True), wrong
+    assert stack.changes == []
+    found = dr(stack, "failover", "--yes", "--reason", "payments fail", "--for", "1.5h", "--json")
+    outcome = json.loads(found.stdout)
+    assert (found.exit_code, outcome["until"]) == (0, 1000 + 5400)
+    assert stack.changes[0]["reason"] == {"S": "payments fail"}
+    assert dr(stack, "failback", "--yes", "--reason", "all is well").exit_code == 0
+    assert stack.changes[1]["reason"] == {"S": "all is well"}
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
@@ -130,7 +148,10 @@ def test_an_interrupted_switch_says_how_to_see_what_it_left(dr: Dr, stack: Stack
     stack.passes["secondary"] = interrupt
     found = dr(stack, "failover", "--yes")
     assert (found.exit_code, found.stdout) == (130, "")
-    assert found.stderr.splitlines() == ["'dr status' shows whether the primary region is fenced", "interrupted"]
+    assert found.stderr.splitlines() == [
+        "'dr status' shows whether clients are sent away from the primary region",
+        "interrupted",
+    ]
 
 
 def test_each_outage_is_described_in_one_line(dr: Dr, stack: Stack) -> None:

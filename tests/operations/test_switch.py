@@ -7,15 +7,29 @@ from typing import Any
 
 import pytest
 
-from payment_dr.operations import probes
+from payment_dr.operations import probes, readiness, standby_switch
 from payment_dr.operations.aws import CannotTellError, NoAnswerError
+from payment_dr.operations.drill.live_dns import NameServers
 from payment_dr.operations.errors import OperationError
 from payment_dr.operations.switch import Outcome, RefusedError, Switch
+from payment_dr.side import Side
 from tests.operations.stack import ACCOUNT, GONE, NAMES, Clock, Stack, refusal
 
 FENCE = ("put_function_concurrency", "primary")
 LIFT = ("delete_function_concurrency", "primary")
 CANARY = [("put_item", "secondary"), ("delete_item", "secondary")]
+
+
+@pytest.fixture
+def make_stack(make_stack: Callable[..., Stack], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Stack]:
+    """Makes a stack whose zone has name servers too."""
+
+    def make(**options: Any) -> Stack:
+        made = make_stack(**options)
+        monkeypatch.setattr(NameServers, "ask", lambda _self, _name, _type: (made.answer(), 30))
+        return made
+
+    return make
 
 
 def switch(stack: Stack, **options: Any) -> Switch:
@@ -221,10 +235,17 @@ def test_a_primary_that_is_gone_needs_no_fence(stack: Stack) -> None:
     assert "its probe fails: HTTP status 503. It fails by itself: nothing needs to be done." in found.text
 
 
-def test_a_lambda_api_that_is_gone_alone_is_no_failover(stack: Stack) -> None:
-    stack.failing["lambda", "primary"] = GONE
-    with pytest.raises(NoAnswerError, match="Lambda in us-east-1 does not answer"):
+@pytest.mark.parametrize("place", [("lambda", "primary"), ("lambda", "primary", "put_function_concurrency")])
+def test_a_lambda_api_that_is_gone_alone_is_no_failover_and_says_what_else_works(
+    stack: Stack, place: tuple[str, ...]
+) -> None:
+    stack.failing[place] = GONE
+    with pytest.raises(NoAnswerError, match="Lambda in us-east-1 does not answer") as refused:
         switch(stack).failover()
+    throttle, _, check = refused.value.hint.partition("; if that API is away too: ")
+    assert "aws apigatewayv2 update-stage --region us-east-1 --api-id primary --stage-name '$default'" in throttle
+    assert check.startswith("aws route53 update-health-check --health-check-id check-primary --inverted")
+    assert stack.reserved["primary"] is None
 
 
 def test_a_missing_right_is_not_taken_for_a_region_that_is_gone(stack: Stack) -> None:
@@ -287,18 +308,18 @@ def test_waiting_ends_when_the_time_is_up_and_keeps_the_fence(make_stack: Callab
     assert stack.reserved["primary"] == 0
 
 
-def test_on_aws_route_53_is_asked(make_stack: Callable[..., Stack], clock: Clock) -> None:
+def test_on_aws_the_name_servers_of_the_zone_are_asked(make_stack: Callable[..., Stack], clock: Clock) -> None:
     stack = make_stack(live=True)
     hosts = [stack.output(side, "api_endpoint").removeprefix("https://") for side in ("primary", "secondary")]
-    stack.answered = iter([[hosts[0]], [hosts[0]], [f"{hosts[1]}."]])
+    stack.answered = iter([[hosts[0]], [hosts[0]], [hosts[1]]])
     started = clock.now
     assert switch(stack, wait=True).failover().text.endswith(" Route 53 answers with us-west-2.")
     assert clock.now - started == 4
 
 
-def test_an_answer_without_data_is_waited_out(make_stack: Callable[..., Stack], clock: Clock) -> None:
+def test_a_name_server_that_does_not_answer_is_asked_again(make_stack: Callable[..., Stack], clock: Clock) -> None:
     stack = make_stack(live=True)
-    stack.answered = iter([[], [stack.target("secondary")]])
+    stack.answered = iter([OperationError("no name server answers", hint=""), [stack.target("secondary")]])
     started = clock.now
     assert switch(stack, wait=True).failover().text.endswith(" Route 53 answers with us-west-2.")
     assert clock.now - started == 2
@@ -328,17 +349,23 @@ def test_addresses_of_neither_region_are_told_when_the_time_is_up(
     assert late.value.hint.endswith(f"@ns-1.awsdns-01.org; whose they are: dig +short {names}")
 
 
-def test_when_route_53_cannot_be_asked_the_operator_is_told_how_to(make_stack: Callable[..., Stack]) -> None:
+def test_when_no_name_server_answers_the_operator_is_told_how_to_ask(make_stack: Callable[..., Stack]) -> None:
     stack = make_stack(live=True)
-    stack.failing["route53", "secondary"] = GONE
-    with pytest.raises(NoAnswerError, match="Route 53's API does not answer") as unasked:
-        switch(stack, wait=True).failover()
+    stack.answered = itertools.repeat(OperationError("no name server of the zone answers", hint=""))
+    with pytest.raises(OperationError, match="after 10 s no name server of the zone answers") as unasked:
+        switch(stack, wait=True, timeout=10).failover()
     assert unasked.value.hint.startswith("ask the zone itself: dig +short CNAME app.pay.acme.io @ns-1")
-    stack.outputs["hosted_zone_name_servers"] = []
-    with pytest.raises(NoAnswerError) as unasked:
-        switch(stack, wait=True).failover()
-    assert unasked.value.hint == "ask the zone itself: dig +short CNAME app.pay.acme.io @NAME_SERVER"
     assert stack.reserved["primary"] == 0
+
+
+def test_a_zone_that_was_there_before_names_its_servers_by_dns(
+    make_stack: Callable[..., Stack], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stack = make_stack(live=True)
+    stack.outputs["hosted_zone_name_servers"] = []
+    stack.answered = iter([[stack.target("secondary")]])
+    monkeypatch.setattr(readiness, "asked_of_dns", {"pay.acme.io": frozenset(["ns-9.acme.io"])}.__getitem__)
+    assert switch(stack, wait=True).failover().text.endswith(" Route 53 answers with us-west-2.")
 
 
 def behind_a_proxy() -> bool:
@@ -369,3 +396,198 @@ def test_a_proxy_that_comes_back_is_waited_for(stack: Stack) -> None:
     answers: Iterator[Callable[[], bool]] = iter([behind_a_proxy, behind_a_proxy, lambda: False])
     stack.passes["primary"] = lambda: next(answers)()
     assert switch(stack).failover().text == "us-east-1 is fenced. Its probe fails: HTTP status 503."
+
+
+REASON = {"reason": "payments fail", "seconds": 3600.0}
+SET = ("put_item", "secondary")
+
+
+@pytest.fixture
+def switched_stack(make_stack: Callable[..., Stack]) -> Stack:
+    """A stack with a switch in the standby region, of which nothing is set."""
+    return make_stack(switch=True)
+
+
+def test_failover_sets_the_switch_and_touches_the_secondary_region_alone(switched_stack: Stack, clock: Clock) -> None:
+    sides: list[str] = []
+    client = switched_stack.client
+
+    def client_of(service: str, side: Side, *, seconds: float | None = None) -> Any:
+        sides.append(side)
+        return client(service, side, seconds=seconds)
+
+    switched_stack.client = client_of  # type: ignore[method-assign]
+    switched_stack.failing |= {(service, "primary"): GONE for service in ("lambda", "dynamodb", "sts", "route53")}
+    now = clock.now
+    found = switch(switched_stack, **REASON).failover()
+    assert (found.changed, found.fenced, found.until) == (True, True, now + 3600)
+    assert found.text.endswith(": payments fail. Its probe passes: HTTP status 200.")
+    assert set(sides) == {"secondary"}
+    assert switched_stack.calls == [SET]
+    assert switched_stack.changes == [
+        {
+            "region": {"S": "us-east-1"},
+            "version": {"N": "1"},
+            "switched": {"BOOL": True},
+            "at": {"N": str(round(now * 1000))},
+            "until": {"N": str(round((now + 3600) * 1000))},
+            "by": {"S": f"arn:aws:iam::{ACCOUNT}:user/oncall"},
+            "reason": {"S": "payments fail"},
+        }
+    ]
+
+
+def test_a_switch_without_an_end_has_none(switched_stack: Stack) -> None:
+    found = switch(switched_stack, reason="payments fail", no_end=True).failover()
+    assert (found.changed, found.until) == (True, None)
+    assert "until" not in switched_stack.changes[0]
+    assert "without an end: payments fail" in found.text
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"reason": "r"}, {"seconds": 60.0}, {"no_end": True}, {"reason": "r", "seconds": 60.0, "no_end": True}],
+)
+def test_a_switch_needs_a_reason_and_one_end(switched_stack: Stack, options: dict[str, Any]) -> None:
+    with pytest.raises(OperationError, match="needs a reason, and an end") as refused:
+        switch(switched_stack, **options).failover()
+    assert "--reason 'payments fail' --for 60m" in refused.value.hint
+    assert switched_stack.calls == []
+
+
+@pytest.mark.parametrize("options", [{"seconds": 60.0}, {"no_end": True}])
+def test_a_fence_takes_no_end(stack: Stack, options: dict[str, Any]) -> None:
+    with pytest.raises(OperationError, match="a fence has no end"):
+        switch(stack, **options).failover()
+    assert stack.calls == []
+
+
+def test_a_reason_for_a_fence_is_said_to_be_lost(stack: Stack) -> None:
+    made = switch(stack, reason="payments fail")
+    assert made.failover().changed
+    assert "this stack has no switch, so the reason is recorded nowhere" in made.told  # type: ignore[attr-defined]
+
+
+def test_a_switch_that_is_set_stays_as_it_is_unless_forced(switched_stack: Stack, clock: Clock) -> None:
+    switch(switched_stack, **REASON).failover()
+    again = switch(switched_stack, reason="me too", seconds=9e9).failover()
+    assert (again.changed, again.fenced, again.until) == (False, True, 1000.0 + 3600)
+    assert "already, by arn:aws:iam::123456789012:user/oncall since" in again.text
+    clock.now += 60
+    assert switch(switched_stack, reason="longer", seconds=7200.0, force=True).failover().until == 1060.0 + 7200
+    assert [change["version"]["N"] for change in switched_stack.changes] == ["1", "2"]
+
+
+def test_a_switch_whose_end_has_passed_is_set_anew(switched_stack: Stack, clock: Clock) -> None:
+    switch(switched_stack, **REASON).failover()
+    clock.now += 3600
+    assert switch(switched_stack).failback().text == "us-east-1 is not fenced and not switched."
+    assert switch(switched_stack, **REASON).failover().changed
+
+
+def test_of_two_operators_at_once_one_is_refused(switched_stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    switch(switched_stack, **REASON).failover()
+    switch(switched_stack).failback()
+    stale = standby_switch.history(switched_stack, 2)[1]
+    read = iter([stale, standby_switch.newest(switched_stack)])
+    monkeypatch.setattr(standby_switch, "newest", lambda _: next(read))
+    with pytest.raises(
+        standby_switch.ChangedMeanwhileError, match="somebody else has changed the switch meanwhile: by"
+    ):
+        switch(switched_stack, **REASON, force=True).failover()
+    assert len(switched_stack.changes) == 2
+
+
+def test_a_write_whose_answer_was_lost_meets_itself(switched_stack: Stack, clock: Clock) -> None:
+    made = standby_switch.change(switched_stack, None, switched=True, by="me", reason="r", seconds=60)
+    assert standby_switch.change(switched_stack, None, switched=True, by="me", reason="r", seconds=60) == made
+    with pytest.raises(standby_switch.ChangedMeanwhileError):
+        standby_switch.change(switched_stack, None, switched=True, by="you", reason="r", seconds=60)
+
+
+def test_a_switch_without_effect_is_released_again(switched_stack: Stack) -> None:
+    switched_stack.switch_works = False
+    with pytest.raises(RefusedError, match="the probe of the switch does not pass: it fails: HTTP status 503"):
+        switch(switched_stack, **REASON).failover()
+    assert [(each["switched"]["BOOL"], each["reason"]["S"]) for each in switched_stack.changes] == [
+        (True, "payments fail"),
+        (False, "it had no effect"),
+    ]
+
+
+def test_a_switch_that_cannot_be_written_leaves_everything_as_it_is(switched_stack: Stack) -> None:
+    switched_stack.failing["dynamodb", "secondary", "put_item"] = refusal(400)
+    with pytest.raises(CannotTellError, match="DynamoDB in us-west-2 refuses: AccessDeniedException"):
+        switch(switched_stack, **REASON).failover()
+    assert switched_stack.changes == []
+
+
+def test_failover_by_a_switch_is_refused_while_the_secondary_could_not_serve(switched_stack: Stack) -> None:
+    switched_stack.passes["secondary"] = lambda: False
+    with pytest.raises(RefusedError, match="us-west-2 could not serve: the probe of us-west-2 fails"):
+        switch(switched_stack, **REASON).failover()
+    assert switched_stack.calls == []
+
+
+def test_a_switch_works_where_a_fence_does_not(switched_stack: Stack) -> None:
+    switched_stack.outputs |= {"primary_endpoint_host": "east.acme.io", "primary_probed_host": "east.acme.io"}
+    assert switch(switched_stack, **REASON).failover().changed
+
+
+def test_failback_releases_the_switch_and_says_so_in_its_history(switched_stack: Stack) -> None:
+    switch(switched_stack, **REASON).failover()
+    found = switch(switched_stack, reason="all is well").failback()
+    assert (found.changed, found.fenced, found.until) == (True, False, None)
+    assert found.text == "The switch is released. Its probe fails: HTTP status 503."
+    newest, before = standby_switch.history(switched_stack, 5)
+    assert (newest.switched, newest.reason, before.switched) == (False, "all is well", True)
+    assert switched_stack.calls == [SET, *CANARY, SET]
+
+
+def test_failback_is_refused_while_the_probe_of_a_switched_primary_fails(switched_stack: Stack) -> None:
+    switch(switched_stack, **REASON).failover()
+    switched_stack.passes["primary"] = lambda: False
+    with pytest.raises(RefusedError, match="us-east-1 is not ready: the probe of us-east-1 fails: HTTP status 503"):
+        switch(switched_stack).failback()
+    assert len(switched_stack.changes) == 1
+
+
+def test_failback_from_both_fence_and_switch_undoes_both(switched_stack: Stack) -> None:
+    switch(switched_stack, **REASON).failover()
+    fenced(switched_stack)
+    assert (
+        "would remove the fence from us-east-1 and release the switch"
+        in switch(switched_stack, dry_run=True).failback().text
+    )
+    assert switch(switched_stack).failback().text.startswith("The fence is removed from us-east-1. Its probe passes")
+    assert switched_stack.reserved["primary"] is None
+    assert not standby_switch.history(switched_stack, 1)[0].switched
+
+
+def test_a_fence_that_cannot_be_asked_for_is_no_hindrance_by_force_alone(switched_stack: Stack) -> None:
+    switch(switched_stack, **REASON).failover()
+    switched_stack.failing["lambda", "primary"] = GONE
+    with pytest.raises(NoAnswerError, match="Lambda in us-east-1 does not answer"):
+        switch(switched_stack).failback()
+    assert switch(switched_stack, force=True).failback().changed
+
+
+@pytest.mark.parametrize(("direction", "region"), [("failover", "us-west-2"), ("failback", "us-east-1")])
+def test_waiting_for_a_switch_takes_as_long_as_its_health_check_does(
+    switched_stack: Stack, clock: Clock, direction: str, region: str
+) -> None:
+    if direction == "failback":
+        switch(switched_stack, **REASON).failover()
+    started = clock.now
+    found = getattr(switch(switched_stack, wait=True, **REASON), direction)()
+    assert found.text.endswith(f"Route 53 answers with {region}, by the model of it.")
+    assert 90 <= clock.now - started < 95
+
+
+@pytest.mark.parametrize("direction", ["failover", "failback"])
+def test_a_dry_run_of_a_switch_changes_nothing(switched_stack: Stack, direction: str) -> None:
+    if direction == "failback":
+        switch(switched_stack, **REASON).failover()
+    before = list(switched_stack.changes)
+    assert "would " in getattr(switch(switched_stack, dry_run=True, **REASON), direction)().text
+    assert switched_stack.changes == before

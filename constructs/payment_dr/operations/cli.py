@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -47,6 +48,11 @@ NameServer = Annotated[
 Limit = Annotated[float, typer.Option(min=1, help="Minutes after which everything is undone.")]
 Seed = Annotated[int, typer.Option(help="Decides what is left to chance.")]
 List = Annotated[bool, typer.Option("--list", help="Describe each outage in one line, and end.")]
+Reason = Annotated[str | None, typer.Option(help="Why, for the history of the switch in the standby region.")]
+Lasts = Annotated[
+    str | None, typer.Option("--for", help="When the switch ends by itself: 90s, 60m, 2h or 1d after now.")
+]
+NoEnd = Annotated[bool, typer.Option("--no-end", help="Let the switch stay set until 'dr failback'.")]
 REPORTS = Path("drill-reports")
 ReportDir = Annotated[Path, typer.Option(help="Where journal and report go.")]
 JournalFile = Annotated[Path, typer.Argument(help="The JSON file of a drill.")]
@@ -92,54 +98,109 @@ def status(directory: Directory = STACK_DIRECTORY, outputs: Outputs = None, as_j
     raise typer.Exit(found.exit_code)
 
 
-def _switching(act: Callable[[switch.Switch], switch.Outcome], description: str) -> None:
-    """Add a command that switches regions; failing over and failing back take the same options."""
+@app.command()
+@command
+def failover(
+    directory: Directory = STACK_DIRECTORY,
+    outputs: Outputs = None,
+    reason: Reason = None,
+    lasts: Lasts = None,
+    no_end: NoEnd = False,
+    force: Force = False,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    wait: Wait = False,
+    timeout: Timeout = 300,
+    as_json: AsJson = False,
+) -> None:
+    """Send clients to the secondary region, until `dr failback` or, with a switch, for the time of --for.
 
-    @app.command(act.__name__, help=description)
-    @command
-    def run(
-        directory: Directory = STACK_DIRECTORY,
-        outputs: Outputs = None,
-        force: Force = False,
-        dry_run: DryRun = False,
-        yes: Yes = False,
-        wait: Wait = False,
-        timeout: Timeout = 300,
-        as_json: AsJson = False,
-    ) -> None:
-        stack = Deployed.read(outputs=outputs, directory=directory)
-        with _asking(stack, yes) as (tell, confirm):
-            way = switch.Switch(
-                stack=stack, confirm=confirm, tell=tell, force=force, dry_run=dry_run, wait=wait, timeout=timeout
-            )
-            try:
-                outcome = act(way)
-            except (KeyboardInterrupt, SystemExit):  # switching is not undone: the operator decides what is next
-                say("'dr status' shows whether the primary region is fenced")
-                raise
-        if as_json:
-            sys.stdout.write(json.dumps(dataclasses.asdict(outcome), indent=2) + "\n")
-        else:
-            show(outcome.text)
-
-
-_switching(
-    switch.Switch.failover,
-    """Send clients to the secondary region: fence the primary, so that its probe fails until `dr failback`.
+    A stack with a switch in the standby region sets that: no call goes to the primary region. It needs --reason, and
+    --for or --no-end. Other stacks fence the primary with Lambda's API, so that its probe fails.
 
     It needs no Route 53 API and deletes nothing. It is refused while the secondary region is not healthy. Exits with 0
-    when it is done, 1 when it was refused or has no effect, 2 when it could not be told.
-    """,
-)
-_switching(
-    switch.Switch.failback,
-    """Let clients return to the primary region: remove the fence that `dr failover` has set.
+    when it is done, 1 when it was refused or has no effect, 2 when the result is inconclusive.
+    """
+    stack, seconds = Deployed.read(outputs=outputs, directory=directory), seconds_of(lasts) if lasts else None
+    with _asking(stack, yes) as (tell, confirm):
+        way = switch.Switch(
+            stack=stack,
+            confirm=confirm,
+            tell=tell,
+            force=force,
+            dry_run=dry_run,
+            wait=wait,
+            timeout=timeout,
+            reason=reason,
+            seconds=seconds,
+            no_end=no_end,
+        )
+        _print_outcome(_switched(way.failover), as_json=as_json)
+
+
+@app.command()
+@command
+def failback(
+    directory: Directory = STACK_DIRECTORY,
+    outputs: Outputs = None,
+    reason: Reason = None,
+    force: Force = False,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    wait: Wait = False,
+    timeout: Timeout = 300,
+    as_json: AsJson = False,
+) -> None:
+    """Let clients return to the primary region: release the switch, or remove the fence, of `dr failover`.
 
     It is refused while the primary is not healthy, config differs or replication lags. To see the latter, an item
     whose key begins with "dr-canary-" is written in the secondary region, read in the primary one and deleted. Exits
-    with 0 when it is done, 1 when it was refused or has no effect, 2 when it could not be told.
-    """,
-)
+    with 0 when it is done, 1 when it was refused or has no effect, 2 when the result is inconclusive.
+    """
+    stack = Deployed.read(outputs=outputs, directory=directory)
+    with _asking(stack, yes) as (tell, confirm):
+        way = switch.Switch(
+            stack=stack,
+            confirm=confirm,
+            tell=tell,
+            force=force,
+            dry_run=dry_run,
+            wait=wait,
+            timeout=timeout,
+            reason=reason,
+        )
+        _print_outcome(_switched(way.failback), as_json=as_json)
+
+
+def _switched(act: Callable[[], switch.Outcome]) -> switch.Outcome:
+    try:
+        return act()
+    except (KeyboardInterrupt, SystemExit):  # switching is not undone: the operator decides what is next
+        say("'dr status' shows whether clients are sent away from the primary region")
+        raise
+
+
+def _print_outcome(outcome: switch.Outcome, *, as_json: bool) -> None:
+    if as_json:
+        sys.stdout.write(json.dumps(dataclasses.asdict(outcome), indent=2) + "\n")
+    else:
+        show(outcome.text)
+
+
+def seconds_of(duration: str) -> float:
+    """The seconds of a duration such as "60m".
+
+    Raises:
+        OperationError: It is none.
+
+    Example:
+        >>> seconds_of("90s"), seconds_of("60m"), seconds_of("1.5h"), seconds_of("1d")
+        (90.0, 3600.0, 5400.0, 86400.0)
+    """
+    number, unit = duration[:-1], {"s": 1, "m": 60, "h": 3600, "d": 86_400}.get(duration[-1:])
+    if unit is None or not re.fullmatch(r"[0-9]+([.][0-9]+)?", number) or not float(number):
+        raise OperationError(f"--for {duration}: that is no duration", hint="write it as 90s, 60m, 2h or 1d")
+    return float(number) * unit
 
 
 @app.command()

@@ -39,6 +39,7 @@ NEEDED = (
 OF_A_CUSTOM_DOMAIN = tuple(f"{side}_target_name" for side in SIDES)
 OF_ENDPOINTS = tuple(f"{side}_{name}" for side in SIDES for name in ("endpoint_host", "probed_host"))
 OF_A_SERVICE = "service_routes"
+OF_A_SWITCH = ("switch_table_name", "switch_path")
 OF_TWO_WAY_DOCUMENTS = "s3_replication_back_role_arn"
 
 T = TypeVar("T")
@@ -92,7 +93,7 @@ class Deployed:
                 f"these outputs are missing: {', '.join(missing)}",
                 hint="deploy first; --dir names the synthesized stack, --outputs a file of 'terraform output -json'",
             )
-        optional = (*OF_A_CUSTOM_DOMAIN, *OF_ENDPOINTS, OF_A_SERVICE, OF_TWO_WAY_DOCUMENTS)
+        optional = (*OF_A_CUSTOM_DOMAIN, *OF_ENDPOINTS, *OF_A_SWITCH, OF_A_SERVICE, OF_TWO_WAY_DOCUMENTS)
         known = [*NEEDED, *(name for name in optional if name in outputs)]  # the secret ones stay out
         self.outputs = {name: outputs[name] for name in known}
         self.endpoint_url = endpoint_url
@@ -151,6 +152,16 @@ class Deployed:
     def has_two_way_documents(self) -> bool:
         """Whether documents of the secondary region are copied to the primary one."""
         return OF_TWO_WAY_DOCUMENTS in self.outputs
+
+    @property
+    def has_switch(self) -> bool:
+        """Whether the standby region has a switch that sends clients there."""
+        return all(name in self.outputs for name in OF_A_SWITCH)
+
+    @property
+    def switch_path(self) -> str:
+        """Path of the switch in the API of the standby region; it may be a secret."""
+        return str(self.outputs["switch_path"])
 
     @property
     def record_type(self) -> str:

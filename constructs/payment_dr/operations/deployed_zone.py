@@ -46,8 +46,27 @@ def checks_of(stack: Deployed, zone: Zone) -> dict[Side, str]:
 
 
 def endpoint_check_of(stack: Deployed, zone: Zone, side: Side) -> HealthCheck | None:
-    """The health check of an endpoint that decides on a side's record, by itself or as a child, if there is one."""
-    return next((check for check in _deciding(stack, zone, side) if isinstance(check, HealthCheck)), None)
+    """The health check of an endpoint that decides on a side's record, by itself or as a child, if there is one.
+
+    That of the switch, which the primary's record may follow too, is none.
+    """
+    checks = (check for check in _deciding(stack, zone, side) if isinstance(check, HealthCheck))
+    return next((check for check in checks if not is_switch(stack, check)), None)
+
+
+def is_switch(stack: Deployed, check: HealthCheck | AlarmCheck) -> bool:
+    """Whether a health check is that of the switch in the standby region."""
+    return stack.has_switch and isinstance(check, HealthCheck) and check.path == stack.switch_path
+
+
+def follows_switch(stack: Deployed, zone: Zone) -> bool:
+    """Whether the primary's record follows the switch."""
+    return any(is_switch(stack, check) for check in _deciding(stack, zone, "primary"))
+
+
+def when_well(stack: Deployed, check: HealthCheck | AlarmCheck) -> bool:
+    """The status of a health check while both regions are well and nobody has switched."""
+    return check.status(found=not is_switch(stack, check))
 
 
 def alarm_check_of(stack: Deployed, zone: Zone, side: Side) -> AlarmCheck | None:

@@ -1,9 +1,14 @@
-"""Failing over and back by hand, with Lambda's API alone: `dr failover` and `dr failback`.
+"""Failing over and back by hand: `dr failover` and `dr failback`.
 
-Route 53's API lives in us-east-1 and may be down when it is needed. So the primary region is fenced instead: a reserved
-concurrency of 0 stops its health function (https://docs.aws.amazon.com/lambda/latest/dg/configuration-concurrency.html),
-its probe fails, Route 53's data plane switches by itself, and stays there until the fence is removed. Nothing else
-stops in the fenced region: should the other one fail as well, Route 53 answers with the primary, as none is healthy.
+Where the stack has a switch in the standby region, that is set and released: a write to a table there, and no call to
+the region that may be failing. See `StandbySwitch`.
+
+Other stacks fence the primary region with Lambda's API: a reserved concurrency of 0 stops its health function
+(https://docs.aws.amazon.com/lambda/latest/dg/configuration-concurrency.html), so its probe fails. Nothing else stops in
+the fenced region.
+
+Either way Route 53's data plane switches by itself, and stays there until that is undone. Its API, which lives in
+us-east-1, is not needed. Should the standby region fail as well, Route 53 answers with the primary.
 """
 
 import time
@@ -12,16 +17,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from payment_dr.operations import probes
+from payment_dr.operations import probes, standby_switch
 from payment_dr.operations.alias_targets import AliasTargets
-from payment_dr.operations.aws import NoAnswerError, asked
+from payment_dr.operations.aws import CannotTellError, NoAnswerError, asked
 from payment_dr.operations.command import undisturbed
 from payment_dr.operations.deployed import Deployed
 from payment_dr.operations.deployed_zone import answers, checks_of, endpoint_check_of, read_zone, status_now, statuses
-from payment_dr.operations.errors import OperationError
+from payment_dr.operations.errors import OperationError, ThisMachineError
 from payment_dr.operations.fence import reserve
 from payment_dr.operations.printable import printable
 from payment_dr.operations.probes import SERVING
+from payment_dr.operations.standby_switch import Change
 from payment_dr.operations.status import Finding, exit_code, judged, look
 from payment_dr.side import SIDES, Side
 
@@ -45,10 +51,11 @@ class Outcome:
 
     Attributes:
         action: "failover" or "failback".
-        account_id, region: Where the fence is, or was.
-        changed: Whether the fence was set or removed now.
-        fenced: Whether it is there now; None if that could not be told.
+        account_id, region: The account, and the region whose clients are sent away.
+        changed: Whether that was begun or ended now.
+        fenced: Whether they are sent away now, by the fence or the switch; None if that could not be told.
         text: The same for a person.
+        until: When that ends by itself, in seconds since 1970; None if it does not.
     """
 
     action: str
@@ -57,6 +64,7 @@ class Outcome:
     changed: bool
     fenced: bool | None
     text: str
+    until: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +80,9 @@ class Switch:
         wait: Wait until Route 53 has switched.
         timeout: Seconds that waiting takes at most.
         ignored_documents: Beginning of the keys of documents that the primary may lack. Default: it may lack none.
+        reason: Why, for the history of the switch. A failover needs one where the stack has a switch.
+        seconds: Seconds after which the switch ends by itself. A fence cannot.
+        no_end: Let the switch stay set until it is released. One of both is needed where the stack has a switch.
 
     Example:
         >>> Switch(stack=stack, confirm=ask, tell=print, wait=True).failover().text  # doctest: +SKIP
@@ -86,15 +97,74 @@ class Switch:
     wait: bool = False
     timeout: float = 300
     ignored_documents: str | None = None
+    reason: str | None = None
+    seconds: float | None = None
+    no_end: bool = False
 
     def failover(self) -> Outcome:
-        """Fence the primary region, or find that its probe fails without it.
+        """Send clients to the secondary region: set the switch there, or fence the primary.
 
         Raises:
             RefusedError: The secondary region is not healthy, Route 53 probes a host that a fence does not reach, or
-                the fence had no effect and was removed.
-            OperationError: AWS refused, or did not answer.
+                what was set had no effect and was undone.
+            ChangedMeanwhileError: Somebody else has changed the switch at the same time.
+            OperationError: Reason or end are missing, or AWS refused, or did not answer.
         """
+        if self.stack.has_switch:
+            return self._set_switch()
+        if self.seconds is not None or self.no_end:
+            raise OperationError(
+                "this stack has no switch, and a fence has no end: it stays until 'dr failback'",
+                hint="leave --for and --no-end out, or deploy the stack with switch=True",
+            )
+        if self.reason:
+            self.tell("this stack has no switch, so the reason is recorded nowhere")
+        return self._fence()
+
+    def _set_switch(self) -> Outcome:
+        region, other = self.stack.region("primary"), self.stack.region("secondary")
+        if not self.reason or (self.seconds is None) is not self.no_end:
+            raise OperationError(
+                "the switch needs a reason, and an end or the word that it has none",
+                hint="dr failover --reason 'payments fail' --for 60m; --no-end in place of --for leaves it set",
+            )
+        self._weigh(f"{other} could not serve", self._healthy("secondary"), self._table_serves("secondary"))
+        account, caller = caller_of(self.stack, "secondary")
+        before = standby_switch.newest(self.stack)
+
+        def outcome(text: str, made: Change | None, *, changed: bool = False) -> Outcome:
+            return Outcome("failover", account, region, changed, made is not None, text, made.until if made else None)
+
+        if before and before.holds(time.time()) and not self.force:
+            return outcome(self._waited(f"Clients are sent to {other} already, {before}.", "secondary"), before)
+        end = "until 'dr failback'" if self.seconds is None else f"for {self.seconds / 60:g} minutes"
+        if self.dry_run:
+            text = f"would set the switch in {other} in account {account}, so that clients go there {end}"
+            return outcome(text, None)
+        self.confirm(
+            f"This sends the clients of {region} in account {account} to {other}, {end}.", f"{account}/{region}"
+        )
+        made = self._change(before, caller, switched=True)
+        try:
+            text = self._switch_seen(f"The switch in {other} is set, {made}.", "pass")
+        except RefusedError:
+            self.tell("releasing the switch again")
+            with undisturbed():
+                standby_switch.change(self.stack, made, switched=False, by=caller, reason="it had no effect")
+            raise
+        return outcome(self._waited(text, "secondary"), made, changed=True)
+
+    def _change(self, before: Change | None, caller: str, *, switched: bool) -> Change:
+        return standby_switch.change(
+            self.stack,
+            before,
+            switched=switched,
+            by=caller,
+            reason=self.reason or "",
+            seconds=self.seconds if switched else None,
+        )
+
+    def _fence(self) -> Outcome:
         region, other = self.stack.region("primary"), self.stack.region("secondary")
         if why_not := self.stack.not_fenced_by_its_function("primary"):
             raise RefusedError(f"refused: {why_not}", hint="let the health page of that host fail")
@@ -109,7 +179,7 @@ class Switch:
         except NoAnswerError as error:
             found = probes.health(self.stack, "primary")
             if found.verdict.passed:  # only Lambda's API is away
-                raise
+                raise NoAnswerError(f"{error.message}, and its probe {found}", hint=self._without_a_fence) from error
             text = f"{error.message}, and its probe {found}. It fails by itself: nothing needs to be done."
             return outcome(self._waited(text, "secondary"), fenced=None)
         if reserved == 0:
@@ -122,7 +192,10 @@ class Switch:
         self.confirm(f"This fences {region} in account {account}: clients go to {other}.", f"{account}/{region}")
         if reserved is not None:
             self.tell(f"the reserved concurrency was {reserved}: failback removes it altogether")
-        reserve(self.stack, "primary", 0)
+        try:
+            reserve(self.stack, "primary", 0)
+        except CannotTellError as error:
+            raise type(error)(error.message, hint=self._without_a_fence) from error
         try:
             text = self._probed(f"{region} is fenced.", "fail")
         except RefusedError:
@@ -132,47 +205,92 @@ class Switch:
             raise
         return outcome(self._waited(text, "secondary"), changed=True)
 
+    @property
+    def _without_a_fence(self) -> str:
+        """What else sends clients away, in the order in which it is worth a try."""
+        region, outputs = self.stack.region("primary"), self.stack.outputs
+        check = outputs["primary_health_check_id"]
+        throttle = "ThrottlingRateLimit=0,ThrottlingBurstLimit=0"
+        return (
+            f"throttle its API instead: aws apigatewayv2 update-stage --region {region} --api-id "
+            f"{outputs['primary_api_id']} --stage-name '$default' --default-route-settings {throttle}; if that API is "
+            f"away too: aws route53 update-health-check --health-check-id {check} --inverted; both are undone by hand, "
+            "see the runbook under 'When the fence is refused'"
+        )
+
     def failback(self) -> Outcome:
-        """Remove the fence from the primary region, once it can serve again.
+        """Let clients return to the primary region, once it can serve again: remove its fence, release the switch.
 
         Raises:
             RefusedError: The primary is unhealthy, config differs, it lacks documents of the secondary, or replication
                 lags; or its probe does not pass without the fence, which was then set again, unless forced.
+            ChangedMeanwhileError: Somebody else has changed the switch at the same time.
             OperationError: AWS refused, or did not answer.
         """
         region = self.stack.region("primary")
-        account = account_of(self.stack, "primary")
+        account, caller = caller_of(self.stack, "secondary" if self.stack.has_switch else "primary")
+        newest = standby_switch.newest(self.stack) if self.stack.has_switch else None
+        switched = newest if newest and newest.holds(time.time()) else None
+        fenced = self._is_fenced(switched)
 
         def outcome(text: str, *, changed: bool = False, fenced: bool = False) -> Outcome:
-            return Outcome("failback", account, region, changed, fenced, text)
+            until = switched.until if switched and fenced else None
+            return Outcome("failback", account, region, changed, fenced, text, until)
 
-        if probes.reserved_concurrency(self.stack, "primary") != 0:
+        if not fenced and not switched:
             found = probes.health(self.stack, "primary")
+            not_away = f"{region} is not fenced" + (" and not switched" if self.stack.has_switch else "")
             if not (found.verdict.passed or self.wait):
                 raise RefusedError(
-                    f"{region} is not fenced, yet its probe {found}", hint="clients return by themselves when it passes"
+                    f"{not_away}, yet its probe {found}", hint="clients return by themselves when it passes"
                 )
-            return outcome(self._waited(f"{region} is not fenced.", "primary"))
+            return outcome(self._waited(f"{not_away}.", "primary"))
         not_ready = f"{region} is not ready"
-        self.tell(f"{region} is fenced, so its probe cannot be asked: its table is asked directly")
+        if fenced:
+            self.tell(f"{region} is fenced, so its probe cannot be asked: its table is asked directly")
         self._weigh(
-            not_ready, self._table_serves("primary"), look(self._config_is_equal), look(self._documents_are_there)
+            not_ready,
+            *(() if fenced else (self._healthy("primary"),)),
+            self._table_serves("primary"),
+            look(self._config_is_equal),
+            look(self._documents_are_there),
+        )
+        what = " and ".join(
+            [
+                *([f"remove the fence from {region}"] * fenced),
+                *([f"release the switch, set {switched}"] * bool(switched)),
+            ]
         )
         if self.dry_run:
-            text = f"would remove the fence from {region} in account {account}, if replication to it does not lag"
-            return outcome(text, fenced=True)
+            return outcome(f"would {what} in account {account}, if replication to it does not lag", fenced=True)
         self.confirm(f"This lets clients return to {region} in account {account}.", f"{account}/{region}")
         self._weigh(not_ready, look(self._replicates))
+        text = self._lift_fence() if fenced else ""
+        if switched:
+            self._change(switched, caller, switched=False)
+            text = self._switch_seen(f"{text} The switch is released.".lstrip(), "fail")
+        return outcome(self._waited(text, "primary"), changed=True)
+
+    def _is_fenced(self, switched: Change | None) -> bool:
+        try:
+            return probes.reserved_concurrency(self.stack, "primary") == 0
+        except NoAnswerError as error:
+            if not (switched and self.force):
+                raise
+            self.tell(f"forced: {error.message}, so whether there is a fence too cannot be told")
+            return False
+
+    def _lift_fence(self) -> str:
+        region = self.stack.region("primary")
         reserve(self.stack, "primary", None)
         try:
-            text = self._probed(f"The fence is removed from {region}.", "pass")
+            return self._probed(f"The fence is removed from {region}.", "pass")
         except RefusedError:
             if not self.force:
                 self.tell(f"fencing {region} again")
                 with undisturbed():
                     reserve(self.stack, "primary", 0)
             raise
-        return outcome(self._waited(text, "primary"), changed=True)
 
     def _weigh(self, objection: str, *findings: Finding) -> None:
         against = [finding for finding in findings if exit_code([finding])]
@@ -239,12 +357,20 @@ class Switch:
     def _probed(self, done: str, wanted: str) -> str:
         """Probe the primary region until that passes, or fails; what is done is said whatever comes."""
         region = self.stack.region("primary")
-        self.tell(f"probing {region}: it has to {wanted}")
+        return self._seen(done, wanted, f"the probe of {region}", lambda: probes.health(self.stack, "primary"))
+
+    def _switch_seen(self, done: str, wanted: str) -> str:
+        """Probe the switch as Route 53 does, until that passes, or fails."""
+        path = self.stack.switch_path
+        return self._seen(done, wanted, "the probe of the switch", lambda: probes.health(self.stack, "secondary", path))
+
+    def _seen(self, done: str, wanted: str, what: str, probe: Callable[[], probes.Health]) -> str:
+        self.tell(f"asking {what}: it must {wanted}")
         deadline = time.monotonic() + min(self.timeout, TAKES_EFFECT_SECONDS)
         while True:
             cannot_tell = None
             try:
-                found = probes.health(self.stack, "primary")
+                found = probe()
                 if found.verdict.passed is (wanted == "pass"):
                     return f"{done} Its probe {found}."
             except OperationError as error:  # it is the way from here that is at fault
@@ -256,7 +382,7 @@ class Switch:
             raise OperationError(
                 f"{done} Whether its probe {wanted}s cannot be told: {cannot_tell.message}", hint=cannot_tell.hint
             ) from cannot_tell
-        raise RefusedError(f"the probe of {region} does not {wanted}: it {found}", hint="see 'dr status'")
+        raise RefusedError(f"{what} does not {wanted}: it {found}", hint="see 'dr status'")
 
     def _waited(self, done: str, side: Side) -> str:
         """If asked to, wait until Route 53 answers with this side; what is done is told before, whatever comes."""
@@ -265,40 +391,38 @@ class Switch:
         region = self.stack.region(side)
         self.tell(f"{done} Waiting until Route 53 answers with {region}.")
         deadline = time.monotonic() + self.timeout
-        not_yet = self._answered_on_aws() if self.stack.is_live else self._modelled()
+        not_yet = self._answered_by_the_zone() if self.stack.is_live else self._modelled()
         while why := not_yet(side):
             if time.monotonic() > deadline:
                 raise OperationError(f"after {self.timeout:.0f} s {why}", hint=self._dig)
             time.sleep(POLL_SECONDS)
         return f"{done} Route 53 answers with {region}" + ("." if self.stack.is_live else ", by the model of it.")
 
-    def _answered_on_aws(self) -> Callable[[Side], str | None]:
-        """Ask Route 53's API: why a side is not what it answers with, if so."""
+    def _answered_by_the_zone(self) -> Callable[[Side], str | None]:
+        """Ask the zone's own name servers, as the live drill does: why a side is not what they answer with, if so."""
+        # It loads a DNS client, for which nothing else should wait.
+        from payment_dr.operations.drill.live_dns import NameServers
+        from payment_dr.operations.readiness import asked_of_dns
+
         stack, outputs = self.stack, self.stack.outputs
         targets = AliasTargets(stack) if stack.has_custom_domain else None
+        # None are known of a zone that was there before the stack.
+        domain = str(outputs["hosted_zone_name"]).rstrip(".")
+        servers = NameServers(outputs["hosted_zone_name_servers"] or sorted(asked_of_dns(domain)))
 
         def not_yet(side: Side) -> str | None:
-            # "The value that Amazon Route 53 returns in response to a DNS request":
-            # https://docs.aws.amazon.com/Route53/latest/APIReference/API_TestDNSAnswer.html
-            client = stack.client("route53", side)
             try:
-                answer = asked(
-                    "Route 53's API",
-                    lambda: client.test_dns_answer(
-                        HostedZoneId=outputs["hosted_zone_id"],
-                        RecordName=outputs["application_fqdn"],
-                        RecordType=stack.record_type,
-                    ),
-                )
-            except NoAnswerError as error:
-                raise NoAnswerError(error.message, hint=self._dig) from error
-            values = [value.rstrip(".") for value in answer["RecordData"]]
-            if targets and values:
+                values, _ = servers.ask(str(outputs["application_fqdn"]), stack.record_type)
+            except ThisMachineError:
+                raise
+            except OperationError as error:  # the next question may be answered
+                return error.message
+            if targets:
                 target = targets.target_of(values)
                 if target is None:
                     return f"it cannot be told which region Route 53 answers with: {', '.join(values)}"
                 values = [target]
-            return None if values == [stack.target(side)] else self._does_not_answer_with(side)
+            return None if values == [stack.target(side).lower()] else self._does_not_answer_with(side)
 
         return not_yet
 
@@ -341,11 +465,21 @@ def account_of(stack: Deployed, side: Side) -> str:
     Raises:
         OperationError: It is not the stack's.
     """
+    return caller_of(stack, side)[0]
+
+
+def caller_of(stack: Deployed, side: Side) -> tuple[str, str]:
+    """The account of these credentials and the ARN that they are called by, asked in the region of a side.
+
+    Raises:
+        OperationError: It is not the stack's account.
+    """
     client = stack.client("sts", side)
-    account = str(asked(f"STS in {stack.region(side)}", client.get_caller_identity)["Account"])
+    identity = asked(f"STS in {stack.region(side)}", client.get_caller_identity)
+    account = str(identity["Account"])
     if account != stack.account_id:
         raise OperationError(
             f"these credentials are of account {account}, the stack is in {stack.account_id}",
             hint="set AWS_PROFILE, or give the outputs of the other stack",
         )
-    return account
+    return account, str(identity["Arn"])

@@ -13,10 +13,13 @@ from payment_dr.operations.deployed_zone import (
     answers,
     checks_of,
     endpoint_check_of,
+    follows_switch,
+    is_switch,
     records_of,
     settings_of,
     status_now,
     statuses,
+    when_well,
 )
 from payment_dr.operations.errors import OperationError
 from payment_dr.operations.probes import HTTPS_PORT
@@ -28,7 +31,7 @@ _WITHOUT_CHECK: Mapping[Side, str] = {
     "primary": "so Route 53 never stops answering with it",
     "secondary": "so Route 53 takes it for healthy even when it is not",
 }
-NOT_FOUND = 404
+NOT_FOUND, CANNOT_READ = 404, 500
 STANDARD_RESOLUTION_SECONDS = 60
 
 
@@ -60,7 +63,7 @@ class ZoneFaults:
             return found
         of_checks = self._of_checks
         try:
-            if answers(stack, zone, statuses(stack, zone, lambda check: check.status(found=True))) != ["primary"]:
+            if answers(stack, zone, statuses(stack, zone, partial(when_well, stack))) != ["primary"]:
                 weights = ", ".join(f"{stack.region(side)} {records[side].weight}" for side in SIDES)
                 found.append(
                     f"weights swapped: with both regions healthy Route 53 does not answer with "
@@ -130,10 +133,15 @@ def _of_record(stack: Deployed, zone: Zone, side: Side, record: Record) -> list[
     found = [*_of_calculation(name, check, side)] if isinstance(check, CalculatedCheck) else []
     for each in followed:
         which = name if each is check else f"{name}, of which {each.id} is a part,"
+        if is_switch(stack, each):
+            found += _of_switch(stack, f"the health check of the switch, {each.id},", each)
+            continue
         found += _of_settings(which, each, side)
         found += (
             _of_alarm(stack, which, each) if isinstance(each, AlarmCheck) else _of_endpoint(stack, which, each, side)
         )
+    if side == "primary" and stack.has_switch and not follows_switch(stack, zone):
+        found.append(f"{name} does not follow the switch, so 'dr failover' sends no client away: run terraform apply")
     if not found and zone.status(check_id, {each.id: each.status(found=False) for each in followed}):
         found.append(f"{name} is healthy even when all that it looks at fails: run terraform apply")
     return found
@@ -163,25 +171,31 @@ def _of_calculation(name: str, check: CalculatedCheck, side: Side) -> Iterator[s
         )
 
 
+def _of_switch(stack: Deployed, name: str, check: HealthCheck | AlarmCheck) -> Iterator[str]:
+    assert isinstance(check, HealthCheck)  # noqa: S101 - see is_switch
+    if not check.inverted:
+        yield f"{name} is not inverted, so clients are sent away while nobody has switched: set Inverted to true"
+    if check.disabled:
+        yield f"{name} is disabled, so its status does not depend on the switch: enable it"
+    host = stack.api_host("secondary")
+    if found := _of_host(name, check, host) or _of_handshake(name, check, host):
+        yield found
+        return
+    result = probes.probe(stack, check)
+    if result.status == NOT_FOUND:
+        yield f"{name} probes a path that its API does not have (HTTP status 404): run terraform apply to set it"
+    elif result.status == CANNOT_READ:
+        yield f"{name} finds that the switch cannot be read: see the log of its function in {stack.region('secondary')}"
+
+
 def _of_endpoint(stack: Deployed, name: str, check: HealthCheck, side: Side) -> list[str]:
     host = stack.probed_host(side)
-    if check.host.rstrip(".").lower() != host.lower() or check.address:
-        where = check.address or check.host
-        return [
-            f"{name} probes {where}, which is not that region: set its domain name to {host}, without an IP address"
-        ]
+    if found := _of_host(name, check, host):
+        return [found]
     if stack.side_of_api(host) != side:  # a host of the team's own, of which nothing else is known
         return []
-    if check.type == "TCP":
-        return [f"{name} is of type TCP, which passes while the health function answers 503: make it one of type HTTPS"]
-    if not check.is_tls:
-        return [f"{name} is of type {check.type}, and {host} speaks TLS alone: make it one of type HTTPS"]
-    if check.port != HTTPS_PORT:
-        return [
-            f"{name} probes port {check.port}, and {host} listens on {HTTPS_PORT} alone: set its port to {HTTPS_PORT}"
-        ]
-    if not check.sni:
-        return [f"{name} sends no SNI, so its TLS handshake with {host} fails: set EnableSNI to true"]
+    if found := _of_handshake(name, check, host):
+        return [found]
     result = probes.probe(stack, check)
     if result.status == NOT_FOUND:  # of the API itself; the path is not named, as it may be a secret
         return [f"{name} probes a path that its API does not have (HTTP status 404): run terraform apply to set it"]
@@ -190,6 +204,29 @@ def _of_endpoint(stack: Deployed, name: str, check: HealthCheck, side: Side) -> 
         if not verdict.passed:
             return [f"{name} fails although its region answers ({verdict.reason}): change SearchString or the type"]
     return []
+
+
+def _of_host(name: str, check: HealthCheck, host: str) -> str | None:
+    """Whether a check probes another host than it must."""
+    if check.host.rstrip(".").lower() == host.lower() and not check.address:
+        return None
+    where = check.address or check.host
+    return f"{name} probes {where}, which is not that region: set its domain name to {host}, without an IP address"
+
+
+def _of_handshake(name: str, check: HealthCheck, host: str) -> str | None:
+    """Why a check does not come as far as an answer of an HTTP API."""
+    if check.type == "TCP":
+        return f"{name} is of type TCP, which passes while the health function answers 503: make it one of type HTTPS"
+    if not check.is_tls:
+        return f"{name} is of type {check.type}, and {host} speaks TLS alone: make it one of type HTTPS"
+    if check.port != HTTPS_PORT:
+        return (
+            f"{name} probes port {check.port}, and {host} listens on {HTTPS_PORT} alone: set its port to {HTTPS_PORT}"
+        )
+    if not check.sni:
+        return f"{name} sends no SNI, so its TLS handshake with {host} fails: set EnableSNI to true"
+    return None
 
 
 def _of_alarm(stack: Deployed, name: str, check: AlarmCheck) -> list[str]:

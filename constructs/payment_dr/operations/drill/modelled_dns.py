@@ -99,7 +99,9 @@ class ModelledDns(ClientDns):
                 else:
                     first_requests = random_first_requests(check, rng)
                     self._probers[check.id] = prober = _Prober(stack, pool, len(first_requests))
-                    self._fleets[check.id] = HealthCheckerFleet(check, prober, first_requests)
+                    # The switch is off when a drill starts, and its check is not new.
+                    found = not deployed_zone.is_switch(stack, check)
+                    self._fleets[check.id] = HealthCheckerFleet(check, prober, first_requests, found=found)
         self._known = {id_: fleet.healthy for id_, fleet in self._fleets.items()}
         self._known |= {id_: followed.healthy for id_, followed in self._alarms.items()}
         healthy = {id_: zone.status(id_, self._known) for id_ in deployed_zone.checks_of(stack, zone).values()}
@@ -118,7 +120,8 @@ class ModelledDns(ClientDns):
             if found:
                 result, verdict = self._probers[id_].results.pop(at)
                 checker = f"{found.region}{'ab'[found.checker // len(self._fleets[id_].check.regions)]}"
-                self._note_probe(at, self._sides[id_], checker, result, verdict)
+                if not deployed_zone.is_switch(self._stack, self._fleets[id_].check):  # which says nothing of a region
+                    self._note_probe(at, self._sides[id_], checker, result, verdict)
             if is_healthy != self._known[id_]:
                 self._known[id_] = is_healthy
                 self._note_statuses(at)

@@ -147,6 +147,7 @@ class HealthCheckerFleet:
         check: The health check.
         probe: Makes one request at a virtual time. It is called in the order of these times, once per request.
         first_requests: Virtual time of each checker's first request; one checker each, spread over the check's regions.
+        found: What the checkers have found before. Default: that the endpoint is healthy, as of a new health check.
 
     Attributes:
         now: Virtual time until which everything has happened.
@@ -168,11 +169,13 @@ class HealthCheckerFleet:
         check: HealthCheck,
         probe: Callable[[HealthCheck, float], ProbeResult],
         first_requests: Sequence[float],
+        *,
+        found: bool = True,
     ) -> None:
         self.check = check
         self.now = -math.inf
         self._probe = probe
-        self._checkers = [_Checker(region) for _, region in zip(first_requests, itertools.cycle(check.regions))]
+        self._checkers = [_Checker(region, found) for _, region in zip(first_requests, itertools.cycle(check.regions))]
         # Requests (verdict None) and their ends, the earliest first. "Stops Route 53 from performing health checks."
         # https://docs.aws.amazon.com/Route53/latest/APIReference/API_HealthCheckConfig.html (Disabled)
         self._events: list[tuple[float, int, Verdict | None]] = []
