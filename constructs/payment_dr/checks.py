@@ -544,8 +544,8 @@ LIMITS: Final[Mapping[str, Limit]] = {
     "health_host": _HOST,
     "switch_host": _HOST,
     "alarm_name": _text(
-        "1 to 255 characters",
-        ".+",
+        "1 to 255 characters, none of them a control character",
+        r"[^\x00-\x1f\x7f]+",
         "alarm-data-canary-failover-east-prod",
         f"{_AWS}AmazonCloudWatch/latest/APIReference/API_PutMetricAlarm.html",
         255,

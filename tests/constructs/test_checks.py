@@ -551,7 +551,7 @@ MODELS: dict[str, tuple[bool, tuple[str, ...]]] = {
     "invoke_by_rule.schedule": (STRICTER, ("events", "PutRule", "ScheduleExpression")),
     "deletion_window_days": (STRICTER, ("kms", "ScheduleKeyDeletion", "PendingWindowInDays")),
     "request_interval_seconds": (STRICTER, ("route53", "CreateHealthCheck", "HealthCheckConfig", "RequestInterval")),
-    "alarm_name": (EQUAL, ("cloudwatch", "PutMetricAlarm", "AlarmName")),
+    "alarm_name": (STRICTER, ("cloudwatch", "PutMetricAlarm", "AlarmName")),
     "health_path": (STRICTER, ("route53", "CreateHealthCheck", "HealthCheckConfig", "ResourcePath")),
     "health_host": (STRICTER, ("route53", "CreateHealthCheck", "HealthCheckConfig", "FullyQualifiedDomainName")),
     "domain_name": (STRICTER, ("route53", "CreateHostedZone", "Name")),

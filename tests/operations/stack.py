@@ -167,7 +167,7 @@ class Stack(Deployed):
         self.answered: Iterator[list[str] | Exception] = iter(())  # by the zone's name servers
         self.calls: list[tuple[Any, ...]] = []
         self.account = ACCOUNT
-        self.arn = f"arn:aws:iam::{ACCOUNT}:user/ada"
+        self.arn = f"arn:aws:iam::{ACCOUNT}:user/oncall"
         self.table_ids: dict[Side, str] = {"primary": "table-1", "secondary": "table-2"}
         self.zone = with_switch(zone(custom_domain=custom_domain)) if switch else zone(custom_domain=custom_domain)
         self.now = time.time

@@ -101,14 +101,11 @@ class Payments:
         except (BotoCoreError, ClientError, NotConfirmedError, NotServedError, PaymentRefusedError) as error:
             if lacking := lack_of_this_machine(error):
                 raise lacking from error
-            done = False
+            done, ended = False, time.monotonic()
             self.ledger.leave_open(item, mode)
         else:
-            done = True
-            self.ledger.acknowledge(
-                item, mode, self._stack.region(side), time.monotonic() - started, confirmed=confirmed
-            )
-        ended = time.monotonic()
+            done, ended = True, time.monotonic()
+            self.ledger.acknowledge(item, mode, self._stack.region(side), ended - started, confirmed=confirmed)
         record: PaymentRecord = {
             "id": id_of(item),
             "mode": mode,
