@@ -12,7 +12,7 @@ import typer
 from embedded_aws.deploy_local import deploy_local
 from embedded_aws.deployment import ACCOUNT_SETTING, Deployment, terraform_settings
 from embedded_aws.server import EmbeddedAws
-from payment_dr.operations.cli import REPORTS, AsJson, List, ReportDir, Seed, ThroughService, show_outages
+from payment_dr.operations.cli import REPORTS, AsJson, Confirms, List, ReportDir, Seed, ThroughService, show_outages
 from payment_dr.operations.command import command, progress, progress_of, say
 from payment_dr.operations.drill.journal import Journal
 from payment_dr.operations.drill.outages import OUTAGES
@@ -96,6 +96,7 @@ def deploy(
 def drill(
     outage: Outage = "region",
     service: ThroughService = False,
+    confirms: Confirms = False,
     stack_dir: StackDir = None,
     seed: Seed = 42,
     report_dir: ReportDir = REPORTS,
@@ -114,7 +115,9 @@ def drill(
     from payment_dr.operations.report.summary import reported  # loads Matplotlib
 
     def run() -> Journal:
-        return deploy_and_drill(outage, seed, report_dir, progress, service=service, stack_dir=stack_dir)
+        return deploy_and_drill(
+            outage, seed, report_dir, progress, service=service, confirms=confirms, stack_dir=stack_dir
+        )
 
     raise typer.Exit(reported(run, as_json=as_json))
 

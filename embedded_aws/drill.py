@@ -29,7 +29,7 @@ from payment_dr.operations.drill.modelled_dns import ModelledDns
 from payment_dr.operations.drill.outages import OUTAGES
 from payment_dr.operations.drill.place import Place
 from payment_dr.operations.drill.run import Drill
-from payment_dr.operations.drill.service_load import refuse_without_service
+from payment_dr.operations.drill.service_load import refuse_without_load, refuse_without_service
 from payment_dr.operations.drill.system import state_record
 from payment_dr.operations.drill.tls_client import TlsClient
 from payment_dr.operations.errors import OperationError
@@ -60,8 +60,9 @@ MADE_OF = {
 }
 WRITES_ARE_REAL = MADE_OF["real"][-1]
 SERVICE_IS_REAL = (
-    "every payment: POST /payments to the name that clients use, over TLS with the certificate verified (of the "
-    "embedded AWS's own authority), answered by the deployed function, which writes to the table of its region"
+    "every payment through the service: POST /payments to the name that clients use, over TLS with the certificate "
+    "verified (of the embedded AWS's own authority), answered by the deployed function, which writes to the table of "
+    "its region; those of the drill's own client: a write to the deployed table with boto3"
 )
 TLS_IS_REAL = (
     "every payment's way to its region: HTTPS to the name that clients use, with the certificate verified; that is of "
@@ -72,7 +73,14 @@ EXAMPLE = PROJECT / "examples" / "payments_service" / "main.py"  # has a service
 
 
 def deploy_and_drill(
-    kind: str, seed: int, directory: Path, console: Console, *, service: bool = False, stack_dir: Path | None = None
+    kind: str,
+    seed: int,
+    directory: Path,
+    console: Console,
+    *,
+    service: bool = False,
+    confirms: bool = False,
+    stack_dir: Path | None = None,
 ) -> Journal:
     """Deploy the stack on an embedded AWS, which ends with the drill, and do one drill there.
 
@@ -82,6 +90,7 @@ def deploy_and_drill(
         directory: Where the journal goes.
         console: Where progress goes.
         service: Send the payments through the service behind the name.
+        confirms: The service acknowledges only what both regions have, and is judged by that.
         stack_dir: A synthesized stack. Default: this project's, or the example that has a service.
 
     Raises:
@@ -89,6 +98,7 @@ def deploy_and_drill(
     """
     if kind not in OUTAGES:
         raise OperationError(f"there is no outage {kind!r}", hint=f"give one of {', '.join(OUTAGES)}")
+    refuse_without_load(confirms=confirms, has_load=service)
     with ExitStack() as opening:
         on_step, on_event = opening.enter_context(progress_of(console))
         if service:
@@ -99,7 +109,7 @@ def deploy_and_drill(
         deployment = opening.enter_context(Deployment(on_step=on_step, on_event=on_event, stack_dir=stack_dir))
         deployment.apply(deployment.plan())
         protect_replica(deployment)
-        with place_of(deployment, seed, service=service) as place:
+        with place_of(deployment, seed, service=service, confirms=confirms) as place:
             return Drill(place, kind, seed=seed, directory=directory, tell=on_step).run()
 
 
@@ -112,13 +122,14 @@ def protect_replica(deployment: Deployment) -> None:
 
 
 @contextmanager
-def place_of(deployment: Deployment, seed: int, *, service: bool = False) -> Iterator[Place]:
+def place_of(deployment: Deployment, seed: int, *, service: bool = False, confirms: bool = False) -> Iterator[Place]:
     """A drill's place: this process's AWS settings point there meanwhile, and replication takes time.
 
     Args:
         deployment: The deployed stack.
         seed: Decides the replication lags.
         service: Send the payments through the service behind the name.
+        confirms: The service acknowledges only what both regions have.
 
     Raises:
         OperationError: There is no such service.
@@ -155,6 +166,7 @@ def place_of(deployment: Deployment, seed: int, *, service: bool = False) -> Ite
                 tls=tls,
                 service=service,
                 terraform=_state_of(deployment),
+                confirms=confirms,
             )
     finally:
         os.environ.clear()

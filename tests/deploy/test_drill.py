@@ -86,6 +86,17 @@ def test_an_outage_fails_over_and_back_within_the_target_and_loses_nothing_that_
     for mode in ("local", "confirmed"):
         assert bool(journal["rpo"][mode]["missing_at_failback"]) == (kind == "recovery-backlog")
     assert local["missing_after_recovery"] == []
+    assert (confirmed["missing_at_failback"], local["missing_at_failback"]) == ([], [])
+    # Only where the local client lost something has the run shown that the other one is protected.
+    at_switch = next(each for each in journal["targets"] if "at the switch" in each["what"])
+    assert (at_switch["tested"], at_switch["met"]) == ((True, True) if local["missing_at_switch"] else (False, None))
+    assert confirmed["acknowledged_in_secondary"] > 20
+    for mode, rpo in journal["rpo"].items():
+        paid = [each for each in journal["payments"] if each["mode"] == mode and each["acknowledged"]]
+        assert len(paid) == rpo["acknowledged_in_all"] == sum(each["acknowledged"] for each in rpo["figures"])
+        assert sum(not each["confirmed"] for each in paid) == rpo["acknowledged_by_one_region"]
+        for way in ("failover", "failback"):  # a confirmed payment waits for the other region too
+            assert -0.05 < rpo["recovery"][way] - journal["rto"][way]["total"] < 5
     assert journal["after"]["items"]["equal"]
     assert journal["after"]["undone"]
     documents = journal["after"]["documents"]  # of which those of the secondary are not copied back

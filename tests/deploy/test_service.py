@@ -159,7 +159,7 @@ def test_payments_through_the_service_fail_over_and_back_with_the_name(deployed:
         journal = Drill(place, "region", seed=7, directory=tmp_path).run()
     found = journal.content
     assert (found["verdict"], found["causes"]) == ("passed", [])
-    assert found["load"] == {"way": "service", "to": HOST}
+    assert found["load"] == {"way": "service", "to": HOST, "confirms": False}
     assert SERVICE_IS_REAL in found["made_of"]["real"]
     assert WRITES_ARE_REAL not in found["made_of"]["real"]
     answers = [event["region"] for event in found["events"] if event["kind"] == "answer"]

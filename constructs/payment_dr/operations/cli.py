@@ -42,6 +42,9 @@ Endpoint = Annotated[str | None, typer.Option(help="Takes the payments, by POST 
 ThroughService = Annotated[
     bool, typer.Option("--service", help="Send the payments through the service behind the name, over TLS.")
 ]
+Confirms = Annotated[
+    bool, typer.Option("--confirms", help="The service acknowledges only what both regions have: judge it by that.")
+]
 NameServer = Annotated[
     list[str] | None, typer.Option(help="HOST or HOST:PORT to ask in place of the zone's name servers; repeatable.")
 ]
@@ -210,6 +213,7 @@ def drill(
     outputs: Outputs = None,
     endpoint: Endpoint = None,
     service: ThroughService = False,
+    confirms: Confirms = False,
     name_server: NameServer = None,
     limit: Limit = 30,
     seed: Seed = 42,
@@ -248,6 +252,7 @@ def drill(
                 limit_minutes=limit,
                 endpoint=endpoint,
                 service=service,
+                confirms=confirms,
                 name_servers=name_server or (),
             )
 

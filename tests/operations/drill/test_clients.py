@@ -136,17 +136,17 @@ def test_they_follow_dns_when_their_cache_expires_and_the_first_payment_there_is
 
 
 def test_the_first_payment_to_be_confirmed_in_another_region_does_not_wait_for_those_of_the_former_one(
-    dns: Dns, payments: Paying, journal: Journal
+    dns: Dns, payments: Paying, journal: Journal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     answered = threading.Event()
 
-    def transact(mode: str, side: Side, at: float, _item: Item | None = None) -> bool:
+    def transact(mode: str, side: Side, at: float) -> bool:
         payments.tried.append((mode, side, at, None))
         if (mode, side) == ("confirmed", "primary"):
             answered.wait(10)
         return True
 
-    payments.transact = transact  # type: ignore[method-assign]
+    monkeypatch.setattr(payments, "transact", transact)
     with ThreadPoolExecutor(20) as pool:
         paying = Clients(dns, payments, journal, pool=pool, rng=random.Random(1), watch=well)  # noqa: S311
         paying.run(until=10.0)

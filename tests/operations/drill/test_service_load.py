@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from payment_dr.operations.drill.journal import LoadRecord, load_in_words
+from payment_dr.operations.drill.journal import LoadRecord, load_in_words, mode_of_service
 from payment_dr.operations.drill.ledger import missing
 from payment_dr.operations.drill.payments import Payments
 from payment_dr.operations.drill.place import Place
-from payment_dr.operations.drill.service_load import ServiceClient, as_sent, refuse_without_service
+from payment_dr.operations.drill.service_load import ServiceClient, as_sent, refuse_without_load, refuse_without_service
 from payment_dr.operations.drill.tls_client import NotServedError, TlsClient
 from payment_dr.operations.errors import OperationError
 from payment_dr.side import SIDES, Side
@@ -68,8 +68,10 @@ def paying(stack: Stack, service: Service) -> Payments:
 @pytest.mark.parametrize("mode", ["local", "confirmed"])
 @pytest.mark.parametrize("side", SIDES)
 def test_a_payment_is_sent_to_the_region_that_dns_answered_with_under_its_id(
-    mode: str, side: Side, paying: Payments, service: Service, stack: Stack
+    mode: str, side: Side, service: Service, stack: Stack
 ) -> None:
+    paying = Payments(stack, "dr-drill-1", tls=service, service=True, confirms=mode == "confirmed")
+    assert paying.modes[0] == mode
     assert paying.transact(mode, side, 0.0)
     ((where, route, headers, body),) = service.sent
     assert (where, route) == (side, "POST /payments")
@@ -77,7 +79,7 @@ def test_a_payment_is_sent_to_the_region_that_dns_answered_with_under_its_id(
     assert body == {"amount": 100, "currency": "EUR"}
     assert stack.calls == [("put_item", side)]  # the service's own
     (entry,) = paying.ledger.acknowledged(mode)
-    assert (entry.id, entry.confirmed) == (f"dr-drill-1-{mode}-0", mode == "confirmed")
+    assert (entry.id, entry.confirmed) == (f"dr-drill-1-{mode}-0", False)  # nobody looks after the service
     assert entry.key["timestamp"] == {"N": "0"}
 
 
@@ -101,26 +103,45 @@ def test_another_status_leaves_the_payment_open(status: int, paying: Payments, s
 def test_what_the_service_adds_is_its_own_and_what_it_changes_is_a_loss(
     paying: Payments, service: Service, stack: Stack
 ) -> None:
-    assert paying.transact("confirmed", "primary", 0.0)
+    assert paying.transact("local", "primary", 0.0)
     (item,) = paying.items("secondary")
     assert item.keys() == {"transaction_id", "timestamp", "amount", "currency"}
     assert stack.items["secondary"][0].keys() - item.keys() == {"taken_at"}
     assert as_sent({"currency": {"S": "EUR"}}) == {"currency": {"S": "EUR"}}
-    assert missing(paying.ledger.acknowledged("confirmed"), paying.items("primary")) == []
+    assert missing(paying.ledger.acknowledged("local"), paying.items("primary")) == []
     service.adds = {"amount": {"N": "1"}}
     assert paying.transact("local", "primary", 0.0)
     assert missing(paying.ledger.acknowledged("local"), paying.items("primary")) == ["dr-drill-1-local-1"]
 
 
-def test_what_the_other_region_lacks_is_acknowledged_by_the_service_and_not_confirmed(
-    paying: Payments, stack: Stack, clock: Clock, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("confirms", [False, True])
+def test_what_a_service_acknowledges_is_its_own_word_whatever_the_other_region_has(
+    stack: Stack, service: Service, *, confirms: bool
 ) -> None:
-    monkeypatch.setattr("payment_dr.operations.drill.confirmed_write.time", clock)
     stack.replicates = False
-    assert paying.transact("local", "primary", 0.0)
-    assert not paying.transact("confirmed", "primary", 0.0)
-    assert len(stack.items["primary"]) == 2
-    assert paying.ledger.acknowledged("confirmed") == []
+    paying = Payments(stack, "dr-drill-1", tls=service, service=True, confirms=confirms)
+    mode = "confirmed" if confirms else "local"
+    assert paying.transact(mode, "primary", 0.0)
+    assert missing(paying.ledger.acknowledged(mode), paying.items("secondary")) == [f"dr-drill-1-{mode}-0"]
+
+
+@pytest.mark.parametrize("confirms", [False, True])
+def test_the_other_mode_is_the_drills_own_client_of_the_table(
+    stack: Stack, service: Service, clock: Clock, monkeypatch: pytest.MonkeyPatch, *, confirms: bool
+) -> None:
+    called: list[Side] = []
+    monkeypatch.setattr(service, "call", called.append)
+    monkeypatch.setattr("payment_dr.operations.drill.confirmed_write.time", clock)
+    paying = Payments(stack, "dr-drill-1", tls=service, service=True, confirms=confirms)
+    other = paying.modes[1]
+    assert other == ("local" if confirms else "confirmed")
+    assert paying.transact(other, "primary", 0.0)
+    assert (service.sent, called) == ([], ["primary"])
+    (entry,) = paying.ledger.acknowledged(other)
+    assert (entry.confirmed, entry.key["timestamp"] == {"N": "0"}) == (not confirms, False)
+    assert missing([entry], paying.items("secondary")) == []
+    stack.replicates = False
+    assert paying.transact(other, "primary", 1.0) == confirms
 
 
 def test_a_region_that_does_not_serve_the_name_has_not_acknowledged() -> None:
@@ -155,18 +176,39 @@ def test_a_stack_without_such_a_service_is_refused_with_what_to_do(
 
 
 @pytest.mark.parametrize(
-    ("props", "way", "said"),
+    ("props", "way", "said", "mode"),
     [
-        ({}, "table", "payments written to the table transactions directly"),
-        ({"endpoint": "https://pay.acme.io"}, "endpoint", "payments sent to https://pay.acme.io"),
-        ({"service": True}, "service", "POST /payments to app.pay.acme.io over TLS, in the region that DNS answered"),
+        ({}, "table", "payments written to the table transactions directly", None),
+        ({"endpoint": "https://pay.acme.io"}, "endpoint", "payments sent to https://pay.acme.io (local mode", "local"),
+        (
+            {"service": True},
+            "service",
+            "POST /payments to app.pay.acme.io over TLS, in the region that DNS answered with (local mode",
+            "local",
+        ),
+        (
+            {"endpoint": "https://pay.acme.io", "confirms": True},
+            "endpoint",
+            "payments sent to https://pay.acme.io (confirmed mode: what it acknowledges). Local mode: the drill's own",
+            "confirmed",
+        ),
     ],
 )
-def test_the_journal_says_which_way_payments_went(props: Any, way: str, said: str, stack: Stack) -> None:
+def test_the_journal_says_which_way_payments_went(
+    props: Any, way: str, said: str, mode: str | None, stack: Stack
+) -> None:
     place: Place = place_on(stack, **props)
     load: LoadRecord = place.load
     assert load["way"] == way
     assert load_in_words(load).startswith(said)
+    assert mode_of_service(load) == mode
+
+
+def test_nothing_is_judged_by_what_a_service_confirms_where_there_is_none() -> None:
+    refuse_without_load(confirms=False, has_load=False)
+    refuse_without_load(confirms=True, has_load=True)
+    with pytest.raises(OperationError, match="--confirms is given, and no service"):
+        refuse_without_load(confirms=True, has_load=False)
 
 
 def test_the_outputs_of_a_stack_say_what_its_service_takes(make_stack: Callable[..., Stack]) -> None:

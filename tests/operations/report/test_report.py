@@ -477,5 +477,10 @@ def test_the_report_says_which_way_payments_went(page: Callable[[Journal], Eleme
     through_service = page(journal | {"load": {"way": "service", "to": "app.pay.acme.io"}})
     assert "Load: POST /payments to app.pay.acme.io over TLS" in text(through_service)
     assert "acknowledged by the service, after its write in one region" in cards(through_service)["Lost, local mode"]
+    assert "by one region alone" not in cards(through_service)["Lost, local mode"]
+    assert "the drill's own client" in cards(through_service)["Lost, confirmed mode"]
+    confirming = page(journal | {"load": {"way": "endpoint", "to": "https://pay.acme.io", "confirms": True}})
+    assert "acknowledged by the service, after its write in both" in cards(confirming)["Lost, confirmed mode"]
+    assert "by one region alone" in cards(confirming)["Lost, local mode"]
     older = {name: value for name, value in journal.items() if name != "load"}
     assert "Load:" not in text(page(older))

@@ -38,7 +38,7 @@ class Clients:
         watch: Called all the time while drill time passes; it raises when the drill cannot go on.
 
     Attributes:
-        serving: Side of the region that acknowledged the latest payment in local mode.
+        serving: Side of the region that acknowledged the latest payment of the first mode, see `Payments.modes`.
         served: When the first payment of another region than before was acknowledged.
 
     Example:
@@ -150,17 +150,18 @@ class Clients:
         self._journal.now = self._dns.advance(to)
 
     def _pay(self) -> None:
-        """One payment in each mode; the one that is to be confirmed is not waited for.
+        """One payment in each mode; that of the second mode is not waited for.
 
         It is left out while many wait already, which in virtual time is no delay of their clients. The first ones of
         another region than before are never left out: they say when this client was served there.
         """
+        first, second = self._payments.modes
         side, at = self._dns.resolve(self.now), self.now
         self._confirming = {each for each in self._confirming if not each.done()}
         if len(self._confirming) < CONFIRMED_AT_A_TIME or side != self.serving:
-            self._confirming.add(self._pool.submit(self._payments.transact, CONFIRMED, side, at))
+            self._confirming.add(self._pool.submit(self._payments.transact, second, side, at))
         started = time.monotonic()
-        done = self._payments.transact(LOCAL, side, at)
+        done = self._payments.transact(first, side, at)
         took = self._dns.took(side, time.monotonic() - started)
         if done and side != self.serving:
             self.serving = side

@@ -399,22 +399,36 @@ Event = (
 
 
 class LoadRecord(TypedDict):
-    """Which way payments went: "service" by name over TLS, "endpoint" of the user's, or "table"; and to which of it."""
+    """Which way payments went.
+
+    Attributes:
+        way: "service" by name over TLS, "endpoint" of the user's, or "table".
+        to: To which of it.
+        confirms: Whether the service or the endpoint acknowledges only what both regions have, as the user said.
+    """
 
     way: str
     to: str
+    confirms: bool
+
+
+def mode_of_service(load: LoadRecord | None) -> str | None:
+    """The client mode whose payments a service or an endpoint acknowledges; None where there is none."""
+    if load is None or load["way"] == "table":
+        return None
+    return CONFIRMED if load.get("confirms") else LOCAL
 
 
 def load_in_words(load: LoadRecord) -> str:
     """Which way payments went, and what that makes of an acknowledgement."""
+    if load["way"] == "table":
+        return f"payments written to the table {load['to']} directly"
+    sent = f"payments sent to {load['to']}"
     if load["way"] == "service":
-        return (
-            f"POST /payments to {load['to']} over TLS, in the region that DNS answered with. The service acknowledges "
-            "what one region has (local mode); in confirmed mode the client also reads it in the other region"
-        )
-    if load["way"] == "endpoint":
-        return f"payments sent to {load['to']}"
-    return f"payments written to the table {load['to']} directly"
+        sent = f"POST /payments to {load['to']} over TLS, in the region that DNS answered with"
+    mode = mode_of_service(load)
+    other = LOCAL if mode == CONFIRMED else CONFIRMED
+    return f"{sent} ({mode} mode: what it acknowledges). {other.capitalize()} mode: the drill's own client of the table"
 
 
 class ZoneRecord(TypedDict):

@@ -12,7 +12,7 @@ from payment_dr.operations.drill.live_dns import Clock, LiveDns, NameServers
 from payment_dr.operations.drill.outages import LIVE_OUTAGE
 from payment_dr.operations.drill.place import Dns, Place
 from payment_dr.operations.drill.run import Drill
-from payment_dr.operations.drill.service_load import ROUTE, refuse_without_service
+from payment_dr.operations.drill.service_load import ROUTE, refuse_without_load, refuse_without_service
 from payment_dr.operations.drill.system import state_of
 from payment_dr.operations.drill.tls_client import tls_client_of
 from payment_dr.operations.errors import OperationError
@@ -44,9 +44,9 @@ class _NoMaker:
 def announcement(stack: Deployed, *, endpoint: str | None, service: bool = False, limit_minutes: float) -> str:
     """What a drill will do to a stack, for the one who has to agree."""
     first, second = stack.region("primary"), stack.region("secondary")
-    where = f"sent to {endpoint}" if endpoint else f"written to the table {stack.outputs['dynamodb_table_name']}"
-    if service:
-        where = f"sent to {ROUTE} of {stack.outputs['application_fqdn']}"
+    where = f"written to the table {stack.outputs['dynamodb_table_name']}"
+    if endpoint or service:
+        where = f"sent to {endpoint or f'{ROUTE} of ' + str(stack.outputs['application_fqdn'])} or {where}"
     return (
         f"This drills account {stack.account_id}: {first} is fenced, so that ALL clients of "
         f"{stack.outputs['application_fqdn']} go to {second}, and the fence is removed some minutes later. Meanwhile "
@@ -65,6 +65,7 @@ def drill(
     limit_minutes: float,
     endpoint: str | None = None,
     service: bool = False,
+    confirms: bool = False,
     name_servers: Sequence[str] = (),
     clock: Clock | None = None,
     dns: Dns | None = None,
@@ -80,6 +81,7 @@ def drill(
         limit_minutes: Minutes of drill time after which all is undone, whatever it has come to.
         endpoint: Takes the payments, see `PaymentEndpoint`. Default: the table takes them.
         service: Send the payments through the service behind the name, see `ServiceClient`.
+        confirms: The endpoint or the service acknowledges only what both regions have, and is judged by that.
         name_servers: Asked in the place of the zone's own.
         clock: Drill time. Default: real time.
         dns: What clients ask. Default: the name servers.
@@ -89,6 +91,7 @@ def drill(
             undone.
     """
     tls = tls_client_of(stack)
+    refuse_without_load(confirms=confirms, has_load=service or endpoint is not None)
     if service:
         if endpoint:
             raise OperationError("--service and --endpoint are both given", hint="give one of them")
@@ -117,5 +120,6 @@ def drill(
         tls=tls,
         service=service,
         terraform=state_of(stack),
+        confirms=confirms,
     )
     return Drill(place, LIVE_OUTAGE, seed=seed, directory=directory, tell=tell).run()

@@ -18,10 +18,10 @@ from botocore.exceptions import BotoCoreError, ClientError, ConnectTimeoutError,
 from payment_dr.operations.aws import asked
 from payment_dr.operations.deployed import Deployed, called_in_time
 from payment_dr.operations.drill.confirmed_write import ConfirmedWriter, NotConfirmedError
-from payment_dr.operations.drill.journal import LOCAL, Journal, PaymentRecord
+from payment_dr.operations.drill.journal import CONFIRMED, LOCAL, MODES, Journal, PaymentRecord
 from payment_dr.operations.drill.ledger import Item, Ledger, id_of, key_of
 from payment_dr.operations.drill.payment_figures import with_phases
-from payment_dr.operations.drill.service_load import AsSent, ServiceClient, as_sent
+from payment_dr.operations.drill.service_load import ServiceClient, as_sent
 from payment_dr.operations.drill.tls_client import NotServedError, TlsClient
 from payment_dr.operations.errors import OperationError, lack_of_this_machine
 from payment_dr.side import OTHER, SIDES, Side
@@ -41,10 +41,14 @@ class Payments:
         endpoint: Address that payments are sent to, see `PaymentEndpoint`. Default: they are written to the table.
         tls: Called before each payment, in the region that it goes to. Default: the name is not served over TLS.
         service: Whether payments go through the service behind the name, see `ServiceClient`; needs `tls`.
+        confirms: Whether the endpoint or the service acknowledges only what both regions have.
 
     Attributes:
         ledger: What was acknowledged.
         prefix: As given.
+        modes: The client modes, first the one whose payments go to the endpoint or through the service, as these
+            acknowledge them: "confirmed" if that one confirms, else "local". The other one is the drill's own client,
+            which writes to the table. Without an endpoint and a service both are.
         outage: Drill times at which the outage began and ended, as far as they are known; they divide the payments
             into phases.
 
@@ -53,6 +57,8 @@ class Payments:
         >>> payments.transact("local", "primary", at=0.0)  # doctest: +SKIP
         True
     """
+
+    modes: tuple[str, str] = MODES
 
     def __init__(
         self,
@@ -63,6 +69,7 @@ class Payments:
         endpoint: str | None = None,
         tls: TlsClient | None = None,
         service: bool = False,
+        confirms: bool = False,
     ) -> None:
         self.ledger = Ledger()
         self.prefix = prefix
@@ -70,6 +77,7 @@ class Payments:
         self._stack, self._by_key, self._tls = stack, by_key, tls
         self._endpoint = PaymentEndpoint(endpoint) if endpoint else None
         self._services = {side: ServiceClient(tls, side) for side in SIDES} if service and tls else None
+        self.modes = (CONFIRMED, LOCAL) if confirms else (LOCAL, CONFIRMED)
         self._made: list[Item] = []
         self._clients = {side: _DynamoDb(stack, side) for side in SIDES}
         self._table = str(stack.outputs["dynamodb_table_name"])
@@ -94,7 +102,7 @@ class Payments:
         began = started = time.monotonic()
         confirmed = False
         try:
-            if self._tls and not self._services:  # whose payments go over TLS themselves
+            if self._tls and not self._is_by_name(mode):  # which goes over TLS itself
                 self._tls.call(side)
             started = time.monotonic()  # the latency is that of the write, with a custom domain and without
             confirmed = self._write(mode, side, item)
@@ -128,8 +136,11 @@ class Payments:
         return max(self._stack.took(each, measured) for each in asked_of)
 
     def _write(self, mode: str, side: Side, item: Item) -> bool:
-        home = self._services[side] if self._services else self._endpoint or self._clients[side]
-        other = AsSent(self._clients[OTHER[side]]) if self._services else self._clients[OTHER[side]]
+        theirs = self._services[side] if self._services else self._endpoint
+        if theirs and mode == self.modes[0]:  # what it acknowledges is its own word, which nobody looks after here
+            theirs.put_item(TableName=self._table, Item=item)
+            return False
+        home, other = self._clients[side], self._clients[OTHER[side]]
         if mode == LOCAL:
             home.put_item(TableName=self._table, Item=item)
             return False
@@ -137,11 +148,14 @@ class Payments:
         alone: Literal["refuse", "accept"] = "refuse" if side == "primary" else "accept"
         return ConfirmedWriter(home, other, self._table, alone=alone).write(item).confirmed
 
+    def _is_by_name(self, mode: str) -> bool:
+        return self._services is not None and mode == self.modes[0]
+
     def _new_item(self, mode: str) -> Item:
         number = next(self._numbers)
         item = {
             "transaction_id": {"S": f"{self.prefix}-{mode}-{number}"},
-            "timestamp": {"N": "0" if self._services else str(time.time_ns() // 1000)},
+            "timestamp": {"N": "0" if self._is_by_name(mode) else str(time.time_ns() // 1000)},
             "amount": {"N": str(100 + number)},
             "currency": {"S": "EUR"},
         }

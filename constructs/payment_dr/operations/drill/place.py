@@ -43,6 +43,7 @@ class Place:
         tls: A client of the name, if it is served over TLS; each payment calls its region by it first.
         service: Whether payments go through the service behind the name.
         terraform: What is known of the state of the stack.
+        confirms: Whether that service, or the endpoint, acknowledges only what both regions have.
     """
 
     name: str
@@ -63,12 +64,15 @@ class Place:
     tls: TlsClient | None = None
     service: bool = False
     terraform: TerraformRecord | None = None
+    confirms: bool = False
 
     @property
     def load(self) -> LoadRecord:
         """Which way payments go."""
         if self.service:
-            return {"way": "service", "to": str(self.stack.outputs["application_fqdn"])}
-        if self.endpoint:
-            return {"way": "endpoint", "to": self.endpoint}
-        return {"way": "table", "to": str(self.stack.outputs["dynamodb_table_name"])}
+            way, to = "service", str(self.stack.outputs["application_fqdn"])
+        elif self.endpoint:
+            way, to = "endpoint", self.endpoint
+        else:
+            way, to = "table", str(self.stack.outputs["dynamodb_table_name"])
+        return {"way": way, "to": to, "confirms": self.confirms}

@@ -94,6 +94,7 @@ class Drill:
             endpoint=place.endpoint,
             tls=place.tls,
             service=place.service,
+            confirms=place.confirms,
         )
         self._alarms = AlarmWatch(self._stack, self._journal) if place.alarms_ring else None
         self._judge = Judge(

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Sequence
-from typing import Any
 
 from payment_dr.operations.drill.ledger import Item
 from payment_dr.operations.drill.tls_client import NotServedError, TlsClient
@@ -11,6 +10,16 @@ from payment_dr.side import Side
 
 ROUTE = "POST /payments"
 SENT = ("transaction_id", "timestamp", "amount", "currency")
+
+
+def refuse_without_load(*, confirms: bool, has_load: bool) -> None:
+    """Refuse to judge a service by what it confirms where no payment is sent to one.
+
+    Raises:
+        OperationError: It is said to confirm, and there is none.
+    """
+    if confirms and not has_load:
+        raise OperationError("--confirms is given, and no service", hint="give --service with it")
 
 
 def refuse_without_service(routes: Sequence[str], *, has_custom_domain: bool) -> None:
@@ -70,19 +79,3 @@ class ServiceClient:
 def as_sent(item: Item) -> Item:
     """An item with the attributes that the client has sent, without those that the service has added."""
     return {name: item[name] for name in SENT if name in item}
-
-
-class AsSent:
-    """A region's table as far as clients know its items, in the place of DynamoDB's client.
-
-    Args:
-        table: A client of DynamoDB.
-    """
-
-    def __init__(self, table: Any) -> None:
-        self._table = table
-
-    def get_item(self, **arguments: Any) -> Any:
-        """Read an item, as boto3 does."""
-        answer = self._table.get_item(**arguments)
-        return {**answer, "Item": as_sent(answer["Item"])} if "Item" in answer else answer

@@ -32,6 +32,7 @@ from payment_dr.operations.drill.journal import (
     Way,
     copied_sides,
     load_in_words,
+    mode_of_service,
 )
 from payment_dr.operations.route53.recovery_time import LEFT_OUT
 from payment_dr.side import OTHER, SIDES, Side
@@ -278,12 +279,16 @@ class ReportContent:
 
     def acknowledged(self, mode: str) -> str:
         """When a payment of a client mode counts as acknowledged, in words."""
-        if mode != LOCAL:
-            return "acknowledged after it was read back in the other region"
-        load = self.journal.get("load")
-        if load and load["way"] == "service":
-            return "acknowledged by the service, after its write in one region: what such a service gives"
+        if self.is_of_service(mode):
+            where = "both regions" if mode == CONFIRMED else "one region"
+            return f"acknowledged by the service, after its write in {where}: what such a service gives"
+        if mode == CONFIRMED:
+            return "acknowledged after the drill's own client has read it back in the other region"
         return "acknowledged after the local write: what a global table gives"
+
+    def is_of_service(self, mode: str) -> bool:
+        """Whether a service or an endpoint of the user's acknowledged the payments of a client mode."""
+        return mode == mode_of_service(self.journal.get("load"))
 
     def modes(self) -> Iterator[tuple[str, Rpo, str]]:
         """The client modes: name, what the journal says of its payments, and what is lost in words."""

@@ -18,6 +18,7 @@ from payment_dr.operations.drill.journal import (
     Journal,
     Rpo,
     load_in_words,
+    mode_of_service,
 )
 from payment_dr.operations.errors import OperationError
 from payment_dr.operations.printable import printable
@@ -67,11 +68,12 @@ def reported(drill: Callable[[], Journal], *, as_json: bool) -> int:
     return DONE if content["verdict"] == PASSED else MISSED
 
 
-def payments_in_words(rpo: Rpo) -> str:
+def payments_in_words(rpo: Rpo, *, by_service: bool = False) -> str:
     """What became of the payments of one client mode: a line."""
     alone, count, latency = rpo["acknowledged_by_one_region"], rpo["acknowledged_in_all"], rpo["latency_ms"]
+    whose = "by the service" if by_service else f"{alone if alone < count else 'all'} of them by one region alone"
     said = [
-        f"{count} acknowledged, {alone if alone < count else 'all'} of them by one region alone",
+        f"{count} acknowledged{' ' if by_service else ', '}{whose}",
         f"{len(rpo['missing_at_switch'])} of {rpo['acknowledged']} missing at the switch",
     ]
     if rpo["missing_at_failback"] is not None:
@@ -100,8 +102,9 @@ def _print(content: Content, paths: Iterable[Path]) -> None:
     out.print(table)
     if load := content.get("load"):
         out.print(printable(f"load: {load_in_words(load)}"), markup=False)
+    of_service = mode_of_service(load)
     for mode, rpo in content["rpo"].items():
-        out.print(f"{mode} mode: {payments_in_words(rpo)}")
+        out.print(f"{mode} mode: {payments_in_words(rpo, by_service=mode == of_service)}")
     documents = content["after"].get("documents")
     if documents and not documents["copied_back"] and (count := documents["written"]["secondary"]):
         first, second = (content["regions"][side] for side in SIDES)
