@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from payment_dr.operations import probes, standby_switch, switch
+from payment_dr.operations import probes, standby_switch, status, switch
 from payment_dr.operations.route53.zone import Zone
 from tests.operations.stack import Clock, Stack, with_switch, zone
 
@@ -15,6 +15,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
     monkeypatch.setattr(switch, "time", clock)
     monkeypatch.setattr(standby_switch, "time", clock)
+    monkeypatch.setattr(status, "time", clock)
     return clock
 
 

@@ -160,7 +160,9 @@ def test_each_outage_is_described_in_one_line(dr: Dr, stack: Stack) -> None:
     lines = {line.split()[0]: line for line in told.stdout.splitlines()}
     assert [*lines] == [*OUTAGES]
     assert lines["hang"].split(maxsplit=1)[1] == "no call of the primary region is answered; must fail over (embedded)"
-    assert lines["fence"].endswith("the operator fences the primary region; must fail over (on AWS and embedded)")
+    assert lines["fence"].endswith(
+        "the operator fails the primary region over by hand; must fail over (on AWS and embedded)"
+    )
     assert lines["blip"].endswith("must not fail over (embedded)")
     as_json = json.loads(dr(stack, "drill", "--list", "--json").stdout)
     assert as_json["permission"]["fails_over"] is False

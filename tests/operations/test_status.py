@@ -7,12 +7,13 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from payment_dr.operations import standby_switch
 from payment_dr.operations.aws import CannotTellError
 from payment_dr.operations.route53.checkers import ProbeResult
 from payment_dr.operations.route53.zone import HealthCheck
-from payment_dr.operations.status import Status, look_at
+from payment_dr.operations.status import BAD, CANNOT_TELL, Finding, Status, look_at
 from payment_dr.side import SIDES
-from tests.operations.stack import GONE, NAMES, PRIVATE_PATH, Stack, probed_privately, refusal
+from tests.operations.stack import GONE, NAMES, PRIVATE_PATH, Clock, Stack, probed_privately, refusal
 
 
 def breaks(**values: Any) -> Callable[[Stack], None]:
@@ -243,3 +244,23 @@ def test_who_has_the_faults_of_the_zone_already_does_not_look_for_them_again(sta
     with_faults = len(probed)
     assert list(look_at(stack, failover=False).both) == ["config", "serves"]
     assert len(probed) - with_faults < with_faults
+
+
+def test_who_is_switched_is_shown_with_who_did_it_until_when_and_why(
+    make_stack: Callable[..., Stack], clock: Clock
+) -> None:
+    stack = make_stack(switch=True)
+    assert look_at(stack).both["switched"] == Finding("no")
+    for seconds, end in ((3600, "until 1970-01-01 01:16:40 UTC"), (None, "without an end")):
+        newest = standby_switch.newest(stack)
+        standby_switch.change(stack, newest, switched=True, by="arn:oncall", reason="payments fail", seconds=seconds)
+        found = look_at(stack)
+        assert found.both["switched"] == Finding(
+            f"to us-west-2, by arn:oncall since 1970-01-01 00:16:40 UTC, {end}: payments fail", BAD
+        )
+        assert (found.both["serves"].found, found.exit_code) == ("us-west-2 (secondary)", 1)
+    standby_switch.change(stack, standby_switch.newest(stack), switched=True, by="me", reason="short", seconds=1)
+    clock.now += 1
+    assert look_at(stack).both["switched"] == Finding("no")
+    stack.failing["dynamodb", "secondary", "query"] = GONE
+    assert look_at(stack).both["switched"] == Finding("DynamoDB in us-west-2 does not answer", CANNOT_TELL)

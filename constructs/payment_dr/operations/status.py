@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from payment_dr.operations import probes
+from payment_dr.operations import probes, standby_switch
 from payment_dr.operations.deployed import HEALTH_PATH, Deployed
 from payment_dr.operations.deployed_zone import answers, endpoint_check_of, read_zone, status_now, statuses
 from payment_dr.operations.errors import OperationError
@@ -126,6 +126,7 @@ def look_at(stack: Deployed, *, failover: bool = True) -> Status:
             for side in SIDES
         }
         config = pool.submit(look, lambda: _config(stack))
+        switched = {"switched": pool.submit(look, lambda: _switched(stack))} if stack.has_switch else {}
         return Status(
             stack,
             {
@@ -135,6 +136,7 @@ def look_at(stack: Deployed, *, failover: bool = True) -> Status:
             },
             {
                 "config": config.result(),
+                **{name: future.result() for name, future in switched.items()},
                 "serves": serves.result(),
                 **({FAILOVER: faults.result()} if faults else {}),
             },
@@ -206,6 +208,13 @@ def _alarms(stack: Deployed, side: Side) -> Finding:
 def _fenced(stack: Deployed, side: Side) -> Finding:
     is_fenced = probes.reserved_concurrency(stack, side) == 0
     return judged(not is_fenced, "FENCED" if is_fenced else "no")
+
+
+def _switched(stack: Deployed) -> Finding:
+    newest = standby_switch.newest(stack)
+    if newest and newest.holds(time.time()):
+        return Finding(f"to {stack.region('secondary')}, {newest}", BAD)
+    return Finding("no")
 
 
 def _config(stack: Deployed) -> Finding:

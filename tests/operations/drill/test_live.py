@@ -55,6 +55,18 @@ def test_who_does_not_agree_has_changed_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("switch", "says"),
+    [
+        (False, "If this computer is lost before that, the fence stays: then run 'dr failback' on another one."),
+        (True, "It ends by itself 20 minutes after it was set, even if this computer is lost."),
+    ],
+)
+def test_what_a_lost_computer_leaves_behind_is_announced(tmp_path: Path, switch: bool, says: str) -> None:
+    ((what, _),) = drill(Stack(live=True, switch=switch), tmp_path)
+    assert says in what
+
+
 def test_payments_through_the_service_are_announced_and_need_one(
     make_stack: Callable[..., Stack], tmp_path: Path
 ) -> None:

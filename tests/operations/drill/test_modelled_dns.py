@@ -5,14 +5,14 @@ import math
 import random
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from payment_dr.operations import probes
+from payment_dr.operations import probes, standby_switch
 from payment_dr.operations.drill.client_dns import Change
 from payment_dr.operations.drill.journal import Journal
 from payment_dr.operations.drill.modelled_dns import ModelledDns
@@ -140,3 +140,23 @@ def test_drill_time_stands_still_while_something_is_done_at_one_moment(dns: Mode
     later = now()
     time.sleep(0.01)
     assert now() > later
+
+
+def test_the_switch_moves_clients_within_the_budget_and_says_nothing_of_a_region(
+    make_stack: Callable[..., Stack], tmp_path: Path
+) -> None:
+    stack = make_stack(switch=True)
+    journal = Journal(tmp_path, {"kind": "region"})
+    with ThreadPoolExecutor(CHECKERS) as pool:
+        dns = ModelledDns(stack, stack.zone, journal, random.Random(1), pool)  # noqa: S311
+        dns.advance(120.0)
+        assert (dns.switches, dns.last_failure) == ([], {})
+        standby_switch.change(stack, None, switched=True, by="me", reason="payments fail", seconds=60)
+        dns.advance(240.0)
+        (over,) = dns.switches
+        assert over.side == "secondary"
+        assert 120 + 60 < over.at < 120 + 91  # three passes of more than 18 % of the checkers
+        stack.failing["dynamodb", "secondary"] = GONE  # the table cannot be read, and the region's own probe passes
+        dns.advance(360.0)
+        assert [(each.side, each.at < 240 + 92) for each in dns.switches[1:]] == [("primary", True)]
+    assert {event["ok"] for event in journal.content["events"] if event["kind"] == "probe"} == {True}

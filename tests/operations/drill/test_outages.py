@@ -1,5 +1,6 @@
 """Outages: each is undone, whatever happens meanwhile."""
 
+import re
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -7,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from payment_dr.operations import probes, standby_switch
+from payment_dr.operations.drill import outages
 from payment_dr.operations.drill.journal import Journal
 from payment_dr.operations.drill.outages import DATA_PLANE, DATA_PLANES, OUTAGES, Action, action_of, backlog_of, undone
 from payment_dr.operations.errors import OperationError
@@ -18,7 +21,7 @@ from payment_dr.operations.route53.recovery_time import (
     longest_harmless_blip,
 )
 from tests.operations.drill.parts import Maker, well
-from tests.operations.stack import GONE, Stack
+from tests.operations.stack import GONE, Clock, Stack
 
 
 @pytest.fixture
@@ -224,6 +227,103 @@ def test_every_outage_has_its_expected_outcome() -> None:
         for kind, outage in OUTAGES.items()
     }
     assert found == EXPECTED
+
+
+@pytest.fixture
+def switched_stack(make_stack: Callable[..., Stack]) -> Stack:
+    """A stack with a switch in the standby region."""
+    return make_stack(switch=True)
+
+
+@pytest.fixture(autouse=True)
+def clock(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """The clock that the switch ends by."""
+    monkeypatch.setattr(outages, "time", clock)
+    return clock
+
+
+def the_fence(stack: Stack, **options: Any) -> Action:
+    return action_of(OUTAGES["fence"], stack, Maker(), 3, **options)
+
+
+def test_a_drill_sets_the_switch_with_an_end_and_releases_it(
+    switched_stack: Stack, journal: Journal, clock: Clock
+) -> None:
+    with undone(the_fence(switched_stack, limit_seconds=1800), journal, well):
+        newest = standby_switch.newest(switched_stack)
+        assert newest
+        assert newest.until == clock.now + 1800
+        assert re.fullmatch("dr drill [0-9a-f]{8}", newest.reason)
+        assert switched_stack.reserved["primary"] is None
+    assert not standby_switch.history(switched_stack, 1)[0].switched
+    what = "set the switch in us-west-2"
+    assert actions_in(journal) == [(what, False), (what, True)]
+
+
+def test_a_drill_that_is_killed_leaves_a_switch_that_ends_by_itself(switched_stack: Stack, clock: Clock) -> None:
+    the_fence(switched_stack, limit_seconds=1800).do()  # and nobody undoes it
+    assert probes.health(switched_stack, "secondary", "/switch").verdict.passed
+    clock.now += 1800
+    assert not probes.health(switched_stack, "secondary", "/switch").verdict.passed
+
+
+@pytest.mark.parametrize("switch", [False, True])
+def test_of_two_drills_on_one_stack_the_second_is_refused_and_leaves_the_first_alone(
+    make_stack: Callable[..., Stack], journal: Journal, switch: bool
+) -> None:
+    stack = make_stack(switch=switch)
+    with undone(the_fence(stack), journal, well):
+        before = stack.reserved["primary"], list(stack.changes)
+        who = "Clients are sent to us-west-2 already, by arn:aws:iam" if switch else "us-east-1 is fenced already"
+        with (
+            pytest.raises(OperationError, match=f"somebody else fails over this stack at the same time: {who}"),
+            undone(the_fence(stack), journal, well),
+        ):
+            pass
+        assert (stack.reserved["primary"], stack.changes) == before
+    assert stack.reserved["primary"] is None
+
+
+def test_a_drill_that_is_second_by_a_moment_leaves_the_first_alone(
+    switched_stack: Stack, journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    the_fence(switched_stack).do()
+    newest = standby_switch.newest(switched_stack)
+    monkeypatch.setattr(standby_switch, "newest", lambda _: next(read))
+    read = iter([None, newest])  # the other drill writes in between
+    with (
+        pytest.raises(standby_switch.ChangedMeanwhileError),
+        undone(the_fence(switched_stack), journal, well),
+    ):
+        pass
+    assert len(switched_stack.changes) == 1
+
+
+def test_a_switch_that_somebody_sets_during_a_drill_stays_set(switched_stack: Stack, journal: Journal) -> None:
+    def interfere() -> None:
+        newest = standby_switch.newest(switched_stack)
+        standby_switch.change(switched_stack, newest, switched=True, by="oncall", reason="it is real", seconds=3600)
+
+    with (
+        pytest.raises(OperationError, match=r"somebody else has set the switch meanwhile, by oncall .*: it is real"),
+        undone(the_fence(switched_stack), journal, well),
+    ):
+        interfere()
+    assert len(switched_stack.changes) == 2
+
+
+def test_a_switch_that_a_drill_set_is_released_even_if_an_operator_would_be_refused(
+    switched_stack: Stack, journal: Journal
+) -> None:
+    with (
+        pytest.raises(
+            OperationError, match=r"set the switch in us-west-2: lifted by force: .*config differs"
+        ) as raised,
+        undone(the_fence(switched_stack), journal, well),
+    ):
+        switched_stack.parameters["primary"].clear()
+    assert not standby_switch.history(switched_stack, 1)[0].switched
+    assert "it ends by itself 60 minutes after it was set" in raised.value.hint
 
 
 def test_a_right_that_was_taken_is_given_back(stack: Stack, journal: Journal) -> None:

@@ -306,3 +306,74 @@ def test_a_region_that_does_not_serve_the_name_over_tls_is_named() -> None:
         "us-west-2 does not serve app.pay.acme.io: certificate of elsewhere.test"
     ]
     assert preflight.regions_not_served(Stack(), None) == []
+
+
+@pytest.fixture
+def switched_stack(make_stack: Callable[..., Stack]) -> Stack:
+    """A stack with a switch in the standby region."""
+    return make_stack(switch=True)
+
+
+def with_switch_check(stack: Stack, **change: Any) -> Zone:
+    """The zone of a stack with a switch, whose health check has other fields."""
+    check = stack.zone.health_checks["check-switch"]
+    assert isinstance(check, HealthCheck)
+    return replace(stack.zone, health_checks={**stack.zone.health_checks, check.id: replace(check, **change)})
+
+
+def test_nothing_is_found_in_a_zone_that_follows_the_switch(switched_stack: Stack) -> None:
+    assert unfit_to_start(switched_stack, switched_stack.zone) == []
+    assert faults(switched_stack, switched_stack.zone) == []
+    assert settings_of(switched_stack, switched_stack.zone) == settings_of(switched_stack, deployed_zone())
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        ({"inverted": False}, "is not inverted, so clients are sent away while nobody has switched: set Inverted to"),
+        ({"disabled": True}, "is disabled, so its status does not depend on the switch: enable it"),
+        ({"host": host("primary")}, f"probes {host('primary')}, which is not that region: {ITS_NAME}"),
+        ({"type": "TCP"}, "is of type TCP, which passes while the health function answers 503: make it one of type"),
+        ({"port": 80}, f"probes port 80, and {host('secondary')} listens on 443 alone: set its port to 443"),
+        ({"sni": False}, f"sends no SNI, so its TLS handshake with {host('secondary')} fails: set EnableSNI to true"),
+    ],
+)
+def test_a_check_of_the_switch_that_sees_something_else_is_named(
+    change: dict[str, Any], what: str, switched_stack: Stack
+) -> None:
+    (found,) = faults(switched_stack, with_switch_check(switched_stack, **change))
+    assert found.startswith(f"the health check of the switch, check-switch, {what}")
+
+
+@pytest.mark.parametrize(
+    ("status", "what"),
+    [
+        (404, "probes a path that its API does not have (HTTP status 404): run terraform apply to set it"),
+        (500, "finds that the switch cannot be read: see the log of its function in us-west-2"),
+    ],
+)
+def test_a_switch_that_is_not_there_or_cannot_be_read_is_named(
+    status: int, what: str, switched_stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    probe = probes.probe
+
+    def answer(stack: Stack, check: HealthCheck) -> ProbeResult:
+        if check.path == "/switch":
+            return ProbeResult(connect_seconds=0, response_seconds=0.1, status=status)
+        return probe(stack, check)
+
+    monkeypatch.setattr(probes, "probe", answer)
+    assert faults(switched_stack, switched_stack.zone) == [f"the health check of the switch, check-switch, {what}"]
+
+
+def test_a_record_that_does_not_follow_the_switch_is_named(switched_stack: Stack) -> None:
+    (found,) = faults(switched_stack, deployed_zone())
+    assert found == (
+        "the health check of the primary record (us-east-1) does not follow the switch, so 'dr failover' sends no "
+        "client away: run terraform apply"
+    )
+
+
+def test_endpoints_of_the_users_are_drilled_with_a_switch(switched_stack: Stack) -> None:
+    switched_stack.outputs |= {f"{side}_probed_host": f"{side}.acme.io" for side in SIDES}
+    assert not [each for each in unfit_to_start(switched_stack, switched_stack.zone) if "which the fence stops" in each]

@@ -24,7 +24,7 @@ MADE_OF = {
         "DNS: the zone's own name servers, asked once a second",
         "Route 53's verdict, as far as its answers show it: detection and switch are one phase here",
         "time, and every transaction",
-        "the outage: the health function of the primary region is stopped, as 'dr failover' does",
+        "the outage: clients are sent away from the primary region, as 'dr failover' does",
     ],
     "emulated": [],
     "simulated": [
@@ -47,11 +47,22 @@ def announcement(stack: Deployed, *, endpoint: str | None, service: bool = False
     where = f"written to the table {stack.outputs['dynamodb_table_name']}"
     if endpoint or service:
         where = f"sent to {endpoint or f'{ROUTE} of ' + str(stack.outputs['application_fqdn'])} or {where}"
+    fqdn = stack.outputs["application_fqdn"]
+    if stack.has_switch:
+        how = (
+            f"the switch in {second} is set, so that ALL clients of {fqdn} go there, and released some minutes later. "
+            f"It ends by itself {limit_minutes:g} minutes after it was set, even if this computer is lost. Meanwhile"
+        )
+    else:
+        how = (
+            f"{first} is fenced, so that ALL clients of {fqdn} go to {second}, and the fence is removed some minutes "
+            "later. If this computer is lost before that, the fence stays: then run 'dr failback' on another one. "
+            "Meanwhile"
+        )
     return (
-        f"This drills account {stack.account_id}: {first} is fenced, so that ALL clients of "
-        f"{stack.outputs['application_fqdn']} go to {second}, and the fence is removed some minutes later. Meanwhile "
-        f"payments whose transaction_id begins with dr-drill- are {where}, and deleted afterwards in both regions. "
-        f"After {limit_minutes:g} minutes at the latest it begins to undo all of that, also after Ctrl-C."
+        f"This drills account {stack.account_id}: {how} payments whose transaction_id begins with dr-drill- are "
+        f"{where}, and deleted afterwards in both regions. After {limit_minutes:g} minutes at the latest it begins to "
+        "undo all of that, also after Ctrl-C."
     )
 
 
@@ -121,5 +132,6 @@ def drill(
         service=service,
         terraform=state_of(stack),
         confirms=confirms,
+        limit_seconds=limit_minutes * 60,
     )
     return Drill(place, LIVE_OUTAGE, seed=seed, directory=directory, tell=tell).run()

@@ -1,12 +1,14 @@
 """What a drill breaks, and how that ends: every outage is a context manager that undoes itself, whatever happens."""
 
 import math
+import time
+import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol
 
-from payment_dr.operations import probes
+from payment_dr.operations import probes, standby_switch
 from payment_dr.operations.command import undisturbed
 from payment_dr.operations.deployed import Deployed
 from payment_dr.operations.drill.journal import CONFIRMED, LOCAL, Journal
@@ -19,6 +21,7 @@ from payment_dr.operations.route53.recovery_time import (
     failover_bound,
     longest_harmless_blip,
 )
+from payment_dr.operations.standby_switch import Change, ChangedMeanwhileError
 from payment_dr.operations.switch import Switch
 from payment_dr.side import Side
 
@@ -39,6 +42,7 @@ DATA_PLANE = (
 DATA_PLANES = (*DATA_PLANE, "Invoke", "GetParameter", "GetParameters", "GetParametersByPath")
 # A signing name of no call: what carries the writes of a global table between two regions.
 REPLICATION = "dynamodb-replication"
+LIMIT_SECONDS = 3600.0
 LIVE_OUTAGE = "fence"  # the one that a stack which others use is given
 
 
@@ -216,7 +220,7 @@ OUTAGES: Mapping[str, Outage] = {
     ),
     "api": Outage(description="the API in {region} answers 503", fault={"service": "execute-api"}),
     "health": Outage(description="the health function of {region} is not run", means="concurrency"),
-    "fence": Outage(description="the operator fences {region}", means="switch"),
+    "fence": Outage(description="the operator fails {region} over by hand", means="switch"),
     "partial": Outage(  # too few probes in a row fail
         description="30 % of the calls of {region} answer 503",
         fault={"share": 0.3},
@@ -329,11 +333,22 @@ def _place_is_gone(check: Callable[[], object]) -> bool:
     return False
 
 
-def action_of(outage: Outage, stack: Deployed, maker: OutageMaker, seed: int) -> Action:
-    """What brings an outage about."""
+def action_of(
+    outage: Outage, stack: Deployed, maker: OutageMaker, seed: int, *, limit_seconds: float = LIMIT_SECONDS
+) -> Action:
+    """What brings an outage about.
+
+    Args:
+        outage: The outage.
+        stack: The stack that it happens to.
+        maker: Makes regions fail.
+        seed: Decides which calls a partial outage fails.
+        limit_seconds: Real seconds after which a switch that the drill sets ends by itself.
+    """
     region = stack.region("primary")
     if outage.means == "switch":
-        return Action(f"fence {region}", lambda: _switch(stack).failover(), lambda: _lift_fence(stack))
+        operator = _Operator(stack, limit_seconds)
+        return Action(operator.what, operator.fail_over, operator.fail_back, hint=operator.hint)
     if outage.means == "concurrency":
         return Action(
             f"stop the health function of {region}",
@@ -366,20 +381,88 @@ def backlog_of(stack: Deployed, maker: OutageMaker) -> Action:
     )
 
 
-def _switch(stack: Deployed, *, force: bool = False) -> Switch:
-    return Switch(
-        stack=stack,
-        confirm=lambda *_: None,
-        tell=lambda _: None,
-        force=force,
-        ignored_documents=DOCUMENTS_PREFIX,
-    )
+class _Operator:
+    """Who fails a stack over by hand and back again, and leaves alone what somebody else has set.
 
+    A switch ends by itself, whatever becomes of this computer. A fence does not.
 
-def _lift_fence(stack: Deployed) -> None:
-    try:
-        _switch(stack).failback()  # as an operator does, who is refused while anything speaks against it
-    except OperationError as refusal:
-        if probes.reserved_concurrency(stack, "primary") == 0:
-            _switch(stack, force=True).failback()
-        raise OperationError(f"lifted by force: {refusal.message}", hint=refusal.hint) from refusal
+    Args:
+        stack: The stack.
+        limit_seconds: Real seconds after which the switch ends by itself.
+    """
+
+    def __init__(self, stack: Deployed, limit_seconds: float) -> None:
+        self._stack, self._limit_seconds = stack, limit_seconds
+        self._reason = f"dr drill {uuid.uuid4().hex[:8]}"
+        self._is_of_others = False
+
+    @property
+    def what(self) -> str:
+        """What is done, in words."""
+        if self._stack.has_switch:
+            return f"set the switch in {self._stack.region('secondary')}"
+        return f"fence {self._stack.region('primary')}"
+
+    @property
+    def hint(self) -> str:
+        """How an operator undoes it."""
+        if self._stack.has_switch:
+            end = f"it ends by itself {self._limit_seconds / 60:g} minutes after it was set"
+            return f"see 'dr status'; 'dr failback --force' releases the switch; {end}"
+        return "see 'dr status'; 'dr failback --force' lifts the fence"
+
+    def fail_over(self) -> None:
+        """Send clients away.
+
+        Raises:
+            OperationError: Somebody else has done so, or it could not be done.
+        """
+        try:
+            outcome = self._switch().failover()
+        except ChangedMeanwhileError:
+            self._is_of_others = True
+            raise
+        if outcome.fenced and not outcome.changed:
+            self._is_of_others = True
+            raise OperationError(
+                f"somebody else fails over this stack at the same time: {outcome.text}",
+                hint="see 'dr status', and drill when nobody does",
+            )
+
+    def fail_back(self) -> None:
+        """Let clients return, as an operator does, who is refused while anything speaks against it; then by force.
+
+        Raises:
+            OperationError: It had to be forced, or somebody else has set the switch meanwhile, which stays set.
+        """
+        if self._is_of_others:
+            return
+        if self._stack.has_switch and (other := self._other_holder()):
+            raise OperationError(f"somebody else has set the switch meanwhile, {other}", hint="see 'dr status'")
+        try:
+            self._switch().failback()
+        except OperationError as refusal:
+            if self._sends_away():
+                self._switch(force=True).failback()
+            raise OperationError(f"lifted by force: {refusal.message}", hint=refusal.hint) from refusal
+
+    def _other_holder(self) -> Change | None:
+        newest = standby_switch.newest(self._stack)
+        return newest if newest and newest.holds(time.time()) and newest.reason != self._reason else None
+
+    def _sends_away(self) -> bool:
+        if self._stack.has_switch:
+            newest = standby_switch.newest(self._stack)
+            return bool(newest and newest.holds(time.time()))
+        return probes.reserved_concurrency(self._stack, "primary") == 0
+
+    def _switch(self, *, force: bool = False) -> Switch:
+        return Switch(
+            stack=self._stack,
+            confirm=lambda *_: None,
+            tell=lambda _: None,
+            force=force,
+            ignored_documents=DOCUMENTS_PREFIX,
+            reason=self._reason if self._stack.has_switch else None,
+            seconds=self._limit_seconds if self._stack.has_switch else None,
+        )

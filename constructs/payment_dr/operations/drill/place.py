@@ -10,7 +10,7 @@ from payment_dr.operations.deployed import Deployed
 from payment_dr.operations.drill.client_dns import ClientDns
 from payment_dr.operations.drill.journal import Journal, LoadRecord, TerraformRecord
 from payment_dr.operations.drill.modelled_dns import ModelledDns
-from payment_dr.operations.drill.outages import OutageMaker
+from payment_dr.operations.drill.outages import LIMIT_SECONDS, OutageMaker
 from payment_dr.operations.drill.tls_client import TlsClient
 from payment_dr.operations.route53.zone import Zone
 from payment_dr.side import Side
@@ -44,6 +44,7 @@ class Place:
         service: Whether payments go through the service behind the name.
         terraform: What is known of the state of the stack.
         confirms: Whether that service, or the endpoint, acknowledges only what both regions have.
+        limit_seconds: Real seconds after which a switch that the drill sets ends by itself.
     """
 
     name: str
@@ -65,6 +66,7 @@ class Place:
     service: bool = False
     terraform: TerraformRecord | None = None
     confirms: bool = False
+    limit_seconds: float = LIMIT_SECONDS
 
     @property
     def load(self) -> LoadRecord:

@@ -20,7 +20,8 @@ def unfit_to_start(stack: Deployed, faults: ZoneFaults) -> list[str]:
     table = str(stack.outputs["dynamodb_table_name"])
     if probes.table(stack, "primary").replica_status not in SERVING:
         found.append(f"no replica in {second}: the table {table} of {first} is not replicated, so a failover loses all")
-    found += [why_not for side in SIDES if (why_not := stack.not_fenced_by_its_function(side))]
+    if not stack.has_switch:
+        found += [why_not for side in SIDES if (why_not := stack.not_fenced_by_its_function(side))]
     return [*found, *faults.unfit()]
 
 

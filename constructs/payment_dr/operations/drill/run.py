@@ -239,7 +239,8 @@ class Drill:
         )
 
     def _actions(self) -> list[Action]:
-        actions = [action_of(self._outage, self._stack, self._place.maker, self._seed)]
+        limit = self._place.limit_seconds
+        actions = [action_of(self._outage, self._stack, self._place.maker, self._seed, limit_seconds=limit)]
         if self._outage.backlog:
             actions.append(backlog_of(self._stack, self._place.maker))
         if self._stack.is_live:
