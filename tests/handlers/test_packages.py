@@ -17,7 +17,7 @@ EXAMPLE = Path(__file__).parents[2] / "examples" / "payments_service" / "payment
 HANDLERS = sorted((Path(__file__).parents[2] / "handlers").glob("*.py"))
 
 
-def test_these_are_the_handlers() -> None:
+def test_there_are_two_handlers() -> None:
     assert [path.name for path in HANDLERS] == [
         "lambda_config_sync.py",
         "lambda_data_canary.py",

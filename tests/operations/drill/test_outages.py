@@ -289,8 +289,8 @@ def test_a_drill_that_is_second_by_a_moment_leaves_the_first_alone(
 ) -> None:
     the_fence(switched_stack).do()
     newest = standby_switch.newest(switched_stack)
-    monkeypatch.setattr(standby_switch, "newest", lambda _: next(read))
     read = iter([None, newest])  # the other drill writes in between
+    monkeypatch.setattr(standby_switch, "newest", lambda _: next(read))
     with (
         pytest.raises(standby_switch.ChangedMeanwhileError),
         undone(the_fence(switched_stack), journal, well),

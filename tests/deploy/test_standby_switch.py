@@ -1,0 +1,142 @@
+"""The switch of the standby region as it is deployed: who is answered, by the checkers' own rules in virtual time."""
+
+import json
+import random
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from embedded_aws.deployment import Deployment
+from embedded_aws.emulated_stack import EmulatedStack
+from payment_dr.operations import cli, probes, standby_switch
+from payment_dr.operations.deployed_zone import answers, checks_of, is_switch, read_zone, settings_of
+from payment_dr.operations.route53.checkers import HealthCheckerFleet, ProbeResult, random_first_requests
+from payment_dr.operations.route53.zone import HealthCheck
+from payment_dr.operations.zone_faults import ZoneFaults
+from tests.deploy.conftest import Deployed
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("options")]
+
+# All that `dr` could ask us-east-1 for, Route 53's API among it. DynamoDB serves: the probe of the region passes.
+AWAY = ("lambda", "ssm", "sts", "route53", "apigateway", "monitoring", "sns", "s3", "kms", "iam", "logs")
+SET = ("failover", "--yes", "--reason", "payments fail", "--for", "60m")
+Dr = Callable[..., Result]
+
+
+@pytest.fixture
+def branch(with_options: Deployed) -> Iterator[Deployment]:
+    with with_options.branch() as branch:
+        yield branch
+
+
+@pytest.fixture
+def outputs(branch: Deployment, outputs_for_dr: Callable[[Deployment], Path], monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(cli, "Deployed", EmulatedStack)
+    return outputs_for_dr(branch)
+
+
+@pytest.fixture
+def dr(outputs: Path) -> Dr:
+    return lambda *arguments: CliRunner().invoke(cli.app, [*arguments, "--outputs", str(outputs)])
+
+
+@pytest.fixture
+def stack(outputs: Path) -> EmulatedStack:
+    return EmulatedStack.read(outputs=outputs)
+
+
+class Route53:
+    """All checkers of the name's health checks, which probe the stack as it is, and what they have come to.
+
+    Attributes:
+        budget: Seconds of virtual time in which clients must be sent elsewhere: the target without the TTL.
+    """
+
+    def __init__(self, stack: EmulatedStack) -> None:
+        self._stack, self._zone, self._now, rng = stack, read_zone(stack), 0.0, random.Random(1)  # noqa: S311
+        followed = {each.id: each for id_ in checks_of(stack, self._zone).values() for each in self._zone.followed(id_)}
+        self._results: dict[str, ProbeResult] = {}
+        self._always = {
+            id_ for id_, check in followed.items() if not isinstance(check, HealthCheck)
+        }  # alarms: no fault
+        self._fleets = {
+            check.id: HealthCheckerFleet(
+                check,
+                lambda check, _: self._probed(check),
+                random_first_requests(check, rng),
+                found=not is_switch(stack, check),
+            )
+            for check in followed.values()
+            if isinstance(check, HealthCheck)
+        }
+        self.budget = stack.rto_target_seconds - settings_of(stack, self._zone).ttl_seconds
+
+    def _probed(self, check: HealthCheck) -> ProbeResult:
+        """What all checkers meet, while nothing changes."""
+        if check.id not in self._results:
+            self._results[check.id] = probes.probe(self._stack, check)
+        return self._results[check.id]
+
+    def answers_after(self, seconds: float) -> list[str]:
+        """Let virtual time pass; whom Route 53 answers with then."""
+        self._results = {}
+        self._now += seconds
+        for fleet in self._fleets.values():
+            fleet.advance(self._now)
+        known = {id_: fleet.healthy for id_, fleet in self._fleets.items()} | dict.fromkeys(self._always, True)
+        healthy = {id_: self._zone.status(id_, known) for id_ in checks_of(self._stack, self._zone).values()}
+        return answers(self._stack, self._zone, healthy)
+
+
+def test_clients_leave_without_a_call_to_the_primary_and_return_when_the_standby_is_lost(
+    branch: Deployment, stack: EmulatedStack, dr: Dr
+) -> None:
+    route53 = Route53(stack)
+    assert ZoneFaults(stack, read_zone(stack)).all() == []
+    assert route53.answers_after(route53.budget) == ["primary"]
+    for service in AWAY:
+        branch.aws.fail_region("us-east-1", service=service)
+    calls = branch.aws.signed_calls("us-east-1")
+    found = dr(*SET)
+    assert found.exit_code == 0, found.output
+    assert branch.aws.signed_calls("us-east-1") == calls
+    assert probes.health(stack, "primary").verdict.passed  # nothing but the switch sends clients away
+    assert route53.answers_after(route53.budget) == ["secondary"]
+
+    branch.aws.restore_region("us-east-1")
+    branch.aws.fail_region("us-west-2")
+    assert route53.answers_after(route53.budget) == ["primary"]
+    branch.aws.restore_region("us-west-2")
+    assert route53.answers_after(route53.budget) == ["secondary"]  # nobody has released it
+
+    back = dr("failback", "--yes", "--reason", "all is well")
+    assert back.exit_code == 0, back.output
+    assert route53.answers_after(route53.budget) == ["primary"]
+    assert [(each.switched, each.reason) for each in standby_switch.history(stack, 5)] == [
+        (False, "all is well"),
+        (True, "payments fail"),
+    ]
+
+
+def test_a_switch_ends_by_itself_and_one_that_cannot_be_read_is_none(
+    branch: Deployment, stack: EmulatedStack, dr: Dr
+) -> None:
+    route53 = Route53(stack)
+    assert dr(*SET).exit_code == 0
+    assert route53.answers_after(route53.budget) == ["secondary"]
+    status = json.loads(dr("status", "--json").stdout)
+    assert status["switched"]["state"] == "bad"
+    assert status["switched"]["found"].endswith(" UTC: payments fail")
+
+    newest = standby_switch.newest(stack)
+    standby_switch.change(stack, newest, switched=True, by="a laptop that is lost", reason="drill", seconds=0)
+    assert route53.answers_after(route53.budget) == ["primary"]
+    assert json.loads(dr("status", "--json").stdout)["switched"] == {"state": "ok", "found": "no"}
+
+    assert dr(*SET).exit_code == 0
+    assert route53.answers_after(route53.budget) == ["secondary"]
+    branch.aws.fail_region("us-west-2", service="dynamodb")
+    assert probes.health(stack, "secondary", stack.switch_path).verdict.reason == "HTTP status 500"
+    assert route53.answers_after(route53.budget) == ["primary"]
