@@ -195,7 +195,7 @@ def _target(what: str, unit: str, target: float, measured: float, how: str) -> d
         "what": what,
         "unit": unit,
         "target": target,
-        "measured": measured,
+        "measured": round(measured, 1),
         "met": measured <= target,
         "tested": True,
         "how": how,

@@ -149,11 +149,15 @@ class ReportContent:
         return (self.journal.get("ended") and self.journal.get("verdict")) or COULD_NOT_TELL
 
     @property
+    def kind(self) -> str:
+        """What kind of drill this was."""
+        return "Rehearsal on an emulated AWS" if self.is_emulated else "Drill on AWS"
+
+    @property
     def headline(self) -> str:
         """What kind of drill this was, and its verdict."""
-        what = "Rehearsal on an emulated AWS" if self.is_emulated else "Drill on AWS"
         met = {PASSED: "every target was met", MISSED: "not every target was met"}.get(self.verdict)
-        return f"{what} {self.verdict}: {met}" if met else f"{what}: {self.verdict}"
+        return f"{self.kind} {self.verdict}: {met}" if met else f"{self.kind}: {self.verdict}"
 
     @property
     def system_in_short(self) -> str:
@@ -206,7 +210,7 @@ class ReportContent:
             return "DNS did not switch, so no client could lose a payment by that"
         return (
             f"A client that does not confirm lost {found[LOCAL]} payments at the switch, "
-            f"one that confirms lost {found[CONFIRMED]}"
+            f"one that does lost {found[CONFIRMED]}"
         )
 
     def phase(self, phase: Phase | Literal["total"], value: float, *, of_the_model: bool = False) -> str:

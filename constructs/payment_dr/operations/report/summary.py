@@ -2,11 +2,12 @@
 
 import json
 import sys
-from collections.abc import Callable, Iterable
+import textwrap
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Final
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from payment_dr.operations.command import DONE, MISSED, say
@@ -16,14 +17,18 @@ from payment_dr.operations.drill.journal import (
     Content,
     CouldNotTellError,
     Journal,
-    Rpo,
+    Target,
     load_in_words,
     mode_of_service,
 )
 from payment_dr.operations.errors import OperationError
 from payment_dr.operations.printable import printable
+from payment_dr.operations.report.content import ReportContent
 from payment_dr.operations.report.write import write_report
-from payment_dr.side import SIDES
+
+COLUMNS: Final = 80
+WHAT: Final = 50  # of them for what a target measures
+WIDTHS: Final = (8, 7, 13, 14, 13, 11)  # of the cells of payments
 
 
 def reported(drill: Callable[[], Journal], *, as_json: bool) -> int:
@@ -68,50 +73,103 @@ def reported(drill: Callable[[], Journal], *, as_json: bool) -> int:
     return DONE if content["verdict"] == PASSED else MISSED
 
 
-def payments_in_words(rpo: Rpo, *, by_service: bool = False) -> str:
-    """What became of the payments of one client mode: a line."""
-    alone, count, latency = rpo["acknowledged_by_one_region"], rpo["acknowledged_in_all"], rpo["latency_ms"]
-    whose = "by the service" if by_service else f"{alone if alone < count else 'all'} of them by one region alone"
-    said = [
-        f"{count} acknowledged{' ' if by_service else ', '}{whose}",
-        f"{len(rpo['missing_at_switch'])} of {rpo['acknowledged']} missing at the switch",
-    ]
-    if rpo["missing_at_failback"] is not None:
-        said.append(f"{len(rpo['missing_at_failback'])} of {rpo['acknowledged_in_secondary']} missing at the failback")
-    for way in WAYS:
-        if (seconds := rpo["recovery"][way]) is not None:
-            said.append(f"{way} {seconds:.1f} s")
-    said.append(f"{latency['p50'] or 0:.0f} ms each (p95 {latency['p95'] or 0:.0f} ms)")
-    return "; ".join(said)
+def result_of(content: Content, paths: Iterable[Path]) -> Iterator[tuple[str, str]]:
+    """What a drill prints, a line each with its style: one screen of 80 columns that names system, person and verdict.
+
+    Args:
+        content: The journal.
+        paths: The files that were written, of one name.
+    """
+    drill = ReportContent(content, content["id"], "")
+    outage = drill.outage()
+    lasted = f", for {outage[1] - outage[0]:.0f} s" if outage else ""
+    yield from _wrapped(f"{drill.kind}: {content['outage']['description']}{lasted}", style="bold")
+    if system := content.get("system"):
+        yield from _wrapped(f"{system['fqdn']}, account {system['account']}, zone {system['zone']['id']}")
+        yield from _wrapped(f"by {drill.person}")
+    if load := content.get("load"):
+        yield from _wrapped(f"load: {load_in_words(load)}")
+    yield "", ""
+    yield from _targets(content["targets"])
+    yield from _payments(content)
+    for line in [*drill.bounds()][-1:]:
+        yield from _wrapped(line)
+    documents = content["after"].get("documents")
+    if documents and not documents["copied_back"] and (count := documents["written"]["secondary"]):
+        missing = len(documents["missing"]["secondary"])
+        lost = f"{missing} of {count} documents of {drill.secondary} are not in {drill.primary}"
+        yield from _wrapped(f"{lost}: the stack does not copy them back")
+    for cause in content["causes"]:
+        yield from _wrapped(f"cause: {cause}", style="red")
+    first, *others = paths
+    yield ", ".join([str(first), *(path.suffix for path in others)]), ""
+    verdict = f"{drill.headline}. {drill.loss}." if drill.loss else drill.headline
+    yield from _wrapped(verdict, style="bold green" if content["verdict"] == PASSED else "bold red")
+
+
+def _wrapped(text: str, *, style: str = "", indent: str = "  ") -> Iterator[tuple[str, str]]:
+    for line in textwrap.wrap(printable(text), COLUMNS, subsequent_indent=indent, break_on_hyphens=False):
+        yield line, style
+
+
+def _targets(targets: Sequence[Target]) -> Iterator[tuple[str, str]]:
+    """A row for each target, but for those met by a count of 0 of 0, which share a paragraph."""
+    yield f"{'target':<{WHAT}}{'measured':>10}{'at most':>8}", "bold"
+    share = []
+    for target in targets:
+        if target["met"] and target["measured"] == target["target"] == 0 and target["unit"] != "s":
+            share.append(target["what"].removeprefix("after recovery: "))
+            continue
+        unit = " s" if target["unit"] == "s" else ""
+        measured = (
+            "" if not target["tested"] else "?" if target["measured"] is None else f"{target['measured']:g}{unit}"
+        )
+        judged, style = _judged(target)
+        # Where the value is no count, how it came about stands beside it; so does why there is no result.
+        explains = target["unit"] == "s" or target["met"] is None
+        text = printable(f"{target['what']}: {target['how']}" if explains else target["what"])
+        first, *rest = textwrap.wrap(text, WHAT - 1, subsequent_indent="  ", break_on_hyphens=False)
+        at_most = f"{target['target']:g}{unit}"
+        yield f"{first:<{WHAT}}{measured:>10}{at_most:>8}  {judged}", style
+        yield from ((line, "") for line in rest)
+    if share:
+        yield from _wrapped(f"met, {len(share)} counts that must be 0 and are: {'; '.join(share)}")
+
+
+def _judged(target: Target) -> tuple[str, str]:
+    if not target["tested"]:
+        return "not tested", ""
+    return {True: ("met", ""), False: ("MISSED", "red"), None: ("unknown", "red")}[target["met"]]
+
+
+def _payments(content: Content) -> Iterator[tuple[str, str]]:
+    """A row for the payments of each client mode."""
+    if not content["rpo"]:
+        return
+    yield _row("payments", "acknow-", "by one", "missing at", "missing at", "failover,", "p50, p95"), "bold"
+    yield _row("", "ledged", "region", "the switch", "the failback", "failback s", "ms"), "bold"
+    of_service = mode_of_service(content.get("load"))
+    for mode, rpo in content["rpo"].items():
+        paid, alone, missing = rpo["acknowledged_in_all"], rpo["acknowledged_by_one_region"], rpo["missing_at_failback"]
+        took = [rpo["recovery"][way] for way in WAYS]
+        latencies = [rpo["latency_ms"]["p50"], rpo["latency_ms"]["p95"]]
+        row = _row(
+            "the service" if mode == of_service else f"{mode} mode",
+            str(paid),
+            "-" if mode == of_service else "all" if alone == paid else str(alone),
+            f"{len(rpo['missing_at_switch'])} of {rpo['acknowledged']}",
+            "-" if missing is None else f"{len(missing)} of {rpo['acknowledged_in_secondary']}",
+            ", ".join("-" if seconds is None else f"{seconds:.1f}" for seconds in took),
+            ", ".join("-" if latency is None else f"{latency:.0f}" for latency in latencies),
+        )
+        yield row, ""
+
+
+def _row(name: str, *cells: str) -> str:
+    return f"{name:<14}" + "".join(f"{cell:>{width}}" for cell, width in zip(cells, WIDTHS, strict=True))
 
 
 def _print(content: Content, paths: Iterable[Path]) -> None:
-    out = Console(highlight=False)
-    if not out.is_terminal:
-        out.width = 110  # of a log file or a pipe
-    title = Text(printable(f"Drill: {content['outage']['description']}"))
-    table = Table("target", "at most", "measured", "", "how", title=title)
-    for target in content["targets"]:
-        measured = "nothing" if target["measured"] is None else f"{target['measured']:g} {target['unit']}"
-        met = Text("met", "green") if target["met"] else Text("MISSED", "red")
-        if not target["tested"]:
-            measured, met = "", Text("not tested")
-        cells = (target["what"], f"{target['target']:g} {target['unit']}", measured, target["how"])
-        what, at_most, found, how = (Text(printable(each)) for each in cells)
-        table.add_row(what, at_most, found, met, how)
-    out.print(table)
-    if load := content.get("load"):
-        out.print(printable(f"load: {load_in_words(load)}"), markup=False)
-    of_service = mode_of_service(load)
-    for mode, rpo in content["rpo"].items():
-        out.print(f"{mode} mode: {payments_in_words(rpo, by_service=mode == of_service)}")
-    documents = content["after"].get("documents")
-    if documents and not documents["copied_back"] and (count := documents["written"]["secondary"]):
-        first, second = (content["regions"][side] for side in SIDES)
-        missing = len(documents["missing"]["secondary"])
-        out.print(f"{missing} of {count} documents of {second} are not in {first}: the stack does not copy them back")
-    for cause in content["causes"]:
-        out.print(printable(f"cause: {cause}"), markup=False, style="red")
-    for path in paths:
-        out.print(printable(str(path)), markup=False, soft_wrap=True)
-    out.print(f"{content['verdict']}", style="green" if content["verdict"] == PASSED else "red")
+    out = Console(highlight=False, soft_wrap=True)
+    for line, style in result_of(content, paths):
+        out.print(Text(printable(line), style))

@@ -46,7 +46,7 @@ from payment_dr.operations.route53.zone import CHECKER_REGIONS, HealthCheck, Rec
 LEFT_OUT: Final = (
     "how long Route 53's DNS servers take to learn a new status (AWS publishes no time)",
     "pooled connections",
-    "resolvers and client runtimes that keep an address beyond its TTL",
+    "caches of resolvers and client runtimes beyond the TTL",
 )
 """What no bound of the model covers, for the reader of a number; the module's text says more."""
 
