@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from pages import architecture, construct_pages, costs, floods, interface, production
+from pages import architecture, construct_pages, costs, floods, interface, journal_schema, production
 from pages.synthesis import PROJECT, stack_of
 from payment_dr.operations.command import MISSED, command, progress, say
 
@@ -26,6 +26,7 @@ def pages() -> dict[str, str]:
             (PROJECT / "docs/security.md").read_text(encoding="utf-8"), stack, stack_of(private_probe_route=True)
         ),
         "production.md": production.render(stack),
+        "journal.schema.json": journal_schema.render(),
         "inputs-and-outputs.md": interface.render(stack, stack_of(custom_domain=True)),
         **{f"constructs/{name}": text for name, text in construct_pages.pages().items()},
     }

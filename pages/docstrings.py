@@ -64,6 +64,14 @@ def documented(construct: type) -> Documented:
     )
 
 
+def described(dictionary: type) -> tuple[str, dict[str, str]]:
+    """What is written about a dictionary with typed keys: about all of it, and about its keys."""
+    body, *sections = _SECTION.split(inspect.getdoc(dictionary) or "")
+    section = dict(zip(sections[::2], sections[1::2], strict=True))
+    keys = ((name, text) for names, text in _items(section.get("Attributes", "")) for name in re.split(r",\s*", names))
+    return re.sub(r"\s+", " ", body.strip()), dict(keys)
+
+
 def _items(text: str) -> Iterator[tuple[str, str]]:
     for item in _ITEM.finditer(text):
         yield item["names"], re.sub(r"\s+", " ", item["text"])

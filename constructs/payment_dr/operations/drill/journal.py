@@ -91,7 +91,7 @@ class SimulatedWay(TypedDict):
 class SimulatedRuns(TypedDict, total=False):
     """What the model's runs took with the settings of the stack."""
 
-    settings: dict[str, float]
+    settings: dict[str, float | None]
     runs: int
     seed: int
     failover: SimulatedWay
