@@ -108,7 +108,7 @@ def violations(value: Any, by: Mapping[str, Any], root: Mapping[str, Any], path:
 
     Example:
         >>> violations({"schema": 2}, schema(), schema())
-        ["$.schema: 2 is not 1"]
+        ['$.schema: 2 is not 1']
     """
     if "$ref" in by:
         return violations(value, root["$defs"][by["$ref"].rpartition("/")[2]], root, path)
