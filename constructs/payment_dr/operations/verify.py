@@ -459,7 +459,12 @@ class Figures:
             if (found := self._measured(what)) is _UNKNOWN:
                 self.taken.append(what)
                 continue
-            self.check(f"{path}.measured", target["measured"], None if found is None else round(found, 1), "it is")
+            self.check(
+                f"{path}.measured",
+                target["measured"],
+                None if found is None else round(found, 1),
+                "what it measures is",
+            )
         results = [target["met"] for target in targets if target.get("tested", True)]
         verdict = "missed" if False in results else "could not tell" if None in results else "passed"
         # A drill that broke off has targets that were met until then, and says why it has no verdict.

@@ -417,6 +417,8 @@ def test_a_target_that_an_outage_does_not_test_is_neither_met_nor_missed(
     (row,) = (row for row in rows(page(journal)) if why in row)
     assert row == ["lost transactions, confirmed mode", "0 transactions", "", "not tested", why]
     assert "lost transactions, confirmed mode: not tested by 0 not tested this outage" in printed(journal)
+    headline = "✓ Rehearsal on an emulated AWS passed: every target that it tests was met"
+    assert text(page(journal), ".//h1") == headline
 
 
 def test_what_one_region_alone_acknowledged_stands_beside_what_was_confirmed(

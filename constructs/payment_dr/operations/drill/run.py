@@ -102,7 +102,9 @@ class Drill:
             regions,
             rto_target_seconds=self._stack.rto_target_seconds,
             counted_how=f"counted, {place.name}",
-            rto_how=f"one draw of seed {seed}, virtual time" if place.time == "virtual" else "real, name servers",
+            rto_how=f"one draw of seed {seed}, virtual time"
+            if place.time == "virtual"
+            else "real, the zone's name servers",
         )
 
     def run(self) -> Journal:

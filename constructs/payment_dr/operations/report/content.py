@@ -156,7 +156,9 @@ class ReportContent:
     @property
     def headline(self) -> str:
         """What kind of drill this was, and its verdict."""
-        met = {PASSED: "every target was met", MISSED: "not every target was met"}.get(self.verdict)
+        all_tested = all(target.get("tested", True) for target in self.journal.get("targets") or [])
+        every = "every target" if all_tested else "every target that it tests"
+        met = {PASSED: f"{every} was met", MISSED: "not every target was met"}.get(self.verdict)
         return f"{self.kind} {self.verdict}: {met}" if met else f"{self.kind}: {self.verdict}"
 
     @property
@@ -216,7 +218,7 @@ class ReportContent:
     def phase(self, phase: Phase | Literal["total"], value: float, *, of_the_model: bool = False) -> str:
         """Seconds of a phase, or why there is no such number."""
         if phase == "switch" and not value:
-            return "not modelled" if of_the_model or self._is_virtual else "in detect"
+            return "0.0 s" if of_the_model or self._is_virtual else "in detect"
         return seconds(value)
 
     @property
