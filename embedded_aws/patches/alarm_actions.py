@@ -2,13 +2,16 @@
 
 AWS: the topic's policy has to let ``cloudwatch.amazonaws.com`` publish, and the policy of the key of an encrypted topic
 has to let it use ``kms:Decrypt`` and ``kms:GenerateDataKey``; the AWS managed key never does
-(https://repost.aws/knowledge-center/cloudwatch-configure-alarm-sns).
+(https://repost.aws/knowledge-center/cloudwatch-configure-alarm-sns). What became of each action is in the alarm's
+history (https://repost.aws/knowledge-center/cloudwatch-receive-sns-for-alarm-trigger).
 
-ministack 1.5.33: hands every alarm to its topics.
+ministack 1.5.33: hands every alarm to its topics, and its history has changes of state alone.
 
 Why it matters: without those statements no alarm reaches anyone, and nothing else shows that they are missing.
 """
 
+import json
+import time
 from typing import Any
 
 from ministack.services import cloudwatch, sns  # type: ignore[import-untyped]
@@ -16,20 +19,44 @@ from ministack.services import cloudwatch, sns  # type: ignore[import-untyped]
 from embedded_aws.patches import rights
 
 _CLOUDWATCH = "cloudwatch.amazonaws.com"
-_ACTIONS = ("AlarmActions", "OKActions", "InsufficientDataActions")
+_ACTIONS = {"ALARM": "AlarmActions", "OK": "OKActions", "INSUFFICIENT_DATA": "InsufficientDataActions"}
+_LONGEST_SUMMARY = 255
 
 
 def apply() -> None:
-    """Ask the policies of topic and key before an alarm is handed over."""
+    """Ask the policies of topic and key before an alarm is handed over, and note in its history what came of it."""
     dispatch_alarm_actions = cloudwatch._dispatch_alarm_actions
 
     def dispatch(alarm: dict[str, Any], old_state: str, new_state: str, reason: str) -> None:
         permitted = {
-            name: [arn for arn in alarm.get(name) or [] if _may_publish(arn, alarm["AlarmArn"])] for name in _ACTIONS
+            name: [arn for arn in alarm.get(name) or [] if _may_publish(arn, alarm["AlarmArn"])]
+            for name in _ACTIONS.values()
         }
         dispatch_alarm_actions({**alarm, **permitted}, old_state, new_state, reason)
+        name = _ACTIONS[new_state]
+        for arn in alarm.get(name) or [] if alarm.get("ActionsEnabled", True) else []:
+            _note(alarm, arn, executed=arn in permitted[name])
 
     cloudwatch._dispatch_alarm_actions = dispatch
+
+
+def _note(alarm: dict[str, Any], arn: str, *, executed: bool) -> None:
+    refusal = f"Resource: {alarm['AlarmArn']} is not authorized to perform: SNS:Publish on resource: {arn}"
+    summary = (
+        f"Successfully executed action {arn}"
+        if executed
+        else f'Failed to execute action {arn}. Received error: "{refusal}"'
+    )
+    cloudwatch._history_entries().append(
+        {
+            "AlarmName": alarm["AlarmName"],
+            "AlarmType": "CompositeAlarm" if "AlarmRule" in alarm else "MetricAlarm",
+            "Timestamp": cloudwatch._ts_iso(time.time()),
+            "HistoryItemType": "Action",
+            "HistorySummary": summary[:_LONGEST_SUMMARY],
+            "HistoryData": json.dumps({"notificationResource": arn}),
+        }
+    )
 
 
 def _may_publish(topic_arn: str, alarm_arn: str) -> bool:

@@ -64,8 +64,16 @@ def heard_alarm(account: Tenant, topic_policy: str | None = None, key_id: str | 
     return json.loads(message["Body"])["AlarmName"] if message else None
 
 
+def actions_in_history(account: Tenant) -> list[str]:
+    cloudwatch = account.client("cloudwatch")
+    items = cloudwatch.describe_alarm_history(AlarmName="disk", HistoryItemType="Action")["AlarmHistoryItems"]
+    return [item["HistorySummary"] for item in items]
+
+
 def test_an_alarm_passes_the_default_policy_of_a_topic(account: Tenant) -> None:
     assert heard_alarm(account) == "disk"
+    topic = f"arn:aws:sns:us-east-1:{account.account_id}:alerts"
+    assert actions_in_history(account) == [f"Successfully executed action {topic}"]
 
 
 def test_an_alarm_passes_policies_that_name_it(account: Tenant) -> None:
@@ -76,6 +84,8 @@ def test_an_alarm_passes_policies_that_name_it(account: Tenant) -> None:
 
 def test_a_topic_policy_without_cloudwatch_keeps_the_alarm_out(account: Tenant) -> None:
     assert heard_alarm(account, policy(for_cloudwatch(account, ["sns:Publish"], alarm="other"))) is None
+    (action,) = actions_in_history(account)
+    assert action.startswith(f"Failed to execute action arn:aws:sns:us-east-1:{account.account_id}:alerts. Received")
 
 
 @pytest.mark.parametrize("granted", [[], ["kms:Decrypt"], ["kms:GenerateDataKey"]], ids=str)
