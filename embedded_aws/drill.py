@@ -16,6 +16,7 @@ from embedded_aws.custom_domains import CustomDomains
 from embedded_aws.deployment import PROJECT, Deployment, synthesized
 from embedded_aws.emulated_stack import EmulatedStack
 from embedded_aws.errors import EmbeddedAwsError
+from embedded_aws.health_check_status import HealthCheckStatus
 from embedded_aws.server import (
     TYPICAL_REPLICATION_SECONDS,
     TYPICAL_REPLICATION_SPREAD,
@@ -54,8 +55,10 @@ MADE_OF = {
         "time between the events: probes and transactions are made one after the other, as fast as they go; a probe "
         "takes as long as the function behind it worked, and two seconds where a region hangs",
         "caches: one resolver and one client, which both respect the TTL",
-        "alarms are stored and not evaluated, but for those that a health check follows: the deployed function behind "
-        "them is run once a period of drill time, and what it logs decides",
+        "alarms are stored and not evaluated, but for two kinds. Of those that a health check follows, the deployed "
+        "function is run once a period of drill time, and what it logs decides. Those on the status of a health check "
+        "are evaluated once a minute of drill time, and their deployed actions go to the deployed topic",
+        "schedules: each deployed one runs once, after the recovery",
     ],
 }
 WRITES_ARE_REAL = MADE_OF["real"][-1]
@@ -163,6 +166,9 @@ def place_of(deployment: Deployment, seed: int, *, service: bool = False, confir
                 check=aws.alive,
                 run_schedules=lambda: [aws.run_schedules(stack.region(side)) for side in SIDES],
                 is_replicating=lambda: aws.writes_on_their_way() > 0,
+                alarms_ring=True,
+                evaluates_alarms=True,
+                as_time_passes=HealthCheckStatus(deployment, stack),
                 tls=tls,
                 service=service,
                 terraform=_state_of(deployment),

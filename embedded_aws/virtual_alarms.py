@@ -17,7 +17,7 @@ from payment_dr.operations.route53.zone import AlarmState
 from payment_dr.side import SIDES
 
 _LOOKS_FURTHER_BACK = 2
-_COMPARISONS: Mapping[str, Callable[[float, float], bool]] = {
+COMPARISONS: Mapping[str, Callable[[float, float], bool]] = {
     "GreaterThanThreshold": operator.gt,
     "GreaterThanOrEqualToThreshold": operator.ge,
     "LessThanThreshold": operator.lt,
@@ -94,7 +94,7 @@ class _VirtualAlarm:
         self.function = {each["Name"]: each["Value"] for each in described["Dimensions"]}["FunctionName"]
         self.next_run = phase
         self._period, self._periods = described["Period"], described["EvaluationPeriods"]
-        self._threshold, self._comparison = described["Threshold"], _COMPARISONS[described["ComparisonOperator"]]
+        self._threshold, self._comparison = described["Threshold"], COMPARISONS[described["ComparisonOperator"]]
         self._breaching: dict[int, bool] = {}  # by the number of the period
 
     def run(self, value: float | None) -> None:

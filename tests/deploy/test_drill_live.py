@@ -304,6 +304,6 @@ def test_an_alarm_that_rings_is_told_and_has_to_be_silent_again(
             clock=clock,
         ).content
     assert journal["verdict"] == "passed"
-    assert journal["after"]["alarms"] == {"fired": [name], "still": []}
+    assert journal["after"]["alarms"] == {"expected": {}, "fired": [name], "still": [], "undelivered": None}
     states = [event["state"] for event in journal["events"] if event["kind"] == "alarm"]
     assert states == ["ALARM", "OK"]

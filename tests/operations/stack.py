@@ -136,6 +136,8 @@ class Stack(Deployed):
         objects: What is in the bucket of each side, by key.
         written: When each object was written or deleted, in seconds, by side and key. Default: at 0.
         deleted: Keys that are deleted, by side.
+        described: What CloudWatch says of an alarm beside its state, by the alarm's name.
+        history: What became of the actions of an alarm, by its name.
         copies: Data points of the documents that failed and that wait, by the side of their source.
         calls: Every call that changes something.
     """
@@ -157,6 +159,8 @@ class Stack(Deployed):
         self.protected = dict.fromkeys(SIDES, False)
         self.parameters = {side: dict.fromkeys(NAMES, "hunter2") for side in SIDES}
         self.alarms = {side: {OUTPUTS["alarm_names"][number]: "OK"} for number, side in enumerate(SIDES)}
+        self.described: dict[str, dict[str, Any]] = {}
+        self.history: dict[str, list[str]] = {}
         self.latencies: dict[str, list[float]] = {side: [] for side in SIDES}
         self.items: dict[str, list[Any]] = {side: [] for side in SIDES}
         self.objects: dict[str, dict[str, bytes]] = {side: {} for side in SIDES}
@@ -270,8 +274,17 @@ class _Client:
     def _describe_alarms(self, **arguments: Any) -> Any:
         found = self._stack.alarms[self._role]
         return {
-            "MetricAlarms": [{"AlarmName": n, "StateValue": found[n]} for n in arguments["AlarmNames"] if n in found]
+            "MetricAlarms": [
+                {"AlarmName": n, "StateValue": found[n], **self._stack.described.get(n, {})}
+                for n in arguments["AlarmNames"]
+                if n in found
+            ]
         }
+
+    def _describe_alarm_history(self, **arguments: Any) -> Any:
+        assert arguments["HistoryItemType"] == "Action"
+        found = self._stack.history.get(arguments["AlarmName"], [])
+        return {"AlarmHistoryItems": [{"HistorySummary": each} for each in found]}
 
     def _get_metric_statistics(self, **arguments: Any) -> Any:
         if arguments["Namespace"] == "AWS/S3":

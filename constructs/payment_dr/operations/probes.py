@@ -401,6 +401,15 @@ def alarms(stack: Deployed, side: Side) -> dict[str, str]:
     Raises:
         CannotTellError: It could not be asked.
     """
+    return {alarm["AlarmName"]: alarm["StateValue"] for alarm in described_alarms(stack, side)}
+
+
+def described_alarms(stack: Deployed, side: Side) -> list[Mapping[str, Any]]:
+    """Each of the stack's alarms that is in this region, as CloudWatch describes it.
+
+    Raises:
+        CannotTellError: It could not be asked.
+    """
     client = stack.client("cloudwatch", side)
     answers = _asked_in_portions(
         f"CloudWatch in {stack.region(side)}",
@@ -408,7 +417,7 @@ def alarms(stack: Deployed, side: Side) -> dict[str, str]:
         100,
         lambda names: client.describe_alarms(AlarmNames=names, MaxRecords=100),
     )
-    return {alarm["AlarmName"]: alarm["StateValue"] for answer in answers for alarm in answer["MetricAlarms"]}
+    return [alarm for answer in answers for alarm in answer["MetricAlarms"]]
 
 
 def alarm(stack: Deployed, region: str, name: str) -> Mapping[str, Any] | None:

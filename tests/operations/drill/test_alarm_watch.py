@@ -1,9 +1,13 @@
 """Alarms that ring during a drill."""
 
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from payment_dr.operations.drill.alarm_watch import AlarmWatch
 from payment_dr.operations.drill.journal import Journal
+from payment_dr.side import Side
 from tests.operations.stack import GONE, Stack
 
 EAST, WEST = "alarm-drift-east-dev", "alarm-drift-west-dev"
@@ -44,3 +48,51 @@ def test_a_region_that_is_gone_is_as_it_was(stack: Stack, tmp_path: Path) -> Non
     assert watch.look() == [EAST]
     stack.failing["cloudwatch", "primary"] = GONE
     assert watch.look() == [EAST]
+
+
+def of_check(id_: str, **others: Any) -> dict[str, Any]:
+    """An alarm on the status of a health check."""
+    dimensions = [{"Name": "HealthCheckId", "Value": id_}]
+    return {"Namespace": "AWS/Route53", "MetricName": "HealthCheckStatus", "Dimensions": dimensions, **others}
+
+
+CHECKS: dict[Side, str] = {"primary": "check-primary", "secondary": "check-secondary"}
+
+
+@pytest.mark.parametrize(
+    ("described", "expected"),
+    [
+        (of_check("check-primary"), {"primary": [EAST]}),
+        (of_check("check-secondary"), {"primary": []}),
+        (of_check("check-primary", MetricName="HealthCheckPercentageHealthy"), {"primary": []}),
+        ({}, {"primary": []}),
+    ],
+)
+def test_the_alarm_on_the_health_check_of_a_side_must_fire(
+    described: dict[str, Any], expected: dict[Side, list[str]], stack: Stack, tmp_path: Path
+) -> None:
+    watch = AlarmWatch(stack, Journal(tmp_path, {"kind": "region"}))
+    stack.described = {EAST: described}
+    watch.expect(["primary"], CHECKS)
+    assert watch.expected == expected
+    assert not watch.have_fired()
+    stack.alarms["primary"][EAST] = "ALARM"
+    watch.look()
+    assert watch.have_fired() == (expected["primary"] != [])
+    assert not watch.are_clear()
+    stack.alarms["primary"][EAST] = "OK"
+    watch.look()
+    assert watch.are_clear()
+
+
+def test_an_alarm_in_a_region_without_the_metric_is_not_expected_to_fire(stack: Stack, tmp_path: Path) -> None:
+    watch = AlarmWatch(stack, Journal(tmp_path, {"kind": "region"}))
+    stack.described = {WEST: of_check("check-primary")}
+    watch.expect(["primary"], CHECKS)
+    assert watch.expected == {"primary": []}
+
+
+def test_where_no_alarm_must_fire_none_is_waited_for(stack: Stack, tmp_path: Path) -> None:
+    watch = AlarmWatch(stack, Journal(tmp_path, {"kind": "region"}))
+    watch.expect([], CHECKS)
+    assert (watch.expected, watch.have_fired(), watch.are_clear()) == ({}, True, True)

@@ -7,11 +7,12 @@ import pytest
 
 from payment_dr.operations.drill import judge
 from payment_dr.operations.drill.client_dns import Change
-from payment_dr.operations.drill.journal import After, DocumentsRecord, Journal, Rpo, SimulatedWay, Target
+from payment_dr.operations.drill.journal import After, DocumentsRecord, Journal, ProbeEvent, Rpo, SimulatedWay, Target
 from payment_dr.operations.drill.judge import Evidence, Judge
 from payment_dr.operations.drill.outages import OUTAGES
 from payment_dr.operations.errors import OperationError
 from payment_dr.operations.route53.recovery_time import Settings
+from payment_dr.side import SIDES, Side
 from tests.operations.stack import REGIONS
 
 
@@ -207,7 +208,12 @@ def test_what_is_missing_or_different_in_the_end_is_missed_and_named(journal: Jo
             "missing": {"primary": ["x", "y"], "secondary": ["z"]},
             "deleted_in_one_region": [],
         },
-        "alarms": {"fired": ["a", "b"], "still": ["b"]},
+        "alarms": {
+            "expected": {"primary": ["c"]},
+            "fired": ["a", "b"],
+            "still": ["b"],
+            "undelivered": ["a has no action"],
+        },
     }
     journal.set(rpo={"local": content["rpo"]["local"], "confirmed": lost}, after=after)
     judge = judge_of(journal)
@@ -221,6 +227,8 @@ def test_what_is_missing_or_different_in_the_end_is_missed_and_named(journal: Jo
         "after recovery: parameters differ": 1,
         "parameter rotated in us-west-2 and not copied to us-east-1": 1,
         "after recovery: documents of us-east-1 missing in us-west-2, of 3": 2,
+        "health checks of us-east-1 whose alarm did not fire": 1,
+        "alarms that reached nobody, of 2 that fired": 1,
         "after recovery: alarms that ring, of 2 that fired": 1,
     }
     assert judge.causes[:3] == [
@@ -346,3 +354,59 @@ def test_an_outage_without_a_payment_shows_nothing_about_payments(journal: Journ
         ("local payments to us-east-1 refused during the outage, of 0", None),
         ("confirmed payments to us-east-1 acknowledged during the outage, of 0", None),
     ]
+
+
+def probe_at(at: float, side: Side, *, ok: bool) -> ProbeEvent:
+    error = None if ok else "HTTP status 503"
+    status = 200 if ok else 503
+    region = REGIONS[side]
+    return {"kind": "probe", "region": region, "checker": "a", "ok": ok, "status": status, "seconds": 0, "error": error}
+
+
+def note_probes(journal: Journal, failed: dict[Side, list[float]]) -> None:
+    """A probe of each region every ten seconds, of which these failed."""
+    for at in range(0, 600, 10):
+        for side in SIDES:
+            journal.note(probe_at(at, side, ok=at not in failed.get(side, [])), at=at)
+
+
+DURING, WHOLE_OUTAGE = [100.0, 110.0], [float(at) for at in range(10, 301, 10)]
+
+
+@pytest.mark.parametrize(
+    ("kind", "failed", "others", "could_not_tell"),
+    [
+        ("region", {"primary": WHOLE_OUTAGE, "secondary": DURING}, STAYED, True),
+        ("partial", {"primary": DURING, "secondary": DURING}, {}, True),
+        ("region", {"primary": WHOLE_OUTAGE, "secondary": WHOLE_OUTAGE}, STAYED, False),  # it depends on the other one
+        ("region", {"primary": WHOLE_OUTAGE}, STAYED, False),
+        ("partial", {"primary": DURING, "secondary": [500.0]}, {}, False),  # at another time
+        ("both", {"primary": WHOLE_OUTAGE, "secondary": DURING}, {}, False),  # which it is for
+    ],
+)
+def test_probes_of_both_regions_that_fail_by_themselves_leave_a_drill_unable_to_tell(
+    kind: str, failed: dict[Side, list[float]], others: dict[str, Any], could_not_tell: bool, journal: Journal
+) -> None:
+    note_probes(journal, failed)
+    judge = judge_of(journal)
+    if could_not_tell:
+        with pytest.raises(OperationError, match=r"failed at the same time, .* this machine is too busy"):
+            judge.judge(evidence_of(kind, **others))
+    else:
+        judge.judge(evidence_of(kind, **others))
+    assert judge.verdict == "missed"
+
+
+def test_a_busy_machine_excuses_nothing_that_probes_do_not_decide(journal: Journal) -> None:
+    note_probes(journal, {"primary": WHOLE_OUTAGE, "secondary": DURING})
+    journal.set(after={**journal.content["after"], "parameters_equal": False})
+    judge = judge_of(journal)
+    judge.judge(evidence_of(**STAYED))
+    assert judge.verdict == "missed"
+
+
+def test_a_drill_that_passes_on_a_busy_machine_has_passed(journal: Journal) -> None:
+    note_probes(journal, {"primary": WHOLE_OUTAGE, "secondary": DURING})
+    judge = judge_of(journal)
+    judge.judge(evidence_of())
+    assert judge.verdict == "passed"

@@ -4,7 +4,7 @@ import errno
 import json
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import pytest
 
 from payment_dr.operations import probes
 from payment_dr.operations.drill import clients, journal, parameters, run, verification
+from payment_dr.operations.drill.alarm_watch import METRIC
 from payment_dr.operations.drill.journal import PAYMENT_PHASES, WAYS, Content, CouldNotTellError
 from payment_dr.operations.drill.payments import Payments
 from payment_dr.operations.drill.run import Drill
@@ -29,16 +30,21 @@ class FailingStack(Maker):
     Args:
         stack: The stack.
         in_flight: How many payments of the local client are on their way to the secondary when the primary fails.
+        blind: Sides whose health function passes although the table fails.
+
+    Attributes:
+        blind: As given.
     """
 
-    def __init__(self, stack: Stack, in_flight: int = 2) -> None:
+    def __init__(self, stack: Stack, in_flight: int = 2, blind: Collection[str] = ()) -> None:
         super().__init__()
-        self._stack, self._in_flight = stack, in_flight
+        self._stack, self._in_flight, self.blind = stack, in_flight, blind
         self._held: list[Any] = []
 
     def fail(self, region: str, **fault: Any) -> None:
         super().fail(region, **fault)
-        self._stack.failing["dynamodb", _side_in(region)] = GONE
+        if _side_in(region) not in self.blind or fault.get("service") != "dynamodb":
+            self._stack.failing["dynamodb", _side_in(region)] = GONE
         if region == REGIONS["primary"] and self._in_flight:
             there = self._stack.items["secondary"]
             self._held = [item for item in there if "-local-" in item["transaction_id"]["S"]][-self._in_flight :]
@@ -47,9 +53,14 @@ class FailingStack(Maker):
 
     def restore(self, region: str) -> None:
         super().restore(region)
-        del self._stack.failing["dynamodb", _side_in(region)]
+        self._stack.failing.pop(("dynamodb", _side_in(region)), None)
         self._stack.items["secondary"] += self._held
         self._held = []
+
+
+def untested(journal: Content) -> dict[str, str]:
+    """The targets that a drill did not test, and why."""
+    return {target["what"]: target["how"] for target in journal["targets"] if not target["tested"]}
 
 
 def _side_in(region: str) -> str:
@@ -64,7 +75,7 @@ def stack(make_stack: Callable[..., Stack], monkeypatch: pytest.MonkeyPatch) -> 
 
     def probe(_stack: Stack, check: HealthCheck) -> ProbeResult:
         failing = ("dynamodb", str(made.side_of_api(check.host))) in made.failing
-        body = b'{"status": "healthy"}'
+        body = b'{"status": "unhealthy"}' if failing else b'{"status": "healthy"}'
         return ProbeResult(connect_seconds=0.01, response_seconds=0.02, status=503 if failing else 200, body=body)
 
     monkeypatch.setattr(probes, "probe", probe)
@@ -145,8 +156,8 @@ def test_an_outage_in_which_not_even_the_local_client_loses_anything_is_inconclu
     journal = json.loads(ended.value.journal.read_text())
     assert (journal["verdict"], len(journal["causes"])) == ("could not tell", 1)
     assert (journal["ended"] is not None, journal["after"]["undone"]) == (True, True)
-    assert [(each["what"][:25], each["tested"]) for each in journal["targets"] if not each["met"]] == [
-        ("confirmed mode: missing i", True)
+    assert [(each["what"][:25], each["met"]) for each in journal["targets"] if each["tested"] and not each["met"]] == [
+        ("confirmed mode: missing i", None)
     ]
 
 
@@ -206,8 +217,7 @@ def test_payments_in_a_table_of_others_are_deleted_when_the_drill_ends(
     assert journal["verdict"] == "passed"
     assert stack.items == {side: [theirs] for side in SIDES}
     # nor is a parameter of theirs rotated
-    untested = {target["what"]: target["how"] for target in journal["targets"] if not target["tested"]}
-    assert untested["config sync of a rotated parameter"] == "not tested on a stack that others use"
+    assert untested(journal)["config sync of a rotated parameter"] == "not tested on a stack that others use"
     assert not any(operation == "put_parameter" for operation, *_ in stack.calls)
 
 
@@ -219,8 +229,7 @@ def test_what_has_not_to_fail_over_is_waited_out(
     assert (journal["verdict"], journal["causes"]) == ("passed", [])
     assert steps == ["preflight", "steady load", "outage", "outage goes on", "recovery", "verification"]
     assert journal["outage"]["seconds"] == seconds
-    fail = [e["at"] for e in journal["events"] if e["kind"] == "action" and e["name"].startswith("fail ")]
-    begin, end = fail
+    begin, end = (e["at"] for e in journal["events"] if e["kind"] == "action" and e["name"].startswith("fail "))
     assert end - begin == pytest.approx(seconds, abs=2)
     assert (journal["rto"]["failover"], journal["rto"]["failback"]) == (None, None)
 
@@ -405,6 +414,9 @@ def test_an_interruption_at_any_step_lifts_the_outage(
 def test_what_cannot_be_undone_on_an_embedded_aws_is_not_looked_for_with_dr(stack: Stack, tmp_path: Path) -> None:
     class Stuck(FailingStack):
         def restore(self, region: str) -> None:
+            if "service" in self.failing[region]:
+                super().restore(region)
+                return
             raise OperationError(f"{region} does not come back", hint="wait")
 
     with pytest.raises(OperationError, match="undoing failed: fail us-east-1") as ended:
@@ -453,4 +465,104 @@ def test_a_schedule_copies_what_an_event_did_not(drill: Callable[..., Content], 
 
 
 def missed_of(journal: Content) -> list[str]:
-    return [target["what"] for target in journal["targets"] if not target["met"]]
+    return [target["what"] for target in journal["targets"] if target["tested"] and not target["met"]]
+
+
+@pytest.mark.parametrize("side", SIDES)
+def test_a_health_function_that_does_not_see_a_failing_table_misses_in_an_outage_that_hides_it(
+    side: Side, drill: Callable[..., Content], stack: Stack
+) -> None:
+    journal = drill(maker=FailingStack(stack, blind=[side]))
+    assert (journal["verdict"], missed_of(journal)) == (
+        "missed",
+        ["health functions that do not report a failing table"],
+    )
+    assert journal["causes"] == [
+        f"the health function of {REGIONS[side]} does not report that its table fails (passes: HTTP status 200, "
+        f"healthy), so Route 53 would not stop answering with {REGIONS[side]}"
+    ]
+    tried = {f"let DynamoDB of {region} fail for one probe" for region in REGIONS.values()}
+    assert tried <= {event["name"] for event in journal["events"] if event["kind"] == "action" and event["undone"]}
+
+
+def test_on_a_stack_of_others_no_table_is_made_to_fail(drill: Callable[..., Content], stack: Stack) -> None:
+    class NoMaker(FailingStack):
+        def fail(self, region: str, **fault: Any) -> None:
+            assert "service" not in fault
+            super().fail(region, **fault)
+
+    journal = drill("blip", maker=NoMaker(stack), shares_its_table=True)
+    assert "health functions that do not report a failing table" in untested(journal)
+
+
+def test_a_function_that_starts_late_is_warmed_up_first(
+    drill: Callable[..., Content], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    probe, cold = probes.probe, {"primary": 2, "secondary": 1}
+
+    def started(stack: Stack, check: HealthCheck) -> ProbeResult:
+        if cold.get(check.id, 0):
+            cold[check.id] -= 1
+            body = b'{"status": "unhealthy", "reason": "dynamodb_timeout"}'
+            return ProbeResult(connect_seconds=0, response_seconds=0.1, status=503, body=body)
+        return probe(stack, check)
+
+    monkeypatch.setattr(probes, "probe", started)
+    assert drill("blip")["verdict"] == "passed"
+    assert cold["primary"] == cold["secondary"] == 0
+
+
+class AwsAsTimePasses:
+    """Lets the alarm of the primary's health check follow its status, unless it is broken."""
+
+    def __init__(self, stack: Stack, *, fires: bool = True, reaches: bool = True) -> None:
+        self._stack, self._fires = stack, fires
+        dimensions = [{"Name": "HealthCheckId", "Value": "check-primary"}]
+        topic = stack.outputs["primary_sns_topic_arn"]
+        metric = {"Namespace": METRIC[0], "MetricName": METRIC[1], "Dimensions": dimensions, "AlarmActions": [topic]}
+        stack.described[ALARM] = metric
+        stack.history[ALARM] = [f"Successfully executed action {topic}"] if reaches else []
+
+    def __call__(self, _at: float, healthy: Mapping[str, bool]) -> None:
+        if self._fires:
+            self._stack.alarms["primary"][ALARM] = "OK" if healthy["check-primary"] else "ALARM"
+
+
+ALARM = "alarm-drift-east-dev"
+ALARMS: dict[str, Any] = {"alarms_ring": True, "evaluates_alarms": True}
+
+
+def test_an_alarm_that_fires_reaches_somebody_and_clears_is_what_a_failover_needs(
+    drill: Callable[..., Content], stack: Stack
+) -> None:
+    journal = drill(as_time_passes=AwsAsTimePasses(stack), **ALARMS)
+    assert (journal["verdict"], journal["causes"], untested(journal)) == ("passed", [], {})
+    assert journal["after"]["alarms"] == {
+        "expected": {"primary": [ALARM]},
+        "fired": [ALARM],
+        "still": [],
+        "undelivered": [],
+    }
+    assert [event["state"] for event in journal["events"] if event["kind"] == "alarm"] == ["ALARM", "OK"]
+
+
+@pytest.mark.parametrize(
+    ("broken", "missed", "cause"),
+    [
+        (
+            {"fires": False},
+            "health checks of us-east-1 whose alarm did not fire",
+            f"no alarm on the health check of us-east-1 fired: {ALARM}",
+        ),
+        (
+            {"reaches": False},
+            "alarms that reached nobody, of 1 that fired",
+            f"{ALARM} reached none of its topics: its history has no action",
+        ),
+    ],
+)
+def test_an_alarm_that_does_not_fire_or_reaches_nobody_misses(
+    broken: dict[str, bool], missed: str, cause: str, drill: Callable[..., Content], stack: Stack
+) -> None:
+    journal = drill(as_time_passes=AwsAsTimePasses(stack, **broken), **ALARMS)
+    assert (journal["verdict"], missed_of(journal), journal["causes"]) == ("missed", [missed], [cause])

@@ -240,7 +240,7 @@ class TestAfterRecovery:
         watch.look()
         stack.alarms["primary"][east] = "OK"
         after = verification_at(place_on(stack), tables, alarms=watch).compare(NOTHING, None, [])[1]
-        assert after["alarms"] == {"fired": [east, west], "still": [west]}
+        assert after["alarms"] == {"expected": {}, "fired": [east, west], "still": [west], "undelivered": None}
 
     def test_payments_are_counted_by_mode_and_missing_ones_are_named_wherever_they_are_missing(
         self, verify: Verification, tables: Tables

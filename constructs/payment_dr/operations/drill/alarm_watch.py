@@ -1,12 +1,18 @@
-"""The stack's alarms during a drill: which of them were in ALARM, and which still are."""
+"""The stack's alarms during a drill: which of them must fire, which were in ALARM, and which still are."""
+
+from collections.abc import Mapping, Sequence
 
 from payment_dr.operations import probes
 from payment_dr.operations.aws import CannotTellError
 from payment_dr.operations.deployed import Deployed
 from payment_dr.operations.drill.journal import Journal
-from payment_dr.side import SIDES
+from payment_dr.side import SIDES, Side
 
 LOOK_SECONDS = 15.0  # of drill time, between two looks
+# Route 53 publishes the metrics of health checks there alone.
+# https://docs.aws.amazon.com/Route53/latest/DeveloperGuide/monitoring-health-checks.html
+METRICS_REGION = "us-east-1"
+METRIC = ("AWS/Route53", "HealthCheckStatus")
 
 
 class AlarmWatch:
@@ -17,6 +23,7 @@ class AlarmWatch:
         journal: Takes each change, and gives the drill time.
 
     Attributes:
+        expected: Names of the alarms of which one must fire, by the side whose failure it tells of.
         fired: Names of the alarms that were in ALARM at any time, in their order.
 
     Example:
@@ -28,7 +35,28 @@ class AlarmWatch:
         self._stack, self._journal = stack, journal
         self._states: dict[str, str] = {}
         self._next_look = 0.0
+        self.expected: dict[Side, list[str]] = {}
         self.fired: list[str] = []
+
+    def expect(self, sides: Sequence[Side], checks: Mapping[Side, str]) -> None:
+        """Find the alarms on the health checks of these sides, in the one region that has their metric.
+
+        Args:
+            sides: The sides whose health check will be unhealthy.
+            checks: The health check of each side's record, by its id.
+
+        Raises:
+            CannotTellError: The region does not answer.
+        """
+        here = [side for side in SIDES if self._stack.region(side) == METRICS_REGION]
+        alarms = [alarm for side in here for alarm in probes.described_alarms(self._stack, side)]
+        watched = [
+            (alarm["AlarmName"], {"Name": "HealthCheckId", "Value": checks.get(side)} in alarm["Dimensions"], side)
+            for side in sides
+            for alarm in alarms
+            if (alarm.get("Namespace"), alarm.get("MetricName")) == METRIC
+        ]
+        self.expected = {side: [name for name, is_its, of in watched if is_its and of == side] for side in sides}
 
     def look(self) -> list[str]:
         """Names of the alarms that are in ALARM now. A region that cannot be asked is as it was."""
@@ -45,10 +73,21 @@ class AlarmWatch:
                 self._journal.note({"kind": "alarm", "region": self._stack.region(side), "name": name, "state": state})
                 if state == "ALARM" and name not in self.fired:
                     self.fired.append(name)
-        return sorted(name for name, state in self._states.items() if state == "ALARM")
+        return self._in_alarm()
 
     def look_when_due(self) -> None:
         """Look, if `LOOK_SECONDS` of drill time have passed since this last did."""
         if self._journal.now >= self._next_look:
             self.look()
             self._next_look = self._journal.now + LOOK_SECONDS
+
+    def have_fired(self) -> bool:
+        """Whether the last look has seen every alarm that must fire."""
+        return all(set(names) & set(self.fired) for names in self.expected.values())
+
+    def are_clear(self) -> bool:
+        """Whether the last look has seen no alarm in ALARM."""
+        return not self._in_alarm()
+
+    def _in_alarm(self) -> list[str]:
+        return sorted(name for name, state in self._states.items() if state == "ALARM")

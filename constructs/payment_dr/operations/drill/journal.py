@@ -215,10 +215,19 @@ class ItemsRecord(TypedDict, total=False):
 
 
 class AlarmsRecord(TypedDict):
-    """Names of the alarms that were in ALARM at any time, and of those that still are in the end."""
+    """What the alarms did.
 
+    Attributes:
+        expected: Names of the alarms of which one must fire, by the side whose failure it tells of.
+        fired: Names of those that were in ALARM at any time.
+        still: Names of those that are in ALARM in the end.
+        undelivered: Why alarms that fired have reached nobody, a sentence each; None where that is not tested.
+    """
+
+    expected: dict[Side, list[str]]
     fired: list[str]
     still: list[str]
+    undelivered: list[str] | None
 
 
 class DocumentsRecord(TypedDict):

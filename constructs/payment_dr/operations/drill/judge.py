@@ -3,11 +3,13 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from payment_dr.operations.drill.alarm_watch import METRICS_REGION
 from payment_dr.operations.drill.client_dns import Change
 from payment_dr.operations.drill.journal import (
     CONFIRMED,
     LOCAL,
     PHASES,
+    AlarmsRecord,
     Event,
     Journal,
     PhaseSeconds,
@@ -23,6 +25,9 @@ from payment_dr.operations.drill.targets import MISSES_WHEN
 from payment_dr.operations.errors import OperationError
 from payment_dr.operations.route53.recovery_time import Settings
 from payment_dr.side import OTHER, SIDES, Side
+
+SAME_TIME_SECONDS = 10.0  # of drill time, which may pass in an instant
+PROBES_DECIDE = frozenset({"failover", "failback", "stays", "returned", "missing at the switch", "alarms fired"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,6 +91,7 @@ class Judge:
     ) -> None:
         self._journal, self._regions, self._counted_how, self._rto_how = journal, regions, counted_how, rto_how
         self._rto_target_seconds = rto_target_seconds
+        self._missed: list[str] = []  # their kinds
         self.targets: list[Target] = []
         self.causes: list[str] = []
 
@@ -98,7 +104,8 @@ class Judge:
         """Judge a drill that went all the way.
 
         Raises:
-            OperationError: Clients changed their region, and DNS was not seen to change its answer.
+            OperationError: Clients changed their region, and DNS was not seen to change its answer; or probes decide on
+                all that was missed, and they failed where the outage was not.
         """
         if evidence.outage.must_fail_over(evidence.settings):
             self._judge_recovery_times(evidence)
@@ -107,6 +114,37 @@ class Judge:
         self._judge_payments_during(evidence)
         self._judge_payments(evidence)
         self._judge_after_recovery()
+        if self._missed and PROBES_DECIDE.issuperset(self._missed) and self._probes_failed_by_themselves(evidence):
+            raise OperationError(
+                f"probes of {' and '.join(self._regions.values())} failed at the same time, which the outage does not "
+                "explain: this machine is too busy",
+                hint="run it again while the machine has nothing else to do",
+            )
+
+    def _probes_failed_by_themselves(self, evidence: Evidence) -> bool:
+        """Whether some probes of both regions failed at the same time, though the outage spares the secondary.
+
+        A region that fails for as long as the outage lasts depends on the other one, which is a fault of the stack.
+        """
+        if "secondary" in evidence.outage.sides:
+            return False
+        probes = [event for event in self._journal.content["events"] if event["kind"] == "probe"]
+        failed = [(probe["region"], probe["at"]) for probe in probes if not probe["ok"]]
+        first, second = (self._regions[side] for side in SIDES)
+        for during in (True, False):
+            passed = [
+                probe["ok"]
+                for probe in probes
+                if probe["region"] == second and (evidence.began <= probe["at"] <= evidence.recovered) == during
+            ]
+            if passed and sum(passed) <= len(passed) / 2:
+                return False
+        return any(
+            abs(one - other) <= SAME_TIME_SECONDS
+            for region, one in failed
+            for other_region, other in failed
+            if (region, other_region) == (first, second)
+        )
 
     def add_target(
         self,
@@ -132,6 +170,8 @@ class Judge:
         """
         met = measured is not None and measured <= target
         self._append(what, unit, target, measured, met=met, how=how or self._counted_how, kind=kind)
+        if not met:
+            self._missed.append(kind)
         if cause and not met:
             self.causes.append(cause)
 
@@ -301,6 +341,7 @@ class Judge:
                     kind="documents",
                 )
         if after["alarms"] is not None:
+            self._judge_alarms(after["alarms"])
             still = after["alarms"]["still"]
             self.add_target(
                 f"after recovery: alarms that ring, of {len(after['alarms']['fired'])} that fired",
@@ -309,6 +350,29 @@ class Judge:
                 len(still),
                 f"after recovery these alarms ring: {', '.join(still)}",
                 kind="alarms cleared",
+            )
+
+    def _judge_alarms(self, alarms: AlarmsRecord) -> None:
+        if expected := alarms["expected"]:
+            silent = {side: names for side, names in expected.items() if not set(names) & set(alarms["fired"])}
+            whose = " and ".join(self._regions[side] for side in silent)
+            which = ", ".join(name for names in silent.values() for name in names)
+            self.add_target(
+                f"health checks of {' and '.join(self._regions[side] for side in expected)} whose alarm did not fire",
+                "health checks",
+                0,
+                len(silent),
+                f"no alarm on the health check of {whose} fired: {which or 'there is none in ' + METRICS_REGION}",
+                kind="alarms fired",
+            )
+        if (undelivered := alarms["undelivered"]) is not None:
+            self.add_target(
+                f"alarms that reached nobody, of {len(alarms['fired'])} that fired",
+                "alarms",
+                0,
+                len(undelivered),
+                "; ".join(undelivered),
+                kind="notifications",
             )
 
     def _add_rto_targets(self, way: Way, phases: PhaseSeconds | None, simulated: SimulatedWay, cause: str) -> None:

@@ -127,6 +127,7 @@ def drill(
         time="real",
         shares_its_table=True,
         alarms_ring=True,
+        evaluates_alarms=stack.is_live,
         endpoint=endpoint,
         tls=tls,
         service=service,

@@ -43,6 +43,7 @@ DATA_PLANES = (*DATA_PLANE, "Invoke", "GetParameter", "GetParameters", "GetParam
 # A signing name of no call: what carries the writes of a global table between two regions.
 REPLICATION = "dynamodb-replication"
 LIMIT_SECONDS = 3600.0
+NOTHING_IS_LEFT = "nothing is left: the embedded AWS ends with this command"
 LIVE_OUTAGE = "fence"  # the one that a stack which others use is given
 
 
@@ -113,6 +114,7 @@ class Outage:
         fails_over: Whether Route 53 has to answer with the other region; see `must_fail_over`.
         no_probe_fails: Whether the probe passes all the time, so that only an alarm that Route 53 follows can see it.
         sides: Which regions fail.
+        alarms: The sides whose health check must be seen in ALARM. None: `sides` if it has to fail over, else none.
         fault: What fails there, as `OutageMaker.fail` takes it.
         means: How: faults of the region, or a function's reserved concurrency, or the operator's switch.
         lasts: Seconds that it lasts with the settings of a stack.
@@ -135,6 +137,7 @@ class Outage:
     fails_over: bool = True
     no_probe_fails: bool = False
     sides: tuple[Side, ...] = ("primary",)
+    alarms: tuple[Side, ...] | None = None
     fault: Mapping[str, Any] = field(default_factory=dict)
     means: Literal["fault", "concurrency", "switch", "permission"] = "fault"
     lasts: Callable[[Settings], float] = until_the_other_region_has_served
@@ -180,6 +183,17 @@ class Outage:
             must += ", and back before replication has caught up"
         paid = ", ".join(f"{mode} payments {'go on' if go_on else 'stop'}" for mode, go_on in self.payments.items())
         return f"{must}; {paid}" if paid else must
+
+    def must_alarm(self, settings: Settings) -> tuple[Side, ...]:
+        """The sides whose health check must be seen in ALARM in a stack with these settings.
+
+        Example:
+            >>> OUTAGES["region"].must_alarm(Settings()), OUTAGES["blip"].must_alarm(Settings())
+            (('primary',), ())
+        """
+        if self.alarms is not None:
+            return self.alarms
+        return self.sides if self.must_fail_over(settings) else ()
 
     def tolerated_seconds(self, settings: Settings) -> float:
         """Seconds for which DNS may answer with the other region, although this outage has not to fail over."""
@@ -238,6 +252,7 @@ OUTAGES: Mapping[str, Outage] = {
         fails_over=False,
         sides=("primary", "secondary"),
         cuts_replication=True,
+        alarms=("primary", "secondary"),
     ),
     "permission": Outage(  # a monitor that may not look says that it does not know, and that counts as healthy
         description="the health function of {region} may not look at the table",

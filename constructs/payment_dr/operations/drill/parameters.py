@@ -6,7 +6,7 @@ from typing import Any
 
 from payment_dr.operations.aws import asked
 from payment_dr.operations.drill.journal import RotationRecord
-from payment_dr.operations.drill.outages import Action
+from payment_dr.operations.drill.outages import NOTHING_IS_LEFT, Action
 from payment_dr.operations.drill.place import Place
 from payment_dr.side import OTHER, SIDES, Side
 
@@ -47,8 +47,7 @@ class Parameters:
 
     def rotation(self) -> Action:
         """Remembers the parameter's value; the undo writes it back wherever there is another one."""
-        hint = f"write its former value back; 'aws ssm get-parameter-history --name {self.name}' has it"
-        return Action(f"rotate {self.name}", self._remember, self._restore, hint=hint)
+        return Action(f"rotate {self.name}", self._remember, self._restore, hint=NOTHING_IS_LEFT)
 
     def rotate(self, side: Side) -> None:
         """Write a value that is nowhere yet into the region that serves; nothing where no parameter is rotated.

@@ -38,7 +38,10 @@ class Place:
         run_schedules: Runs every deployed schedule once, where they would not run by themselves in drill time.
         shares_its_table: Whether others use the table: then only the drill's own items are looked at, by their keys,
             and deleted in the end, no parameter is rotated, and nothing is made to fail before the outage.
-        alarms_ring: Whether alarms are evaluated there.
+        alarms_ring: Whether alarms have states there that are worth a look.
+        evaluates_alarms: Whether something evaluates the alarms on health checks, so that they must fire.
+        as_time_passes: Does what AWS does by itself in drill time, given that time and the status of each health check
+            by its id, where time is virtual.
         endpoint: Takes the payments in the place of the table, if given.
         tls: A client of the name, if it is served over TLS; each payment calls its region by it first.
         service: Whether payments go through the service behind the name.
@@ -61,6 +64,8 @@ class Place:
     run_schedules: Callable[[], object] | None = None
     shares_its_table: bool = False
     alarms_ring: bool = False
+    evaluates_alarms: bool = False
+    as_time_passes: Callable[[float, Mapping[str, bool]], None] | None = None
     endpoint: str | None = None
     tls: TlsClient | None = None
     service: bool = False

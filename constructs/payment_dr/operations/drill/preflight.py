@@ -3,14 +3,25 @@
 What is wrong with its records and health checks is in `zone_faults`, for `dr status` too.
 """
 
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+
 from payment_dr.operations import probes
-from payment_dr.operations.deployed import Deployed
+from payment_dr.operations.deployed import HEALTH_PATH, Deployed
+from payment_dr.operations.deployed_zone import endpoint_check_of
+from payment_dr.operations.drill.journal import Journal
+from payment_dr.operations.drill.outages import NOTHING_IS_LEFT, Action, OutageMaker, undone
 from payment_dr.operations.drill.tls_client import NotServedError, TlsClient
 from payment_dr.operations.errors import OperationError
 from payment_dr.operations.probes import SERVING
+from payment_dr.operations.route53.zone import Zone
 from payment_dr.operations.status import OK, look_at
 from payment_dr.operations.zone_faults import ZoneFaults
-from payment_dr.side import SIDES
+from payment_dr.side import SIDES, Side
+
+WARMING_PROBES = 5
+HEALTHY, UNHEALTHY = "healthy", "unhealthy"  # what a health function says
 
 
 def unfit_to_start(stack: Deployed, faults: ZoneFaults) -> list[str]:
@@ -41,6 +52,59 @@ def regions_not_served(stack: Deployed, tls: TlsClient | None) -> list[str]:
         except NotServedError as error:
             found.append(f"{stack.region(side)} does not serve {stack.outputs['application_fqdn']}: {error}")
     return found
+
+
+def warm_up(stack: Deployed, zone: Zone) -> None:
+    """Probe each region until it is healthy, a few times at most: a function that starts may be late for its table."""
+    for side in SIDES:
+        for _ in range(WARMING_PROBES):
+            with suppress(OperationError):  # which the next look reports
+                if probes.health(stack, side, _probed_path(stack, zone, side)).body.get("status") == HEALTHY:
+                    break
+
+
+def blind_health_functions(
+    stack: Deployed, zone: Zone, maker: OutageMaker, journal: Journal, check: Callable[[], object]
+) -> list[str]:
+    """The health functions that do not report a failing table: an outage that the API answers 503 in hides them.
+
+    Each deployed function is probed once while the DynamoDB of its region fails, on the path that Route 53 probes.
+
+    Args:
+        stack: The deployed stack.
+        zone: Its hosted zone.
+        maker: Makes DynamoDB fail.
+        journal: Takes what is made to fail, and its undo.
+        check: Raises an `OperationError` if the place itself is gone.
+
+    Returns:
+        A sentence for each.
+
+    Raises:
+        OperationError: DynamoDB could not be restored.
+    """
+    found = []
+    for side in SIDES:
+        region = stack.region(side)
+        action = Action(
+            f"let DynamoDB of {region} fail for one probe",
+            partial(maker.fail, region, service="dynamodb"),
+            partial(maker.restore, region),
+            hint=NOTHING_IS_LEFT,
+        )
+        with undone(action, journal, check):
+            health = probes.health(stack, side, _probed_path(stack, zone, side))
+        if health.verdict.passed or health.body.get("status") != UNHEALTHY:
+            found.append(
+                f"the health function of {region} does not report that its table fails ({health}), so Route 53 would "
+                f"not stop answering with {region}"
+            )
+    return found
+
+
+def _probed_path(stack: Deployed, zone: Zone, side: Side) -> str:
+    check = endpoint_check_of(stack, zone, side)
+    return check.path if check and stack.side_of_api(check.host) == side else HEALTH_PATH
 
 
 def refuse_a_degraded_start(stack: Deployed) -> None:

@@ -15,7 +15,7 @@ from typing import cast
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from payment_dr.operations.deployed_zone import read_zone, settings_of
+from payment_dr.operations.deployed_zone import checks_of, read_zone, settings_of
 from payment_dr.operations.drill import preflight
 from payment_dr.operations.drill.alarm_watch import AlarmWatch
 from payment_dr.operations.drill.client_dns import ClientDns
@@ -31,7 +31,16 @@ from payment_dr.operations.drill.journal import (
     SimulatedRuns,
 )
 from payment_dr.operations.drill.judge import Evidence, Judge
-from payment_dr.operations.drill.outages import OUTAGES, SERVING_SECONDS, Action, Outage, action_of, backlog_of, undone
+from payment_dr.operations.drill.outages import (
+    NOTHING_IS_LEFT,
+    OUTAGES,
+    SERVING_SECONDS,
+    Action,
+    Outage,
+    action_of,
+    backlog_of,
+    undone,
+)
 from payment_dr.operations.drill.parameters import Parameters
 from payment_dr.operations.drill.payments import Payments
 from payment_dr.operations.drill.place import Place
@@ -44,6 +53,7 @@ from payment_dr.operations.zone_faults import ZoneFaults
 from payment_dr.side import SIDES
 
 QUIET_SECONDS = 30.0  # of drill time, before the outage and after the failback
+ALARMS_FIRE_SECONDS = 300.0  # of drill time; one on a health check needs a minute or two
 ALARMS_CLEAR_SECONDS = 900.0  # of drill time; an alarm looks back over five minutes
 RUNS = 10_000
 PREFIX = "dr-drill-"  # of the ids of its transactions, by which the policy of a game day knows them
@@ -167,12 +177,28 @@ class Drill:
             return
         self._judge.causes += (found := faults.all())
         self._judge.add_target("faults found in the zone", "faults", 0, len(found), kind="zone")
+        preflight.warm_up(self._stack, zone)
         preflight.refuse_a_degraded_start(self._stack)
+        self._judge_health_functions(zone)
         deployed = settings_of(self._stack, zone)
         settings = self._outage.settings_during(deployed)
         self._note_settings(deployed, settings)
+        if self._alarms and self._place.evaluates_alarms:
+            self._alarms.expect(self._outage.must_alarm(settings), checks_of(self._stack, zone))
+        else:
+            why = "here: nothing evaluates alarms"
+            self._judge.leave_untested("alarms that must fire", "alarms", why, kind="alarms fired")
         simulated = self._simulate(settings)
         self._judge.judge(self._start(zone, settings, simulated, undo).run(undo))
+
+    def _judge_health_functions(self, zone: Zone) -> None:
+        what = "health functions that do not report a failing table"
+        if self._place.shares_its_table:
+            self._judge.leave_untested(what, "functions", NOT_TESTED, kind="health functions")
+            return
+        found = preflight.blind_health_functions(self._stack, zone, self._place.maker, self._journal, self._place.check)
+        self._judge.causes += found
+        self._judge.add_target(what, "functions", 0, len(found), kind="health functions")
 
     def _step(self, name: str) -> None:
         """A new step begins, and the journal has all that came before it."""
@@ -183,9 +209,11 @@ class Drill:
         self._payments.note_in(self._journal)
         self._journal.step(name)
 
-    def _watch(self) -> None:
+    def _watch(self, dns: ClientDns) -> None:
         """Look at the place and at the alarms, while drill time passes."""
         self._place.check()
+        if self._place.as_time_passes:
+            self._place.as_time_passes(self._journal.now, dns.healthy)
         if self._alarms:
             self._alarms.look_when_due()
 
@@ -233,7 +261,7 @@ class Drill:
             payments=self._payments,
             alarms=self._alarms,
             dns=dns,
-            clients=Clients(dns, self._payments, self._journal, pool=pool, rng=rng, watch=self._watch),
+            clients=Clients(dns, self._payments, self._journal, pool=pool, rng=rng, watch=lambda: self._watch(dns)),
             documents=documents,
             parameters=parameters,
             verification=Verification(self._place, self._payments, self._alarms, documents, parameters),
@@ -247,8 +275,7 @@ class Drill:
             actions.append(backlog_of(self._stack, self._place.maker))
         if self._stack.is_live:
             return actions
-        hint = "nothing is left: the embedded AWS ends with this command"
-        return [dataclasses.replace(action, hint=hint) for action in actions]
+        return [dataclasses.replace(action, hint=NOTHING_IS_LEFT) for action in actions]
 
     def _deletion(self) -> Action:
         prefix, table = self._payments.prefix, self._stack.outputs["dynamodb_table_name"]
@@ -409,8 +436,9 @@ class StartedDrill:
         self.clients.finish()
         self.payments.note_in(self.journal)
         self.step("verification")
-        self.clients.retry_open()
         if alarms := self.alarms:
-            self.clients.run(until=self.clients.now + ALARMS_CLEAR_SECONDS, stop=lambda: not alarms.look())
+            self.clients.run(until=self.clients.now + ALARMS_FIRE_SECONDS, stop=alarms.have_fired)
+            self.clients.run(until=self.clients.now + ALARMS_CLEAR_SECONDS, stop=alarms.are_clear)
             self.clients.finish()
+        self.clients.retry_open()
         self.payments.note_in(self.journal)

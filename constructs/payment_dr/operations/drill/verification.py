@@ -3,14 +3,16 @@
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from payment_dr.operations import probes
 from payment_dr.operations.aws import asked
 from payment_dr.operations.drill import ledger
 from payment_dr.operations.drill.alarm_watch import AlarmWatch
 from payment_dr.operations.drill.documents import Documents
-from payment_dr.operations.drill.journal import MODES, After, PaymentRecord, Rpo
+from payment_dr.operations.drill.journal import MODES, After, AlarmsRecord, PaymentRecord, Rpo
 from payment_dr.operations.drill.ledger import Entry, Item
+from payment_dr.operations.drill.notifications import undelivered
 from payment_dr.operations.drill.parameters import Parameters
 from payment_dr.operations.drill.payment_figures import figures, latency_ms, recovery
 from payment_dr.operations.drill.payments import Payments
@@ -62,6 +64,7 @@ class Verification:
     ) -> None:
         self._place, self._stack, self._payments, self._alarms = place, place.stack, payments, alarms
         self._documents, self._parameters = documents, parameters
+        self._began = datetime.now(UTC)
 
     def at_switch(self, *, failed_over: bool) -> AtSwitch:
         """What is acknowledged now, and what the secondary has not got of it.
@@ -147,9 +150,18 @@ class Verification:
             "parameters_equal": not probes.drifted_parameters(self._stack),
             "rotation": self._parameters.compare(),
             "documents": documents,
-            "alarms": {"fired": self._alarms.fired, "still": self._alarms.look()} if self._alarms else None,
+            "alarms": self._alarms_of(self._alarms) if self._alarms else None,
         }
         return rpo, after
+
+    def _alarms_of(self, alarms: AlarmWatch) -> AlarmsRecord:
+        still, is_tested = alarms.look(), self._place.evaluates_alarms and not self._place.shares_its_table
+        return {
+            "expected": alarms.expected,
+            "fired": alarms.fired,
+            "still": still,
+            "undelivered": undelivered(self._stack, alarms.fired, self._began) if is_tested else None,
+        }
 
     def _ends(self, deadline: float) -> bool:
         """Whether nothing more can arrive, or not in time."""

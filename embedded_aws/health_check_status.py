@@ -1,0 +1,121 @@
+"""Alarms on the status of health checks, in a drill's time, which passes faster than that of the emulator."""
+
+from collections.abc import Callable, Mapping, Sequence
+from statistics import fmean
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from embedded_aws.deployment import Deployment
+from embedded_aws.emulated_stack import EmulatedStack
+from embedded_aws.virtual_alarms import COMPARISONS
+from payment_dr.operations.drill.alarm_watch import METRIC, METRICS_REGION
+from payment_dr.side import SIDES
+
+_MINUTE = 60.0
+_LOOKS_FURTHER_BACK = 2
+_STATISTICS: Mapping[str, Callable[[Sequence[float]], float]] = {
+    "Minimum": min,
+    "Maximum": max,
+    "Average": fmean,
+    "Sum": sum,
+    "SampleCount": len,
+}
+
+
+class HealthCheckStatus:
+    """Publishes the status of health checks once a minute, and sets the states of the deployed alarms on it.
+
+    Route 53 publishes HealthCheckStatus in us-east-1 alone: 1 is healthy, 0 is not
+    (https://docs.aws.amazon.com/Route53/latest/DeveloperGuide/monitoring-health-checks.html). Each alarm is evaluated
+    once a minute by its deployed settings
+    (https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/alarms-and-missing-data.html), and its actions are
+    those of a change of its state. A region that takes no calls takes no data and evaluates no alarm.
+
+    Args:
+        deployment: Where the alarms are.
+        stack: The deployed stack.
+
+    Example:
+        >>> status = HealthCheckStatus(deployment, stack)  # doctest: +SKIP
+        >>> status(61.0, {"0a1b2c3d": False})  # doctest: +SKIP
+    """
+
+    def __init__(self, deployment: Deployment, stack: EmulatedStack) -> None:
+        self._stack = stack
+        regions = [stack.region(side) for side in SIDES]
+        self._clients = {region: deployment.aws.client("cloudwatch", region) for region in regions}
+        self._published: dict[str, list[tuple[float, float]]] = {}  # by health check, with the time
+        self._next_publication, self._next_evaluation = _MINUTE / 2, _MINUTE
+
+    def __call__(self, at: float, healthy: Mapping[str, bool]) -> None:
+        """Let drill time pass.
+
+        Args:
+            at: Drill time in seconds; it must not go back.
+            healthy: The status of each health check now, by its id.
+        """
+        while min(self._next_publication, self._next_evaluation) <= at:
+            if self._next_publication < self._next_evaluation:
+                self._publish(self._next_publication, healthy)
+                self._next_publication += _MINUTE
+            else:
+                self._evaluate(self._next_evaluation)
+                self._next_evaluation += _MINUTE
+
+    def _publish(self, at: float, healthy: Mapping[str, bool]) -> None:
+        if METRICS_REGION in self._clients and self._alarms(METRICS_REGION) is not None:
+            for id_, is_healthy in healthy.items():
+                self._published.setdefault(id_, []).append((at, float(is_healthy)))
+
+    def _evaluate(self, at: float) -> None:
+        for region, client in self._clients.items():
+            for alarm in self._alarms(region) or ():
+                data = self._published.get(_health_check_of(alarm), []) if region == METRICS_REGION else []
+                state = state_of(alarm, data, at)
+                if state != alarm["StateValue"]:
+                    client.set_alarm_state(
+                        AlarmName=alarm["AlarmName"], StateValue=state, StateReason="evaluated in drill time"
+                    )
+
+    def _alarms(self, region: str) -> list[Any] | None:
+        """The alarms on this metric; None if the region takes no calls."""
+        if region in self._stack.hanging:
+            return None
+        try:
+            pages = list(self._clients[region].get_paginator("describe_alarms").paginate())
+        except (BotoCoreError, ClientError):
+            return None
+        found = [alarm for page in pages for alarm in page["MetricAlarms"]]
+        return [alarm for alarm in found if (alarm.get("Namespace"), alarm.get("MetricName")) == METRIC]
+
+
+def _health_check_of(alarm: Mapping[str, Any]) -> str:
+    return next((each["Value"] for each in alarm["Dimensions"] if each["Name"] == "HealthCheckId"), "")
+
+
+def state_of(alarm: Mapping[str, Any], data: Sequence[tuple[float, float]], at: float) -> str:
+    """The state of an alarm.
+
+    Data that are there decide first, even when they are from a little further back; then the alarm's own rule for
+    missing data does.
+
+    Args:
+        alarm: The alarm as CloudWatch describes it.
+        data: Times and values of its metric.
+        at: When it is evaluated, in seconds.
+    """
+    period, periods = float(alarm["Period"]), int(alarm["EvaluationPeriods"])
+    statistic, breaches = _STATISTICS[alarm["Statistic"]], COMPARISONS[alarm["ComparisonOperator"]]
+    breaching = []
+    for number in range(periods + _LOOKS_FURTHER_BACK):
+        end = at - number * period
+        if values := [value for time, value in data if end - period <= time < end]:
+            breaching.append(breaches(statistic(values), alarm["Threshold"]))
+    breaching = breaching[:periods]
+    treatment = alarm.get("TreatMissingData", "missing")
+    if treatment in ("breaching", "notBreaching"):
+        breaching += [treatment == "breaching"] * (periods - len(breaching))
+    if not breaching:
+        return str(alarm["StateValue"]) if treatment == "ignore" else "INSUFFICIENT_DATA"
+    return "ALARM" if sum(breaching) >= int(alarm.get("DatapointsToAlarm") or periods) else "OK"
