@@ -318,6 +318,10 @@ class Judge:
         for kind, what, unit, count in found:
             self.add_target(f"after recovery: {what}", unit, 0, count, f"after recovery there are {what}", kind=kind)
         if rotation := after["rotation"]:
+            if "secondary" not in rotation["copied"]:
+                first, second = (self._regions[side] for side in SIDES)
+                what, why = f"parameter rotated in {second} and not copied to {first}", f"as {second} did not serve"
+                self.leave_untested(what, "parameters", 0, why, kind="rotated parameter")
             for side, is_copied in rotation["copied"].items():
                 home, other = self._regions[side], self._regions[OTHER[side]]
                 self.add_target(
@@ -365,7 +369,11 @@ class Judge:
                 f"no alarm on the health check of {whose} fired: {which or 'there is none in ' + METRICS_REGION}",
                 kind="alarms fired",
             )
-        if (undelivered := alarms["undelivered"]) is not None:
+        if (undelivered := alarms["undelivered"]) is None:
+            self.leave_untested(
+                "alarms that reached nobody", "alarms", 0, "on a stack that others use", kind="notifications"
+            )
+        else:
             self.add_target(
                 f"alarms that reached nobody, of {len(alarms['fired'])} that fired",
                 "alarms",
