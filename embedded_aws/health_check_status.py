@@ -1,6 +1,8 @@
 """Alarms on the status of health checks, in a drill's time, which passes faster than that of the emulator."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from functools import partial
 from statistics import fmean
 from typing import Any
 
@@ -14,6 +16,7 @@ from payment_dr.side import SIDES
 
 _MINUTE = 60.0
 _LOOKS_FURTHER_BACK = 2
+_ATTEMPTS = 5
 _STATISTICS: Mapping[str, Callable[[Sequence[float]], float]] = {
     "Minimum": min,
     "Maximum": max,
@@ -74,20 +77,27 @@ class HealthCheckStatus:
                 data = self._published.get(_health_check_of(alarm), []) if region == METRICS_REGION else []
                 state = state_of(alarm, data, at)
                 if state != alarm["StateValue"]:
-                    client.set_alarm_state(
-                        AlarmName=alarm["AlarmName"], StateValue=state, StateReason="evaluated in drill time"
-                    )
+                    given = {"AlarmName": alarm["AlarmName"], "StateValue": state}
+                    _insist(partial(client.set_alarm_state, **given, StateReason="evaluated in drill time"))
 
     def _alarms(self, region: str) -> list[Any] | None:
         """The alarms on this metric; None if the region takes no calls."""
         if region in self._stack.hanging:
             return None
-        try:
-            pages = list(self._clients[region].get_paginator("describe_alarms").paginate())
-        except (BotoCoreError, ClientError):
+        described = self._clients[region].get_paginator("describe_alarms")
+        pages = _insist(lambda: list(described.paginate()))
+        if pages is None:
             return None
         found = [alarm for page in pages for alarm in page["MetricAlarms"]]
         return [alarm for alarm in found if (alarm.get("Namespace"), alarm.get("MetricName")) == METRIC]
+
+
+def _insist(call: Callable[[], Any]) -> Any:
+    """What a call returns; None if it fails each time. In a region that fails a share of its calls, few end so."""
+    for _ in range(_ATTEMPTS):
+        with suppress(BotoCoreError, ClientError):
+            return call()
+    return None
 
 
 def _health_check_of(alarm: Mapping[str, Any]) -> str:

@@ -30,13 +30,15 @@ class CloudWatch:
     def __init__(self) -> None:
         self.alarm = dict(ALARM)
         self.is_down = False
+        self.refusals = 0
         self.states: list[str] = []
 
     def get_paginator(self, _operation: str) -> "CloudWatch":
         return self
 
     def paginate(self) -> Any:
-        if self.is_down:
+        self.refusals -= 1
+        if self.is_down or self.refusals >= 0:
             raise ClientError({"Error": {"Code": "503"}}, "DescribeAlarms")
         return [{"MetricAlarms": [self.alarm, {"AlarmName": "other", "Namespace": "AWS/Lambda"}]}]
 
@@ -95,6 +97,13 @@ def test_a_region_that_takes_no_calls_takes_no_data_and_evaluates_nothing(deploy
     status(330, {"check": True})
     status(360, {"check": True})
     assert east.states == ["OK"]  # nothing was published while it was down
+
+
+def test_a_region_that_fails_a_share_of_its_calls_goes_on_evaluating(deployment: Deployment) -> None:
+    east = deployment.regions["us-east-1"]
+    east.refusals = 3
+    status_of(deployment)(60, {"check": True})
+    assert east.states == ["OK"]
 
 
 def test_an_alarm_on_another_check_has_no_data(deployment: Deployment) -> None:

@@ -96,3 +96,12 @@ def test_where_no_alarm_must_fire_none_is_waited_for(stack: Stack, tmp_path: Pat
     watch = AlarmWatch(stack, Journal(tmp_path, {"kind": "region"}))
     watch.expect([], CHECKS)
     assert (watch.expected, watch.have_fired(), watch.are_clear()) == ({}, True, True)
+
+
+def test_a_region_that_hangs_is_not_asked(stack: Stack, tmp_path: Path) -> None:
+    watch = AlarmWatch(stack, Journal(tmp_path, {"kind": "hang"}))
+    stack.alarms = {"primary": {EAST: "ALARM"}, "secondary": {WEST: "ALARM"}}
+    watch.hanging = ["primary"]
+    assert watch.look() == [WEST]
+    watch.hanging = ()
+    assert watch.look() == [EAST, WEST]

@@ -566,3 +566,18 @@ def test_an_alarm_that_does_not_fire_or_reaches_nobody_misses(
 ) -> None:
     journal = drill(as_time_passes=AwsAsTimePasses(stack, **broken), **ALARMS)
     assert (journal["verdict"], missed_of(journal), journal["causes"]) == ("missed", [missed], [cause])
+
+
+def test_the_alarms_of_a_region_that_hangs_are_not_asked_for_meanwhile(
+    drill: Callable[..., Content], stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    described, hanging = probes.described_alarms, []
+    maker = FailingStack(stack)
+
+    def counted(stack: Stack, side: Side) -> Any:
+        hanging.append(maker.failing.get(REGIONS[side], {}).get("kind"))
+        return described(stack, side)
+
+    monkeypatch.setattr(probes, "described_alarms", counted)
+    assert drill("hang", maker=maker, as_time_passes=AwsAsTimePasses(stack), **ALARMS)["verdict"] == "passed"
+    assert set(hanging) == {None}

@@ -195,6 +195,11 @@ class Outage:
             return self.alarms
         return self.sides if self.must_fail_over(settings) else ()
 
+    @property
+    def hanging(self) -> tuple[Side, ...]:
+        """The sides of which no call is answered meanwhile."""
+        return self.sides if self.fault.get("kind") == "hang" and "service" not in self.fault else ()
+
     def tolerated_seconds(self, settings: Settings) -> float:
         """Seconds for which DNS may answer with the other region, although this outage has not to fail over."""
         if len(self.sides) == 1:

@@ -376,6 +376,8 @@ class StartedDrill:
 
     def _begin_outage(self, outage: ExitStack, backlog: ExitStack) -> None:
         self.step("outage")
+        if self.alarms:
+            self.alarms.hanging = self.outage.hanging
         for action, until in zip(self.actions, (outage, backlog), strict=False):
             until.enter_context(undone(action, self.journal, self.place.check))
 
@@ -396,6 +398,8 @@ class StartedDrill:
         self.clients.finish()  # what was made before that must not be answered by a region that is back
         self.step("recovery")
         outage.close()
+        if self.alarms:
+            self.alarms.hanging = ()
         self.dns.forget()
         return self.clients.now
 
