@@ -221,6 +221,26 @@ class TestAfterRecovery:
         assert len(found["missing"]["primary"]) == 3
         assert clock.now > started + verification.SETTLING_SECONDS
 
+    def test_a_parameter_that_was_rotated_is_waited_for_when_the_schedules_have_run(
+        self, stack: Stack, tables: Tables, clock: Clock
+    ) -> None:
+        started, ran = clock.now, list[float]()
+        place = place_on(stack, buckets={}, run_schedules=lambda: ran.append(clock.now))
+        rotated = Parameters(place)
+        rotated.rotation().do()
+        stack.syncs["secondary"] = False
+        rotated.rotate("secondary")
+
+        def found() -> list[Item]:
+            if clock.now > started + 20:
+                stack.parameters["primary"] = dict(stack.parameters["secondary"])
+            return []
+
+        tables.found["primary"] = found
+        after = verification_at(place, tables, parameters=rotated).compare(NOTHING)[1]
+        assert after["rotation"] == {"name": NAMES[0], "copied": {"secondary": True}}
+        assert (ran, after["parameters_equal"]) == ([started], True)
+
     def test_what_is_never_copied_back_is_not_waited_for(self, stack: Stack, tables: Tables, clock: Clock) -> None:
         started, place = clock.now, place_on(stack)
         documents = Documents(place, "a-drill")
