@@ -1,6 +1,6 @@
 """Alarms on the status of health checks, in a drill's time, which passes faster than that of the emulator."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from contextlib import suppress
 from functools import partial
 from statistics import fmean
@@ -33,7 +33,8 @@ class HealthCheckStatus:
     (https://docs.aws.amazon.com/Route53/latest/DeveloperGuide/monitoring-health-checks.html). Each alarm is evaluated
     once a minute by its deployed settings
     (https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/alarms-and-missing-data.html), and its actions are
-    those of a change of its state. A region that takes no calls takes no data and evaluates no alarm.
+    those of a change of its state. A region that takes no calls takes no data and evaluates no alarm. The status of a
+    check that no record follows is not known here, so its alarms are left as they are.
 
     Args:
         deployment: Where the alarms are.
@@ -48,6 +49,8 @@ class HealthCheckStatus:
         self._stack = stack
         regions = [stack.region(side) for side in SIDES]
         self._clients = {region: deployment.aws.client("cloudwatch", region) for region in regions}
+        checks = deployment.aws.client("route53", METRICS_REGION).get_paginator("list_health_checks").paginate()
+        self._existing = {check["Id"] for page in checks for check in page["HealthChecks"]}
         self._published: dict[str, list[tuple[float, float]]] = {}  # by health check, with the time
         self._next_publication, self._next_evaluation = _MINUTE / 2, _MINUTE
 
@@ -63,7 +66,7 @@ class HealthCheckStatus:
                 self._publish(self._next_publication, healthy)
                 self._next_publication += _MINUTE
             else:
-                self._evaluate(self._next_evaluation)
+                self._evaluate(self._next_evaluation, self._existing - healthy.keys())
                 self._next_evaluation += _MINUTE
 
     def _publish(self, at: float, healthy: Mapping[str, bool]) -> None:
@@ -71,10 +74,13 @@ class HealthCheckStatus:
             for id_, is_healthy in healthy.items():
                 self._published.setdefault(id_, []).append((at, float(is_healthy)))
 
-    def _evaluate(self, at: float) -> None:
+    def _evaluate(self, at: float, unknown: Set[str]) -> None:
         for region, client in self._clients.items():
             for alarm in self._alarms(region) or ():
-                data = self._published.get(_health_check_of(alarm), []) if region == METRICS_REGION else []
+                check = _health_check_of(alarm)
+                if check in unknown:
+                    continue
+                data = self._published.get(check, []) if region == METRICS_REGION else []
                 state = state_of(alarm, data, at)
                 if state != alarm["StateValue"]:
                     given = {"AlarmName": alarm["AlarmName"], "StateValue": state}

@@ -48,13 +48,23 @@ class CloudWatch:
         self.states.append(StateValue)
 
 
+class Route53:
+    """Route 53 with a check that an alarm is on, and one that no record follows."""
+
+    def get_paginator(self, _operation: str) -> "Route53":
+        return self
+
+    def paginate(self) -> Any:
+        return [{"HealthChecks": [{"Id": "check"}, {"Id": "of-no-record"}]}]
+
+
 class Deployment:
     def __init__(self) -> None:
         self.aws = self
         self.regions = {region: CloudWatch() for region in REGIONS.values()}
 
-    def client(self, _service: str, region: str) -> CloudWatch:
-        return self.regions[region]
+    def client(self, service: str, region: str) -> "CloudWatch | Route53":
+        return Route53() if service == "route53" else self.regions[region]
 
 
 class Stack:
@@ -106,10 +116,14 @@ def test_a_region_that_fails_a_share_of_its_calls_goes_on_evaluating(deployment:
     assert east.states == ["OK"]
 
 
-def test_an_alarm_on_another_check_has_no_data(deployment: Deployment) -> None:
-    status = status_of(deployment)
-    status(60, {"other": True})
-    assert deployment.regions["us-east-1"].states == ["ALARM"]
+@pytest.mark.parametrize(("check", "states"), [("gone", ["ALARM"]), ("of-no-record", [])])
+def test_an_alarm_on_a_check_that_is_gone_has_no_data_and_one_that_is_not_followed_is_left_alone(
+    deployment: Deployment, check: str, states: list[str]
+) -> None:
+    east = deployment.regions["us-east-1"]
+    east.alarm["Dimensions"] = [{"Name": "HealthCheckId", "Value": check}]
+    status_of(deployment)(60, {"check": True})
+    assert east.states == states
 
 
 HEALTHY, UNHEALTHY = 1.0, 0.0

@@ -92,6 +92,17 @@ def test_an_alarm_in_a_region_without_the_metric_is_not_expected_to_fire(stack: 
     assert watch.expected == {"primary": []}
 
 
+def test_a_side_without_a_health_check_or_without_a_region_with_the_metric_needs_no_alarm(
+    stack: Stack, tmp_path: Path
+) -> None:
+    watch = AlarmWatch(stack, Journal(tmp_path, {"kind": "region"}))
+    watch.expect(["primary"], {"secondary": "check-secondary"})
+    assert watch.expected == {}
+    stack.outputs["primary_region"] = "eu-west-1"
+    watch.expect(["primary"], CHECKS)
+    assert watch.expected == {}
+
+
 def test_where_no_alarm_must_fire_none_is_waited_for(stack: Stack, tmp_path: Path) -> None:
     watch = AlarmWatch(stack, Journal(tmp_path, {"kind": "region"}))
     watch.expect([], CHECKS)

@@ -45,7 +45,7 @@ class AlarmWatch:
 
         Args:
             sides: The sides whose health check will be unhealthy.
-            checks: The health check of each side's record, by its id.
+            checks: The id of the health check of each side's record, where it has one.
 
         Raises:
             CannotTellError: The region does not answer.
@@ -53,12 +53,14 @@ class AlarmWatch:
         here = [side for side in SIDES if self._stack.region(side) == METRICS_REGION]
         alarms = [alarm for side in here for alarm in probes.described_alarms(self._stack, side)]
         watched = [
-            (alarm["AlarmName"], {"Name": "HealthCheckId", "Value": checks.get(side)} in alarm["Dimensions"], side)
-            for side in sides
+            (alarm["AlarmName"], alarm["Dimensions"])
             for alarm in alarms
             if (alarm.get("Namespace"), alarm.get("MetricName")) == METRIC
         ]
-        self.expected = {side: [name for name, is_its, of in watched if is_its and of == side] for side in sides}
+        for side in sides:
+            if side in checks and here:
+                its = {"Name": "HealthCheckId", "Value": checks[side]}
+                self.expected[side] = [name for name, dimensions in watched if its in dimensions]
 
     def look(self) -> list[str]:
         """Names of the alarms that are in ALARM now. A region that cannot be asked is as it was."""
