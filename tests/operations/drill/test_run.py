@@ -217,7 +217,7 @@ def test_payments_in_a_table_of_others_are_deleted_when_the_drill_ends(
     assert journal["verdict"] == "passed"
     assert stack.items == {side: [theirs] for side in SIDES}
     # nor is a parameter of theirs rotated
-    assert untested(journal)["config sync of a rotated parameter"] == "not tested on a stack that others use"
+    assert untested(journal)["parameter rotated and not copied"] == "not tested on a stack that others use"
     assert not any(operation == "put_parameter" for operation, *_ in stack.calls)
 
 

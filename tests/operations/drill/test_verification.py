@@ -237,7 +237,7 @@ class TestAfterRecovery:
             return []
 
         tables.found["primary"] = found
-        after = verification_at(place, tables, parameters=rotated).compare(NOTHING)[1]
+        after = verification_at(place, tables, parameters=rotated).compare(NOTHING, None, [])[1]
         assert after["rotation"] == {"name": NAMES[0], "copied": {"secondary": True}}
         assert (ran, after["parameters_equal"]) == ([started], True)
 
