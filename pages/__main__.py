@@ -7,7 +7,17 @@ from typing import Annotated
 
 import typer
 
-from pages import architecture, construct_pages, costs, floods, interface, journal_schema, production
+from pages import (
+    architecture,
+    construct_pages,
+    costs,
+    floods,
+    interface,
+    journal_schema,
+    outages,
+    production,
+    recovery_time,
+)
 from pages.synthesis import PROJECT, stack_of
 from payment_dr.operations.command import MISSED, command, progress, say
 
@@ -27,6 +37,8 @@ def pages() -> dict[str, str]:
         ),
         "production.md": production.render(stack),
         "journal.schema.json": journal_schema.render(),
+        "recovery-time.md": recovery_time.render(stack),
+        "outages.md": outages.render(),
         "inputs-and-outputs.md": interface.render(stack, stack_of(custom_domain=True)),
         **{f"constructs/{name}": text for name, text in construct_pages.pages().items()},
     }

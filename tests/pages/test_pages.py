@@ -20,6 +20,9 @@ from pages.docstrings import documented
 from pages.graph import elements, references
 from pages.synthesis import PROJECT, Template, stack_of, template_of
 from payment_dr.checks import LIMITS, NAMES
+from payment_dr.operations.drill.outages import OUTAGES
+from payment_dr.operations.route53.recovery_time import Settings as ModelSettings
+from payment_dr.operations.route53.recovery_time import switches
 from payment_dr.production import Settings
 
 
@@ -61,6 +64,28 @@ def test_the_page_of_the_preset_has_a_line_for_each_setting_and_prices_each_that
     assert [each[0].strip("`") for each in cells] == [each.name for each in fields(Settings)]
     free = {each.name: each.metadata["production"] for each in fields(Settings) if not each.metadata["priced"]}
     assert total(estimate(stack_of(**{**free, "runbook": production.RUNBOOK}))) == total(estimate(stack))
+
+
+def test_the_page_of_the_recovery_time_has_what_each_choice_gives_and_costs(written: dict[str, str]) -> None:
+    cells = [line.strip("| ").split(" | ") for line in written["recovery-time.md"].splitlines() if line[:2] == "| "]
+    found = {tuple(each[:3]): each[3:] for each in cells[1:]}
+    assert len(found) == len(cells) - 1 == 24
+    assert found["10", "3", "5"] == ["41.7", "55.2", "23.0", "9.50"]
+    assert found["**30**", "**3**", "**30**"] == ["**126.7**", "**140.2**", "**63.0**", "**5.50**"]
+    assert found["30", "5", "5"][:2] == ["164.7", "187.2 †"]
+    # What the model takes for harmless is so, and little more is not: event by event, wherever the checkers are.
+    fast = ModelSettings(request_interval_seconds=10, failure_threshold=3, ttl_seconds=5)
+    assert not any(switches(fast, {"primary": (0, 22.9)}, seed, until=200) for seed in range(50))
+    assert any(switches(fast, {"primary": (0, 29)}, seed, until=200) for seed in range(50))
+
+
+def test_the_page_of_the_outages_says_of_each_what_must_happen(written: dict[str, str]) -> None:
+    cells = [line.strip("| ").split(" | ") for line in written["outages.md"].splitlines() if line.startswith("| `")]
+    assert [each[0].strip("`") for each in cells] == [*OUTAGES]
+    must = {each[0].strip("`"): (each[2], each[3]) for each in cells}
+    assert must["control-plane"] == ("must fail over; local payments go on", "201")
+    assert must["secondary"] == ("must not fail over; local payments go on, confirmed payments stop", "141")
+    assert must["recovery-backlog"] == ("must fail over, and back before replication has caught up", "201")
 
 
 def test_every_construct_has_a_page() -> None:
