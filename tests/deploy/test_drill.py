@@ -132,7 +132,9 @@ def test_while_the_other_region_gets_nothing_clients_stay_and_only_local_payment
     assert (journal["verdict"], journal["causes"]) == ("passed", [])
     assert regions_of(journal, "answer") == ["us-east-1"]
     assert journal["rto"]["failover"] is None
-    payments = [each for each in journal["payments"] if each["phase"] == "outage"]
+    events = journal["events"]
+    began, recovered = (next(e["at"] for e in events if e["kind"] == "action" and e["undone"] == u) for u in (0, 1))
+    payments = [each for each in journal["payments"] if began < each["at"] < recovered]
     during = {mode: [each["acknowledged"] for each in payments if each["mode"] == mode] for mode in MODES}
     assert set(during["local"]) == {True}
     assert set(during["confirmed"]) == {False}

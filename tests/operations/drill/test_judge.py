@@ -333,8 +333,8 @@ def test_payments_that_must_go_on_or_stop_during_an_outage_are_judged(
     mode: str, found: tuple[int, int], cause: str | None, journal: Journal
 ) -> None:
     other, as_it_must = ("confirmed", (0, 9)) if mode == "local" else ("local", (9, 0))
-    payments = [*paid("us-east-1", other, 10, *as_it_must), *paid("us-east-1", mode, 10, *found)]
-    for region, at in (("us-east-1", 9.999), ("us-east-1", 300), ("us-west-2", 50)):
+    payments = [*paid("us-east-1", other, 10.001, *as_it_must), *paid("us-east-1", mode, 10.001, *found)]
+    for region, at in (("us-east-1", 10), ("us-east-1", 300), ("us-west-2", 50)):
         payments += paid(region, mode, at, 1, 1)  # anything may happen there and then
     journal.set(payments=payments)
     judge = judge_of(journal)

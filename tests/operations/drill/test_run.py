@@ -5,19 +5,23 @@ import json
 import os
 import time
 from collections.abc import Callable, Collection, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from payment_dr.operations import probes
-from payment_dr.operations.drill import clients, journal, parameters, run, verification
+from payment_dr.operations.drill import clients, journal, parameters, payments, run, verification
 from payment_dr.operations.drill.alarm_watch import METRIC
+from payment_dr.operations.drill.confirmed_write import ConfirmedWriter
 from payment_dr.operations.drill.journal import PAYMENT_PHASES, WAYS, Content, CouldNotTellError
+from payment_dr.operations.drill.outages import REPLICATION, until_clients_are_back
 from payment_dr.operations.drill.payments import Payments
 from payment_dr.operations.drill.run import Drill
 from payment_dr.operations.errors import OperationError
 from payment_dr.operations.route53.checkers import ProbeResult
+from payment_dr.operations.route53.recovery_time import Settings
 from payment_dr.operations.route53.zone import HealthCheck
 from payment_dr.side import OTHER, SIDES, Side
 from tests.operations.drill.parts import Maker, deployed_zone, place_on
@@ -43,7 +47,8 @@ class FailingStack(Maker):
 
     def fail(self, region: str, **fault: Any) -> None:
         super().fail(region, **fault)
-        if _side_in(region) not in self.blind or fault.get("service") != "dynamodb":
+        is_seen = _side_in(region) not in self.blind or fault.get("service") != "dynamodb"
+        if is_seen and fault.get("service") != REPLICATION:
             self._stack.failing["dynamodb", _side_in(region)] = GONE
         if region == REGIONS["primary"] and self._in_flight:
             there = self._stack.items["secondary"]
@@ -205,6 +210,35 @@ def test_clients_that_return_before_the_primary_has_what_the_secondary_took_are_
     (missed,) = (each for each in journal["targets"] if each["tested"] and not each["met"])
     assert missed["what"].startswith("confirmed mode: missing in us-east-1 at the failback, of ")
     assert missed["measured"] == len(found["missing_at_failback"])
+
+
+def test_what_holds_replication_back_lasts_until_clients_are_back(
+    drill: Callable[..., Content], steps: list[str]
+) -> None:
+    with pytest.raises(CouldNotTellError, match="there was no backlog") as ended:
+        drill("recovery-backlog")  # these regions share their items: nothing is held back
+    journal = json.loads(ended.value.journal.read_text())
+    actions = [event for event in journal["events"] if event["kind"] == "action"]
+    fault, backlog = "fail us-east-1", "stop replication with us-west-2"
+    done = [(fault, False), (backlog, False), (fault, True), (backlog, True)]
+    assert [(each["name"], each["undone"]) for each in actions] == done
+    assert actions[3]["at"] - actions[2]["at"] == pytest.approx(until_clients_are_back(Settings()), abs=1)
+    assert steps[-4:] == ["recovery", "failback", "replication catches up", "verification"]
+
+
+def test_confirmed_payments_begin_in_an_outage_that_must_stop_them(
+    drill: Callable[..., Content], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(payments, "ConfirmedWriter", partial(ConfirmedWriter, patience=3.0))
+    journal = drill("secondary")
+    began = next(event["at"] for event in journal["events"] if event["kind"] == "action")
+    first = min(each["at"] for each in journal["payments"] if each["mode"] == "confirmed" and each["at"] > began)
+    assert first < began + 10  # drill time, which passes fast while payments wait for the other region
+    judged = {each["what"]: each["met"] for each in journal["targets"] if "during the outage" in each["what"]}
+    assert {what.rpartition(",")[0]: met for what, met in judged.items()} == {
+        "local payments to us-east-1 refused during the outage": True,
+        "confirmed payments to us-east-1 acknowledged during the outage": True,
+    }
 
 
 def test_payments_in_a_table_of_others_are_deleted_when_the_drill_ends(

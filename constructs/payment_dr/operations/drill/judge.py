@@ -420,12 +420,15 @@ class Judge:
 
 
 def payments_during(records: Iterable[PaymentRecord], region: str, mode: str, evidence: Evidence) -> tuple[int, int]:
-    """How many payments of a mode to a region that were begun in the outage were acknowledged, and refused."""
+    """How many payments of a mode to a region that were begun in the outage were acknowledged, and refused.
+
+    Those of its first moment do not count: the clock stands still while the outage is made.
+    """
     began, recovered = round(evidence.began, 3), round(evidence.recovered, 3)  # as the records are
     results = [
         each["acknowledged"]
         for each in records
-        if (each["region"], each["mode"]) == (region, mode) and began <= each["at"] < recovered
+        if (each["region"], each["mode"]) == (region, mode) and began < each["at"] < recovered
     ]
     return results.count(True), results.count(False)
 

@@ -22,6 +22,7 @@ from payment_dr.operations.drill.client_dns import ClientDns
 from payment_dr.operations.drill.clients import Clients
 from payment_dr.operations.drill.documents import Documents
 from payment_dr.operations.drill.journal import (
+    CONFIRMED,
     COULD_NOT_TELL,
     After,
     ChoiceRecord,
@@ -338,6 +339,8 @@ class StartedDrill:
         outage, backlog = (undo.enter_context(ExitStack()) for _ in range(2))
         began = self.clients.rush(lambda: self._begin_outage(outage, backlog))
         self.payments.outage = began, None
+        if CONFIRMED in self.outage.payments:
+            self.clients.finish()  # those that began before the outage, or as it was made, leave room for others
         end = began + self.outage.lasts(self.settings)
         failed_over = self._await_failover(end)
         self.payments.note_in(self.journal)
