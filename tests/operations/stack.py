@@ -316,7 +316,8 @@ class _Client:
             self._stack.changes.append(item)
             return
         for side in SIDES if self._stack.replicates else [self._role]:
-            self._stack.items[side].append(arguments["Item"])
+            if arguments["Item"] not in self._stack.items[side]:  # written again, it is the same item
+                self._stack.items[side].append(arguments["Item"])
 
     def _get_item(self, **arguments: Any) -> Any:
         found = (item for item in self._stack.items[self._role] if arguments["Key"].items() <= item.items())

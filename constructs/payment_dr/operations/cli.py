@@ -45,6 +45,13 @@ ThroughService = Annotated[
 Confirms = Annotated[
     bool, typer.Option("--confirms", help="The service acknowledges only what both regions have: judge it by that.")
 ]
+PauseReplication = Annotated[
+    str | None,
+    typer.Option(
+        metavar="TEMPLATE",
+        help="Pause replication of the table with this experiment template of AWS FIS during the outage.",
+    ),
+]
 NameServer = Annotated[
     list[str] | None, typer.Option(help="HOST or HOST:PORT to ask in place of the zone's name servers; repeatable.")
 ]
@@ -214,6 +221,7 @@ def drill(
     endpoint: Endpoint = None,
     service: ThroughService = False,
     confirms: Confirms = False,
+    pause_replication: PauseReplication = None,
     name_server: NameServer = None,
     limit: Limit = 30,
     seed: Seed = 42,
@@ -253,6 +261,7 @@ def drill(
                 endpoint=endpoint,
                 service=service,
                 confirms=confirms,
+                pause_replication=pause_replication,
                 name_servers=name_server or (),
             )
 

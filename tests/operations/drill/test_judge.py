@@ -1,5 +1,6 @@
 """What a drill makes of what it has seen."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -279,6 +280,23 @@ def test_an_outage_that_goes_on_replicating_does_not_test_confirmed_mode(kind: s
     judge = judge_of(journal)
     judge.judge(evidence_of(kind))
     assert (judge.verdict, at_the_switch(judge)["measured"]) == ("missed", 1)
+
+
+def test_a_fence_with_replication_paused_is_judged_at_the_switch_and_may_confirm_nothing_in_the_secondary(
+    journal: Journal,
+) -> None:
+    rpo = journal.content["rpo"]
+    none: Rpo = {**rpo["confirmed"], "acknowledged_in_secondary": 0}
+    journal.set(rpo={**rpo, "confirmed": none})
+    paused = replace(OUTAGES["fence"], cuts_replication=True)
+    judge = judge_of(journal)
+    judge.judge(evidence_of(outage=paused))
+    assert (judge.verdict, at_the_switch(judge)["met"]) == ("passed", True)
+    (untested,) = (each for each in judge.targets if not each["tested"])
+    assert untested["how"] == "not tested by this outage: no payment was acknowledged in us-west-2"
+    judge = judge_of(journal)  # a region that is down is no reason to acknowledge nothing in the other one
+    judge.judge(evidence_of("region"))
+    assert judge.verdict == "missed"
 
 
 @pytest.mark.parametrize(("copied_back", "missed"), [(False, 0), (True, 2)])

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from payment_dr.operations.drill import live
+from payment_dr.operations.drill.replication_pause import ReplicationPause
 from payment_dr.operations.errors import OperationError
 from tests.operations.stack import ACCOUNT, Stack
 
@@ -88,3 +89,23 @@ def test_the_report_says_of_each_part_what_it_is_made_of() -> None:
         "emulated": False,
         "simulated": True,
     }
+
+
+def test_a_pause_of_replication_is_announced_with_its_length_and_price(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stack, asked = Stack(live=True), list[str]()
+
+    def seconds(pause: ReplicationPause) -> float:
+        asked.append(pause.template_id)
+        return 1200.0
+
+    monkeypatch.setattr(ReplicationPause, "seconds", seconds)
+    ((what, _),) = drill(stack, tmp_path, pause_replication="EXT1")
+    assert asked == ["EXT1"]
+    assert "Replication of the table is paused in both directions for up to 20 minutes, for ALL writers" in what
+    assert "$0.10 a minute" in what
+    ((what, _),) = drill(stack, tmp_path)
+    assert "paused" not in what
+    with pytest.raises(OperationError, match="--confirms is given, and no service"):
+        drill(stack, tmp_path, confirms=True)

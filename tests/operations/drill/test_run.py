@@ -14,10 +14,11 @@ import pytest
 from payment_dr.operations import probes
 from payment_dr.operations.drill import clients, journal, parameters, payments, run, verification
 from payment_dr.operations.drill.alarm_watch import METRIC
-from payment_dr.operations.drill.confirmed_write import ConfirmedWriter
+from payment_dr.operations.drill.confirmed_write import ConfirmedWriter, Receipt
 from payment_dr.operations.drill.journal import PAYMENT_PHASES, WAYS, Content, CouldNotTellError
 from payment_dr.operations.drill.outages import REPLICATION, until_clients_are_back
 from payment_dr.operations.drill.payments import Payments
+from payment_dr.operations.drill.replication_pause import ReplicationPause
 from payment_dr.operations.drill.run import Drill
 from payment_dr.operations.errors import OperationError
 from payment_dr.operations.route53.checkers import ProbeResult
@@ -25,7 +26,7 @@ from payment_dr.operations.route53.recovery_time import Settings
 from payment_dr.operations.route53.zone import HealthCheck
 from payment_dr.side import OTHER, SIDES, Side
 from tests.operations.drill.parts import Maker, deployed_zone, place_on
-from tests.operations.stack import GONE, NAMES, REGIONS, Stack, refusal
+from tests.operations.stack import GONE, NAMES, REGIONS, Clock, Stack, refusal
 
 
 class FailingStack(Maker):
@@ -79,7 +80,8 @@ def stack(make_stack: Callable[..., Stack], monkeypatch: pytest.MonkeyPatch) -> 
     made.zone = deployed_zone()
 
     def probe(_stack: Stack, check: HealthCheck) -> ProbeResult:
-        failing = ("dynamodb", str(made.side_of_api(check.host))) in made.failing
+        side = str(made.side_of_api(check.host))
+        failing = ("dynamodb", side) in made.failing or made.reserved[side] == 0
         body = b'{"status": "unhealthy"}' if failing else b'{"status": "healthy"}'
         return ProbeResult(connect_seconds=0.01, response_seconds=0.02, status=503 if failing else 200, body=body)
 
@@ -218,7 +220,7 @@ def test_what_holds_replication_back_lasts_until_clients_are_back(
     with pytest.raises(CouldNotTellError, match="there was no backlog") as ended:
         drill("recovery-backlog")  # these regions share their items: nothing is held back
     journal = json.loads(ended.value.journal.read_text())
-    actions = [event for event in journal["events"] if event["kind"] == "action"]
+    actions = [e for e in journal["events"] if e["kind"] == "action" and e["name"].startswith(("fail", "stop"))]
     fault, backlog = "fail us-east-1", "stop replication with us-west-2"
     done = [(fault, False), (backlog, False), (fault, True), (backlog, True)]
     assert [(each["name"], each["undone"]) for each in actions] == done
@@ -236,6 +238,107 @@ def test_payments_in_an_outage_that_must_stop_some_of_them_are_judged(
         "local payments to us-east-1 refused during the outage": True,
         "confirmed payments to us-east-1 acknowledged during the outage": True,
     }
+
+
+class Pause(ReplicationPause):
+    """Pauses replication of the fakes.
+
+    Attributes:
+        works: Whether it stops replication, and whether that goes on after it.
+        ended: How often it was ended.
+    """
+
+    def __init__(self, stack: Stack) -> None:
+        super().__init__(stack, "EXT1")
+        self._of = stack
+        self.works = True, True
+        self.ended = 0
+
+    def start(self) -> None:
+        self._of.replicates = not self.works[0]
+
+    def stop(self) -> None:
+        self.ended += 1
+        self._of.replicates = True
+        if self.works[1]:
+            items = self._of.items
+            for side in SIDES:
+                items[side] += [item for item in items[OTHER[side]] if item not in items[side]]
+
+
+@pytest.fixture
+def pause(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> Pause:
+    """A pause of replication; a client that waits for it gives up at once."""
+    monkeypatch.setattr("payment_dr.operations.drill.confirmed_write.time", Clock())
+    monkeypatch.setattr(run, "RESUMED_SECONDS", 0.1)
+    monkeypatch.setattr(run, "RESUME_POLL_SECONDS", 0.05)
+    return Pause(stack)
+
+
+def test_a_fence_with_replication_paused_tests_confirmed_mode(
+    drill: Callable[..., Content], stack: Stack, pause: Pause, steps: list[str]
+) -> None:
+    journal = drill("fence", pause=pause)
+    assert (journal["verdict"], journal["causes"]) == ("passed", [])
+    assert steps[1:4] == ["steady load", "replication pause", "outage"]
+    (at_switch,) = (each for each in journal["targets"] if "at the switch" in each["what"])
+    assert (at_switch["tested"], at_switch["met"]) == (True, True)
+    local, confirmed = journal["rpo"]["local"], journal["rpo"]["confirmed"]
+    assert len(local["missing_at_switch"]) > 10
+    assert (local["missing_at_failback"], local["missing_after_recovery"]) == ([], [])
+    assert (confirmed["missing_at_switch"], confirmed["missing_after_recovery"]) == ([], [])
+    undone = [event["name"] for event in journal["events"] if event["kind"] == "action" and event["undone"]]
+    assert undone[2:4] == ["pause replication (EXT1)", "fence us-east-1"]
+    assert (pause.ended, stack.reserved["primary"]) == (1, None)
+
+
+def test_a_client_that_acknowledges_without_reading_is_found_while_replication_is_paused(
+    drill: Callable[..., Content], pause: Pause, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def careless(writer: ConfirmedWriter, item: Any) -> Receipt:
+        writer._home.put_item(TableName="transactions", Item=item)
+        return Receipt(confirmed=True, seconds=0.0)
+
+    monkeypatch.setattr(ConfirmedWriter, "write", careless)
+    journal = drill("fence", pause=pause)
+    assert journal["verdict"] == "missed"
+    (missed,) = (each for each in journal["targets"] if each["tested"] and not each["met"])
+    assert missed["what"].startswith("confirmed mode: missing in us-west-2 at the switch")
+    assert missed["measured"] == len(journal["rpo"]["confirmed"]["missing_at_switch"]) > 0
+
+
+def test_a_pause_that_does_not_stop_replication_ends_the_drill(
+    drill: Callable[..., Content], stack: Stack, pause: Pause, steps: list[str]
+) -> None:
+    pause.works = False, True
+    with pytest.raises(CouldNotTellError, match="replication goes on 300 s after its pause began; all that was done"):
+        drill("fence", pause=pause)
+    assert ("outage" in steps, pause.ended, stack.reserved["primary"]) == (False, 1, None)
+
+
+def test_replication_that_does_not_go_on_after_its_pause_is_named(
+    drill: Callable[..., Content], stack: Stack, pause: Pause
+) -> None:
+    pause.works = True, False
+    with pytest.raises(CouldNotTellError, match=r"payments have not arrived .*NOT all that was done is undone"):
+        drill("fence", pause=pause)
+    assert stack.reserved["primary"] is None
+
+
+@pytest.mark.parametrize("step", ["replication pause", "outage", "switch", "recovery"])
+def test_an_interruption_ends_the_pause_before_the_fence(
+    step: str, drill: Callable[..., Content], stack: Stack, pause: Pause, tmp_path: Path
+) -> None:
+    def interrupt(name: str) -> None:
+        if name == step:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        drill("fence", pause=pause, tell=interrupt)
+    assert (stack.replicates, stack.reserved["primary"]) == (True, None)
+    assert pause.ended == (step != "replication pause")
+    (path,) = tmp_path.glob("*.json")
+    assert json.loads(path.read_text())["after"]["undone"]
 
 
 def test_payments_in_a_table_of_others_are_deleted_when_the_drill_ends(

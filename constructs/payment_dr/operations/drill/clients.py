@@ -89,11 +89,12 @@ class Clients:
             if self.now >= self._next_try:
                 self._pay()
 
-    def rush(self, begin_outage: Callable[[], None]) -> float:
+    def rush(self, begin_outage: Callable[[], None], *, counted: str = CONFIRMED) -> float:
         """Real time: many clients pay while an outage begins.
 
         Args:
             begin_outage: Begins it.
+            counted: The mode whose acknowledged payments are waited for before that.
 
         Returns:
             Drill time in seconds at which it began.
@@ -114,7 +115,8 @@ class Clients:
         pacing = self._pool.submit(paced, pay_twice, RUSH_PER_SECOND, stop)
         try:
             latest = time.monotonic() + RUSH_SECONDS
-            while time.monotonic() < latest and _acknowledged(confirming) < RUSH_ACKNOWLEDGED:
+            made = confirming if counted == CONFIRMED else paying
+            while time.monotonic() < latest and _acknowledged(made) < RUSH_ACKNOWLEDGED:
                 stop.wait(0.05)
             with self._dns.standing_still():
                 self._advance(now())

@@ -309,6 +309,11 @@ class Judge:
                 cause = f"{first} lacked nothing when clients returned: there was no backlog"
                 self.leave_inconclusive(what, "transactions", 0, 0, cause, kind=kind)
             return
+        if missing == [] and not count and evidence.outage.means == "switch" and evidence.outage.cuts_replication:
+            # With both regions up and no replication between them, a client that insists on both waits.
+            why = f"by this outage: no payment was acknowledged in {second}"
+            self.leave_untested(what, "transactions", 0, why, kind=kind)
+            return
         self.add_target(
             what,
             "transactions",

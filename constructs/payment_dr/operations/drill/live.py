@@ -11,6 +11,7 @@ from payment_dr.operations.drill.journal import Journal
 from payment_dr.operations.drill.live_dns import Clock, LiveDns, NameServers
 from payment_dr.operations.drill.outages import LIVE_OUTAGE
 from payment_dr.operations.drill.place import Dns, Place
+from payment_dr.operations.drill.replication_pause import ReplicationPause
 from payment_dr.operations.drill.run import Drill
 from payment_dr.operations.drill.service_load import ROUTE, refuse_without_load, refuse_without_service
 from payment_dr.operations.drill.system import state_of
@@ -33,6 +34,8 @@ MADE_OF = {
     ],
 }
 
+PAUSE_IS_REAL = "replication of the table: paused by AWS FIS from before the outage until its end"
+
 
 class _NoMaker:
     """Nothing is made to fail on a stack that others use."""
@@ -41,7 +44,14 @@ class _NoMaker:
         raise OperationError(f"{name} is not done to a live stack", hint="its outage is the fence")
 
 
-def announcement(stack: Deployed, *, endpoint: str | None, service: bool = False, limit_minutes: float) -> str:
+def announcement(
+    stack: Deployed,
+    *,
+    endpoint: str | None,
+    service: bool = False,
+    limit_minutes: float,
+    pause_seconds: float | None = None,
+) -> str:
     """What a drill will do to a stack, for the one who has to agree."""
     first, second = stack.region("primary"), stack.region("secondary")
     where = f"written to the table {stack.outputs['dynamodb_table_name']}"
@@ -59,10 +69,16 @@ def announcement(stack: Deployed, *, endpoint: str | None, service: bool = False
             "later. If this computer is lost before that, the fence stays: then run 'dr failback' on another one. "
             "Meanwhile"
         )
+    paused = ""
+    if pause_seconds is not None:
+        paused = (
+            f"Replication of the table is paused in both directions for up to {pause_seconds / 60:g} minutes, for ALL "
+            "writers; AWS charges $0.10 a minute. "
+        )
     return (
         f"This drills account {stack.account_id}: {how} payments whose transaction_id begins with dr-drill- are "
-        f"{where}, and deleted afterwards in both regions. After {limit_minutes:g} minutes at the latest it begins to "
-        "undo all of that, also after Ctrl-C."
+        f"{where}, and deleted afterwards in both regions. {paused}After {limit_minutes:g} minutes at "
+        "the latest it begins to undo all of that, also after Ctrl-C."
     )
 
 
@@ -77,6 +93,7 @@ def drill(
     endpoint: str | None = None,
     service: bool = False,
     confirms: bool = False,
+    pause_replication: str | None = None,
     name_servers: Sequence[str] = (),
     clock: Clock | None = None,
     dns: Dns | None = None,
@@ -93,6 +110,7 @@ def drill(
         endpoint: Takes the payments, see `PaymentEndpoint`. Default: the table takes them.
         service: Send the payments through the service behind the name, see `ServiceClient`.
         confirms: The endpoint or the service acknowledges only what both regions have, and is judged by that.
+        pause_replication: An experiment template of AWS FIS, see `ReplicationPause`. Default: replication goes on.
         name_servers: Asked in the place of the zone's own.
         clock: Drill time. Default: real time.
         dns: What clients ask. Default: the name servers.
@@ -108,9 +126,13 @@ def drill(
             raise OperationError("--service and --endpoint are both given", hint="give one of them")
         refuse_without_service(stack.service_routes, has_custom_domain=tls is not None)
     account_of(stack, "primary")
+    pause = ReplicationPause(stack, pause_replication) if pause_replication else None
+    pause_seconds = pause.seconds() if pause else None
     servers = NameServers(name_servers or stack.outputs["hosted_zone_name_servers"])
     confirm(
-        announcement(stack, endpoint=endpoint, service=service, limit_minutes=limit_minutes),
+        announcement(
+            stack, endpoint=endpoint, service=service, limit_minutes=limit_minutes, pause_seconds=pause_seconds
+        ),
         f"{stack.account_id}/{stack.region('primary')}",
     )
     clock = clock or Clock()
@@ -120,7 +142,7 @@ def drill(
         maker=_NoMaker(),
         buckets={},
         replication_lag={},
-        made_of=MADE_OF,
+        made_of={**MADE_OF, "real": [*MADE_OF["real"], *([PAUSE_IS_REAL] if pause else [])]},
         versions={"python": platform.python_version(), "boto3": version("boto3")},
         check=lambda: None,
         dns=dns or partial(LiveDns, servers, clock, clock.now() + limit_minutes * 60),
@@ -134,5 +156,6 @@ def drill(
         terraform=state_of(stack),
         confirms=confirms,
         limit_seconds=limit_minutes * 60,
+        pause=pause,
     )
     return Drill(place, LIVE_OUTAGE, seed=seed, directory=directory, tell=tell).run()

@@ -11,6 +11,7 @@ from payment_dr.operations.drill.client_dns import ClientDns
 from payment_dr.operations.drill.journal import Journal, LoadRecord, TerraformRecord
 from payment_dr.operations.drill.modelled_dns import ModelledDns
 from payment_dr.operations.drill.outages import LIMIT_SECONDS, OutageMaker
+from payment_dr.operations.drill.replication_pause import ReplicationPause
 from payment_dr.operations.drill.tls_client import TlsClient
 from payment_dr.operations.route53.zone import Zone
 from payment_dr.side import Side
@@ -48,6 +49,7 @@ class Place:
         terraform: What is known of the state of the stack.
         confirms: Whether that service, or the endpoint, acknowledges only what both regions have.
         limit_seconds: Real seconds after which a switch that the drill sets ends by itself.
+        pause: Pauses replication of the table for the length of the outage. None: it goes on as the outage lets it.
     """
 
     name: str
@@ -72,6 +74,7 @@ class Place:
     terraform: TerraformRecord | None = None
     confirms: bool = False
     limit_seconds: float = LIMIT_SECONDS
+    pause: ReplicationPause | None = None
 
     @property
     def load(self) -> LoadRecord:

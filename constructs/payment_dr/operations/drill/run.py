@@ -7,6 +7,7 @@ from the first payment to the last comparison, phase by phase. What passes the t
 
 import dataclasses
 import random
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
@@ -15,6 +16,7 @@ from typing import cast
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from payment_dr.operations.aws import asked
 from payment_dr.operations.deployed_zone import checks_of, read_zone, settings_of
 from payment_dr.operations.drill import preflight
 from payment_dr.operations.drill.alarm_watch import AlarmWatch
@@ -24,6 +26,7 @@ from payment_dr.operations.drill.documents import Documents
 from payment_dr.operations.drill.journal import (
     CONFIRMED,
     COULD_NOT_TELL,
+    LOCAL,
     After,
     ChoiceRecord,
     CouldNotTellError,
@@ -32,6 +35,7 @@ from payment_dr.operations.drill.journal import (
     SimulatedRuns,
 )
 from payment_dr.operations.drill.judge import Evidence, Judge
+from payment_dr.operations.drill.ledger import Entry, missing
 from payment_dr.operations.drill.outages import (
     NOTHING_IS_LEFT,
     OUTAGES,
@@ -45,6 +49,7 @@ from payment_dr.operations.drill.outages import (
 from payment_dr.operations.drill.parameters import Parameters
 from payment_dr.operations.drill.payments import Payments
 from payment_dr.operations.drill.place import Place
+from payment_dr.operations.drill.replication_pause import TAKES_EFFECT_SECONDS
 from payment_dr.operations.drill.system import identified, system_of
 from payment_dr.operations.drill.verification import AtSwitch, Verification
 from payment_dr.operations.errors import OperationError, lack_of_this_machine
@@ -55,6 +60,11 @@ from payment_dr.side import SIDES
 
 QUIET_SECONDS = 30.0  # of drill time, before the outage and after the failback
 ALARMS_FIRE_SECONDS = 300.0  # of drill time; one on a health check needs a minute or two
+# Of drill time: what a region has taken, and the other one has not got this much later, is not replicated. Usually it
+# takes below a second; three of them are an alarm.
+PAUSE_SEEN_SECONDS = 10.0
+RESUMED_SECONDS = 600.0  # of real time; AWS does not say how long replication takes to go on
+RESUME_POLL_SECONDS = 5.0
 ALARMS_CLEAR_SECONDS = 900.0  # of drill time; an alarm looks back over five minutes
 RUNS = 10_000
 PREFIX = "dr-drill-"  # of the ids of its transactions, by which the policy of a game day knows them
@@ -337,7 +347,11 @@ class StartedDrill:
         self.clients.run(until=QUIET_SECONDS)
         self.parameters.await_copy("primary")
         outage, backlog = (undo.enter_context(ExitStack()) for _ in range(2))
-        began = self.clients.rush(lambda: self._begin_outage(outage, backlog))
+        # Undone before the outage: no fence is lifted while the table does not replicate.
+        pause = undo.enter_context(ExitStack())
+        self._pause_replication(pause)
+        counted = LOCAL if self.place.pause else CONFIRMED  # without replication nothing can be confirmed
+        began = self.clients.rush(lambda: self._begin_outage(outage, backlog), counted=counted)
         self.payments.outage = began, None
         if CONFIRMED in self.outage.payments:
             self.clients.finish()  # those that began before the outage, or as it was made, leave room for others
@@ -351,7 +365,7 @@ class StartedDrill:
             self.parameters.rotate("secondary")
             self.clients.retry_open()
         self.clients.run(until=end)
-        recovered = self._end_outage(outage)
+        recovered = self._end_outage(outage, pause)
         self.payments.outage = began, recovered
         at_failback, failed_back = self._await_failback(recovered, failed_over=failed_over)
         if self.outage.backlog:
@@ -361,7 +375,7 @@ class StartedDrill:
         rpo, after = self.verification.compare(at_switch, at_failback, self.journal.content["payments"])
         self.journal.set(rpo=rpo, after=after)
         return Evidence(
-            outage=self.outage,
+            outage=dataclasses.replace(self.outage, cuts_replication=True) if self.place.pause else self.outage,
             settings=self.settings,
             simulated=self.simulated,
             began=began,
@@ -395,10 +409,53 @@ class StartedDrill:
         self.clients.run(until=end, stop=lambda: bool(self.clients.served))
         return bool(self.clients.served)
 
-    def _end_outage(self, outage: ExitStack) -> float:
+    def _pause_replication(self, undo: ExitStack) -> None:
+        """Pause replication, if the place does, and wait until the other region gets nothing any more.
+
+        Raises:
+            OperationError: It goes on.
+        """
+        if (pause := self.place.pause) is None:
+            return
+        self.step("replication pause")
+        action = Action(f"pause replication ({pause.template_id})", pause.start, self._resume, hint=pause.hint)
+        undo.enter_context(undone(action, self.journal, self.place.check))
+        deadline = self.clients.now + TAKES_EFFECT_SECONDS + PAUSE_SEEN_SECONDS
+        while self.clients.now < deadline:
+            before = len(self.payments.ledger.acknowledged(LOCAL))
+            self.clients.run(until=self.clients.now + PAUSE_SEEN_SECONDS)
+            paid = self.payments.ledger.acknowledged(LOCAL)[before:]
+            self.clients.run(until=self.clients.now + PAUSE_SEEN_SECONDS)
+            if paid and len(self._missing(paid)) == len(paid):
+                return
+        raise OperationError(
+            f"replication goes on {TAKES_EFFECT_SECONDS:.0f} s after its pause began",
+            hint="look at the experiment in the console of AWS FIS",
+        )
+
+    def _resume(self) -> None:
+        """Stop the pause, and wait until the other region has what it did not get."""
+        if self.place.pause:
+            self.place.pause.stop()
+        deadline = time.monotonic() + RESUMED_SECONDS
+        while left := self._missing(self.payments.ledger.acknowledged(LOCAL)):
+            if time.monotonic() > deadline:
+                raise OperationError(
+                    f"{len(left)} payments have not arrived {RESUMED_SECONDS:.0f} s after the pause was ended",
+                    hint="see 'dr status'",
+                )
+            time.sleep(RESUME_POLL_SECONDS)
+
+    def _missing(self, entries: list[Entry]) -> list[str]:
+        first, second = (self.place.stack.region(side) for side in SIDES)
+        there = asked(f"DynamoDB in {second}", lambda: self.payments.items("secondary"))
+        return missing([entry for entry in entries if entry.region == first], there)
+
+    def _end_outage(self, outage: ExitStack, pause: ExitStack) -> float:
         """Undo the outage; the drill time after that."""
         self.clients.finish()  # what was made before that must not be answered by a region that is back
         self.step("recovery")
+        pause.close()
         outage.close()
         if self.alarms:
             self.alarms.hanging = ()
