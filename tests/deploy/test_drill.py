@@ -23,6 +23,7 @@ from main import TWO_WAY_DOCUMENTS
 from payment_dr.operations.drill.journal import MODES
 from payment_dr.operations.drill.run import Drill
 from payment_dr.operations.errors import OperationError
+from payment_dr.operations.verify import CANNOT_TELL, verify
 
 pytestmark = [pytest.mark.xdist_group("drill"), pytest.mark.slow]
 
@@ -50,6 +51,13 @@ def drill(stack: Deployment, tmp_path: Path) -> Run:
 
 def regions_of(journal: Any, kind: str) -> list[Any]:
     return [event["region"] for event in journal["events"] if event["kind"] == kind]
+
+
+def verified(journal: Any) -> list[str]:
+    """What differs when the figures of a journal are made again; it is as it was sealed."""
+    found = verify(json.dumps(journal).encode())
+    assert found.exit_code != CANNOT_TELL
+    return found.differing
 
 
 @pytest.mark.parametrize(
@@ -100,6 +108,7 @@ def test_an_outage_fails_over_and_back_within_the_target_and_loses_nothing_that_
     assert journal["after"]["items"]["equal"]
     assert journal["after"]["undone"]
     documents = journal["after"]["documents"]  # of which those of the secondary are not copied back
+    assert verified(journal) == []
     assert documents["written"] == {"primary": before + 2, "secondary": 3}
     assert (documents["missing"]["primary"], len(documents["missing"]["secondary"])) == ([], 3)
     assert stack.aws.failed_regions() == []
@@ -124,6 +133,7 @@ def test_what_is_no_outage_does_not_fail_over(kind: str, drill: Run) -> None:
     assert (journal["verdict"], journal["causes"]) == ("passed", [])
     assert regions_of(journal, "answer") == ["us-east-1"]
     assert journal["rto"]["failover"] is None
+    assert verified(journal) == []
 
 
 @pytest.mark.parametrize("kind", ["replication", "secondary"])

@@ -24,6 +24,7 @@ from embedded_aws.emulated_stack import EmulatedStack
 from embedded_aws.server import TYPICAL_REPLICATION_SECONDS
 from payment_dr.operations import cli, probes
 from payment_dr.operations.drill import live, live_dns, outages, run
+from payment_dr.operations.verify import VERIFIED, verify
 from payment_dr.side import SIDES
 from tests.operations.drill.dns_server import FollowedClock, NameServer, name_server_of
 
@@ -129,6 +130,8 @@ def test_a_fence_fails_over_and_back_and_nothing_of_the_drill_is_left(
     assert untested["what"].startswith("confirmed mode: missing in us-west-2 at the switch")
     assert untested["how"] == "not tested by this outage: replication goes on"
     assert "real, the zone's name servers" in {target["how"] for target in journal["targets"]}
+    found = verify(json.dumps(journal).encode())
+    assert (found.exit_code, found.differing) == (VERIFIED, [])
     assert {e["name"]: e["undone"] for e in journal["events"] if e["kind"] == "action"} == {
         "fence us-east-1": True,
         f"write transactions dr-drill-{journal['id']}-…": True,

@@ -61,7 +61,7 @@ def sign(journal: Path, key: str, kms: Callable[[str], Any] | None = None) -> No
     if not is_signed:
         raise OperationError(f"{key} made a signature that its public key does not verify", hint="give another key")
     signature: SignatureRecord = {
-        "key": key,
+        "key": key if key.startswith(KMS) else Path(key).name,
         "algorithm": ALGORITHM,
         "public_key": base64.b64encode(public_key).decode(),
         "value": base64.b64encode(value).decode(),

@@ -21,6 +21,7 @@ from payment_dr.operations.report import summary, write
 from payment_dr.operations.report.figures import COLOURS
 from payment_dr.operations.report.summary import reported
 from payment_dr.operations.report.write import write_report
+from payment_dr.operations.verify import seal_of
 from tests.operations.report import journals
 from tests.operations.report.journals import LOST, Journal
 
@@ -221,6 +222,15 @@ class TestTheRest:
         assert hashlib.sha256(path.read_bytes()).hexdigest() in [text(code) for code in found.iter("code")]
         for row in (["seed", "42"], ["terraform", "1.15.8"], ["replication lag seconds", "median 0.5, p99 1.5"]):
             assert row in rows(found)
+
+    def test_the_seal_of_the_journal_and_who_signed_it_are_named(self, page: Any) -> None:
+        journal = journals.passed()
+        assert "Not sealed: the drill did not come to its end." in text(page(journal))
+        sealed = page(journal | {"seal": seal_of(journal)})
+        assert "Sealed when the drill ended, and not signed." in text(sealed)
+        assert seal_of(journal)["sha256"] in [text(code) for code in sealed.iter("code")]
+        signed = page(journal | {"seal": seal_of(journal) | {"signature": {"key": "kms:arn:aws:kms:1"}}})
+        assert "Sealed when the drill ended, and signed by kms:arn:aws:kms:1." in text(signed)
 
 
 class TestTheFiles:

@@ -519,7 +519,7 @@ class KnownFromTheStart(TypedDict, total=False):
 
 
 class SignatureRecord(TypedDict):
-    """Who sealed the journal: the key's name, the algorithm, and public key (DER) and signature in Base64."""
+    """Who sealed the journal: ARN or file of the key, the algorithm, and public key (DER) and signature in Base64."""
 
     key: str
     algorithm: str

@@ -60,6 +60,7 @@ def reported(drill: Callable[[], Journal], *, as_json: bool) -> int:
             "id": content["id"],
             "verdict": content["verdict"],
             "causes": content["causes"],
+            "system": content.get("system"),
             "load": content.get("load"),
             "targets": content["targets"],
             "rto": {way: content["rto"][way] for way in WAYS},
