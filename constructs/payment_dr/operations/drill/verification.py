@@ -178,6 +178,7 @@ class Verification:
     ) -> Rpo:
         entries, primary = self._payments.ledger.acknowledged(mode), self._stack.region("primary")
         began, recovered = self._payments.outage
+        done = [record for record in records if record["mode"] == mode and record["acknowledged"]]
         return {
             "acknowledged": at_switch.acknowledged[mode],
             "acknowledged_in_all": len(entries),
@@ -186,7 +187,7 @@ class Verification:
             "missing_at_switch": at_switch.missing[mode],
             "missing_at_failback": at_failback.missing[mode] if at_failback else None,
             "missing_after_recovery": sorted({id_ for side in SIDES for id_ in ledger.missing(entries, items[side])}),
-            "latency_ms": latency_ms([entry.seconds for entry in entries if entry.region == primary]),
+            "latency_ms": latency_ms([record["seconds"] for record in done if record["region"] == primary]),
             "figures": figures(records, mode),
             "recovery": recovery(records, mode, began=began or 0.0, recovered=recovered or 0.0),
         }
