@@ -70,7 +70,7 @@ class TestTheTop:
     def test_a_passed_drill_says_so_with_outage_recovery_times_and_losses(self, page: Any) -> None:
         found = page(journals.passed())
         assert text(found, ".//h1") == "✓ Rehearsal on an emulated AWS passed: every target was met"
-        lost = "A client that does not confirm lost 9 of 11,102 payments at the switch, one that does lost 0 of"
+        lost = "A client that does not confirm lost 9 of 11,102 payments at the switch, one that confirms 0 of"
         assert f"{lost} 10,987." in text(found, ".//header")
         top = cards(found)
         assert top["Outage of us-east-1"] == (
@@ -462,7 +462,7 @@ def test_what_a_drill_prints_fits_a_screen_and_says_what_it_was_of(
     assert f"failover: one draw of seed 42, virtual time {total:.1f} s 180 s " in text
     assert "Not in these bounds: how long Route 53's DNS servers take to learn a new status" in text
     words = {"passed": "every target was met", "missed": "not every target was met"}[journal["verdict"]]
-    lost = "A client that does not confirm lost 9 of 11,102 payments at the switch, one that does lost 0 of 10,987."
+    lost = "A client that does not confirm lost 9 of 11,102 payments at the switch, one that confirms 0 of 10,987."
     assert text.endswith(f"Rehearsal on an emulated AWS {journal['verdict']}: {words}. {lost}")
 
 

@@ -212,7 +212,7 @@ class ReportContent:
             return "DNS did not switch, so no client could lose a payment by that"
         return (
             f"A client that does not confirm lost {found[LOCAL]} payments at the switch, "
-            f"one that does lost {found[CONFIRMED]}"
+            f"one that confirms {found[CONFIRMED]}"
         )
 
     def phase(self, phase: Phase | Literal["total"], value: float, *, of_the_model: bool = False) -> str:

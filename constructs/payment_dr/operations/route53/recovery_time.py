@@ -45,8 +45,8 @@ from payment_dr.operations.route53.zone import CHECKER_REGIONS, HealthCheck, Rec
 
 LEFT_OUT: Final = (
     "how long Route 53's DNS servers take to learn a new status (AWS publishes no time)",
+    "resolvers and client runtimes that cache beyond the TTL",
     "pooled connections",
-    "caches of resolvers and client runtimes beyond the TTL",
 )
 """What no bound of the model covers, for the reader of a number; the module's text says more."""
 
