@@ -514,5 +514,9 @@ def test_the_report_says_which_way_payments_went(page: Callable[[Journal], Eleme
     confirming = page(journal | {"load": {"way": "endpoint", "to": "https://pay.acme.io", "confirms": True}})
     assert "acknowledged by the service, after its write in both" in cards(confirming)["Lost, confirmed mode"]
     assert "by one region alone" in cards(confirming)["Lost, local mode"]
+    lost = "The service lost 9 of 11,102 payments at the switch, a client that confirms 0 of 10,987."
+    assert lost in text(through_service, ".//header")
+    lost = "A client that does not confirm lost 9 of 11,102 payments at the switch, the service 0 of 10,987."
+    assert lost in text(confirming, ".//header")
     older = {name: value for name, value in journal.items() if name != "load"}
     assert "Load:" not in text(page(older))

@@ -218,7 +218,7 @@ class ReportContent:
     def phase(self, phase: Phase | Literal["total"], value: float, *, of_the_model: bool = False) -> str:
         """Seconds of a phase, or why there is no such number."""
         if phase == "switch" and not value:
-            return "0.0 s" if of_the_model or self._is_virtual else "in detect"
+            return "not modelled" if of_the_model or self._is_virtual else "in detect"
         return seconds(value)
 
     @property
