@@ -126,6 +126,43 @@ def test_a_figure_that_does_not_follow_from_the_events_is_named_though_somebody_
     assert found_in(journal)[0] == DIFFERS
 
 
+def test_what_was_looked_up_after_recovery_is_counted_again(journal: Any) -> None:
+    alarms = {"expected": {"primary": ["down"]}, "fired": ["down", "slow"], "still": ["slow"], "undelivered": ["why"]}
+    journal["after"] |= {"alarms": alarms, "rotation": {"name": "key", "copied": {"primary": True, "secondary": False}}}
+    for state, name in (("ALARM", "down"), ("ALARM", "slow"), ("OK", "down")):
+        journal["events"].append({**journal["events"][-1], "kind": "alarm", "name": name, "state": state})
+    counts = {
+        "after recovery: alarms that ring, of 2 that fired": 1,
+        "health checks of us-east-1 whose alarm did not fire": 0,
+        "alarms that reached nobody, of 2 that fired": 1,
+        "parameter rotated in us-east-1 and not copied to us-west-2": 0,
+        "parameter rotated in us-west-2 and not copied to us-east-1": 1,
+    }
+    before = len(journal["targets"])
+    for what, count in counts.items():
+        target = {
+            "what": what,
+            "unit": "",
+            "target": 0,
+            "measured": count,
+            "met": count == 0,
+            "tested": True,
+            "how": "",
+        }
+        journal["targets"].append(target)
+    journal["verdict"] = "missed"
+    assert found_in(journal, seal_anew=True) == (VERIFIED, [])
+    for place, count in enumerate(counts.values(), before):
+        journal["targets"][place] |= {"measured": 1 - count, "met": count == 1}
+    exit_code, differing = found_in(journal, seal_anew=True)
+    assert (exit_code, len(differing)) == (DIFFERS, len(counts))
+    journal["after"]["alarms"] = alarms | {"still": [], "fired": ["down"]}
+    assert [line.partition(":")[0] for line in found_in(journal, seal_anew=True)[1]][:2] == [
+        "after.alarms.fired",
+        "after.alarms.still",
+    ]
+
+
 def test_a_verdict_that_does_not_follow_from_the_probes_is_named(journal: Any) -> None:
     primary = journal["regions"]["primary"]
     verdict = event(journal, "verdict", healthy=False)

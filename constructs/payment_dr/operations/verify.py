@@ -506,8 +506,13 @@ class Figures:
             for side, here, there in (("primary", first, second), ("secondary", second, first)):
                 missing, count = documents["missing"][side], documents["written"][side]
                 known[f"after recovery: documents of {here} missing in {there}, of {count}"] = len(missing)
+        if rotation := after.get("rotation"):
+            for side, here, there in (("primary", first, second), ("secondary", second, first)):
+                if side in rotation["copied"]:
+                    is_copied = rotation["copied"][side]
+                    known[f"parameter rotated in {here} and not copied to {there}"] = int(not is_copied)
         if alarms := after.get("alarms"):
-            known[f"after recovery: alarms that ring, of {len(alarms['fired'])} that fired"] = len(alarms["still"])
+            known |= _of_alarms(alarms, regions)
         return known.get(what, _UNKNOWN)
 
     def _longest_away(self) -> Json:
@@ -518,6 +523,19 @@ class Figures:
             return _UNKNOWN
         stretches = pairwise(answers[1:])  # the first one was so before
         return max((end["at"] - begin["at"] for begin, end in stretches if begin["region"] == secondary), default=0.0)
+
+
+def _of_alarms(alarms: Json, regions: Mapping[str, str]) -> dict[str, Json]:
+    """The values of targets that alarms have, by what they measure."""
+    fired, expected = alarms["fired"], alarms.get("expected") or {}
+    silent = [side for side, names in expected.items() if not set(names) & set(fired)]
+    known = {
+        f"after recovery: alarms that ring, of {len(fired)} that fired": len(alarms["still"]),
+        f"health checks of {' and '.join(regions[side] for side in expected)} whose alarm did not fire": len(silent),
+    }
+    if alarms.get("undelivered") is not None:
+        known[f"alarms that reached nobody, of {len(fired)} that fired"] = len(alarms["undelivered"])
+    return known
 
 
 _UNKNOWN: Final = object()
