@@ -21,6 +21,7 @@ from payment_dr.operations.deployed import OF_TWO_WAY_DOCUMENTS
 from payment_dr.side import OTHER, SIDES, Side
 
 OUTPUT = "output "  # what the names of the checks of outputs begin with
+SWITCH_TABLE, SWITCH_PATH = "table-switch-", "/switch"  # how name and path of the switch begin
 ARRIVAL_DEADLINE_SECONDS = 30.0
 
 
@@ -84,8 +85,9 @@ class Deployed:
         return [s["SubnetId"] for s in self._listed("ec2", side, "describe_subnets", "Subnets", Filters=within)]
 
     def table(self, side: Side) -> Any:
-        """The region's replica of the one table."""
-        name = _one(self._listed("dynamodb", side, "list_tables", "TableNames"), "table")
+        """The region's replica of the one global table."""
+        names = self._listed("dynamodb", side, "list_tables", "TableNames")
+        name = _one([each for each in names if not each.startswith(SWITCH_TABLE)], "table")
         return self._deployment.client("dynamodb", side).describe_table(TableName=name)["Table"]
 
     def bucket(self, side: Side) -> str:
@@ -157,7 +159,18 @@ class Deployed:
 
         decides = config(self.record(side)["HealthCheckId"])
         children = [config(id_) for id_ in decides.get("ChildHealthChecks", ())]
-        return _one([each for each in (decides, *children) if "FullyQualifiedDomainName" in each], f"{side} probe")
+        probes = [each for each in (decides, *children) if "FullyQualifiedDomainName" in each]
+        return _one([each for each in probes if not each.get("Inverted")], f"{side} probe")  # that is the switch's
+
+    def switch_table(self) -> str:
+        """The table of the switch, as its function knows it."""
+        return str(self.function("secondary", "switch")["Environment"]["Variables"]["SWITCH_TABLE_NAME"])
+
+    def switch_path(self) -> str:
+        """The path of the switch's route."""
+        routes = self._listed("apigatewayv2", "secondary", "get_routes", "Items", ApiId=self.api("secondary")["ApiId"])
+        paths = [route["RouteKey"].removeprefix("GET ") for route in routes]
+        return str(_one([path for path in paths if path.startswith(SWITCH_PATH)], "route of the switch"))
 
     def alarms(self) -> list[str]:
         """Names of the alarms in both regions."""
@@ -249,12 +262,17 @@ def deployed_values(deployment: Deployment) -> Mapping[str, Callable[[], Any]]:
         "ssm_parameter_names": lambda: list(aws.parameters()),
         "ssm_parameter_values": aws.parameters,
         **(_of_custom_domain(aws) if _has_custom_domain(deployment) else {}),
+        **(_of_switch(aws) if "switch_table_name" in deployment.outputs else {}),
         **(
             {OF_TWO_WAY_DOCUMENTS: lambda: aws.replication_role("secondary")}
             if _has_two_way_documents(deployment)
             else {}
         ),
     }
+
+
+def _of_switch(aws: Deployed) -> Mapping[str, Callable[[], Any]]:
+    return {"switch_table_name": aws.switch_table, "switch_path": aws.switch_path}
 
 
 def public_url(probed_url: str) -> str:

@@ -30,7 +30,10 @@ def pages() -> dict[str, str]:
     return {
         "architecture.svg": architecture.render(stack),
         "costs.md": costs.render(
-            stack, stack_of(data_canary=True), stack_of(interface_endpoints=costs.INTERFACE_SERVICES)
+            stack,
+            stack_of(data_canary=True),
+            stack_of(switch=True),
+            stack_of(interface_endpoints=costs.INTERFACE_SERVICES),
         ),
         "security.md": floods.written_into(
             (PROJECT / "docs/security.md").read_text(encoding="utf-8"), stack, stack_of(private_probe_route=True)
@@ -39,7 +42,7 @@ def pages() -> dict[str, str]:
         "journal.schema.json": journal_schema.render(),
         "recovery-time.md": recovery_time.render(stack),
         "outages.md": outages.render(),
-        "inputs-and-outputs.md": interface.render(stack, stack_of(custom_domain=True)),
+        "inputs-and-outputs.md": interface.render(stack, stack_of(custom_domain=True), stack_of(switch=True)),
         **{f"constructs/{name}": text for name, text in construct_pages.pages().items()},
     }
 

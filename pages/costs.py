@@ -1,6 +1,7 @@
 """What the stack costs a month: counted in the synthesized stack, by list prices and stated assumptions."""
 
 import copy
+import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
@@ -154,15 +155,20 @@ def estimate(template: Template, assumed: Assumptions = ASSUMPTIONS) -> list[Lin
     ]
 
 
-def _probes(template: Template, region: str, assumed: Assumptions) -> float:
-    """Probes that the APIs of a region get in a month."""
+def _probes(template: Template, region: str, assumed: Assumptions) -> dict[str, float]:
+    """Probes that the APIs of a region get in a month, by the function that answers them."""
     apis = resources(template, "aws_apigatewayv2_api", region)
-    intervals: list[int] = [
-        check["request_interval"]
-        for check in resources(template, "aws_route53_health_check").values()
-        if apis.keys() & re.findall(r"aws_apigatewayv2_api\.(\w+)\.", check.get("fqdn", ""))
-    ]
-    return sum(assumed.probes.value * 30 / interval * MINUTES for interval in intervals)
+    functions = _behind_an_api(resources(template, "aws_apigatewayv2_integration", region))
+    found: dict[str, float] = {}
+    for route in resources(template, "aws_apigatewayv2_route", region).values():
+        (integration,) = re.findall(r"aws_apigatewayv2_integration\.(\w+)\.", route["target"])
+        for check in resources(template, "aws_route53_health_check").values():
+            hosts = re.findall(r"aws_apigatewayv2_api\.(\w+)\.", check.get("fqdn", ""))
+            if apis.keys() & hosts and route["route_key"] == f"GET {check['resource_path']}":
+                function = functions[integration]
+                probes = assumed.probes.value * 30 / check["request_interval"] * MINUTES
+                found[function] = found.get(function, 0) + probes
+    return found
 
 
 def _of_route_53(template: Template, assumed: Assumptions) -> Iterator[Line]:
@@ -196,11 +202,8 @@ def _lines_of_region(template: Template, region: str, assumed: Assumptions) -> I
         return resources(template, kind, region)
 
     probes = _probes(template, region, assumed)
-    yield line("probes: API Gateway", probes, "API request")
-    runs = {
-        name: probes * (name in _behind_an_api(here("aws_apigatewayv2_integration")))
-        for name in here("aws_lambda_function")
-    }
+    yield line("probes: API Gateway", sum(probes.values()), "API request")
+    runs = {name: probes.get(name, 0.0) for name in here("aws_lambda_function")}
     seconds = {name: count * assumed.probe_ms.value / 1000 for name, count in runs.items()}
     for name, count, every in _scheduled(here("aws_cloudwatch_event_target"), here("aws_cloudwatch_event_rule")):
         ms = assumed.probe_ms if every == 1 else assumed.sync_ms
@@ -254,10 +257,11 @@ def _replication_metrics(template: Template, region: str) -> int:
     )
 
 
-def _behind_an_api(integrations: Mapping[str, Any]) -> set[str]:
+def _behind_an_api(integrations: Mapping[str, Any]) -> dict[str, str]:
+    """The function of each integration that leads to one."""
     return {
-        found
-        for each in integrations.values()
+        name: found
+        for name, each in integrations.items()
         for found in re.findall(r"aws_lambda_function\.(\w+)\.", each["integration_uri"])
     }
 
@@ -273,7 +277,16 @@ def _scheduled(targets: Mapping[str, Any], rules: Mapping[str, Any]) -> Iterator
 
 def _table(template: Template, region: str, assumed: Assumptions) -> Iterator[tuple[str, float, str]]:
     kind = "aws_dynamodb_table"
-    for table in resources(template, kind).values():
+    for name, table in resources(template, kind).items():
+        if "replica" not in table:  # the switch's, which its function reads once for each probe
+            readers = [
+                function
+                for function, each in resources(template, "aws_lambda_function", region).items()
+                if f"{kind}.{name}." in json.dumps(each["environment"])
+            ]
+            probed = _probes(template, region, assumed)
+            yield ("the switch: reads of its table", sum(probed.get(each, 0.0) for each in readers), "table read")
+            continue
         is_home = table in resources(template, kind, region).values()
         recovers = (
             table["point_in_time_recovery"]["enabled"] if is_home else table["replica"][0]["point_in_time_recovery"]
@@ -330,19 +343,25 @@ def _alias_records(stack: Any) -> None:
         record.pop("ttl", None)
 
 
-def _canary(with_canary: Template) -> Lever:
-    return Lever(
-        "`data_canary=True`",
-        "a failover when reads and writes fail while the probe passes; its reads and writes are cents and not counted",
-        lambda stack: stack.update(with_canary),
-    )
-
-
-def _endpoints(with_endpoints: Template) -> Lever:
-    return Lever(
-        f"all of `interface_endpoints`: {', '.join(INTERFACE_SERVICES)}",
-        "what runs in the private subnets reaches these services; each GB through them is $0.01 more, and not counted",
-        lambda stack: stack.update(with_endpoints),
+def _options(with_canary: Template, with_switch: Template, with_endpoints: Template) -> tuple[Lever, ...]:
+    return (
+        Lever(
+            "`data_canary=True`",
+            "a failover when reads and writes fail while the probe passes; its reads and writes are cents and not "
+            "counted",
+            lambda stack: stack.update(with_canary),
+        ),
+        Lever(
+            "`switch=True`",
+            "an operator fails over with the standby region alone, for a limited time; two health checks more",
+            lambda stack: stack.update(with_switch),
+        ),
+        Lever(
+            f"all of `interface_endpoints`: {', '.join(INTERFACE_SERVICES)}",
+            "what runs in the private subnets reaches these services; each GB through them is $0.01 more, and not "
+            "counted",
+            lambda stack: stack.update(with_endpoints),
+        ),
     )
 
 
@@ -366,15 +385,16 @@ LEVERS: Final = (
 )
 
 
-def render(template: Template, with_canary: Template, with_endpoints: Template) -> str:
+def render(template: Template, with_canary: Template, with_switch: Template, with_endpoints: Template) -> str:
     """The page docs/costs.md.
 
     Args:
         template: The synthesized stack, as parsed from cdk.tf.json.
         with_canary: The same with the data canary.
+        with_switch: The same with the switch in the standby region.
         with_endpoints: The same with all interface endpoints.
     """
-    levers = (*LEVERS, _canary(with_canary), _endpoints(with_endpoints))
+    levers = (*LEVERS, *_options(with_canary, with_switch, with_endpoints))
     lines = estimate(template)
     places = [*regions(template), EVERYWHERE]
     paid = {line.price: PRICES[line.price] for line in lines if line.quantity}

@@ -7,23 +7,27 @@ from typing import Any
 from pages.text import text_of
 
 
-def render(template: Mapping[str, Any], with_custom_domain: Mapping[str, Any]) -> str:
+def render(template: Mapping[str, Any], with_custom_domain: Mapping[str, Any], with_switch: Mapping[str, Any]) -> str:
     """The page docs/inputs-and-outputs.md.
 
     Args:
         template: The synthesized stack, as parsed from cdk.tf.json.
         with_custom_domain: The same with its custom domain, which has more outputs.
+        with_switch: The same with the switch in the standby region, which has more outputs too.
     """
     outputs = template["output"]
     groups: dict[str, dict[str, Any]] = {"Both regions": {}, "Primary region": {}, "Secondary region": {}}
     for name, output in sorted(outputs.items()):
         group = {"primary": "Primary region", "secondary": "Secondary region"}.get(name.split("_")[0], "Both regions")
         groups[group][name] = output
-    more = {name: output for name, output in sorted(with_custom_domain["output"].items()) if name not in outputs}
+    more = {
+        title: {name: output for name, output in sorted(stack["output"].items()) if name not in outputs}
+        for title, stack in (("With a custom domain", with_custom_domain), ("With the switch", with_switch))
+    }
     return text_of(
         "interface.md.j2",
         variables=[_variable(name, variable) for name, variable in sorted(template["variable"].items())],
-        groups={**groups, "With a custom domain": more},
+        groups={**groups, **more},
         count=len(outputs),
     )
 

@@ -12,10 +12,12 @@ from permission_proof.scenarios import (
     CANARY,
     GET_PAYMENT,
     MONITOR,
+    OF_SWITCH,
     PAYMENT_ITEM,
     PAYMENT_KEY,
     POST_PAYMENTS,
     SERVICE,
+    SWITCH,
     SYNC,
     Scenario,
     alarm_heard,
@@ -51,6 +53,8 @@ from permission_proof.scenarios import (
     replicated,
     route_answers,
     rule_starts,
+    switch_answers,
+    switch_reads,
     sync_decrypts,
     takes_role,
     target_decrypts,
@@ -235,6 +239,34 @@ def _scans(owner: str) -> Scenario:
     return call("The role reads all payments", owner, "dynamodb", "scan", arguments)
 
 
+_switch_is_set = call(
+    "The role sets the switch",
+    "switch role",
+    "dynamodb",
+    "put_item",
+    lambda stage, _: {
+        "TableName": stage.stack.value("switch_table_name"),
+        "Item": {"region": {"S": NAME}, "version": {"N": "1"}},
+    },
+)
+_switch_reads_payments = call(
+    "The role reads payments",
+    "switch role",
+    "dynamodb",
+    "query",
+    lambda stage, _: {
+        "TableName": stage.stack.value("dynamodb_table_name"),
+        "KeyConditionExpression": "transaction_id = :id",
+        "ExpressionAttributeValues": {":id": {"S": NAME}},
+    },
+)
+_switch_reads_another_table = call(
+    "The role reads another table",
+    "switch role",
+    "dynamodb",
+    "query",
+    lambda _, __: {"TableName": NAME, **OF_SWITCH},
+)
 _copied_buckets = (another_bucket_replicated,)
 
 
@@ -367,7 +399,7 @@ CLAIMS: Claims = {
         "AllowHealthRoute",
         {
             "lambda:InvokeFunction": Claim(health_answers),
-            OF_FUNCTION: Claim(another_api_asks(MONITOR, "GET /health"), basis=documented.API_INVOKES),
+            OF_FUNCTION: Claim(another_api_asks(MONITOR), basis=documented.API_INVOKES),
         },
     ),
     **_statement(
@@ -406,7 +438,7 @@ PRODUCTION_CLAIMS: Claims = {
         "AllowPrivateHealthRoute",
         {
             "lambda:InvokeFunction": Claim(private_route_answers),
-            OF_FUNCTION: Claim(another_api_asks(MONITOR, "GET /health"), basis=documented.API_INVOKES),
+            OF_FUNCTION: Claim(another_api_asks(MONITOR), basis=documented.API_INVOKES),
         },
     ),
     **_function_role(CANARY, "data canary role"),
@@ -447,6 +479,20 @@ PRODUCTION_CLAIMS: Claims = {
         },
     ),
     **_started("data canary function", CANARY, AllowSchedule=""),
+    **_function_role(SWITCH, "switch role"),
+    **_statement(
+        "switch role",
+        "ReadSwitch",
+        {"dynamodb:Query": Claim(switch_reads, outside=(_switch_reads_payments, _switch_reads_another_table))},
+    ),
+    **_statement(
+        "switch function",
+        "AllowSwitchRoute",
+        {
+            "lambda:InvokeFunction": Claim(switch_answers),
+            OF_FUNCTION: Claim(another_api_asks(SWITCH), basis=documented.API_INVOKES),
+        },
+    ),
 }
 
 
@@ -499,4 +545,6 @@ ALL_REFUSED = (
     ("data canary role", "dynamodb:Scan", _scans("data canary role")),
     ("service role", "sts:AssumeRole", _assumes_cross_region_role("service role")),
     ("service role", "dynamodb:Scan", _scans("service role")),
+    ("switch role", "sts:AssumeRole", _assumes_cross_region_role("switch role")),
+    ("switch role", "dynamodb:PutItem", _switch_is_set),
 )

@@ -16,7 +16,10 @@ SCOPES: Mapping[str, tuple[str, ...]] = {
     "cloudwatch": (f"arn:aws:cloudwatch:*:{ACCOUNT_ID}:alarm:alarm-*-{ENVIRONMENT}",),
     # Of no region: https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazoncloudwatch.html
     "cloudwatch dashboards": (f"arn:aws:cloudwatch::{ACCOUNT_ID}:dashboard/dashboard-*-{ENVIRONMENT}",),
-    "dynamodb": (f"arn:aws:dynamodb:*:{ACCOUNT_ID}:table/transactions",),
+    "dynamodb": (
+        f"arn:aws:dynamodb:*:{ACCOUNT_ID}:table/table-*-{ENVIRONMENT}",
+        f"arn:aws:dynamodb:*:{ACCOUNT_ID}:table/transactions",
+    ),
     "ec2": tuple(f"arn:aws:ec2:*:{ACCOUNT_ID}:{kind}/*" for kind in ("route-table", "security-group", "subnet", "vpc")),
     "events": (f"arn:aws:events:*:{ACCOUNT_ID}:rule/event-rule-*-{ENVIRONMENT}",),
     "iam": (

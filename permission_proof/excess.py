@@ -14,7 +14,7 @@ from payment_dr.operations.aws import listed
 from payment_dr.side import SIDES, Side
 from permission_proof.claims import ALL_CLAIMS, ANOTHER_ACCOUNT, CLAIMS, Claims
 from permission_proof.policies import Document, Policy, Row, principals_of, rows_of
-from permission_proof.scenarios import OF_CANARY
+from permission_proof.scenarios import OF_CANARY, OF_SWITCH
 from permission_proof.stage import NAME, Stage, refusals_in
 
 # A wildcard, or a policy variable, which is another value for each caller.
@@ -52,6 +52,8 @@ PRINCIPALS: Mapping[tuple[str, str], str] = {
     ("service role", "AssumedByItsFunction"): _LAMBDA,
     ("service function", "AllowPostPayments"): _APIS,
     ("service function", "AllowGetPaymentsId"): _APIS,
+    ("switch role", "AssumedByItsFunction"): _LAMBDA,
+    ("switch function", "AllowSwitchRoute"): _APIS,
 }
 # The one wildcard in a condition: all alarms of the account and the region, since those that the stack makes and those
 # that its user adds publish to the same topic.
@@ -112,6 +114,7 @@ ASKS: Mapping[str, Ask] = {
     "dynamodb:DescribeTable": Ask("describe_table", lambda arn: {"TableName": arn}),
     "dynamodb:GetItem": Ask("get_item", lambda arn: {"TableName": arn, "Key": _item(arn)}),
     "dynamodb:PutItem": Ask("put_item", lambda arn: {"TableName": arn, "Item": _item(arn)}),
+    "dynamodb:Query": Ask("query", lambda arn: {"TableName": arn, **OF_SWITCH}),
     "sns:Publish": Ask("publish", lambda arn: {"TopicArn": arn, "Message": "?"}),
     "logs:CreateLogStream": Ask("create_log_stream", _stream, by_arn=False),
     "logs:PutLogEvents": Ask(

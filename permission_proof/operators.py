@@ -20,6 +20,7 @@ from embedded_aws.emulated_stack import EmulatedStack
 from embedded_aws.errors import EmbeddedAwsError
 from embedded_aws.server import DEFAULT_REGION, TYPICAL_REPLICATION_SECONDS, EmbeddedAws
 from payment_dr.operations import cli
+from payment_dr.operations.deployed import OF_A_SWITCH
 from payment_dr.operations.drill import live
 from payment_dr.operations.drill.modelled_dns import ModelledDns
 from payment_dr.operations.drill.run import PREFIX
@@ -30,6 +31,7 @@ from payment_dr.operations.iam_policies import (
     OPERATE,
     PLAN,
     PLAN_CUSTOM_DOMAIN,
+    TABLE,
     Document,
 )
 from payment_dr.operations.switch import CANARY_PREFIX
@@ -38,6 +40,7 @@ from permission_proof.deployer import Deployer, Used, by_use, document_of, scope
 from permission_proof.deployer_scopes import OF_A_CUSTOM_DOMAIN, SCOPES
 from permission_proof.recorder import authorized
 
+_BY_SWITCH = ("--reason", "a proof", "--for", "60m")
 ITEMS = frozenset(f"dynamodb:{operation}" for operation in ("DeleteItem", "GetItem", "PutItem", "Query"))
 
 # Of the functions, who operates changes the health monitors alone: their reserved concurrency is the fence.
@@ -46,20 +49,13 @@ _SCOPES_OF_OPERATORS: Mapping[str, tuple[str, ...]] = {
     "lambda": (f"arn:aws:lambda:*:{ACCOUNT_ID}:function:lambda-health-monitor-*-{ENVIRONMENT}",),
 }
 _SCOPES_OF_PARTS: Mapping[str, tuple[str, ...]] = {
-    "items": SCOPES["dynamodb"],
+    "items": (f"arn:aws:dynamodb:*:{ACCOUNT_ID}:table/{TABLE}",),
+    "switch": (f"arn:aws:dynamodb:*:{ACCOUNT_ID}:table/table-switch-*-{ENVIRONMENT}",),
     "secrets": (f"arn:aws:kms:*:{ACCOUNT_ID}:key/*",),
 }
 # AWS chooses the ids of keys, but Parameter Store says which parameter it decrypts:
 # https://docs.aws.amazon.com/systems-manager/latest/userguide/secure-string-parameter-kms-encryption.html
 _OF_THE_STACKS_PARAMETERS = {"StringLike": {"kms:EncryptionContext:PARAMETER_ARN": [*SCOPES["ssm"]]}}
-
-# Only with `--wait`, and only on AWS, as an embedded one answers no DNS. It names no resource:
-# https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonroute53.html
-DOCUMENTED_WAIT: Document = {
-    "Sid": "DocumentedWait",
-    "Action": ["route53:TestDNSAnswer"],
-    "Resource": ["*"],
-}
 
 
 def policies_of_operators(used: Mapping[str, Used]) -> dict[str, Document]:
@@ -76,10 +72,7 @@ def policies_of_operators(used: Mapping[str, Used]) -> dict[str, Document]:
     drilled, _ = by_use(used[GAME_DAY], _part)
     return {
         OPERATE: document_of(
-            [
-                *_narrowed(statements(operated, {**_SCOPES_OF_OPERATORS, **_SCOPES_OF_PARTS}), [CANARY_PREFIX]),
-                DOCUMENTED_WAIT,
-            ]
+            _narrowed(statements(operated, {**_SCOPES_OF_OPERATORS, **_SCOPES_OF_PARTS}), [CANARY_PREFIX])
         ),
         PLAN: document_of(_narrowed(statements(planned, {**SCOPES, **_SCOPES_OF_PARTS}))),
         PLAN_CUSTOM_DOMAIN: document_of(statements(planned_with_domain, OF_A_CUSTOM_DOMAIN)),
@@ -92,7 +85,9 @@ def policies_of_operators(used: Mapping[str, Used]) -> dict[str, Document]:
 def _part(action: str, arn: str) -> str:
     if action == "kms:Decrypt":
         return "secrets"
-    return "items" if action in ITEMS else scope_of(action, arn)
+    if action in ITEMS:
+        return "switch" if ":table/table-switch-" in arn else "items"
+    return scope_of(action, arn)
 
 
 def _narrowed(found: Iterator[Document], prefixes: Sequence[str] = ()) -> Iterator[Document]:
@@ -202,12 +197,17 @@ def work(user: Deployer, policy_of: Callable[[str], Document], directory: Path) 
     with dr_on(outputs, directory) as dr:
         with people[OPERATE].working():
             dr("status")
-            dr("failover", "--yes", "--wait")
+            dr("failover", "--yes", "--wait", *_BY_SWITCH)
             dr("failback", "--yes", "--wait")
         with people[GAME_DAY].working():
             dr("drill", "--yes", f"--report-dir={directory}")
-            dr("failover", "--yes")  # the fence, should a drill leave it
+            dr("failover", "--yes", *_BY_SWITCH)  # the switch, should a drill leave it
             dr("failback", "--yes")
+    with dr_on({name: value for name, value in outputs.items() if name not in OF_A_SWITCH}, directory) as dr:
+        for name in (OPERATE, GAME_DAY):  # as of a stack without a switch
+            with people[name].working():
+                dr("failover", "--yes")
+                dr("failback", "--yes")
     with Terraform(
         user.terraform.directory, people[PLAN].environment, variables=PRODUCTION_VARIABLES, stand_ins=stand_in_providers
     ) as planning:

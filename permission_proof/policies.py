@@ -28,12 +28,14 @@ OWNERS = (
     "bucket",
     "data canary role",
     "data canary function",
+    "switch role",
+    "switch function",
     "service role",
     "service function",
 )
-# The stack has no output with role and function of the canary and of a service: they are found by the handler.
-_HANDLER_OF_CANARY = "lambda_data_canary.handler"
-_OWN_HANDLERS = (_HANDLER_OF_CANARY, "lambda_health_monitor.handler", "lambda_config_sync.handler")
+# The stack has no output with role and function of these options and of a service: they are found by the handler.
+_OPTIONS = {"lambda_data_canary.handler": "data canary", "lambda_switch.handler": "switch"}
+_OWN_HANDLERS = (*_OPTIONS, "lambda_health_monitor.handler", "lambda_config_sync.handler")
 
 
 @dataclass(frozen=True)
@@ -301,9 +303,9 @@ def owners_of(stack: Deployment) -> Mapping[str, tuple[str, Side]]:
         owners[value(f"{side}_health_monitor_function_arn")] = ("health monitor function", side)
         owners[value(f"{side}_config_sync_function_arn")] = ("config sync function", side)
         for function in stack.client("lambda", side).list_functions()["Functions"]:
-            if function["Handler"] == _HANDLER_OF_CANARY:
-                owners[function["Role"]] = ("data canary role", side)
-                owners[function["FunctionArn"]] = ("data canary function", side)
+            if option := _OPTIONS.get(function["Handler"]):
+                owners[function["Role"]] = (f"{option} role", side)
+                owners[function["FunctionArn"]] = (f"{option} function", side)
             elif OF_A_SERVICE in stack.outputs and function["Handler"] not in _OWN_HANDLERS:
                 owners[function["Role"]] = ("service role", side)
                 owners[function["FunctionArn"]] = ("service function", side)

@@ -21,9 +21,21 @@ from permission_proof.stage import NAME, NotPassed, Stage
 
 Run = Callable[[], object]
 Play = Callable[[Stage, Side, str], Iterator[Run]]
-MONITOR, SYNC, CANARY, SERVICE = "health_monitor", "config_sync", "data_canary", "service"
+MONITOR, SYNC, CANARY = "health_monitor", "config_sync", "data_canary"
+SWITCH, SERVICE = "switch", "service"
 OF_CANARY = "dr-canary/"  # how the partition keys of its items begin
-PURPOSES = {MONITOR: "health monitor", SYNC: "config sync", CANARY: "data canary", SERVICE: "service"}
+OF_SWITCH: dict[str, Any] = {  # a query of its table
+    "KeyConditionExpression": "#region = :region",
+    "ExpressionAttributeNames": {"#region": "region"},
+    "ExpressionAttributeValues": {":region": {"S": "us-east-1"}},
+}
+PURPOSES = {
+    MONITOR: "health monitor",
+    SYNC: "config sync",
+    CANARY: "data canary",
+    SWITCH: "switch",
+    SERVICE: "service",
+}
 
 
 @dataclass(frozen=True)
@@ -170,10 +182,10 @@ def _another_rule(stage: Stage, side: Side, target: str) -> Iterator[str]:
         events.delete_rule(Name=NAME)
 
 
-def another_api_asks(purpose: str, route: str) -> Scenario:
+def another_api_asks(purpose: str, route: str = "GET /health") -> Scenario:
     """An API that is not the stack's asks a function of it."""
 
-    @named(f"Another API asks the {'monitor' if purpose == MONITOR else PURPOSES[purpose]}")
+    @named(f"Another API asks the {PURPOSES[purpose].removeprefix('health ')}")
     def play(stage: Stage, side: Side, _: str) -> Iterator[Run]:
         gateway = stage.client("apigatewayv2", side)
         target = stage.function_arn(side, purpose)
@@ -191,6 +203,19 @@ def another_api_asks(purpose: str, route: str) -> Scenario:
     return play
 
 
+@scenario
+def switch_answers(stage: Stage, side: Side, _: str) -> Iterator[Run]:
+    """GET on the route of the switch, which Route 53 probes, says that it is not set."""
+    api, path = stage.stack.value(f"{side}_api_id"), stage.stack.value("switch_path")
+    yield lambda: _ask(stage, api, f"GET {path}")
+
+
+@scenario
+def switch_reads(stage: Stage, side: Side, _: str) -> Iterator[Run]:
+    """The function of the switch reads its table."""
+    yield lambda: stage.invoke(side, SWITCH, {})
+
+
 def _ask(stage: Stage, api: str, route: str) -> None:
     """Call a route of an API as its clients do."""
     method, path = route.replace("{id}", NAME).split(" ")
@@ -201,7 +226,8 @@ def _ask(stage: Stage, api: str, route: str) -> None:
         with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310
             answer.read()
     except urllib.error.HTTPError as error:
-        raise NotPassed(f"{method} {url} answers {error.code}") from error
+        if b'"not switched"' not in error.read():  # what the function of the switch itself says with 503
+            raise NotPassed(f"{method} {url} answers {error.code}") from error
 
 
 # The payments service of the examples

@@ -112,7 +112,7 @@ class Stage:
         return self._policies[owner, side, part]
 
     def function(self, side: Side, purpose: str) -> str:
-        """Name of a function; the purpose is ``health_monitor``, ``config_sync`` or ``data_canary``."""
+        """Name of a function; the purpose is ``health_monitor``, ``config_sync``, ``data_canary`` or ``switch``."""
         return self.function_arn(side, purpose).rpartition(":")[2]
 
     def function_arn(self, side: Side, purpose: str) -> str:

@@ -30,6 +30,12 @@ def usd(stack: Any, what: str | None = None, place: str | None = None) -> float:
     return total([line for line in estimate(stack) if what in (None, line.what) and place in (None, line.place)])
 
 
+def row_of(page: str, text: str) -> str:
+    """The one line of a page that has a text."""
+    (row,) = [line for line in page.splitlines() if text in line]
+    return row
+
+
 def small(**resources: Any) -> Any:
     """A stack of two regions that holds just these."""
     return {
@@ -136,7 +142,26 @@ def test_of_the_three_checks_of_a_region_with_a_canary_only_the_probe_is_https(s
     assert of(estimate(with_canary), "health checks") == {EVERYWHERE: 6 * 0.75}
     assert of(estimate(with_canary), "options of health checks: HTTPS, and a fast interval") == {EVERYWHERE: 2 * 2.00}
     assert of(estimate(with_canary), "metrics of the data canary") == {EAST: 0.60, WEST: 0.60}
-    (row,) = [line for line in costs.render(stack, with_canary, stack).splitlines() if "data_canary=True" in line]
+    (row,) = [
+        line for line in costs.render(stack, with_canary, stack, stack).splitlines() if "data_canary=True" in line
+    ]
+    assert row
+
+
+def test_a_switch_costs_two_checks_and_what_its_probes_take(stack: Template) -> None:
+    with_switch = stack_of(switch=True)
+    assert of(estimate(with_switch), "health checks") == {EVERYWHERE: 4 * 0.75}
+    assert of(estimate(with_switch), "options of health checks: HTTPS, and a fast interval") == {EVERYWHERE: 3 * 2.00}
+    reads = 30 * 60 * 730
+    assert of(estimate(with_switch), "the switch: reads of its table") == {
+        EAST: 0,
+        WEST: pytest.approx(reads * PRICES["table read"].each, abs=1e-3),
+    }
+    probes = "probes: API Gateway"
+    assert usd(with_switch, probes, EAST) == usd(stack, probes, EAST)
+    assert usd(with_switch, probes, WEST) == pytest.approx(2 * usd(stack, probes, WEST))
+    assert usd(with_switch, "payments kept", WEST) == usd(stack, "payments kept", WEST)  # its own table holds nothing
+    row = row_of(costs.render(stack, stack, with_switch, stack), "`switch=True`")
     assert row
 
 
@@ -150,7 +175,9 @@ def test_interface_endpoints_are_paid_by_the_subnet_and_gateway_endpoints_are_fr
         WEST: pytest.approx(four_in_two_subnets),
     }
     assert usd(stack_of(gateway_endpoints=gateways)) == pytest.approx(usd(stack))
-    (row,) = [line for line in costs.render(stack, stack, with_endpoints).splitlines() if "interface_endpoints" in line]
+    (row,) = [
+        line for line in costs.render(stack, stack, stack, with_endpoints).splitlines() if "interface_endpoints" in line
+    ]
     assert "| +116.80 |" in row
 
 
@@ -160,8 +187,14 @@ def test_probes_are_paid_at_the_api_and_at_the_function(interval: int, times: in
     stack = small(
         apigatewayv2_api={"api": {}},
         apigatewayv2_integration={"it": {"integration_uri": "${aws_lambda_function.f.invoke_arn}"}},
+        apigatewayv2_route={
+            "health": {"route_key": "GET /health", "target": "integrations/${aws_apigatewayv2_integration.it.id}"},
+            "others": {"route_key": "GET /others", "target": "integrations/${aws_apigatewayv2_integration.it.id}"},
+        },
         lambda_function={"f": {"memory_size": 512, "environment": {"variables": {}}}},
-        route53_health_check={"check": {"type": "HTTP", "request_interval": interval, "fqdn": host}},
+        route53_health_check={
+            "check": {"type": "HTTP", "request_interval": interval, "fqdn": host, "resource_path": "/health"}
+        },
     )
     probes = 30 * 60 * 730 * times
     assert usd(stack, "probes: API Gateway") == pytest.approx(probes * 1.00 / 1e6)
@@ -213,13 +246,15 @@ def test_the_page_says_which_prices_nobody_has_seen(stack: Template) -> None:
     paid = {line.price for line in estimate(stack) if line.place == WEST and line.quantity}
     unseen = {price for price in paid if WEST not in PRICES[price].seen_for}
     (told,) = [
-        line for line in costs.render(stack, stack, stack).splitlines() if line.startswith("Not seen for us-west-2")
+        line
+        for line in costs.render(stack, stack, stack, stack).splitlines()
+        if line.startswith("Not seen for us-west-2")
     ]
     assert set(told.partition(": ")[2].rstrip(".").split(", ")) == unseen
 
 
 def test_the_page_names_the_largest_line_and_adds_up(stack: Template) -> None:
-    lines, page = estimate(stack), costs.render(stack, stack, stack)
+    lines, page = estimate(stack), costs.render(stack, stack, stack, stack)
     by_what: dict[str, float] = {}
     for line in lines:
         by_what[line.what] = by_what.get(line.what, 0) + line.usd
@@ -235,7 +270,7 @@ def test_the_page_names_the_largest_line_and_adds_up(stack: Template) -> None:
 def test_another_line_dominates_when_it_is_the_largest(changed: Any) -> None:
     changed["resource"]["aws_cloudwatch_metric_alarm"] |= {f"alarm_{n}": {"metric_name": "Errors"} for n in range(100)}
     assert "The dominant line is **alarms, by the metrics that they look at**,\n$14.40." in costs.render(
-        changed, changed, changed
+        changed, changed, changed, changed
     )
 
 

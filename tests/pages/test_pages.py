@@ -167,13 +167,16 @@ def test_of_several_props_described_together_each_has_its_own_default() -> None:
 def test_variables_and_outputs_are_all_there_and_secret_ones_say_so(
     stack: Template, with_custom_domain: Template
 ) -> None:
-    page = interface.render(stack, with_custom_domain)
+    page = interface.render(stack, with_custom_domain, stack_of(switch=True))
     for name in [*stack["variable"], *stack["output"]]:
         assert f"| `{name}` |" in page
     for name, output in stack["output"].items():
         line = next(line for line in page.splitlines() if line.startswith(f"| `{name}` |"))
         assert line.endswith("Sensitive. |") == bool(output.get("sensitive"))
-    assert "| `application_url` |" in page.partition("### With a custom domain")[2]
+    _, _, more = page.partition("### With a custom domain")
+    with_domain, _, with_switch = more.partition("### With the switch")
+    assert "| `application_url` |" in with_domain
+    assert "| `switch_table_name` |" in with_switch
 
 
 class TestTheDiagrams:
