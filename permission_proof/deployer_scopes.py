@@ -2,12 +2,15 @@
 
 from collections.abc import Mapping
 
-from payment_dr.operations.iam_policies import ACCOUNT_ID, ENVIRONMENT, Document
+from payment_dr.operations.iam_policies import ACCOUNT_ID, ENVIRONMENT, TABLE, Document
 
 # Tags are read, set and removed by GET, POST and DELETE on a path of their own:
 # https://docs.aws.amazon.com/apigatewayv2/latest/api-reference/tags-resource-arn.html. It ends with the encoded ARN of
 # what is tagged, whose id AWS chooses; which characters it encodes no page says, so the pattern is not narrower.
 _TAGS_OF_APIS = ("arn:aws:apigateway:*::/tags/*",)
+
+PAYMENTS = f"arn:aws:dynamodb:*:{ACCOUNT_ID}:table/{TABLE}"
+SWITCH = f"arn:aws:dynamodb:*:{ACCOUNT_ID}:table/table-switch-*-{ENVIRONMENT}"
 
 # Where the actions of a service happen; names that AWS chooses (ids of keys, networks, APIs, zones) cannot be known.
 SCOPES: Mapping[str, tuple[str, ...]] = {
@@ -16,10 +19,7 @@ SCOPES: Mapping[str, tuple[str, ...]] = {
     "cloudwatch": (f"arn:aws:cloudwatch:*:{ACCOUNT_ID}:alarm:alarm-*-{ENVIRONMENT}",),
     # Of no region: https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazoncloudwatch.html
     "cloudwatch dashboards": (f"arn:aws:cloudwatch::{ACCOUNT_ID}:dashboard/dashboard-*-{ENVIRONMENT}",),
-    "dynamodb": (
-        f"arn:aws:dynamodb:*:{ACCOUNT_ID}:table/table-*-{ENVIRONMENT}",
-        f"arn:aws:dynamodb:*:{ACCOUNT_ID}:table/transactions",
-    ),
+    "dynamodb": (PAYMENTS, SWITCH),
     "ec2": tuple(f"arn:aws:ec2:*:{ACCOUNT_ID}:{kind}/*" for kind in ("route-table", "security-group", "subnet", "vpc")),
     "events": (f"arn:aws:events:*:{ACCOUNT_ID}:rule/event-rule-*-{ENVIRONMENT}",),
     "iam": (
@@ -150,7 +150,7 @@ DOCUMENTED: tuple[Document, ...] = (
             "dynamodb:Scan",
             "dynamodb:UpdateItem",
         ],
-        "Resource": [*SCOPES["dynamodb"]],
+        "Resource": [PAYMENTS],
     },
     {
         # Tags given at creation are asked for by themselves, and PUT is the older way to change them:

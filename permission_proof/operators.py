@@ -31,13 +31,12 @@ from payment_dr.operations.iam_policies import (
     OPERATE,
     PLAN,
     PLAN_CUSTOM_DOMAIN,
-    TABLE,
     Document,
 )
 from payment_dr.operations.switch import CANARY_PREFIX
 from payment_dr.operations.terraform.runner import Terraform
 from permission_proof.deployer import Deployer, Used, by_use, document_of, scope_of, statements
-from permission_proof.deployer_scopes import OF_A_CUSTOM_DOMAIN, SCOPES
+from permission_proof.deployer_scopes import OF_A_CUSTOM_DOMAIN, PAYMENTS, SCOPES, SWITCH
 from permission_proof.recorder import authorized
 
 _BY_SWITCH = ("--reason", "a proof", "--for", "60m")
@@ -49,8 +48,8 @@ _SCOPES_OF_OPERATORS: Mapping[str, tuple[str, ...]] = {
     "lambda": (f"arn:aws:lambda:*:{ACCOUNT_ID}:function:lambda-health-monitor-*-{ENVIRONMENT}",),
 }
 _SCOPES_OF_PARTS: Mapping[str, tuple[str, ...]] = {
-    "items": (f"arn:aws:dynamodb:*:{ACCOUNT_ID}:table/{TABLE}",),
-    "switch": (f"arn:aws:dynamodb:*:{ACCOUNT_ID}:table/table-switch-*-{ENVIRONMENT}",),
+    "items": (PAYMENTS,),
+    "switch": (SWITCH,),
     "secrets": (f"arn:aws:kms:*:{ACCOUNT_ID}:key/*",),
 }
 # AWS chooses the ids of keys, but Parameter Store says which parameter it decrypts:
