@@ -71,7 +71,7 @@ def test_another_interval_replaces_a_health_check_once_its_successor_is_named(
     assert set(named.values()) == watched == set(checks)
 
 
-def test_the_data_canary_is_turned_on_and_off_and_each_record_names_a_check_that_exists(
+def test_data_canary_and_switch_are_turned_on_and_off_and_each_record_names_a_check_that_exists(
     deployment: Deployed, reshape: Reshape
 ) -> None:
     events: list[tuple[str, str, str]] = []
@@ -86,7 +86,7 @@ def test_the_data_canary_is_turned_on_and_off_and_each_record_names_a_check_that
 
     with deployment.branch(on_event=note) as branch:
         probes, named_before = look(branch)
-        reshape(branch, "data_canary=True")
+        reshape(branch, "data_canary=True, switch=True")
         branch.terraform.apply(refresh=False)
         checks, named = look(branch)
         assert branch.plan().actions == {}
@@ -95,14 +95,17 @@ def test_the_data_canary_is_turned_on_and_off_and_each_record_names_a_check_that
         branch.terraform.apply(refresh=False)
         assert look(branch) == (probes, named_before)
 
-    for id_, probe in zip(named, named_before, strict=True):
-        assert (checks[id_]["Type"], checks[id_]["HealthThreshold"]) == ("CALCULATED", 2)
-        (alarm,) = {*checks[id_]["ChildHealthChecks"]} - {probe}
-        assert checks[alarm]["Type"] == "CLOUDWATCH_METRIC"
+    of_others = {"primary": ["CLOUDWATCH_METRIC", "HTTPS"], "secondary": ["CLOUDWATCH_METRIC"]}  # HTTPS: the switch
+    for side, id_, probe in zip(SIDES, named, named_before, strict=True):
+        children = checks[id_]["ChildHealthChecks"]
+        assert (checks[id_]["Type"], checks[id_]["HealthThreshold"]) == ("CALCULATED", len(children))
+        assert sorted(checks[child]["Type"] for child in {*children} - {probe}) == of_others[side]
+    assert [check["ResourcePath"] for check in checks.values() if check.get("Inverted")] == ["/switch"]
     for side in SIDES:
         renamed = f"aws_route53_record.dns_{side}_record", "update"
-        for what in ("alarm", "calculated"):
-            check = f"aws_route53_health_check.dns_{side}_{what}_health_check"
+        names = [f"dns_{side}_{what}_health_check" for what in ("alarm", "calculated")]
+        for name in [*names, *(["dns_switch_health_check"] if side == "primary" else [])]:
+            check = f"aws_route53_health_check.{name}"
             assert turned_on.index((check, "create", "complete")) < turned_on.index((*renamed, "start"))
             assert events.index((*renamed, "complete")) < events.index((check, "delete", "start"))
 
