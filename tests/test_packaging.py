@@ -24,7 +24,8 @@ from tests.embedded_aws.tenant import Tenant
 from tests.operations.interrupted import RESOURCES, Interrupted
 
 PROJECT = Path(__file__).resolve().parents[1]
-HANDLERS = ["lambda_config_sync.py", "lambda_data_canary.py", "lambda_health_monitor.py"]
+HANDLERS = ["lambda_config_sync.py", "lambda_data_canary.py", "lambda_health_monitor.py", "lambda_switch.py"]
+OF_OPTIONS = ("lambda_data_canary.py", "lambda_switch.py")
 OPERATIONS = "constructs/payment_dr/operations"
 # As the wheel calls each folder, and what of it is deployed, read or executed.
 PACKAGES = {
@@ -206,7 +207,7 @@ def test_an_example_runs_elsewhere_with_the_wheel_and_what_it_declares(installed
     _run(installed, "", "main.py", cwd=example)
     stack = example / "cdktf.out/stacks/whole-stack"
     packaged = {path.name: path.read_bytes() for path in stack.glob("assets/*/*/*.py")}
-    deployed = [name for name in HANDLERS if name != "lambda_data_canary.py"]  # which is an option
+    deployed = [name for name in HANDLERS if name not in OF_OPTIONS]
     assert packaged == {name: (PROJECT / "handlers" / name).read_bytes() for name in deployed}
     assert '"region": "eu-central-1"' in (stack / "cdk.tf.json").read_text(encoding="utf-8")
 
