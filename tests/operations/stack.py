@@ -76,7 +76,7 @@ def zone(weights: tuple[int, int] = (100, 0), *, custom_domain: bool = False) ->
 def with_switch(zone: Zone) -> Zone:
     """The same zone, whose primary record follows the switch of the standby region too."""
     switch = HealthCheck(id="check-switch", host=host("secondary"), path="/switch", inverted=True)
-    both = CalculatedCheck(id="check-calculated", children=("check-primary", switch.id), threshold=2)
+    both = CalculatedCheck(id="check-calculated", children=(switch.id, "check-primary"), threshold=2)  # in no order
     first, *others = zone.records
     checks = {**zone.health_checks, switch.id: switch, both.id: both}
     return replace(zone, records=(replace(first, health_check_id=both.id), *others), health_checks=checks)

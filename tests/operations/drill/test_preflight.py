@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from payment_dr.operations import probes
-from payment_dr.operations.deployed_zone import settings_of
+from payment_dr.operations.deployed_zone import endpoint_check_of, settings_of
 from payment_dr.operations.drill import preflight
 from payment_dr.operations.drill.tls_client import NotServedError
 from payment_dr.operations.route53.checkers import ProbeResult
@@ -325,6 +325,8 @@ def test_nothing_is_found_in_a_zone_that_follows_the_switch(switched_stack: Stac
     assert unfit_to_start(switched_stack, switched_stack.zone) == []
     assert faults(switched_stack, switched_stack.zone) == []
     assert settings_of(switched_stack, switched_stack.zone) == settings_of(switched_stack, deployed_zone())
+    check = endpoint_check_of(switched_stack, switched_stack.zone, "primary")  # in whatever order the children are
+    assert check == switched_stack.zone.health_checks["check-primary"]
 
 
 @pytest.mark.parametrize(
