@@ -224,9 +224,9 @@ def _refused(stage: Stage, rows: Sequence[Row]) -> Iterator[Refused]:
             if key not in asked:
                 asked.add(key)
                 yield _ask(stage, row.policy.owner, row.policy.side, row.action, scenario)
-    owners = {row.policy.owner for row in rows}
+    owners = {(row.policy.owner, row.policy.side) for row in rows}  # the switch is in one region alone
     for owner, action, scenario in ALL_REFUSED:
-        for side in SIDES if owner in owners else ():
+        for side in (side for side in SIDES if (owner, side) in owners):
             yield _ask(stage, owner, side, action, scenario)
 
 
