@@ -237,6 +237,7 @@ def test_what_is_missing_or_different_in_the_end_is_missed_and_named(journal: Jo
         "acknowledged in confirmed mode and not in us-west-2: c1",
         "clients returned to us-east-1 before it had what us-west-2 acknowledged in confirmed mode: c3, c4",
     ]
+    assert "after recovery: parameters differ" in judge.causes
 
 
 AT_THE_SWITCH = "confirmed mode: missing in us-west-2 at the switch, of 20 acknowledged"

@@ -334,7 +334,7 @@ class Judge:
             ("parameters", "parameters differ", "regions", int(not after["parameters_equal"])),
         ]
         for kind, what, unit, count in found:
-            self.add_target(f"after recovery: {what}", unit, 0, count, f"after recovery there are {what}", kind=kind)
+            self.add_target(f"after recovery: {what}", unit, 0, count, f"after recovery: {what}", kind=kind)
         if rotation := after["rotation"]:
             if "secondary" not in rotation["copied"]:
                 first, second = (self._regions[side] for side in SIDES)
