@@ -163,6 +163,24 @@ def test_what_was_looked_up_after_recovery_is_counted_again(journal: Any) -> Non
     ]
 
 
+def test_payments_during_the_outage_are_counted_again(journal: Any) -> None:
+    began, recovered = (event(journal, "step", name=name)["at"] for name in ("outage", "recovery"))
+    first = journal["regions"]["primary"]
+    ended = [
+        payment["acknowledged"]
+        for payment in journal["payments"]
+        if payment["mode"] == "local" and payment["region"] == first and began <= payment["at"] < recovered
+    ]
+    what = f"local payments to {first} acknowledged during the outage, of {len(ended)}"
+    target = {"what": what, "unit": "payments", "target": 0, "measured": sum(ended), "met": not any(ended), "how": ""}
+    journal["targets"].append(target)
+    assert len(ended) > sum(ended)
+    journal["verdict"] = "missed" if any(ended) else "passed"
+    assert found_in(journal, seal_anew=True) == (VERIFIED, [])
+    target["measured"] = sum(ended) + 1
+    assert f"targets[{len(journal['targets']) - 1}].measured: says" in " ".join(found_in(journal, seal_anew=True)[1])
+
+
 def test_a_verdict_that_does_not_follow_from_the_probes_is_named(journal: Any) -> None:
     primary = journal["regions"]["primary"]
     verdict = event(journal, "verdict", healthy=False)

@@ -493,6 +493,7 @@ class Figures:
             known[f"{mode} mode: missing in {first} at the failback, of {count} acknowledged in {second}"] = (
                 len(missing) if missing is not None and count else None
             )
+            known |= self._during_the_outage(mode, first)
         if items := after.get("items"):
             known["after recovery: items that differ between the regions"] = len(items["different"])
         if "written_twice" in after:
@@ -514,6 +515,22 @@ class Figures:
         if alarms := after.get("alarms"):
             known |= _of_alarms(alarms, regions)
         return known.get(what, _UNKNOWN)
+
+    def _during_the_outage(self, mode: str, region: str) -> dict[str, Json]:
+        """How the payments of a mode to a region ended that were begun during the outage."""
+        began, recovered = self._step("outage"), self._step("recovery")
+        if began is None or recovered is None:
+            return {}
+        ended = [
+            payment["acknowledged"]
+            for payment in self.content.get("payments", [])
+            if (payment["mode"], payment["region"]) == (mode, region) and began <= payment["at"] < recovered
+        ]
+        counts = {"refused": ended.count(False), "acknowledged": ended.count(True)}
+        return {
+            f"{mode} payments to {region} {what} during the outage, of {len(ended)}": count if ended else None
+            for what, count in counts.items()
+        }
 
     def _longest_away(self) -> Json:
         """The longest time for which DNS answered with the secondary, if it answers with the primary in the end."""
