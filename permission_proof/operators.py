@@ -42,9 +42,11 @@ from permission_proof.recorder import authorized
 _BY_SWITCH = ("--reason", "a proof", "--for", "60m")
 ITEMS = frozenset(f"dynamodb:{operation}" for operation in ("DeleteItem", "GetItem", "PutItem", "Query"))
 
-# Of the functions, who operates changes the health monitors alone: their reserved concurrency is the fence.
+# Of the functions, who operates changes the health monitors alone: their reserved concurrency is the fence. Of the
+# tables, only that of the payments is described.
 _SCOPES_OF_OPERATORS: Mapping[str, tuple[str, ...]] = {
     **SCOPES,
+    "dynamodb": (PAYMENTS,),
     "lambda": (f"arn:aws:lambda:*:{ACCOUNT_ID}:function:lambda-health-monitor-*-{ENVIRONMENT}",),
 }
 _SCOPES_OF_PARTS: Mapping[str, tuple[str, ...]] = {
