@@ -150,8 +150,10 @@ class DnsFailover(Described):
 
     With `switch_host` the primary's record follows one more health check, of the operator's switch in the standby
     region (`StandbySwitch`). It is inverted: it is unhealthy while the switch answers 200, and healthy while it
-    answers anything else, or nothing. Route 53 considers a new inverted check *unhealthy* until there is enough data.
-    So before the switch is added to a name that clients use, create its check alone and wait: see docs/upgrading.md.
+    answers anything else, or nothing. From setting the switch to the last cached answer of the primary it takes
+    interval x threshold + TTL as well, as its check has the same pace. Route 53 considers a new inverted check
+    *unhealthy* until there is enough data. So before the switch is added to a name that clients use, create its check
+    alone and wait: see docs/upgrading.md.
     https://docs.aws.amazon.com/Route53/latest/DeveloperGuide/dns-failover-determining-health-of-endpoints.html
 
     An endpoint with an alarm is healthy while its probe passes and its alarm is not in ALARM. Its record has a
