@@ -271,6 +271,7 @@ OUTAGES: Mapping[str, Outage] = {
         fails_over=False,
         fault={"service": REPLICATION},
         lasts=as_long_as_a_failover,
+        cuts_replication=True,
         payments={LOCAL: True, CONFIRMED: False},
     ),
     "secondary": Outage(  # the region that nobody uses
@@ -278,6 +279,8 @@ OUTAGES: Mapping[str, Outage] = {
         fails_over=False,
         sides=("secondary",),
         lasts=as_long_as_a_failover,
+        cuts_replication=True,
+        alarms=("secondary",),
         payments={LOCAL: True, CONFIRMED: False},
     ),
     # The probe asks DescribeTable, of DynamoDB's control plane: the region counts as unhealthy although it serves.
