@@ -95,9 +95,10 @@ def test_route_53_probes_a_private_route_that_has_a_throttle_and_a_permission_of
     path, api_id = probed_path(branch, side), branch.value(f"{side}_api_id")
     assert re.fullmatch(r"/health/[A-Za-z0-9]{32}", path)
     stage = branch.client("apigatewayv2", side).get_stage(ApiId=api_id, StageName="$default")
+    switch = [f"GET {branch.value('switch_path')}"] if side == "secondary" else []
     assert stage["RouteSettings"] == {
         key: {"DetailedMetricsEnabled": False, "ThrottlingBurstLimit": 400, "ThrottlingRateLimit": 200.0}
-        for key in ("GET /health", f"GET {path}")
+        for key in ("GET /health", f"GET {path}", *switch)
     }
 
     def served(path: str) -> int:
