@@ -295,6 +295,8 @@ def test_it_is_turned_off_and_the_name_is_answered_at_all_times(branch: Deployme
     said = branch.terraform.text_of(plan)
     assert "(sensitive value)" in said
     assert [side for side in SIDES if probed_path(branch, side).rpartition("/")[2] in said] == []
+    switch = branch.value("switch_table_name")  # which goes, and is protected: docs/upgrading.md
+    branch.client("dynamodb", "secondary").update_table(TableName=switch, DeletionProtectionEnabled=False)
     change_at_once(planned_batch(branch.terraform, branch.aws.client), branch.aws.client)
     forget(branch, "aws_route53_record.dns_primary_record", "aws_route53_record.dns_secondary_record")
     assert {finding.outcome for finding in adopt(branch.terraform, clients=branch.aws.client)} == {ADOPTED}

@@ -104,7 +104,9 @@ def test_an_outage_fails_over_and_back_within_the_target_and_loses_nothing_that_
         assert len(paid) == rpo["acknowledged_in_all"] == sum(each["acknowledged"] for each in rpo["figures"])
         assert sum(not each["confirmed"] for each in paid) == rpo["acknowledged_by_one_region"]
         for way in ("failover", "failback"):  # a confirmed payment waits for the other region too
-            assert -0.05 < rpo["recovery"][way] - journal["rto"][way]["total"] < 5
+            waited = rpo["recovery"][way] - journal["rto"][way]["total"]
+            is_held_back = (kind, mode, way) == ("recovery-backlog", "confirmed", "failback")
+            assert waited > 60 if is_held_back else -0.05 < waited < 5
     assert journal["after"]["items"]["equal"]
     assert journal["after"]["undone"]
     documents = journal["after"]["documents"]  # of which those of the secondary are not copied back
@@ -142,8 +144,8 @@ def test_while_the_other_region_gets_nothing_clients_stay_and_only_local_payment
     assert (journal["verdict"], journal["causes"]) == ("passed", [])
     assert regions_of(journal, "answer") == ["us-east-1"]
     assert journal["rto"]["failover"] is None
-    events = journal["events"]
-    began, recovered = (next(e["at"] for e in events if e["kind"] == "action" and e["undone"] == u) for u in (0, 1))
+    fault = [e for e in journal["events"] if e["kind"] == "action" and e["name"].startswith("fail ")]
+    began, recovered = (event["at"] for event in fault)
     payments = [each for each in journal["payments"] if began < each["at"] < recovered]
     during = {mode: [each["acknowledged"] for each in payments if each["mode"] == mode] for mode in MODES}
     assert set(during["local"]) == {True}
