@@ -208,7 +208,11 @@ STATED: Mapping[str, Sequence[str]] = {
         "the primary, as an outage does: {budget} s, and {alias_budget} s with a custom domain.",
     ),
     "docs/upgrading.md": ("# {threshold} probes x {interval} s, and room",),
-    "docs/put-your-service-behind-it.md": ("of a target of {target} s each.",),
+    "docs/put-your-service-behind-it.md": (
+        "of a target of {target} s each.",
+        "failover, bound of the model: computed; {alias_hanging_bound} s {alias_bound} s {target} s met",
+        " s {target} s met",
+    ),
     "docs/runbook.md": (
         "an outage: {detection} s until Route 53 believes the probes, and {ttl} s until caches forget",
         "Route 53 follows after {three} probes that pass, {detection} s, and caches forget",
