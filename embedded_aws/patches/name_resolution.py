@@ -9,8 +9,8 @@ ministack 1.5.33: functions call every service at ``http://127.0.0.1:{port}``, w
 Why it matters: the health function keeps its connection, so only resolving the name shows it what new clients meet.
 
 A DynamoDB client of a Python function has the endpoint ``http://dynamodb.{region}.localhost:{port}`` here, unless the
-function gives it one. Functions resolve it to the loopback address, until ``region_outage`` has a fault of the kind
-``unresolved`` for that region. Clients outside of functions still need no name.
+function or its environment gives it one. Functions resolve it to the loopback address, until ``region_outage`` has a
+fault of the kind ``unresolved`` for that region. Clients outside of functions still need no name.
 """
 
 import os
@@ -36,7 +36,8 @@ def _embedded_aws_resolve_names():
     create_client, getaddrinfo = botocore.client.ClientCreator.create_client, socket.getaddrinfo
 
     def create_named(creator, service_name, region_name, is_secure=True, endpoint_url=None, *args, **kwargs):
-        if service_name == "dynamodb" and endpoint_url is None and endpoint.startswith("http://127.0.0.1:"):
+        is_given = endpoint_url is not None or "AWS_ENDPOINT_URL_DYNAMODB" in os.environ
+        if service_name == "dynamodb" and not is_given and endpoint.startswith("http://127.0.0.1:"):
             endpoint_url = f"http://dynamodb.{{region_name}}.localhost:{{urlsplit(endpoint).port}}"
         return create_client(creator, service_name, region_name, is_secure, endpoint_url, *args, **kwargs)
 

@@ -210,10 +210,11 @@ class ReportContent:
             return None
         if not self.measured.get("failover"):
             return "DNS did not switch, so no client could lose a payment by that"
-        return (
-            f"A client that does not confirm lost {found[LOCAL]} payments at the switch, "
-            f"one that confirms {found[CONFIRMED]}"
-        )
+        who = {LOCAL: "a client that does not confirm", CONFIRMED: "one that confirms"}
+        if mode := mode_of_service(self.journal.get("load")):
+            who |= {CONFIRMED: "a client that confirms", mode: "the service"}
+        lost = f"{who[LOCAL]} lost {found[LOCAL]} payments at the switch, {who[CONFIRMED]} {found[CONFIRMED]}"
+        return sentence(lost)
 
     def phase(self, phase: Phase | Literal["total"], value: float, *, of_the_model: bool = False) -> str:
         """Seconds of a phase, or why there is no such number."""
