@@ -137,6 +137,7 @@ def test_what_was_looked_up_after_recovery_is_counted_again(journal: Any) -> Non
         "parameter rotated in us-east-1 and not copied to us-west-2": 0,
         "parameter rotated in us-west-2 and not copied to us-east-1": 1,
     }
+    journal["targets"] = [target for target in journal["targets"] if target["what"] not in counts]
     before = len(journal["targets"])
     for what, count in counts.items():
         target = {
