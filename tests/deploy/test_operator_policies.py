@@ -16,6 +16,7 @@ from embedded_aws.deployment import PRODUCTION_VARIABLES
 from embedded_aws.emulated_stack import EmulatedStack
 from embedded_aws.errors import EmbeddedAwsError
 from payment_dr.operations import probes, switch
+from payment_dr.operations.deployed import OF_A_SWITCH
 from payment_dr.operations.drill import live
 from payment_dr.operations.drill.journal import CONFIRMED, LOCAL
 from payment_dr.operations.drill.modelled_dns import ModelledDns
@@ -84,11 +85,18 @@ def test_only_what_is_known_is_asked_about_another_arn(user: Deployer, used: Use
 
 
 @pytest.fixture(scope="module")
-def stack(user: Deployer) -> EmulatedStack:
-    """The deployed stack."""
+def switched(user: Deployer) -> EmulatedStack:
+    """The deployed stack, which has a switch."""
     return EmulatedStack(
         {name: output.value for name, output in user.terraform.output().items()}, user.aws.endpoint_url
     )
+
+
+@pytest.fixture(scope="module")
+def stack(user: Deployer, switched: EmulatedStack) -> EmulatedStack:
+    """The same as one without a switch, which is fenced."""
+    outputs = {name: value for name, value in switched.outputs.items() if name not in OF_A_SWITCH}
+    return EmulatedStack(outputs, user.aws.endpoint_url)
 
 
 @pytest.fixture(scope="module")
@@ -126,6 +134,10 @@ OF_OPERATORS = {
     "dynamodb:GetItem": ("failback", "DynamoDB refuses: AccessDenied"),
     "dynamodb:DeleteItem": ("failback", "DynamoDB refuses: AccessDenied"),
 }
+OF_A_SWITCH_ALONE = {
+    "dynamodb:Query": ["status"],
+    "dynamodb:PutItem": ["failover", "--yes", "--reason", "test", "--for", "1h"],
+}
 
 
 def actions_of(document: Document) -> set[str]:
@@ -135,13 +147,19 @@ def actions_of(document: Document) -> set[str]:
 def test_without_one_action_a_command_is_refused(
     user: Deployer,
     stack: EmulatedStack,
+    switched: EmulatedStack,
     working_as: Callable[[Document], Any],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("COLUMNS", "400")
     operate = proven(user, [OPERATE])
-    assert actions_of(operate) == OF_OPERATORS.keys()
+    assert actions_of(operate) == OF_OPERATORS.keys() | OF_A_SWITCH_ALONE.keys()
+    with dr_on(switched.outputs, tmp_path) as dr:
+        for action, arguments in OF_A_SWITCH_ALONE.items():
+            with working_as(without_actions({action}, operate)), pytest.raises(EmbeddedAwsError) as refused:
+                dr(*arguments)
+            assert "DynamoDB in us-west-2 refuses: AccessDenied" in str(refused.value), (action, refused.value)
     function = stack.output("primary", "health_monitor_function_name")
     fence = user.aws.client("lambda", stack.region("primary"))
     with dr_on(stack.outputs, tmp_path) as dr:
