@@ -175,7 +175,7 @@ def test_without_one_action_a_command_is_refused(
 
 
 def test_without_one_action_to_look_with_a_drill_does_not_start(
-    user: Deployer, stack: EmulatedStack, working_as: Callable[[Document], Any], tmp_path: Path
+    user: Deployer, switched: EmulatedStack, working_as: Callable[[Document], Any], tmp_path: Path
 ) -> None:
     game_day = proven(user, [GAME_DAY])
     assert actions_of(game_day) == {*READS, *DRILLED}
@@ -183,7 +183,7 @@ def test_without_one_action_to_look_with_a_drill_does_not_start(
         steps: list[str] = []
         with working_as(without_actions({action}, game_day)), pytest.raises(OperationError, match="AccessDenied"):
             live.drill(
-                EmulatedStack(stack.outputs, user.aws.endpoint_url),
+                EmulatedStack(switched.outputs, user.aws.endpoint_url),
                 seed=1,
                 directory=tmp_path,
                 tell=steps.append,
