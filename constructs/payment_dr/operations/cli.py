@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -131,21 +131,20 @@ def failover(
     It needs no Route 53 API and deletes nothing. It is refused while the secondary region is not healthy. Exits with 0
     when it is done, 1 when it was refused or has no effect, 2 when the result is inconclusive.
     """
-    stack, seconds = Deployed.read(outputs=outputs, directory=directory), seconds_of(lasts) if lasts else None
-    with _asking(stack, yes) as (tell, confirm):
-        way = switch.Switch(
-            stack=stack,
-            confirm=confirm,
-            tell=tell,
-            force=force,
-            dry_run=dry_run,
-            wait=wait,
-            timeout=timeout,
-            reason=reason,
-            seconds=seconds,
-            no_end=no_end,
-        )
-        _print_outcome(_switched(way.failover), as_json=as_json)
+    stack = Deployed.read(outputs=outputs, directory=directory)
+    _switch_clients(
+        switch.Switch.failover,
+        stack,
+        yes=yes,
+        as_json=as_json,
+        reason=reason,
+        seconds=seconds_of(lasts) if lasts else None,
+        no_end=no_end,
+        force=force,
+        dry_run=dry_run,
+        wait=wait,
+        timeout=timeout,
+    )
 
 
 @app.command()
@@ -168,29 +167,29 @@ def failback(
     with 0 when it is done, 1 when it was refused or has no effect, 2 when the result is inconclusive.
     """
     stack = Deployed.read(outputs=outputs, directory=directory)
+    _switch_clients(
+        switch.Switch.failback,
+        stack,
+        yes=yes,
+        as_json=as_json,
+        reason=reason,
+        force=force,
+        dry_run=dry_run,
+        wait=wait,
+        timeout=timeout,
+    )
+
+
+def _switch_clients(
+    act: Callable[[switch.Switch], switch.Outcome], stack: Deployed, *, yes: bool, as_json: bool, **options: Any
+) -> None:
+    """Fail over or back, with these options of `Switch`, and print what came of it."""
     with _asking(stack, yes) as (tell, confirm):
-        way = switch.Switch(
-            stack=stack,
-            confirm=confirm,
-            tell=tell,
-            force=force,
-            dry_run=dry_run,
-            wait=wait,
-            timeout=timeout,
-            reason=reason,
-        )
-        _print_outcome(_switched(way.failback), as_json=as_json)
-
-
-def _switched(act: Callable[[], switch.Outcome]) -> switch.Outcome:
-    try:
-        return act()
-    except (KeyboardInterrupt, SystemExit):  # switching is not undone: the operator decides what is next
-        say("'dr status' shows whether clients are sent away from the primary region")
-        raise
-
-
-def _print_outcome(outcome: switch.Outcome, *, as_json: bool) -> None:
+        try:
+            outcome = act(switch.Switch(stack=stack, confirm=confirm, tell=tell, **options))
+        except (KeyboardInterrupt, SystemExit):  # switching is not undone: the operator decides what is next
+            say("'dr status' shows whether clients are sent away from the primary region")
+            raise
     if as_json:
         sys.stdout.write(json.dumps(dataclasses.asdict(outcome), indent=2) + "\n")
     else:
