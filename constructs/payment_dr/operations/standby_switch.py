@@ -79,6 +79,16 @@ def newest(stack: Deployed) -> Change | None:
     return found[0] if found else None
 
 
+def in_force(stack: Deployed, now: float) -> Change | None:
+    """The change by which clients are sent to the standby region at a time in seconds since 1970; None if none is.
+
+    Raises:
+        CannotTellError: The table in the standby region could not be asked.
+    """
+    found = newest(stack)
+    return found if found and found.holds(now) else None
+
+
 def history(stack: Deployed, count: int) -> list[Change]:
     """The latest changes of the switch, the newest first.
 

@@ -211,9 +211,8 @@ def _fenced(stack: Deployed, side: Side) -> Finding:
 
 
 def _switched(stack: Deployed) -> Finding:
-    newest = standby_switch.newest(stack)
-    if newest and newest.holds(time.time()):
-        return Finding(f"to {stack.region('secondary')}, {newest}", BAD)
+    if switched := standby_switch.in_force(stack, time.time()):
+        return Finding(f"to {stack.region('secondary')}, {switched}", BAD)
     return Finding("no")
 
 

@@ -229,8 +229,7 @@ class Switch:
         """
         region = self.stack.region("primary")
         account, caller = caller_of(self.stack, "secondary" if self.stack.has_switch else "primary")
-        newest = standby_switch.newest(self.stack) if self.stack.has_switch else None
-        switched = newest if newest and newest.holds(time.time()) else None
+        switched = standby_switch.in_force(self.stack, time.time()) if self.stack.has_switch else None
         fenced = self._is_fenced(switched)
 
         def outcome(text: str, *, changed: bool = False, fenced: bool = False) -> Outcome:

@@ -470,13 +470,12 @@ class _Operator:
             raise OperationError(f"lifted by force: {refusal.message}", hint=refusal.hint) from refusal
 
     def _other_holder(self) -> Change | None:
-        newest = standby_switch.newest(self._stack)
-        return newest if newest and newest.holds(time.time()) and newest.reason != self._reason else None
+        switched = standby_switch.in_force(self._stack, time.time())
+        return switched if switched and switched.reason != self._reason else None
 
     def _sends_away(self) -> bool:
         if self._stack.has_switch:
-            newest = standby_switch.newest(self._stack)
-            return bool(newest and newest.holds(time.time()))
+            return standby_switch.in_force(self._stack, time.time()) is not None
         return probes.reserved_concurrency(self._stack, "primary") == 0
 
     def _switch(self, *, force: bool = False) -> Switch:
