@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from payment_dr.operations import probes
 from payment_dr.operations.aws import NoAnswerError, asked
-from payment_dr.operations.deployed import Deployed
+from payment_dr.operations.deployed import HEALTH_PATH, Deployed
 from payment_dr.operations.errors import OperationError
 from payment_dr.operations.route53.checkers import FollowedAlarm, judge
 from payment_dr.operations.route53.recovery_time import Settings
@@ -52,6 +52,12 @@ def endpoint_check_of(stack: Deployed, zone: Zone, side: Side) -> HealthCheck | 
     """
     checks = (check for check in _deciding(stack, zone, side) if isinstance(check, HealthCheck))
     return next((check for check in checks if not is_switch(stack, check)), None)
+
+
+def probed_path(stack: Deployed, zone: Zone, side: Side) -> str:
+    """The path of a region's own API that its health check probes: the public one, where that probes another host."""
+    check = endpoint_check_of(stack, zone, side)
+    return check.path if check and stack.side_of_api(check.host) == side else HEALTH_PATH
 
 
 def is_switch(stack: Deployed, check: HealthCheck | AlarmCheck) -> bool:

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from payment_dr.operations import probes, standby_switch
 from payment_dr.operations.deployed import HEALTH_PATH, Deployed
-from payment_dr.operations.deployed_zone import answers, endpoint_check_of, read_zone, status_now, statuses
+from payment_dr.operations.deployed_zone import answers, probed_path, read_zone, status_now, statuses
 from payment_dr.operations.errors import OperationError
 from payment_dr.operations.printable import printable
 from payment_dr.operations.probes import SERVING
@@ -153,10 +153,9 @@ def _health(stack: Deployed, zone: Future[Zone], side: Side) -> Finding:
 def _probed_path(stack: Deployed, zone: Future[Zone], side: Side) -> str:
     """The path that the health check of a side probes: the public one, if Route 53's API does not answer."""
     try:
-        check = endpoint_check_of(stack, zone.result(), side)
+        return probed_path(stack, zone.result(), side)
     except OperationError:  # which `serves` says
         return HEALTH_PATH
-    return check.path if check and stack.side_of_api(check.host) == side else HEALTH_PATH
 
 
 def _table(table: Future[probes.Table], other: Future[probes.Table]) -> Finding:

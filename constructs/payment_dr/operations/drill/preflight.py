@@ -8,8 +8,8 @@ from contextlib import suppress
 from functools import partial
 
 from payment_dr.operations import probes
-from payment_dr.operations.deployed import HEALTH_PATH, Deployed
-from payment_dr.operations.deployed_zone import endpoint_check_of
+from payment_dr.operations.deployed import Deployed
+from payment_dr.operations.deployed_zone import probed_path
 from payment_dr.operations.drill.journal import Journal
 from payment_dr.operations.drill.outages import NOTHING_IS_LEFT, Action, OutageMaker, undone
 from payment_dr.operations.drill.tls_client import NotServedError, TlsClient
@@ -18,7 +18,7 @@ from payment_dr.operations.probes import SERVING
 from payment_dr.operations.route53.zone import Zone
 from payment_dr.operations.status import OK, look_at
 from payment_dr.operations.zone_faults import ZoneFaults
-from payment_dr.side import SIDES, Side
+from payment_dr.side import SIDES
 
 WARMING_PROBES = 5
 HEALTHY, UNHEALTHY = "healthy", "unhealthy"  # what a health function says
@@ -59,7 +59,7 @@ def warm_up(stack: Deployed, zone: Zone) -> None:
     for side in SIDES:
         for _ in range(WARMING_PROBES):
             with suppress(OperationError):  # which the next look reports
-                if probes.health(stack, side, _probed_path(stack, zone, side)).body.get("status") == HEALTHY:
+                if probes.health(stack, side, probed_path(stack, zone, side)).body.get("status") == HEALTHY:
                     break
 
 
@@ -93,18 +93,13 @@ def blind_health_functions(
             hint=NOTHING_IS_LEFT,
         )
         with undone(action, journal, check):
-            health = probes.health(stack, side, _probed_path(stack, zone, side))
+            health = probes.health(stack, side, probed_path(stack, zone, side))
         if health.verdict.passed or health.body.get("status") != UNHEALTHY:
             found.append(
                 f"the health function of {region} does not report that its table fails ({health}), so Route 53 would "
                 f"not stop answering with {region}"
             )
     return found
-
-
-def _probed_path(stack: Deployed, zone: Zone, side: Side) -> str:
-    check = endpoint_check_of(stack, zone, side)
-    return check.path if check and stack.side_of_api(check.host) == side else HEALTH_PATH
 
 
 def refuse_a_degraded_start(stack: Deployed) -> None:
