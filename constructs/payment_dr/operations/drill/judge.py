@@ -14,7 +14,6 @@ from payment_dr.operations.drill.journal import (
     PaymentRecord,
     PhaseSeconds,
     SimulatedRuns,
-    SimulatedWay,
     Target,
     Way,
     copied_sides,
@@ -219,12 +218,9 @@ class Judge:
             if evidence.failed_back:
                 back = _phases(evidence, "primary", evidence.recovered)
         self._journal.set(rto={**self._journal.content["rto"], "failover": over, "failback": back})
-        by_alarm = evidence.outage.no_probe_fails
-        self._add_rto_targets(
-            "failover", over, evidence.simulated["failover"], self._why_no_failover(evidence), by_alarm=by_alarm
-        )
+        self._add_rto_targets("failover", over, evidence, self._why_no_failover(evidence))
         why_no_failback = f"clients did not return to {self._regions['primary']} after its recovery"
-        self._add_rto_targets("failback", back, evidence.simulated["failback"], why_no_failback, by_alarm=by_alarm)
+        self._add_rto_targets("failback", back, evidence, why_no_failback)
 
     def _judge_staying(self, evidence: Evidence) -> None:
         first, second = (self._regions[side] for side in SIDES)
@@ -404,10 +400,8 @@ class Judge:
                 kind="notifications",
             )
 
-    def _add_rto_targets(
-        self, way: Way, phases: PhaseSeconds | None, simulated: SimulatedWay, cause: str, *, by_alarm: bool
-    ) -> None:
-        slow = None
+    def _add_rto_targets(self, way: Way, phases: PhaseSeconds | None, evidence: Evidence, cause: str) -> None:
+        simulated, slow = evidence.simulated[way], None
         if phases:
             phase, longest = max(((name, phases[name]) for name in PHASES), key=lambda pair: pair[1])
             slow = f"the {way} took {phases['total']:.0f} s, most of it ({longest:.0f} s) in the phase {phase}"
@@ -415,7 +409,7 @@ class Judge:
         self.add_target(way, "s", self._rto_target_seconds, total, slow or cause, how=self._rto_how, kind=way)
         bound, hanging = simulated["phases"]["total"]["bound"], simulated["hanging_bound"]
         what = f"{way}, bound of the model"
-        if by_alarm and bound > self._rto_target_seconds:
+        if evidence.outage.no_probe_fails and bound > self._rto_target_seconds:
             why = f"against the target: {bound:.1f} s; the budget has the alarm and the TTL, not the client's write"
             self.leave_untested(what, "s", self._rto_target_seconds, why, kind="bound")
             return

@@ -13,7 +13,7 @@ from payment_dr.side import SIDES, Side
 def undelivered(stack: Deployed, names: list[str], since: datetime) -> list[str]:
     """Why alarms that fired have reached nobody, a sentence for each.
 
-    Whether a subscriber has confirmed is not judged: `dr ready` says it.
+    Whether a subscriber has confirmed is not judged: `dr status` says it.
 
     Args:
         stack: The deployed stack.
