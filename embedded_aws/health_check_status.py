@@ -1,29 +1,20 @@
 """Alarms on the status of health checks, in a drill's time, which passes faster than that of the emulator."""
 
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Set
 from contextlib import suppress
 from functools import partial
-from statistics import fmean
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from embedded_aws.alarm_evaluation import state_of
 from embedded_aws.deployment import Deployment
 from embedded_aws.emulated_stack import EmulatedStack
-from embedded_aws.virtual_alarms import COMPARISONS
 from payment_dr.operations.drill.alarm_watch import METRIC, METRICS_REGION
 from payment_dr.side import SIDES
 
 _MINUTE = 60.0
-_LOOKS_FURTHER_BACK = 2
 _ATTEMPTS = 5
-_STATISTICS: Mapping[str, Callable[[Sequence[float]], float]] = {
-    "Minimum": min,
-    "Maximum": max,
-    "Average": fmean,
-    "Sum": sum,
-    "SampleCount": len,
-}
 
 
 class HealthCheckStatus:
@@ -108,30 +99,3 @@ def _insist(call: Callable[[], Any]) -> Any:
 
 def _health_check_of(alarm: Mapping[str, Any]) -> str:
     return next((each["Value"] for each in alarm["Dimensions"] if each["Name"] == "HealthCheckId"), "")
-
-
-def state_of(alarm: Mapping[str, Any], data: Sequence[tuple[float, float]], at: float) -> str:
-    """The state of an alarm.
-
-    Data that are there decide first, even when they are from a little further back; then the alarm's own rule for
-    missing data does.
-
-    Args:
-        alarm: The alarm as CloudWatch describes it.
-        data: Times and values of its metric.
-        at: When it is evaluated, in seconds.
-    """
-    period, periods = float(alarm["Period"]), int(alarm["EvaluationPeriods"])
-    statistic, breaches = _STATISTICS[alarm["Statistic"]], COMPARISONS[alarm["ComparisonOperator"]]
-    breaching = []
-    for number in range(periods + _LOOKS_FURTHER_BACK):
-        end = at - number * period
-        if values := [value for time, value in data if end - period <= time < end]:
-            breaching.append(breaches(statistic(values), alarm["Threshold"]))
-    breaching = breaching[:periods]
-    treatment = alarm.get("TreatMissingData", "missing")
-    if treatment in ("breaching", "notBreaching"):
-        breaching += [treatment == "breaching"] * (periods - len(breaching))
-    if not breaching:
-        return str(alarm["StateValue"]) if treatment == "ignore" else "INSUFFICIENT_DATA"
-    return "ALARM" if sum(breaching) >= int(alarm.get("DatapointsToAlarm") or periods) else "OK"

@@ -2,27 +2,19 @@
 
 import base64
 import json
-import operator
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from embedded_aws.alarm_evaluation import state_of
 from embedded_aws.deployment import Deployment
 from embedded_aws.emulated_stack import EmulatedStack
 from payment_dr.operations.errors import OperationError
 from payment_dr.operations.route53.zone import AlarmState
 from payment_dr.side import SIDES
-
-_LOOKS_FURTHER_BACK = 2
-COMPARISONS: Mapping[str, Callable[[float, float], bool]] = {
-    "GreaterThanThreshold": operator.gt,
-    "GreaterThanOrEqualToThreshold": operator.ge,
-    "LessThanThreshold": operator.lt,
-    "LessThanOrEqualToThreshold": operator.le,
-}
 
 
 class VirtualAlarms:
@@ -93,22 +85,15 @@ class _VirtualAlarm:
         self.metric = str(described["MetricName"])
         self.function = {each["Name"]: each["Value"] for each in described["Dimensions"]}["FunctionName"]
         self.next_run = phase
-        self._period, self._periods = described["Period"], described["EvaluationPeriods"]
-        self._threshold, self._comparison = described["Threshold"], COMPARISONS[described["ComparisonOperator"]]
-        self._breaching: dict[int, bool] = {}  # by the number of the period
+        self._described, self._period = described, described["Period"]
+        self._published: list[tuple[float, float]] = []
 
     def run(self, value: float | None) -> None:
         """The function was run when it was due, and has published this."""
         if value is not None:
-            self._breaching[int(self.next_run // self._period)] = self._comparison(value, self._threshold)
+            self._published.append((self.next_run, value))
         self.next_run += self._period
 
     def state(self, at: float) -> AlarmState:
-        # Data that are there decide first, also from a little further back: in Amazon's examples two periods.
-        # https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/alarms-and-missing-data.html
-        past = int(at // self._period)
-        looked_at = range(past - self._periods - _LOOKS_FURTHER_BACK, past)
-        there = [self._breaching[number] for number in looked_at if number in self._breaching]
-        if not there:
-            return "INSUFFICIENT_DATA"
-        return "ALARM" if all(there[-self._periods :]) and len(there) >= self._periods else "OK"
+        """As of the end of the period before."""
+        return state_of(self._described, self._published, at // self._period * self._period)

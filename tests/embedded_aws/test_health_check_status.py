@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from embedded_aws.health_check_status import HealthCheckStatus, state_of
+from embedded_aws.alarm_evaluation import state_of
+from embedded_aws.health_check_status import HealthCheckStatus
 from payment_dr.operations.drill.alarm_watch import METRIC
 
 REGIONS = {"primary": "us-east-1", "secondary": "us-west-2"}

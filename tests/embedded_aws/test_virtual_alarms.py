@@ -14,6 +14,7 @@ NAME, REGION = "alarm-writes-fail", "us-east-1"
 ALARM: dict[str, Any] = {
     "MetricName": "Failures",
     "Dimensions": [{"Name": "FunctionName", "Value": "canary"}],
+    "Statistic": "Minimum",
     "Period": 60,
     "EvaluationPeriods": 1,
     "Threshold": 0.0,
