@@ -500,9 +500,6 @@ class Figures:
             known["after recovery: transactions written twice"] = len(after["written_twice"])
         if "parameters_equal" in after:
             known["after recovery: parameters differ"] = int(not after["parameters_equal"])
-        for side, is_copied in ((after.get("rotation") or {}).get("copied") or {}).items():
-            here, there = (first, second) if side == "primary" else (second, first)
-            known[f"parameter rotated in {here} and not copied to {there}"] = int(not is_copied)
         if documents := after.get("documents"):
             for side, here, there in (("primary", first, second), ("secondary", second, first)):
                 missing, count = documents["missing"][side], documents["written"][side]
