@@ -15,6 +15,7 @@ from embedded_aws.drill import place_of
 from payment_dr.operations.status import OK, look_at
 from payment_dr.side import SIDES, Side
 from tests.deploy.test_drill import change_records
+from tests.deploy.test_records import records_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("deployment")]
 
@@ -45,12 +46,6 @@ def to_host(side: Side, host: str) -> Change:
         record(side, ResourceRecords=[{"Value": host.format(api=api)}])(stack)
 
     return change
-
-
-def records_of(stack: Deployment) -> list[dict[str, Any]]:
-    client, name = stack.client("route53", "primary"), f"{stack.value('application_fqdn')}."
-    found = client.list_resource_record_sets(HostedZoneId=stack.value("hosted_zone_id"))["ResourceRecordSets"]
-    return [each for each in found if each["Name"] == name]
 
 
 def batch(stack: Deployment, action: str, record: dict[str, Any]) -> None:
