@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+import boto3
 import pytest
 
 from embedded_aws import EmbeddedAws
@@ -19,3 +20,9 @@ def aws() -> Iterator[EmbeddedAws]:
     """One embedded AWS for all tests: use names of your own, or a 12-digit access key (an account) of your own."""
     with EmbeddedAws() as running:
         yield running
+
+
+@pytest.fixture(autouse=True)
+def no_session_of_another_test(monkeypatch: pytest.MonkeyPatch) -> None:
+    """boto3.client() keeps the first credentials of its process, and another test's may belong to an AWS that ended."""
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 
-import boto3
 import pytest
 
 from handlers import lambda_health_monitor as monitor
@@ -22,7 +21,6 @@ def new_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     }.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(monitor, "_announcer", monitor.Announcer())
-    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
     factories = (monitor._dynamodb, monitor._sns)  # a test may replace them
     yield
     for factory in factories:

@@ -80,7 +80,7 @@ def _by_kms(content: dict[str, Any], arn: str, kms: Callable[[str], Any] | None)
     parts = arn.split(":")
     if len(parts) != 6 or parts[2] != "kms":
         raise OperationError(f"{arn} is no ARN of a KMS key", hint="give kms:arn:aws:kms:REGION:ACCOUNT:key/ID")
-    client = kms(parts[3]) if kms else boto3.client("kms", region_name=parts[3])
+    client = kms(parts[3]) if kms else boto3.Session().client("kms", region_name=parts[3])
     found = asked("KMS", lambda: client.get_public_key(KeyId=arn))
     if ALGORITHM not in found.get("SigningAlgorithms", ()):
         raise OperationError(
