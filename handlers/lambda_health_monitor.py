@@ -39,6 +39,7 @@ kms:Decrypt on the topic's key; logs:CreateLogStream and logs:PutLogEvents on th
 from __future__ import annotations
 
 import contextlib
+import errno
 import functools
 import http.client
 import json
@@ -307,12 +308,14 @@ def judge_peer(outcome: object, own: Verdict) -> Verdict:
         return Verdict(UNKNOWN, "monitor_connection", cause=error)
     if isinstance(error, http.client.InvalidURL | ValueError | MissingSettingError):
         return Verdict(UNKNOWN, "monitor_setting", cause=error)
+    if isinstance(error, OSError) and error.errno in {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}:
+        return Verdict(UNKNOWN, "monitor_error", cause=error)
     # Refused, reset, not resolved, TLS or HTTP broken off, timed out.
     if isinstance(error, OSError | http.client.HTTPException | NoAnswerError):
         if own.reason in {"dynamodb_unreachable", "dynamodb_timeout", "monitor_connection"}:
             return Verdict(UNKNOWN, "monitor_connection", cause=error)
         return Verdict(UNHEALTHY, "peer_unreachable", cause=error)
-    return Verdict(UNKNOWN, "monitor_error", cause=error)  # no thread to be had, a defect in this file
+    return Verdict(UNKNOWN, "monitor_error", cause=error)  # a defect in this file, no thread to be had
 
 
 def check_peer(url: str, home: str, own: Verdict) -> Verdict:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import http.client
 import json
 import socket
 import ssl
@@ -254,6 +256,11 @@ def has_a_port_that_is_none(peer: Peer) -> None:
     peer.environment.setenv("PEER_HEALTH_URL", f"https://127.0.0.1:port{PATH}")
 
 
+def has_no_file_descriptor_left(peer: Peer) -> None:
+    no_more = OSError(errno.EMFILE, "Too many open files")
+    peer.environment.setattr(http.client.HTTPSConnection, "connect", mock.Mock(side_effect=no_more))
+
+
 def is_not_trusted_here(peer: Peer) -> None:
     peer.environment.delenv("SSL_CERT_FILE")
 
@@ -265,6 +272,7 @@ def is_not_trusted_here(peer: Peer) -> None:
         (is_without_tls, "monitor_setting"),
         (has_a_space_in_its_path, "monitor_setting"),
         (has_a_port_that_is_none, "monitor_setting"),
+        (has_no_file_descriptor_left, "monitor_error"),
         (is_not_trusted_here, "monitor_connection"),
     ],
 )
