@@ -257,9 +257,7 @@ def test_what_is_not_the_stacks_or_not_a_test_item_is_refused(
         "delete a payment": lambda client: client("dynamodb").delete_item(TableName=table, Key=payment),
         "read a payment": lambda client: client("dynamodb").get_item(TableName=table, Key=payment),
         "read all payments": lambda client: client("dynamodb").scan(TableName=table),
-        compares: lambda client: client("dynamodb").batch_get_item(
-            RequestItems={table: {"Keys": [payment]}}
-        ),
+        compares: lambda client: client("dynamodb").batch_get_item(RequestItems={table: {"Keys": [payment]}}),
         "stop another function": lambda client: client("lambda").put_function_concurrency(
             FunctionName=function, ReservedConcurrentExecutions=0
         ),

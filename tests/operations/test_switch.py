@@ -286,7 +286,7 @@ def test_what_was_written_while_the_operator_was_asked_is_waited_for_too(stack: 
     told: list[str] = []
     made = Switch(
         stack=stack,
-        confirm=lambda *_: [stack.pay("meanwhile", "secondary")],  # type: ignore[arg-type, return-value]
+        confirm=lambda *_: [stack.pay("meanwhile", "secondary")],  # type: ignore[arg-type]
         tell=waiting(lambda: stack.pay("meanwhile"), told),
     )
     assert made.failback().changed

@@ -64,7 +64,7 @@ Lasts = Annotated[
 ]
 Since = Annotated[
     str | None,
-    typer.Option(help="Compare the items of the last 90s, 60m, 2h or 1d; beyond 23h the whole table, at a cost."),
+    typer.Option(help="Compare the items of the last 90s, 60m, 2h or 1d; beyond 23h all of the table."),
 ]
 NoEnd = Annotated[bool, typer.Option("--no-end", help="Let the switch stay set until 'dr failback'.")]
 REPORTS = Path("drill-reports")
@@ -168,9 +168,9 @@ def failback(
     """Let clients return to the primary region: release the switch, or remove the fence, of `dr failover`.
 
     It compares every item that was written in the secondary region in the last 24 hours, the parameters and the
-    documents. What the primary lacks is named and waited for, until --timeout. What is written later, while DNS still
-    sends clients there, replicates as ever. If clients were there for longer than 23 hours, the whole table is compared,
-    which the switch knows and a fence does not: give --since then.
+    documents. What the primary lacks is named and waited for, until --timeout. Items that clients write later, until
+    DNS sends them back, replicate as always. When clients have been away for longer than 23 hours, the whole table is
+    compared. The switch knows that; of a fence or an automatic failover, tell it with --since.
 
     It is refused while the primary is not healthy, or lacks anything at the end. Exits with 0 when it is done, 1 when
     it was refused or has no effect, 2 when the result is inconclusive.

@@ -14,6 +14,7 @@ has arrived which was written in the standby before the first read.
 
 import base64
 import json
+import math
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -48,7 +49,7 @@ WORKERS = 32
 SEGMENTS = WORKERS // len(SIDES)  # of a scan
 PROGRESS_SECONDS = 5.0
 BLOCK_BYTES = 4096  # of a read unit
-USD_PER_MILLION_READS = 0.125  # on demand, in us-east-1 and us-west-2: https://aws.amazon.com/dynamodb/pricing/on-demand/
+USD_PER_MILLION_READS = 0.125  # https://aws.amazon.com/dynamodb/pricing/on-demand/, in us-east-1 and us-west-2
 
 _THROTTLED = (
     "LimitExceededException",  # of GetRecords
@@ -164,7 +165,8 @@ class StandbyWrites:
             read.update(left)  # one that was closed meanwhile goes on in others
 
     def _described(self, arn: str) -> Iterator[Any]:
-        client, start = self._stack.client("dynamodbstreams", "secondary"), {}
+        client = self._stack.client("dynamodbstreams", "secondary")
+        start: dict[str, str] = {}
         while True:
             answer = self._ask("secondary", partial(client.describe_stream, StreamArn=arn, **start))
             yield answer
@@ -176,7 +178,7 @@ class StandbyWrites:
     def _read_shard(self, arn: str, shard: str, until: float) -> None:
         """Compare what was written in a shard, to its end, or to what was written later than that."""
         client, region = self._stack.client("dynamodbstreams", "secondary"), self._stack.region("secondary")
-        oldest = until - self._seconds - ROUNDED_SECONDS if self._seconds is not None else 0.0
+        oldest = until - self._seconds - ROUNDED_SECONDS if self._seconds is not None else -math.inf
         had_place, empty = shard in self._places, 0
 
         def place() -> str | None:
