@@ -295,18 +295,20 @@ def test_what_was_written_while_the_operator_was_asked_is_waited_for_too(stack: 
 
 
 def test_what_is_written_while_failback_waits_does_not_make_it_endless(stack: Stack) -> None:
-    """Clients write to the secondary all the time; each item arrives a little later."""
-    fenced(stack).pay("payment-0", "secondary")
-    numbers = itertools.count(1)
+    """Clients write to the secondary all the time; each item arrives four reads later."""
+    fenced(stack)
+    numbers = itertools.count()
 
-    def before_read(side: Side) -> None:
+    def before_read(side: Side = "secondary") -> None:
         if side == "secondary":
             number = next(numbers)
-            stack.items["primary"] = list(stack.items["secondary"])  # all others have arrived by now
             stack.pay(f"payment-{number}", "secondary", at=1000.0 + number)
+            stack.items["primary"] = stack.items["secondary"][:-4]
 
+    before_read()
     stack.before_read = before_read
-    assert switch(stack, timeout=10).failback().changed
+    assert switch(stack, timeout=60).failback().changed
+    assert len(stack.items["secondary"]) > len(stack.items["primary"]) > 0
 
 
 def test_a_dry_run_names_what_is_missing_and_does_not_wait(stack: Stack, clock: Clock) -> None:
@@ -370,8 +372,34 @@ def test_the_cost_of_the_whole_table_is_said_before_it_is_read(stack: Stack) -> 
         "This compares the whole table in both regions (1,000,000 items, 10,441,408 read units, about 1.31 USD on "
         f"demand) and then lets clients return to us-east-1 in account {ACCOUNT}."
     ]
-    assert "would remove" in switch(stack, since=48 * HOUR, dry_run=True).failback().text
+    would = "would compare the whole table (1,000,000 items, 10,441,408 read units, about 1.31 USD on demand), and then"
+    assert switch(stack, since=48 * HOUR, dry_run=True).failback().text.startswith(f"{would} remove the fence")
     assert stack.asked == []
+    stack.parameters["primary"][NAMES[0]] = "old"
+    with pytest.raises(RefusedError, match="config differs"):  # which costs nothing to see
+        switch(stack, since=48 * HOUR, dry_run=True).failback()
+
+
+def test_what_was_written_while_failback_waited_for_long_is_waited_for_too(stack: Stack, clock: Clock) -> None:
+    """One partition has stalled; when it has caught up, another one stalls."""
+    fenced(stack).pay("before")
+    events: list[tuple[float, Callable[[], object]]] = [
+        (1100, lambda: [stack.pay("first"), stack.pay("second", "secondary")]),
+        (1200, lambda: stack.pay("second")),
+    ]
+    sleep = clock.sleep
+
+    def sleep_and_let_happen(seconds: float) -> None:
+        sleep(seconds)
+        if events and clock.now >= events[0][0]:
+            events.pop(0)[1]()
+
+    clock.sleep = sleep_and_let_happen  # type: ignore[method-assign]
+    told: list[str] = []
+    confirm: Any = lambda *_: stack.pay("first", "secondary")  # noqa: E731
+    assert Switch(stack=stack, confirm=confirm, tell=told.append).failback().changed
+    assert [each.rpartition("=")[2] for each in told if each.startswith("waiting")] == ["first", "second"]
+    assert stack.calls == [LIFT]
 
 
 @pytest.mark.parametrize(("hours", "whole"), [(1, False), (30, True)])

@@ -11,6 +11,7 @@ Either way Route 53's data plane switches by itself, and stays there until that 
 us-east-1, is not needed. Should the standby region fail as well, Route 53 answers with the primary.
 """
 
+import math
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -34,6 +35,7 @@ from payment_dr.side import SIDES, Side
 POLL_SECONDS = 2.0
 TAKES_EFFECT_SECONDS = 60.0  # Lambda is quick to throttle, but a function that was throttled starts cold
 LISTING_SECONDS = 60.0  # some hundred thousand versions
+RECENT_SECONDS = 30.0
 LONGEST_POLL_SECONDS = 15.0  # to list documents costs
 NAMED = 5  # of the items or documents that are missing
 CHANGES = 100  # of the switch, in which the beginning of a failover is looked for
@@ -256,12 +258,10 @@ class Switch:
         self._weigh(self._not_ready, *healthy, self._table_serves("primary"))
         writes = StandbyWrites(self.stack, seconds=self._seconds_away(switched), tell=self.tell)
         what = f"lets clients return to {region} in account {account}"
-        if writes.is_whole_table and not self.force:  # which is asked before
+        asked_before = writes.is_whole_table and not self.force
+        if asked_before:
             what = f"compares the whole table in both regions ({writes.cost}) and then {what}"
-            if self.dry_run:
-                self.tell("nothing is compared: the whole table would be")
-        else:
-            self._await_all(writes)
+        self._await_all(None if self.force or asked_before else writes)
         does = " and ".join(
             [
                 *([f"remove the fence from {region}"] * fenced),
@@ -269,10 +269,11 @@ class Switch:
             ]
         )
         if self.dry_run:
-            return outcome(f"would {does} in account {account}", fenced=True)
+            first = f"compare the whole table ({writes.cost}), and then " if asked_before else ""
+            return outcome(f"would {first}{does} in account {account}", fenced=True)
         self.confirm(f"This {what}.", f"{account}/{region}")
-        if not self.force:  # what was written while somebody made up their mind
-            self._await_all(writes)
+        if not self.force:
+            self._await_the_latest(writes)
         text = self._lift_fence() if fenced else ""
         if switched:
             self._change(switched, caller, switched=False)
@@ -299,18 +300,36 @@ class Switch:
         away = time.time() - first.at
         return away if away > STREAM_SECONDS else None
 
-    def _await_all(self, writes: StandbyWrites) -> None:
+    def _await_the_latest(self, writes: StandbyWrites) -> None:
+        """Wait until the primary has what was written until a moment ago: what took long to wait for is looked at anew.
+
+        Raises:
+            RefusedError: When the time is up, something is missing.
+            OperationError: Something could not be told.
+        """
+        took = math.inf
+        while True:
+            began, before = time.monotonic(), took
+            self._await_all(writes)
+            took = time.monotonic() - began
+            if took < RECENT_SECONDS or took >= before:  # a large table takes its time
+                return
+
+    def _await_all(self, writes: StandbyWrites | None) -> None:
         """Wait until the primary has what was written in the secondary region until now.
+
+        Args:
+            writes: The items; None if they are not compared.
 
         Raises:
             RefusedError: When the time is up, something is missing.
             OperationError: Something could not be told.
         """
         sees = [self._config_is_equal, self._documents_are_there]
-        if self.force:
-            self.tell(f"forced: the items of {self.stack.region('secondary')} are not compared")
-        else:
+        if writes:
             sees.append(self._items_are_there(writes))
+        elif self.force:
+            self.tell(f"forced: the items of {self.stack.region('secondary')} are not compared")
         found = [look(see) for see in sees]
         can_come = self.stack.has_two_way_documents or found[1].state != BAD  # else nothing copies them
         waits = can_come and not (self.force or self.dry_run)
