@@ -268,7 +268,20 @@ def test_once_one_shard_cannot_be_read_no_other_one_is_read_on(stack: Stack, mon
     """Else an error would wait for all that could be read."""
     monkeypatch.setattr(standby_writes, "EMPTY_ANSWERS", many := 200_000)
     stack.shards = {"shard-1": Shard(), "shard-2": Shard()}
-    stack.hiccups["dynamodbstreams", "secondary", "get_records"] = [refusal(400)]
+    stack.pay("refused", shard="shard-2")
+    is_read = threading.Event()
+
+    def before_read(_side: Side) -> None:
+        assert is_read.wait(10)
+        raise refusal(400)
+
+    class Busy(Clock):
+        def sleep(self, seconds: float) -> None:
+            is_read.set()
+            super().sleep(seconds)
+
+    stack.before_read = before_read
+    monkeypatch.setattr(standby_writes, "time", Busy())
     with pytest.raises(CannotTellError, match="AccessDenied"):
         writes(stack).missing()
     assert len(stack.asked) < many
