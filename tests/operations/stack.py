@@ -435,7 +435,7 @@ class _Client:
 
     def _delete_item(self, **arguments: Any) -> None:
         key = arguments["Key"]
-        assert key["transaction_id"]["S"].startswith(("dr-canary-", "dr-drill-"))
+        assert key["transaction_id"]["S"].startswith("dr-drill-")
         for side in SIDES:
             self._stack.items[side] = [item for item in self._stack.items[side] if not key.items() <= item.items()]
 
