@@ -5,7 +5,7 @@ The stack is deployed on an embedded AWS that records what it is asked for. Who 
 
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -33,7 +33,6 @@ from payment_dr.operations.iam_policies import (
     PLAN_CUSTOM_DOMAIN,
     Document,
 )
-from payment_dr.operations.switch import CANARY_PREFIX
 from payment_dr.operations.terraform.runner import Terraform
 from permission_proof.deployer import Deployer, Used, by_use, document_of, scope_of, statements
 from permission_proof.deployer_scopes import OF_A_CUSTOM_DOMAIN, PAYMENTS, SCOPES, SWITCH
@@ -41,6 +40,8 @@ from permission_proof.recorder import authorized
 
 _BY_SWITCH = ("--reason", "a proof", "--for", "60m")
 ITEMS = frozenset(f"dynamodb:{operation}" for operation in ("DeleteItem", "GetItem", "PutItem", "Query"))
+COMPARED = frozenset(f"dynamodb:{operation}" for operation in ("BatchGetItem", "Scan"))
+STREAM = frozenset(f"dynamodb:{operation}" for operation in ("DescribeStream", "GetRecords", "GetShardIterator"))
 
 # Of the functions, who operates changes the health monitors alone: their reserved concurrency is the fence. Of the
 # tables, only that of the payments is described.
@@ -51,6 +52,10 @@ _SCOPES_OF_OPERATORS: Mapping[str, tuple[str, ...]] = {
 }
 _SCOPES_OF_PARTS: Mapping[str, tuple[str, ...]] = {
     "items": (PAYMENTS,),
+    "compared items": (PAYMENTS,),
+    # AWS chooses its label, the time at which it was made:
+    # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/iam-policy-read-stream-only.html
+    "stream": (f"{PAYMENTS}/stream/*",),
     "switch": (SWITCH,),
     "secrets": (f"arn:aws:kms:*:{ACCOUNT_ID}:key/*",),
 }
@@ -72,14 +77,10 @@ def policies_of_operators(used: Mapping[str, Used]) -> dict[str, Document]:
     operated, _ = by_use(used[OPERATE], _part)
     drilled, _ = by_use(used[GAME_DAY], _part)
     return {
-        OPERATE: document_of(
-            _narrowed(statements(operated, {**_SCOPES_OF_OPERATORS, **_SCOPES_OF_PARTS}), [CANARY_PREFIX])
-        ),
+        OPERATE: document_of(_narrowed(statements(operated, {**_SCOPES_OF_OPERATORS, **_SCOPES_OF_PARTS}))),
         PLAN: document_of(_narrowed(statements(planned, {**SCOPES, **_SCOPES_OF_PARTS}))),
         PLAN_CUSTOM_DOMAIN: document_of(statements(planned_with_domain, OF_A_CUSTOM_DOMAIN)),
-        GAME_DAY: document_of(
-            _narrowed(statements(drilled, {**_SCOPES_OF_OPERATORS, **_SCOPES_OF_PARTS}), [CANARY_PREFIX, PREFIX])
-        ),
+        GAME_DAY: document_of(_narrowed(statements(drilled, {**_SCOPES_OF_OPERATORS, **_SCOPES_OF_PARTS}))),
     }
 
 
@@ -88,13 +89,17 @@ def _part(action: str, arn: str) -> str:
         return "secrets"
     if action in ITEMS:
         return "switch" if ":table/table-switch-" in arn else "items"
+    if action in COMPARED:
+        return "compared items"
+    if action in STREAM:
+        return "stream"
     return scope_of(action, arn)
 
 
-def _narrowed(found: Iterator[Document], prefixes: Sequence[str] = ()) -> Iterator[Document]:
-    """The same statements, with conditions: no other item of the table, no other secret."""
+def _narrowed(found: Iterator[Document]) -> Iterator[Document]:
+    """The same statements, with conditions: no other item of the table than those of a drill, no other secret."""
     # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/specifying-conditions.html
-    own_items = {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": [f"{prefix}*" for prefix in prefixes]}}
+    own_items = {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": [f"{PREFIX}*"]}}
     conditions = {"Items": own_items, "Secrets": _OF_THE_STACKS_PARAMETERS}
     for statement in found:
         condition = conditions.get(statement["Sid"])
@@ -208,7 +213,7 @@ def work(user: Deployer, policy_of: Callable[[str], Document], directory: Path) 
         for name in (OPERATE, GAME_DAY):  # as of a stack without a switch
             with people[name].working():
                 dr("failover", "--yes")
-                dr("failback", "--yes")
+                dr("failback", "--yes", *(("--since", "2d") if name == OPERATE else ()))
     with Terraform(
         user.terraform.directory, people[PLAN].environment, variables=PRODUCTION_VARIABLES, stand_ins=stand_in_providers
     ) as planning:

@@ -22,7 +22,7 @@ from typer.testing import CliRunner, Result
 from embedded_aws.deployment import PROJECT, Deployment
 from embedded_aws.emulated_stack import EmulatedStack
 from embedded_aws.server import TYPICAL_REPLICATION_SECONDS
-from payment_dr.operations import cli, probes
+from payment_dr.operations import cli, probes, standby_writes
 from payment_dr.operations.drill import live, live_dns, outages, run
 from payment_dr.operations.verify import VERIFIED, verify
 from payment_dr.side import SIDES
@@ -44,6 +44,7 @@ def outputs(
     monkeypatch.setattr(cli, "Deployed", EmulatedStack)
     monkeypatch.setattr(run, "QUIET_SECONDS", QUIET_SECONDS)
     monkeypatch.setattr(outages, "SERVING_SECONDS", SERVING_SECONDS)
+    monkeypatch.setattr(standby_writes, "EMPTY_SECONDS", 0.0)  # what is written is in the stream at once
     monkeypatch.setattr(live_dns, "ANSWER_SECONDS", 60.0)  # the name server answers when the machine gets round to it
     route53, zone = branched.client("route53", "primary"), branched.value("hosted_zone_id")
     found = route53.list_resource_record_sets(HostedZoneId=zone)["ResourceRecordSets"]

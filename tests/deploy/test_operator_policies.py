@@ -15,7 +15,7 @@ from embedded_aws import stand_in_providers
 from embedded_aws.deployment import PRODUCTION_VARIABLES
 from embedded_aws.emulated_stack import EmulatedStack
 from embedded_aws.errors import EmbeddedAwsError
-from payment_dr.operations import probes, switch
+from payment_dr.operations import probes, standby_writes, switch
 from payment_dr.operations.deployed import OF_A_SWITCH
 from payment_dr.operations.drill import live
 from payment_dr.operations.drill.journal import CONFIRMED, LOCAL
@@ -37,6 +37,7 @@ from payment_dr.operations.iam_policies import (
     read,
     written,
 )
+from payment_dr.operations.standby_writes import StandbyWrites
 from payment_dr.operations.terraform.runner import Terraform, TerraformFailed
 from payment_dr.side import SIDES
 from permission_proof.deployer import Deployer, allows, for_the_embedded_aws
@@ -63,7 +64,7 @@ def user(deployers: Deployers) -> Deployer:
 def used(user: Deployer, tmp_path_factory: pytest.TempPathFactory) -> Used:
     """What three roles have used, each with nothing but its policy, that could do all that the policy is for."""
     clock = Clock(real_seconds=0.2)  # of the three intervals of a health check; replication takes its time
-    with mock.patch.object(switch, "time", clock):
+    with mock.patch.object(switch, "time", clock), mock.patch.object(standby_writes, "EMPTY_SECONDS", 0.0):
         return work(
             user, lambda name: for_the_embedded_aws(proven(user, FILES[name])), tmp_path_factory.mktemp("operators")
         )
@@ -130,9 +131,11 @@ OF_OPERATORS = {
     "lambda:PutFunctionConcurrency": ("failover", "Lambda in us-east-1 refuses: AccessDenied"),
     "lambda:DeleteFunctionConcurrency": ("failback", "Lambda in us-east-1 refuses: AccessDenied"),
     "s3:ListBucketVersions": ("failback", "S3 in us-east-1 refuses: AccessDenied"),
-    "dynamodb:PutItem": ("failback", "DynamoDB refuses: AccessDenied"),
-    "dynamodb:GetItem": ("failback", "DynamoDB refuses: AccessDenied"),
-    "dynamodb:DeleteItem": ("failback", "DynamoDB refuses: AccessDenied"),
+    **{
+        f"dynamodb:{action}": ("failback", "DynamoDB in us-west-2 refuses: AccessDenied")
+        for action in ("BatchGetItem", "DescribeStream", "GetRecords", "GetShardIterator")
+    },
+    "dynamodb:Scan": ("failback --since=2d", "refuses: AccessDenied"),
 }
 OF_A_SWITCH_ALONE = {
     "dynamodb:Query": ["status"],
@@ -162,11 +165,15 @@ def test_without_one_action_a_command_is_refused(
             assert "DynamoDB in us-west-2 refuses: AccessDenied" in str(refused.value), (action, refused.value)
     function = stack.output("primary", "health_monitor_function_name")
     fence = user.aws.client("lambda", stack.region("primary"))
+    payment = {"transaction_id": {"S": "compared"}, "timestamp": {"N": "1"}}
+    user.aws.client("dynamodb", stack.region("secondary")).put_item(
+        TableName=stack.outputs["dynamodb_table_name"], Item=payment
+    )
     with dr_on(stack.outputs, tmp_path) as dr:
         for action, (command, said) in OF_OPERATORS.items():
-            if command == "failback":
+            if command.startswith("failback"):
                 fence.put_function_concurrency(FunctionName=function, ReservedConcurrentExecutions=0)
-            arguments = [command] if command == "status" else [command, "--yes"]
+            arguments = [command] if command == "status" else [*command.split(), "--yes"]
             with working_as(without_actions({action}, operate)), pytest.raises(EmbeddedAwsError) as refused:
                 dr(*arguments)
             assert said in str(refused.value), (action, refused.value)
@@ -203,6 +210,10 @@ DRILLED: dict[str, Callable[[Payments, Action], object]] = {
     "lambda:PutFunctionConcurrency": lambda _, fence: fence.do(),
     "lambda:DeleteFunctionConcurrency": lambda _, fence: fence.undo(),
     "s3:ListBucketVersions": lambda payments, _: probes.documents_of_secondary(payments._stack, 60),
+    **{
+        f"dynamodb:{action}": lambda payments, _: StandbyWrites(payments._stack, seconds=None, tell=print).missing()
+        for action in ("BatchGetItem", "DescribeStream", "GetRecords", "GetShardIterator")
+    },
 }
 
 
@@ -240,11 +251,13 @@ def test_what_is_not_the_stacks_or_not_a_test_item_is_refused(
     (key_id,) = (each["KeyId"] for each in listed if each["Name"] == parameter)
     secret = root("kms", region).encrypt(KeyId=key_id, Plaintext=b"x")["CiphertextBlob"]
     function = f"lambda-config-sync-east-{ENVIRONMENT}"
+    compares = "read a payment to compare it"
     touched: dict[str, Callable[[Client], Any]] = {
         "write a payment": lambda client: client("dynamodb").put_item(TableName=table, Item=payment),
         "delete a payment": lambda client: client("dynamodb").delete_item(TableName=table, Key=payment),
         "read a payment": lambda client: client("dynamodb").get_item(TableName=table, Key=payment),
         "read all payments": lambda client: client("dynamodb").scan(TableName=table),
+        compares: lambda client: client("dynamodb").batch_get_item(RequestItems={table: {"Keys": [payment]}}),
         "stop another function": lambda client: client("lambda").put_function_concurrency(
             FunctionName=function, ReservedConcurrentExecutions=0
         ),
@@ -262,7 +275,12 @@ def test_what_is_not_the_stacks_or_not_a_test_item_is_refused(
                 except ClientError as error:
                     if "AccessDenied" not in str(error):
                         not_refused.append((name, what, str(error)))
-    assert not_refused == []
+    # Who fails back reads what is compared, and who operates the whole table.
+    assert not_refused == [
+        (OPERATE, "read all payments", "done"),
+        (OPERATE, compares, "done"),
+        (GAME_DAY, compares, "done"),
+    ]
 
 
 OF_A_PLAN = [

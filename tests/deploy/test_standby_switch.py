@@ -10,7 +10,7 @@ from typer.testing import CliRunner, Result
 
 from embedded_aws.deployment import Deployment
 from embedded_aws.emulated_stack import EmulatedStack
-from payment_dr.operations import cli, probes, standby_switch
+from payment_dr.operations import cli, probes, standby_switch, standby_writes
 from payment_dr.operations.deployed_zone import answers, checks_of, is_switch, read_zone, settings_of
 from payment_dr.operations.route53.checkers import HealthCheckerFleet, ProbeResult, random_first_requests
 from payment_dr.operations.route53.zone import HealthCheck
@@ -34,6 +34,7 @@ def branch(with_options: Deployed) -> Iterator[Deployment]:
 @pytest.fixture
 def outputs(branch: Deployment, outputs_for_dr: Callable[[Deployment], Path], monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(cli, "Deployed", EmulatedStack)
+    monkeypatch.setattr(standby_writes, "EMPTY_SECONDS", 0.0)  # what is written is in the stream at once
     return outputs_for_dr(branch)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from payment_dr.operations import probes, standby_switch, status, switch
+from payment_dr.operations import probes, standby_switch, standby_writes, status, switch
 from payment_dr.operations.route53.zone import Zone
 from tests.operations.stack import Clock, Stack, with_switch, zone
 
@@ -16,6 +16,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     monkeypatch.setattr(switch, "time", clock)
     monkeypatch.setattr(standby_switch, "time", clock)
     monkeypatch.setattr(status, "time", clock)
+    monkeypatch.setattr(standby_writes, "time", Clock())  # which waits for answers, not for a change
     return clock
 
 

@@ -2,8 +2,9 @@
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from email.utils import formatdate
 from typing import Any
 
 from botocore.exceptions import ClientError, EndpointConnectionError
@@ -17,6 +18,7 @@ from payment_dr.side import OTHER, SIDES, Side
 
 REGIONS: dict[Side, str] = {"primary": "us-east-1", "secondary": "us-west-2"}
 ACCOUNT = "123456789012"
+STREAM = f"arn:aws:dynamodb:us-west-2:{ACCOUNT}:table/transactions/stream/2026-11-26T00:00:00.000"
 NAMES = ["/payment-app/dev/api-key", "/payment-app/dev/database-connection-string"]
 OUTPUTS: dict[str, Any] = {
     "alarm_names": ["alarm-drift-east-dev", "alarm-drift-west-dev"],
@@ -124,6 +126,14 @@ class Clock:
         time.sleep(self._real_seconds)
 
 
+@dataclass
+class Shard:
+    """A shard of the stream of the secondary region's table."""
+
+    records: list[dict[str, Any]] = field(default_factory=list)
+    closed: bool = False
+
+
 class Stack(Deployed):
     """The stack, and what can be wrong with it.
 
@@ -139,6 +149,11 @@ class Stack(Deployed):
         described: What CloudWatch says of an alarm beside its state, by the alarm's name.
         history: What became of the actions of an alarm, by its name.
         copies: Data points of the documents that failed and that wait, by the side of their source.
+        hiccups: What a service in a region answers to an operation before it does what it should.
+        shards: Those of the stream in the secondary region, by id.
+        records_a_page: How many records an answer has.
+        read_at_once: How many items an answer to BatchGetItem has.
+        before_read: Called with the side before BatchGetItem answers.
         calls: Every call that changes something.
     """
 
@@ -169,12 +184,42 @@ class Stack(Deployed):
         self.copies: dict[str, tuple[list[int], list[int]]] = {side: ([], []) for side in SIDES}
         self.subscriptions = {side: [subscription("oncall@acme.io", "arn:aws:sns:…:1")] for side in SIDES}
         self.answered: Iterator[list[str] | Exception] = iter(())  # by the zone's name servers
+        self.hiccups: dict[tuple[str, ...], list[Exception]] = {}
+        self.shards = {"shard-1": Shard()}
+        self.records_a_page, self.read_at_once = 1000, 100
+        self.before_read: Callable[[Side], None] = lambda _side: None
+        self.table_size = (0, 0)  # items, and bytes
+        self.asked: list[tuple[str, Side, Any]] = []  # of the table's data
         self.calls: list[tuple[Any, ...]] = []
         self.account = ACCOUNT
         self.arn = f"arn:aws:iam::{ACCOUNT}:user/oncall"
         self.table_ids: dict[Side, str] = {"primary": "table-1", "secondary": "table-2"}
         self.zone = with_switch(zone(custom_domain=custom_domain)) if switch else zone(custom_domain=custom_domain)
         self.now = time.time
+
+    def pay(
+        self, name: str, *sides: Side, shard: str = "shard-1", at: float | None = None, **attributes: Any
+    ) -> dict[str, Any]:
+        """Write a payment in the secondary region, which has arrived on these sides; by default on both."""
+        key = {"transaction_id": {"S": name}, "timestamp": {"N": "1"}}
+        item = key | attributes
+        for side in sides or SIDES:
+            self.items[side] = [each for each in self.items[side] if not key.items() <= each.items()] + [item]
+        self.record(key, shard=shard, at=at)
+        return key
+
+    def delete(self, key: dict[str, Any], *sides: Side) -> None:
+        """Delete a payment in the secondary region; the deletion has arrived on these sides."""
+        for side in sides:
+            self.items[side] = [each for each in self.items[side] if not key.items() <= each.items()]
+        self.record(key)
+
+    def record(self, key: dict[str, Any], *, shard: str = "shard-1", at: float | None = None) -> None:
+        """Add a record to the stream of the secondary region."""
+        records = self.shards[shard].records
+        time = datetime.fromtimestamp(self.now() if at is None else at, UTC)
+        found = {"Keys": key, "ApproximateCreationDateTime": time, "SequenceNumber": str(len(records) + 1)}
+        records.append({"dynamodb": found})
 
     def client(self, service: str, side: Side, *, seconds: float | None = None) -> Any:  # noqa: ARG002
         return _Client(self, service, side)
@@ -218,6 +263,8 @@ class _Client:
             for place in ((self._service, self._role), (self._service, self._role, operation)):
                 if place in self._stack.failing:
                     raise self._stack.failing[place]
+            if self._stack.hiccups.get((self._service, self._role, operation)):
+                raise self._stack.hiccups[self._service, self._role, operation].pop(0)
             if operation.startswith(("put_", "delete_")):
                 self._stack.calls.append((operation, self._role))
             return answer(self, *positional, **arguments)
@@ -233,7 +280,62 @@ class _Client:
         protected = self._stack.protected[self._role]
         status = self._stack.tables[self._role]
         found = {"TableStatus": status, "Replicas": replicas, "DeletionProtectionEnabled": protected}
-        return {"Table": {**found, "TableId": self._stack.table_ids[self._role]}}
+        items, size = self._stack.table_size
+        keys = [{"AttributeName": "transaction_id"}, {"AttributeName": "timestamp"}]
+        more = {"LatestStreamArn": STREAM, "KeySchema": keys, "ItemCount": items, "TableSizeBytes": size}
+        return {"Table": {**found, **more, "TableId": self._stack.table_ids[self._role]}}
+
+    def _describe_stream(self, **arguments: Any) -> Any:
+        """A page for each shard."""
+        assert (self._service, self._role, arguments.pop("StreamArn")) == ("dynamodbstreams", "secondary", STREAM)
+        shards = list(self._stack.shards)
+        if start := arguments.get("ExclusiveStartShardId"):
+            shards = shards[shards.index(start) + 1 :]
+        headers = {"date": formatdate(self._stack.now(), usegmt=True)}
+        found: dict[str, Any] = {"Shards": [{"ShardId": each} for each in shards[:1]]}
+        if shards[1:]:
+            found["LastEvaluatedShardId"] = shards[0]
+        return {"StreamDescription": found, "ResponseMetadata": {"HTTPHeaders": headers}}
+
+    def _get_shard_iterator(self, **arguments: Any) -> Any:
+        assert arguments.pop("StreamArn") == STREAM
+        shard, last = arguments["ShardId"], arguments.get("SequenceNumber", "0")
+        assert arguments["ShardIteratorType"] == ("TRIM_HORIZON" if last == "0" else "AFTER_SEQUENCE_NUMBER")
+        return {"ShardIterator": f"{shard}:{last}"}
+
+    def _get_records(self, **arguments: Any) -> Any:
+        shard, _, place = arguments["ShardIterator"].partition(":")
+        self._stack.asked.append(("get_records", self._role, shard))
+        found, start = self._stack.shards[shard], int(place)
+        records = found.records[start : start + self._stack.records_a_page]
+        end = start + len(records)
+        more = not found.closed or end < len(found.records)
+        return {"Records": records, **({"NextShardIterator": f"{shard}:{end}"} if more else {})}
+
+    def _batch_get_item(self, **arguments: Any) -> Any:
+        ((table, asked),) = arguments["RequestItems"].items()
+        assert asked["ConsistentRead"]
+        assert 0 < len(asked["Keys"]) == len({str(key) for key in asked["Keys"]}) <= 100
+        self._stack.before_read(self._role)
+        self._stack.asked.append(("batch_get_item", self._role, len(asked["Keys"])))
+        keys, left = asked["Keys"][: self._stack.read_at_once], asked["Keys"][self._stack.read_at_once :]
+        items = [item for item in self._stack.items[self._role] if any(key.items() <= item.items() for key in keys)]
+        return {
+            "Responses": {table: items},
+            **({"UnprocessedKeys": {table: {**asked, "Keys": left}}} if left else {}),
+        }
+
+    def _scan(self, **arguments: Any) -> Any:
+        """A page for each item of the segment."""
+        assert arguments["ConsistentRead"]
+        names = arguments["ExpressionAttributeNames"]
+        assert arguments["ProjectionExpression"] == ", ".join(names)
+        self._stack.asked.append(("scan", self._role, arguments["Segment"]))
+        found = self._stack.items[self._role][arguments["Segment"] :: arguments["TotalSegments"]]
+        keys = [{name: item[name] for name in names.values()} for item in found]
+        if start := arguments.get("ExclusiveStartKey"):
+            keys = keys[keys.index(start) + 1 :]
+        return {"Items": keys[:1], **({"LastEvaluatedKey": keys[0]} if keys[1:] else {})}
 
     def _get_function_concurrency(self, **_: Any) -> Any:
         assert self._service == "lambda"
@@ -333,7 +435,7 @@ class _Client:
 
     def _delete_item(self, **arguments: Any) -> None:
         key = arguments["Key"]
-        assert key["transaction_id"]["S"].startswith(("dr-canary-", "dr-drill-"))
+        assert key["transaction_id"]["S"].startswith("dr-drill-")
         for side in SIDES:
             self._stack.items[side] = [item for item in self._stack.items[side] if not key.items() <= item.items()]
 

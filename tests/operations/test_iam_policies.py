@@ -42,7 +42,8 @@ def test_the_command_prints_all_for_another_account_and_environment() -> None:
 
 def test_the_command_prints_all_for_another_table() -> None:
     told = CliRunner().invoke(cli.app, ["policies", "--environment", "prod"], env={"PAYMENT_DR_TABLE": "payments-dev"})
-    assert "arn:aws:dynamodb:*:123456789012:table/payments-dev" in told.stdout
+    for arn in ("table/payments-dev", "table/payments-dev/stream/*"):
+        assert f'"arn:aws:dynamodb:*:123456789012:{arn}"' in told.stdout
     assert "table/transactions" not in told.stdout
 
 
@@ -84,29 +85,36 @@ def test_who_plans_only_looks(name: str) -> None:
     assert {action for action in actions_of(name) if not LOOKS.match(action)} == set()
 
 
-@pytest.mark.parametrize(("name", "items"), [(OPERATE, ["dr-canary-*"]), (GAME_DAY, ["dr-canary-*", "dr-drill-*"])])
-def test_who_operates_or_drills_touches_the_fence_the_switch_and_test_items_alone(name: str, items: list[str]) -> None:
-    changed = {
+@pytest.mark.parametrize("name", [OPERATE, GAME_DAY])
+def test_who_operates_or_drills_reads_the_table_and_changes_the_fence_the_switch_and_items_of_a_drill_alone(
+    name: str,
+) -> None:
+    touched = {
         (action, *each["Resource"], json.dumps(each.get("Condition")))
         for each in read(name)["Statement"]
         for action in each["Action"]
-        if not LOOKS.match(action) or action.endswith(("Item", ":Query"))
+        if not LOOKS.match(action) or action.endswith(("Item", ":Query", ":GetRecords"))
     }
     functions = f"arn:aws:lambda:*:{ACCOUNT_ID}:function:lambda-health-monitor-*-{ENVIRONMENT}"
     payments, switch = (
         f"arn:aws:dynamodb:*:{ACCOUNT_ID}:table/{table}" for table in ("transactions", f"table-switch-*-{ENVIRONMENT}")
     )
-    own_items = json.dumps({"ForAllValues:StringLike": {"dynamodb:LeadingKeys": items}})
-    of_items = ("PutItem", "GetItem", "DeleteItem", *(["Query"] if name == GAME_DAY else []))
-    assert changed == {
+    own_items = json.dumps({"ForAllValues:StringLike": {"dynamodb:LeadingKeys": ["dr-drill-*"]}})
+    compares = {("dynamodb:BatchGetItem", payments, "null"), ("dynamodb:GetRecords", f"{payments}/stream/*", "null")}
+    more = {
+        OPERATE: {("dynamodb:Scan", payments, "null")},
+        GAME_DAY: {(f"dynamodb:{action}Item", payments, own_items) for action in ("Put", "Get", "Delete")}
+        | {("dynamodb:Query", payments, own_items)},
+    }
+    assert touched == compares | more[name] | {
         *((f"lambda:{action}FunctionConcurrency", functions, "null") for action in ("Put", "Delete")),
-        *((f"dynamodb:{action}", payments, own_items) for action in of_items),
         *((f"dynamodb:{action}", switch, "null") for action in ("PutItem", "Query")),
     }
 
 
 def test_after_a_game_day_the_same_role_can_fail_back() -> None:
-    assert actions_of(OPERATE) - actions_of(GAME_DAY) == {"sns:ListSubscriptionsByTopic"}  # of `dr status` alone
+    # of `dr status` alone, and of a failback after more than 23 hours, which no drill takes
+    assert actions_of(OPERATE) - actions_of(GAME_DAY) == {"sns:ListSubscriptionsByTopic", "dynamodb:Scan"}
 
 
 @pytest.mark.parametrize("name", [OPERATE, PLAN, GAME_DAY])

@@ -17,7 +17,6 @@ from tests.operations.stack import ACCOUNT, GONE, NAMES, Clock, Stack, refusal
 
 FENCE = ("put_function_concurrency", "primary")
 LIFT = ("delete_function_concurrency", "primary")
-CANARY = [("put_item", "secondary"), ("delete_item", "secondary")]
 
 
 @pytest.fixture
@@ -68,13 +67,12 @@ def test_failover_twice_changes_nothing_the_second_time(stack: Stack) -> None:
     assert stack.calls == [FENCE]
 
 
-def test_failback_removes_the_fence_and_leaves_no_canary(stack: Stack) -> None:
+def test_failback_removes_the_fence_and_writes_nothing_else(stack: Stack) -> None:
     found = switch(fenced(stack)).failback()
     assert (found.changed, found.fenced) == (True, False)
     assert "passes: HTTP status 200" in found.text
     assert stack.reserved["primary"] is None
-    assert stack.calls == [*CANARY, LIFT]
-    assert stack.items == {"primary": [], "secondary": []}
+    assert stack.calls == [LIFT]
 
 
 def test_failback_without_a_fence_has_nothing_to_do(stack: Stack) -> None:
@@ -132,7 +130,10 @@ def test_failover_is_refused_while_the_secondary_could_not_serve(
         (lambda stack: stack.tables.update(primary="INACCESSIBLE_ENCRYPTION_CREDENTIALS"), "the table in us-east-1 is"),
         (lambda stack: stack.failing.update({("dynamodb", "primary"): GONE}), "DynamoDB in us-east-1 does not answer"),
         (lambda stack: stack.parameters["primary"].update({NAMES[1]: "old"}), f"config differs .*: {NAMES[1]}$"),
-        (lambda stack: setattr(stack, "replicates", False), "replication to us-east-1 lags by more than 10 s"),
+        (
+            lambda stack: [stack.pay("there"), stack.pay("late", "secondary")],
+            r"us-east-1 lacks items that were written in us-west-2 \(1\): timestamp=1 transaction_id=late$",
+        ),
     ],
 )
 def test_failback_is_refused_while_the_primary_is_not_ready(
@@ -142,7 +143,6 @@ def test_failback_is_refused_while_the_primary_is_not_ready(
     with pytest.raises(RefusedError, match=f"us-east-1 is not ready: {reason}"):
         switch(stack).failback()
     assert stack.reserved["primary"] == 0
-    assert stack.items == {"primary": [], "secondary": []}
     assert switch(stack, force=True).failback().changed
 
 
@@ -196,9 +196,8 @@ def test_of_many_documents_some_are_named_without_what_a_terminal_would_do_with_
     fenced(stack).objects["secondary"] = {f"{number}\x1b[2J": b"1" for number in range(7)}
     with pytest.raises(RefusedError) as refused:
         switch(stack).failback()
-    assert "us-west-2 (7): " in refused.value.message
-    assert refused.value.message.endswith(", …")
-    assert "\x1b" not in refused.value.message
+    named = ", ".join(f"{number}\\x1b[2J" for number in range(5))
+    assert refused.value.message.endswith(f"us-west-2 (7): {named}, …")
 
 
 def test_too_many_documents_to_list_are_refused_but_not_called_missing(
@@ -219,12 +218,209 @@ def test_what_cannot_be_asked_is_no_reason_but_refused_too(stack: Stack) -> None
     assert not isinstance(refused.value, RefusedError)
 
 
-def test_a_canary_that_was_written_is_deleted_even_if_it_cannot_be_read(stack: Stack) -> None:
-    fenced(stack).failing["dynamodb", "primary", "get_item"] = refusal(400)
-    with pytest.raises(OperationError, match="DynamoDB refuses"):
+def waiting(arrive: Callable[[], object], told: list[str]) -> Callable[[str], None]:
+    """Listens to what is told, and lets something arrive once that is waited for."""
+
+    def tell(text: str) -> None:
+        told.append(text)
+        if text.startswith("waiting: "):
+            arrive()
+
+    return tell
+
+
+LACKS = "us-east-1 lacks items that were written in us-west-2"
+
+
+def test_failback_waits_for_items_and_says_how_many_are_missing(stack: Stack, clock: Clock) -> None:
+    keys = [fenced(stack).pay(f"late-{number}", "secondary") for number in range(2)]
+    told: list[str] = []
+    tell = waiting(lambda: stack.items["primary"].append(dict(keys.pop(0))), told)
+    assert Switch(stack=stack, confirm=lambda *_: None, tell=tell).failback().changed
+    assert [each for each in told if each.startswith("waiting")] == [
+        f"waiting: {LACKS} (2): timestamp=1 transaction_id=late-0, timestamp=1 transaction_id=late-1",
+        f"waiting: {LACKS} (1): timestamp=1 transaction_id=late-1",
+    ]
+    assert stack.calls == [LIFT]
+    assert clock.now == 1000 + 2 + 4  # asked less often, the longer it takes
+
+
+def test_failback_waits_for_parameters_and_for_documents_that_s3_copies_back(make_stack: Callable[..., Stack]) -> None:
+    stack = fenced(make_stack(two_way=True))
+    stack.parameters["primary"][NAMES[0]] = "old"
+    stack.objects["secondary"]["receipt"] = b"1"
+
+    def arrive() -> None:
+        stack.parameters["primary"][NAMES[0]] = "hunter2"
+        stack.objects["primary"]["receipt"] = b"1"
+
+    told: list[str] = []
+    Switch(stack=stack, confirm=lambda *_: None, tell=waiting(arrive, told)).failback()
+    assert (
+        f"waiting: config differs between the regions: {NAMES[0]}; us-east-1 lacks documents that were written in "
+        "us-west-2 (1): receipt"
+    ) in told
+    assert stack.calls == [LIFT]
+
+
+def test_documents_that_nothing_copies_back_are_not_waited_for(stack: Stack, clock: Clock) -> None:
+    fenced(stack).objects["secondary"]["receipt"] = b"1"
+    stack.pay("late", "secondary")
+    with pytest.raises(RefusedError, match=r"documents .* \(1\): receipt; .* items .* \(1\): .*late$"):
         switch(stack).failback()
-    assert stack.calls == CANARY
-    assert stack.items == {"primary": [], "secondary": []}
+    assert clock.now == 1000
+
+
+def test_at_the_deadline_failback_is_refused_with_what_is_missing_then(stack: Stack, clock: Clock) -> None:
+    fenced(stack).pay("late\x1b[2J", "secondary")
+    with pytest.raises(RefusedError) as refused:
+        switch(stack, timeout=30).failback()
+    assert refused.value.message.endswith(f"{LACKS} (1): timestamp=1 transaction_id=late\\x1b[2J")
+    assert clock.now == 1030
+    assert stack.calls == []
+
+
+def test_what_was_written_while_the_operator_was_asked_is_waited_for_too(stack: Stack) -> None:
+    fenced(stack).pay("before")
+    told: list[str] = []
+    made = Switch(
+        stack=stack,
+        confirm=lambda *_: [stack.pay("meanwhile", "secondary")],  # type: ignore[arg-type]
+        tell=waiting(lambda: stack.pay("meanwhile"), told),
+    )
+    assert made.failback().changed
+    assert f"waiting: {LACKS} (1): timestamp=1 transaction_id=meanwhile" in told
+    assert stack.calls == [LIFT]
+
+
+def test_what_is_written_while_failback_waits_does_not_make_it_endless(stack: Stack) -> None:
+    """Clients write to the secondary all the time; each item arrives four reads later."""
+    fenced(stack)
+    numbers = itertools.count()
+
+    def before_read(side: Side = "secondary") -> None:
+        if side == "secondary":
+            number = next(numbers)
+            stack.pay(f"payment-{number}", "secondary", at=1000.0 + number)
+            stack.items["primary"] = stack.items["secondary"][:-4]
+
+    before_read()
+    stack.before_read = before_read
+    assert switch(stack, timeout=60).failback().changed
+    assert len(stack.items["secondary"]) > len(stack.items["primary"]) > 0
+
+
+def test_a_dry_run_names_what_is_missing_and_does_not_wait(stack: Stack, clock: Clock) -> None:
+    fenced(stack).pay("late", "secondary")
+    with pytest.raises(RefusedError, match=r"items .* \(1\): .*late$"):
+        switch(stack, dry_run=True).failback()
+    assert (clock.now, stack.calls) == (1000, [])
+
+
+def test_what_cannot_be_read_is_never_taken_for_nothing_missing(stack: Stack) -> None:
+    fenced(stack).pay("there")
+    stack.failing["dynamodb", "primary", "batch_get_item"] = refusal(400)
+    with pytest.raises(OperationError, match="cannot tell: DynamoDB in us-east-1 refuses: AccessDenied") as raised:
+        switch(stack).failback()
+    assert (raised.value.exit_code, stack.calls) == (2, [])
+
+
+def test_by_force_no_item_is_read(stack: Stack) -> None:
+    fenced(stack).pay("late", "secondary")
+    made = switch(stack, force=True)
+    assert made.failback().changed
+    assert "forced: the items of us-west-2 are not compared" in made.told  # type: ignore[attr-defined]
+    assert stack.asked == []
+
+
+HOUR = 3600.0
+
+
+def scanned(stack: Stack) -> bool:
+    return any(operation == "scan" for operation, _, _ in stack.asked)
+
+
+@pytest.mark.parametrize(("since", "whole"), [(None, False), (22 * HOUR, False), (24 * HOUR, True)])
+def test_longer_than_the_stream_reaches_the_whole_table_is_compared(
+    stack: Stack, since: float | None, whole: bool
+) -> None:
+    fenced(stack).pay("there")
+    stack.items["secondary"].append({"transaction_id": {"S": "long ago"}, "timestamp": {"N": "1"}})
+    made = switch(stack, since=since, timeout=1)
+    if whole:
+        with pytest.raises(RefusedError, match=r"items .* \(1\): timestamp=1 transaction_id=long ago$"):
+            made.failback()
+    else:
+        assert made.failback().changed
+    assert scanned(stack) is whole
+
+
+def test_the_cost_of_the_whole_table_is_said_before_it_is_read(stack: Stack) -> None:
+    fenced(stack).table_size = (1_000_000, 5_000_000_000)
+    asked: list[str] = []
+
+    def decline(what: str, _word: str) -> None:
+        asked.append(what)
+        raise OperationError("not confirmed", hint="")
+
+    made = Switch(stack=stack, confirm=decline, tell=print, since=48 * HOUR)
+    with pytest.raises(OperationError, match="not confirmed"):
+        made.failback()
+    assert stack.asked == []
+    assert asked == [
+        "This compares the whole table in both regions (1,000,000 items, 10,441,408 read units, about 1.31 USD on "
+        f"demand) and then lets clients return to us-east-1 in account {ACCOUNT}."
+    ]
+    would = "would compare the whole table (1,000,000 items, 10,441,408 read units, about 1.31 USD on demand), and then"
+    assert switch(stack, since=48 * HOUR, dry_run=True).failback().text.startswith(f"{would} remove the fence")
+    assert stack.asked == []
+    stack.parameters["primary"][NAMES[0]] = "old"
+    with pytest.raises(RefusedError, match="config differs"):  # which costs nothing to see
+        switch(stack, since=48 * HOUR, dry_run=True).failback()
+
+
+def test_what_was_written_while_failback_waited_for_long_is_waited_for_too(stack: Stack, clock: Clock) -> None:
+    """One partition has stalled; when it has caught up, another one stalls."""
+    fenced(stack).pay("before")
+    events: list[tuple[float, Callable[[], object]]] = [
+        (1100, lambda: [stack.pay("first"), stack.pay("second", "secondary")]),
+        (1200, lambda: stack.pay("second")),
+    ]
+    sleep = clock.sleep
+
+    def sleep_and_let_happen(seconds: float) -> None:
+        sleep(seconds)
+        if events and clock.now >= events[0][0]:
+            events.pop(0)[1]()
+
+    clock.sleep = sleep_and_let_happen  # type: ignore[method-assign]
+    told: list[str] = []
+    confirm: Any = lambda *_: stack.pay("first", "secondary")  # noqa: E731
+    assert Switch(stack=stack, confirm=confirm, tell=told.append).failback().changed
+    assert [each.rpartition("=")[2] for each in told if each.startswith("waiting")] == ["first", "second"]
+    assert stack.calls == [LIFT]
+
+
+@pytest.mark.parametrize(("hours", "whole"), [(1, False), (30, True)])
+def test_a_switch_says_how_long_clients_have_been_away(
+    switched_stack: Stack, clock: Clock, hours: int, whole: bool
+) -> None:
+    switch(switched_stack, reason="payments fail", no_end=True).failover()
+    clock.now += hours * HOUR - 60
+    switch(switched_stack, reason="longer", no_end=True, force=True).failover()  # which is no beginning
+    clock.now += 60
+    switched_stack.pay("there")
+    assert switch(switched_stack).failback().changed
+    assert scanned(switched_stack) is whole
+
+
+def test_a_failover_before_the_last_one_does_not_count(switched_stack: Stack, clock: Clock) -> None:
+    switch(switched_stack, reason="payments fail", no_end=True).failover()
+    switch(switched_stack).failback()
+    clock.now += 30 * HOUR
+    switch(switched_stack, reason="again", no_end=True).failover()
+    assert switch(switched_stack).failback().changed
+    assert not scanned(switched_stack)
 
 
 def test_a_primary_that_is_gone_needs_no_fence(stack: Stack) -> None:
@@ -541,7 +737,7 @@ def test_failback_releases_the_switch_and_says_so_in_its_history(switched_stack:
     assert found.text == "The switch is released. Its probe fails: HTTP status 503."
     newest, before = standby_switch.history(switched_stack, 5)
     assert (newest.switched, newest.reason, before.switched) == (False, "all is well", True)
-    assert switched_stack.calls == [SET, *CANARY, SET]
+    assert switched_stack.calls == [SET, SET]
 
 
 def test_failback_is_refused_while_the_probe_of_a_switched_primary_fails(switched_stack: Stack) -> None:

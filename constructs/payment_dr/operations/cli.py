@@ -62,6 +62,10 @@ Reason = Annotated[str | None, typer.Option(help="Why, for the history of the sw
 Lasts = Annotated[
     str | None, typer.Option("--for", help="When the switch ends by itself: 90s, 60m, 2h or 1d after now.")
 ]
+Since = Annotated[
+    str | None,
+    typer.Option(help="Compare the items of the last 90s, 60m, 2h or 1d; beyond 23h all of the table."),
+]
 NoEnd = Annotated[bool, typer.Option("--no-end", help="Let the switch stay set until 'dr failback'.")]
 REPORTS = Path("drill-reports")
 ReportDir = Annotated[Path, typer.Option(help="Where journal and report go.")]
@@ -138,7 +142,7 @@ def failover(
         yes=yes,
         as_json=as_json,
         reason=reason,
-        seconds=seconds_of(lasts) if lasts else None,
+        seconds=seconds_of(lasts, "--for") if lasts else None,
         no_end=no_end,
         force=force,
         dry_run=dry_run,
@@ -153,6 +157,7 @@ def failback(
     directory: Directory = STACK_DIRECTORY,
     outputs: Outputs = None,
     reason: Reason = None,
+    since: Since = None,
     force: Force = False,
     dry_run: DryRun = False,
     yes: Yes = False,
@@ -162,9 +167,13 @@ def failback(
 ) -> None:
     """Let clients return to the primary region: release the switch, or remove the fence, of `dr failover`.
 
-    It is refused while the primary is not healthy, config differs or replication lags. To see the latter, an item
-    whose key begins with "dr-canary-" is written in the secondary region, read in the primary one and deleted. Exits
-    with 0 when it is done, 1 when it was refused or has no effect, 2 when the result is inconclusive.
+    It compares every item that was written in the secondary region in the last 24 hours, the parameters and the
+    documents. What the primary lacks is named and waited for, until --timeout. Items that clients write later, until
+    DNS sends them back, replicate as always. When clients have been away for longer than 23 hours, the whole table is
+    compared. The switch knows that; of a fence or an automatic failover, tell it with --since.
+
+    It is refused while the primary is not healthy, or lacks anything at the end. Exits with 0 when it is done, 1 when
+    it was refused or has no effect, 2 when the result is inconclusive.
     """
     stack = Deployed.read(outputs=outputs, directory=directory)
     _switch_clients(
@@ -173,6 +182,7 @@ def failback(
         yes=yes,
         as_json=as_json,
         reason=reason,
+        since=seconds_of(since, "--since") if since else None,
         force=force,
         dry_run=dry_run,
         wait=wait,
@@ -196,19 +206,19 @@ def _switch_clients(
         show(outcome.text)
 
 
-def seconds_of(duration: str) -> float:
-    """The seconds of a duration such as "60m".
+def seconds_of(duration: str, option: str) -> float:
+    """The seconds of a duration such as "60m", which an option was given.
 
     Raises:
         OperationError: It is none.
 
     Example:
-        >>> seconds_of("90s"), seconds_of("60m"), seconds_of("1.5h"), seconds_of("1d")
-        (90.0, 3600.0, 5400.0, 86400.0)
+        >>> [seconds_of(each, "--for") for each in ("90s", "60m", "1.5h", "1d")]
+        [90.0, 3600.0, 5400.0, 86400.0]
     """
     number, unit = duration[:-1], {"s": 1, "m": 60, "h": 3600, "d": 86_400}.get(duration[-1:])
     if unit is None or not re.fullmatch(r"[0-9]+([.][0-9]+)?", number) or not float(number):
-        raise OperationError(f"--for {duration}: that is no duration", hint="write it as 90s, 60m, 2h or 1d")
+        raise OperationError(f"{option} {duration}: that is no duration", hint="write it as 90s, 60m, 2h or 1d")
     return float(number) * unit
 
 

@@ -28,6 +28,7 @@ NAMES = (*OF_A_DEPLOYER, WITH_ENDPOINTS, *OF_OTHERS)
 # Of every example of AWS: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_examples.html
 ACCOUNT_ID, ENVIRONMENT, TABLE = "123456789012", "dev", "transactions"
 _ENVIRONMENT_IN_ARN = re.compile(rf"(?<=[-/]){ENVIRONMENT}(?=[-/:]|$)")
+_TABLE_IN_ARN = re.compile(rf"(.*:table/){TABLE}((?:/.*)?)")
 
 Document = dict[str, Any]
 
@@ -87,8 +88,8 @@ def filled_in(document: Document, *, account_id: str, environment: str, table_na
             return {name: filled(each) for name, each in value.items()}
         if isinstance(value, list):
             return [filled(each) for each in value]
-        if value.endswith(f":table/{TABLE}"):
-            return value.removesuffix(TABLE).replace(ACCOUNT_ID, account_id) + table_name
+        if table := _TABLE_IN_ARN.fullmatch(value):
+            return table[1].replace(ACCOUNT_ID, account_id) + table_name + table[2]
         return _ENVIRONMENT_IN_ARN.sub(environment, value).replace(ACCOUNT_ID, account_id)
 
     statements = [

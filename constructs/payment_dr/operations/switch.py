@@ -11,9 +11,9 @@ Either way Route 53's data plane switches by itself, and stays there until that 
 us-east-1, is not needed. Should the standby region fail as well, Route 53 answers with the primary.
 """
 
+import math
 import time
-import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 
@@ -28,15 +28,17 @@ from payment_dr.operations.fence import reserve
 from payment_dr.operations.printable import printable
 from payment_dr.operations.probes import SERVING
 from payment_dr.operations.standby_switch import Change
-from payment_dr.operations.status import Finding, exit_code, judged, look
+from payment_dr.operations.standby_writes import STREAM_SECONDS, StandbyWrites, shown
+from payment_dr.operations.status import BAD, EXIT_CODES, Finding, exit_code, judged, look
 from payment_dr.side import SIDES, Side
 
 POLL_SECONDS = 2.0
 TAKES_EFFECT_SECONDS = 60.0  # Lambda is quick to throttle, but a function that was throttled starts cold
-CANARY_SECONDS = 10.0  # "typically within a second"; three are an alarm
-CANARY_PREFIX = "dr-canary-"
 LISTING_SECONDS = 60.0  # some hundred thousand versions
-NAMED = 5  # of the documents that are missing
+RECENT_SECONDS = 30.0
+LONGEST_POLL_SECONDS = 15.0  # to list documents costs
+NAMED = 5  # of the items or documents that are missing
+CHANGES = 100  # of the switch, in which the beginning of a failover is looked for
 
 
 class RefusedError(OperationError):
@@ -78,11 +80,14 @@ class Switch:
         force: Go on against what would make it refuse.
         dry_run: Change nothing.
         wait: Wait until Route 53 has switched.
-        timeout: Seconds that waiting takes at most.
+        timeout: Seconds that waiting takes at most: for Route 53, and before for what the primary lacks.
         ignored_documents: Beginning of the keys of documents that the primary may lack. Default: it may lack none.
         reason: Why, for the history of the switch. A failover needs one where the stack has a switch.
         seconds: Seconds after which the switch ends by itself. A fence cannot.
         no_end: Let the switch stay set until it is released. One of both is needed where the stack has a switch.
+        since: How many seconds ago the oldest write in the secondary region is that a failback compares, see
+            `StandbyWrites`. Default: since the switch was set, where that is longer ago than the stream of the table
+            reaches; else all that the stream has.
 
     Example:
         >>> Switch(stack=stack, confirm=ask, tell=print, wait=True).failover().text  # doctest: +SKIP
@@ -100,6 +105,7 @@ class Switch:
     reason: str | None = None
     seconds: float | None = None
     no_end: bool = False
+    since: float | None = None
 
     def failover(self) -> Outcome:
         """Send clients to the secondary region: set the switch there, or fence the primary.
@@ -221,9 +227,11 @@ class Switch:
     def failback(self) -> Outcome:
         """Let clients return to the primary region, once it can serve again: remove its fence, release the switch.
 
+        It waits for items, documents and parameters that were written in the secondary region and are on their way.
+
         Raises:
-            RefusedError: The primary is unhealthy, config differs, it lacks documents of the secondary, or replication
-                lags; or its probe does not pass without the fence, which was then set again, unless forced.
+            RefusedError: The primary is unhealthy, or still lacks what was written in the secondary; or its probe does
+                not pass without the fence, which was then set again, unless forced.
             ChangedMeanwhileError: Somebody else has changed the switch at the same time.
             OperationError: AWS refused, or did not answer.
         """
@@ -244,31 +252,113 @@ class Switch:
                     f"{not_away}, yet its probe {found}", hint="clients return by themselves when it passes"
                 )
             return outcome(self._waited(f"{not_away}.", "primary"))
-        not_ready = f"{region} is not ready"
         if fenced:
             self.tell(f"{region} is fenced, so its probe cannot be asked: its table is asked directly")
-        self._weigh(
-            not_ready,
-            *(() if fenced else (self._healthy("primary"),)),
-            self._table_serves("primary"),
-            look(self._config_is_equal),
-            look(self._documents_are_there),
-        )
-        what = " and ".join(
+        healthy = () if fenced else (self._healthy("primary"),)
+        self._weigh(self._not_ready, *healthy, self._table_serves("primary"))
+        writes = StandbyWrites(self.stack, seconds=self._seconds_away(switched), tell=self.tell)
+        what = f"lets clients return to {region} in account {account}"
+        asked_before = writes.is_whole_table and not self.force
+        if asked_before:
+            what = f"compares the whole table in both regions ({writes.cost}) and then {what}"
+        self._await_all(None if self.force or asked_before else writes)
+        does = " and ".join(
             [
                 *([f"remove the fence from {region}"] * fenced),
                 *([f"release the switch, set {switched}"] * bool(switched)),
             ]
         )
         if self.dry_run:
-            return outcome(f"would {what} in account {account}, if replication to it does not lag", fenced=True)
-        self.confirm(f"This lets clients return to {region} in account {account}.", f"{account}/{region}")
-        self._weigh(not_ready, look(self._replicates))
+            first = f"compare the whole table ({writes.cost}), and then " if asked_before else ""
+            return outcome(f"would {first}{does} in account {account}", fenced=True)
+        self.confirm(f"This {what}.", f"{account}/{region}")
+        if not self.force:
+            self._await_the_latest(writes)
         text = self._lift_fence() if fenced else ""
         if switched:
             self._change(switched, caller, switched=False)
             text = self._switch_seen(f"{text} The switch is released.".lstrip(), "fail")
         return outcome(self._waited(text, "primary"), changed=True)
+
+    @property
+    def _not_ready(self) -> str:
+        return f"{self.stack.region('primary')} is not ready"
+
+    def _seconds_away(self, switched: Change | None) -> float | None:
+        """How long ago the oldest write is that is compared; None for all that the stream has.
+
+        Nobody may know when an automatic failover or a fence began, and a switch may be set later than that. So the
+        stream is not read from the switch on, but all of it, and the switch only says whether that is enough.
+        """
+        if self.since is not None or switched is None:
+            return self.since
+        first = switched
+        for change in standby_switch.history(self.stack, CHANGES):
+            if not change.switched:
+                break
+            first = change
+        away = time.time() - first.at
+        return away if away > STREAM_SECONDS else None
+
+    def _await_the_latest(self, writes: StandbyWrites) -> None:
+        """Wait until the primary has what was written until a moment ago: what took long to wait for is looked at anew.
+
+        Raises:
+            RefusedError: When the time is up, something is missing.
+            OperationError: Something could not be told.
+        """
+        took = math.inf
+        while True:
+            began, before = time.monotonic(), took
+            self._await_all(writes)
+            took = time.monotonic() - began
+            if took < RECENT_SECONDS or took >= before:  # a large table takes its time
+                return
+
+    def _await_all(self, writes: StandbyWrites | None) -> None:
+        """Wait until the primary has what was written in the secondary region until now.
+
+        Args:
+            writes: The items; None if they are not compared.
+
+        Raises:
+            RefusedError: When the time is up, something is missing.
+            OperationError: Something could not be told.
+        """
+        sees = [self._config_is_equal, self._documents_are_there]
+        if writes:
+            sees.append(self._items_are_there(writes))
+        elif self.force:
+            self.tell(f"forced: the items of {self.stack.region('secondary')} are not compared")
+        found = [look(see) for see in sees]
+        can_come = self.stack.has_two_way_documents or found[1].state != BAD  # else nothing copies them
+        waits = can_come and not (self.force or self.dry_run)
+        deadline, pause, told = time.monotonic() + self.timeout, POLL_SECONDS, ""
+        while waits and exit_code(found) == EXIT_CODES[BAD] and (left := deadline - time.monotonic()) > 0:
+            reasons = "; ".join(each.found for each in found if each.state == BAD)
+            if reasons != told:
+                self.tell(f"waiting: {reasons}")
+                told = reasons
+            time.sleep(min(pause, left))
+            pause = min(2 * pause, LONGEST_POLL_SECONDS)
+            found = [look(see) if each.state == BAD else each for see, each in zip(sees, found, strict=True)]
+        self._weigh(self._not_ready, *found)
+
+    def _items_are_there(self, writes: StandbyWrites) -> Callable[[], Finding]:
+        """Whether the primary has all items as they are in the secondary region; asked again, those that it lacked."""
+        first, second = self.stack.region("primary"), self.stack.region("secondary")
+        is_read = False
+
+        def see() -> Finding:
+            nonlocal is_read
+            missing = writes.still_missing() if is_read else writes.missing()
+            if not is_read:
+                self.tell(f"{writes.compared:,} items of {second} are compared")
+                is_read = True
+            keys = _named(map(shown, missing))
+            return judged(not missing, f"{first} lacks items that were written in {second} {keys}")
+
+        return see
 
     def _is_fenced(self, switched: Change | None) -> bool:
         try:
@@ -328,26 +418,8 @@ class Switch:
         missing = probes.documents_of_secondary(self.stack, LISTING_SECONDS)
         if self.ignored_documents:
             missing = [key for key in missing if not key.startswith(self.ignored_documents)]
-        named = ", ".join(map(printable, missing[:NAMED])) + (", …" if len(missing) > NAMED else "")
         first, second = self.stack.region("primary"), self.stack.region("secondary")
-        return judged(not missing, f"{first} lacks documents that were written in {second} ({len(missing)}): {named}")
-
-    def _replicates(self) -> Finding:
-        """Write an item in the secondary region, see it in the primary one, delete it."""
-        name, region = self.stack.outputs["dynamodb_table_name"], self.stack.region("primary")
-        key = {"transaction_id": {"S": f"{CANARY_PREFIX}{uuid.uuid4()}"}, "timestamp": {"N": str(int(time.time()))}}
-        source, target = (self.stack.client("dynamodb", side) for side in ("secondary", "primary"))
-        deadline = time.monotonic() + CANARY_SECONDS
-        try:
-            asked("DynamoDB", lambda: source.put_item(TableName=name, Item=key))
-            while "Item" not in asked("DynamoDB", lambda: target.get_item(TableName=name, Key=key)):
-                if time.monotonic() > deadline:
-                    return judged(False, f"replication to {region} lags by more than {CANARY_SECONDS:.0f} s")
-                time.sleep(0.1)
-        finally:  # even if only the answer to the write was lost; the deletion is replicated too
-            with undisturbed():
-                asked("DynamoDB", lambda: source.delete_item(TableName=name, Key=key))
-        return judged(True, f"replication to {region} does not lag")
+        return judged(not missing, f"{first} lacks documents that were written in {second} {_named(missing)}")
 
     @property
     def _function(self) -> str:
@@ -456,6 +528,12 @@ class Switch:
             return None if there else self._does_not_answer_with(side)
 
         return not_yet
+
+
+def _named(missing: Iterable[str]) -> str:
+    """How many there are, and the names of some."""
+    names = list(missing)
+    return f"({len(names)}): {', '.join(map(printable, names[:NAMED]))}" + (", …" if len(names) > NAMED else "")
 
 
 def account_of(stack: Deployed, side: Side) -> str:

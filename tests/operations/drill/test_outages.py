@@ -148,6 +148,18 @@ def test_an_outage_knows_why_there_was_a_failover_that_it_has_not_to_cause(
     assert sentence == outage.why_failover(primary="us-east-1", secondary="us-west-2", seconds=90.4, failure=failure)
 
 
+def test_the_failback_of_a_drill_compares_what_was_written_since_the_drill_failed_over(
+    stack: Stack, clock: Clock, journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outages, "time", clock)
+    stack.pay("hours before", at=clock.now - 7200)
+    with undone(action_of(OUTAGES["fence"], stack, Maker(), 3), journal, well):
+        clock.now += 300
+        stack.pay("during the drill", at=clock.now - 200)
+    # each of both regions is read before the operator would be asked
+    assert [count for operation, _, count in stack.asked if operation == "batch_get_item"] == [1, 1]
+
+
 @pytest.mark.parametrize("kind", ["health", "fence"])
 def test_a_stopped_health_function_and_a_fence_are_lifted(kind: str, stack: Stack, journal: Journal) -> None:
     with suppress(KeyboardInterrupt), undone(action_of(OUTAGES[kind], stack, Maker(), 3), journal, well):

@@ -43,6 +43,7 @@ DATA_PLANES = (*DATA_PLANE, "Invoke", "GetParameter", "GetParameters", "GetParam
 # A signing name of no call: what carries the writes of a global table between two regions.
 REPLICATION = "dynamodb-replication"
 LIMIT_SECONDS = 3600.0
+MARGIN_SECONDS = 60.0  # between a drill's failover and the first write that its failback compares
 NOTHING_IS_LEFT = "nothing is left: the embedded AWS ends with this command"
 LIVE_OUTAGE = "fence"  # the one that a stack which others use is given
 
@@ -418,6 +419,7 @@ class _Operator:
         self._stack, self._limit_seconds = stack, limit_seconds
         self._reason = f"dr drill {uuid.uuid4().hex[:8]}"
         self._is_of_others = False
+        self._began: float | None = None
 
     @property
     def what(self) -> str:
@@ -440,6 +442,7 @@ class _Operator:
         Raises:
             OperationError: Somebody else has done so, or it could not be done.
         """
+        self._began = time.time()
         try:
             outcome = self._switch().failover()
         except ChangedMeanwhileError:
@@ -487,4 +490,6 @@ class _Operator:
             ignored_documents=DOCUMENTS_PREFIX,
             reason=self._reason if self._stack.has_switch else None,
             seconds=self._limit_seconds if self._stack.has_switch else None,
+            # Before, clients were in the primary: a drill does not read what they wrote there all day.
+            since=None if self._began is None else time.time() - self._began + MARGIN_SECONDS,
         )

@@ -1,0 +1,379 @@
+"""What was written to the table in the standby region, and what of it the primary lacks. Nothing here changes anything.
+
+AWS replicates each item by itself, so one that has arrived says nothing of another one
+(https://docs.aws.amazon.com/prescriptive-guidance/latest/dynamodb-global-tables/overview.html). So every item is
+compared whose key is in the stream of the standby's replica. That has all writes of 24 hours, those that came from the
+primary too (https://docs.aws.amazon.com/prescriptive-guidance/latest/dynamodb-global-tables/faq.html). For longer than
+that, both tables are scanned besides.
+
+A key is compared by its state on both sides, an item or none, with strongly consistent reads. The last writer wins, so
+both sides come to the same state, and it does not matter which write was made where. A key that is written all the
+time may differ whenever it is read, so the states of later reads are kept: one that both sides have had shows that all
+has arrived which was written in the standby before the first read.
+"""
+
+import base64
+import json
+import math
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from decimal import Context
+from email.utils import parsedate_to_datetime
+from functools import partial
+from hashlib import sha256
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from payment_dr.operations.aws import CannotTellError, NoAnswerError, asked
+from payment_dr.operations.deployed import Deployed
+from payment_dr.side import SIDES, Side
+
+# "All data in DynamoDB Streams is subject to a 24-hour lifetime", and what is older may be trimmed at any moment
+# (https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Streams.html). An hour is for reading it.
+STREAM_SECONDS = 23 * 3600.0
+# No answer says that a shard has been read to its end as long as it is open: "it might take multiple calls to get to a
+# portion of the shard that contains stream records"
+# (https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_streams_GetRecords.html).
+EMPTY_ANSWERS, EMPTY_SECONDS = 10, 0.2
+# https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_streams_StreamRecord.html: "rounded down to the
+# closest second"
+ROUNDED_SECONDS = 2.0
+KEYS_A_REQUEST = 100  # https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchGetItem.html
+LONGEST_PAUSE_SECONDS, BUSY_SECONDS = 5.0, 60.0  # of one request that is throttled
+ATTEMPTS = 3  # where nothing answers, besides those of boto3
+WORKERS = 32
+SEGMENTS = WORKERS // len(SIDES)  # of a scan
+PROGRESS_SECONDS = 5.0
+BLOCK_BYTES = 4096  # of a read unit
+USD_PER_MILLION_READS = 0.125  # https://aws.amazon.com/dynamodb/pricing/on-demand/, in us-east-1 and us-west-2
+
+_THROTTLED = (
+    "LimitExceededException",  # of GetRecords
+    "ProvisionedThroughputExceededException",
+    "RequestLimitExceeded",
+    "ThrottlingException",
+)
+_LOST_PLACE = ("ExpiredIteratorException", "TrimmedDataAccessException")
+_NUMBERS = Context(prec=40)  # DynamoDB's have 38 digits
+
+Key = tuple[tuple[str, str, Any], ...]
+State = bytes | None  # of no item
+
+
+@dataclass
+class _States:
+    """What has been read of a key that differs, on both sides."""
+
+    secondary: set[State] = field(default_factory=set)
+    primary: set[State] = field(default_factory=set)
+
+
+class StandbyWrites:
+    """What was written in the standby region lately, compared with the primary.
+
+    Args:
+        stack: The deployed stack.
+        seconds: How long ago the oldest write is that counts. Default: all that the stream has, which is 24 hours.
+            Beyond `STREAM_SECONDS` the whole table counts.
+        tell: Told of progress.
+
+    Attributes:
+        is_whole_table: Whether all items of both tables are compared, besides those in the stream.
+        compared: How many keys have been compared; one that was written twice may count twice.
+    """
+
+    def __init__(self, stack: Deployed, *, seconds: float | None, tell: Callable[[str], None]) -> None:
+        self._stack, self._seconds, self._tell = stack, seconds, tell
+        self._name = str(stack.outputs["dynamodb_table_name"])
+        self.is_whole_table = seconds is not None and seconds > STREAM_SECONDS
+        self.compared = 0
+        self._differing: dict[Key, _States] = {}
+        self._places: dict[str, str] = {}  # the last record of each shard that was read
+        self._ended: set[str] = set()  # shards that are read to their end
+        self._is_scanned = False
+        self._stopped = threading.Event()
+        self._lock = threading.Lock()
+
+    @property
+    def cost(self) -> str:
+        """What comparing the whole table costs, in words.
+
+        Raises:
+            CannotTellError: DynamoDB could not be asked.
+        """
+        table = self._table()
+        items, size = int(table["ItemCount"]), int(table["TableSizeBytes"])  # some hours old
+        each = max(1, -(-size // max(1, items) // BLOCK_BYTES))
+        units = 2 * -(-size // BLOCK_BYTES) + 4 * items * each  # two scans, and the keys of each are read on both sides
+        usd = units * USD_PER_MILLION_READS / 1e6
+        return f"{items:,} items, {units:,} read units, about {usd:.2f} USD on demand"
+
+    def missing(self) -> list[Key]:
+        """Read what was written until now, and compare it. What was read by an earlier call is not read again.
+
+        Returns:
+            Keys that have had no state in common on both sides since this call began.
+
+        Raises:
+            CannotTellError: DynamoDB could not be asked.
+        """
+        self._differing = {key: _States() for key in self._differing}
+        table = self._table()
+        self._read_stream(table)
+        if self.is_whole_table and not self._is_scanned:
+            names = [each["AttributeName"] for each in table["KeySchema"]]
+            self._all(partial(self._scan, side, names, segment) for side in SIDES for segment in range(SEGMENTS))
+            self._is_scanned = True
+        return self.still_missing()
+
+    def still_missing(self) -> list[Key]:
+        """Compare the missing keys once more, and no others: what is written meanwhile must not make it endless.
+
+        Raises:
+            CannotTellError: DynamoDB could not be asked.
+        """
+        keys = list(self._differing)
+        starts = range(0, len(keys), KEYS_A_REQUEST)
+        self._all(partial(self._compare, keys[start : start + KEYS_A_REQUEST]) for start in starts)
+        return sorted(self._differing, key=shown)
+
+    def _table(self) -> Any:
+        client = self._stack.client("dynamodb", "secondary")
+        return self._ask("secondary", lambda: client.describe_table(TableName=self._name))["Table"]
+
+    def _read_stream(self, table: Mapping[str, Any]) -> None:
+        arn = table.get("LatestStreamArn")
+        if not arn:
+            raise CannotTellError(
+                f"the table in {self._stack.region('secondary')} has no stream, so what was written there is not known",
+                hint="run terraform apply",
+            )
+        read: set[str] = set()
+        until: float | None = None
+        while True:
+            described = list(self._described(arn))
+            until = until or _time_there(described[0])  # all that was written before is read
+            listed = [shard["ShardId"] for answer in described for shard in answer["StreamDescription"]["Shards"]]
+            left = [each for each in listed if each not in read | self._ended]
+            if not left:
+                return
+            self._all(partial(self._read_shard, arn, each, until) for each in left)
+            read.update(left)  # one that was closed meanwhile goes on in others
+
+    def _described(self, arn: str) -> Iterator[Any]:
+        client = self._stack.client("dynamodbstreams", "secondary")
+        start: dict[str, str] = {}
+        while True:
+            answer = self._ask("secondary", partial(client.describe_stream, StreamArn=arn, **start))
+            yield answer
+            last = answer["StreamDescription"].get("LastEvaluatedShardId")
+            if not last:
+                return
+            start = {"ExclusiveStartShardId": last}
+
+    def _read_shard(self, arn: str, shard: str, until: float) -> None:
+        """Compare what was written in a shard, to its end, or to what was written later than that."""
+        client, region = self._stack.client("dynamodbstreams", "secondary"), self._stack.region("secondary")
+        oldest = until - self._seconds - ROUNDED_SECONDS if self._seconds is not None else -math.inf
+        had_place, empty = shard in self._places, 0
+
+        def place() -> str | None:
+            last = self._places.get(shard)
+            where = {"ShardIteratorType": "TRIM_HORIZON"}
+            if last:
+                where = {"ShardIteratorType": "AFTER_SEQUENCE_NUMBER", "SequenceNumber": last}
+            asking = partial(client.get_shard_iterator, StreamArn=arn, ShardId=shard, **where)
+            found: str | None = self._ask("secondary", asking)["ShardIterator"]
+            return found
+
+        try:
+            iterator = place()
+            while iterator:
+                try:
+                    answer = self._ask("secondary", partial(client.get_records, ShardIterator=iterator))
+                except CannotTellError as error:
+                    if _code(error) not in _LOST_PLACE or (had_place and _code(error) == "TrimmedDataAccessException"):
+                        raise
+                    if _code(error) == "TrimmedDataAccessException":  # what is gone is older than 24 hours
+                        self._places.pop(shard, None)
+                    iterator = place()
+                    continue
+                records = answer["Records"]
+                times = [each["dynamodb"]["ApproximateCreationDateTime"].timestamp() for each in records]
+                keys = (key_of(each["dynamodb"]["Keys"]) for each in records)
+                self._compare_all(key for key, at in zip(keys, times, strict=True) if at >= oldest)
+                if records:
+                    self._places[shard] = records[-1]["dynamodb"]["SequenceNumber"]
+                    empty = 0
+                    if times[-1] > until + ROUNDED_SECONDS:
+                        return
+                elif answer.get("NextShardIterator"):
+                    empty += 1
+                    if empty >= EMPTY_ANSWERS:
+                        return
+                    time.sleep(EMPTY_SECONDS)
+                iterator = answer.get("NextShardIterator")
+        except CannotTellError as error:
+            if _code(error) == "TrimmedDataAccessException":
+                raise CannotTellError(
+                    f"the stream of the table in {region} has lost what was written since it was read first",
+                    hint="run it again",
+                ) from error
+            if _code(error) != "ResourceNotFoundException" or had_place:
+                raise
+            # Its last record is older than 24 hours by now. Were the stream gone, nothing would describe it either.
+        self._ended.add(shard)
+
+    def _scan(self, side: Side, names: list[str], segment: int) -> None:
+        client = self._stack.client("dynamodb", side)
+        aliases = {f"#{number}": name for number, name in enumerate(names)}
+        start: dict[str, Any] = {}
+        while True:
+            answer = self._ask(
+                side,
+                partial(
+                    client.scan,
+                    TableName=self._name,
+                    Segment=segment,
+                    TotalSegments=SEGMENTS,
+                    ProjectionExpression=", ".join(aliases),
+                    ExpressionAttributeNames=aliases,
+                    ConsistentRead=True,
+                    **start,
+                ),
+            )
+            self._compare_all(key_of({name: item[name] for name in names}) for item in answer["Items"])
+            if not answer.get("LastEvaluatedKey"):
+                return
+            start = {"ExclusiveStartKey": answer["LastEvaluatedKey"]}
+
+    def _compare_all(self, found: Iterable[Key]) -> None:
+        keys = list(dict.fromkeys(found))
+        for start in range(0, len(keys), KEYS_A_REQUEST):
+            self._compare(keys[start : start + KEYS_A_REQUEST])
+
+    def _compare(self, keys: list[Key]) -> None:
+        """Compare so many keys as one request takes; the standby is read first, so that the primary may be ahead."""
+        there, here = (self._states(side, keys) for side in ("secondary", "primary"))
+        with self._lock:
+            self.compared += len(keys)
+            for key in keys:
+                states = self._differing.pop(key, None) or _States()
+                states.secondary.add(there[key])
+                states.primary.add(here[key])
+                if not states.secondary & states.primary:
+                    self._differing[key] = states
+
+    def _states(self, side: Side, keys: list[Key]) -> dict[Key, State]:
+        client, names = self._stack.client("dynamodb", side), [name for name, _, _ in keys[0]]
+        states: dict[Key, State] = dict.fromkeys(keys)
+        left = {self._name: {"Keys": [_as_asked(key) for key in keys], "ConsistentRead": True}}
+        pause = 0.1
+        while left:
+            answer = self._ask(side, partial(client.batch_get_item, RequestItems=left))
+            items = answer["Responses"].get(self._name, [])
+            states.update({key_of({name: item[name] for name in names}): state_of(item) for item in items})
+            left = answer.get("UnprocessedKeys") or {}
+            if left and not items:
+                time.sleep(pause)
+                pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+        return states
+
+    def _ask(self, side: Side, call: Callable[[], Any]) -> Any:
+        """Ask DynamoDB, again where it is too busy, or did not answer a few times."""
+        what, pause, busy, silent = f"DynamoDB in {self._stack.region(side)}", 0.1, 0.0, 0
+        while True:
+            if self._stopped.is_set():
+                raise CannotTellError(f"{what} is not asked any more", hint="run it again")
+            try:
+                return asked(what, call)
+            except CannotTellError as error:
+                silent += isinstance(error, NoAnswerError)
+                is_busy = _code(error) in _THROTTLED and busy < BUSY_SECONDS
+                if not (is_busy or (isinstance(error, NoAnswerError) and silent < ATTEMPTS)):
+                    raise
+            time.sleep(pause)
+            busy += pause
+            pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+
+    def _all(self, tasks: Iterable[Callable[[], None]]) -> None:
+        """Run all, and none any more once one fails."""
+        self._stopped.clear()
+        with ThreadPoolExecutor(WORKERS) as pool:
+            running = {pool.submit(task) for task in tasks}
+            try:
+                while running:
+                    done, running = wait(running, PROGRESS_SECONDS, FIRST_EXCEPTION)
+                    for each in done:
+                        each.result()
+                    if running:
+                        self._tell(f"{self.compared:,} items are compared, {len(self._differing):,} differ")
+            except BaseException:
+                self._stopped.set()
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+
+
+def key_of(key: Mapping[str, Mapping[str, Any]]) -> Key:
+    """A key as it can be looked up, its attributes in the order of their names."""
+    return tuple((name, kind, value) for name, each in sorted(key.items()) for kind, value in each.items())
+
+
+def shown(key: Key) -> str:
+    """A key as a person reads it.
+
+    Example:
+        >>> shown(key_of({"transaction_id": {"S": "payment-1"}, "timestamp": {"N": "1790000000"}}))
+        'timestamp=1790000000 transaction_id=payment-1'
+    """
+    return " ".join(f"{name}={value}" for name, _, value in key)
+
+
+def state_of(item: Mapping[str, Any]) -> bytes:
+    """A digest that is the same for items that DynamoDB holds to be equal.
+
+    Numbers are equal whatever their zeros, and sets whatever their order.
+
+    Example:
+        >>> item = {"n": {"N": "1.0"}, "s": {"SS": ["a", "b"]}}
+        >>> state_of(item) == state_of({"s": {"SS": ["b", "a"]}, "n": {"N": "1"}})
+        True
+    """
+    return sha256(json.dumps(_plain({"M": item}), sort_keys=True).encode()).digest()
+
+
+def _plain(value: Mapping[str, Any]) -> Any:
+    ((kind, content),) = value.items()
+    if kind == "M":
+        return [kind, {name: _plain(each) for name, each in content.items()}]
+    if kind == "L":
+        return [kind, [_plain(each) for each in content]]
+    if kind in ("NS", "SS", "BS"):
+        return [kind, sorted(_scalar(kind[0], each) for each in content)]
+    return [kind, _scalar(kind, content)]
+
+
+def _scalar(kind: str, content: Any) -> Any:
+    if kind == "N":
+        number = _NUMBERS.create_decimal(content).normalize(_NUMBERS)
+        return str(number) if number else "0"
+    return base64.b64encode(content).decode() if kind == "B" else content
+
+
+def _as_asked(key: Key) -> dict[str, dict[str, Any]]:
+    return {name: {kind: value} for name, kind, value in key}
+
+
+def _code(error: CannotTellError) -> str:
+    cause = error.__cause__
+    return str(cause.response.get("Error", {}).get("Code", "")) if isinstance(cause, ClientError) else ""
+
+
+def _time_there(answer: Mapping[str, Any]) -> float:
+    """The time by AWS's clock, which stamps the records too; this machine's may be wrong."""
+    date = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date")
+    return parsedate_to_datetime(date).timestamp() if date else time.time()
