@@ -77,6 +77,7 @@ class HealthMonitor(Described):
         host: Host name of the API: what a health check probes.
         health_url: The public address, `GET /health`.
         probe_path: Path that Route 53 should probe: /health, or that of the private route, which is sensitive.
+        serving: Resources without which the routes do not answer, for what must be made after them.
         alarm_names: Names of its alarms.
 
     Example:
@@ -231,7 +232,7 @@ class HealthMonitor(Described):
             depends_on=routes,
             provider=region.provider,
         )
-        for prefix, path in paths.items():
+        permissions = [
             LambdaPermission(
                 self,
                 f"{prefix}api_permission",
@@ -242,6 +243,8 @@ class HealthMonitor(Described):
                 source_arn=f"{api.execution_arn}/$default/GET{path}",
                 provider=region.provider,
             )
+            for prefix, path in paths.items()
+        ]
         self._stage, self._routes = stage, routes
         self._throttle = requests_per_second, burst
         self.function_name: Final = function.function_name
@@ -254,6 +257,7 @@ class HealthMonitor(Described):
         self.host: Final = f"{api.id}.execute-api.{region_token}.amazonaws.com"
         self.health_url: Final = f"https://{self.host}{HEALTH_PATH}"
         self.probe_path: Final = probe_path
+        self.serving: Final[list[TerraformResource]] = [stage, *permissions]
         self.alarm_names: Final = [*function.alarm_names]
         if alarms:
             self.alarm_names.append(

@@ -92,6 +92,13 @@ class Settings:
         why="an operator sends clients to the secondary region without a call to the primary one",
         priced=True,
     )
+    failback: str = _setting(
+        "automatic",
+        production="operator",
+        why="after a failover clients return with `dr failback`, when everything that was written meanwhile is there, "
+        "and not as soon as the primary's probe passes; needs `switch`",
+        priced=True,
+    )
     dashboards: bool = _setting(
         False,
         production=True,
@@ -114,6 +121,18 @@ def settings_of(given: Mapping[str, Any]) -> Settings:
     chosen = {each.name: given.get(each.name) for each in fields(Settings)}
     values = {name: preset.get(name) if value is None else value for name, value in chosen.items()}
     return Settings(**{name: value for name, value in values.items() if value is not None})
+
+
+def mistakes_in_failback(settings: Settings) -> list[str]:
+    """Say whether the switch is missing that the standby region would hold.
+
+    Example:
+        >>> mistakes_in_failback(Settings(failback="operator"))
+        ["failback='operator' is held by the switch, which is off; give switch=True or failback='automatic'"]
+    """
+    if settings.failback != "operator" or settings.switch:
+        return []
+    return ["failback='operator' is held by the switch, which is off; give switch=True or failback='automatic'"]
 
 
 def mistakes_in_runbook(production: bool, runbook: str | None) -> list[str]:
