@@ -18,8 +18,12 @@ from .health_monitor import BURST, REQUESTS_PER_SECOND
 HTTPS_RUNBOOK: Final = r"https://[^\s#]+"
 
 
-def _setting(default: Any, *, production: Any, why: str, priced: bool = False) -> Any:
-    return field(default=default, metadata={"production": production, "why": why, "priced": priced})
+def _setting(
+    default: Any, *, production: Any, why: str, priced: bool = False, needs: Mapping[str, Any] | None = None
+) -> Any:
+    return field(
+        default=default, metadata={"production": production, "why": why, "priced": priced, "needs": needs or {}}
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +32,7 @@ class Settings:
 
     This is the only table of the preset: the stack, its tests and docs/production.md read it. Each field is an argument
     of the stack with the same name, `None` by default. One that is given has precedence over the preset. `priced` says
-    that it changes what the stack costs.
+    that it changes what the stack costs, `needs` which other arguments it is refused without.
     """
 
     deletion_protection: bool = _setting(
@@ -95,9 +99,10 @@ class Settings:
     failback: str = _setting(
         "automatic",
         production="operator",
-        why="after a failover clients return with `dr failback`, when everything that was written meanwhile is there, "
-        "and not as soon as the primary's probe passes; needs `switch`",
+        why="after a failover clients return with `dr failback`, which checks that the primary is fit, and not as soon "
+        "as its probe passes; needs `switch`",
         priced=True,
+        needs={"switch": True},
     )
     dashboards: bool = _setting(
         False,
