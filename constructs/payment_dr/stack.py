@@ -282,6 +282,8 @@ class DisasterRecoveryStack(TerraformStack):
             self._health_monitor(foundation, variables.environment, data.table_name, table_arn, settings)
             for foundation, table_arn in ((primary, data.table_arn), (secondary, data.replica_arn))
         )
+        primary_health.watch(secondary_health)
+        secondary_health.watch(primary_health)
         arns = (service.primary_function_arn, service.secondary_function_arn) if service else (None, None)
         primary_service, secondary_service = (
             self._service(
