@@ -39,7 +39,7 @@ def _row(setting: Field[Any], before: float) -> dict[str, Any]:
     return {
         "name": setting.name,
         "default": f"`{setting.default!r}`".replace("'", '"'),
-        "production": "must be given" if value is None else f"`{value!r}`",
+        "production": "must be given" if value is None else f"`{value!r}`".replace("'", '"'),
         "why": setting.metadata["why"],
         "usd": f"{alone:+.2f}" if setting.metadata["priced"] else "",
     }

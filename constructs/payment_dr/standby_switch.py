@@ -78,10 +78,10 @@ class StandbySwitch(Described):
     it. While the primary has never answered, nothing is set. AWS calls the pattern "standby takes over primary".
     https://aws.amazon.com/blogs/networking-and-content-delivery/creating-disaster-recovery-mechanisms-using-amazon-route-53/
 
-    An outage that lasts 96 s has set the switch: up to 60 s to the next run, 30 s of failing probes and 6 s that the
-    last one may hang. Clients return by themselves from a shorter one for which Route 53 has failed over, if no run saw
-    it for 30 s. The standby sees the primary over its own link alone: when that is cut and Route 53 still reaches the
-    primary, the standby takes over nevertheless.
+    The switch is set 96 s after the beginning of an outage at the latest: up to 60 s to the next run, 30 s of failing
+    probes and 6 s that the last one may hang. Route 53 may fail over for a shorter outage that no run has seen for
+    30 s, from which clients return by themselves. The standby sees the primary over its own link alone: when that is
+    cut and Route 53 still reaches the primary, the standby takes over nevertheless.
 
     Args:
         region: The standby region.
