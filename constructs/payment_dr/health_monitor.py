@@ -71,8 +71,8 @@ class HealthMonitor(Described):
         stage_requests_per_second, stage_burst: Throttle of the API's stage, for each route that has none of its own.
             Default: that of the route.
         private_probe_route: Make a second route, `GET /health/<random segment>`, with a throttle of its own, for
-            Route 53 alone: see `probe_path`. A flood of `GET /health` does not reach it. The access log does not name
-            routes then. The stack needs a `RandomProvider`. Default no.
+            Route 53 and a monitor that watches: see `probe_path`. A flood of `GET /health` does not reach it. The
+            access log does not name routes then. The stack needs a `RandomProvider`. Default no.
         purpose: What names carry; a second monitor in the region needs another. Default "health-monitor".
         log_retention_days: Days that the logs of function and API are kept. Default 1.
         source: The handler's file. Default: this project's.

@@ -1,6 +1,7 @@
 """Each region asks the other one, and says once that it is gone and once that it is back, to its own topic."""
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Literal
 
@@ -10,10 +11,12 @@ from embedded_aws.checks import eventually
 from embedded_aws.deployment import Deployment
 from embedded_aws.emulated_stack import EmulatedStack
 from embedded_aws.virtual_alarms import VirtualAlarms
-from payment_dr.side import SIDES, Side
+from payment_dr.side import OTHER, SIDES, Side
+from tests.deploy.conftest import Deployed
 from tests.deploy.mailbox import Mailbox, mailbox
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("deployment")]
+pytestmark = pytest.mark.slow
+with_defaults, with_all_options = (pytest.mark.xdist_group(each) for each in ("deployment", "options"))
 
 ALARMS: Mapping[Side, str] = {
     "primary": "alarm-health-monitor-peer-east-dev",
@@ -62,6 +65,7 @@ def watchers(branched: Deployment) -> Mapping[Side, Watcher]:
     return found
 
 
+@with_defaults
 @pytest.mark.parametrize("kind", ["error", "hang"])
 def test_the_surviving_region_says_once_that_the_other_one_is_gone_and_once_that_it_is_back(
     branched: Deployment, watchers: Mapping[Side, Watcher], kind: Literal["error", "hang"]
@@ -78,8 +82,27 @@ def test_the_surviving_region_says_once_that_the_other_one_is_gone_and_once_that
         assert states_in(box) == [(name, "ALARM"), (name, "OK")]
 
 
+@with_defaults
 def test_both_regions_are_silent_while_both_are_well(branched: Deployment, watchers: Mapping[Side, Watcher]) -> None:
     for side, watcher in watchers.items():
         with mailbox(branched, side) as box:
             assert watcher.minutes(2) == ["OK", "OK"]
             assert states_in(box) == []
+
+
+@with_all_options
+def test_a_region_with_a_private_probe_route_is_asked_by_it_and_no_log_holds_it(with_options: Deployed) -> None:
+    with with_options.branch() as branch:
+        for side in SIDES:
+            function = branch.value(f"{side}_health_monitor_function_name")
+            asked = branch.client("lambda", side).get_function_configuration(FunctionName=function)
+            path = asked["Environment"]["Variables"]["PEER_HEALTH_URL"].partition(".amazonaws.com")[2]
+            assert re.fullmatch(r"/health/[A-Za-z0-9]{32}", path)
+            assert Watcher(branch, side).minutes(1) == ["OK"]
+            branch.aws.fail_region(branch.region(OTHER[side]), service="execute-api")
+            assert Watcher(branch, side).minutes(1) == ["ALARM"]
+            branch.aws.restore_region(branch.region(OTHER[side]))
+            logs = branch.client("logs", side).get_paginator("filter_log_events")
+            pages = list(logs.paginate(logGroupName=f"/aws/lambda/{function}"))
+            assert "peer_status_503" in str(pages)
+            assert path.rpartition("/")[2] not in str(pages)

@@ -144,6 +144,16 @@ def says_nothing(peer: Peer) -> None:
     peer.is_(is_silent)
 
 
+def answers_too_late(peer: Peer) -> None:
+    peer.environment.setattr(monitor, "PEER_ANSWER_SECONDS", 0.2)
+
+    def answer(server: Server, connection: socket.socket) -> None:
+        server.stopped.wait(0.6)
+        healthy(server, connection)
+
+    peer.is_(answer)
+
+
 def answers_byte_by_byte(peer: Peer) -> None:
     ask = monitor._ask_peer
     peer.environment.setattr(monitor, "_ask_peer", lambda url, home: ask(url, home, deadline=0.5))
@@ -169,6 +179,7 @@ def answers(manner: Manner) -> Callable[[Peer], None]:
         (speaks_no_tls, "peer_unreachable"),
         (leaves_connections_unanswered, "peer_unreachable"),
         (says_nothing, "peer_unreachable"),
+        (answers_too_late, "peer_unreachable"),
         (answers_byte_by_byte, "peer_unreachable"),
     ],
 )
