@@ -15,8 +15,9 @@ A run, each minute:
 5. The switch is set, without an end, unless somebody has changed it since step 1.
 
 So an outage below 30 s never sets the switch, and one that lasts has set it within 96 s: up to 60 until the next run,
-30 in which all probes fail, and 6 that the last one may hang. Route 53 returns traffic after as many passing probes in
-a row as it needs to see that the switch is set, since both health checks have the same pace.
+30 in which all probes fail, and 6 that the last one may hang. A run that EventBridge starts late adds its delay. Route
+53 returns traffic after as many passing probes in a row as it needs to see that the switch is set, since both health
+checks have the same pace.
 
 What cannot be told never sets the switch, and raises, so that the function's Errors alarm fires: the table cannot be
 read or written, or neither region can be reached from here, which is the fault of this end.

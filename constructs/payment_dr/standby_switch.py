@@ -79,9 +79,11 @@ class StandbySwitch(Described):
     https://aws.amazon.com/blogs/networking-and-content-delivery/creating-disaster-recovery-mechanisms-using-amazon-route-53/
 
     The switch is set 96 s after the beginning of an outage at the latest: up to 60 s to the next run, 30 s of failing
-    probes and 6 s that the last one may hang. Route 53 may fail over for a shorter outage that no run has seen for
-    30 s, from which clients return by themselves. The standby sees the primary over its own link alone: when that is
-    cut and Route 53 still reaches the primary, the standby takes over nevertheless.
+    probes and 6 s that the last one may hang. A run that EventBridge starts late, or not at all, adds its delay.
+    https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-scheduled-rule-pattern.html
+    Route 53 may fail over for a shorter outage that no run has seen for 30 s, from which clients return by themselves.
+    The standby sees the primary over its own link alone: when that is cut and Route 53 still reaches the primary, the
+    standby takes over nevertheless.
 
     Args:
         region: The standby region.
