@@ -188,9 +188,13 @@ def _apis_in(host: str) -> list[str]:
 
 
 def _peers(functions: Mapping[str, Any]) -> dict[str, str]:
-    """What each health monitor asks in the other region every minute, by the function."""
-    urls = {name: each["environment"]["variables"].get("PEER_HEALTH_URL") for name, each in functions.items()}
-    return {name: url for name, url in urls.items() if url}
+    """What a function asks in the other region every minute, by the function: a health monitor, and a takeover."""
+    found = {}
+    for name, each in functions.items():
+        variables = each["environment"]["variables"]
+        if url := variables.get("PEER_HEALTH_URL") or variables.get("PRIMARY_HEALTH_URL"):
+            found[name] = url
+    return found
 
 
 def _of_route_53(template: Template, assumed: Assumptions) -> Iterator[Line]:

@@ -87,6 +87,7 @@ class HealthMonitor(Described):
         host: Host name of the API: what a health check probes.
         health_url: The public address, `GET /health`.
         probe_path: Path that Route 53 should probe: /health, or that of the private route, which is sensitive.
+        serving: Resources without which the routes do not answer, for what must be made after them.
         alarm_names: Names of its alarms.
 
     Example:
@@ -256,7 +257,7 @@ class HealthMonitor(Described):
         ]
         self._region, self._environment, self._purpose, self._alarms = region, environment, purpose, alarms
         self._function, self._schedule = function, schedule
-        self._stage, self._routes, self._permissions = stage, routes, permissions
+        self._stage, self._routes = stage, routes
         self._throttle = requests_per_second, burst
         self.function_name: Final = function.function_name
         self.function_arn: Final = function.function_arn
@@ -268,6 +269,7 @@ class HealthMonitor(Described):
         self.host: Final = f"{api.id}.execute-api.{region_token}.amazonaws.com"
         self.health_url: Final = f"https://{self.host}{HEALTH_PATH}"
         self.probe_path: Final = probe_path
+        self.serving: Final[list[TerraformResource]] = [stage, *permissions]
         self.alarm_names: Final = [*function.alarm_names]
         if alarms:
             self.alarm_names.append(
@@ -335,7 +337,7 @@ class HealthMonitor(Described):
         # The first run comes a minute after the rule was made. The other region must answer by then, or a first
         # deployment would mail that it is gone.
         # https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-scheduled-rule-pattern.html
-        self._schedule.depends_on = [_address(each) for each in (peer._stage, *peer._permissions)]
+        self._schedule.depends_on = [_address(each) for each in peer.serving]
         if self._alarms is None:
             return
         function_name = name("lambda", self._purpose, home, self._environment)

@@ -167,6 +167,22 @@ def test_a_switch_costs_two_checks_and_what_its_probes_take(stack: Template) -> 
     assert row
 
 
+def test_an_operators_failback_costs_a_run_and_a_probe_of_the_primary_each_minute(stack: Template) -> None:
+    with_switch, held = stack_of(switch=True), stack_of(switch=True, failback="operator")
+    assert usd(held, "alarms, by the metrics that they look at", WEST) == pytest.approx(
+        usd(with_switch, "alarms, by the metrics that they look at", WEST) + 2 * 0.10
+    )
+    a_minute = 60 * 730
+    runs = "probes and schedules: Lambda requests"
+    for place in (EAST, WEST):  # the probe is a run of the primary's monitor
+        more = usd(held, runs, place) - usd(with_switch, runs, place)
+        assert more == pytest.approx(a_minute * PRICES["Lambda request"].each)
+    probes = "probes: API Gateway"
+    more = usd(held, probes, EAST) - usd(with_switch, probes, EAST)
+    assert more == pytest.approx(a_minute * PRICES["API request"].each)
+    assert usd(held, probes, WEST) == usd(with_switch, probes, WEST)
+
+
 def test_interface_endpoints_are_paid_by_the_subnet_and_gateway_endpoints_are_free(stack: Template) -> None:
     gateways, interfaces = ("dynamodb", "s3"), costs.INTERFACE_SERVICES
     with_endpoints = stack_of(gateway_endpoints=gateways, interface_endpoints=interfaces)
