@@ -493,7 +493,9 @@ class Figures:
             known[f"{mode} mode: missing in {first} at the failback, of {count} acknowledged in {second}"] = (
                 len(missing) if missing is not None and count else None
             )
-            known |= self._during_the_outage(mode, first)
+            known |= self._during_the_outage(mode, first) | self._during_the_outage(mode, second)
+        if split_brain := after.get("split_brain"):
+            known |= _of_conflicts(split_brain["conflicts"])
         if items := after.get("items"):
             known["after recovery: items that differ between the regions"] = len(items["different"])
         if "written_twice" in after:
@@ -521,7 +523,7 @@ class Figures:
         ended = [
             payment["acknowledged"]
             for payment in self.content.get("payments", [])
-            if (payment["mode"], payment["region"]) == (mode, region) and began <= payment["at"] < recovered
+            if (payment["mode"], payment["region"]) == (mode, region) and began < payment["at"] < recovered
         ]
         counts = {"refused": ended.count(False), "acknowledged": ended.count(True)}
         return {
@@ -537,6 +539,13 @@ class Figures:
             return _UNKNOWN
         stretches = pairwise(answers[1:])  # the first one was so before
         return max((end["at"] - begin["at"] for begin, end in stretches if begin["region"] == secondary), default=0.0)
+
+
+def _of_conflicts(conflicts: Sequence[Json]) -> dict[str, Json]:
+    """The value of the target that conflicting payments have, by what it measures."""
+    last = [(conflict["versions"][-1]["amount"], conflict["after"]) for conflict in conflicts]
+    lost = sum(any(amount != there for there in after.values()) for amount, after in last)
+    return {f"split brain: payments not as written last, of {len(last)} that conflicted": lost if last else None}
 
 
 def _of_alarms(alarms: Json, regions: Mapping[str, str]) -> dict[str, Json]:
@@ -609,11 +618,15 @@ def _phases_of(settings: Mapping[str, Any], draw: Draw, way: str) -> dict[str, f
 def _payment_phases(
     payments: Sequence[Json], secondary: str, began: float | None, recovered: float | None
 ) -> Iterator[str]:
-    """The phase of each payment: the secondary serves from the first one that it acknowledges in the outage."""
+    """The phase of each payment: the secondary serves from the first one that it acknowledges in the outage.
+
+    A client that stays with the secondary, whatever DNS answers, says nothing of that.
+    """
     starts = [(-math.inf, "steady")]
     if began is not None:
         starts.append((began, "outage"))
-        done = [(each["at"], each["region"]) for each in payments if each["acknowledged"] and each["at"] >= began]
+        following = [each for each in payments if each["acknowledged"] and not each.get("pinned")]
+        done = [(each["at"], each["region"]) for each in following if each["at"] >= began]
         served = next((at for at, region in done if region == secondary), None)
         if served is None:
             back = recovered

@@ -173,6 +173,7 @@ class TestAfterRecovery:
             "rotation": {"name": NAMES[0], "copied": {}},
             "documents": None,
             "alarms": None,
+            "split_brain": None,
         }
 
     def test_what_is_still_replicated_is_waited_for(self, verify: Verification, tables: Tables, clock: Clock) -> None:

@@ -10,6 +10,7 @@ from payment_dr.operations.drill.journal import (
     LOCAL,
     PHASES,
     AlarmsRecord,
+    ConflictRecord,
     Journal,
     PaymentRecord,
     PhaseSeconds,
@@ -235,20 +236,21 @@ class Judge:
             self.add_target("clients not served by the primary", "clients", 0, 1, cause, kind="returned")
 
     def _judge_payments_during(self, evidence: Evidence) -> None:
-        """Payments to the primary that this outage must not stop, or that it must."""
-        first = self._regions["primary"]
-        for mode, go_on in evidence.outage.payments.items():
-            done, refused = payments_during(self._journal.content["payments"], first, mode, evidence)
-            wrong = refused if go_on else done
-            what = "refused" if go_on else "acknowledged"
-            self.add_target(
-                f"{mode} payments to {first} {what} during the outage, of {done + refused}",
-                "payments",
-                0,
-                wrong if done + refused else None,
-                f"{wrong} of {done + refused} {mode} payments to {first} were {what} during the outage",
-                kind="payments during the outage",
-            )
+        """Payments that this outage must not stop, or that it must."""
+        for side in SIDES if evidence.outage.splits else SIDES[:1]:
+            region = self._regions[side]
+            for mode, go_on in evidence.outage.payments.items():
+                done, refused = payments_during(self._journal.content["payments"], region, mode, evidence)
+                wrong = refused if go_on else done
+                what = "refused" if go_on else "acknowledged"
+                self.add_target(
+                    f"{mode} payments to {region} {what} during the outage, of {done + refused}",
+                    "payments",
+                    0,
+                    wrong if done + refused else None,
+                    f"{wrong} of {done + refused} {mode} payments to {region} were {what} during the outage",
+                    kind="payments during the outage",
+                )
 
     def _judge_payments(self, evidence: Evidence) -> None:
         rpo = self._journal.content["rpo"]
@@ -327,6 +329,8 @@ class Judge:
 
     def _judge_after_recovery(self) -> None:
         after = self._journal.content["after"]
+        if split_brain := after["split_brain"]:
+            self._judge_conflicts(split_brain["conflicts"])
         found = [
             ("items", "items that differ between the regions", "items", len(after["items"]["different"])),
             ("written twice", "transactions written twice", "transactions", len(after["written_twice"])),
@@ -372,6 +376,24 @@ class Judge:
                 f"after recovery these alarms ring: {', '.join(still)}",
                 kind="alarms cleared",
             )
+
+    def _judge_conflicts(self, conflicts: Sequence[ConflictRecord]) -> None:
+        """Judge whether of each payment that both regions took the version written last is in both.
+
+        That the other one is overwritten is what a global table does. The report names it.
+        """
+        what = f"split brain: payments not as written last, of {len(conflicts)} that conflicted"
+        if not conflicts:
+            cause = "no payment was acknowledged in both regions: this run does not show what becomes of one"
+            self.leave_inconclusive(what, "payments", 0, None, cause, kind="conflicts")
+            return
+        wrong = [
+            conflict["id"]
+            for conflict in conflicts
+            if any(there != conflict["versions"][-1]["amount"] for there in conflict["after"].values())
+        ]
+        cause = f"not in both regions as it was written last: {', '.join(wrong[:5])}"
+        self.add_target(what, "payments", 0, len(wrong), cause, kind="conflicts")
 
     def _judge_alarms(self, alarms: AlarmsRecord) -> None:
         if expected := alarms["expected"]:

@@ -50,6 +50,7 @@ from payment_dr.operations.drill.parameters import Parameters
 from payment_dr.operations.drill.payments import Payments
 from payment_dr.operations.drill.place import Place
 from payment_dr.operations.drill.replication_pause import TAKES_EFFECT_SECONDS
+from payment_dr.operations.drill.split_brain import SplitBrain
 from payment_dr.operations.drill.system import identified, system_of
 from payment_dr.operations.drill.verification import AtSwitch, Verification
 from payment_dr.operations.errors import OperationError, lack_of_this_machine
@@ -256,6 +257,7 @@ class Drill:
         rng = random.Random(self._seed)  # noqa: S311 - it has to be repeatable
         dns = self._place.dns(self._stack, zone, self._journal, rng, pool)
         documents, parameters = Documents(self._place, self._id), Parameters(self._place)
+        split = SplitBrain(self._stack, self._payments) if self._outage.splits else None
         if parameters.name:
             undo.enter_context(undone(parameters.rotation(), self._journal, self._place.check))
         else:
@@ -274,7 +276,8 @@ class Drill:
             clients=Clients(dns, self._payments, self._journal, pool=pool, rng=rng, watch=lambda: self._watch(dns)),
             documents=documents,
             parameters=parameters,
-            verification=Verification(self._place, self._payments, self._alarms, documents, parameters),
+            split=split,
+            verification=Verification(self._place, self._payments, self._alarms, documents, parameters, split),
             step=self._step,
         )
 
@@ -310,6 +313,7 @@ class StartedDrill:
         clients: They pay, and let drill time pass.
         documents: The documents of the drill.
         parameters: The parameter that is rotated.
+        split: Payments that both regions take; None if the outage does not split them.
         verification: Compares the regions.
         step: Takes the name of each step when it begins.
     """
@@ -326,6 +330,7 @@ class StartedDrill:
     clients: Clients
     documents: Documents
     parameters: Parameters
+    split: SplitBrain | None
     verification: Verification
     step: Callable[[str], None]
 
@@ -353,6 +358,7 @@ class StartedDrill:
         counted = LOCAL if self.place.pause else CONFIRMED  # without replication nothing can be confirmed
         began = self.clients.rush(lambda: self._begin_outage(outage, backlog), counted=counted)
         self.payments.outage = began, None
+        self.clients.split = self.split
         if CONFIRMED in self.outage.payments:
             self.clients.finish()  # those that began before the outage, or as it was made, leave room for others
         end = began + self.outage.lasts(self.settings)
@@ -361,8 +367,10 @@ class StartedDrill:
         at_switch = self.verification.at_switch(failed_over=failed_over)
         if failed_over:
             self.step(f"served by {self.place.stack.region('secondary')}")
+        if failed_over or self.split:
             self.documents.write("secondary")
             self.parameters.rotate("secondary")
+        if failed_over:
             self.clients.retry_open()
         self.clients.run(until=end)
         recovered = self._end_outage(outage, pause)
@@ -454,6 +462,9 @@ class StartedDrill:
     def _end_outage(self, outage: ExitStack, pause: ExitStack) -> float:
         """Undo the outage; the drill time after that."""
         self.clients.finish()  # what was made before that must not be answered by a region that is back
+        if self.split:
+            self.clients.split = None
+            self.split.look()
         self.step("recovery")
         pause.close()
         outage.close()

@@ -19,6 +19,7 @@ MISSES_WHEN: Final[Mapping[str, str]] = {
     "missing at the switch": "A payment was acknowledged as confirmed before the other region had it.",
     "missing at the failback": "Clients are sent back before the primary has what the other region acknowledged.",
     "payments during the outage": "Payments to the primary stop in an outage that spares them, or the other way round.",
+    "conflicts": "A payment that both regions took with different amounts is not as it was written last, in both.",
     "items": "An item is missing or different in one of the tables at the end.",
     "written twice": "A payment that a client tried again is stored twice.",
     "parameters": "A parameter has different values in the two regions at the end, or exists in one of them alone.",
