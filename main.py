@@ -31,6 +31,7 @@ OPTIONS = {  # by the argument of the stack; 1 is on, 0 is off, and the stack de
     "deletion_protection": DELETION_PROTECTION,
     "force_destroy": FORCE_DESTROY,
 }
+FAILBACK = "PAYMENT_DR_FAILBACK"  # automatic or operator; the stack decides if it is not set
 RUNBOOK = "PAYMENT_DR_RUNBOOK"  # address that alarms link to; the stack's default if it is not set
 STATE = "PAYMENT_DR_STATE"  # s3://BUCKET/ENVIRONMENT; a file beside this one if it is not set
 TABLE = "PAYMENT_DR_TABLE"  # name of the table; the stack's default if it is not set
@@ -43,7 +44,7 @@ def main() -> None:
     """Synthesize the stack into cdktf.out, or say everything that is wrong with its settings."""
     options: dict[str, Any] = {argument: on for argument, name in OPTIONS.items() if (on := _is_on(name)) is not None}
     state, account = os.environ.get(STATE) or None, os.environ.get(ACCOUNT) or None
-    runbook = os.environ.get(RUNBOOK) or None
+    runbook, failback = (os.environ.get(each) or None for each in (RUNBOOK, FAILBACK))
     if table := os.environ.get(TABLE):
         options["table_name"] = table
     app = App()
@@ -53,11 +54,13 @@ def main() -> None:
             NAME,
             state=state,
             account=account,
+            failback=failback,
             runbook=runbook,
             **options,
         )
     except ConfigurationError as error:
-        set_here = {STATE: state, ACCOUNT: account, TABLE: table, RUNBOOK: runbook or options.get("production")}
+        set_here = {STATE: state, ACCOUNT: account, TABLE: table, FAILBACK: failback}
+        set_here[RUNBOOK] = runbook or options.get("production")
         places = ["main.py", *(name for name, value in set_here.items() if value)]
         sys.exit(f"error: {error}\nhint: change these settings in {' or '.join(places)}")
     app.synth()

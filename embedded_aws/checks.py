@@ -21,6 +21,7 @@ from payment_dr.operations.deployed import OF_TWO_WAY_DOCUMENTS
 from payment_dr.side import OTHER, SIDES, Side
 
 OUTPUT = "output "  # what the names of the checks of outputs begin with
+OF_A_TAKEOVER = "switch_takeover_function_name"  # output of a stack with an operator's failback
 SWITCH_TABLE, SWITCH_PATH = "table-switch-", "/switch"  # how name and path of the switch begin
 ARRIVAL_DEADLINE_SECONDS = 30.0
 
@@ -164,7 +165,15 @@ class Deployed:
 
     def switch_table(self) -> str:
         """The table of the switch, as its function knows it."""
-        return str(self.function("secondary", "switch")["Environment"]["Variables"]["SWITCH_TABLE_NAME"])
+        return str(self._of_switch("lambda_switch.handler")["Environment"]["Variables"]["SWITCH_TABLE_NAME"])
+
+    def switch_takeover(self) -> str:
+        """The function that sets the switch by itself."""
+        return str(self._of_switch("lambda_standby_takeover.handler")["FunctionName"])
+
+    def _of_switch(self, handler: str) -> Any:
+        functions = self._listed("lambda", "secondary", "list_functions", "Functions")
+        return _one([function for function in functions if function["Handler"] == handler], handler)
 
     def switch_path(self) -> str:
         """The path of the switch's route."""
@@ -263,6 +272,7 @@ def deployed_values(deployment: Deployment) -> Mapping[str, Callable[[], Any]]:
         "ssm_parameter_values": aws.parameters,
         **(_of_custom_domain(aws) if _has_custom_domain(deployment) else {}),
         **(_of_switch(aws) if "switch_table_name" in deployment.outputs else {}),
+        **({OF_A_TAKEOVER: aws.switch_takeover} if OF_A_TAKEOVER in deployment.outputs else {}),
         **(
             {OF_TWO_WAY_DOCUMENTS: lambda: aws.replication_role("secondary")}
             if _has_two_way_documents(deployment)

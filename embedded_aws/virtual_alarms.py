@@ -16,6 +16,10 @@ from payment_dr.operations.errors import OperationError
 from payment_dr.operations.route53.zone import AlarmState
 from payment_dr.side import SIDES
 
+# What a schedule of EventBridge hands over, as far as functions look at it.
+# https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-events-structure.html
+SCHEDULED = {"source": "aws.events", "detail-type": "Scheduled Event", "detail": {}}
+
 
 class VirtualAlarms:
     """The states of alarms in a drill's time, on metrics that functions publish once a period.
@@ -67,7 +71,9 @@ class VirtualAlarms:
         if region in self._stack.hanging:
             return None
         try:
-            answer = self._clients[region]["lambda"].invoke(FunctionName=alarm.function, LogType="Tail")
+            answer = self._clients[region]["lambda"].invoke(
+                FunctionName=alarm.function, LogType="Tail", Payload=json.dumps(SCHEDULED)
+            )
         except (BotoCoreError, ClientError):
             return None
         for line in base64.b64decode(answer.get("LogResult", "")).decode().splitlines():

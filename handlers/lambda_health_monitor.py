@@ -1,4 +1,4 @@
-"""Health monitor: says whether the DynamoDB table of its own region can serve payments.
+"""Health monitor: says whether its region can serve payments, and whether the other region is there.
 
 Invoked by API Gateway (``GET /health``, probed by Route 53 about 30 times a minute) and by EventBridge every minute.
 
@@ -20,7 +20,18 @@ Only the scheduled run mails, on a change of verdict and every 15 minutes while 
 was mailed is remembered by the execution environment alone: a new one knows nothing, so it mails at once when things
 are bad and not at all when they are good, and where Lambda keeps several warm, each may mail the same change once.
 
-Environment: DYNAMODB_TABLE_NAME, SNS_TOPIC_ARN, AWS_REGION (set by Lambda).
+After that, and only in the scheduled run, it asks the other region's monitor, as Route 53 does: within four seconds a
+connection, within two more an answer of 2xx or 3xx. One attempt may fail. Nothing that the other region does changes
+the verdict on this one. What is found is a metric, and an alarm on it mails.
+
+Metric (EMF, dimension FunctionName), of every scheduled run that can tell, at the time when the run began:
+    PeerUnhealthy   1 if the other region does not answer, or answers anything but 2xx and 3xx, else 0
+What cannot be told is not published: this side's certificates or settings are at fault, or this side reaches neither
+the other region nor its own DynamoDB. No proxy is used.
+
+Environment: DYNAMODB_TABLE_NAME, SNS_TOPIC_ARN, AWS_REGION and AWS_LAMBDA_FUNCTION_NAME (set by Lambda);
+PEER_HEALTH_URL, what Route 53 probes in the other region (without it nobody is asked, and its path is never logged);
+METRIC_NAMESPACE (default PaymentApp/HealthMonitor).
 Permissions: dynamodb:DescribeTable on the table of this region; sns:Publish on the topic, with kms:GenerateDataKey and
 kms:Decrypt on the topic's key; logs:CreateLogStream and logs:PutLogEvents on the function's log group.
 """
@@ -28,11 +39,14 @@ kms:Decrypt on the topic's key; logs:CreateLogStream and logs:PutLogEvents on th
 from __future__ import annotations
 
 import contextlib
+import errno
 import functools
+import http.client
 import json
 import os
 import queue
 import socket
+import ssl
 import sys
 import threading
 import time
@@ -64,6 +78,10 @@ DYNAMODB_CONFIG = Config(connect_timeout=0.3, read_timeout=0.4, retries={"total_
 SNS_CONFIG = Config(connect_timeout=2, read_timeout=3, retries={"total_max_attempts": 3, "mode": "standard"})
 # A call that outlives its deadline keeps its thread until a socket timeout ends it. So many may hang at the same time.
 HUNG_CALLS_MAX = 8
+# What Route 53 grants an endpoint; its page is above.
+PEER_CONNECT_SECONDS, PEER_ANSWER_SECONDS = 4.0, 2.0
+PEER_ATTEMPTS = 2
+PEER_PAUSE_SECONDS = 5.0
 # 15 minutes, less half a minute for the jitter of a schedule that ticks every minute.
 REMINDER_INTERVAL = timedelta(minutes=14, seconds=30)
 
@@ -120,7 +138,7 @@ class MonitorFault(Exception):  # noqa: N818
 
 
 class NoAnswerError(Exception):
-    """DynamoDB did not answer before the deadline."""
+    """Whoever was asked did not answer before the deadline."""
 
 
 class MissingSettingError(Exception):
@@ -129,7 +147,7 @@ class MissingSettingError(Exception):
 
 @dataclass(frozen=True)
 class Verdict:
-    """What is known of the table.
+    """What is known of the table, or of the other region.
 
     Attributes:
         status: healthy, unhealthy or unknown.
@@ -269,6 +287,96 @@ def check_health(dynamodb: DescribesTables, table_name: str) -> Verdict:
     return judge(describe(dynamodb, table_name))
 
 
+def judge_peer(outcome: object, own: Verdict) -> Verdict:
+    """Turn what the other region answered, or the exception that came instead, into a verdict on it.
+
+    Args:
+        outcome: The HTTP status, or the exception.
+        own: The verdict on this region. If its DynamoDB cannot be reached either, the network or the resolver of this
+            function may be what fails, so no answer is no evidence. An answer is.
+
+    Example:
+        >>> judge_peer(503, Verdict(HEALTHY))
+        Verdict(status='unhealthy', reason='peer_status_503', table_status=None, cause=None)
+    """
+    if isinstance(outcome, int):
+        # 4xx too, such as 404 of an API without the route: clients would get the same, and Route 53 decides so.
+        return Verdict(HEALTHY) if 200 <= outcome < 400 else Verdict(UNHEALTHY, f"peer_status_{outcome}")
+    error = outcome if isinstance(outcome, BaseException) else None
+    # A certificate is judged by this function's own trust store and clock; Route 53 judges none.
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return Verdict(UNKNOWN, "monitor_connection", cause=error)
+    if isinstance(error, http.client.InvalidURL | ValueError | MissingSettingError):
+        return Verdict(UNKNOWN, "monitor_setting", cause=error)
+    if isinstance(error, OSError) and error.errno in {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}:
+        return Verdict(UNKNOWN, "monitor_error", cause=error)
+    # Refused, reset, not resolved, TLS or HTTP broken off, timed out.
+    if isinstance(error, OSError | http.client.HTTPException | NoAnswerError):
+        if own.reason in {"dynamodb_unreachable", "dynamodb_timeout", "monitor_connection"}:
+            return Verdict(UNKNOWN, "monitor_connection", cause=error)
+        return Verdict(UNHEALTHY, "peer_unreachable", cause=error)
+    return Verdict(UNKNOWN, "monitor_error", cause=error)  # a defect in this file, no thread to be had
+
+
+def check_peer(url: str, home: str, own: Verdict) -> Verdict:
+    """Judge the other region by what it answers now; it has `PEER_ATTEMPTS` attempts.
+
+    Args:
+        url: Its health address.
+        home: The region of this function, which the request names as its origin.
+        own: The verdict on this region.
+    """
+    verdict = judge_peer(_ask_peer(url, home), own)
+    for _ in range(PEER_ATTEMPTS - 1):
+        if verdict.status == UNHEALTHY:
+            _log("WARNING", "an attempt to ask the other region failed", reason=verdict.reason)
+            time.sleep(PEER_PAUSE_SECONDS)
+            verdict = judge_peer(_ask_peer(url, home), own)
+    return verdict
+
+
+def _ask_peer(url: str, home: str, deadline: float = PEER_CONNECT_SECONDS + PEER_ANSWER_SECONDS) -> object:
+    """Ask once, for at most `deadline` seconds; returns the HTTP status, or the exception that came instead.
+
+    In a thread that is left alone at the deadline, for the reasons that `describe` has, and not in one of its threads:
+    the table is judged however many calls hang here.
+    """
+    answers: queue.SimpleQueue[object] = queue.SimpleQueue()
+    connections: list[http.client.HTTPSConnection] = []
+
+    def ask() -> None:
+        try:
+            answers.put(_status_of(url, home, connections))
+        except BaseException as error:
+            answers.put(error)
+
+    try:
+        threading.Thread(target=ask, daemon=True, name="ask-peer").start()
+    except RuntimeError as error:  # the operating system gives no more threads
+        return error
+    try:
+        return answers.get(timeout=deadline)
+    except queue.Empty:
+        for connection in connections:  # so that an answer that never ends does not keep the thread
+            with contextlib.suppress(Exception):
+                connection.sock.shutdown(socket.SHUT_RDWR)
+        return NoAnswerError(f"no answer within {deadline} s")
+
+
+def _status_of(url: str, home: str, connections: list[http.client.HTTPSConnection]) -> int:
+    address = urlsplit(url)
+    if address.scheme != "https" or not address.hostname:
+        raise MissingSettingError("PEER_HEALTH_URL is no https:// address")
+    # A new connection each time: one that is open proves nothing about new ones.
+    connection = http.client.HTTPSConnection(address.hostname, address.port, timeout=PEER_CONNECT_SECONDS)
+    connections.append(connection)
+    with contextlib.closing(connection):
+        connection.connect()
+        connection.sock.settimeout(PEER_ANSWER_SECONDS)
+        connection.request("GET", address.path, headers={"User-Agent": f"payment-dr-health-monitor/{home}"})
+        return connection.getresponse().status
+
+
 def public_body(verdict: Verdict, region: str | None, now: datetime) -> dict[str, str | None]:
     """What anyone may read: no account, no ARN, no text of an error."""
     return {
@@ -398,7 +506,10 @@ def handler(event: Any, context: object) -> dict[str, Any]:  # noqa: ARG001
             "body": json.dumps(body),
         }
     if is_scheduled:
-        _report(verdict, now)
+        try:
+            _report(verdict, now)
+        finally:  # whatever became of that
+            _watch_peer(verdict, now)
     return dict(body)
 
 
@@ -413,6 +524,29 @@ def _report(verdict: Verdict, now: datetime) -> None:
         raise MonitorFault(f"the verdict {verdict.status} could not be published: {type(error).__name__}") from error
     if verdict.status == UNKNOWN:
         raise MonitorFault(f"the table's health is unknown: {verdict.reason}") from verdict.cause
+
+
+def _watch_peer(own: Verdict, now: datetime) -> None:
+    """Ask the other region, if there is one to ask, and publish what was found. Nothing is raised."""
+    url = os.environ.get("PEER_HEALTH_URL", "").strip()
+    if not url:
+        return
+    verdict = check_peer(url, os.environ.get("AWS_REGION", ""), own)
+    found: dict[str, object] = {"status": verdict.status, "reason": verdict.reason}
+    if verdict.cause is not None:
+        # Its kind and no more: the text of an error can quote the path, which may be a private one.
+        found["error"] = type(verdict.cause).__name__
+    if verdict.status != UNKNOWN:
+        directive = {
+            "Namespace": os.environ.get("METRIC_NAMESPACE", "PaymentApp/HealthMonitor"),
+            "Dimensions": [["FunctionName"]],
+            "Metrics": [{"Name": "PeerUnhealthy", "Unit": "Count"}],
+        }
+        # When the run began: it then counts for the minute that it was scheduled for, however long its attempts took.
+        found["_aws"] = {"Timestamp": int(now.timestamp() * 1000), "CloudWatchMetrics": [directive]}
+        found["FunctionName"] = os.environ.get("AWS_LAMBDA_FUNCTION_NAME", "")
+        found["PeerUnhealthy"] = int(verdict.status == UNHEALTHY)
+    _log("INFO" if verdict.status == HEALTHY else "ERROR", "other region", **found)
 
 
 # Lambda lends a full CPU while it loads this module: a client made here costs the first probe less. What fails here is

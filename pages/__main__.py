@@ -42,7 +42,9 @@ def pages() -> dict[str, str]:
         "journal.schema.json": journal_schema.render(),
         "recovery-time.md": recovery_time.render(stack),
         "outages.md": outages.render(),
-        "inputs-and-outputs.md": interface.render(stack, stack_of(custom_domain=True), stack_of(switch=True)),
+        "inputs-and-outputs.md": interface.render(
+            stack, stack_of(custom_domain=True), stack_of(switch=True, failback="operator")
+        ),
         **{f"constructs/{name}": text for name, text in construct_pages.pages().items()},
     }
 

@@ -10,8 +10,10 @@ from typing import Any, Final
 from pages.graph import regions, resources
 from pages.prices import AS_OF, EAST, EVERYWHERE, PRICES, WEST
 from pages.text import text_of
+from payment_dr.config_sync import METRIC_NAMESPACE as SYNC_NAMESPACE
 from payment_dr.data_canary import METRIC_NAMESPACE as CANARY_NAMESPACE
 from payment_dr.failover_timing import ALIAS_TTL_SECONDS, FAILURE_THRESHOLD, REQUEST_INTERVAL_SECONDS
+from payment_dr.health_monitor import METRIC_NAMESPACE as MONITOR_NAMESPACE
 from payment_dr.suppressions import YEAR_DAYS
 
 Template = Mapping[str, Any]
@@ -37,6 +39,7 @@ class Assumptions:
         "(https://docs.aws.amazon.com/Route53/latest/DeveloperGuide/health-checks-creating-values.html)",
     )
     probe_ms: Assumption = Assumption(30, "ms are billed for a probe, which asks DynamoDB once")
+    peer_ms: Assumption = Assumption(300, "ms are billed for the wait until the other region's monitor has answered")
     sync_ms: Assumption = Assumption(1_000, "ms are billed for a comparison of all parameters")
     log_bytes: Assumption = Assumption(
         700,
@@ -162,12 +165,35 @@ def _probes(template: Template, region: str, assumed: Assumptions) -> dict[str, 
     found: dict[str, float] = {}
     for route in resources(template, "aws_apigatewayv2_route", region).values():
         (integration,) = re.findall(r"aws_apigatewayv2_integration\.(\w+)\.", route["target"])
-        for check in resources(template, "aws_route53_health_check").values():
-            hosts = re.findall(r"aws_apigatewayv2_api\.(\w+)\.", check.get("fqdn", ""))
-            if apis.keys() & hosts and route["route_key"] == f"GET {check['resource_path']}":
+        for host, path, probes in _asked(template, assumed):
+            if apis.keys() & _apis_in(host) and route["route_key"] == f"GET {path}":
                 function = functions[integration]
-                probes = assumed.probes.value * 30 / check["request_interval"] * MINUTES
                 found[function] = found.get(function, 0) + probes
+    return found
+
+
+def _asked(template: Template, assumed: Assumptions) -> Iterator[tuple[str, str, float]]:
+    """Host and path of what is asked whether it is healthy, and how often a month: by Route 53, and by monitors."""
+    for check in resources(template, "aws_route53_health_check").values():
+        if "fqdn" in check:
+            every = check["request_interval"]
+            yield check["fqdn"], check.get("resource_path", ""), assumed.probes.value * 30 / every * MINUTES
+    for url in _peers(resources(template, "aws_lambda_function")).values():
+        host, slash, path = url.removeprefix("https://").partition("/")
+        yield host, slash + path, MINUTES
+
+
+def _apis_in(host: str) -> list[str]:
+    return re.findall(r"aws_apigatewayv2_api\.(\w+)\.", host)
+
+
+def _peers(functions: Mapping[str, Any]) -> dict[str, str]:
+    """What a function asks in the other region every minute, by the function: a health monitor, and a takeover."""
+    found = {}
+    for name, each in functions.items():
+        variables = each["environment"]["variables"]
+        if url := variables.get("PEER_HEALTH_URL") or variables.get("PRIMARY_HEALTH_URL"):
+            found[name] = url
     return found
 
 
@@ -209,6 +235,8 @@ def _lines_of_region(template: Template, region: str, assumed: Assumptions) -> I
         ms = assumed.probe_ms if every == 1 else assumed.sync_ms
         runs[name] += count
         seconds[name] += count * ms.value / 1000
+    for name in _peers(here("aws_lambda_function")):
+        seconds[name] += MINUTES * assumed.peer_ms.value / 1000
     gb_seconds = sum(here("aws_lambda_function")[name]["memory_size"] / 1024 * spent for name, spent in seconds.items())
     yield line("probes and schedules: Lambda requests", sum(runs.values()), "Lambda request")
     yield line("probes and schedules: Lambda duration", gb_seconds, "Lambda GB-second")
@@ -224,10 +252,9 @@ def _lines_of_region(template: Template, region: str, assumed: Assumptions) -> I
     yield line("alarms, by the metrics that they look at", looked_at, "alarm metric")
     yield line("dashboards", len(here("aws_cloudwatch_dashboard")), "dashboard")
     spaces = [f["environment"]["variables"].get("METRIC_NAMESPACE") for f in here("aws_lambda_function").values()]
-    canaries = spaces.count(CANARY_NAMESPACE)
-    syncs = len(spaces) - spaces.count(None) - canaries
-    yield line("metrics of config sync", 3 * syncs, "custom metric")
-    yield line("metrics of the data canary", 2 * canaries, "custom metric")
+    yield line("metrics of config sync", 3 * spaces.count(SYNC_NAMESPACE), "custom metric")
+    yield line("metrics of the data canary", 2 * spaces.count(CANARY_NAMESPACE), "custom metric")
+    yield line("metrics of the health monitor", spaces.count(MONITOR_NAMESPACE), "custom metric")
     yield line("metrics of document replication", _replication_metrics(template, region), "custom metric")
 
     interfaces = [each for each in here("aws_vpc_endpoint").values() if each["vpc_endpoint_type"] == "Interface"]

@@ -31,11 +31,15 @@ def render(default: Mapping[str, Any]) -> str:
 
 def _row(setting: Field[Any], before: float) -> dict[str, Any]:
     value = setting.metadata["production"]
-    alone = total(estimate(stack_of(**{setting.name: value}))) - before if setting.metadata["priced"] else 0.0
+    alone = 0.0
+    if setting.metadata["priced"]:
+        needs = setting.metadata["needs"]
+        without = total(estimate(stack_of(**needs))) if needs else before
+        alone = total(estimate(stack_of(**needs, **{setting.name: value}))) - without
     return {
         "name": setting.name,
         "default": f"`{setting.default!r}`".replace("'", '"'),
-        "production": "must be given" if value is None else f"`{value!r}`",
+        "production": "must be given" if value is None else f"`{value!r}`".replace("'", '"'),
         "why": setting.metadata["why"],
         "usd": f"{alone:+.2f}" if setting.metadata["priced"] else "",
     }

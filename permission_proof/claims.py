@@ -19,6 +19,7 @@ from permission_proof.scenarios import (
     SERVICE,
     SWITCH,
     SYNC,
+    TAKEOVER,
     Scenario,
     alarm_heard,
     another_api_asks,
@@ -56,6 +57,8 @@ from permission_proof.scenarios import (
     switch_answers,
     switch_reads,
     sync_decrypts,
+    takeover_arms,
+    takeover_sets,
     takes_role,
     target_decrypts,
     uses_another_table,
@@ -249,23 +252,44 @@ _switch_is_set = call(
         "Item": {"region": {"S": NAME}, "version": {"N": "1"}},
     },
 )
-_switch_reads_payments = call(
-    "The role reads payments",
-    "switch role",
+
+
+def _queries_elsewhere(owner: str) -> tuple[Scenario, Scenario]:
+    """Requests with which the switch is read, for what is not the switch."""
+
+    def of_payments(stage: Stage, _: Side) -> dict[str, Any]:
+        return {
+            "TableName": stage.stack.value("dynamodb_table_name"),
+            "KeyConditionExpression": "transaction_id = :id",
+            "ExpressionAttributeValues": {":id": {"S": NAME}},
+        }
+
+    return (
+        call("The role reads payments", owner, "dynamodb", "query", of_payments),
+        call(
+            "The role reads another table", owner, "dynamodb", "query", lambda _, __: {"TableName": NAME, **OF_SWITCH}
+        ),
+    )
+
+
+_takeover_reads_another_region = call(
+    "The role reads the switch of another region",
+    "switch takeover role",
     "dynamodb",
     "query",
     lambda stage, _: {
-        "TableName": stage.stack.value("dynamodb_table_name"),
-        "KeyConditionExpression": "transaction_id = :id",
-        "ExpressionAttributeValues": {":id": {"S": NAME}},
+        "TableName": stage.stack.value("switch_table_name"),
+        **OF_SWITCH,
+        "ExpressionAttributeValues": {":region": {"S": NAME}},
     },
 )
-_switch_reads_another_table = call(
-    "The role reads another table",
-    "switch role",
+_takeover_sets_another_region = takeover_sets("The role sets the switch of another region", NAME)
+_takeover_writes_payment = call(
+    "The role writes a payment",
+    "switch takeover role",
     "dynamodb",
-    "query",
-    lambda _, __: {"TableName": NAME, **OF_SWITCH},
+    "put_item",
+    lambda stage, _: {"TableName": stage.stack.value("dynamodb_table_name"), "Item": PAYMENT_ITEM},
 )
 _copied_buckets = (another_bucket_replicated,)
 
@@ -483,7 +507,7 @@ PRODUCTION_CLAIMS: Claims = {
     **_statement(
         "switch role",
         "ReadSwitch",
-        {"dynamodb:Query": Claim(switch_reads, outside=(_switch_reads_payments, _switch_reads_another_table))},
+        {"dynamodb:Query": Claim(switch_reads, outside=_queries_elsewhere("switch role"))},
     ),
     **_statement(
         "switch function",
@@ -493,6 +517,21 @@ PRODUCTION_CLAIMS: Claims = {
             OF_FUNCTION: Claim(another_api_asks(SWITCH), basis=documented.API_INVOKES),
         },
     ),
+    **_function_role(TAKEOVER, "switch takeover role"),
+    **_statement(
+        "switch takeover role",
+        "SetSwitch",
+        {
+            "dynamodb:Query": Claim(
+                takeover_arms,
+                outside=(_takeover_reads_another_region, *_queries_elsewhere("switch takeover role")),
+            ),
+            "dynamodb:PutItem": Claim(takeover_arms, outside=(_takeover_sets_another_region, _takeover_writes_payment)),
+            _OF_KEYS: Claim(_takeover_sets_another_region),
+            _HAS_KEYS: Claim(takeover_arms, wrong_value=_no_keys),
+        },
+    ),
+    **_started("switch takeover function", TAKEOVER, AllowSchedule=""),
 }
 
 
@@ -547,4 +586,6 @@ ALL_REFUSED = (
     ("service role", "dynamodb:Scan", _scans("service role")),
     ("switch role", "sts:AssumeRole", _assumes_cross_region_role("switch role")),
     ("switch role", "dynamodb:PutItem", _switch_is_set),
+    ("switch takeover role", "sts:AssumeRole", _assumes_cross_region_role("switch takeover role")),
+    ("switch takeover role", "dynamodb:Scan", _scans("switch takeover role")),
 )

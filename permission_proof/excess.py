@@ -32,7 +32,10 @@ _LAMBDA, _EVENTS, _ALARMS, _APIS = (
 )
 _ACCOUNT = "AWS arn:aws:iam::{account}:root"
 # The owners that one region alone has.
-ONE_SIDED: Mapping[str, Sequence[Side]] = {"switch role": ["secondary"], "switch function": ["secondary"]}
+ONE_SIDED: Mapping[str, Sequence[Side]] = {
+    owner: ["secondary"]
+    for owner in ("switch role", "switch function", "switch takeover role", "switch takeover function")
+}
 # Who a statement is for, by owner and statement; {account} is the stack's own.
 PRINCIPALS: Mapping[tuple[str, str], str] = {
     ("health monitor role", "AssumedByItsFunction"): _LAMBDA,
@@ -56,6 +59,8 @@ PRINCIPALS: Mapping[tuple[str, str], str] = {
     ("service function", "AllowGetPaymentsId"): _APIS,
     ("switch role", "AssumedByItsFunction"): _LAMBDA,
     ("switch function", "AllowSwitchRoute"): _APIS,
+    ("switch takeover role", "AssumedByItsFunction"): _LAMBDA,
+    ("switch takeover function", "AllowSchedule"): _EVENTS,
 }
 # The one wildcard in a condition: all alarms of the account and the region, since those that the stack makes and those
 # that its user adds publish to the same topic.
@@ -108,7 +113,9 @@ def _bucket(arn: str) -> Mapping[str, Any]:
 
 
 def _item(arn: str) -> Mapping[str, Any]:
-    """An item of the canary, so that it is the table for which it is refused."""
+    """An item that the role may write, of switch or canary, so that it is the table for which it is refused."""
+    if ":table/table-switch-" in arn:
+        return {"region": {"S": OF_SWITCH["ExpressionAttributeValues"][":region"]["S"]}, "version": {"N": "1"}}
     return {"transaction_id": {"S": f"{OF_CANARY}{arn.split(':')[3]}"}, "timestamp": {"N": "0"}}
 
 

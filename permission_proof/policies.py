@@ -30,11 +30,17 @@ OWNERS = (
     "data canary function",
     "switch role",
     "switch function",
+    "switch takeover role",
+    "switch takeover function",
     "service role",
     "service function",
 )
 # The stack has no output with role and function of these options and of a service: they are found by the handler.
-_OPTIONS = {"lambda_data_canary.handler": "data canary", "lambda_switch.handler": "switch"}
+_OPTIONS = {
+    "lambda_data_canary.handler": "data canary",
+    "lambda_switch.handler": "switch",
+    "lambda_standby_takeover.handler": "switch takeover",
+}
 _OWN_HANDLERS = (*_OPTIONS, "lambda_health_monitor.handler", "lambda_config_sync.handler")
 
 

@@ -25,6 +25,7 @@ _JOBS = {
     "config sync": ("config sync role", "cross-region role", "config sync function"),
     "data canary": ("data canary role", "data canary function"),
     "switch": ("switch role", "switch function"),
+    "switch takeover": ("switch takeover role", "switch takeover function"),
 }
 _HEAD = """# Permissions
 
@@ -63,13 +64,14 @@ Parameter Store, which the account's roles may use through it; the sync always n
 _PRODUCTION_HEAD = """# Permissions of the production stack
 
 What the stack with the [production preset](production.md) grants besides what is in [permissions.md](permissions.md):
-the rights of the data canary in each region and of the switch in the standby region, and the private route that Route
-53 probes. `make prove-permissions ARGS=--production` deploys that stack and proves all its rights, those of the other
-page too, in the way that page describes. This page has only the lines that are not there. It is what the run wrote
-(`make prove-permissions ARGS="--production --write docs/permissions-production.md"`); a test compares the two.
+the rights of the data canary in each region, of the switch in the standby region and of the function that sets it by
+itself, and the private route that Route 53 probes. `make prove-permissions ARGS=--production` deploys that stack and
+proves all its rights, those of the other page too, in the way that page describes. This page has only the lines that
+are not there. It is what the run wrote (`make prove-permissions ARGS="--production --write
+docs/permissions-production.md"`); a test compares the two.
 
-`PutItem` and `GetItem` always name a key. So the request that the `Null` condition refuses, one without a key, cannot
-be made with these two actions, and the condition is turned round ("names true").
+`PutItem`, `GetItem` and `Query` always name a key. So the request that the `Null` condition refuses, one without a key,
+cannot be made with these actions, and the condition is turned round ("names true").
 """
 _RESTS_ON = """
 ## What the lines rest on

@@ -22,7 +22,7 @@ from permission_proof.stage import NAME, NotPassed, Stage
 Run = Callable[[], object]
 Play = Callable[[Stage, Side, str], Iterator[Run]]
 MONITOR, SYNC, CANARY = "health_monitor", "config_sync", "data_canary"
-SWITCH, SERVICE = "switch", "service"
+SWITCH, TAKEOVER, SERVICE = "switch", "switch_takeover", "service"
 OF_CANARY = "dr-canary/"  # how the partition keys of its items begin
 OF_SWITCH: dict[str, Any] = {  # a query of its table
     "KeyConditionExpression": "#region = :region",
@@ -34,6 +34,7 @@ PURPOSES = {
     SYNC: "config sync",
     CANARY: "data canary",
     SWITCH: "switch",
+    TAKEOVER: "switch takeover",
     SERVICE: "service",
 }
 
@@ -214,6 +215,40 @@ def switch_answers(stage: Stage, side: Side, _: str) -> Iterator[Run]:
 def switch_reads(stage: Stage, side: Side, _: str) -> Iterator[Run]:
     """The function of the switch reads its table."""
     yield lambda: stage.invoke(side, SWITCH, {})
+
+
+@scenario
+def takeover_arms(stage: Stage, side: Side, _: str) -> Iterator[Run]:
+    """The function that takes over finds no change of the switch, probes the primary and notes that it answers."""
+    table, dynamodb = stage.stack.value("switch_table_name"), stage.client("dynamodb", side)
+
+    def run() -> None:
+        outcome = ""
+        for _ in range(3):  # a run of its schedule may come between
+            for item in dynamodb.scan(TableName=table)["Items"]:
+                dynamodb.delete_item(TableName=table, Key={name: item[name] for name in ("region", "version")})
+            outcome = stage.invoke(side, TAKEOVER, {})["outcome"]
+            if outcome == "armed":
+                return
+        raise NotPassed(f"the outcome is {outcome!r}")
+
+    yield run
+
+
+def takeover_sets(text: str, region: str) -> Scenario:
+    """The role of the function that takes over sets the switch of a region."""
+
+    @named(text)
+    def play(stage: Stage, side: Side, _: str) -> Iterator[Run]:
+        key = {"region": {"S": region}, "version": {"N": "1"}}
+        of_table = {"TableName": stage.stack.value("switch_table_name")}
+        dynamodb = stage.as_role("switch takeover role", side, "dynamodb", side)
+        try:
+            yield lambda: dynamodb.put_item(**of_table, Item=key)
+        finally:
+            stage.client("dynamodb", side).delete_item(**of_table, Key=key)
+
+    return play
 
 
 def _ask(stage: Stage, api: str, route: str) -> None:

@@ -112,7 +112,7 @@ class Stage:
         return self._policies[owner, side, part]
 
     def function(self, side: Side, purpose: str) -> str:
-        """Name of a function; the purpose is ``health_monitor``, ``config_sync``, ``data_canary`` or ``switch``."""
+        """Name of a function; the purpose is ``health_monitor``, ``config_sync``, ``data_canary`` or a switch's."""
         return self.function_arn(side, purpose).rpartition(":")[2]
 
     def function_arn(self, side: Side, purpose: str) -> str:

@@ -14,6 +14,7 @@ from .bindings import (
     SnsTopic,
     SnsTopicPolicy,
     SnsTopicSubscription,
+    TerraformResource,
 )
 from .checks import is_token, length_of, mistakes_in_props
 from .described import Described
@@ -296,7 +297,9 @@ def metric_alarm(
     comparison: str = "GreaterThanThreshold",
     periods: int = 1,
     treat_missing_data: Literal["notBreaching", "breaching", "missing"] = "notBreaching",
+    says_when_data_end: bool = False,
     for_health_check: bool = False,
+    after: Sequence[TerraformResource] = (),
 ) -> str:
     """An alarm on one metric or on the sum of several; returns its name.
 
@@ -314,6 +317,11 @@ def metric_alarm(
     needs two periods or more: data that arrive late are filled first, and one period alone would then always be so.
     https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/alarms-and-missing-data.html
     https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/using-metric-math.html
+
+    `says_when_data_end` also publishes when the alarm goes to INSUFFICIENT_DATA. A new alarm begins there, and says
+    nothing. Give it with `treat_missing_data="missing"`, where silence is a fault, but not the alarm's own.
+
+    `after` is what must exist before the alarm. It is destroyed after it.
 
     Raises:
         ConfigurationError: A prop is outside its limit, CloudWatch takes no alarm of that length, or Route 53 no such
@@ -361,6 +369,8 @@ def metric_alarm(
         treat_missing_data=treat_missing_data,
         alarm_actions=[target.topic_arn],
         ok_actions=[target.topic_arn],
+        insufficient_data_actions=[target.topic_arn] if says_when_data_end else None,
+        depends_on=[*after] or None,
         provider=region.provider,
         **what,
     ).alarm_name

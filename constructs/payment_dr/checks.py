@@ -200,6 +200,11 @@ _PATH = _text(
     f"{_AWS}Route53/latest/APIReference/API_HealthCheckConfig.html",
     255,
 )
+_HTTPS_URL = _text(
+    "an https:// address with a host and a path, without query and blanks",
+    r"https://[^/?#\s]+/[^?#\s]*",
+    "https://a1b2c3.execute-api.us-east-1.amazonaws.com/health",
+)
 _API_ID = _text("the id of an HTTP API: lower-case letters and digits", "[a-z0-9]+", "a1b2c3d4e5")
 _STAGE = _text(
     "'$default', or 1 to 128 letters, digits, '-' and '_'",
@@ -313,6 +318,7 @@ LIMITS: Final[Mapping[str, Limit]] = {
     "stale_after_seconds": _number(120, 3600, 300, known=True),
     "data_canary": _FLAG,
     "switch": _FLAG,
+    "failback": _one_of("automatic", "operator", known=True),
     "production": _FLAG,
     "alert_email_required": _FLAG,
     "deletion_protection": _one_of(True, False),
@@ -543,6 +549,8 @@ LIMITS: Final[Mapping[str, Limit]] = {
     "Endpoint.host": _HOST,
     "health_host": _HOST,
     "switch_host": _HOST,
+    "primary_url": _HTTPS_URL,
+    "own_url": _HTTPS_URL,
     "alarm_name": _text(
         "1 to 255 characters, none of them a control character",
         r"[^\x00-\x1f\x7f]+",

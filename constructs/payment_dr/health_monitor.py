@@ -40,12 +40,22 @@ BURST = 400
 CLIENT_ERRORS_A_MINUTE = 3_000
 CLIENT_ERROR_MINUTES = 2
 
+METRIC_NAMESPACE = "PaymentApp/HealthMonitor"
+# One run that fails twice, and not two runs in a row, which would take longer than three minutes. After the end of the
+# other region the next run begins within 60 s. CloudWatch counts it for the minute in which it begins, of which at most
+# 60 s are left. The run takes at most 19 s: the verdict on its own region, two attempts of 6 s, and 5 s between them. A
+# minute that has ended by then is evaluated again a minute later. That leaves 60 s for the log to become a metric and
+# for the evaluation, of which AWS promises no time.
+PEER_PERIOD_SECONDS = 60
+PEER_PERIODS = 1
+
 
 class HealthMonitor(Described):
     """A function that looks at the region's DynamoDB table every minute and whenever `GET /health` is called.
 
     It answers 200 while the table serves, 503 when it does not, and 200 with the status "unknown" when the monitor
-    itself is at fault: a missing permission never fails a region over. Only the run of every minute sends mail.
+    itself is at fault: a missing permission never fails a region over. Only the run of every minute sends mail. Of two
+    regions each can `watch` the other.
 
     Args:
         region: Where it runs.
@@ -61,8 +71,8 @@ class HealthMonitor(Described):
         stage_requests_per_second, stage_burst: Throttle of the API's stage, for each route that has none of its own.
             Default: that of the route.
         private_probe_route: Make a second route, `GET /health/<random segment>`, with a throttle of its own, for
-            Route 53 alone: see `probe_path`. A flood of `GET /health` does not reach it. The access log does not name
-            routes then. The stack needs a `RandomProvider`. Default no.
+            Route 53 and a monitor that watches: see `probe_path`. A flood of `GET /health` does not reach it. The
+            access log does not name routes then. The stack needs a `RandomProvider`. Default no.
         purpose: What names carry; a second monitor in the region needs another. Default "health-monitor".
         log_retention_days: Days that the logs of function and API are kept. Default 1.
         source: The handler's file. Default: this project's.
@@ -77,6 +87,7 @@ class HealthMonitor(Described):
         host: Host name of the API: what a health check probes.
         health_url: The public address, `GET /health`.
         probe_path: Path that Route 53 should probe: /health, or that of the private route, which is sensitive.
+        serving: Resources without which the routes do not answer, for what must be made after them.
         alarm_names: Names of its alarms.
 
     Example:
@@ -139,7 +150,7 @@ class HealthMonitor(Described):
             ignore_changes=["reserved_concurrent_executions"],
         )
 
-        function.invoke_by_rule(
+        schedule = function.invoke_by_rule(
             "schedule",
             rule_name=name("event-rule", purpose, region, environment),
             description="Looks at the table every sixty seconds",
@@ -231,7 +242,7 @@ class HealthMonitor(Described):
             depends_on=routes,
             provider=region.provider,
         )
-        for prefix, path in paths.items():
+        permissions = [
             LambdaPermission(
                 self,
                 f"{prefix}api_permission",
@@ -242,6 +253,10 @@ class HealthMonitor(Described):
                 source_arn=f"{api.execution_arn}/$default/GET{path}",
                 provider=region.provider,
             )
+            for prefix, path in paths.items()
+        ]
+        self._region, self._environment, self._purpose, self._alarms = region, environment, purpose, alarms
+        self._function, self._schedule = function, schedule
         self._stage, self._routes = stage, routes
         self._throttle = requests_per_second, burst
         self.function_name: Final = function.function_name
@@ -254,6 +269,7 @@ class HealthMonitor(Described):
         self.host: Final = f"{api.id}.execute-api.{region_token}.amazonaws.com"
         self.health_url: Final = f"https://{self.host}{HEALTH_PATH}"
         self.probe_path: Final = probe_path
+        self.serving: Final[list[TerraformResource]] = [stage, *permissions]
         self.alarm_names: Final = [*function.alarm_names]
         if alarms:
             self.alarm_names.append(
@@ -292,4 +308,76 @@ class HealthMonitor(Described):
         )
         self._routes.append(route)
         self._stage.put_route_settings(self._own_throttles)
-        self._stage.depends_on = [f"{each.terraform_resource_type}.{each.friendly_unique_id}" for each in self._routes]
+        self._stage.depends_on = [_address(each) for each in self._routes]
+
+    def watch(self, peer: "HealthMonitor") -> None:
+        """Let the run of every minute ask another region's monitor, and an alarm of this region say that it is gone.
+
+        Call it once for each of the two. The alarm needs `alarms`, and goes to this region's topic: that of the other
+        region may be gone with it.
+
+        Args:
+            peer: The monitor in the other region. It is asked for `probe_path`, like Route 53, so whoever may read the
+                environment variables of this function may read that path.
+
+        Raises:
+            ConfigurationError: It is in the same region.
+
+        Example:
+            >>> east_health.watch(west_health)
+            >>> west_health.watch(east_health)
+        """
+        home, away = self._region, peer._region
+        if home.name == away.name:
+            mistake = f"peer is in {away.name!r} too, and gone with it; give a monitor in another region"
+            refuse("HealthMonitor.watch", [mistake])
+        self._function.add_variables(
+            PEER_HEALTH_URL=f"https://{peer.host}{peer.probe_path}", METRIC_NAMESPACE=METRIC_NAMESPACE
+        )
+        # The first run comes a minute after the rule was made. The other region must answer by then, or a first
+        # deployment would mail that it is gone.
+        # https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-scheduled-rule-pattern.html
+        self._schedule.depends_on = [_address(each) for each in peer.serving]
+        if self._alarms is None:
+            return
+        function_name = name("lambda", self._purpose, home, self._environment)
+        self.alarm_names.append(
+            metric_alarm(
+                self,
+                "peer_alarm",
+                purpose=f"{self._purpose}-peer",
+                section="health-monitor-peer",
+                region=home,
+                environment=self._environment,
+                target=self._alarms,
+                metrics=[
+                    Metric(
+                        namespace=METRIC_NAMESPACE,
+                        name="PeerUnhealthy",
+                        dimensions={"FunctionName": function_name},
+                        statistic="Minimum",
+                        period_seconds=PEER_PERIOD_SECONDS,
+                    )
+                ],
+                what_to_do=f"{away.name} does not answer {home.name}, or answers that it is unhealthy. Route 53 moves "
+                "clients by itself. Look at dr status: where clients are sent, and whether "
+                f"{away.name} passes there. If it does, only the way from {home.name} to it is cut: do nothing. Run dr "
+                "failover if clients stay where payments fail. INSUFFICIENT_DATA: the monitor in "
+                f"{home.name} does not run, or cannot tell.",
+                threshold=0,
+                periods=PEER_PERIODS,
+                # No data are a fault, but never that of the other region: the function is fenced, its schedule is off,
+                # or its own network is at fault. "breaching" would also fire in each first deployment, before the
+                # first run. So the alarm goes to INSUFFICIENT_DATA, in which a new one begins, and says that. It does
+                # so when the period and the ones that CloudWatch looks further back at have no data.
+                # https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/alarms-and-missing-data.html
+                treat_missing_data="missing",
+                says_when_data_end=True,
+                # Destroyed before the schedule, so that a destroy mails nothing.
+                after=[self._schedule],
+            )
+        )
+
+
+def _address(resource: TerraformResource) -> str:
+    return f"{resource.terraform_resource_type}.{resource.friendly_unique_id}"

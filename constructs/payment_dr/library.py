@@ -18,7 +18,7 @@ from .regional_network import RegionalNetwork
 from .regional_parts import RegionalParts
 from .service import Service
 from .stack import DisasterRecoveryStack
-from .standby_switch import StandbySwitch
+from .standby_switch import StandbySwitch, Takeover
 from .versions import require_versions
 
 __all__ = [
@@ -51,6 +51,7 @@ __all__ = [
     "StandbySwitch",
     "Statement",
     "Subscription",
+    "Takeover",
     "TerraformStack",
     "metric_alarm",
     "require_versions",

@@ -18,8 +18,12 @@ from .health_monitor import BURST, REQUESTS_PER_SECOND
 HTTPS_RUNBOOK: Final = r"https://[^\s#]+"
 
 
-def _setting(default: Any, *, production: Any, why: str, priced: bool = False) -> Any:
-    return field(default=default, metadata={"production": production, "why": why, "priced": priced})
+def _setting(
+    default: Any, *, production: Any, why: str, priced: bool = False, needs: Mapping[str, Any] | None = None
+) -> Any:
+    return field(
+        default=default, metadata={"production": production, "why": why, "priced": priced, "needs": needs or {}}
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +32,7 @@ class Settings:
 
     This is the only table of the preset: the stack, its tests and docs/production.md read it. Each field is an argument
     of the stack with the same name, `None` by default. One that is given has precedence over the preset. `priced` says
-    that it changes what the stack costs.
+    that it changes what the stack costs, `needs` which other arguments it is refused without.
     """
 
     deletion_protection: bool = _setting(
@@ -92,6 +96,14 @@ class Settings:
         why="an operator sends clients to the secondary region without a call to the primary one",
         priced=True,
     )
+    failback: str = _setting(
+        "automatic",
+        production="operator",
+        why="after a failover clients return with `dr failback`, which checks that the primary is fit, and not as soon "
+        "as its probe passes; needs `switch`",
+        priced=True,
+        needs={"switch": True},
+    )
     dashboards: bool = _setting(
         False,
         production=True,
@@ -114,6 +126,18 @@ def settings_of(given: Mapping[str, Any]) -> Settings:
     chosen = {each.name: given.get(each.name) for each in fields(Settings)}
     values = {name: preset.get(name) if value is None else value for name, value in chosen.items()}
     return Settings(**{name: value for name, value in values.items() if value is not None})
+
+
+def mistakes_in_failback(settings: Settings) -> list[str]:
+    """Say whether the switch is missing that the standby region would hold.
+
+    Example:
+        >>> mistakes_in_failback(Settings(failback="operator"))
+        ["failback='operator' is held by the switch, which is off; give switch=True or failback='automatic'"]
+    """
+    if settings.failback != "operator" or settings.switch:
+        return []
+    return ["failback='operator' is held by the switch, which is off; give switch=True or failback='automatic'"]
 
 
 def mistakes_in_runbook(production: bool, runbook: str | None) -> list[str]:

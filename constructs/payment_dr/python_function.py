@@ -106,6 +106,7 @@ class PythonFunction(Described):
         mistakes += mistakes_in_permissions(permissions)
         refuse("PythonFunction", mistakes)
         self._region = region
+        self._variables = dict(variables)
         function_name = name("lambda", purpose, region, environment)
         log_group_name = f"/aws/lambda/{function_name}"
         log_group = CloudwatchLogGroup(
@@ -164,7 +165,7 @@ class PythonFunction(Described):
             role=role.arn,
             memory_size=memory_mb,
             timeout=timeout_seconds,
-            environment=LambdaFunctionEnvironment(variables=dict(variables)),
+            environment=LambdaFunctionEnvironment(variables=self._variables),
             depends_on=[*role.ready, log_group, *after],
             lifecycle=TerraformResourceLifecycle(ignore_changes=[*ignore_changes]) if ignore_changes else None,
             provider=region.provider,
@@ -184,6 +185,7 @@ class PythonFunction(Described):
             maximum_event_age_in_seconds=max_event_age_seconds,
             provider=region.provider,
         )
+        self._function = function
         self.function_name: Final = function.function_name
         self.function_arn: Final = function.arn
         self.invoke_arn: Final = function.invoke_arn
@@ -211,6 +213,15 @@ class PythonFunction(Described):
                     )
                 )
 
+    def add_variables(self, **variables: str) -> None:
+        """Give the function more environment variables, such as what does not exist before the function does.
+
+        Args:
+            **variables: Their values by name. No secrets.
+        """
+        self._variables |= variables
+        self._function.put_environment(variables=self._variables)
+
     def invoke_by_rule(
         self,
         trigger: str,
@@ -222,8 +233,8 @@ class PythonFunction(Described):
         max_event_age_seconds: int,
         max_retries: int,
         after: Sequence[TerraformResource] = (),
-    ) -> None:
-        """Let an EventBridge rule invoke the function.
+    ) -> CloudwatchEventRule:
+        """Let an EventBridge rule invoke the function; returns the rule.
 
         Args:
             trigger: Short name of the trigger; part of Terraform addresses.
@@ -275,3 +286,4 @@ class PythonFunction(Described):
             depends_on=[permission, *after],
             provider=self._region.provider,
         )
+        return rule

@@ -40,11 +40,11 @@ from .failover_timing import (
 )
 from .function_routes import FunctionRoutes
 from .global_data import REPLICATION_LAG_ALARM_MS, GlobalData
-from .health_monitor import STAGE, HealthMonitor
+from .health_monitor import HEALTH_PATH, STAGE, HealthMonitor
 from .naming import logical
 from .outputs import declare_outputs
 from .policies import Statement
-from .production import Settings, mistakes_in_runbook, settings_of
+from .production import Settings, mistakes_in_failback, mistakes_in_runbook, settings_of
 from .python_function import PythonFunction
 from .region import Region, labels_of, mistakes_in_region_name, mistakes_in_same_region, warn_of_opt_in
 from .regional_network import RegionalNetwork, mistakes_in_endpoint_names, mistakes_in_network, mistakes_in_overlap
@@ -57,7 +57,7 @@ from .service import (
     mistakes_in_routes_beside_the_switch,
 )
 from .stack_outputs import outputs_of
-from .standby_switch import StandbySwitch
+from .standby_switch import StandbySwitch, Takeover
 from .state_backend import (
     environment_of,
     keep_state,
@@ -116,6 +116,9 @@ class DisasterRecoveryStack(TerraformStack):
             that fails in the primary, see `DataCanary`. Default: that of `production`.
         switch: Give operators a switch in the secondary region that sends clients there, see `StandbySwitch`. Default:
             that of `production`.
+        failback: What returns clients after a failover. With "automatic" it is the primary's probe, as soon as it
+            passes. With "operator" it is `dr failback`: the secondary region sets the switch by itself when the primary
+            fails, see `StandbySwitch`. Needs `switch`. Default: "automatic", with `production` "operator".
         service: Your service behind the name, in both regions: routes of the APIs that serve `GET /health`, see
             `Service`. Default: none.
         primary_endpoint, secondary_endpoint: Hosts of your own that the name points to, such as load balancers, see
@@ -190,6 +193,7 @@ class DisasterRecoveryStack(TerraformStack):
         burst: int | None = None,
         data_canary: bool | None = None,
         switch: bool | None = None,
+        failback: str | None = None,
         service: Service | None = None,
         primary_endpoint: Endpoint | None = None,
         secondary_endpoint: Endpoint | None = None,
@@ -242,6 +246,7 @@ class DisasterRecoveryStack(TerraformStack):
                     data_canary=settings.data_canary,
                 ),
                 *mistakes_in_subscriptions(subscriptions),
+                *mistakes_in_failback(settings),
                 *mistakes_in_runbook(production, runbook),
                 *mistakes_in_state(state),
                 *mistakes_in_state_region(state, state_region, primary_region),
@@ -277,6 +282,8 @@ class DisasterRecoveryStack(TerraformStack):
             self._health_monitor(foundation, variables.environment, data.table_name, table_arn, settings)
             for foundation, table_arn in ((primary, data.table_arn), (secondary, data.replica_arn))
         )
+        primary_health.watch(secondary_health)
+        secondary_health.watch(primary_health)
         arns = (service.primary_function_arn, service.secondary_function_arn) if service else (None, None)
         primary_service, secondary_service = (
             self._service(
@@ -309,7 +316,9 @@ class DisasterRecoveryStack(TerraformStack):
             ),
         )
         standby_switch = (
-            self._standby_switch(first, secondary, secondary_health, variables.environment, settings)
+            self._standby_switch(
+                first, secondary, (primary_health, secondary_health), ends, variables.environment, settings
+            )
             if settings.switch
             else None
         )
@@ -621,8 +630,21 @@ class DisasterRecoveryStack(TerraformStack):
         )
 
     def _standby_switch(
-        self, primary: Region, secondary: Foundation, health: HealthMonitor, environment: str, settings: Settings
+        self,
+        primary: Region,
+        secondary: Foundation,
+        monitors: tuple[HealthMonitor, HealthMonitor],
+        ends: tuple[Endpoint, Endpoint],
+        environment: str,
+        settings: Settings,
     ) -> StandbySwitch:
+        health = monitors[1]
+        primary_url, own_url = (
+            f"https://{each.health_host or each.host}{each.health_path or HEALTH_PATH}" for each in ends
+        )
+        takeover = Takeover(
+            primary_url=primary_url, own_url=own_url, after=[each for monitor in monitors for each in monitor.serving]
+        )
         switch = StandbySwitch(
             self,
             "switch",
@@ -632,6 +654,7 @@ class DisasterRecoveryStack(TerraformStack):
             api_id=health.api_id,
             stage=STAGE,
             private_route=settings.private_probe_route,
+            takeover=takeover if settings.failback == "operator" else None,
             alarms=secondary.alerting.target,
             deletion_protection=settings.deletion_protection,
             log_retention_days=settings.log_retention_days,

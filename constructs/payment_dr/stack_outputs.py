@@ -201,6 +201,15 @@ def _switch_outputs(switch: StandbySwitch | None, second: str) -> Mapping[str, O
         "switch_path": Output(
             switch.path, f"Path at which Route 53 probes the switch, of the API in {second}", sensitive=is_private
         ),
+        **(
+            {
+                "switch_takeover_function_name": Output(
+                    switch.takeover_function_name, f"Function in {second} that sets the switch when the primary fails"
+                )
+            }
+            if switch.takeover_function_name
+            else {}
+        ),
     }
 
 

@@ -1,6 +1,7 @@
-"""StandbySwitch: an operator's switch in the standby region that sends the primary region's clients there."""
+"""StandbySwitch: a switch in the standby region that sends the primary region's clients there."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -21,12 +22,36 @@ from .described import Described
 from .errors import refuse
 from .health_monitor import PRIVATE_SEGMENT_LENGTH
 from .naming import mistakes_in_names, name
-from .policies import Statement
+from .policies import Condition, Statement
 from .python_function import NAMES_OF_A_FUNCTION, PythonFunction, handler_file
 from .region import Region, arn, mistakes_in_home, mistakes_in_providers, mistakes_in_same_region
 from .suppressions import suppress
 
 SWITCH_PATH = "/switch"
+TAKEOVER = "{}-takeover"  # purpose of the function that sets the switch by itself
+TAKEOVER_NAMES = [each.format(TAKEOVER) for each in (*NAMES_OF_A_FUNCTION, "event-rule-{}")]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Takeover:
+    """Whom the standby region probes, so that it sets the switch by itself.
+
+    Args:
+        primary_url: The https:// address at which Route 53 probes the primary region.
+        own_url: That of the standby region.
+        after: Resources without which these do not answer: made before the first probe, destroyed after the last one.
+            Default: none.
+
+    Raises:
+        ConfigurationError: A prop is outside its limit.
+    """
+
+    primary_url: str
+    own_url: str
+    after: Sequence[TerraformResource] = ()
+
+    def __post_init__(self) -> None:
+        refuse("Takeover", mistakes_in_props(Takeover, vars(self)))
 
 
 class StandbySwitch(Described):
@@ -47,6 +72,17 @@ class StandbySwitch(Described):
     of a control plane. An object (S3) costs more for each probe, and needs a bucket of its own, as the bucket of the
     documents is replicated.
 
+    With `takeover` the standby region holds the switch after an automatic failover, so that clients return when an
+    operator finds the primary fit, not when its probe passes. A second function probes the primary every minute, and
+    sets the switch, without an end, once that has failed for 30 s and the standby's own probe passes. It never releases
+    it. While the primary has never answered, nothing is set. AWS calls the pattern "standby takes over primary".
+    https://aws.amazon.com/blogs/networking-and-content-delivery/creating-disaster-recovery-mechanisms-using-amazon-route-53/
+
+    The switch is set 96 s after the beginning of an outage at the latest: up to 60 s to the next run, 30 s of failing
+    probes and 6 s that the last one may hang. Route 53 may fail over for a shorter outage that no run has seen for
+    30 s, from which clients return by themselves. The standby sees the primary over its own link alone: when that is
+    cut and Route 53 still reaches the primary, the standby takes over nevertheless.
+
     Args:
         region: The standby region.
         primary_region: Name of the region whose clients the switch sends away, such as "us-east-1".
@@ -55,19 +91,21 @@ class StandbySwitch(Described):
         private_route: Serve it at `GET /switch/<random segment>`, a path that nobody can guess: callers of a public one
             could use up its throttle, and a probe that is refused means *not switched*. The stack needs a
             `RandomProvider`. Default no.
-        alarms: Where the function's alarms go. Default: no alarms.
+        takeover: Set the switch when the primary fails, see `Takeover`. Default: an operator alone sets it.
+        alarms: Where the alarms of the functions go. Default: no alarms.
         deletion_protection: Refuse to delete the table. Default no. A switch whose table is gone is not switched.
         purpose: What names carry. Default "switch".
-        log_retention_days: Days that the log of the function is kept. Default 1.
-        source: The handler's file. Default: this project's.
+        log_retention_days: Days that the logs of the functions are kept. Default 1.
+        source: The file of the handler that serves the route. Default: this project's.
 
     Attributes:
         table_name, table_arn: The table.
-        function_name, role_arn: The function, and its execution role.
+        function_name, role_arn: The function that serves the route, and its execution role.
+        takeover_function_name, takeover_role_arn: The one that sets the switch; None without `takeover`.
         path: Path of the route; with `private_route` it is sensitive.
         route_key: The route as API Gateway names it.
         route: The route's resource, for `HealthMonitor.throttle_apart`.
-        alarm_names: Names of the function's alarms.
+        alarm_names: Names of the alarms of the functions.
 
     Raises:
         ConfigurationError: A prop is outside its limit, a name becomes too long, both regions are the same, or the
@@ -89,6 +127,7 @@ class StandbySwitch(Described):
         api_id: str,
         stage: str,
         private_route: bool = False,
+        takeover: Takeover | None = None,
         alarms: AlarmTarget | None = None,
         deletion_protection: bool = False,
         purpose: str = "switch",
@@ -99,7 +138,7 @@ class StandbySwitch(Described):
         mistakes = mistakes_in_props(StandbySwitch, locals())
         mistakes += mistakes_in_same_region(primary_region, region.name)
         mistakes += mistakes_in_providers(self, region) + mistakes_in_home(region, alarms=topic_of(alarms))
-        names: Sequence[str] = (*NAMES_OF_A_FUNCTION, "table-{}")
+        names: Sequence[str] = (*NAMES_OF_A_FUNCTION, "table-{}", *(TAKEOVER_NAMES if takeover else ()))
         mistakes += mistakes_in_names("purpose", purpose, [region], environment, *names)
         refuse("StandbySwitch", mistakes)
         table_name = name("table", purpose, region, environment)
@@ -177,4 +216,67 @@ class StandbySwitch(Described):
         self.path: Final = path
         self.route_key: Final = f"GET {path}"
         self.route: Final[TerraformResource] = route
-        self.alarm_names: Final = [*function.alarm_names]
+        taking_over = takeover and self._takeover(
+            takeover, table, region, primary_region, environment, TAKEOVER.format(purpose), alarms, log_retention_days
+        )
+        self.takeover_function_name: Final = taking_over.function_name if taking_over else None
+        self.takeover_role_arn: Final = taking_over.role_arn if taking_over else None
+        self.alarm_names: Final = [*function.alarm_names, *(taking_over.alarm_names if taking_over else ())]
+
+    def _takeover(
+        self,
+        takeover: Takeover,
+        table: DynamodbTable,
+        region: Region,
+        primary_region: str,
+        environment: str,
+        purpose: str,
+        alarms: AlarmTarget | None,
+        log_retention_days: int,
+    ) -> PythonFunction:
+        """Make the function that sets the switch: another one than the public route has, which cannot write."""
+        function = PythonFunction(
+            self,
+            "takeover",
+            region=region,
+            environment=environment,
+            purpose=purpose,
+            section="switch-takeover",
+            description=f"Sends clients of {primary_region} to {region.name} when it fails, until 'dr failback'",
+            source=handler_file("lambda_standby_takeover.py"),
+            variables={
+                "SWITCH_TABLE_NAME": table.name,
+                "PRIMARY_REGION": primary_region,
+                "PRIMARY_HEALTH_URL": takeover.primary_url,
+                "OWN_HEALTH_URL": takeover.own_url,
+            },
+            permissions=[
+                Statement(
+                    sid="SetSwitch",
+                    actions=["dynamodb:Query", "dynamodb:PutItem"],
+                    resources=[table.arn],
+                    conditions=[
+                        Condition("ForAllValues:StringEquals", "dynamodb:LeadingKeys", [primary_region]),
+                        # ForAllValues alone holds for a call without keys.
+                        Condition("Null", "dynamodb:LeadingKeys", ["false"]),
+                    ],
+                )
+            ],
+            alarms=alarms,
+            timeout_seconds=60,
+            log_retention_days=log_retention_days,
+            # The next run comes in a minute, and decides by what it finds then.
+            retries=0,
+            max_event_age_seconds=60,
+        )
+        # Without its schedule it does nothing. Destroyed before what it probes, that cannot take over in a destroy.
+        function.invoke_by_rule(
+            "schedule",
+            rule_name=name("event-rule", purpose, region, environment),
+            description=f"Probes {primary_region} every sixty seconds",
+            schedule="rate(1 minute)",
+            max_event_age_seconds=60,
+            max_retries=0,
+            after=takeover.after,
+        )
+        return function

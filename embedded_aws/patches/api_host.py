@@ -7,14 +7,16 @@ request line and header values may have 10,240 bytes together, the payload 10 MB
 (https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-quotas.html). The page does not say what is
 answered beyond that: 431 and 413 are what HTTP has for it.
 
-ministack 1.5.33: keeps its own paths (``/_ministack/health``, ``/v2/`` ...) on every host, serves
-``/$default/health`` as ``/health``, answers OPTIONS with 403, and takes requests of any size.
+ministack 1.5.33: knows the host ``{api}.execute-api.localhost`` alone, keeps its own paths (``/_ministack/health``,
+``/v2/`` ...) on every host, serves ``/$default/health`` as ``/health``, answers OPTIONS with 403, and takes requests of
+any size.
 
 Why it matters: a test that abuses the public address would meet the emulator in place of the gateway, and hand the
-function what no function ever gets.
+function what no function ever gets. And functions call an API by its host on AWS (see ``function_https``).
 """
 
 import json
+import re
 from typing import Any
 from urllib.parse import quote
 
@@ -23,6 +25,7 @@ from ministack.services import apigateway  # type: ignore[import-untyped]
 
 HEADERS_MAX_BYTES = 10_240
 PAYLOAD_MAX_BYTES = 10 * 1024 * 1024
+HOST_ON_AWS = re.compile(r"([a-z0-9]+)\.execute-api\.([a-z0-9-]+)\.amazonaws\.com")
 _BY_PATH = "/_aws/execute-api/"
 
 
@@ -32,8 +35,8 @@ def apply() -> None:
 
     async def serve_api(scope: Any, receive: Any, send: Any) -> None:
         headers = dict(scope.get("headers", ()))
-        found = app._EXECUTE_API_RE.match(headers.get(b"host", b"").decode("latin-1"))
-        stages = apigateway.stages_for_api(found[1]) if found and scope["type"] == "http" else {}
+        api = _api_of(headers.get(b"host", b"").decode("latin-1"))
+        stages = apigateway.stages_for_api(api) if api and scope["type"] == "http" else {}
         if "$default" in stages:
             if refused := _too_large(scope, headers):
                 status, message = refused
@@ -42,7 +45,7 @@ def apply() -> None:
                 return
             first = scope["path"].lstrip("/").partition("/")[0]
             stage = "" if first in stages and first != "$default" else "/$default"  # a path may name another stage
-            prefix = f"{_BY_PATH}{found[1]}{stage}" + ("" if scope["path"].startswith("/") else "/")
+            prefix = f"{_BY_PATH}{api}{stage}" + ("" if scope["path"].startswith("/") else "/")
             raw_path = prefix.encode() + (scope.get("raw_path") or quote(scope["path"]).encode())
             scope = {**scope, "path": prefix + scope["path"], "raw_path": raw_path}
         await serve(scope, receive, send)
@@ -56,6 +59,15 @@ def apply() -> None:
     app.app = serve_api
     app._parse_execute_api_url = parse_path_first
     apigateway._cors_preflight_response = preflight_if_configured
+
+
+def _api_of(host: str) -> str | None:
+    """The API that a host is of; on AWS an API has a host in its own region alone."""
+    if on_aws := HOST_ON_AWS.fullmatch(host):
+        is_there = any(key[1:] == (on_aws[2], on_aws[1]) for key, _ in apigateway._apis.all_items())
+        return on_aws[1] if is_there else None
+    found = app._EXECUTE_API_RE.match(host)
+    return found and str(found[1])
 
 
 def _too_large(scope: Any, headers: dict[bytes, bytes]) -> tuple[int, str] | None:

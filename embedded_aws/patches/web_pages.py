@@ -12,8 +12,8 @@ A browser says where a request comes from: in ``Origin`` when it may change some
 (https://developer.mozilla.org/docs/Web/HTTP/Reference/Headers/Origin), and always in ``Sec-Fetch-Site``
 (https://developer.mozilla.org/docs/Web/HTTP/Reference/Headers/Sec-Fetch-Site). If a page has its own name resolve to
 this machine (DNS rebinding), that name is in ``Host``. Names under ``localhost`` cannot be used for that
-(https://www.rfc-editor.org/rfc/rfc6761#section-6.3). The routes of an API are open to web pages as on AWS: the API
-itself says which pages may read them.
+(https://www.rfc-editor.org/rfc/rfc6761#section-6.3), nor can an API's host on AWS, which only AWS can resolve. The
+routes of an API are open to web pages as on AWS: the API itself says which pages may read them.
 """
 
 import re
@@ -23,6 +23,7 @@ from typing import Any
 from ministack import app  # type: ignore[import-untyped]
 
 from embedded_aws.patches import region_outage
+from embedded_aws.patches.api_host import HOST_ON_AWS
 from embedded_aws.patches.request_signatures import is_api
 
 _OWN_HOST = re.compile(rb"(127\.0\.0\.1|([a-z0-9-]+\.)*localhost)(:\d+)?", re.IGNORECASE)
@@ -56,7 +57,8 @@ def apply() -> None:
 def _refusal(path: str, headers: Iterable[tuple[bytes, bytes]]) -> str | None:
     given = {name.lower(): value for name, value in headers}
     host = given.get(b"host", b"")
-    if not _OWN_HOST.fullmatch(host):
+    is_on_aws = is_api(path) and HOST_ON_AWS.fullmatch(host.decode("latin-1"))
+    if not (_OWN_HOST.fullmatch(host) or is_on_aws):
         return "the embedded AWS answers to 127.0.0.1, and to names under localhost"
     own_origin = b"http://" + host
     own_sites = (b"none", b"same-origin")  # "none": the user has typed the address

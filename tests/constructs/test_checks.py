@@ -43,6 +43,7 @@ from payment_dr import (
     StandbySwitch,
     Statement,
     Subscription,
+    Takeover,
     TerraformStack,
     checks,
     metric_alarm,
@@ -163,6 +164,7 @@ def makers(stack: TerraformStack, west: Region, new_app: Callable[[], App]) -> d
         Metric: {"namespace": "AWS/Lambda", "name": "Errors", "dimensions": {}},
         Statement: {"sid": "Reads", "actions": ["dynamodb:GetItem"]},
         Subscription: {"protocol": "https", "endpoint": "https://events.acme.io/dr"},
+        Takeover: {"primary_url": "https://a.acme.io/health", "own_url": "https://b.acme.io/health"},
         Condition: {"test": "StringEquals", "variable": "aws:SourceAccount", "values": [ACCOUNT]},
     }
 
@@ -181,7 +183,7 @@ def makers(stack: TerraformStack, west: Region, new_app: Callable[[], App]) -> d
 
 def owners() -> dict[str, Any]:
     """Everything with props: the constructs of the pages, the values that they take and `metric_alarm`."""
-    values = (AlarmTarget, Condition, Endpoint, HostedZone, Metric, Region, Service, Statement, Subscription)
+    values = (AlarmTarget, Condition, Endpoint, HostedZone, Metric, Region, Service, Statement, Subscription, Takeover)
     return {each.__name__: each for each in (*CONSTRUCTS, *values, metric_alarm)}
 
 
@@ -305,6 +307,8 @@ SEEN: list[tuple[str, Json, str]] = [
         "host='https://a.acme.io' is not a host name of at most 253 characters",
     ),
     ("Endpoint", {"host": "203.0.113.1"}, "host='203.0.113.1' is not a host name"),
+    ("Takeover", {"own_url": "http://b.acme.io/health"}, "own_url='http://b.acme.io/health' is not an https"),
+    ("Takeover", {"primary_url": "https://a.acme.io"}, "primary_url='https://a.acme.io' is not an https"),
     ("HostedZone", {"zone_id": "/hostedzone/Z1"}, "zone_id='/hostedzone/Z1' is not the id of a zone, without"),
     (
         "CustomDomain",

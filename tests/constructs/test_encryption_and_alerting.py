@@ -72,6 +72,8 @@ def test_every_alarm_publishes_to_the_topic_of_its_own_region(stack_json: Json) 
 # request, a write that is replicated.
 # https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/alarms-and-missing-data.html
 PUBLISHED_ALL_THE_TIME = {"HealthCheckStatus", "OperationsPendingReplication", "ParameterDrift"}
+# Published by each run that can tell. What cannot is no fault of what the alarm is on, and has a mail of its own.
+SAYS_WHEN_DATA_END = "PeerUnhealthy"
 
 
 def test_missing_data_is_breaching_for_a_metric_that_is_published_all_the_time_and_for_no_other(
@@ -81,7 +83,11 @@ def test_missing_data_is_breaching_for_a_metric_that_is_published_all_the_time_a
         metrics = [query["metric"] for query in alarm.get("metric_query", []) if "metric" in query] or [alarm]
         names = {metric["metric_name"] for metric in metrics}
         expected = "breaching" if names <= PUBLISHED_ALL_THE_TIME else "notBreaching"
+        if names == {SAYS_WHEN_DATA_END}:
+            expected = "missing"
         assert alarm["treat_missing_data"] == expected, name
+        says = alarm.get("insufficient_data_actions")
+        assert says == (alarm["alarm_actions"] if expected == "missing" else None), name
 
 
 def test_an_alarm_that_fills_missing_periods_looks_at_two_or_more(stack_json: Json) -> None:

@@ -3,10 +3,19 @@
 import json
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from payment_dr import App, DisasterRecoveryStack, HealthMonitor, Region, TerraformStack
+from payment_dr import (
+    App,
+    AwsProvider,
+    ConfigurationError,
+    DisasterRecoveryStack,
+    HealthMonitor,
+    Region,
+    TerraformStack,
+)
 from payment_dr.bindings import LambdaFunction
 from payment_dr.bindings import Testing as CdktfTesting
 from tests.constructs.alarms import minutes_until_alarm
@@ -187,6 +196,7 @@ def test_nothing_that_is_shown_or_logged_holds_the_private_path(private: Json) -
     assert holders == {
         "aws_apigatewayv2_route",
         "aws_apigatewayv2_stage",
+        "aws_lambda_function",  # of the other region, which asks for it
         "aws_lambda_permission",
         "aws_route53_health_check",
     }
@@ -210,6 +220,92 @@ def test_a_flood_is_an_alarm_and_a_scanner_is_none(stack_json: Json, side: str) 
     assert minutes([9_000.0]) is None  # a scanner of 150 paths a second, which is done within a minute
     flood, throttle = 500, 200  # with which Route 53 begins to fail over within minutes, see docs/security.md
     assert minutes([(flood - throttle) * 60.0] * 10) == 2
+
+
+OTHERS = [("east", "west", "current_secondary"), ("west", "east", "current")]
+
+
+@pytest.mark.parametrize(("side", "other", "region"), OTHERS)
+def test_each_region_asks_the_other_one_for_what_route_53_probes(
+    stack_json: Json, private: Json, side: str, other: str, region: str
+) -> None:
+    host = f"https://${{aws_apigatewayv2_api.health_monitor_{other}_api.id}}.execute-api.${{data.aws_region.{region}.name}}"
+    secret = f"${{random_password.health_monitor_{other}_private_segment.result}}"
+    for stack, path in ((stack_json, "/health"), (private, f"/health/{secret}")):
+        function = resource(stack, "aws_lambda_function", f"health_monitor_{side}_function")
+        assert function["environment"]["variables"]["PEER_HEALTH_URL"] == f"{host}.amazonaws.com{path}"
+
+
+@pytest.mark.parametrize(("side", "other", "region"), OTHERS)
+def test_no_run_asks_before_the_other_region_can_answer_and_none_after(
+    private: Json, side: str, other: str, region: str
+) -> None:
+    rule = resource(private, "aws_cloudwatch_event_rule", f"health_monitor_{side}_function_schedule_rule")
+    assert rule["depends_on"] == [
+        f"aws_apigatewayv2_stage.health_monitor_{other}_stage",
+        f"aws_lambda_permission.health_monitor_{other}_api_permission",
+        f"aws_lambda_permission.health_monitor_{other}_private_api_permission",
+    ]
+    alarm = resource(private, "aws_cloudwatch_metric_alarm", f"health_monitor_{side}_peer_alarm")
+    assert alarm["depends_on"] == [f"aws_cloudwatch_event_rule.health_monitor_{side}_function_schedule_rule"]
+
+
+@pytest.mark.parametrize("side", SIDES)
+def test_the_end_of_the_other_region_is_an_alarm_within_three_minutes(stack_json: Json, side: str) -> None:
+    alarm = resource(stack_json, "aws_cloudwatch_metric_alarm", f"health_monitor_{side}_peer_alarm")
+    function = resource(stack_json, "aws_lambda_function", f"health_monitor_{side}_function")
+    assert (alarm["namespace"], alarm["metric_name"], alarm["dimensions"]) == (
+        function["environment"]["variables"]["METRIC_NAMESPACE"],
+        "PeerUnhealthy",
+        {"FunctionName": f"lambda-health-monitor-{side}-${{var.environment}}"},
+    )
+    # The last run that finds it healthy is of minute 0. Whatever the phase of the period, a minute is left.
+    gone = {minute: float(minute > 0) for minute in range(-10, 60)}
+    assert {minutes_until_alarm(alarm, gone, phase) for phase in range(alarm["period"] // 60)} <= {1, 2}
+    assert minutes_until_alarm(alarm, dict.fromkeys(range(60), 0.0), phase=0) is None
+    # Before the first run of a new deployment there are no data, and nobody is told that the other region is gone.
+    assert minutes_until_alarm(alarm, {}, phase=0) is None
+
+
+def test_one_who_watches_needs_another_region(their_stack: TerraformStack) -> None:
+    given: dict[str, Any] = {
+        "environment": "dev",
+        "region": Region(name="us-east-1"),
+        "table_name": "orders",
+        "table_arn": "arn:aws:dynamodb:us-east-1:123456789012:table/orders",
+        "topic_arn": "arn:aws:sns:us-east-1:123456789012:t",
+        "topic_key_arn": "arn:aws:kms:us-east-1:123456789012:key/k",
+    }
+    one, other = (HealthMonitor(their_stack, each, purpose=each, **given) for each in ("one", "other"))
+    with pytest.raises(ConfigurationError, match="peer is in 'us-east-1' too, and gone with it"):
+        one.watch(other)
+
+
+def test_without_alarms_it_asks_all_the_same(synthesize: Synthesize) -> None:
+    def two(scope: TerraformStack) -> None:
+        provider = AwsProvider(scope, "aws_west", alias="west", region="us-west-2")
+        east, west = (
+            HealthMonitor(
+                scope,
+                region.label,
+                region=region,
+                environment="dev",
+                table_name="orders",
+                table_arn=f"arn:aws:dynamodb:{region.name}:123456789012:table/orders",
+                topic_arn=f"arn:aws:sns:{region.name}:123456789012:t",
+                topic_key_arn=f"arn:aws:kms:{region.name}:123456789012:key/k",
+            )
+            for region in (Region(name="us-east-1"), Region(name="us-west-2", provider=provider))
+        )
+        east.watch(west)
+
+    stack = synthesize(two)
+    asked = {
+        name: "PEER_HEALTH_URL" in body["environment"]["variables"]
+        for name, body in stack["resource"]["aws_lambda_function"].items()
+    }
+    assert sorted(asked.values()) == [False, True]
+    assert "aws_cloudwatch_metric_alarm" not in stack["resource"]
 
 
 def test_every_log_group_keeps_one_day_and_belongs_to_its_function(stack_json: Json) -> None:

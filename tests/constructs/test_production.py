@@ -66,7 +66,10 @@ def test_the_preset_reaches_the_resources(production: Json) -> None:
     assert len(production["resource"]["aws_apigatewayv2_domain_name"]) == 2
     names = values(production, "lambda_function", "function_name")
     assert {name for name in names if "data-canary" in name} != set()
-    assert {name for name in names if "switch" in name} == {"lambda-switch-west-${var.environment}"}
+    assert {name for name in names if "switch" in name} == {
+        "lambda-switch-west-${var.environment}",
+        "lambda-switch-takeover-west-${var.environment}",
+    }
     descriptions = values(production, "cloudwatch_metric_alarm", "alarm_description")
     assert [each for each in descriptions if f"Runbook: {RUNBOOK}#" not in each] == []
 

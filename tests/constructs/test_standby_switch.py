@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from handlers import lambda_switch
+from handlers import lambda_standby_takeover, lambda_switch
 from payment_dr import (
     App,
     ConfigurationError,
@@ -18,6 +18,7 @@ from payment_dr import (
     Region,
     Service,
     StandbySwitch,
+    Takeover,
     TerraformStack,
 )
 from payment_dr.bindings import AwsProvider
@@ -34,11 +35,21 @@ ALONE: Json = {
     "api_id": "a1b2c3",
     "stage": "$default",
 }
+TAKEOVER = Takeover(primary_url="https://east.acme.io/health", own_url="https://west.acme.io/health")
 
 
 @pytest.fixture(scope="module")
 def with_switch(new_app: Callable[[], App]) -> Json:
     found: Json = json.loads(CdktfTesting.synth(DisasterRecoveryStack(new_app(), "payment-dr", switch=True)))
+    return found
+
+
+@pytest.fixture(scope="module")
+def held(new_app: Callable[[], App]) -> Json:
+    stack = DisasterRecoveryStack(
+        new_app(), "payment-dr", switch=True, failback="operator", private_probe_route=True, log_retention_days=30
+    )
+    found: Json = json.loads(CdktfTesting.synth(stack))
     return found
 
 
@@ -181,6 +192,109 @@ def test_a_route_of_the_service_beside_the_switch_is_refused(new_app: Callable[[
     DisasterRecoveryStack(new_app(), "payment-dr", service=service)
 
 
+def test_with_an_operators_failback_a_second_function_sets_the_switch(held: Json, private: Json) -> None:
+    added = {
+        (kind, name)
+        for kind, resources in held["resource"].items()
+        for name in resources
+        if name not in private["resource"].get(kind, {})
+    }
+    assert {name.startswith("switch_takeover") for _, name in added} == {True}
+    regional = [held["resource"][kind][name] for kind, name in added if not kind.startswith("aws_iam")]
+    assert {each.get("provider") for each in regional} == {"aws.secondary"}
+    function = resource(held, "aws_lambda_function", "switch_takeover_function")
+    assert (function["function_name"], function["handler"], function["timeout"]) == (
+        "lambda-switch-takeover-west-${var.environment}",
+        "lambda_standby_takeover.handler",
+        60,
+    )
+    east, west = (
+        f"https://${{aws_apigatewayv2_api.health_monitor_{label}_api.id}}.execute-api.${{data.aws_region.{data}.name}}"
+        f".amazonaws.com/health/${{random_password.health_monitor_{label}_private_segment.result}}"
+        for label, data in (("east", "current"), ("west", "current_secondary"))
+    )
+    assert function["environment"]["variables"] == {
+        "SWITCH_TABLE_NAME": "${aws_dynamodb_table.switch_table.name}",
+        "PRIMARY_REGION": "us-east-1",
+        "PRIMARY_HEALTH_URL": east,
+        "OWN_HEALTH_URL": west,
+    }
+    package = held["data"]["archive_file"]["switch_takeover_package"]
+    assert Path(package["source_file"]).name == Path(lambda_standby_takeover.__file__).name
+    rule = resource(held, "aws_cloudwatch_event_rule", "switch_takeover_schedule_rule")
+    assert rule["schedule_expression"] == "rate(1 minute)"
+    group = resource(held, "aws_cloudwatch_log_group", "switch_takeover_log_group")
+    assert group["retention_in_days"] == 30
+    assert held["output"].keys() - private["output"].keys() == {"switch_takeover_function_name"}
+    alarms = set(held["output"]["alarm_names"]["value"]) - set(private["output"]["alarm_names"]["value"])
+    assert alarms == {
+        f"${{aws_cloudwatch_metric_alarm.switch_takeover_{what}_alarm.alarm_name}}" for what in ("errors", "throttles")
+    }
+
+
+def test_it_may_write_the_switch_of_the_primary_region_and_the_public_function_still_may_not(held: Json) -> None:
+    _, write = statements(held, "switch_takeover_role_permissions")
+    assert write == allow(
+        "SetSwitch",
+        ["dynamodb:Query", "dynamodb:PutItem"],
+        ["${aws_dynamodb_table.switch_table.arn}"],
+        conditions={
+            "ForAllValues:StringEquals dynamodb:LeadingKeys": ["us-east-1"],
+            "Null dynamodb:LeadingKeys": ["false"],
+        },
+    )
+    _, read = statements(held, "switch_function_role_permissions")
+    assert read["actions"] == ["dynamodb:Query"]
+
+
+def test_its_schedule_is_destroyed_before_what_it_probes(held: Json) -> None:
+    target = resource(held, "aws_cloudwatch_event_target", "switch_takeover_schedule_target")
+    for label in ("east", "west"):
+        assert {
+            f"aws_apigatewayv2_stage.health_monitor_{label}_stage",
+            f"aws_lambda_permission.health_monitor_{label}_api_permission",
+            f"aws_lambda_permission.health_monitor_{label}_private_api_permission",
+        } <= set(target["depends_on"])
+        stage = resource(held, "aws_apigatewayv2_stage", f"health_monitor_{label}_stage")
+        assert f"aws_apigatewayv2_route.health_monitor_{label}_private_route" in stage["depends_on"]
+
+
+def test_it_probes_what_route_53_probes(new_app: Callable[[], App]) -> None:
+    hosts = ("east.acme.io", "west.acme.io")
+    ends = [
+        Endpoint(region=Region(name=region), host=host, health_host=f"health.{host}", health_path="/up")
+        for region, host in zip(("us-east-1", "us-west-2"), hosts, strict=True)
+    ]
+    stack = json.loads(
+        CdktfTesting.synth(
+            DisasterRecoveryStack(
+                *(new_app(), "payment-dr"),
+                switch=True,
+                failback="operator",
+                primary_endpoint=ends[0],
+                secondary_endpoint=ends[1],
+            )
+        )
+    )
+    variables = resource(stack, "aws_lambda_function", "switch_takeover_function")["environment"]["variables"]
+    checks = stack["resource"]["aws_route53_health_check"]
+    assert [
+        f"https://{check['fqdn']}{check['resource_path']}"
+        for check in (checks["dns_primary_health_check"], checks["dns_secondary_health_check"])
+    ] == [variables["PRIMARY_HEALTH_URL"], variables["OWN_HEALTH_URL"]]
+
+
+@pytest.mark.parametrize("production", [False, True])
+def test_an_operators_failback_without_the_switch_is_refused(new_app: Callable[[], App], production: bool) -> None:
+    given: Json = {"production": production, "runbook": "https://wiki.acme.io/dr", "switch": False}
+    with pytest.raises(ConfigurationError) as refused:
+        DisasterRecoveryStack(new_app(), "payment-dr", **given, failback="operator")
+    assert refused.value.mistakes == (
+        "failback='operator' is held by the switch, which is off; give switch=True or failback='automatic'",
+    )
+    DisasterRecoveryStack(new_app(), "payment-dr", **given, failback="automatic")
+
+
 def test_it_works_alone_in_somebody_elses_stack(synthesize: Synthesize) -> None:
     made: list[StandbySwitch] = []
 
@@ -196,6 +310,19 @@ def test_it_works_alone_in_somebody_elses_stack(synthesize: Synthesize) -> None:
     assert route["route_key"].startswith("GET /switch/${random_password.")
     assert "aws_cloudwatch_metric_alarm" not in stack
     assert made[0].alarm_names == []
+    assert (made[0].takeover_function_name, made[0].takeover_role_arn) == (None, None)
+
+
+def test_it_takes_over_alone_in_somebody_elses_stack(synthesize: Synthesize) -> None:
+    def fill(scope: TerraformStack) -> None:
+        AwsProvider(scope, "aws", region="us-west-2")
+        StandbySwitch(scope, "switch", **ALONE, purpose="off", takeover=TAKEOVER)
+
+    stack = synthesize(fill)["resource"]
+    functions = {each["function_name"]: each for each in stack["aws_lambda_function"].values()}
+    assert functions.keys() == {"lambda-off-west-prod", "lambda-off-takeover-west-prod"}
+    (target,) = stack["aws_cloudwatch_event_target"].values()
+    assert [each.partition(".")[0] for each in target["depends_on"]] == ["aws_lambda_permission"]
 
 
 @pytest.mark.parametrize(
@@ -204,6 +331,8 @@ def test_it_works_alone_in_somebody_elses_stack(synthesize: Synthesize) -> None:
         ({"primary_region": "us-west-2"}, "us-west-2"),
         ({"api_id": "No Id"}, "api_id='No Id' is not"),
         ({"purpose": "p" * 60}, "shorten purpose"),
+        ({"purpose": "p" * 45, "takeover": TAKEOVER}, "shorten purpose"),
+        ({"takeover": "https://east.acme.io/health"}, "takeover="),
         ({"environment": "An Environment"}, "environment="),
     ],
 )

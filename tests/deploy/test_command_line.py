@@ -16,7 +16,7 @@ import pytest
 
 from embedded_aws.deployment import PROJECT, STACK, synthesized
 from embedded_aws.errors import EmbeddedAwsError
-from main import ACCOUNT, OPTIONS, STATE, TABLE
+from main import ACCOUNT, FAILBACK, OPTIONS, STATE, TABLE
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("command line")]
 DEADLINE_SECONDS = 600  # of a machine that has other things to do
@@ -207,6 +207,16 @@ def test_an_account_that_is_none_is_refused_and_a_users_own_stays_outside(monkey
     monkeypatch.setenv(ACCOUNT, "123456789012")
     with synthesized() as folder:
         assert "123456789012" not in (folder / "stacks" / STACK / "cdk.tf.json").read_text()
+
+
+def test_an_operators_failback_is_set_beside_the_switch() -> None:
+    with pytest.raises(EmbeddedAwsError) as refused, synthesized(settings={FAILBACK: "operator"}):
+        pass
+    assert "failback='operator' is held by the switch, which is off" in refused.value.message
+    assert refused.value.hint == "change these settings in main.py or PAYMENT_DR_FAILBACK"
+    with synthesized(settings={FAILBACK: "operator", OPTIONS["switch"]: "1"}) as folder:
+        stack = json.loads((folder / "stacks" / STACK / "cdk.tf.json").read_text())
+    assert "switch_takeover_function_name" in stack["output"]
 
 
 def test_the_table_gets_the_name_that_is_set() -> None:

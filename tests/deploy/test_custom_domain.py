@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -21,7 +22,7 @@ from main import DELETION_PROTECTION, FORCE_DESTROY, TWO_WAY_DOCUMENTS
 from payment_dr.operations.adoption import ADOPTED, adopt
 from payment_dr.operations.drill.run import Drill
 from payment_dr.operations.records import change_at_once, planned_batch
-from payment_dr.operations.terraform.runner import TerraformFailed
+from payment_dr.operations.terraform.runner import ResourceEvent, TerraformFailed
 from payment_dr.side import OTHER, SIDES, Side
 from tests.deploy.conftest import Deployed
 from tests.embedded_aws.tenant import get
@@ -312,9 +313,33 @@ def test_it_is_turned_off_and_the_name_is_answered_at_all_times(branch: Deployme
     assert {probed_path(branch, side) for side in SIDES} == {"/health"}
 
 
-def test_production_is_destroyed_once_its_protection_is_removed_and_leaves_nothing(
-    deployed: Deployed, branch: Deployment
-) -> None:
+@contextmanager
+def noted_branch(deployed: Deployed, events: list[tuple[str, str]]) -> Iterator[Deployment]:
+    """A branch that notes the phase of each deletion and its resource."""
+
+    def note(event: ResourceEvent) -> None:
+        if event.action == "delete":
+            events.append((event.phase, event.address))
+
+    with deployed.branch(on_event=note) as branch:
+        yield branch
+
+
+def test_production_is_destroyed_once_its_protection_is_removed_and_leaves_nothing(deployed: Deployed) -> None:
+    events: list[tuple[str, str]] = []
+    with noted_branch(deployed, events) as branch:
+        destroy_unprotected(branch)
+        assert branch.terraform.state_resources() == []
+        assert inventory(branch.aws, REGIONS.values()) - deployed.before == frozenset()
+    # A schedule that probes a region whose API is gone would set the switch in the middle of a destroy.
+    of_the_routes = r"aws_(apigatewayv2_\w+|lambda_function|lambda_permission(?=.*_api_permission$))\.health_monitor_"
+    probed = {address for _, address in events if re.match(of_the_routes, address)}
+    assert len(probed) == 16
+    ended = events.index(("complete", "aws_cloudwatch_event_target.switch_takeover_schedule_target"))
+    assert {address for phase, address in events[:ended] if phase == "start"} & probed == set()
+
+
+def destroy_unprotected(branch: Deployment) -> None:
     for side in SIDES:
         branch.client("s3", side).put_object(Bucket=branch.value(f"{side}_bucket_name"), Key="receipt", Body=b"1")
     with pytest.raises(TerraformFailed, match=r"lifecycle\.prevent_destroy"):
@@ -325,5 +350,3 @@ def test_production_is_destroyed_once_its_protection_is_removed_and_leaves_nothi
             shutil.copy(out / "stacks" / STACK / "cdk.tf.json", branch.terraform.directory)
         branch.apply()
     branch.destroy()
-    assert branch.terraform.state_resources() == []
-    assert inventory(branch.aws, REGIONS.values()) - deployed.before == frozenset()

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import pytest
 from typer.testing import CliRunner, Result
 
+from embedded_aws.checks import eventually
 from embedded_aws.deployment import Deployment
 from embedded_aws.emulated_stack import EmulatedStack
 from payment_dr.operations import cli, probes, standby_switch
@@ -26,13 +27,19 @@ pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("options")]
 AWAY = ("lambda", "ssm", "sts", "route53", "apigateway", "monitoring", "sns", "s3", "kms", "iam", "logs")
 SET = ("failover", "--yes", "--reason", "payments fail", "--for", "60m")
 Dr = Callable[..., Result]
+SCHEDULE = "event-rule-switch-takeover-west-dev"
+ARMED = "armed: us-east-1 has answered for the first time"
+HOLDS = "us-east-1 has failed its health check for 30 s; 'dr failback' returns clients"
+TAKES_OVER_SECONDS = 120.0  # 30 of failing probes, and what a busy machine needs
 Kind = Literal["error", "hang"]
 Lost = Callable[[str, Kind], AbstractContextManager[None]]
 
 
 @pytest.fixture
 def branch(with_options: Deployed) -> Iterator[Deployment]:
+    """A branch in which the standby takes over when a test runs it, and not when a minute of this machine is over."""
     with with_options.branch() as branch:
+        branch.client("events", "secondary").disable_rule(Name=SCHEDULE)
         yield branch
 
 
@@ -151,7 +158,7 @@ def test_clients_leave_without_a_call_to_the_primary_and_return_when_the_standby
     back = dr("failback", "--yes", "--reason", "all is well")
     assert back.exit_code == 0, back.output
     assert route53.answers_after(route53.budget) == ["primary"]
-    assert [(each.switched, each.reason) for each in standby_switch.history(stack, 5)] == [
+    assert [(each.switched, each.reason) for each in standby_switch.history(stack, 2)] == [
         (False, "all is well"),
         (True, "payments fail"),
     ]
@@ -208,3 +215,75 @@ def test_a_switch_ends_by_itself_and_one_that_cannot_be_read_is_none(
     branch.aws.fail_region("us-west-2", service="dynamodb")
     assert probes.health(stack, "secondary", stack.switch_path).verdict.reason == "HTTP status 500"
     assert route53.answers_after(route53.budget) == ["primary"]
+
+
+def takes_over(branch: Deployment) -> str:
+    """Run the function that sets the switch by itself; what came of it, or how it failed."""
+    function = branch.value("switch_takeover_function_name")
+    answer = branch.client("lambda", "secondary").invoke(FunctionName=function)
+    said = json.loads(answer["Payload"].read())
+    return str(said.get("outcome") or said["errorMessage"])
+
+
+def changes(stack: EmulatedStack) -> list[tuple[bool, str]]:
+    return [(each.switched, each.reason) for each in reversed(standby_switch.history(stack, 99))]
+
+
+def clear(branch: Deployment) -> None:
+    """The table as it is before the first run."""
+    dynamodb, table = branch.client("dynamodb", "secondary"), branch.value("switch_table_name")
+    for item in dynamodb.scan(TableName=table)["Items"]:
+        dynamodb.delete_item(TableName=table, Key={name: item[name] for name in ("region", "version")})
+
+
+def test_after_an_outage_clients_stay_in_the_standby_until_an_operator_returns_them(
+    branch: Deployment, stack: EmulatedStack, dr: Dr
+) -> None:
+    route53 = Route53(stack)
+    assert route53.answers_after(route53.budget) == ["primary"]
+    clear(branch)
+    takes_over(branch)
+    assert changes(stack) == [(False, ARMED)]
+    branch.aws.fail_region("us-east-1")
+    calls = branch.aws.signed_calls("us-east-1")
+    branch.client("events", "secondary").enable_rule(Name=SCHEDULE)
+    assert SCHEDULE in branch.aws.run_schedules("us-west-2")
+    eventually(lambda: len(changes(stack)) > 1, "the standby takes over", TAKES_OVER_SECONDS)
+    assert changes(stack) == [(False, ARMED), (True, HOLDS)]
+    assert branch.aws.signed_calls("us-east-1") == calls
+    assert route53.answers_after(route53.budget) == ["secondary"]
+
+    branch.aws.restore_region("us-east-1")
+    assert probes.health(stack, "primary").verdict.passed
+    assert route53.answers_after(10 * route53.budget) == ["secondary"]
+    assert takes_over(branch) == "switched already"
+    newest = standby_switch.newest(stack)
+    assert newest is not None
+    assert newest.by.endswith(":function:lambda-switch-takeover-west-dev")
+    status = json.loads(dr("status", "--json").stdout)["switched"]
+    assert status["state"] == "bad"
+    assert newest.by in status["found"]
+    assert status["found"].endswith(f", without an end: {HOLDS}")
+
+    back = dr("failback", "--yes", "--reason", "all is well")
+    assert back.exit_code == 0, back.output
+    assert route53.answers_after(route53.budget) == ["primary"]
+    assert takes_over(branch) == "the primary answers"
+    assert changes(stack) == [(False, ARMED), (True, HOLDS), (False, "all is well")]
+
+
+def test_a_first_deployment_whose_primary_does_not_answer_yet_is_not_switched(
+    branch: Deployment, stack: EmulatedStack
+) -> None:
+    branch.aws.fail_region("us-east-1", service="execute-api")
+    clear(branch)
+    assert takes_over(branch) == "the primary has never answered"
+    assert changes(stack) == []
+
+
+def test_a_table_that_cannot_be_read_fails_the_run_and_sets_nothing(branch: Deployment, stack: EmulatedStack) -> None:
+    before = changes(stack)
+    branch.aws.fail_region("us-west-2", service="dynamodb")
+    assert takes_over(branch) == "the switch stays as it is: ClientError"
+    branch.aws.restore_region("us-west-2")
+    assert changes(stack) == before

@@ -43,6 +43,7 @@ class Deployment:
         return {"MetricAlarms": [self.alarm] if AlarmNames == [NAME] else []}
 
     def invoke(self, **asked: str) -> Any:
+        assert json.loads(asked.pop("Payload"))["detail-type"] == "Scheduled Event"
         assert asked == {"FunctionName": "canary", "LogType": "Tail"}
         self.runs += 1
         if self.logs is None:

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import datetime
 import json
 import re
 import socket
+import ssl
 import struct
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 Manner = Callable[["Server", socket.socket], None]
 
@@ -162,3 +170,34 @@ PUBLISHED = (
     "<PublishResult><MessageId>1</MessageId></PublishResult></PublishResponse>"
 )
 publishes = replies("200 OK", PUBLISHED)
+
+
+def certificate_in(directory: Path) -> Path:
+    """A certificate of another host, that has expired, with its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "elsewhere.test")])
+    now = datetime.datetime.now(datetime.UTC)
+    made = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=2))
+        .not_valid_after(now - datetime.timedelta(days=1))
+        .sign(key, hashes.SHA256())
+    )
+    path = directory / "certificate.pem"
+    pem = serialization.Encoding.PEM
+    path.write_bytes(
+        made.public_bytes(pem) + key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
+    return path
+
+
+def over_tls(certificate: Path, manner: Manner) -> Manner:
+    """The same manner behind a handshake."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+
+    def shakes_hands(server: Server, connection: socket.socket) -> None:
+        with context.wrap_socket(connection, server_side=True) as wrapped:
+            manner(server, wrapped)
+
+    return shakes_hands

@@ -22,6 +22,7 @@ def test_there_are_two_handlers() -> None:
         "lambda_config_sync.py",
         "lambda_data_canary.py",
         "lambda_health_monitor.py",
+        "lambda_standby_takeover.py",
         "lambda_switch.py",
     ]
 

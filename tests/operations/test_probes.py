@@ -1,6 +1,5 @@
 """A probe has the limits of Route 53's health checkers, against real sockets."""
 
-import datetime
 import errno
 import os
 import socket
@@ -12,10 +11,6 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from payment_dr.operations import probes
 from payment_dr.operations.aws import CannotTellError
@@ -23,28 +18,13 @@ from payment_dr.operations.errors import ThisMachineError
 from payment_dr.operations.route53.checkers import judge
 from payment_dr.operations.route53.zone import HealthCheck
 from payment_dr.side import Side
-from tests.handlers.loopback import Manner, Server, closes, http, is_silent, replies
+from tests.handlers.loopback import Manner, Server, certificate_in, closes, http, is_silent, over_tls, replies
 from tests.operations.stack import Stack, host
 
 
 @pytest.fixture
 def certificate(tmp_path: Path) -> Path:
-    """A certificate of another host, that has expired, with its key."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "elsewhere.test")])
-    now = datetime.datetime.now(datetime.UTC)
-    made = (
-        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=2))
-        .not_valid_after(now - datetime.timedelta(days=1))
-        .sign(key, hashes.SHA256())
-    )
-    path = tmp_path / "certificate.pem"
-    pem = serialization.Encoding.PEM
-    path.write_bytes(
-        made.public_bytes(pem) + key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    )
-    return path
+    return certificate_in(tmp_path)
 
 
 CHECK = HealthCheck(id="check", host=host("primary"), path="/health")
@@ -120,15 +100,8 @@ def test_nobody_there_fails() -> None:
 
 
 def test_a_certificate_is_not_looked_at(certificate: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate)
-
-    def over_tls(server: Server, connection: ssl.SSLSocket) -> None:
-        with context.wrap_socket(connection, server_side=True) as wrapped:
-            replies("200 OK", HEALTHY)(server, wrapped)
-
     stack = Stack()
-    with Server(over_tls) as server:  # type: ignore[arg-type]
+    with Server(over_tls(certificate, replies("200 OK", HEALTHY))) as server:
         monkeypatch.setattr(stack, "endpoint_url", server.url.replace("http:", "https:"))
         result = probes.probe(stack, CHECK)
     assert (result.status, result.error, result.body) == (200, None, HEALTHY.encode())

@@ -88,12 +88,14 @@ def test_lines_by_hand(stack: Template) -> None:
     assert of(lines, "hosted zone") == {EVERYWHERE: 0.5}
     assert of(lines, "health checks") == {EVERYWHERE: 2 * 0.75}
     assert of(lines, "encryption key") == {"us-east-1": 1, "us-west-2": 1}
-    assert of(lines, "probes: API Gateway") == dict.fromkeys(("us-east-1", "us-west-2"), 1.314)  # 30 a minute
-    # 30 probes a minute of 30 ms, one run of 30 ms a minute, one of 1 s in five minutes; 256 MB
-    gb_seconds = 43_800 * (31 * 0.030 + 0.2) / 4
+    assert of(lines, "probes: API Gateway") == dict.fromkeys(("us-east-1", "us-west-2"), 1.3578)  # 31 a minute
+    # 31 probes a minute of 30 ms, one of them of the other region; one run a minute of 30 ms and 300 ms that it waits
+    # for that; one of 1 s in five minutes; 256 MB
+    gb_seconds = 43_800 * (32 * 0.030 + 0.3 + 0.2) / 4
     assert of(lines, "probes and schedules: Lambda duration")["us-east-1"] == round(gb_seconds * 16.6667e-6, 4)
     # nine operations are summed by one alarm, which so looks at nine metrics
-    assert of(lines, "alarms, by the metrics that they look at") == {"us-east-1": 2.3, "us-west-2": 2.1}
+    assert of(lines, "alarms, by the metrics that they look at") == {"us-east-1": 2.4, "us-west-2": 2.2}
+    assert of(lines, "metrics of the health monitor") == {"us-east-1": 0.3, "us-west-2": 0.3}
     # of one rule, three of its four metrics in the region of the destination
     assert of(lines, "metrics of document replication") == {"us-east-1": 0.3, "us-west-2": 0.9}
     assert of(lines, "documents sent to the other region") == {"us-east-1": 0.02, "us-west-2": 0}
@@ -126,7 +128,7 @@ def test_one_more_health_check_of_an_api_brings_its_probes(stack: Template, chan
     checks = changed["resource"]["aws_route53_health_check"]
     checks["one_more"] = checks["dns_primary_health_check"]
     probes = "probes: API Gateway"
-    assert usd(changed, probes, EAST) == pytest.approx(2 * usd(stack, probes, EAST))
+    assert usd(changed, probes, EAST) == pytest.approx(usd(stack, probes, EAST) * 61 / 31)  # one is of the other region
     assert usd(changed, probes, WEST) == usd(stack, probes, WEST)
 
 
@@ -159,10 +161,26 @@ def test_a_switch_costs_two_checks_and_what_its_probes_take(stack: Template) -> 
     }
     probes = "probes: API Gateway"
     assert usd(with_switch, probes, EAST) == usd(stack, probes, EAST)
-    assert usd(with_switch, probes, WEST) == pytest.approx(2 * usd(stack, probes, WEST))
+    assert usd(with_switch, probes, WEST) == pytest.approx(usd(stack, probes, WEST) * 61 / 31)
     assert usd(with_switch, "payments kept", WEST) == usd(stack, "payments kept", WEST)  # its own table holds nothing
     row = row_of(costs.render(stack, stack, with_switch, stack), "`switch=True`")
     assert row
+
+
+def test_an_operators_failback_costs_a_run_and_a_probe_of_the_primary_each_minute(stack: Template) -> None:
+    with_switch, held = stack_of(switch=True), stack_of(switch=True, failback="operator")
+    assert usd(held, "alarms, by the metrics that they look at", WEST) == pytest.approx(
+        usd(with_switch, "alarms, by the metrics that they look at", WEST) + 2 * 0.10
+    )
+    a_minute = 60 * 730
+    runs = "probes and schedules: Lambda requests"
+    for place in (EAST, WEST):  # the probe is a run of the primary's monitor
+        more = usd(held, runs, place) - usd(with_switch, runs, place)
+        assert more == pytest.approx(a_minute * PRICES["Lambda request"].each)
+    probes = "probes: API Gateway"
+    more = usd(held, probes, EAST) - usd(with_switch, probes, EAST)
+    assert more == pytest.approx(a_minute * PRICES["API request"].each)
+    assert usd(held, probes, WEST) == usd(with_switch, probes, WEST)
 
 
 def test_interface_endpoints_are_paid_by_the_subnet_and_gateway_endpoints_are_free(stack: Template) -> None:
@@ -269,7 +287,7 @@ def test_the_page_names_the_largest_line_and_adds_up(stack: Template) -> None:
 
 def test_another_line_dominates_when_it_is_the_largest(changed: Any) -> None:
     changed["resource"]["aws_cloudwatch_metric_alarm"] |= {f"alarm_{n}": {"metric_name": "Errors"} for n in range(100)}
-    assert "The dominant line is **alarms, by the metrics that they look at**,\n$14.40." in costs.render(
+    assert "The dominant line is **alarms, by the metrics that they look at**,\n$14.60." in costs.render(
         changed, changed, changed, changed
     )
 

@@ -167,7 +167,7 @@ def test_of_several_props_described_together_each_has_its_own_default() -> None:
 def test_variables_and_outputs_are_all_there_and_secret_ones_say_so(
     stack: Template, with_custom_domain: Template
 ) -> None:
-    page = interface.render(stack, with_custom_domain, stack_of(switch=True))
+    page = interface.render(stack, with_custom_domain, stack_of(switch=True, failback="operator"))
     for name in [*stack["variable"], *stack["output"]]:
         assert f"| `{name}` |" in page
     for name, output in stack["output"].items():
@@ -177,6 +177,7 @@ def test_variables_and_outputs_are_all_there_and_secret_ones_say_so(
     with_domain, _, with_switch = more.partition("### With the switch")
     assert "| `application_url` |" in with_domain
     assert "| `switch_table_name` |" in with_switch
+    assert "| `switch_takeover_function_name` |" in with_switch
 
 
 class TestTheDiagrams:

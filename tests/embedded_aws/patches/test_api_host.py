@@ -21,8 +21,11 @@ class Api:
         source = f"arn:aws:execute-api:us-east-1:{aws.account_id}:{self.id}/*/*"
         account.let_in(function, "apigateway.amazonaws.com", source)
 
-    def ask(self, method: str, path: str, body: bytes | None = None, large: str = "") -> tuple[int, bytes]:
-        headers = {"Host": f"{self.id}.execute-api.localhost:{self.aws.port}", "X-Large": large}
+    def ask(
+        self, method: str, path: str, body: bytes | None = None, *, large: str = "", domain: str | None = None
+    ) -> tuple[int, bytes]:
+        host = f"{self.id}.execute-api.{domain or f'localhost:{self.aws.port}'}"
+        headers = {"Host": host, "X-Large": large}
         url = self.aws.endpoint_url + path
         response = urllib3.request(method, url, headers=headers, body=body, retries=False, timeout=30)
         return response.status, response.data
@@ -43,6 +46,13 @@ OTHER_PATHS = ["/_ministack/health", "/_fault", "/v2/", "/iceberg/v1", "/$defaul
 
 def test_a_route_is_served_at_the_root_of_the_host(api: Api) -> None:
     assert api.ask("GET", "/health") == (503, b"/health")
+
+
+def test_the_host_on_aws_is_of_the_region_of_the_api(api: Api) -> None:
+    assert api.ask("GET", "/health", domain="us-east-1.amazonaws.com") == (503, b"/health")
+    assert api.ask("GET", "/_fault", domain="us-east-1.amazonaws.com") == (404, b'{"message":"Not Found"}')
+    for other in ("us-west-2.amazonaws.com", "us-east-1.amazonaws.com.evil.test", "us-east-1.evil.test"):
+        assert api.ask("GET", "/health", domain=other)[0] == 403
 
 
 @pytest.mark.parametrize("path", OTHER_PATHS)
@@ -69,6 +79,7 @@ def test_headers_and_payload_are_served_up_to_the_quota_and_refused_beyond(api: 
 
 def test_upstream_still_answers_in_place_of_the_api(unpatched: Api) -> None:
     reserved = {path for path in OTHER_PATHS if unpatched.ask("GET", path)[0] == 200}
+    assert unpatched.ask("GET", "/health", domain="us-east-1.amazonaws.com")[0] != 503, "upstream knows hosts on AWS"
     assert reserved or unpatched.ask("GET", "/health")[0] == 200, "upstream leaves its hosts to the APIs"
     assert unpatched.ask("OPTIONS", "/other")[0] == 403, "upstream answers OPTIONS as AWS does"
     assert unpatched.ask("GET", "/health", large="x" * HEADERS_MAX_BYTES)[0] != 431, "upstream has the quotas"

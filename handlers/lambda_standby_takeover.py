@@ -1,0 +1,280 @@
+"""Standby takeover: sets the switch of the standby region when the primary region fails, and never releases it.
+
+Route 53 returns clients as soon as the primary's probe passes. Where an operator decides that, this function holds the
+switch: it is set after an automatic failover, and clients return with `dr failback`. AWS calls the pattern "standby
+takes over primary". Only data planes of the standby region are used.
+https://aws.amazon.com/blogs/networking-and-content-delivery/creating-disaster-recovery-mechanisms-using-amazon-route-53/
+
+A run, each minute:
+1. The newest change of the switch. While that holds, there is nothing to do.
+2. One probe of the primary, with the limits of a Route 53 checker. If it passes, the run ends, and the first one ever
+   is noted in the table. While the table is empty the primary has never answered, so nothing is set: a first
+   deployment, whose API is not up yet, must not start failed over.
+3. If it fails, three more probes, 10 s apart. One that passes ends the run.
+4. One probe of the standby itself. If that fails, the switch stays as it is: clients have nowhere to go.
+5. The switch is set, without an end, unless somebody has changed it since step 1.
+
+So an outage below 30 s never sets the switch, and one that lasts has set it within 96 s: up to 60 until the next run,
+30 in which all probes fail, and 6 that the last one may hang. Route 53 returns traffic after as many passing probes in
+a row as it needs to see that the switch is set, since both health checks have the same pace.
+
+What cannot be told never sets the switch, and raises, so that the function's Errors alarm fires: the table cannot be
+read or written, or neither region can be reached from here, which is the fault of this end.
+
+Environment: SWITCH_TABLE_NAME, PRIMARY_REGION, PRIMARY_HEALTH_URL, OWN_HEALTH_URL; AWS_REGION is set by Lambda.
+Permissions: dynamodb:Query and dynamodb:PutItem on the items of the primary region, by dynamodb:LeadingKeys;
+logs:CreateLogStream and logs:PutLogEvents on the function's log group.
+"""
+
+from __future__ import annotations
+
+import functools
+import http.client
+import json
+import os
+import ssl
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any, Protocol
+from urllib.parse import urlsplit
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import ClientError
+
+# A checker waits 4 s for a connection and 2 s more for a status, of which 2xx and 3xx pass. It takes any certificate.
+# https://docs.aws.amazon.com/Route53/latest/DeveloperGuide/dns-failover-determining-health-of-endpoints.html
+CONNECT_SECONDS, RESPONSE_SECONDS = 4, 2
+FAILING_SECONDS = 30
+PROBE_INTERVAL_SECONDS = 10
+CONFIG = Config(connect_timeout=1, read_timeout=1, retries={"total_max_attempts": 2, "mode": "standard"})
+
+
+class TakeoverFault(Exception):  # noqa: N818
+    """This run cannot tell, or cannot write. The switch stays as it is."""
+
+
+class Table(Protocol):
+    """The part of a DynamoDB client that is used here."""
+
+    def query(self, **kwargs: Any) -> Any: ...  # noqa: D102
+
+    def put_item(self, **kwargs: Any) -> Any: ...  # noqa: D102
+
+
+@dataclass(frozen=True, kw_only=True)
+class Switch:
+    """The switch, and who is probed.
+
+    Attributes:
+        dynamodb: Client of the standby region.
+        table_name: Its table.
+        region: The primary region.
+        primary_url, own_url: Where the health of the primary and of the standby region is probed.
+        by: ARN of this function, for the history.
+    """
+
+    dynamodb: Table
+    table_name: str
+    region: str
+    primary_url: str
+    own_url: str
+    by: str
+
+
+@dataclass(frozen=True)
+class Found:
+    """What one probe has found: the HTTP status, None without an answer, and the same in words."""
+
+    status: int | None
+    reason: str
+
+    @property
+    def passes(self) -> bool:
+        """Whether a checker would take the endpoint for healthy."""
+        return self.status is not None and 200 <= self.status < 400
+
+
+Probe = Callable[[str], Found]
+
+
+def probe(url: str) -> Found:
+    """Probe an address once, as a checker of Route 53 does.
+
+    The request runs in a thread that is left alone after 6 s: nothing else bounds a name resolution that hangs, or an
+    answer that comes in drops.
+
+    Args:
+        url: An https:// address.
+    """
+    answer: Future[Found] = Future()
+
+    def work() -> None:
+        try:
+            answer.set_result(_request(url))
+        except Exception as error:
+            answer.set_exception(error)
+
+    threading.Thread(target=work, daemon=True, name="probe").start()
+    try:
+        return answer.result(timeout=CONNECT_SECONDS + RESPONSE_SECONDS)
+    except TimeoutError:
+        return Found(None, f"no answer within {CONNECT_SECONDS + RESPONSE_SECONDS} s")
+
+
+def _request(url: str) -> Found:
+    address = urlsplit(url)
+    unverified = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    unverified.check_hostname, unverified.verify_mode = False, ssl.CERT_NONE
+    connection = http.client.HTTPSConnection(address.netloc, timeout=CONNECT_SECONDS, context=unverified)
+    try:
+        connection.connect()
+        connection.sock.settimeout(RESPONSE_SECONDS)
+        connection.request("GET", address.path, headers={"Connection": "close"})
+        status = connection.getresponse().status
+    except (OSError, http.client.HTTPException) as error:
+        return Found(None, f"{type(error).__name__}: {error}")
+    finally:
+        connection.close()
+    return Found(status, f"HTTP status {status}")
+
+
+def fails(url: str, probe: Probe) -> Found | None:
+    """Probe until an address has failed for 30 s; the last finding, None as soon as one passes.
+
+    Args:
+        url: The address.
+        probe: Probes it once.
+    """
+    start = time.monotonic()
+    for number in range(FAILING_SECONDS // PROBE_INTERVAL_SECONDS + 1):
+        time.sleep(max(0.0, start + number * PROBE_INTERVAL_SECONDS - time.monotonic()))
+        found = probe(url)
+        if found.passes:
+            return None
+        _log("WARNING", "a probe of the primary failed", number=number + 1, found=found.reason)
+    return found
+
+
+def run(switch: Switch, probe: Probe = probe) -> str:
+    """Do one run.
+
+    Args:
+        switch: The switch, and who is probed.
+        probe: Probes an address once.
+
+    Returns:
+        What came of it: one of "switched already", "the primary answers", "armed", "the primary has never answered",
+        "both regions fail", "taken over" and "changed meanwhile".
+
+    Raises:
+        TakeoverFault: Neither region can be reached from here.
+        Exception: The table could not be read or written.
+    """
+    before = _newest(switch)
+    if before is not None and _is_switched(before, int(time.time() * 1000)):
+        return "switched already"
+    if before is None:
+        if not probe(switch.primary_url).passes:
+            return "the primary has never answered"
+        reason = f"armed: {switch.region} has answered for the first time"
+        return "armed" if _write(switch, 1, switched=False, reason=reason) else "changed meanwhile"
+    theirs = fails(switch.primary_url, probe)
+    if theirs is None:
+        return "the primary answers"
+    own = probe(switch.own_url)
+    if own.status is None:
+        raise TakeoverFault(f"neither region can be reached from here: {theirs.reason}; {own.reason}")
+    if not own.passes:
+        return "both regions fail"
+    reason = f"{switch.region} has failed its health check for {FAILING_SECONDS} s; 'dr failback' returns clients"
+    version = int(before["version"]["N"]) + 1
+    return "taken over" if _write(switch, version, switched=True, reason=reason) else "changed meanwhile"
+
+
+def _newest(switch: Switch) -> Mapping[str, Any] | None:
+    items: list[Mapping[str, Any]] = switch.dynamodb.query(
+        TableName=switch.table_name,
+        KeyConditionExpression="#region = :region",
+        ExpressionAttributeNames={"#region": "region"},
+        ExpressionAttributeValues={":region": {"S": switch.region}},
+        ScanIndexForward=False,
+        Limit=1,
+        ConsistentRead=True,
+    )["Items"]
+    return items[0] if items else None
+
+
+def _is_switched(item: Mapping[str, Any], now_ms: int) -> bool:
+    """As `lambda_switch.is_switched`, by which `GET /switch` answers."""
+    return item["switched"]["BOOL"] is True and ("until" not in item or now_ms < int(item["until"]["N"]))
+
+
+def _write(switch: Switch, version: int, *, switched: bool, reason: str) -> bool:
+    """Add a change, unless there is one of this version; a write whose answer was lost meets itself when retried."""
+    try:
+        switch.dynamodb.put_item(
+            TableName=switch.table_name,
+            Item={
+                "region": {"S": switch.region},
+                "version": {"N": str(version)},
+                "switched": {"BOOL": switched},
+                "at": {"N": str(int(time.time() * 1000))},
+                "by": {"S": switch.by},
+                "reason": {"S": reason},
+            },
+            ConditionExpression="attribute_not_exists(version)",
+        )
+    except ClientError as error:
+        if error.response.get("Error", {}).get("Code") != "ConditionalCheckFailedException":
+            raise
+        return False
+    return True
+
+
+@functools.cache
+def _dynamodb() -> Any:
+    return boto3.client("dynamodb", config=CONFIG)
+
+
+def _setting(environment: Mapping[str, str], name: str) -> str:
+    value = environment.get(name, "").strip()
+    if not value:
+        raise TakeoverFault(f"environment variable {name} is not set")
+    return value
+
+
+def _log(level: str, message: str, **fields: object) -> None:
+    sys.stdout.write(json.dumps({"level": level, "message": message, **fields}) + "\n")
+
+
+def handler(event: object, context: Any) -> dict[str, Any]:  # noqa: ARG001
+    """Do one run.
+
+    Returns:
+        What came of it: `outcome`, see `run`.
+
+    Raises:
+        TakeoverFault: It cannot be told, or the switch cannot be written; the function's Errors alarm fires.
+    """
+    try:
+        outcome = run(
+            Switch(
+                dynamodb=_dynamodb(),
+                table_name=_setting(os.environ, "SWITCH_TABLE_NAME"),
+                region=_setting(os.environ, "PRIMARY_REGION"),
+                primary_url=_setting(os.environ, "PRIMARY_HEALTH_URL"),
+                own_url=_setting(os.environ, "OWN_HEALTH_URL"),
+                by=context.invoked_function_arn,
+            )
+        )
+    except Exception as error:
+        _log("ERROR", "cannot tell", error=f"{type(error).__name__}: {error}")
+        raise TakeoverFault(f"the switch stays as it is: {type(error).__name__}") from error
+    is_news = outcome not in ("switched already", "the primary answers")
+    _log("WARNING" if is_news else "INFO", "run", outcome=outcome)
+    return {"outcome": outcome}

@@ -1,0 +1,495 @@
+"""Who holds the switch after an automatic failover: each branch of a run, and runs beside Route 53 in virtual time."""
+
+from __future__ import annotations
+
+import http.client as http_client
+import json
+import random
+import socket
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError
+from botocore.stub import Stubber
+
+from handlers import lambda_standby_takeover as takeover
+from handlers.lambda_standby_takeover import CONFIG, Found, Switch, TakeoverFault, handler, probe, run
+from handlers.lambda_switch import is_switched
+from payment_dr.operations.route53.checkers import HealthCheckerFleet, ProbeResult, random_first_requests
+from payment_dr.operations.route53.zone import HealthCheck
+from tests.handlers.loopback import (
+    Manner,
+    Server,
+    certificate_in,
+    closes,
+    dribbles,
+    is_silent,
+    over_tls,
+    replies,
+    resets,
+)
+
+PRIMARY, STANDBY = "https://east.acme.io/health/x", "https://west.acme.io/health/y"
+ARN = "arn:aws:lambda:us-west-2:123456789012:function:lambda-switch-takeover-west-dev"
+TABLE = "table-switch-west-dev"
+BEGIN = 1_790_000_000
+PASSES, FAILS, GONE = Found(200, "HTTP status 200"), Found(503, "HTTP status 503"), Found(None, "gaierror: no name")
+HOLDS = f"us-east-1 has failed its health check for {takeover.FAILING_SECONDS} s; 'dr failback' returns clients"
+
+
+class Clock:
+    """Time that passes only when somebody waits."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 0.0
+        monkeypatch.setattr(
+            takeover,
+            "time",
+            SimpleNamespace(monotonic=lambda: self.now, time=lambda: BEGIN + self.now, sleep=self.wait),
+        )
+
+    def wait(self, seconds: float) -> None:
+        self.now += seconds
+
+
+class Table:
+    """The table of the switch, in memory.
+
+    Attributes:
+        items: All changes, the oldest first.
+        before_write: Called before a write, for what somebody else does meanwhile.
+    """
+
+    def __init__(self, *changes: dict[str, Any]) -> None:
+        self.items: list[dict[str, Any]] = []
+        self.before_write: Callable[[], None] = lambda: None
+        for each in changes:
+            self.add(**each)
+
+    def add(self, *, switched: bool, until: float | None = None, by: str = "oncall", reason: str = "") -> None:
+        end = {} if until is None else {"until": {"N": str(int((BEGIN + until) * 1000))}}
+        self.items.append(
+            {
+                "region": {"S": "us-east-1"},
+                "version": {"N": str(len(self.items) + 1)},
+                "switched": {"BOOL": switched},
+                "by": {"S": by},
+                "reason": {"S": reason},
+                **end,
+            }
+        )
+
+    def query(self, **_: Any) -> Any:
+        return {"Items": self.items[-1:]}
+
+    def put_item(self, **request: Any) -> Any:
+        self.before_write()
+        if request["Item"]["version"] in [each["version"] for each in self.items]:
+            raise ClientError({"Error": {"Code": "ConditionalCheckFailedException"}}, "PutItem")
+        self.items.append(request["Item"])
+        return {}
+
+    def is_set(self, now: float) -> bool:
+        return is_switched(self.items[-1] if self.items else None, int((BEGIN + now) * 1000))
+
+
+ARMED: dict[str, Any] = {"switched": False, "reason": "armed"}
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    return Clock(monkeypatch)
+
+
+class Regions:
+    """What probes meet: from the first to the last finding of each address, the last one for ever."""
+
+    def __init__(self, clock: Clock, primary: Sequence[Found], standby: Sequence[Found] = (PASSES,)) -> None:
+        self._clock = clock
+        self._findings = {PRIMARY: list(primary), STANDBY: list(standby)}
+        self.probes: list[tuple[float, str]] = []
+
+    def __call__(self, url: str) -> Found:
+        self.probes.append((self._clock.now, url))
+        findings = self._findings[url]
+        found = findings.pop(0) if len(findings) > 1 else findings[0]
+        if found.status is None:
+            self._clock.wait(6)
+        return found
+
+
+def switch(table: Table) -> Switch:
+    return Switch(dynamodb=table, table_name=TABLE, region="us-east-1", primary_url=PRIMARY, own_url=STANDBY, by=ARN)
+
+
+@pytest.mark.parametrize("failing", [FAILS, GONE])
+def test_it_takes_over_when_four_probes_within_30_s_have_failed(clock: Clock, failing: Found) -> None:
+    table, regions = Table(ARMED), Regions(clock, [failing])
+    assert run(switch(table), regions) == "taken over"
+    ends = 36 if failing is GONE else 30
+    assert regions.probes == [(0, PRIMARY), (10, PRIMARY), (20, PRIMARY), (30, PRIMARY), (ends, STANDBY)]
+    assert table.items[-1] == {
+        "region": {"S": "us-east-1"},
+        "version": {"N": "2"},
+        "switched": {"BOOL": True},
+        "at": {"N": str((BEGIN + ends) * 1000)},
+        "by": {"S": ARN},
+        "reason": {"S": HOLDS},
+    }  # without `until`: it has no end
+
+
+@pytest.mark.parametrize("good", range(4))
+def test_one_probe_that_passes_ends_the_run_without_a_change(clock: Clock, good: int) -> None:
+    table, regions = Table(ARMED), Regions(clock, [*[FAILS] * good, PASSES, FAILS])
+    assert run(switch(table), regions) == "the primary answers"
+    assert len(regions.probes) == good + 1
+    assert len(table.items) == 1
+
+
+@pytest.mark.parametrize("failing", [FAILS, GONE])
+def test_a_primary_that_has_never_answered_is_not_left(clock: Clock, failing: Found) -> None:
+    table, regions = Table(), Regions(clock, [failing])
+    for _ in range(30):
+        assert run(switch(table), regions) == "the primary has never answered"
+    assert table.items == []
+    assert {url for _, url in regions.probes} == {PRIMARY}
+
+
+def test_the_first_answer_of_the_primary_is_noted_once_and_arms_the_function(clock: Clock) -> None:
+    table, regions = Table(), Regions(clock, [PASSES, PASSES, FAILS])
+    assert [run(switch(table), regions) for _ in range(3)] == ["armed", "the primary answers", "taken over"]
+    assert [(each["switched"]["BOOL"], each["by"]["S"], each["reason"]["S"]) for each in table.items] == [
+        (False, ARN, "armed: us-east-1 has answered for the first time"),
+        (True, ARN, HOLDS),
+    ]
+
+
+@pytest.mark.parametrize("status", [404, 429, 500, 503])
+def test_with_both_regions_ill_nothing_is_set(clock: Clock, status: int) -> None:
+    table = Table(ARMED)
+    regions = Regions(clock, [FAILS], [Found(status, "")])
+    assert run(switch(table), regions) == "both regions fail"
+    assert len(table.items) == 1
+
+
+def test_a_function_that_reaches_neither_region_cannot_tell(clock: Clock) -> None:
+    table = Table(ARMED)
+    with pytest.raises(TakeoverFault, match="neither region can be reached from here: gaierror"):
+        run(switch(table), Regions(clock, [GONE], [GONE]))
+    assert len(table.items) == 1
+
+
+@pytest.mark.parametrize("until", [None, 1])
+def test_while_the_switch_is_set_nobody_is_probed(clock: Clock, until: float | None) -> None:
+    table, regions = Table({"switched": True, "until": until}), Regions(clock, [FAILS])
+    assert run(switch(table), regions) == "switched already"
+    assert regions.probes == []
+    assert len(table.items) == 1
+
+
+def test_a_switch_that_ends_while_the_primary_is_ill_is_taken_over_without_an_end(clock: Clock) -> None:
+    table, regions = Table({"switched": True, "until": 60, "reason": "for an hour"}), Regions(clock, [FAILS])
+    clock.wait(59.9)
+    assert run(switch(table), regions) == "switched already"
+    clock.wait(0.1)
+    assert run(switch(table), regions) == "taken over"
+    assert "until" not in table.items[-1]
+
+
+def test_after_a_failback_the_next_failure_takes_over_again(clock: Clock) -> None:
+    table, regions = Table(ARMED), Regions(clock, [*[FAILS] * 4, PASSES, FAILS])
+    assert run(switch(table), regions) == "taken over"
+    table.add(switched=False, reason="us-east-1 is fit")
+    assert [run(switch(table), regions) for _ in range(2)] == ["the primary answers", "taken over"]
+    assert [each["switched"]["BOOL"] for each in table.items] == [False, True, False, True]
+
+
+@pytest.mark.parametrize("others", [{"switched": False, "reason": "failback"}, {"switched": True, "until": 3600}])
+def test_whoever_has_changed_the_switch_meanwhile_has_decided(clock: Clock, others: dict[str, Any]) -> None:
+    table = Table(ARMED)
+    table.before_write = lambda: table.add(**others)
+    assert run(switch(table), Regions(clock, [FAILS])) == "changed meanwhile"
+    assert len(table.items) == 2
+    assert table.items[-1]["by"]["S"] == "oncall"
+
+
+def test_of_two_first_runs_one_arms(clock: Clock) -> None:
+    table = Table()
+    table.before_write = lambda: table.add(**ARMED)
+    assert run(switch(table), Regions(clock, [PASSES])) == "changed meanwhile"
+
+
+@pytest.mark.parametrize("call", ["query", "put_item"])
+@pytest.mark.parametrize("code", ["AccessDeniedException", "InternalServerError"])
+def test_a_table_that_refuses_is_a_fault(clock: Clock, call: str, code: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    table = Table(ARMED)
+
+    def refuse(**_: Any) -> Any:
+        raise ClientError({"Error": {"Code": code}}, call)
+
+    monkeypatch.setattr(table, call, refuse)
+    with pytest.raises(ClientError, match=code):
+        run(switch(table), Regions(clock, [FAILS]))
+
+
+# What runs and Route 53 make of an outage, together.
+SLOWEST_DECISION = 60 + takeover.FAILING_SECONDS + takeover.CONNECT_SECONDS + takeover.RESPONSE_SECONDS
+
+
+class World:
+    """Runs once a minute, in an outage of the primary that begins at second 0."""
+
+    def __init__(self, clock: Clock, *, outage: Sequence[tuple[float, float]], first_run: float, hangs: bool) -> None:
+        self._clock, self.table, self._outage, self._hangs = clock, Table(ARMED), outage, hangs
+        self.set_at: float | None = None
+        for begin in (first_run + 60 * minute for minute in range(20)):
+            clock.now = begin
+            run(switch(self.table), self._probe)
+            if self.set_at is None and self.table.is_set(clock.now):
+                self.set_at = clock.now
+
+    def fails(self, now: float) -> bool:
+        return any(begin <= now < end for begin, end in self._outage)
+
+    def _probe(self, url: str) -> Found:
+        if url == STANDBY or not self.fails(self._clock.now):
+            return PASSES
+        self._clock.wait(6 if self._hangs else 0)
+        return GONE if self._hangs else FAILS
+
+
+@pytest.mark.parametrize("hangs", [False, True])
+@pytest.mark.parametrize("first_run", [0.5, 15, 29.5, 45, 59.5])
+def test_what_lasts_96_s_sets_the_switch_and_what_ends_within_30_s_does_not(
+    clock: Clock, first_run: float, hangs: bool
+) -> None:
+    lasting = World(clock, outage=[(0, SLOWEST_DECISION)], first_run=first_run, hangs=hangs)
+    assert lasting.set_at is not None
+    assert lasting.set_at <= SLOWEST_DECISION == 96
+    blip = World(clock, outage=[(0, takeover.FAILING_SECONDS)], first_run=first_run, hangs=hangs)
+    assert blip.set_at is None
+
+
+@pytest.mark.parametrize("first_run", [0.5, 15, 29.5, 45, 59.5])
+def test_a_primary_that_flaps_and_answers_for_10_s_in_between_is_left_to_route_53(
+    clock: Clock, first_run: float
+) -> None:
+    flaps = [(begin, begin + 25) for begin in range(0, 900, 36)]
+    assert World(clock, outage=flaps, first_run=first_run, hangs=False).set_at is None
+
+
+def test_a_primary_that_comes_and_goes_stays_switched_from_its_first_outage(clock: Clock) -> None:
+    comes_and_goes = [(begin, begin + 120) for begin in range(0, 900, 240)]
+    world = World(clock, outage=comes_and_goes, first_run=30, hangs=False)
+    assert [each["switched"]["BOOL"] for each in world.table.items] == [False, True]
+    assert world.table.is_set(1200)
+
+
+def answering_with_the_primary(world: World, interval: int, threshold: int, seed: int, until: float) -> list[bool]:
+    """Each second, whether Route 53 takes the primary's record for healthy."""
+    rng = random.Random(seed)  # noqa: S311 - it has to be repeatable
+
+    def answer(status: int) -> ProbeResult:
+        return ProbeResult(connect_seconds=0, status=status)
+
+    def of_primary(_: HealthCheck, now: float) -> ProbeResult:
+        return answer(503 if world.fails(now) else 200)
+
+    def of_switch(_: HealthCheck, now: float) -> ProbeResult:
+        return answer(200 if world.set_at is not None and now >= world.set_at else 503)
+
+    primary = HealthCheck(
+        id="primary", host="east.acme.io", request_interval_seconds=interval, failure_threshold=threshold
+    )
+    fleets = [
+        HealthCheckerFleet(check, of, random_first_requests(check, rng, start=-interval), found=found)
+        for check, of, found in (
+            (primary, of_primary, True),
+            (replace(primary, id="switch", inverted=True), of_switch, False),
+        )
+    ]
+    healthy = []
+    for second in range(int(until)):
+        for fleet in fleets:
+            fleet.advance(second)
+        healthy.append(all(fleet.healthy for fleet in fleets))
+    return healthy
+
+
+@pytest.mark.parametrize(("interval", "threshold"), [(30, 3), (10, 3), (10, 1), (30, 1), (30, 5)])
+@pytest.mark.parametrize("first_run", [1, 20, 40, 59])
+def test_route_53_keeps_clients_in_the_standby_after_the_outage(
+    clock: Clock, interval: int, threshold: int, first_run: float
+) -> None:
+    for seed, longer in enumerate((0, 10, 30, 60, 120)):
+        outage = SLOWEST_DECISION + interval + longer
+        world = World(clock, outage=[(0, outage)], first_run=first_run, hangs=False)
+        healthy = answering_with_the_primary(world, interval, threshold, seed, until=900)
+        assert True not in healthy[healthy.index(False) :], (seed, outage, healthy.index(False))
+
+
+# The handler, by the rules of DynamoDB's requests, and probes against real sockets.
+
+
+@pytest.fixture
+def dynamodb(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stubber]:
+    client = boto3.client(
+        "dynamodb", region_name="us-west-2", aws_access_key_id="test", aws_secret_access_key="test", config=CONFIG
+    )
+    monkeypatch.setattr(takeover, "_dynamodb", lambda: client)
+    for name, value in {
+        "SWITCH_TABLE_NAME": TABLE,
+        "PRIMARY_REGION": "us-east-1",
+        "PRIMARY_HEALTH_URL": PRIMARY,
+        "OWN_HEALTH_URL": STANDBY,
+    }.items():
+        monkeypatch.setenv(name, value)
+    with Stubber(client) as stub:
+        yield stub
+        stub.assert_no_pending_responses()
+
+
+QUERY = {
+    "TableName": TABLE,
+    "KeyConditionExpression": "#region = :region",
+    "ExpressionAttributeNames": {"#region": "region"},
+    "ExpressionAttributeValues": {":region": {"S": "us-east-1"}},
+    "ScanIndexForward": False,
+    "Limit": 1,
+    "ConsistentRead": True,
+}
+CONTEXT = SimpleNamespace(invoked_function_arn=ARN)
+
+
+def test_the_handler_asks_as_dynamodb_wants_to_be_asked(
+    dynamodb: Stubber, clock: Clock, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(takeover.run, "__defaults__", (Regions(clock, [FAILS]),))
+    table = Table(ARMED)
+    dynamodb.add_response("query", {"Items": table.items}, QUERY)
+    dynamodb.add_response(
+        "put_item",
+        {},
+        {
+            "TableName": TABLE,
+            "Item": {
+                "region": {"S": "us-east-1"},
+                "version": {"N": "2"},
+                "switched": {"BOOL": True},
+                "at": {"N": str((BEGIN + 30) * 1000)},
+                "by": {"S": ARN},
+                "reason": {"S": HOLDS},
+            },
+            "ConditionExpression": "attribute_not_exists(version)",
+        },
+    )
+    assert handler({}, CONTEXT) == {"outcome": "taken over"}
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line["message"] for line in lines] == ["a probe of the primary failed"] * 4 + ["run"]
+    assert "/health/" not in json.dumps(lines)  # the path may be one that nobody is to know
+
+
+def test_a_lost_race_is_no_error(dynamodb: Stubber, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(takeover.run, "__defaults__", (Regions(clock, [FAILS]),))
+    dynamodb.add_response("query", {"Items": Table(ARMED).items}, QUERY)
+    dynamodb.add_client_error("put_item", "ConditionalCheckFailedException", http_status_code=400)
+    assert handler({}, CONTEXT) == {"outcome": "changed meanwhile"}
+
+
+@pytest.mark.parametrize("code", ["AccessDeniedException", "ResourceNotFoundException", "ThrottlingException"])
+def test_a_table_that_cannot_be_read_fails_the_run(
+    dynamodb: Stubber, code: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dynamodb.add_client_error("query", code, http_status_code=400)
+    with pytest.raises(TakeoverFault, match="the switch stays as it is"):
+        handler({}, CONTEXT)
+    line = json.loads(capsys.readouterr().out)
+    assert (line["level"], line["message"]) == ("ERROR", "cannot tell")
+    assert code in line["error"]
+
+
+@pytest.mark.parametrize("name", ["SWITCH_TABLE_NAME", "PRIMARY_REGION", "PRIMARY_HEALTH_URL", "OWN_HEALTH_URL"])
+def test_a_missing_setting_is_a_fault(
+    dynamodb: Stubber, monkeypatch: pytest.MonkeyPatch, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv(name)
+    with pytest.raises(TakeoverFault):
+        handler({}, CONTEXT)
+    assert f"environment variable {name} is not set" in capsys.readouterr().out
+
+
+def test_a_run_that_hangs_ends_before_the_next_one() -> None:
+    config: Any = CONFIG
+    a_call = config.retries["total_max_attempts"] * (config.connect_timeout + config.read_timeout) + 1  # backoff
+    a_probe = takeover.CONNECT_SECONDS + takeover.RESPONSE_SECONDS
+    assert 2 * a_call + takeover.FAILING_SECONDS + 2 * a_probe < 60
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return certificate_in(tmp_path_factory.mktemp("tls"))
+
+
+@pytest.mark.parametrize(
+    ("manner", "status"),
+    [
+        (replies("200 OK", "{}"), 200),
+        (replies("302 Found", ""), 302),
+        (replies("503 Service Unavailable", "{}"), 503),
+        (replies("429 Too Many Requests", "{}"), 429),
+    ],
+)
+def test_a_probe_sees_the_status_behind_any_certificate(certificate: Path, manner: Manner, status: int) -> None:
+    with Server(over_tls(certificate, manner)) as server:
+        found = probe(server.url.replace("http:", "https:") + "/health")
+    assert found == Found(status, f"HTTP status {status}")
+    assert found.passes is (status in (200, 302))
+
+
+@pytest.mark.parametrize(
+    "manner",
+    [closes, resets, dribbles(b"", b"no HTTP at all\r\n\r\n"), is_silent, dribbles(b"H", b"TTP/1.1 200 OK" * 99)],
+    ids=["closes", "resets", "speaks no HTTP", "hangs", "answers in drops"],
+)
+def test_a_probe_that_gets_no_answer_ends_in_time(
+    certificate: Path, manner: Manner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(takeover, "CONNECT_SECONDS", 1)
+    monkeypatch.setattr(takeover, "RESPONSE_SECONDS", 1)
+    with Server(over_tls(certificate, manner)) as server:
+        assert probe(server.url.replace("http:", "https:") + "/health").status is None
+
+
+def test_a_handshake_that_hangs_and_a_port_without_anybody_are_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(takeover, "CONNECT_SECONDS", 0.2)
+    with Server(is_silent) as server:
+        url = server.url.replace("http:", "https:") + "/health"
+        assert probe(url).status is None
+    assert probe(url).reason.startswith("ConnectionRefusedError")
+
+
+def test_a_name_resolution_that_hangs_is_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    released = threading.Event()
+
+    def hangs(*_: Any, **__: Any) -> Any:
+        released.wait(30)
+        raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+
+    monkeypatch.setattr(socket, "getaddrinfo", hangs)
+    monkeypatch.setattr(takeover, "CONNECT_SECONDS", 0.1)
+    monkeypatch.setattr(takeover, "RESPONSE_SECONDS", 0.1)
+    try:
+        assert probe(PRIMARY) == Found(None, "no answer within 0.2 s")
+    finally:
+        released.set()
+
+
+def test_a_probe_that_cannot_be_made_is_no_finding() -> None:
+    with pytest.raises(http_client.InvalidURL, match="nonnumeric port"):
+        probe("https://east.acme.io:none/health")
