@@ -299,6 +299,11 @@ class Figures:
     def _step(self, name: str) -> float | None:
         return next((event["at"] for event in self.of("step") if event["name"] == name), None)
 
+    def _return(self) -> float | None:
+        """When clients may return: when the outage ends, or when an operator lets them after that."""
+        found = self._step("failback")
+        return self._step("recovery") if found is None else found
+
     def _phases(self) -> None:
         """Make the phases of failover and failback again."""
         regions, rto = self.content["regions"], self.content["rto"]
@@ -306,7 +311,7 @@ class Figures:
             says = rto.get(way)
             if says is None:
                 continue
-            since = self._step(begins)
+            since = self._step(begins) if way == "failover" else self._return()
             if since is None:
                 self.check(f"rto.{way}", "a recovery time", "no step", f"the events have for its begin ({begins})")
                 continue
@@ -395,7 +400,7 @@ class Figures:
                 strange = sorted(set(rpo.get(name) or []) - ids)
                 self.check(f"{path}.{name}", strange, [], "none may be there that was not acknowledged:")
             self._figures(path, rpo, made)
-            for way, seconds in _recovery(made, began, recovered).items():
+            for way, seconds in _recovery(made, began, self._return()).items():
                 self.check(f"{path}.recovery.{way}", rpo["recovery"][way], seconds, said, HUNDREDTH)
 
     def _figures(self, path: str, rpo: Json, made: list[Json]) -> None:
@@ -481,6 +486,10 @@ class Figures:
             return rto["distribution"][what.partition(",")[0]]["phases"]["total"]["bound"]
         if what == f"longest time with {second} in DNS":
             return self._longest_away()
+        if what == f"returns of DNS to {first} before an operator let clients return":
+            since, until = self._step("recovery"), self._return()
+            answers = [event["at"] for event in self.of("answer") if event["region"] == first]
+            return None if since is None or until is None else sum(since <= at < until for at in answers)
         known: dict[str, Json] = {}
         for mode, found in self.content["rpo"].items():
             missing, count = found["missing_after_recovery"], found["acknowledged_in_all"]

@@ -483,3 +483,32 @@ def test_after_a_backlog_what_is_missing_at_the_failback_is_counted(
     assert judge.verdict == verdict
     (target,) = [each for each in judge.targets if "at the failback" in each["what"]]
     assert target["how"] == how
+
+
+@pytest.mark.parametrize(
+    ("returned", "missing", "missed"),
+    [
+        ([], [], {}),
+        ([], ["a"], {"confirmed mode: missing in us-east-1 at the failback, of 9 acknowledged in us-west-2": 1}),
+        (
+            [Change(330, "primary"), Change(400, "secondary")],
+            [],
+            {"returns of DNS to us-east-1 before an operator let clients return": 1},
+        ),
+    ],
+)
+def test_where_an_operator_returns_clients_they_stay_over_and_a_backlog_may_leave_nothing_missing(
+    returned: list[Change], missing: list[str], missed: dict[str, float], journal: Journal
+) -> None:
+    rpo = journal.content["rpo"]
+    rpo["confirmed"] |= {"missing_at_failback": missing, "acknowledged_in_secondary": 9}
+    back = {name: [Change(at, "primary")] for name, at in (("verdicts", 530), ("expired", 560), ("served", 561))}
+    known = evidence_of()
+    later = {name: [*getattr(known, name)[:1], *changes] for name, changes in back.items()}
+    switches = [Change(100, "secondary"), *returned, Change(530, "primary")]
+    judge = judge_of(journal)
+    judge.judge(evidence_of("recovery-backlog", **later, switches=switches, released=500, ended=600))
+    assert missed_by(judge) == missed
+    failback = journal.content["rto"]["failback"]
+    assert failback
+    assert failback["total"] == 61  # from the moment when the operator lets them return

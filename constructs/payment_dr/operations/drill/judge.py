@@ -43,6 +43,7 @@ class Evidence:
         verdicts, switches, expired: Changes of the health checks, of the answer of DNS, and of what the client knew.
         served: When the first transaction of another region was completed.
         last_failure: Why a side's latest failed probe failed.
+        released: When an operator let clients return. None where they return by themselves.
     """
 
     outage: Outage
@@ -58,6 +59,7 @@ class Evidence:
     expired: Sequence[Change]
     served: Sequence[Change]
     last_failure: Mapping[Side, str]
+    released: float | None = None
 
 
 class Judge:
@@ -217,7 +219,8 @@ class Judge:
         if evidence.failed_over:
             over = _phases(evidence, "secondary", evidence.began)
             if evidence.failed_back:
-                back = _phases(evidence, "primary", evidence.recovered)
+                since = evidence.recovered if evidence.released is None else evidence.released
+                back = _phases(evidence, "primary", since)
         self._journal.set(rto={**self._journal.content["rto"], "failover": over, "failback": back})
         self._add_rto_targets("failover", over, evidence, self._why_no_failover(evidence))
         why_no_failback = f"clients did not return to {self._regions['primary']} after its recovery"
@@ -267,6 +270,7 @@ class Judge:
             )
         if evidence.outage.must_fail_over(evidence.settings):
             self._judge_switch(evidence)
+            self._judge_staying_over(evidence)
             self._judge_failback(evidence)
 
     def _judge_switch(self, evidence: Evidence) -> None:
@@ -293,6 +297,25 @@ class Judge:
                 kind=kind,
             )
 
+    def _judge_staying_over(self, evidence: Evidence) -> None:
+        """Judge whether clients stayed in the other region until an operator returned them, where that is deployed."""
+        if evidence.released is None:
+            return
+        first = self._regions["primary"]
+        early = [
+            change.at
+            for change in evidence.switches
+            if change.side == "primary" and evidence.recovered <= change.at < evidence.released
+        ]
+        self.add_target(
+            f"returns of DNS to {first} before an operator let clients return",
+            "returns",
+            0,
+            len(early) if evidence.failed_over else None,
+            f"clients returned to {first} by themselves, although an operator decides that",
+            kind="staying over",
+        )
+
     def _judge_failback(self, evidence: Evidence) -> None:
         """Judge whether clients returned to a region that lacked what was acknowledged to them in the other one."""
         first, second = (self._regions[side] for side in SIDES)
@@ -300,7 +323,7 @@ class Judge:
         missing, count = found["missing_at_failback"], found["acknowledged_in_secondary"]
         kind = "missing at the failback"
         what = f"confirmed mode: missing in {first} at the failback, of {count} acknowledged in {second}"
-        if evidence.outage.backlog and missing is not None:
+        if evidence.outage.backlog and missing is not None and evidence.released is None:
             # What Route 53 does is known, and no stack whose clients it returns can do better.
             if missing:
                 returned = "Route 53 returns clients before replication has caught up"

@@ -419,6 +419,29 @@ def backlog_of(stack: Deployed, maker: OutageMaker) -> Action:
     )
 
 
+def let_return(stack: Deployed, tell: Callable[[str], None], *, timeout: float) -> None:
+    """Release the switch that the standby holds after an outage, as `dr failback` does.
+
+    Args:
+        stack: The stack.
+        tell: Told of progress.
+        timeout: Real seconds to wait for what the primary lacks.
+
+    Raises:
+        RefusedError: The primary is not ready.
+        OperationError: AWS refused, or did not answer.
+    """
+    reason = "dr drill: clients return"
+    Switch(
+        stack=stack,
+        confirm=lambda *_: None,
+        tell=tell,
+        ignored_documents=DOCUMENTS_PREFIX,
+        reason=reason,
+        timeout=timeout,
+    ).failback()
+
+
 class _Operator:
     """Who fails a stack over by hand and back again, and leaves alone what somebody else has set.
 

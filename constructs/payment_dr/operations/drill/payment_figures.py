@@ -87,7 +87,7 @@ def recovery(records: Iterable[PaymentRecord], mode: str, *, began: float, recov
         records: Payments with their phases.
         mode: The mode.
         began: Drill time in seconds at which the outage began.
-        recovered: Drill time in seconds at which it ended.
+        recovered: Drill time in seconds at which it ended, or at which an operator let clients return.
 
     Example:
         >>> recovery(records, "confirmed", began=33.0, recovered=210.0)  # doctest: +SKIP

@@ -51,6 +51,7 @@ class Payments:
             which writes to the table. Without an endpoint and a service both are.
         outage: Drill times at which the outage began and ended, as far as they are known; they divide the payments
             into phases.
+        released: Drill time at which an operator let clients return; None where they return by themselves.
 
     Example:
         >>> payments = Payments(stack, "dr-drill-1")  # doctest: +SKIP
@@ -74,6 +75,7 @@ class Payments:
         self.ledger = Ledger()
         self.prefix = prefix
         self.outage: tuple[float | None, float | None] = None, None
+        self.released: float | None = None
         self._stack, self._by_key, self._tls = stack, by_key, tls
         self._endpoint = PaymentEndpoint(endpoint) if endpoint else None
         self._services = {side: ServiceClient(tls, side) for side in SIDES} if service and tls else None

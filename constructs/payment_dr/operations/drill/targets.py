@@ -17,6 +17,7 @@ MISSES_WHEN: Final[Mapping[str, str]] = {
     "returned": "DNS or clients are not back in the primary region at the end.",
     "missing after recovery": "A payment that was acknowledged is missing in the table of one region at the end.",
     "missing at the switch": "A payment was acknowledged as confirmed before the other region had it.",
+    "staying over": "Clients return by themselves, although the stack leaves that to an operator.",
     "missing at the failback": "Clients are sent back before the primary has what the other region acknowledged.",
     "payments during the outage": "Payments to the primary stop in an outage that spares them, or the other way round.",
     "conflicts": "A payment that both regions took with different amounts is not as it was written last, in both.",

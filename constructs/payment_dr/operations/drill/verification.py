@@ -193,7 +193,9 @@ class Verification:
             "missing_after_recovery": sorted({id_ for side in SIDES for id_ in ledger.missing(entries, items[side])}),
             "latency_ms": latency_ms([record["seconds"] for record in done if record["region"] == primary]),
             "figures": figures(records, mode),
-            "recovery": recovery(records, mode, began=began or 0.0, recovered=recovered or 0.0),
+            "recovery": recovery(
+                records, mode, began=began or 0.0, recovered=self._payments.released or recovered or 0.0
+            ),
         }
 
     def _items(self, side: Side) -> list[Item]:
