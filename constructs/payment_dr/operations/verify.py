@@ -300,9 +300,17 @@ class Figures:
         return next((event["at"] for event in self.of("step") if event["name"] == name), None)
 
     def _return(self) -> float | None:
-        """When clients may return: when the outage ends, or when an operator lets them after that."""
+        """From when on clients return: from the end of the outage, or from when an operator lets them after that."""
         found = self._step("failback")
-        return self._step("recovery") if found is None else found
+        return self._step("recovery") if found is None or self._early_returns() else found
+
+    def _early_returns(self) -> Json:
+        """How often DNS returned to the primary after the outage, before the drill waited for that."""
+        since, until = self._step("recovery"), self._step("failback")
+        if since is None or until is None:
+            return None
+        answers = (event["at"] for event in self.of("answer") if event["region"] == self.content["regions"]["primary"])
+        return sum(since <= at < until for at in answers)
 
     def _phases(self) -> None:
         """Make the phases of failover and failback again."""
@@ -487,9 +495,7 @@ class Figures:
         if what == f"longest time with {second} in DNS":
             return self._longest_away()
         if what == f"returns of DNS to {first} before an operator let clients return":
-            since, until = self._step("recovery"), self._return()
-            answers = [event["at"] for event in self.of("answer") if event["region"] == first]
-            return None if since is None or until is None else sum(since <= at < until for at in answers)
+            return self._early_returns()
         known: dict[str, Json] = {}
         for mode, found in self.content["rpo"].items():
             missing, count = found["missing_after_recovery"], found["acknowledged_in_all"]

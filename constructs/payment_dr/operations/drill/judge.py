@@ -219,7 +219,9 @@ class Judge:
         if evidence.failed_over:
             over = _phases(evidence, "secondary", evidence.began)
             if evidence.failed_back:
-                since = evidence.recovered if evidence.released is None else evidence.released
+                since = evidence.recovered
+                if evidence.released is not None and not _early_returns(evidence, evidence.released):
+                    since = evidence.released
                 back = _phases(evidence, "primary", since)
         self._journal.set(rto={**self._journal.content["rto"], "failover": over, "failback": back})
         self._add_rto_targets("failover", over, evidence, self._why_no_failover(evidence))
@@ -302,16 +304,12 @@ class Judge:
         if evidence.released is None:
             return
         first = self._regions["primary"]
-        early = [
-            change.at
-            for change in evidence.switches
-            if change.side == "primary" and evidence.recovered <= change.at < evidence.released
-        ]
+        early = _early_returns(evidence, evidence.released)
         self.add_target(
             f"returns of DNS to {first} before an operator let clients return",
             "returns",
             0,
-            len(early) if evidence.failed_over else None,
+            early if evidence.failed_over else None,
             f"clients returned to {first} by themselves, although an operator decides that",
             kind="staying over",
         )
@@ -504,6 +502,11 @@ def _phases(evidence: Evidence, side: Side, since: float) -> PhaseSeconds:
         "first_write": round(served - expired, 2),
         "total": round(served - since, 2),
     }
+
+
+def _early_returns(evidence: Evidence, released: float) -> int:
+    """How often DNS returned to the primary after the outage and before an operator let clients return."""
+    return sum(change.side == "primary" and evidence.recovered <= change.at < released for change in evidence.switches)
 
 
 def _first_change(changes: Sequence[Change], side: Side, since: float, *, healthy: bool = True) -> float:

@@ -525,7 +525,7 @@ class StartedDrill:
         if failed_over:
             self.step("failback")
             if stays_over:
-                self.payments.released = recovered
+                self.payments.released = recovered if self.clients.serving == "secondary" else None
                 let_return(self.place.stack, lambda _: None, timeout=RESUMED_SECONDS)
                 self.dns.forget()
             self.clients.run(until=latest, stop=lambda: self.clients.serving == "primary")
