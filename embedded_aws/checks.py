@@ -17,11 +17,10 @@ from embedded_aws.custom_domains import CustomDomains
 from embedded_aws.deployment import Deployment
 from payment_dr.failover_timing import ALIAS_TTL_SECONDS, budget_seconds
 from payment_dr.operations.aws import listed
-from payment_dr.operations.deployed import OF_TWO_WAY_DOCUMENTS
+from payment_dr.operations.deployed import OF_A_TAKEOVER, OF_TWO_WAY_DOCUMENTS
 from payment_dr.side import OTHER, SIDES, Side
 
 OUTPUT = "output "  # what the names of the checks of outputs begin with
-OF_A_TAKEOVER = "switch_takeover_function_name"  # output of a stack with an operator's failback
 SWITCH_TABLE, SWITCH_PATH = "table-switch-", "/switch"  # how name and path of the switch begin
 ARRIVAL_DEADLINE_SECONDS = 30.0
 

@@ -3,7 +3,7 @@
 import json
 import os
 import platform
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from importlib.metadata import version
@@ -22,6 +22,7 @@ from embedded_aws.server import (
     TYPICAL_REPLICATION_SPREAD,
     EmbeddedAws,
 )
+from embedded_aws.standby_takeover import StandbyTakeover
 from embedded_aws.virtual_alarms import VirtualAlarms
 from payment_dr.operations.command import progress_of
 from payment_dr.operations.deployed import OF_A_CUSTOM_DOMAIN, OF_A_SERVICE, Deployed
@@ -58,7 +59,8 @@ MADE_OF = {
         "alarms are stored and not evaluated, but for two kinds. Of those that a health check follows, the deployed "
         "function is run once a period of drill time, and what it logs decides. Those on the status of a health check "
         "are evaluated once a minute of drill time, and their deployed actions go to the deployed topic",
-        "schedules: each deployed one runs once, after the recovery",
+        "schedules: each deployed one runs once, after the recovery, but that of the standby's takeover: its function "
+        "is run once a minute of drill time, and a run takes none of it",
     ],
 }
 WRITES_ARE_REAL = MADE_OF["real"][-1]
@@ -168,7 +170,7 @@ def place_of(deployment: Deployment, seed: int, *, service: bool = False, confir
                 is_replicating=lambda: aws.writes_on_their_way() > 0,
                 alarms_ring=True,
                 evaluates_alarms=True,
-                as_time_passes=HealthCheckStatus(deployment, stack),
+                as_time_passes=_as_time_passes(deployment, stack),
                 tls=tls,
                 service=service,
                 terraform=_state_of(deployment),
@@ -179,6 +181,20 @@ def place_of(deployment: Deployment, seed: int, *, service: bool = False, confir
         os.environ.update(before)
         with suppress(EmbeddedAwsError):  # it may be gone, and the lag with it
             aws.set_replication_lag(0)
+
+
+def _as_time_passes(deployment: Deployment, stack: EmulatedStack) -> Callable[[float, Mapping[str, bool]], None]:
+    """What AWS does by itself in drill time."""
+    status = HealthCheckStatus(deployment, stack)
+    if not stack.stays_over:
+        return status
+    takeover = StandbyTakeover(deployment, stack)
+
+    def pass_time(at: float, healthy: Mapping[str, bool]) -> None:
+        takeover(at)
+        status(at, healthy)
+
+    return pass_time
 
 
 def _state_of(deployment: Deployment) -> TerraformRecord | None:

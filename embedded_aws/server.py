@@ -191,9 +191,10 @@ def _make_directory() -> tuple[Path, int]:
 class Fault(TypedDict, total=False):
     """What a failed region does: all of its calls answer 503, unless one of these says otherwise."""
 
-    kind: Literal["error", "hang", "unresolved"]
+    kind: Literal["error", "hang", "unresolved", "cut"]
     """``error`` answers 503; ``hang`` answers nothing until the client gives up or the region is restored;
-    ``unresolved``: functions cannot resolve the service's name, and calls are answered."""
+    ``unresolved``: functions cannot resolve the service's name, and calls are answered; ``cut``: functions of this
+    region get no answer of another one, nor functions there of this one, and nothing replicates between them."""
     service: str | Sequence[str] | None
     """What fails, if not all, by its signing name: ``dynamodb``, ``execute-api`` (the APIs) ... Or several of them.
     ``dynamodb-replication`` is what carries the writes of global tables."""

@@ -1,4 +1,4 @@
-"""Regions can fail: as a whole, one service of them, some operations of that, or a share of their calls.
+"""Regions can fail: as a whole, one service of them, some operations of that, a share of their calls, or their links.
 
 AWS: regions are isolated from each other, and one can be unreachable as a whole
 (https://docs.aws.amazon.com/whitepapers/latest/aws-fault-isolation-boundaries/regions.html). Control planes of global
@@ -7,19 +7,24 @@ services, Route 53's and IAM's among them, live in us-east-1 and fail with it
 control plane and a data plane, which fail independently of each other
 (https://docs.aws.amazon.com/whitepapers/latest/aws-fault-isolation-boundaries/control-planes-and-data-planes.html).
 
-ministack 1.5.33: every region is always up.
+ministack 1.5.33: every region is always up, and reaches every other one.
 
-Why it matters: without an outage there is nothing to fail over from.
+Why it matters: without an outage there is nothing to fail over from. And two regions that do not reach each other each
+take the other one for gone, while clients reach both.
 
 ``PUT /_fault/{region}`` fails a region, ``DELETE`` lifts all its faults, ``GET /_fault`` lists the regions with one and
 counts the calls so far by access key and region, failed ones included. A fault hits every call that is signed for the
 region, those of functions included, and every request to an API deployed in it. The query narrows it: ``kind=hang``
 accepts calls and answers nothing until the client gives up or the fault is lifted (then 503) instead of 503 at once,
-``kind=unresolved`` answers them (see ``name_resolution``), ``service`` is a service's signing name (``execute-api`` for
-the APIs) or several with commas, ``operations`` names those of its operations that fail, of a service whose calls name
-theirs in ``X-Amz-Target``, ``spared`` those that do not (``Invoke`` of Lambda has a name too), and ``share`` of the
-calls fail, drawn with ``seed`` in the order they come in. While a region is down as a whole, EventBridge delivers
-nothing there. What replicates on its own still arrives unless ``replication_lag`` is set.
+``kind=unresolved`` answers them (see ``name_resolution``), ``kind=cut`` answers them too, but for those of functions
+that run in another region than they call, if either is this region: these hang. ``service`` is a service's signing name
+(``execute-api`` for the APIs) or several with commas, ``operations`` names those of its operations that fail, of a
+service whose calls name theirs in ``X-Amz-Target``, ``spared`` those that do not (``Invoke`` of Lambda has a name too),
+and ``share`` of the calls fail, drawn with ``seed`` in the order they come in. While a region is down as a whole,
+EventBridge delivers nothing there. What replicates on its own still arrives unless ``replication_lag`` is set; it does
+not pass a link that is cut.
+
+A function says in a header of its HTTP requests where it runs, which AWS does not send.
 """
 
 import asyncio
@@ -33,12 +38,27 @@ from typing import Any
 from urllib.parse import parse_qs, parse_qsl
 
 from ministack import app  # type: ignore[import-untyped]
-from ministack.core import responses, router  # type: ignore[import-untyped]
+from ministack.core import lambda_runtime, responses, router  # type: ignore[import-untyped]
 from ministack.services import apigateway, apigateway_v1, eventbridge  # type: ignore[import-untyped]
 
 _FAULT_PATH = "/_fault"
-UNRESOLVED = "unresolved"
+UNRESOLVED, CUT = "unresolved", "cut"
 _CREDENTIAL = re.compile(r"Credential=([^/]+)/\d{8}/([a-z0-9-]+)/")
+_RUNS_IN = "x-embedded-aws-runs-in"
+_CALL = "    _ms_install_invoke_depth()\n"
+# Runs in the process of a function, before its module is imported. boto3's connections are built on http.client too.
+_SAYS_WHERE_IT_RUNS = f"""
+def _embedded_aws_say_where_it_runs():
+    import http.client, os
+    end_headers = http.client.HTTPConnection.endheaders
+
+    def end_headers_with_region(connection, *args, **kwargs):
+        connection.putheader("{_RUNS_IN}", os.environ["AWS_REGION"])
+        return end_headers(connection, *args, **kwargs)
+
+    http.client.HTTPConnection.endheaders = end_headers_with_region
+
+"""
 # What a load balancer says when nobody is behind it. SDKs take an HTML answer for what it is, whatever their protocol.
 _NOBODY_THERE = b"<html><body><b>Http/1.1 Service Unavailable</b></body></html>"
 
@@ -55,12 +75,17 @@ class _Fault:
     @property
     def is_whole(self) -> bool:
         """Whether it leaves no call through."""
-        return self.kind != UNRESOLVED and self.share == 1 and self.operations is None and not self.spared
+        return self._fails_calls and self.share == 1 and self.operations is None and not self.spared
 
     def hits(self, operation: str) -> bool:
         """Whether it hits calls of an operation."""
         is_meant = self.operations is None or operation in self.operations
-        return self.kind != UNRESOLVED and is_meant and operation not in self.spared
+        return self._fails_calls and is_meant and operation not in self.spared
+
+    @property
+    def _fails_calls(self) -> bool:
+        """Whether it hits calls wherever they come from."""
+        return self.kind not in (UNRESOLVED, CUT)
 
 
 _faults: dict[str, dict[str | None, _Fault]] = {}  # by region, then by service; None is every service
@@ -81,7 +106,7 @@ def apply() -> None:
             await respond_json(send, *_switch(scope))
         elif (fault := _fault_of_call(scope)) is None:
             await serve(scope, receive, send)
-        elif await (_is_waited_out(fault, receive) if fault.kind == "hang" else is_read(receive)):
+        elif await (_is_waited_out(fault, receive) if fault.kind in ("hang", CUT) else is_read(receive)):
             await _respond(send, 503, "text/html", _NOBODY_THERE)
 
     def invoke_what_is_up(target: Any, event: Any, rule: Any, view: Any = None) -> None:
@@ -90,6 +115,11 @@ def apply() -> None:
 
     app.app = serve_what_is_up
     eventbridge._invoke_target = invoke_what_is_up
+    script = lambda_runtime._PYTHON_WORKER_SCRIPT
+    if script.count(_CALL) != 1:
+        raise RuntimeError("ministack starts functions in another way: region_outage has to follow")
+    told = script.replace(_CALL, f"{_CALL}    _embedded_aws_say_where_it_runs()\n")
+    lambda_runtime._PYTHON_WORKER_SCRIPT = _SAYS_WHERE_IT_RUNS + told
 
 
 def _count(scope: Any) -> None:
@@ -104,6 +134,18 @@ def is_down(region: str, service: str) -> bool:
     """Whether no call of this service, by its signing name, is served in this region."""
     faults = [_faults.get(region, {}).get(name) for name in (None, service)]
     return any(fault is not None and fault.is_whole for fault in faults)
+
+
+def is_cut(one: str | None, other: str | None) -> bool:
+    """Whether the link between two regions is cut; False where one is not known."""
+    return _cut_between(one, other) is not None
+
+
+def _cut_between(one: str | None, other: str | None) -> _Fault | None:
+    if one is None or other is None or one == other:
+        return None
+    faults = (_faults.get(region, {}).get(None) for region in (one, other))
+    return next((fault for fault in faults if fault is not None and fault.kind == CUT), None)
 
 
 def unresolved() -> list[tuple[str, str]]:
@@ -144,13 +186,14 @@ def _read_fault(query: str) -> tuple[list[str | None], _Fault]:
     needs_service = operations or spared or fault.kind == UNRESOLVED
     if (
         given
-        or fault.kind not in ("error", "hang", UNRESOLVED)
+        or fault.kind not in ("error", "hang", UNRESOLVED, CUT)
         or not 0 < fault.share <= 1
         or (needs_service and services == [None])
+        or (fault.kind == CUT and (services != [None] or fault.share != 1))
     ):
         raise ValueError(
-            "a fault has a kind (error, hang or unresolved), services and their operations, or those that are spared, "
-            "a share (above 0, at most 1) and a seed"
+            "a fault has a kind (error, hang, unresolved or cut), services and their operations, or those that are "
+            "spared, a share (above 0, at most 1) and a seed; a cut is of the region as a whole"
         )
     return services, fault
 
@@ -167,6 +210,8 @@ def _fault_of_call(scope: Any) -> _Fault | None:
         return None
     headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
     region, service = _callee(headers, scope)
+    if cut := _cut_between(headers.get(_RUNS_IN), region):
+        return cut
     operation = headers.get("x-amz-target", "").rpartition(".")[2]
     if service == "lambda" and re.search(r"/functions/[^/]+/invocations$", scope["path"]):
         operation = "Invoke"

@@ -20,8 +20,8 @@ median ``seconds``, so that with those values 96 % are below one second and one 
 down here when ``region_outage`` lets none of its DynamoDB calls through. Where it fails ``dynamodb-replication``, calls
 are answered and nothing is replicated to or from there, as when AWS FIS pauses the replication of a global table
 (https://docs.aws.amazon.com/fis/latest/userguide/fis-actions-reference.html). What that has held back is sent anew,
-with a lag of its own, once both regions are back. Order is that of one clock, this process's, so the last
-writer is never in doubt. Neither ministack nor this replicates what PartiQL writes.
+with a lag of its own, once both regions are back. A link that is cut holds it back too. Order is that of one clock,
+this process's, so the last writer is never in doubt. Neither ministack nor this replicates what PartiQL writes.
 """
 
 import copy
@@ -156,7 +156,7 @@ def _on_their_way() -> int:
 
 
 def _is_interrupted(route: _Route) -> bool:
-    return any(
+    return region_outage.is_cut(route.source, route.target) or any(
         region_outage.is_down(region, service)
         for region in (route.source, route.target)
         for service in ("dynamodb", "dynamodb-replication")

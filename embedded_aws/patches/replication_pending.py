@@ -1,9 +1,9 @@
-"""A document waits while the region of either bucket is down.
+"""A document waits while the region of either bucket is down, or the link between them is cut.
 
 AWS: while a bucket or a region is unavailable, the replication status of an object stays PENDING, and S3 resumes when
 it is back (https://docs.aws.amazon.com/AmazonS3/latest/userguide/replication-status.html).
 
-ministack 1.5.33: copies an object into a region that `region_outage` fails, at once.
+ministack 1.5.33: copies an object into a region that `region_outage` fails or cuts off, at once.
 
 Why it matters: the drill writes documents in the secondary region during an outage of the primary. Where they are
 copied back, they must arrive after the outage, and not in a region that is down.
@@ -49,8 +49,9 @@ def apply() -> None:
 
 
 def _is_interrupted(bucket: str, rule: dict[str, Any]) -> bool:
-    regions = (s3._replication_destination_region(each) for each in (bucket, rule["Destination"]["Bucket"]))
-    return any(region is not None and region_outage.is_down(region, "s3") for region in regions)
+    source, target = (s3._replication_destination_region(each) for each in (bucket, rule["Destination"]["Bucket"]))
+    is_down = any(region is not None and region_outage.is_down(region, "s3") for region in (source, target))
+    return is_down or region_outage.is_cut(source, target)
 
 
 def _resume() -> None:

@@ -20,7 +20,7 @@ from embedded_aws.__main__ import app
 from embedded_aws.deployment import PROJECT, STACK, Deployment, synthesized
 from embedded_aws.drill import place_of
 from main import TWO_WAY_DOCUMENTS
-from payment_dr.operations.drill.journal import MODES
+from payment_dr.operations.drill.journal import MODES, overwritten
 from payment_dr.operations.drill.run import Drill
 from payment_dr.operations.errors import OperationError
 from payment_dr.operations.verify import CANNOT_TELL, verify
@@ -151,6 +151,34 @@ def test_while_the_other_region_gets_nothing_clients_stay_and_only_local_payment
     assert set(during["local"]) == {True}
     assert set(during["confirmed"]) == {False}
     assert [mode for mode in journal["rpo"] if journal["rpo"][mode]["missing_after_recovery"]] == []
+
+
+def test_in_a_split_brain_both_regions_take_payments_and_what_was_overwritten_is_named(drill: Run) -> None:
+    journal = drill("partition")
+    assert (journal["verdict"], journal["causes"]) == ("passed", [])
+    assert regions_of(journal, "answer") == ["us-east-1"]
+    began, recovered = (e["at"] for e in journal["events"] if e["kind"] == "action" and e["name"] == "fail us-east-1")
+    during = [each for each in journal["payments"] if began < each["at"] < recovered]
+    for mode, acknowledged in (("local", True), ("confirmed", False)):
+        for region in ("us-east-1", "us-west-2"):
+            paid = [each["acknowledged"] for each in during if (each["mode"], each["region"]) == (mode, region)]
+            assert set(paid) == {acknowledged}
+    # Whatever has a key of its own is in both regions, and of two versions of one key the later one is.
+    assert [found["missing_after_recovery"] for found in journal["rpo"].values()] == [[], []]
+    assert journal["after"]["items"]["equal"]
+    found = journal["after"]["split_brain"]
+    assert len(found["conflicts"]) > 5
+    for conflict in found["conflicts"]:
+        first, last = conflict["versions"]
+        assert {first["region"], last["region"]} == {"us-east-1", "us-west-2"}
+        assert conflict["seen"]["primary"] != conflict["seen"]["secondary"]
+        assert set(conflict["after"].values()) == {last["amount"]}
+        assert overwritten(conflict) == [first]
+    assert {conflict["versions"][0]["region"] for conflict in found["conflicts"]} == {"us-east-1", "us-west-2"}
+    assert min(found["unseen"].values()) > 50
+    # The parameter that was rotated in the secondary meanwhile could not be copied before the link was back.
+    assert journal["after"]["rotation"]["copied"] == {"primary": True, "secondary": True}
+    assert verified(journal) == []
 
 
 def test_a_fault_of_the_data_plane_is_seen_by_no_probe_and_fails_the_payments(drill: Run) -> None:

@@ -89,6 +89,41 @@ def test_targets_are_missed_where_one_direction_or_the_last_step_is_broken(
     )
 
 
+def test_a_payment_of_both_regions_that_somebody_sets_back_to_what_it_was_misses(
+    branched: Deployment, tmp_path: Path
+) -> None:
+    """As a job does that restores the version which it has seen, in place of reconciling both."""
+    table, dynamodb = branched.value("dynamodb_table_name"), branched.client("dynamodb", "secondary")
+    seen: list[Any] = []
+
+    def interfere(step: str) -> None:
+        if step == "recovery":
+            east, west = (items_of(branched, side) for side in SIDES)
+            seen.append(next(item for key, item in west.items() if east.get(key, item) != item))
+        if step == "verification":
+            before = int(seen[0]["amount"]["N"])
+            key = {name: seen[0][name] for name in ("transaction_id", "timestamp")}
+            now = int(dynamodb.get_item(TableName=table, Key=key)["Item"]["amount"]["N"])
+            other = before if now != before else before - 1
+            dynamodb.put_item(TableName=table, Item={**seen[0], "amount": {"N": str(other)}})
+
+    with place_of(branched, 1) as place:
+        journal: Any = Drill(place, "partition", seed=1, directory=tmp_path, tell=interfere).run().content
+    conflicts = journal["after"]["split_brain"]["conflicts"]
+    assert missed_in(journal) == {f"split brain: payments not as written last, of {len(conflicts)} that conflicted": 1}
+    assert journal["causes"] == [f"not in both regions as it was written last: {seen[0]['transaction_id']['S']}"]
+
+
+def items_of(deployment: Deployment, side: Side) -> dict[tuple[str, str], Any]:
+    pages = (
+        deployment.client("dynamodb", side)
+        .get_paginator("scan")
+        .paginate(TableName=deployment.value("dynamodb_table_name"))
+    )
+    items = [item for page in pages for item in page["Items"]]
+    return {(item["transaction_id"]["S"], item["timestamp"]["N"]): item for item in items}
+
+
 def missed_in(journal: Any) -> dict[str, Any]:
     return {target["what"]: target["measured"] for target in journal["targets"] if not target["met"]}
 

@@ -203,8 +203,8 @@ def test_without_one_action_to_look_with_a_drill_does_not_start(
 
 # What a drill does once it has started, and the same role to fail back afterwards, by the action that it needs.
 DRILLED: dict[str, Callable[[Payments, Action], object]] = {
-    "dynamodb:PutItem": lambda payments, _: payments._write(LOCAL, "primary", payments._new_item(LOCAL)),
-    "dynamodb:GetItem": lambda payments, _: payments._write(CONFIRMED, "primary", payments._new_item(CONFIRMED)),
+    "dynamodb:PutItem": lambda payments, _: payments._write(LOCAL, "primary", payments.new_item(LOCAL)),
+    "dynamodb:GetItem": lambda payments, _: payments._write(CONFIRMED, "primary", payments.new_item(CONFIRMED)),
     "dynamodb:Query": lambda payments, _: payments.items("primary"),
     "dynamodb:DeleteItem": lambda payments, _: payments.delete(),
     "lambda:PutFunctionConcurrency": lambda _, fence: fence.do(),

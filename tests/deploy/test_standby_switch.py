@@ -3,7 +3,9 @@
 import json
 import random
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import Any, Literal
 
 import pytest
 from typer.testing import CliRunner, Result
@@ -12,6 +14,7 @@ from embedded_aws.checks import eventually
 from embedded_aws.deployment import Deployment
 from embedded_aws.emulated_stack import EmulatedStack
 from payment_dr.operations import cli, probes, standby_switch, standby_writes
+from payment_dr.operations.deployed import ATTEMPTS
 from payment_dr.operations.deployed_zone import answers, checks_of, is_switch, read_zone, settings_of
 from payment_dr.operations.route53.checkers import HealthCheckerFleet, ProbeResult, random_first_requests
 from payment_dr.operations.route53.zone import HealthCheck
@@ -28,6 +31,8 @@ SCHEDULE = "event-rule-switch-takeover-west-dev"
 ARMED = "armed: us-east-1 has answered for the first time"
 HOLDS = "us-east-1 has failed its health check for 30 s; 'dr failback' returns clients"
 TAKES_OVER_SECONDS = 120.0  # 30 of failing probes, and what a busy machine needs
+Kind = Literal["error", "hang"]
+Lost = Callable[[str, Kind], AbstractContextManager[None]]
 
 
 @pytest.fixture
@@ -39,20 +44,52 @@ def branch(with_options: Deployed) -> Iterator[Deployment]:
 
 
 @pytest.fixture
-def outputs(branch: Deployment, outputs_for_dr: Callable[[Deployment], Path], monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(cli, "Deployed", EmulatedStack)
+def hanging() -> set[str]:
+    """The regions of which no call is answered."""
+    return set()
+
+
+@pytest.fixture
+def kind_of_stack(hanging: set[str], monkeypatch: pytest.MonkeyPatch) -> type[EmulatedStack]:
+    """What `dr` takes the outputs for."""
+
+    class Stack(EmulatedStack):
+        def __init__(self, *arguments: Any) -> None:
+            super().__init__(*arguments)
+            self.hanging = hanging
+
+    monkeypatch.setattr(cli, "Deployed", Stack)
     monkeypatch.setattr(standby_writes, "EMPTY_SECONDS", 0.0)  # what is written is in the stream at once
+    return Stack
+
+
+@pytest.fixture
+def outputs(branch: Deployment, outputs_for_dr: Callable[[Deployment], Path]) -> Path:
     return outputs_for_dr(branch)
 
 
 @pytest.fixture
-def dr(outputs: Path) -> Dr:
+def dr(outputs: Path, kind_of_stack: type[EmulatedStack]) -> Dr:
     return lambda *arguments: CliRunner().invoke(cli.app, [*arguments, "--outputs", str(outputs)])
 
 
 @pytest.fixture
-def stack(outputs: Path) -> EmulatedStack:
-    return EmulatedStack.read(outputs=outputs)
+def stack(outputs: Path, kind_of_stack: type[EmulatedStack]) -> EmulatedStack:
+    return kind_of_stack.read(outputs=outputs)
+
+
+@pytest.fixture
+def lost(branch: Deployment, hanging: set[str]) -> Lost:
+    """Lets a region answer every call with 503, or none at all."""
+
+    @contextmanager
+    def lose(region: str, kind: Kind) -> Iterator[None]:
+        hanging.update({region} if kind == "hang" else ())
+        with branch.aws.region_outage(region, kind=kind):
+            yield
+        hanging.clear()
+
+    return lose
 
 
 class Route53:
@@ -99,7 +136,7 @@ class Route53:
 
 
 def test_clients_leave_without_a_call_to_the_primary_and_return_when_the_standby_is_lost(
-    branch: Deployment, stack: EmulatedStack, dr: Dr
+    branch: Deployment, stack: EmulatedStack, dr: Dr, lost: Lost
 ) -> None:
     route53 = Route53(stack)
     assert ZoneFaults(stack, read_zone(stack)).all() == []
@@ -113,10 +150,11 @@ def test_clients_leave_without_a_call_to_the_primary_and_return_when_the_standby
     assert route53.answers_after(route53.budget) == ["secondary"]
 
     branch.aws.restore_region("us-east-1")
-    branch.aws.fail_region("us-west-2")
-    assert route53.answers_after(route53.budget) == ["primary"]
-    branch.aws.restore_region("us-west-2")
-    assert route53.answers_after(route53.budget) == ["secondary"]  # nobody has released it
+    kinds: tuple[Kind, ...] = ("error", "hang")
+    for kind in kinds:
+        with lost("us-west-2", kind):
+            assert route53.answers_after(route53.budget) == ["primary"]
+        assert route53.answers_after(route53.budget) == ["secondary"]  # nobody has released it
 
     back = dr("failback", "--yes", "--reason", "all is well")
     assert back.exit_code == 0, back.output
@@ -125,6 +163,37 @@ def test_clients_leave_without_a_call_to_the_primary_and_return_when_the_standby
         (False, "all is well"),
         (True, "payments fail"),
     ]
+
+
+def test_a_primary_that_hangs_is_left_without_a_call_to_it_and_keeps_no_command_waiting(
+    branch: Deployment, stack: EmulatedStack, dr: Dr, lost: Lost
+) -> None:
+    route53 = Route53(stack)
+    assert route53.answers_after(route53.budget) == ["primary"]
+    with lost("us-east-1", "hang"):
+        calls = branch.aws.signed_calls("us-east-1")
+        found = dr(*SET)
+        assert found.exit_code == 0, found.output
+        assert branch.aws.signed_calls("us-east-1") == calls
+        assert route53.answers_after(route53.budget) == ["secondary"]
+
+        status = dr("status", "--json")
+        seen = json.loads(status.stdout)
+        assert (status.exit_code, seen["switched"]["state"]) == (2, "bad")
+        health = seen["regions"]["us-east-1"]["health"]
+        assert health == {"state": "bad", "found": "fails: no answer within 2 s of connecting"}
+        silent = [name for name, cell in seen["regions"]["us-east-1"].items() if "does not answer" in str(cell)]
+        assert silent == ["table", "replica", "replication lag", "documents", "alarms", "fenced"]
+
+        waiting = dr(*SET, "--wait")
+        assert (waiting.exit_code, "error: Route 53's API does not answer" in waiting.stderr) == (2, True)
+        assert "Clients are sent to us-west-2 already" in waiting.stderr
+
+        calls = branch.aws.signed_calls("us-east-1")
+        back = dr("failback", "--yes", "--reason", "all is well")
+        assert (back.exit_code, "us-east-1 does not answer" in back.stderr) == (2, True)
+        assert branch.aws.signed_calls("us-east-1") - calls == ATTEMPTS  # the first silence ends it
+    assert route53.answers_after(route53.budget) == ["secondary"]  # it is not the outage that keeps clients there
 
 
 def test_a_switch_ends_by_itself_and_one_that_cannot_be_read_is_none(

@@ -146,6 +146,16 @@ def test_clients_go_to_the_endpoint_past_a_proxy_and_to_their_region(
     assert asked("DynamoDB", stack.client("dynamodb", "primary").list_tables)["TableNames"] is not None
 
 
+def test_a_region_that_hangs_is_waited_for_as_long_as_an_operator_would(
+    aws: EmbeddedAws, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in aws.environment().items():
+        monkeypatch.setenv(name, value)
+    config = Deployed.read(outputs=outputs_file(tmp_path)).client("lambda", "primary").meta.config
+    attempts = config.retries["total_max_attempts"]
+    assert (config.connect_timeout + config.read_timeout) * attempts <= 15
+
+
 def test_a_profile_that_does_not_exist_is_told_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_PROFILE", "nobody")
     with pytest.raises(CannotTellError, match=r"The config profile \(nobody\) could not be found"):

@@ -40,6 +40,7 @@ OF_A_CUSTOM_DOMAIN = tuple(f"{side}_target_name" for side in SIDES)
 OF_ENDPOINTS = tuple(f"{side}_{name}" for side in SIDES for name in ("endpoint_host", "probed_host"))
 OF_A_SERVICE = "service_routes"
 OF_A_SWITCH = ("switch_table_name", "switch_path")
+OF_A_TAKEOVER = "switch_takeover_function_name"
 OF_TWO_WAY_DOCUMENTS = "s3_replication_back_role_arn"
 
 T = TypeVar("T")
@@ -93,7 +94,7 @@ class Deployed:
                 f"these outputs are missing: {', '.join(missing)}",
                 hint="deploy first; --dir names the synthesized stack, --outputs a file of 'terraform output -json'",
             )
-        optional = (*OF_A_CUSTOM_DOMAIN, *OF_ENDPOINTS, *OF_A_SWITCH, OF_A_SERVICE, OF_TWO_WAY_DOCUMENTS)
+        optional = (*OF_A_CUSTOM_DOMAIN, *OF_ENDPOINTS, *OF_A_SWITCH, OF_A_TAKEOVER, OF_A_SERVICE, OF_TWO_WAY_DOCUMENTS)
         known = [*NEEDED, *(name for name in optional if name in outputs)]  # the secret ones stay out
         self.outputs = {name: outputs[name] for name in known}
         self.endpoint_url = endpoint_url
@@ -157,6 +158,11 @@ class Deployed:
     def has_switch(self) -> bool:
         """Whether the standby region has a switch that sends clients there."""
         return all(name in self.outputs for name in OF_A_SWITCH)
+
+    @property
+    def stays_over(self) -> bool:
+        """Whether the standby region sets the switch by itself, so that clients stay until an operator returns them."""
+        return OF_A_TAKEOVER in self.outputs
 
     @property
     def switch_path(self) -> str:

@@ -299,6 +299,19 @@ class Figures:
     def _step(self, name: str) -> float | None:
         return next((event["at"] for event in self.of("step") if event["name"] == name), None)
 
+    def _return(self) -> float | None:
+        """From when on clients return: from the end of the outage, or from when an operator lets them after that."""
+        found = self._step("failback")
+        return self._step("recovery") if found is None or self._early_returns() else found
+
+    def _early_returns(self) -> Json:
+        """How often DNS returned to the primary after the outage, before the drill waited for that."""
+        since, until = self._step("recovery"), self._step("failback")
+        if since is None or until is None:
+            return None
+        answers = (event["at"] for event in self.of("answer") if event["region"] == self.content["regions"]["primary"])
+        return sum(since <= at < until for at in answers)
+
     def _phases(self) -> None:
         """Make the phases of failover and failback again."""
         regions, rto = self.content["regions"], self.content["rto"]
@@ -306,7 +319,7 @@ class Figures:
             says = rto.get(way)
             if says is None:
                 continue
-            since = self._step(begins)
+            since = self._step(begins) if way == "failover" else self._return()
             if since is None:
                 self.check(f"rto.{way}", "a recovery time", "no step", f"the events have for its begin ({begins})")
                 continue
@@ -395,7 +408,7 @@ class Figures:
                 strange = sorted(set(rpo.get(name) or []) - ids)
                 self.check(f"{path}.{name}", strange, [], "none may be there that was not acknowledged:")
             self._figures(path, rpo, made)
-            for way, seconds in _recovery(made, began, recovered).items():
+            for way, seconds in _recovery(made, began, self._return()).items():
                 self.check(f"{path}.recovery.{way}", rpo["recovery"][way], seconds, said, HUNDREDTH)
 
     def _figures(self, path: str, rpo: Json, made: list[Json]) -> None:
@@ -481,6 +494,8 @@ class Figures:
             return rto["distribution"][what.partition(",")[0]]["phases"]["total"]["bound"]
         if what == f"longest time with {second} in DNS":
             return self._longest_away()
+        if what == f"returns of DNS to {first} before an operator let clients return":
+            return self._early_returns()
         known: dict[str, Json] = {}
         for mode, found in self.content["rpo"].items():
             missing, count = found["missing_after_recovery"], found["acknowledged_in_all"]
@@ -493,7 +508,9 @@ class Figures:
             known[f"{mode} mode: missing in {first} at the failback, of {count} acknowledged in {second}"] = (
                 len(missing) if missing is not None and count else None
             )
-            known |= self._during_the_outage(mode, first)
+            known |= self._during_the_outage(mode, first) | self._during_the_outage(mode, second)
+        if split_brain := after.get("split_brain"):
+            known |= _of_conflicts(split_brain["conflicts"])
         if items := after.get("items"):
             known["after recovery: items that differ between the regions"] = len(items["different"])
         if "written_twice" in after:
@@ -521,7 +538,7 @@ class Figures:
         ended = [
             payment["acknowledged"]
             for payment in self.content.get("payments", [])
-            if (payment["mode"], payment["region"]) == (mode, region) and began <= payment["at"] < recovered
+            if (payment["mode"], payment["region"]) == (mode, region) and began < payment["at"] < recovered
         ]
         counts = {"refused": ended.count(False), "acknowledged": ended.count(True)}
         return {
@@ -537,6 +554,13 @@ class Figures:
             return _UNKNOWN
         stretches = pairwise(answers[1:])  # the first one was so before
         return max((end["at"] - begin["at"] for begin, end in stretches if begin["region"] == secondary), default=0.0)
+
+
+def _of_conflicts(conflicts: Sequence[Json]) -> dict[str, Json]:
+    """The value of the target that conflicting payments have, by what it measures."""
+    last = [(conflict["versions"][-1]["amount"], conflict["after"]) for conflict in conflicts]
+    lost = sum(any(amount != there for there in after.values()) for amount, after in last)
+    return {f"split brain: payments not as written last, of {len(last)} that conflicted": lost if last else None}
 
 
 def _of_alarms(alarms: Json, regions: Mapping[str, str]) -> dict[str, Json]:
@@ -609,11 +633,15 @@ def _phases_of(settings: Mapping[str, Any], draw: Draw, way: str) -> dict[str, f
 def _payment_phases(
     payments: Sequence[Json], secondary: str, began: float | None, recovered: float | None
 ) -> Iterator[str]:
-    """The phase of each payment: the secondary serves from the first one that it acknowledges in the outage."""
+    """The phase of each payment: the secondary serves from the first one that it acknowledges in the outage.
+
+    A client that stays with the secondary, whatever DNS answers, says nothing of that.
+    """
     starts = [(-math.inf, "steady")]
     if began is not None:
         starts.append((began, "outage"))
-        done = [(each["at"], each["region"]) for each in payments if each["acknowledged"] and each["at"] >= began]
+        following = [each for each in payments if each["acknowledged"] and not each.get("pinned")]
+        done = [(each["at"], each["region"]) for each in following if each["at"] >= began]
         served = next((at for at, region in done if region == secondary), None)
         if served is None:
             back = recovered

@@ -37,6 +37,26 @@ LISTS_TABLES = """
 """
 
 
+ASKS_OTHERS = """
+    import urllib.request
+    import boto3
+    from botocore.config import Config
+
+    def said(call):
+        try:
+            call()
+        except Exception as error:
+            return type(error).__name__
+        return "served"
+
+    def handler(event, context):
+        once = Config(read_timeout=1, retries={"total_max_attempts": 1})
+        tables = {r: boto3.client("dynamodb", region_name=r, config=once).list_tables for r in event["regions"]}
+        apis = {url: lambda url=url: urllib.request.urlopen(url, timeout=1) for url in event["urls"]}
+        return [said(call) for call in (*tables.values(), *apis.values())]
+"""
+
+
 @pytest.fixture(scope="module")
 def failing_aws() -> Iterator[EmbeddedAws]:
     """One of its own: other tests need their regions."""
@@ -268,6 +288,30 @@ def test_a_function_sees_that_the_database_of_its_region_is_down(account: Tenant
     assert lists_tables("us-east-1") == "served"
 
 
+def test_a_cut_link_stops_what_functions_ask_of_another_region_and_nobody_else(failing_aws: EmbeddedAws) -> None:
+    account, cut_off = Tenant(failing_aws, failing_aws.account_id), "us-east-1"
+    regions = (cut_off, "us-west-2", "eu-west-1")
+    urls = [api_of(account, account.function(ANSWERS, name=unique(r), region=r), r) for r in regions]
+    asking = unique("asking")
+    for region in regions:
+        account.function(ASKS_OTHERS, allow("dynamodb:ListTables", "*"), name=f"{asking}-{region}", region=region)
+
+    def asked_from(region: str) -> dict[str, list[str]]:
+        payload = json.dumps({"regions": regions, "urls": urls})
+        answer = account.client("lambda", region).invoke(FunctionName=f"{asking}-{region}", Payload=payload)
+        tables_and_apis = json.load(answer["Payload"])
+        return {r: [tables_and_apis[place], tables_and_apis[place + 3]] for place, r in enumerate(regions)}
+
+    served, silent = ["served", "served"], ["ReadTimeoutError", "TimeoutError"]
+    with failing_aws.region_outage(cut_off, kind="cut"):
+        for region in regions:
+            reached = {each: served if region == each or cut_off not in (region, each) else silent for each in regions}
+            assert asked_from(region) == reached
+        assert [get(url).status for url in urls] == [200] * 3
+        assert [status_of(account.client("dynamodb", each).list_tables) for each in regions] == [200] * 3
+    assert asked_from("us-east-1") == dict.fromkeys(regions, served)
+
+
 def test_apis_can_fail_alone(failing_aws: EmbeddedAws) -> None:
     account = Tenant(failing_aws, failing_aws.account_id)
     name = unique("api")
@@ -301,6 +345,8 @@ def test_faults_of_a_region_add_up_and_are_lifted_together(account: Tenant) -> N
         {"operations": ["GetItem"]},  # of no service
         {"spared": ["GetItem"]},
         {"kind": "unresolved"},
+        {"kind": "cut", "service": "ssm"},
+        {"kind": "cut", "share": 0.5},
     ],
 )
 def test_what_is_no_fault_is_refused(failing_aws: EmbeddedAws, fault: Any) -> None:

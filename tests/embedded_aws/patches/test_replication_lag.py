@@ -304,9 +304,10 @@ def test_a_lag_can_be_given_at_the_start() -> None:
 
 
 @pytest.mark.parametrize("region", [EAST, WEST])
-def test_replication_can_stall_while_both_regions_serve(table: GlobalTable, region: str) -> None:
+@pytest.mark.parametrize("fault", [{"service": "dynamodb-replication"}, {"kind": "cut"}], ids=["paused", "cut"])
+def test_replication_can_stall_while_both_regions_serve(table: GlobalTable, region: str, fault: Any) -> None:
     table.aws.set_replication_lag(0.01)
-    table.aws.fail_region(region, service="dynamodb-replication")
+    table.aws.fail_region(region, **fault)
     table.put(EAST, "from-east")
     table.put(WEST, "from-west")
     table.put(EAST, "for-all")

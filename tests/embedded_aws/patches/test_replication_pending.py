@@ -1,4 +1,5 @@
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -23,16 +24,17 @@ def tenant(failing_aws: EmbeddedAws) -> Iterator[Tenant]:
         failing_aws.restore_region(region)
 
 
-def test_a_document_waits_for_a_region_that_is_down_and_arrives_with_its_tags(
-    tenant: Tenant, failing_aws: EmbeddedAws
+@pytest.mark.parametrize(("region", "kind"), [(WEST, "error"), (WEST, "cut"), (EAST, "cut")])
+def test_a_document_waits_for_a_region_that_is_down_or_cut_off_and_arrives_with_its_tags(
+    tenant: Tenant, failing_aws: EmbeddedAws, region: str, kind: Any
 ) -> None:
     buckets = Buckets(tenant)
     east, west = buckets.s3[buckets.source], buckets.s3[buckets.target]
-    failing_aws.fail_region(WEST)
+    failing_aws.fail_region(region, kind=kind)
     east.put_object(Bucket=buckets.source, Key="receipt", Body=b"paid", Tagging="kind=receipt")
 
     assert east.head_object(Bucket=buckets.source, Key="receipt")["ReplicationStatus"] == "PENDING"
-    failing_aws.restore_region(WEST)
+    failing_aws.restore_region(region)
 
     assert east.head_object(Bucket=buckets.source, Key="receipt")["ReplicationStatus"] == "COMPLETED"
     assert west.get_object(Bucket=buckets.target, Key="receipt")["Body"].read() == b"paid"

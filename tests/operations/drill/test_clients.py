@@ -73,9 +73,11 @@ class Paying(Payments):
         self.serving: set[Side] = {"primary", "secondary"}
         self.hangs = well
         self.tried: list[tuple[str, Side, float, Item | None]] = []
+        self.pinned: list[tuple[str, Side, float]] = []
 
-    def transact(self, mode: str, side: Side, at: float, item: Item | None = None) -> bool:
+    def transact(self, mode: str, side: Side, at: float, item: Item | None = None, *, pinned: bool = False) -> bool:
         self.tried.append((mode, side, at, item))
+        self.pinned += [(mode, side, at)] * pinned
         self.hangs()
         return side in self.serving
 
@@ -133,6 +135,26 @@ def test_they_follow_dns_when_their_cache_expires_and_the_first_payment_there_is
     noted = [(e["kind"], e["at"], e["region"]) for e in journal.content["events"] if e["kind"] in ("expired", "served")]
     assert noted == [("expired", 20.0, "us-west-2"), ("served", round(served.at, 3), "us-west-2")]
     assert {side for side, at in local(payments) if at < 20.0} == {"primary"}
+
+
+def test_while_the_regions_are_split_others_pay_in_the_secondary_whatever_dns_answers(
+    paying: Clients, payments: Paying
+) -> None:
+    class Split:
+        def pay(self, at: float) -> None:
+            rounds.append(at)
+
+    rounds: list[float] = []
+    paying.split = Split()  # type: ignore[assignment]
+    paying.run(until=10.0)
+    paying.split = None
+    paying.run(until=20.0)
+    paying.finish()
+    there = [at for mode, side, at in payments.pinned if (mode, side) == ("local", "secondary")]
+    followed = [at for side, at in local(payments) if side == "primary"]
+    assert there == rounds == [at for at in followed if at < 10]
+    assert {mode for mode, _, _ in payments.pinned} == {"local", "confirmed"}
+    assert (paying.serving, paying.served) == ("primary", [])
 
 
 def test_the_first_payment_to_be_confirmed_in_another_region_does_not_wait_for_those_of_the_former_one(

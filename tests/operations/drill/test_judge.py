@@ -8,7 +8,16 @@ import pytest
 
 from payment_dr.operations.drill import judge
 from payment_dr.operations.drill.client_dns import Change
-from payment_dr.operations.drill.journal import After, DocumentsRecord, Journal, ProbeEvent, Rpo, SimulatedWay, Target
+from payment_dr.operations.drill.journal import (
+    After,
+    DocumentsRecord,
+    Journal,
+    ProbeEvent,
+    Rpo,
+    SimulatedWay,
+    SplitBrainRecord,
+    Target,
+)
 from payment_dr.operations.drill.judge import Evidence, Judge
 from payment_dr.operations.drill.outages import OUTAGES
 from payment_dr.operations.errors import OperationError
@@ -75,6 +84,7 @@ def journal(tmp_path: Path) -> Journal:
         "rotation": None,
         "documents": None,
         "alarms": None,
+        "split_brain": None,
     }
     journal.set(rpo={"local": {**rpo, "missing_at_switch": ["l1"]}, "confirmed": rpo}, after=after)
     return journal
@@ -209,6 +219,7 @@ def test_what_is_missing_or_different_in_the_end_is_missed_and_named(journal: Jo
             "missing": {"primary": ["x", "y"], "secondary": ["z"]},
             "deleted_in_one_region": [],
         },
+        "split_brain": None,
         "alarms": {
             "expected": {"primary": ["c"]},
             "fired": ["a", "b"],
@@ -372,6 +383,27 @@ def test_an_outage_without_a_payment_shows_nothing_about_payments(journal: Journ
     ]
 
 
+def test_in_a_split_brain_payments_to_both_regions_are_judged_and_without_a_conflict_it_shows_nothing(
+    journal: Journal,
+) -> None:
+    payments = [
+        *(each for region in REGIONS.values() for each in paid(region, "local", 50, 4, 0)),
+        *(each for region in REGIONS.values() for each in paid(region, "confirmed", 50, 0, 4)),
+    ]
+    split_brain: SplitBrainRecord = {"unseen": {"primary": 4, "secondary": 4}, "conflicts": []}
+    journal.set(payments=payments, after={**journal.content["after"], "split_brain": split_brain})
+    judge = judge_of(journal)
+    judge.judge(evidence_of("partition", **STAYED))
+    assert (judge.verdict, judge.causes) == (
+        "could not tell",
+        ["no payment was acknowledged in both regions: this run does not show what becomes of one"],
+    )
+    payments[4]["acknowledged"] = False
+    judge = judge_of(journal)
+    judge.judge(evidence_of("partition", **STAYED))
+    assert missed_by(judge)["local payments to us-west-2 refused during the outage, of 4"] == 1
+
+
 def probe_at(at: float, side: Side, *, ok: bool) -> ProbeEvent:
     error = None if ok else "HTTP status 503"
     status = 200 if ok else 503
@@ -451,3 +483,32 @@ def test_after_a_backlog_what_is_missing_at_the_failback_is_counted(
     assert judge.verdict == verdict
     (target,) = [each for each in judge.targets if "at the failback" in each["what"]]
     assert target["how"] == how
+
+
+@pytest.mark.parametrize(
+    ("returned", "missing", "missed"),
+    [
+        ([], [], {}),
+        ([], ["a"], {"confirmed mode: missing in us-east-1 at the failback, of 9 acknowledged in us-west-2": 1}),
+        (
+            [Change(330, "primary"), Change(400, "secondary")],
+            [],
+            {"failback": 261, "returns of DNS to us-east-1 before an operator let clients return": 1},
+        ),
+    ],
+)
+def test_where_an_operator_returns_clients_they_stay_over_and_a_backlog_may_leave_nothing_missing(
+    returned: list[Change], missing: list[str], missed: dict[str, float], journal: Journal
+) -> None:
+    rpo = journal.content["rpo"]
+    rpo["confirmed"] |= {"missing_at_failback": missing, "acknowledged_in_secondary": 9}
+    back = {name: [Change(at, "primary")] for name, at in (("verdicts", 530), ("expired", 560), ("served", 561))}
+    known = evidence_of()
+    later = {name: [*getattr(known, name)[:1], *changes] for name, changes in back.items()}
+    switches = [Change(100, "secondary"), *returned, Change(530, "primary")]
+    judge = judge_of(journal)
+    judge.judge(evidence_of("recovery-backlog", **later, switches=switches, released=500, ended=600))
+    assert missed_by(judge) == missed
+    failback = journal.content["rto"]["failback"]
+    assert failback
+    assert failback["total"] == (261 if returned else 61)  # else from when the operator lets them return

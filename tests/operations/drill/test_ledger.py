@@ -17,6 +17,14 @@ def test_what_was_acknowledged_is_missing_unless_key_and_content_are_there() -> 
     assert missing(ledger.acknowledged("local"), there) == ["gone", "changed", "moved"]
 
 
+def test_of_two_contents_that_were_acknowledged_with_one_key_one_is_enough() -> None:
+    ledger = Ledger()
+    for amount in (5, 6):
+        ledger.acknowledge(item("both", amount=amount), "local", "us-east-1", 0.01)
+    found = {amount: missing(ledger.acknowledged("local"), [item("both", amount=amount)]) for amount in (5, 6, 7)}
+    assert found == {5: [], 6: [], 7: ["both", "both"]}
+
+
 def test_modes_are_told_apart_and_open_ones_are_taken_once() -> None:
     ledger = Ledger()
     ledger.acknowledge(item("a"), "local", "us-east-1", 0.01)

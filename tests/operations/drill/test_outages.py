@@ -48,6 +48,7 @@ def actions_in(journal: Journal) -> list[tuple[str, bool]]:
         ("both", {"us-east-1": {"seed": 3}, "us-west-2": {"seed": 3}}),
         ("replication", {"us-east-1": {"seed": 3, "service": "dynamodb-replication"}}),
         ("secondary", {"us-west-2": {"seed": 3}}),
+        ("partition", {"us-east-1": {"seed": 3, "kind": "cut"}}),
         (
             "control-plane",
             {"us-east-1": {"seed": 3, "service": ("dynamodb", "lambda", "ssm"), "spared": DATA_PLANES}},
@@ -89,6 +90,7 @@ def test_an_outage_lasts_as_long_as_the_settings_need_it_to(settings: Settings, 
         "dataplane": 240.0,
         "replication": failover - 60,
         "secondary": failover - 60,
+        "partition": failover - 60,
     }
     for kind, outage in OUTAGES.items():
         if outage.must_fail_over(settings):
@@ -108,7 +110,7 @@ def test_what_no_probe_sees_fails_over_only_where_an_alarm_decides_and_as_late_a
     must = {
         kind: (outage.must_fail_over(Settings()), outage.must_fail_over(followed)) for kind, outage in OUTAGES.items()
     }
-    staying = ("partial", "blip", "both", "permission", "replication", "secondary")
+    staying = ("partial", "blip", "both", "permission", "replication", "secondary", "partition")
     stay = dict.fromkeys(staying, (False, False))
     assert must == dict.fromkeys(OUTAGES, (True, True)) | stay | {"dataplane": (False, True)}
     outage = OUTAGES["dataplane"]
@@ -220,6 +222,7 @@ EXPECTED: dict[str, tuple[bool, bool, float, dict[str, bool]]] = {
     "permission": (False, False, 240, {}),
     "replication": (False, False, 141, {"local": True, "confirmed": False}),
     "secondary": (False, False, 141, {"local": True, "confirmed": False}),
+    "partition": (False, False, 141, {"local": True, "confirmed": False}),
     "control-plane": (True, True, 201, {"local": True}),
     "dns-name": (True, True, 201, {}),
     "functions": (True, True, 201, {}),

@@ -31,6 +31,7 @@ STAYED = [paid(at, "us-east-1") for at in (0, 10, 39, 40)]
         (STAYED, (10, 40), [STEADY, OUTAGE, OUTAGE, BACK]),
         (STAYED, (10, None), [STEADY, OUTAGE, OUTAGE, OUTAGE]),
         (STAYED, (10.0004, 40.0004), [STEADY, OUTAGE, OUTAGE, BACK]),  # records are rounded to a thousandth
+        ([paid(10, "us-west-2", pinned=True), *STAYED], (10, 40), [STEADY, OUTAGE, OUTAGE, OUTAGE, BACK]),
         ([], (10, 40), []),
     ],
 )

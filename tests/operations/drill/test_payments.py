@@ -94,6 +94,16 @@ def test_every_attempt_is_in_the_journal_with_its_outcome_in_the_order_of_drill_
     assert all(each["done"] >= each["at"] and each["seconds"] < 1 for each in found)
 
 
+def test_payments_of_a_client_that_stays_with_a_region_are_told_apart(slow: SlowStack, tmp_path: Path) -> None:
+    journal, paying = Journal(tmp_path, {"kind": "partition"}), Payments(slow, "dr-drill-1")
+    paying.transact("local", "secondary", 3.0, pinned=True)
+    paying.transact("local", "secondary", 3.0)
+    paying.note_in(journal)
+    assert [each.get("pinned") for each in journal.content["payments"]] == [True, None]
+    counted: list[Any] = journal.content["events"]
+    assert [(each.get("pinned"), each["acknowledged"]) for each in counted] == [(None, 1), (True, 1)]
+
+
 def test_a_confirmed_payment_has_waited_for_both_regions(
     slow: SlowStack, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

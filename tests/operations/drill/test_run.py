@@ -15,7 +15,7 @@ from payment_dr.operations import probes
 from payment_dr.operations.drill import clients, journal, parameters, payments, run, verification
 from payment_dr.operations.drill.alarm_watch import METRIC
 from payment_dr.operations.drill.confirmed_write import ConfirmedWriter, Receipt
-from payment_dr.operations.drill.journal import PAYMENT_PHASES, WAYS, Content, CouldNotTellError
+from payment_dr.operations.drill.journal import PAYMENT_PHASES, WAYS, Content, CouldNotTellError, overwritten
 from payment_dr.operations.drill.outages import REPLICATION, until_clients_are_back
 from payment_dr.operations.drill.payments import Payments
 from payment_dr.operations.drill.replication_pause import ReplicationPause
@@ -39,7 +39,10 @@ class FailingStack(Maker):
 
     Attributes:
         blind: As given.
+        stays: Which version of a payment that both regions have taken stays: the last one, or the first.
     """
+
+    stays = -1
 
     def __init__(self, stack: Stack, in_flight: int = 2, blind: Collection[str] = ()) -> None:
         super().__init__()
@@ -48,6 +51,9 @@ class FailingStack(Maker):
 
     def fail(self, region: str, **fault: Any) -> None:
         super().fail(region, **fault)
+        if fault.get("kind") == "cut":
+            self._stack.replicates = False
+            return
         is_seen = _side_in(region) not in self.blind or fault.get("service") != "dynamodb"
         if is_seen and fault.get("service") != REPLICATION:
             self._stack.failing["dynamodb", _side_in(region)] = GONE
@@ -58,10 +64,21 @@ class FailingStack(Maker):
                 there.remove(item)
 
     def restore(self, region: str) -> None:
+        if self.failing[region].get("kind") == "cut":
+            self._stack.replicates = True
+            self._stack.items.update({side: self.merged() for side in SIDES})
         super().restore(region)
         self._stack.failing.pop(("dynamodb", _side_in(region)), None)
         self._stack.items["secondary"] += self._held
         self._held = []
+
+    def merged(self) -> list[Any]:
+        """The items of both tables, of each key the version with the higher amount, which was written last."""
+        found: dict[str, list[Any]] = {}
+        for item in (item for side in SIDES for item in self._stack.items[side]):
+            found.setdefault(item["transaction_id"]["S"], []).append(item)
+        ordered = (sorted(versions, key=lambda each: int(each["amount"]["N"])) for versions in found.values())
+        return [versions[self.stays] for versions in ordered]
 
 
 def untested(journal: Content) -> dict[str, str]:
@@ -145,7 +162,7 @@ def test_every_payment_that_counts_is_among_the_events(
     retry_open = clients.Clients.retry_open
 
     def retry_one_more(self: clients.Clients) -> None:  # one that failed until now
-        self._payments.ledger.leave_open(self._payments._new_item("confirmed"), "confirmed")
+        self._payments.ledger.leave_open(self._payments.new_item("confirmed"), "confirmed")
         retry_open(self)
 
     monkeypatch.setattr(clients.Clients, "retry_open", retry_one_more)
@@ -238,6 +255,56 @@ def test_payments_in_an_outage_that_must_stop_some_of_them_are_judged(
         "local payments to us-east-1 refused during the outage": True,
         "confirmed payments to us-east-1 acknowledged during the outage": True,
     }
+
+
+def test_of_a_payment_that_both_regions_take_the_version_written_last_stays_and_the_other_is_named(
+    drill: Callable[..., Content], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(payments, "ConfirmedWriter", partial(ConfirmedWriter, patience=0.1))
+    journal = drill("partition")
+    assert (journal["verdict"], journal["causes"]) == ("passed", [])
+    found = journal["after"]["split_brain"]
+    assert found
+    assert len(found["conflicts"]) > 5
+    for number, conflict in enumerate(found["conflicts"]):
+        first, last = conflict["versions"]
+        assert [first["region"], last["region"]] == [REGIONS[side] for side in (SIDES, SIDES[::-1])[number % 2]]
+        amounts = {version["region"]: version["amount"] for version in conflict["versions"]}
+        assert conflict["seen"] == {side: amounts[REGIONS[side]] for side in SIDES}
+        assert conflict["after"] == dict.fromkeys(SIDES, last["amount"])
+        assert overwritten(conflict) == [first]
+    conflicting = {conflict["id"] for conflict in found["conflicts"]}
+    during = [each for each in journal["payments"] if each["phase"] == "outage" and each["id"] not in conflicting]
+    assert found["unseen"]["primary"] == sum(each["acknowledged"] for each in during if each.get("pinned")) > 50
+    paid = [each["at"] for each in during if each["acknowledged"] and not each.get("pinned")]
+    began = next(event["at"] for event in journal["events"] if event["kind"] == "action" and "fail us" in event["name"])
+    # Some of the very moment in which the link is cut were made before it.
+    assert sum(at > began for at in paid) <= found["unseen"]["secondary"] <= len(paid)
+    assert {each["region"] for each in during if each.get("pinned")} == {REGIONS["secondary"]}
+    judged = {each["what"].rpartition(",")[0] for each in journal["targets"] if "during the outage" in each["what"]}
+    assert judged == {
+        f"{mode} payments to {region} {what} during the outage"
+        for region in REGIONS.values()
+        for mode, what in (("local", "refused"), ("confirmed", "acknowledged"))
+    }
+
+
+def test_a_payment_of_both_regions_that_is_not_as_it_was_written_last_misses(
+    drill: Callable[..., Content], stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class FirstWins(FailingStack):
+        stays = 0
+
+    monkeypatch.setattr(payments, "ConfirmedWriter", partial(ConfirmedWriter, patience=0.1))
+    journal = drill("partition", maker=FirstWins(stack))
+    (missed,) = (each for each in journal["targets"] if each["met"] is False)
+    assert missed["what"].startswith("split brain: payments not as written last, of ")
+    found = journal["after"]["split_brain"]
+    assert found
+    assert missed["measured"] == len(found["conflicts"]) > 0
+    assert journal["causes"] == [
+        "not in both regions as it was written last: " + ", ".join(each["id"] for each in found["conflicts"][:5])
+    ]
 
 
 class Pause(ReplicationPause):
@@ -455,7 +522,7 @@ def test_a_journal_has_the_keys_of_schema_1_in_their_order(drill: Callable[..., 
         *("missing_at_switch", "missing_at_failback", "missing_after_recovery", "latency_ms", "figures", "recovery"),
     ]
     assert list(journal["after"]) == [
-        *("items", "written_twice", "parameters_equal", "rotation", "documents", "alarms", "undone"),
+        *("items", "written_twice", "parameters_equal", "rotation", "documents", "alarms", "split_brain", "undone"),
     ]
     assert {tuple(target) for target in journal["targets"]} == {
         ("what", "unit", "target", "measured", "met", "tested", "how", "misses_when")

@@ -31,7 +31,7 @@ class Tables(Payments):
 
     def __init__(self) -> None:
         self.ledger = Ledger()
-        self.outage = 10.0, 40.0
+        self.outage, self.released = (10.0, 40.0), None
         self.records = [paid(30, "us-west-2", mode="confirmed", done=30.5, seconds=0.7, confirmed=True)]
         self.found: dict[Side, Callable[[], list[Item]]] = {"primary": list, "secondary": list}
 
@@ -173,6 +173,7 @@ class TestAfterRecovery:
             "rotation": {"name": NAMES[0], "copied": {}},
             "documents": None,
             "alarms": None,
+            "split_brain": None,
         }
 
     def test_what_is_still_replicated_is_waited_for(self, verify: Verification, tables: Tables, clock: Clock) -> None:

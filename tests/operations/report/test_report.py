@@ -431,6 +431,33 @@ def test_a_target_that_an_outage_does_not_test_is_neither_met_nor_missed(
     assert text(page(journal), ".//h1") == headline
 
 
+def test_a_payment_that_both_regions_took_is_named_with_what_was_overwritten(
+    page: Callable[[Journal], ElementTree.Element], printed: Callable[[Journal], str]
+) -> None:
+    journal: Any = journals.passed()
+    versions = [
+        {"region": "us-east-1", "at": 40.0, "amount": "110"},
+        {"region": "us-west-2", "at": 61.0, "amount": "111"},
+    ]
+    kept = {"id": "p-1", "versions": versions, "seen": {"primary": "110", "secondary": "111"}}
+    conflicts = [
+        {**kept, "after": {"primary": "111", "secondary": "111"}},
+        {**kept, "id": "p-2", "after": {"primary": "110", "secondary": "111"}},
+    ]
+    journal["after"]["split_brain"] = {"unseen": {"primary": 7, "secondary": 1200}, "conflicts": conflicts}
+    found, paid = rows(page(journal)), "110 in us-east-1 at 0:40, 111 in us-west-2 at 1:01"
+    assert ["p-1", paid, "111", "110 in us-east-1 at 0:40"] in found
+    assert ["p-2", paid, "110 and 111", "none"] in found
+    seen = "us-east-1 lacked 7 payments of us-west-2, us-west-2 lacked 1,200 payments of us-east-1"
+    assert seen in text(page(journal))
+    result = printed(journal)
+    assert f"split brain: {seen}, until they reached each other" in result
+    assert "overwritten: p-1: 110 in us-east-1 at 0:40; p-2: none" in result
+    lost = "Both regions took 2 payments with different amounts, and 1 acknowledged versions of these are overwritten."
+    assert result.endswith(lost)
+    assert lost in text(page(journal))
+
+
 def test_what_one_region_alone_acknowledged_stands_beside_what_was_confirmed(
     page: Callable[[Journal], ElementTree.Element], printed: Callable[[Journal], str]
 ) -> None:

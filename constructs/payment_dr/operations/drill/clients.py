@@ -11,10 +11,12 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 
 from payment_dr.operations.drill.client_dns import Change, ClientDns
 from payment_dr.operations.drill.journal import CONFIRMED, LOCAL, Journal
 from payment_dr.operations.drill.payments import Payments, paced
+from payment_dr.operations.drill.split_brain import SplitBrain
 
 RUSH_ACKNOWLEDGED = 50  # payments in confirmed mode, before the outage
 RUSH_SECONDS = 60.0  # of real time, in which they have to come
@@ -40,6 +42,8 @@ class Clients:
     Attributes:
         serving: Side of the region that acknowledged the latest payment of the first mode, see `Payments.modes`.
         served: When the first payment of another region than before was acknowledged.
+        split: While it is set, other clients pay in the secondary region, whatever DNS answers, and some make the same
+            payment in both.
 
     Example:
         >>> clients.run(until=30.0)  # doctest: +SKIP
@@ -61,6 +65,8 @@ class Clients:
         self._watch = watch
         self._next_try = 0.0
         self._confirming: set[Future[bool]] = set()
+        self._pinned_confirming: set[Future[bool]] = set()
+        self.split: SplitBrain | None = None
         self.serving = dns.answered
         self.served: list[Change] = []
 
@@ -145,7 +151,7 @@ class Clients:
 
     def finish(self) -> None:
         """Wait for the payments that are still to be confirmed."""
-        for each in self._confirming:
+        for each in (*self._confirming, *self._pinned_confirming):
             each.result()
 
     def _advance(self, to: float) -> None:
@@ -173,6 +179,18 @@ class Clients:
         self._next_try = at + wait
         if took > SLOW_SECONDS:  # nothing changes before the client asks again
             self._next_try = min(at + SLOW_PAUSE_SECONDS, max(at, self._dns.expires) + wait)
+        if self.split:
+            self._pay_in_the_secondary(at)
+            self.split.pay(at)
+
+    def _pay_in_the_secondary(self, at: float) -> None:
+        """One payment in each mode of a client that stays with the secondary region."""
+        first, second = self._payments.modes
+        pay = partial(self._payments.transact, side="secondary", at=at, pinned=True)
+        self._pinned_confirming = {each for each in self._pinned_confirming if not each.done()}
+        if len(self._pinned_confirming) < CONFIRMED_AT_A_TIME:
+            self._pinned_confirming.add(self._pool.submit(pay, second))
+        pay(first)
 
 
 def _acknowledged(paying: Iterable[Future[bool]]) -> int:

@@ -192,6 +192,7 @@ class PaymentRecord(TypedDict):
         acknowledged: Whether the client was told that it is paid.
         confirmed: Whether it was read in the other region before that.
         phase: The phase of the drill at `at`.
+        pinned: True of a client that stays with the secondary region, whatever DNS answers; absent of all others.
     """
 
     id: str
@@ -203,6 +204,7 @@ class PaymentRecord(TypedDict):
     acknowledged: bool
     confirmed: bool
     phase: PaymentPhase
+    pinned: NotRequired[bool]
 
 
 class ItemsRecord(TypedDict, total=False):
@@ -258,8 +260,54 @@ class RotationRecord(TypedDict):
     copied: dict[Side, bool]
 
 
+class VersionRecord(TypedDict):
+    """One version of a payment: the region that acknowledged it, its time in seconds of drill time, and its amount."""
+
+    region: str
+    at: float
+    amount: str
+
+
+class ConflictRecord(TypedDict):
+    """A payment that both regions acknowledged with different amounts while they did not reach each other.
+
+    Attributes:
+        id: The transaction's id.
+        versions: Its versions in the order in which they were written.
+        seen: The amount that each region had when it reached the other one again; None if it had no such payment.
+        after: The amount that each region has in the end; None if it has no such payment.
+    """
+
+    id: str
+    versions: list[VersionRecord]
+    seen: dict[Side, str | None]
+    after: dict[Side, str | None]
+
+
+def overwritten(conflict: ConflictRecord) -> list[VersionRecord]:
+    """The acknowledged versions of a payment that no region has in the end."""
+    return [version for version in conflict["versions"] if version["amount"] not in conflict["after"].values()]
+
+
+class SplitBrainRecord(TypedDict):
+    """What came of two regions that did not reach each other while clients paid in both.
+
+    Attributes:
+        unseen: How many payments that the other region had acknowledged a region did not have when both reached each
+            other again, by its side; without those that conflict.
+        conflicts: The payments that both regions acknowledged with different amounts.
+    """
+
+    unseen: dict[Side, int]
+    conflicts: list[ConflictRecord]
+
+
 class After(TypedDict, total=False):
-    """What the verification found. `documents`, `alarms` and `rotation` are None where a place has none."""
+    """What the verification found.
+
+    `documents`, `alarms` and `rotation` are None where a place has none, `split_brain` where the regions reached each
+    other all the time.
+    """
 
     items: ItemsRecord
     written_twice: list[str]
@@ -267,6 +315,7 @@ class After(TypedDict, total=False):
     rotation: RotationRecord | None
     documents: DocumentsRecord | None
     alarms: AlarmsRecord | None
+    split_brain: SplitBrainRecord | None
     undone: bool
 
 
@@ -383,7 +432,10 @@ class AlarmEvent(_Timed):
 
 
 class TransactionsEvent(_Timed):
-    """How many payments of a mode a region acknowledged in `per` seconds, and how many failed."""
+    """How many payments of a mode a region acknowledged in `per` seconds, and how many failed.
+
+    They are those of clients that follow DNS, or with `pinned` of those that stay with the secondary region.
+    """
 
     kind: Literal["transactions"]
     region: str
@@ -391,6 +443,7 @@ class TransactionsEvent(_Timed):
     acknowledged: int
     failed: int
     per: int
+    pinned: NotRequired[bool]
 
 
 Event = (

@@ -10,6 +10,7 @@ from payment_dr.operations.drill.journal import (
     LOCAL,
     PHASES,
     AlarmsRecord,
+    ConflictRecord,
     Journal,
     PaymentRecord,
     PhaseSeconds,
@@ -42,6 +43,7 @@ class Evidence:
         verdicts, switches, expired: Changes of the health checks, of the answer of DNS, and of what the client knew.
         served: When the first transaction of another region was completed.
         last_failure: Why a side's latest failed probe failed.
+        released: When an operator let clients return. None where they return by themselves.
     """
 
     outage: Outage
@@ -57,6 +59,7 @@ class Evidence:
     expired: Sequence[Change]
     served: Sequence[Change]
     last_failure: Mapping[Side, str]
+    released: float | None = None
 
 
 class Judge:
@@ -216,7 +219,10 @@ class Judge:
         if evidence.failed_over:
             over = _phases(evidence, "secondary", evidence.began)
             if evidence.failed_back:
-                back = _phases(evidence, "primary", evidence.recovered)
+                since = evidence.recovered
+                if evidence.released is not None and not _early_returns(evidence, evidence.released):
+                    since = evidence.released
+                back = _phases(evidence, "primary", since)
         self._journal.set(rto={**self._journal.content["rto"], "failover": over, "failback": back})
         self._add_rto_targets("failover", over, evidence, self._why_no_failover(evidence))
         why_no_failback = f"clients did not return to {self._regions['primary']} after its recovery"
@@ -235,20 +241,21 @@ class Judge:
             self.add_target("clients not served by the primary", "clients", 0, 1, cause, kind="returned")
 
     def _judge_payments_during(self, evidence: Evidence) -> None:
-        """Payments to the primary that this outage must not stop, or that it must."""
-        first = self._regions["primary"]
-        for mode, go_on in evidence.outage.payments.items():
-            done, refused = payments_during(self._journal.content["payments"], first, mode, evidence)
-            wrong = refused if go_on else done
-            what = "refused" if go_on else "acknowledged"
-            self.add_target(
-                f"{mode} payments to {first} {what} during the outage, of {done + refused}",
-                "payments",
-                0,
-                wrong if done + refused else None,
-                f"{wrong} of {done + refused} {mode} payments to {first} were {what} during the outage",
-                kind="payments during the outage",
-            )
+        """Payments that this outage must not stop, or that it must."""
+        for side in SIDES if evidence.outage.splits else SIDES[:1]:
+            region = self._regions[side]
+            for mode, go_on in evidence.outage.payments.items():
+                done, refused = payments_during(self._journal.content["payments"], region, mode, evidence)
+                wrong = refused if go_on else done
+                what = "refused" if go_on else "acknowledged"
+                self.add_target(
+                    f"{mode} payments to {region} {what} during the outage, of {done + refused}",
+                    "payments",
+                    0,
+                    wrong if done + refused else None,
+                    f"{wrong} of {done + refused} {mode} payments to {region} were {what} during the outage",
+                    kind="payments during the outage",
+                )
 
     def _judge_payments(self, evidence: Evidence) -> None:
         rpo = self._journal.content["rpo"]
@@ -265,6 +272,7 @@ class Judge:
             )
         if evidence.outage.must_fail_over(evidence.settings):
             self._judge_switch(evidence)
+            self._judge_staying_over(evidence)
             self._judge_failback(evidence)
 
     def _judge_switch(self, evidence: Evidence) -> None:
@@ -291,6 +299,21 @@ class Judge:
                 kind=kind,
             )
 
+    def _judge_staying_over(self, evidence: Evidence) -> None:
+        """Judge whether clients stayed in the other region until an operator returned them, where that is deployed."""
+        if evidence.released is None:
+            return
+        first = self._regions["primary"]
+        early = _early_returns(evidence, evidence.released)
+        self.add_target(
+            f"returns of DNS to {first} before an operator let clients return",
+            "returns",
+            0,
+            early if evidence.failed_over else None,
+            f"clients returned to {first} by themselves, although an operator decides that",
+            kind="staying over",
+        )
+
     def _judge_failback(self, evidence: Evidence) -> None:
         """Judge whether clients returned to a region that lacked what was acknowledged to them in the other one."""
         first, second = (self._regions[side] for side in SIDES)
@@ -298,7 +321,7 @@ class Judge:
         missing, count = found["missing_at_failback"], found["acknowledged_in_secondary"]
         kind = "missing at the failback"
         what = f"confirmed mode: missing in {first} at the failback, of {count} acknowledged in {second}"
-        if evidence.outage.backlog and missing is not None:
+        if evidence.outage.backlog and missing is not None and evidence.released is None:
             # What Route 53 does is known, and no stack whose clients it returns can do better.
             if missing:
                 returned = "Route 53 returns clients before replication has caught up"
@@ -327,6 +350,8 @@ class Judge:
 
     def _judge_after_recovery(self) -> None:
         after = self._journal.content["after"]
+        if split_brain := after["split_brain"]:
+            self._judge_conflicts(split_brain["conflicts"])
         found = [
             ("items", "items that differ between the regions", "items", len(after["items"]["different"])),
             ("written twice", "transactions written twice", "transactions", len(after["written_twice"])),
@@ -372,6 +397,24 @@ class Judge:
                 f"after recovery these alarms ring: {', '.join(still)}",
                 kind="alarms cleared",
             )
+
+    def _judge_conflicts(self, conflicts: Sequence[ConflictRecord]) -> None:
+        """Judge whether of each payment that both regions took the version written last is in both.
+
+        That the other one is overwritten is what a global table does. The report names it.
+        """
+        what = f"split brain: payments not as written last, of {len(conflicts)} that conflicted"
+        if not conflicts:
+            cause = "no payment was acknowledged in both regions: this run does not show what becomes of one"
+            self.leave_inconclusive(what, "payments", 0, None, cause, kind="conflicts")
+            return
+        wrong = [
+            conflict["id"]
+            for conflict in conflicts
+            if any(there != conflict["versions"][-1]["amount"] for there in conflict["after"].values())
+        ]
+        cause = f"not in both regions as it was written last: {', '.join(wrong[:5])}"
+        self.add_target(what, "payments", 0, len(wrong), cause, kind="conflicts")
 
     def _judge_alarms(self, alarms: AlarmsRecord) -> None:
         if expected := alarms["expected"]:
@@ -459,6 +502,11 @@ def _phases(evidence: Evidence, side: Side, since: float) -> PhaseSeconds:
         "first_write": round(served - expired, 2),
         "total": round(served - since, 2),
     }
+
+
+def _early_returns(evidence: Evidence, released: float) -> int:
+    """How often DNS returned to the primary after the outage and before an operator let clients return."""
+    return sum(change.side == "primary" and evidence.recovered <= change.at < released for change in evidence.switches)
 
 
 def _first_change(changes: Sequence[Change], side: Side, since: float, *, healthy: bool = True) -> float:

@@ -82,9 +82,17 @@ class Ledger:
 
 
 def missing(entries: Iterable[Entry], items: Iterable[Item]) -> list[str]:
-    """Ids of the transactions that are not among these items, by key and content."""
+    """Ids of the transactions that are not among these items, by key and content.
+
+    Of a key that was acknowledged with several contents, one of them is enough: a table has one item of a key.
+    """
+    entries = list(entries)
     there = {content_hash(key_of(item)): content_hash(item) for item in items}
-    return [entry.id for entry in entries if there.get(content_hash(entry.key)) != entry.content]
+    acknowledged: dict[str, set[str]] = {}
+    for entry in entries:
+        acknowledged.setdefault(content_hash(entry.key), set()).add(entry.content)
+    keys = ((entry.id, content_hash(entry.key)) for entry in entries)
+    return [id_ for id_, key in keys if there.get(key) not in acknowledged[key]]
 
 
 def different(primary: Iterable[Item], secondary: Iterable[Item]) -> list[str]:

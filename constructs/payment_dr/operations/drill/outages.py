@@ -54,8 +54,9 @@ class OutageMaker(Protocol):
     def fail(self, region: str, **fault: Any) -> None:
         """Let calls of a region fail.
 
-        The fault is a ``kind`` (error, hang, unresolved) of one ``service`` or several, only some ``operations`` of
-        them or all but ``spared`` ones, or a ``share`` of the calls, by a ``seed``.
+        The fault is a ``kind`` (error, hang, unresolved, or cut: the link to other regions) of one ``service`` or
+        several, only some ``operations`` of them or all but ``spared`` ones, or a ``share`` of the calls, by a
+        ``seed``.
         """
 
     def restore(self, region: str) -> None:
@@ -121,9 +122,11 @@ class Outage:
         lasts: Seconds that it lasts with the settings of a stack.
         failed_probe_seconds: Seconds that a failed probe takes in it. None: as the settings have it.
         cuts_replication: Whether the table does not replicate meanwhile, so that a switch can lose something.
+        splits: Whether clients pay in both regions meanwhile, some of them the same payment with different amounts.
         backlog: Seconds for which replication still stalls after the region has returned. None: it resumes at once.
-        payments: For each client mode whether its payments to the primary go on in this outage (none may be refused)
-            or stop (none may be acknowledged). A mode that it does not name is not judged.
+        payments: For each client mode whether its payments to the primary, or to both regions if it splits them, go
+            on in this outage (none may be refused) or stop (none may be acknowledged). A mode that it does not name is
+            not judged.
         blame: The sentence of why Route 53 failed over although it has not to; the fields are ``{answered}`` (that it
             did, and for how long), ``{region}`` (the primary) and ``{failure}`` (of its latest failed probe).
 
@@ -144,6 +147,7 @@ class Outage:
     lasts: Callable[[Settings], float] = until_the_other_region_has_served
     failed_probe_seconds: float | None = None
     cuts_replication: bool = False
+    splits: bool = False
     backlog: Callable[[Settings], float] | None = None
     payments: Mapping[str, bool] = field(default_factory=dict)
     blame: str = "{answered}: the probe of {region} failed for long enough ({failure})"
@@ -182,6 +186,8 @@ class Outage:
             must += " with the data canary, must not without"
         if self.backlog:
             must += ", and back before replication has caught up"
+        if self.splits:
+            must += "; of a payment that both regions took, the version written last stays"
         paid = ", ".join(f"{mode} payments {'go on' if go_on else 'stop'}" for mode, go_on in self.payments.items())
         return f"{must}; {paid}" if paid else must
 
@@ -282,6 +288,15 @@ OUTAGES: Mapping[str, Outage] = {
         lasts=as_long_as_a_failover,
         cuts_replication=True,
         alarms=("secondary",),
+        payments={LOCAL: True, CONFIRMED: False},
+    ),
+    "partition": Outage(  # each region takes the other one for gone, and some clients are configured with the secondary
+        description="{region} and the other region do not reach each other, and clients reach and use both",
+        fails_over=False,
+        fault={"kind": "cut"},
+        lasts=as_long_as_a_failover,
+        cuts_replication=True,
+        splits=True,
         payments={LOCAL: True, CONFIRMED: False},
     ),
     # The probe asks DescribeTable, of DynamoDB's control plane: the region counts as unhealthy although it serves.
@@ -403,6 +418,29 @@ def backlog_of(stack: Deployed, maker: OutageMaker) -> Action:
         lambda: maker.fail(region, service=REPLICATION),
         lambda: maker.restore(region),
     )
+
+
+def let_return(stack: Deployed, tell: Callable[[str], None], *, timeout: float) -> None:
+    """Release the switch that the standby holds after an outage, as `dr failback` does.
+
+    Args:
+        stack: The stack.
+        tell: Told of progress.
+        timeout: Real seconds to wait for what the primary lacks.
+
+    Raises:
+        RefusedError: The primary is not ready.
+        OperationError: AWS refused, or did not answer.
+    """
+    reason = "dr drill: clients return"
+    Switch(
+        stack=stack,
+        confirm=lambda *_: None,
+        tell=tell,
+        ignored_documents=DOCUMENTS_PREFIX,
+        reason=reason,
+        timeout=timeout,
+    ).failback()
 
 
 class _Operator:

@@ -18,8 +18,9 @@ def with_phases(
 ) -> list[PaymentRecord]:
     """The payments in the order in which clients began them, each with its phase.
 
-    The secondary region serves from the first payment that it acknowledges during the outage. The primary serves again
-    from the first one that it acknowledges after that, or from the end of an outage without a failover.
+    The secondary region serves from the first payment that it acknowledges during the outage to a client that follows
+    DNS. The primary serves again from the first one that it acknowledges after that, or from the end of an outage
+    without a failover.
 
     Args:
         records: The payments.
@@ -35,7 +36,8 @@ def with_phases(
     starts: list[tuple[float, PaymentPhase]] = [(float("-inf"), "steady")]
     if began is not None:
         starts.append((round(began, 3), "outage"))
-        done = [(each["at"], each["region"]) for each in ordered if each["acknowledged"] and each["at"] >= starts[1][0]]
+        following = [each for each in ordered if each["acknowledged"] and not each.get("pinned")]
+        done = [(each["at"], each["region"]) for each in following if each["at"] >= starts[1][0]]
         served = next((at for at, region in done if region == secondary), None)
         if served is None:
             back = None if recovered is None else round(recovered, 3)
@@ -85,7 +87,7 @@ def recovery(records: Iterable[PaymentRecord], mode: str, *, began: float, recov
         records: Payments with their phases.
         mode: The mode.
         began: Drill time in seconds at which the outage began.
-        recovered: Drill time in seconds at which it ended.
+        recovered: Drill time in seconds at which it ended, or at which an operator let clients return.
 
     Example:
         >>> recovery(records, "confirmed", began=33.0, recovered=210.0)  # doctest: +SKIP

@@ -18,7 +18,7 @@ from botocore.exceptions import BotoCoreError, ClientError, ConnectTimeoutError,
 from payment_dr.operations.aws import asked
 from payment_dr.operations.deployed import Deployed, called_in_time
 from payment_dr.operations.drill.confirmed_write import ConfirmedWriter, NotConfirmedError
-from payment_dr.operations.drill.journal import CONFIRMED, LOCAL, MODES, Journal, PaymentRecord
+from payment_dr.operations.drill.journal import CONFIRMED, LOCAL, MODES, Journal, PaymentRecord, TransactionsEvent
 from payment_dr.operations.drill.ledger import Item, Ledger, id_of, key_of
 from payment_dr.operations.drill.payment_figures import with_phases
 from payment_dr.operations.drill.service_load import ServiceClient, as_sent
@@ -51,6 +51,7 @@ class Payments:
             which writes to the table. Without an endpoint and a service both are.
         outage: Drill times at which the outage began and ended, as far as they are known; they divide the payments
             into phases.
+        released: Drill time at which an operator let clients return; None where they return by themselves.
 
     Example:
         >>> payments = Payments(stack, "dr-drill-1")  # doctest: +SKIP
@@ -74,6 +75,7 @@ class Payments:
         self.ledger = Ledger()
         self.prefix = prefix
         self.outage: tuple[float | None, float | None] = None, None
+        self.released: float | None = None
         self._stack, self._by_key, self._tls = stack, by_key, tls
         self._endpoint = PaymentEndpoint(endpoint) if endpoint else None
         self._services = {side: ServiceClient(tls, side) for side in SIDES} if service and tls else None
@@ -83,22 +85,23 @@ class Payments:
         self._table = str(stack.outputs["dynamodb_table_name"])
         self._numbers = itertools.count()
         self._lock = threading.Lock()
-        self._seen: Counter[tuple[int, str, str, bool]] = Counter()
+        self._seen: Counter[tuple[int, str, str, bool, bool]] = Counter()
         self._records: list[PaymentRecord] = []
 
-    def transact(self, mode: str, side: Side, at: float, item: Item | None = None) -> bool:
+    def transact(self, mode: str, side: Side, at: float, item: Item | None = None, *, pinned: bool = False) -> bool:
         """One payment at a drill time, in the region of a side; whether it was acknowledged.
 
         Args:
             mode: "local" acknowledges after the write, "confirmed" when the other region has it.
             side: The region that DNS has answered.
             at: Drill time.
-            item: One that is still open. Default: a new one.
+            item: One that is still open, or that the other region has too. Default: a new one.
+            pinned: Whether the client stays with the secondary region, whatever DNS answers.
 
         Raises:
             ThisMachineError: This machine could not make it.
         """
-        item = item or self._new_item(mode)
+        item = item or self.new_item(mode)
         began = started = time.monotonic()
         confirmed = False
         try:
@@ -125,8 +128,10 @@ class Payments:
             "confirmed": confirmed,
             "phase": "steady",  # until `note_in` knows better
         }
+        if pinned:
+            record["pinned"] = True
         with self._lock:
-            self._seen[math.floor(at), self._stack.region(side), mode, done] += 1
+            self._seen[math.floor(at), self._stack.region(side), mode, pinned, done] += 1
             self._records.append(record)
         return done
 
@@ -151,7 +156,8 @@ class Payments:
     def _is_by_name(self, mode: str) -> bool:
         return self._services is not None and mode == self.modes[0]
 
-    def _new_item(self, mode: str) -> Item:
+    def new_item(self, mode: str) -> Item:
+        """A payment that nobody has made yet."""
         number = next(self._numbers)
         item = {
             "transaction_id": {"S": f"{self.prefix}-{mode}-{number}"},
@@ -215,19 +221,19 @@ class Payments:
         began, recovered = self.outage
         secondary = self._stack.region("secondary")
         journal.set(payments=with_phases(records, secondary=secondary, began=began, recovered=recovered))
-        for at, region, mode in sorted({key[:3] for key in seen}):
-            done, failed = (seen[at, region, mode, outcome] for outcome in (True, False))
-            journal.note(
-                {
-                    "kind": "transactions",
-                    "region": region,
-                    "mode": mode,
-                    "acknowledged": done,
-                    "failed": failed,
-                    "per": 1,
-                },
-                at=at,
-            )
+        for at, region, mode, pinned in sorted({key[:4] for key in seen}):
+            done, failed = (seen[at, region, mode, pinned, outcome] for outcome in (True, False))
+            event: TransactionsEvent = {
+                "kind": "transactions",
+                "region": region,
+                "mode": mode,
+                "acknowledged": done,
+                "failed": failed,
+                "per": 1,
+            }
+            if pinned:
+                event["pinned"] = True
+            journal.note(event, at=at)
 
 
 class _DynamoDb:

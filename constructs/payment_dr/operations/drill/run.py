@@ -44,17 +44,26 @@ from payment_dr.operations.drill.outages import (
     Outage,
     action_of,
     backlog_of,
+    let_return,
     undone,
 )
 from payment_dr.operations.drill.parameters import Parameters
 from payment_dr.operations.drill.payments import Payments
 from payment_dr.operations.drill.place import Place
 from payment_dr.operations.drill.replication_pause import TAKES_EFFECT_SECONDS
+from payment_dr.operations.drill.split_brain import SplitBrain
 from payment_dr.operations.drill.system import identified, system_of
 from payment_dr.operations.drill.verification import AtSwitch, Verification
 from payment_dr.operations.errors import OperationError, lack_of_this_machine
-from payment_dr.operations.route53.recovery_time import Settings, distribution, failover_bound, sensitivity
+from payment_dr.operations.route53.recovery_time import (
+    Settings,
+    distribution,
+    failback_bound,
+    failover_bound,
+    sensitivity,
+)
 from payment_dr.operations.route53.zone import Zone
+from payment_dr.operations.switch import RefusedError
 from payment_dr.operations.zone_faults import ZoneFaults
 from payment_dr.side import SIDES
 
@@ -65,6 +74,7 @@ ALARMS_FIRE_SECONDS = 300.0  # of drill time; one on a health check needs a minu
 PAUSE_SEEN_SECONDS = 10.0
 RESUMED_SECONDS = 600.0  # of real time; AWS does not say how long replication takes to go on
 RESUME_POLL_SECONDS = 5.0
+REFUSED_SECONDS = 1.0  # of real time: what a backlog holds back does not arrive by waiting
 ALARMS_CLEAR_SECONDS = 900.0  # of drill time; an alarm looks back over five minutes
 RUNS = 10_000
 PREFIX = "dr-drill-"  # of the ids of its transactions, by which the policy of a game day knows them
@@ -256,6 +266,7 @@ class Drill:
         rng = random.Random(self._seed)  # noqa: S311 - it has to be repeatable
         dns = self._place.dns(self._stack, zone, self._journal, rng, pool)
         documents, parameters = Documents(self._place, self._id), Parameters(self._place)
+        split = SplitBrain(self._stack, self._payments) if self._outage.splits else None
         if parameters.name:
             undo.enter_context(undone(parameters.rotation(), self._journal, self._place.check))
         else:
@@ -274,7 +285,8 @@ class Drill:
             clients=Clients(dns, self._payments, self._journal, pool=pool, rng=rng, watch=lambda: self._watch(dns)),
             documents=documents,
             parameters=parameters,
-            verification=Verification(self._place, self._payments, self._alarms, documents, parameters),
+            split=split,
+            verification=Verification(self._place, self._payments, self._alarms, documents, parameters, split),
             step=self._step,
         )
 
@@ -310,6 +322,7 @@ class StartedDrill:
         clients: They pay, and let drill time pass.
         documents: The documents of the drill.
         parameters: The parameter that is rotated.
+        split: Payments that both regions take; None if the outage does not split them.
         verification: Compares the regions.
         step: Takes the name of each step when it begins.
     """
@@ -326,6 +339,7 @@ class StartedDrill:
     clients: Clients
     documents: Documents
     parameters: Parameters
+    split: SplitBrain | None
     verification: Verification
     step: Callable[[str], None]
 
@@ -353,6 +367,7 @@ class StartedDrill:
         counted = LOCAL if self.place.pause else CONFIRMED  # without replication nothing can be confirmed
         began = self.clients.rush(lambda: self._begin_outage(outage, backlog), counted=counted)
         self.payments.outage = began, None
+        self.clients.split = self.split
         if CONFIRMED in self.outage.payments:
             self.clients.finish()  # those that began before the outage, or as it was made, leave room for others
         end = began + self.outage.lasts(self.settings)
@@ -361,15 +376,22 @@ class StartedDrill:
         at_switch = self.verification.at_switch(failed_over=failed_over)
         if failed_over:
             self.step(f"served by {self.place.stack.region('secondary')}")
+        if failed_over or self.split:
             self.documents.write("secondary")
             self.parameters.rotate("secondary")
+        if failed_over:
             self.clients.retry_open()
         self.clients.run(until=end)
         recovered = self._end_outage(outage, pause)
         self.payments.outage = began, recovered
-        at_failback, failed_back = self._await_failback(recovered, failed_over=failed_over)
-        if self.outage.backlog:
-            self._await_backlog(backlog, recovered + self.outage.backlog(self.settings))
+        ends = recovered + self.outage.backlog(self.settings) if self.outage.backlog else None
+        stays_over = failed_over and self.place.stack.stays_over and self.outage.means != "switch"
+        if stays_over:
+            ends = self._stay_over(backlog, ends)
+        released = self.clients.now
+        at_failback, failed_back = self._await_failback(released, failed_over=failed_over, stays_over=stays_over)
+        if ends is not None:
+            self._await_backlog(backlog, ends)
         self.clients.run(until=self.clients.now + QUIET_SECONDS)
         self._finish()
         rpo, after = self.verification.compare(at_switch, at_failback, self.journal.content["payments"])
@@ -388,6 +410,7 @@ class StartedDrill:
             expired=self.dns.expired,
             served=self.clients.served,
             last_failure=self.dns.last_failure,
+            released=released if stays_over else None,
         )
 
     def _begin_outage(self, outage: ExitStack, backlog: ExitStack) -> None:
@@ -454,6 +477,9 @@ class StartedDrill:
     def _end_outage(self, outage: ExitStack, pause: ExitStack) -> float:
         """Undo the outage; the drill time after that."""
         self.clients.finish()  # what was made before that must not be answered by a region that is back
+        if self.split:
+            self.clients.split = None
+            self.split.look()
         self.step("recovery")
         pause.close()
         outage.close()
@@ -462,7 +488,33 @@ class StartedDrill:
         self.dns.forget()
         return self.clients.now
 
-    def _await_failback(self, recovered: float, *, failed_over: bool) -> tuple[AtSwitch | None, bool]:
+    def _stay_over(self, backlog: ExitStack, ends: float | None) -> float | None:
+        """Let as much time pass as clients would need to return by themselves, and a backlog end that it has.
+
+        Args:
+            backlog: Ends the backlog of replication.
+            ends: Drill time at which it ends. None: there is none.
+
+        Returns:
+            When a backlog is to be ended that is still there. An operator who is refused meanwhile waits for its end.
+        """
+        self.step("clients stay over")
+        latest = self.clients.now + failback_bound(self.settings).total + SERVING_SECONDS
+        self.clients.run(until=latest if ends is None else ends)
+        self.clients.finish()
+        if self.place.run_schedules:  # an event that met the outage is lost, and an operator waits for the schedule
+            self.place.run_schedules()
+            self.parameters.await_copy("secondary")
+        if ends is None:
+            return None
+        try:
+            let_return(self.place.stack, lambda _: None, timeout=REFUSED_SECONDS)
+        except RefusedError:
+            backlog.close()
+            return None
+        return ends
+
+    def _await_failback(self, recovered: float, *, failed_over: bool, stays_over: bool) -> tuple[AtSwitch | None, bool]:
         """Wait until the primary serves again; whether it does, and what it has of what the secondary acknowledged.
 
         What it has is None after a failover without a failback, and where clients never left.
@@ -472,6 +524,10 @@ class StartedDrill:
         at_failback = None
         if failed_over:
             self.step("failback")
+            if stays_over:
+                self.payments.released = recovered if self.clients.serving == "secondary" else None
+                let_return(self.place.stack, lambda _: None, timeout=RESUMED_SECONDS)
+                self.dns.forget()
             self.clients.run(until=latest, stop=lambda: self.clients.serving == "primary")
             if self.clients.serving == "primary":
                 at_failback = self.verification.at_failback()

@@ -17,6 +17,7 @@ from payment_dr.operations.drill.parameters import Parameters
 from payment_dr.operations.drill.payment_figures import figures, latency_ms, recovery
 from payment_dr.operations.drill.payments import Payments
 from payment_dr.operations.drill.place import Place
+from payment_dr.operations.drill.split_brain import SplitBrain
 from payment_dr.side import SIDES, Side
 
 ARRIVING_SECONDS = 3.0  # of real time; one lag in a thousand is above 1.7 s
@@ -46,6 +47,7 @@ class Verification:
         alarms: The stack's alarms; None where they are not evaluated.
         documents: The drill's documents.
         parameters: The parameter that it rotates.
+        split: Payments that both regions take; None where no outage splits them.
 
     Example:
         >>> verification = Verification(place, payments, None, documents, parameters)  # doctest: +SKIP
@@ -61,9 +63,10 @@ class Verification:
         alarms: AlarmWatch | None,
         documents: Documents,
         parameters: Parameters,
+        split: SplitBrain | None = None,
     ) -> None:
         self._place, self._stack, self._payments, self._alarms = place, place.stack, payments, alarms
-        self._documents, self._parameters = documents, parameters
+        self._documents, self._parameters, self._split = documents, parameters, split
         self._began = datetime.now(UTC)
 
     def at_switch(self, *, failed_over: bool) -> AtSwitch:
@@ -151,6 +154,7 @@ class Verification:
             "rotation": self._parameters.compare(),
             "documents": documents,
             "alarms": self._alarms_of(self._alarms) if self._alarms else None,
+            "split_brain": self._split.record(items) if self._split else None,
         }
         return rpo, after
 
@@ -189,7 +193,9 @@ class Verification:
             "missing_after_recovery": sorted({id_ for side in SIDES for id_ in ledger.missing(entries, items[side])}),
             "latency_ms": latency_ms([record["seconds"] for record in done if record["region"] == primary]),
             "figures": figures(records, mode),
-            "recovery": recovery(records, mode, began=began or 0.0, recovered=recovered or 0.0),
+            "recovery": recovery(
+                records, mode, began=began or 0.0, recovered=self._payments.released or recovered or 0.0
+            ),
         }
 
     def _items(self, side: Side) -> list[Item]:

@@ -26,6 +26,7 @@ from payment_dr.operations.drill.journal import (
     Rto,
     SimulatedRuns,
     SimulatedWay,
+    SplitBrainRecord,
     StepEvent,
     TransactionsEvent,
     VerdictEvent,
@@ -33,6 +34,7 @@ from payment_dr.operations.drill.journal import (
     copied_sides,
     load_in_words,
     mode_of_service,
+    overwritten,
 )
 from payment_dr.operations.route53.recovery_time import LEFT_OUT
 from payment_dr.side import OTHER, SIDES, Side
@@ -205,6 +207,13 @@ class ReportContent:
     @property
     def loss(self) -> str | None:
         """What each client lost, a sentence that stands beside the verdict; None if that is not known."""
+        if split_brain := self.split_brain:
+            conflicts = split_brain["conflicts"]
+            return (
+                f"Both regions took {number(len(conflicts))} payments with different amounts, and "
+                f"{number(sum(len(overwritten(each)) for each in conflicts))} acknowledged versions of these are "
+                "overwritten"
+            )
         found = {mode: lost for mode, _, lost in self.modes()}
         if COULD_NOT_TELL in found.values():
             return None
@@ -277,6 +286,27 @@ class ReportContent:
             failed = [probe for probe in probes if not probe["ok"]]
             reasons = {str(probe.get("error") or f"HTTP status {probe.get('status')}") for probe in failed}
             yield region, len(probes) - len(failed), len(failed), sorted(reasons)
+
+    @property
+    def split_brain(self) -> SplitBrainRecord | None:
+        """What came of two regions that did not reach each other; None where they did all the time."""
+        return (self.journal.get("after") or {}).get("split_brain")
+
+    def unseen(self, split_brain: SplitBrainRecord) -> Iterator[str]:
+        """What clients of each region did not see when both reached each other again, a phrase each."""
+        regions: dict[Side, str] = {"primary": self.primary, "secondary": self.secondary}
+        for side in SIDES:
+            yield f"{regions[side]} lacked {number(split_brain['unseen'][side])} payments of {regions[OTHER[side]]}"
+
+    def conflicts(self, split_brain: SplitBrainRecord) -> Iterator[tuple[str, str, str, str]]:
+        """Payments that both regions took: id, what each acknowledged in order, what is there, what is overwritten."""
+        for conflict in split_brain["conflicts"]:
+            there = {amount or "nothing" for amount in conflict["after"].values()}
+            versions, lost = (
+                ", ".join(f"{each['amount']} in {each['region']} at {clock(each['at'])}" for each in some)
+                for some in (conflict["versions"], overwritten(conflict))
+            )
+            yield conflict["id"], versions, " and ".join(sorted(there)), lost or "none"
 
     @property
     def load(self) -> str:
@@ -391,13 +421,14 @@ class ReportContent:
             yield start, end, what
 
     def outcomes(self, mode: str) -> Iterator[tuple[float, float, Outcome]]:
-        """From when until when payments of a mode ended in the same way.
+        """From when until when payments of a mode ended in the same way, of clients that follow DNS.
 
         It holds until the next payment of the mode. Where that goes to another region, it holds until the first payment
         of any mode there, because all clients share one cache of DNS. How many payments a second there are says nothing
         about a stack: virtual time passes as fast as it can, and payments that wait for their confirmation do not.
         """
-        calls = (event for event in self.transactions if event["mode"] == mode)
+        following = [event for event in self.transactions if not event.get("pinned")]
+        calls = (event for event in following if event["mode"] == mode)
         groups = [
             (way, list(events)) for way, events in groupby(calls, lambda event: (event["region"], *_ended(event)))
         ]
@@ -405,7 +436,7 @@ class ReportContent:
         for place, ((before, *_), events) in enumerate(groups[:-1]):
             region = groups[place + 1][0][0]
             if region != before:
-                there = (each["at"] for each in self.transactions if each["region"] == region)
+                there = (each["at"] for each in following if each["region"] == region)
                 starts[place + 1] = next(at for at in there if at >= events[-1]["at"])
         ends = [*starts[1:], self.end]
         for ((region, acknowledged, failed), events), start, end in zip(groups, starts, ends, strict=False):

@@ -28,6 +28,7 @@ from payment_dr.operations.report.write import write_report
 
 COLUMNS: Final = 80
 WHAT: Final = 50  # of them for what a target measures
+NAMED: Final = 5  # of the payments that are overwritten
 WIDTHS: Final = (8, 7, 13, 14, 13, 11)  # of the cells of payments
 
 
@@ -100,6 +101,12 @@ def result_of(content: Content, paths: Iterable[Path]) -> Iterator[tuple[str, st
         missing = len(documents["missing"]["secondary"])
         lost = f"{missing} of {count} documents of {drill.secondary} are not in {drill.primary}"
         yield from _wrapped(f"{lost}: the stack does not copy them back")
+    if split_brain := drill.split_brain:
+        yield from _wrapped(f"split brain: {', '.join(drill.unseen(split_brain))}, until they reached each other")
+        conflicts = list(drill.conflicts(split_brain))
+        named = "; ".join(f"{id_}: {lost}" for id_, _, _, lost in conflicts[:NAMED])
+        more = f"; {len(conflicts) - NAMED} more are in the report" if len(conflicts) > NAMED else ""
+        yield from _wrapped(f"overwritten: {named or 'none'}{more}")
     for cause in content["causes"]:
         yield from _wrapped(f"cause: {cause}", style="red")
     first, *others = paths
