@@ -29,6 +29,7 @@ KINDS = {
     "not told": "a payment was refused for good, and what exists instead is not in both regions",
     "one region, missing": "a payment was acknowledged by one region, which did not have it",
     "one region, unexplained": "a payment acknowledged by one region is gone, and no region or conflict explains it",
+    "disputed": "a payment was acknowledged by one region by a call that had read another payment",
     "not accepted": "a payment was acknowledged by one region where the operator refuses that",
     "early": "a payment was acknowledged by one region before its patience was over",
     "not acknowledged": "one region has the payment and the operator accepts that, and it was not acknowledged",
@@ -87,22 +88,30 @@ class Checker:
         self.final: dict[str, str | None] = {}  # by key: what is confirmed to be there for good
         self.refused: set[tuple[str, str | None]] = set()
         self.wrote_nothing: set[int] = set()
-        self.wrote: set[int] = set()
+        self.wrote: dict[int, Item] = {}  # by call
         self.versions: dict[str, list[Item]] = {}  # by key: every version that any region has held
         self.seen: dict[str, set[str | None]] = {}  # by key: every payment that any region has held
         self.acknowledged: list[tuple[str, str | None]] = []
         self.unserved: Container[int] = ()
+        self.read_by: Mapping[int, list[Item]] = {}
         self.streak = dict.fromkeys(REGIONS, 0)
 
-    def read(self, changes: Iterable[Change], alone: Mapping[int, str], unserved: Container[int] = ()) -> None:
+    def read(
+        self,
+        changes: Iterable[Change],
+        alone: Mapping[int, str],
+        unserved: Container[int] = (),
+        read_by: Mapping[int, list[Item]] | None = None,
+    ) -> None:
         """Check each change when it happens.
 
         Args:
             changes: All of a history, in order.
             alone: What the operator had chosen in the region of a call when it ended, by its position in `changes`.
             unserved: Calls that their own region did not serve once.
+            read_by: What each call has read.
         """
-        self.unserved = unserved
+        self.unserved, self.read_by = unserved, read_by or {}
         for position, change in enumerate(changes):
             self.now = change.at
             if change.what in ("insert", "replace", "update", "replicate"):
@@ -121,7 +130,7 @@ class Checker:
         if change.what == "replace" and change.old != change.new:
             self._wrong("overwritten", f"{change.old} became {change.new}")
         if change.call:
-            self.wrote.add(change.call)
+            self.wrote[change.call] = change.new
             if change.call in self.wrote_nothing:
                 self._wrong("happened", f"call {change.call} had written nothing, and {change.where} has {new}")
         if (key, new) in self.refused:
@@ -158,7 +167,7 @@ class Checker:
                 self._is_stored(outcome.existing, key)
                 if identity(outcome.existing) != own:
                     self.refused.add((key, own))
-                elif change.call in self.wrote:
+                elif outcome.existing.get("write_id", 0) == self.wrote.get(change.call, {}).get("write_id"):
                     self._wrong("happened", f"{own} was refused by the call that wrote it")
         elif isinstance(outcome, Unknown):
             existing, payment = outcome.existing or {}, change.payment or {}
@@ -191,6 +200,8 @@ class Checker:
             self._wrong("one region, missing", f"{here} does not have {payment}")
         if change.what == "pay" and payment != identity(change.payment):
             self._wrong("confirmed another", f"{payment} for {identity(change.payment)}")
+        if any(identity(each) != payment for each in self.read_by.get(change.call, ())):
+            self._wrong("disputed", f"{payment} was acknowledged, and call {change.call} had read another payment")
         if alone != "accept":
             self._wrong("not accepted", f"{here} alone has {payment}")
         if outcome.seconds < EARLY and (outcome.reads or self.streak[here] < FEW):
@@ -239,6 +250,6 @@ def check(play: Any) -> Verdict:
     """Judge a history that was played."""
     world = play.world
     checker = Checker()
-    checker.read(world.changes, world.chosen, world.unserved)
+    checker.read(world.changes, world.chosen, world.unserved, world.read_by)
     unfinished = [(payer.pay.key, payer.pay.amount) for payer in play.payers.values() if payer.open]
     return checker.finish(world.replicas, world.destroyed, unfinished)

@@ -19,6 +19,7 @@ class FirstClient:
         self._call = call
 
     def pay(self, key: str, payment: Item) -> Outcome:
+        """Write and confirm, with the outcomes of the client of today for what it returned or raised."""
         call = self._call
         item = {**payment, "transaction_id": {"S": key}, "timestamp": {"N": "0"}}
         alone = call.alone()  # was a constant of the constructor

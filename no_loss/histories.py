@@ -174,7 +174,7 @@ class Connection:
         if call.run.is_known():
             return call.run.known()
         key = arguments["Key"]["transaction_id"]["S"], arguments["Key"]["timestamp"]["N"]
-        return call.ask(region, lambda: call.world.get(region, key), "get")
+        return call.ask(region, lambda: call.world.get(region, key, call.number), "get")
 
 
 class RecordedBreaker:
@@ -196,7 +196,14 @@ class Call:
     """One call of a payer to the client in a region: what the client is made of there."""
 
     def __init__(self, play: "Play", payer: "Payer", region: str, number: int, run: Run) -> None:
-        self.play, self.world, self.payer, self.region, self.number, self.run = play, play.world, payer, region, number, run
+        self.play, self.world, self.payer, self.region, self.number, self.run = (
+            play,
+            play.world,
+            payer,
+            region,
+            number,
+            run,
+        )
         self.breaker = RecordedBreaker(run, play.breakers[region])
         self.home, self.other = Connection(self, region), Connection(self, OTHER[region])
 
@@ -255,7 +262,7 @@ def _nothing(_line: object) -> None:
 
 
 class Payer:
-    """Somebody who sends one payment until it is acknowledged or refused for good, and keeps DNS's answer for its TTL."""
+    """Sends one payment until it is acknowledged or refused for good, and keeps DNS's answer for its TTL."""
 
     def __init__(self, play: "Play", pay: Pay) -> None:
         self.play, self.pay = play, pay
@@ -285,7 +292,9 @@ class Payer:
             world.say(world.now, f"call {number} ({region}): {what} {key} {self.pay.amount if what == 'pay' else ''}")
         play.served[region].append(self)
         self._run = Run(body, lambda outcome: self._ended(what, region, number, outcome))
-        client = play.client(Call(play, self, region, number, self._run))  # has no state of its own: one for all replays
+        client = play.client(
+            Call(play, self, region, number, self._run)
+        )  # has no state of its own: one for all replays
         self._run.go()
 
     def disconnect(self) -> None:
@@ -339,7 +348,7 @@ class Play:
         breaker: Callable[[], Any] = Breaker,
     ) -> None:
         self.client = client
-        self.world = world = world(say)
+        self.world = world(say)
         self._breaker = breaker
         self.breakers = {region: breaker() for region in REGIONS}
         self.served: dict[str, list[Payer]] = {EAST: [], WEST: []}
@@ -350,12 +359,12 @@ class Play:
         for event in history:
             if type(event) is Pay:
                 payer = self.payers[event.payer] = Payer(self, event)
-                world.at(event.at, payer.send)
+                self.world.at(event.at, payer.send)
             else:
                 rest.append(event)
         for event in rest:
             self._plan(event)
-        world.at(HEALED_AT, self._heal)
+        self.world.at(HEALED_AT, self._heal)
 
     def run(self) -> World:
         """Play it to its end."""
@@ -413,7 +422,9 @@ class Play:
 def _outcome(outcome: Any) -> str:
     existing = getattr(outcome, "existing", None)
     reason = getattr(outcome, "why", "") or (str(outcome) if isinstance(outcome, Exception) else "")
-    return f"{type(outcome).__name__} {reason}" + (f" [{existing['amount']['N'] if 'amount' in existing else 'void'}]" if existing else "")
+    return f"{type(outcome).__name__} {reason}" + (
+        f" [{existing['amount']['N'] if 'amount' in existing else 'void'}]" if existing else ""
+    )
 
 
 _MOMENTS = (0.0, 0.0, 0.004, 0.02, 0.3, 0.6, 1.5, 4.0, 8.0, 40.0, 100.0)
@@ -424,7 +435,7 @@ _FAULTS = tuple(FAULTS)
 
 def drawn(seed: int) -> History:
     """The history of a seed."""
-    rng = random.Random(seed)
+    rng = random.Random(seed)  # noqa: S311 - it has to be reproducible
     draw, pick = rng.random, rng.choice
 
     def moment() -> float:
@@ -443,6 +454,18 @@ def drawn(seed: int) -> History:
             key, amount, tags = "abcdef"[len(payments) % 6], _AMOUNTS[payer - 1], draw() < 0.1
         payments.append((key, amount, tags))
         events.append(Pay(moment(), payer, key, amount, pick(("pay", "pay", "lookup", "void")), tags))
+    if draw() < 0.06:  # two payments want one key in two regions, of which one is soon away
+        for payer, amount in ((1, "100"), (2, "7")):
+            events = [each for each in events if not (isinstance(each, Pay) and each.payer == payer)]
+            events.append(Pay(round(draw() * 0.4, 3), payer, "a", amount, pick(("pay", "lookup"))))
+        payments.append(("a", "100", False))
+        number = max(number, 2)
+        events.append(Dns(round(draw() * 0.4, 3), WEST))
+        events.append(Alone(0.0, EAST, "accept"))
+        begins = round(draw(), 3)
+        fault = pick(("is away, and replicates", "throttles", "hangs"))
+        events.append(Fault(begins, begins + pick((2.0, 20.0)), pick(REGIONS), fault))
+        events.append(Clock(pick(REGIONS), pick((0.05, 2.0))))
     for _ in range(int(draw() * 3.5)):
         events.append(Meets(1 + int(draw() * number), int(draw() * 8), pick(FATES)))
     if draw() < 0.12:  # a bad moment of one payer

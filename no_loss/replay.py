@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 
-class _Waits(BaseException):  # noqa: N818 - not an error; no `except Exception` of the client may catch it
+class _Waits(BaseException):
     """The call cannot go on before the world has answered."""
 
 
@@ -44,7 +44,7 @@ class Run:
             result = self._body(self)
         except _Waits:
             return
-        except Exception as error:  # noqa: BLE001 - what the client raises is what it answers
+        except Exception as error:
             result = error
         self._done(result)
 

@@ -18,7 +18,7 @@ deletions do not happen. Regions' clocks may be apart by any time.
 """
 
 import heapq
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any, NamedTuple
 
@@ -32,7 +32,7 @@ LATENCY = {True: 0.01, False: 0.06}  # of a call, in the caller's region and acr
 CLIENT_TIMEOUT = 1.0
 LAG = 0.5
 
-Item = dict[str, Any]
+Item = Mapping[str, Any]
 
 # What may become of one call, besides being served.
 FATES = (
@@ -91,7 +91,7 @@ class World:
         lag: Seconds that replication from a region takes.
         skew: Seconds by which a region's clock is ahead.
         unserved: Calls of the client whose own region did not serve them once.
-        reads: Reads that were served.
+        read_by: What each call of the client has read.
     """
 
     def __init__(self, say: Callable[[float, str], None] | None = None) -> None:
@@ -105,7 +105,7 @@ class World:
         self.faults: dict[str, list[str]] = {EAST: [], WEST: []}
         self.destroyed: set[str] = set()
         self.unserved: set[int] = set()
-        self.reads = 0
+        self.read_by: dict[int, list[Item]] = {}
         self.say = say
         self._pending: list[tuple[str, tuple[str, str], Version]] = []
         self._events: list[tuple[float, int, Callable[[], None]]] = []
@@ -161,11 +161,13 @@ class World:
         if self.say and fate:
             self.say(self.now, f"call {number}: {what} in {region}: {fate}")
         if not fate:
+
             def served() -> None:
                 answer = do()
                 if self.say:
                     self.say(self.now, f"call {number}: {what} in {region}: {_short(answer)}")
                 self.at(self.now + latency / 2, lambda: run.answer(answer))
+
             self.at(self.now + latency / 2, served)
             return
         if fate in ("answer lost", "500 done", "done twice"):
@@ -192,10 +194,11 @@ class World:
         self._store("replace" if old else "insert", region, key, {n: _normal(v) for n, v in item.items()}, call)
         return {}
 
-    def get(self, region: str, key: tuple[str, str]) -> Any:
+    def get(self, region: str, key: tuple[str, str], call: int) -> Any:
         """GetItem, strongly consistent."""
-        self.reads += 1
         found = self.replicas[region].get(key)
+        if found:
+            self.read_by.setdefault(call, []).append(found.item)
         return {"Item": dict(found.item)} if found else {}
 
     def update(self, region: str, key: tuple[str, str], attributes: Item) -> None:

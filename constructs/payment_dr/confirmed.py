@@ -14,7 +14,7 @@ a payment here, reads it in the other region, and answers with one of four outco
 ``Refused``    With `existing`: both regions hold that under the key, so this payment does not exist and never will.
                Without: this call has written nothing, so try again. An earlier call for the key may still be Unknown.
 
-What cannot happen by itself (no right, no such table, a wrong attribute) raises boto3's exception, and nothing is written.
+What waiting does not end (no right, no such table, a wrong attribute) raises boto3's exception, and nothing is written.
 
 What each state of the two regions means for `pay`:
 
@@ -222,6 +222,7 @@ class Live:
         self._lock = threading.Lock()
 
     def __call__(self) -> Alone:
+        """The value that holds now."""
         with self._lock:
             now = self._clock()
             if now >= self._until:
@@ -313,7 +314,8 @@ class ConfirmedPayments:
         """Take a payment and confirm it in the background, for callers who cannot wait for the replication.
 
         Args:
-            key, payment: As in `pay`.
+            key: As in `pay`.
+            payment: As in `pay`.
             then: Called in the pool with what `pay` would have returned.
             pool: Where the payment is confirmed. If this process ends first, `lookup` takes its place.
 
@@ -384,7 +386,7 @@ class ConfirmedPayments:
                 return call, call.wanted
             except (ClientError, BotoCoreError) as error:
                 if _code(error) == "ConditionalCheckFailedException":
-                    return call, error.response["Item"]  # type: ignore[union-attr]
+                    return call, error.response["Item"]  # type: ignore[typeddict-item, union-attr]
                 if not _passes(error) and not may_be_taken:
                     raise
                 # A 500 is no proof that nothing was written, and an answer that does not come is none.
@@ -412,10 +414,10 @@ class ConfirmedPayments:
                 self._sleep(min(pause, max(0.0, call.started + self._patience - self._clock())))
             found, failed = self._read("other", call)
             why = failed or "the other region does not have it"
-            if stored is None or (found and not _is_same(found, stored)):
+            if stored is None or (found and not _agree(found, stored, call.wanted)):
                 at_home, failed_at_home = self._read("home", call)
                 stored = at_home or (stored if failed_at_home else None)
-            if found and stored and _is_same(found, stored):
+            if found and stored and _agree(found, stored, call.wanted):
                 self._breaker.note(self._clock(), confirmed=True)
                 if _is_another(found, call.wanted):
                     return self._refused(call, "the key is that of another payment", found)
@@ -439,7 +441,7 @@ class ConfirmedPayments:
             return self._unknown(call, f"this region has it, and {why}", stored)
         if call.waits:  # meanwhile the other region's payment may have come and won
             at_home, failed = self._read("home", call)
-            if at_home is None or not _is_same(at_home, stored):
+            if at_home is None or not _agree(at_home, stored, call.wanted):
                 return self._unknown(call, failed or "the regions have taken different payments", at_home or stored)
         return OneRegion(stored, why, self._clock() - call.started, call.reads)
 
@@ -481,10 +483,13 @@ class ConfirmedPayments:
         return outcome
 
 
-def _is_same(one: Item, other: Item) -> bool:
-    """Whether two items are of one write, or were written with the same attributes."""
-    ids = one.get(WRITE_ID), other.get(WRITE_ID)
-    return (ids[0] == ids[1] and ids[0] is not None) or not _is_another(one, other)
+def _agree(one: Item, other: Item, wanted: Item) -> bool:
+    """Whether two items are of one write, or of one payment. Two regions may have taken the same one."""
+    if WRITE_ID in one and one[WRITE_ID] == other.get(WRITE_ID):
+        return True
+    if wanted and not (_is_another(one, wanted) or _is_another(other, wanted)):
+        return True
+    return not _is_another(one, other)
 
 
 def _is_another(stored: Item, wanted: Item) -> bool:
