@@ -10,11 +10,11 @@ from typing import Annotated
 
 import typer
 
-from no_loss.checker import KINDS, Verdict, check
+from no_loss.checker import KINDS, Verdict
 from no_loss.first_client import FirstClient
-from no_loss.histories import Play, confirmed_payments, drawn
+from no_loss.histories import confirmed_payments, drawn
 from no_loss.mutants import MUTANTS, Caught, Mutant, changed, hunt, hunt_in_checker
-from no_loss.report import told, violations
+from no_loss.report import played, told, violations
 from no_loss.search import WORLDS, search, together
 from no_loss.shrink import shortest
 from payment_dr.operations.command import DONE, MISSED, command, progress
@@ -43,11 +43,8 @@ def main(
         begun = time.monotonic()
         total, failed = Verdict(), list[int]()
         chunks = [range(at, min(at + CHUNK, seed + histories)) for at in range(seed, seed + histories, CHUNK)]
-        for number, (verdict, seeds) in enumerate(pool.imap_unordered(_played, chunks), 1):
-            total.outcomes += verdict.outcomes
-            total.at_risk += verdict.at_risk
-            total.lost_with_region += verdict.lost_with_region
-            total.lost_by_conflict += verdict.lost_by_conflict
+        for number, (verdict, seeds) in enumerate(pool.imap_unordered(played, chunks), 1):
+            total.add(verdict)
             failed += seeds
             if number % 100 == 0:
                 progress.print(f"{number * CHUNK:,} histories, {len(failed)} failed", highlight=False)
@@ -79,21 +76,6 @@ def main(
             _say(f"    {_line(each)}")
     right = not (failed or found.violations or missed) and control > 0
     raise typer.Exit(DONE if right else MISSED)
-
-
-def _played(seeds: range) -> tuple[Verdict, list[int]]:
-    total, failed = Verdict(), []
-    for seed in seeds:
-        play = Play(drawn(seed))
-        play.run()
-        verdict = check(play)
-        total.outcomes += verdict.outcomes
-        total.at_risk += verdict.at_risk
-        total.lost_with_region += verdict.lost_with_region
-        total.lost_by_conflict += verdict.lost_by_conflict
-        if verdict.violations:
-            failed.append(seed)
-    return total, failed
 
 
 def _line(caught: Caught) -> str:

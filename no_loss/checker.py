@@ -65,6 +65,14 @@ class Verdict:
     lost_with_region: int = 0
     lost_by_conflict: int = 0
 
+    def add(self, other: "Verdict") -> None:
+        """Add another history's."""
+        self.violations += other.violations
+        self.outcomes += other.outcomes
+        self.at_risk += other.at_risk
+        self.lost_with_region += other.lost_with_region
+        self.lost_by_conflict += other.lost_by_conflict
+
 
 def identity(item: Item | None) -> str | None:
     """What tells one payment from another."""

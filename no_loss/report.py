@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from itertools import groupby
 
-from no_loss.checker import Violation, check
-from no_loss.histories import Call, Client, History, Play
+from no_loss.checker import Verdict, Violation, check
+from no_loss.histories import Call, Client, History, Play, drawn
 
 
 def violations(history: History, client: Callable[[Call], Client]) -> list[Violation]:
@@ -12,6 +12,19 @@ def violations(history: History, client: Callable[[Call], Client]) -> list[Viola
     play = Play(history, client)
     play.run()
     return check(play).violations
+
+
+def played(seeds: range) -> tuple[Verdict, list[int]]:
+    """Play the histories of some seeds: what was found in all, and the seeds of those that fail."""
+    total, failed = Verdict(), []
+    for seed in seeds:
+        play = Play(drawn(seed))
+        play.run()
+        verdict = check(play)
+        total.add(verdict)
+        if verdict.violations:
+            failed.append(seed)
+    return total, failed
 
 
 def told(history: History, client: Callable[[Call], Client], kind: str | None = None) -> list[str]:
