@@ -165,7 +165,7 @@ class World:
             def served() -> None:
                 answer = do()
                 if self.say:
-                    self.say(self.now, f"call {number}: {what} in {region}: {_short(answer)}")
+                    self.say(self.now, f"call {number}: {what} in {region}: {_short(answer, what)}")
                 self.at(self.now + latency / 2, lambda: run.answer(answer))
 
             self.at(self.now + latency / 2, served)
@@ -273,8 +273,8 @@ def _short_item(item: Item) -> str:
     return ", ".join(f"{n}={next(iter(v.values()))}" for n, v in item.items() if n not in ("timestamp", "write_id"))
 
 
-def _short(answer: Any) -> str:
+def _short(answer: Any, what: str) -> str:
     if isinstance(answer, ClientError):
         item = answer.response.get("Item")
         return answer.response["Error"]["Code"] + (f": {_short_item(item)}" if item else "")  # type: ignore[arg-type]
-    return _short_item(answer["Item"]) if answer.get("Item") else "done" if answer == {} else str(answer)
+    return _short_item(answer["Item"]) if answer else "done" if what == "put" else "nothing"
