@@ -178,8 +178,8 @@ class Checker:
                 elif outcome.existing.get("write_id", 0) == self.wrote.get(change.call, {}).get("write_id"):
                     self._wrong("happened", f"{own} was refused by the call that wrote it")
         elif isinstance(outcome, Unknown):
-            existing, payment = outcome.existing or {}, change.payment or {}
-            undisputed = self.seen.get(key, set()) <= {own} and existing.get("status") == payment.get("status")
+            status = (change.payment or {}).get("status")
+            undisputed = all(identity(it) == own and it["status"] == status for it in self.versions.get(key, ()))
             if change.what == "pay" and alone == "accept" and undisputed and change.call not in self.unserved:
                 self._wrong("not acknowledged", f"{here} has {own}: {outcome.why}")
         else:

@@ -174,7 +174,7 @@ class Connection:
         if call.run.is_known():
             return call.run.known()
         key = arguments["Key"]["transaction_id"]["S"], arguments["Key"]["timestamp"]["N"]
-        return call.ask(region, lambda: call.world.get(region, key, call.number), "get")
+        return call.ask(region, lambda: call.world.get(region, key), "get")
 
 
 class RecordedBreaker:
@@ -455,10 +455,10 @@ def drawn(seed: int) -> History:
         payments.append((key, amount, tags))
         events.append(Pay(moment(), payer, key, amount, pick(("pay", "pay", "lookup", "void")), tags))
     if draw() < 0.06:  # two payments want one key in two regions, of which one is soon away
-        for payer, amount in ((1, "100"), (2, "7")):
+        for payer, amount in ((1, "8"), (2, "9")):
             events = [each for each in events if not (isinstance(each, Pay) and each.payer == payer)]
             events.append(Pay(round(draw() * 0.4, 3), payer, "a", amount, pick(("pay", "lookup"))))
-        payments.append(("a", "100", False))
+        payments.append(("a", "8", False))
         number = max(number, 2)
         events.append(Dns(round(draw() * 0.4, 3), WEST))
         events.append(Alone(0.0, EAST, "accept"))

@@ -91,7 +91,7 @@ class World:
         lag: Seconds that replication from a region takes.
         skew: Seconds by which a region's clock is ahead.
         unserved: Calls of the client whose own region did not serve them once.
-        read_by: What each call of the client has read.
+        read_by: What each call of the client was answered by its reads.
     """
 
     def __init__(self, say: Callable[[float, str], None] | None = None) -> None:
@@ -164,6 +164,8 @@ class World:
 
             def served() -> None:
                 answer = do()
+                if what == "get" and answer:
+                    self.read_by.setdefault(number, []).append(answer["Item"])
                 if self.say:
                     self.say(self.now, f"call {number}: {what} in {region}: {_short(answer, what)}")
                 self.at(self.now + latency / 2, lambda: run.answer(answer))
@@ -194,11 +196,9 @@ class World:
         self._store("replace" if old else "insert", region, key, {n: _normal(v) for n, v in item.items()}, call)
         return {}
 
-    def get(self, region: str, key: tuple[str, str], call: int) -> Any:
+    def get(self, region: str, key: tuple[str, str]) -> Any:
         """GetItem, strongly consistent."""
         found = self.replicas[region].get(key)
-        if found:
-            self.read_by.setdefault(call, []).append(found.item)
         return {"Item": dict(found.item)} if found else {}
 
     def update(self, region: str, key: tuple[str, str], attributes: Item) -> None:

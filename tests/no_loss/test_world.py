@@ -87,7 +87,7 @@ def asked_of_model(world: World, what: str, region: str, key: dict[str, Any], at
     primary = key["transaction_id"]["S"], key["timestamp"]["N"]
     world.run(world.now + 1)
     if what == "get":
-        return sorted_sets(world.get(region, primary, 0).get("Item", {}))
+        return sorted_sets(world.get(region, primary).get("Item", {}))
     if what == "update":
         return world.update(region, primary, attributes)
     answer = world.put(region, primary, {**key, **attributes}, insert=what == "insert", give_old=True, call=0)
