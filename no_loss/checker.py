@@ -1,6 +1,6 @@
 """Judges one history: does what the client said hold, by what the two replicas really did?
 
-It reads the world's changes once, in order. Payments are told apart by their amount, which is unique in a history, so
+It reads the world's changes once, in order. Payments are told apart by their amount and whether they have a set, so
 that no search is needed. It knows nothing of how the client works.
 """
 
@@ -78,7 +78,7 @@ def identity(item: Item | None) -> str | None:
     """What tells one payment from another."""
     if item is None:
         return None
-    return "void" if "void" in item else _number(item["amount"]["N"])
+    return "void" if "void" in item else _number(item["amount"]["N"]) + (" with a set" if "tags" in item else "")
 
 
 def _number(text: str) -> str:

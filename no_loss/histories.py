@@ -450,6 +450,8 @@ def drawn(seed: int) -> History:
             key, amount, tags = pick(payments)  # the same payment again, or another one with its key
             if draw() < 0.5:
                 amount = _AMOUNTS[payer - 1]
+            elif draw() < 0.2:
+                tags = not tags  # another payment too
         else:
             key, amount, tags = "abcdef"[len(payments) % 6], _AMOUNTS[payer - 1], draw() < 0.1
         payments.append((key, amount, tags))

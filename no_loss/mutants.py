@@ -43,7 +43,7 @@ MUTANTS = (
     Mutant(
         "client",
         "confirms whatever the other region holds",
-        "if found and stored and _agree(found, stored, call.wanted):",
+        "if found and stored and _agree(found, stored):",
         "if found and stored:",
     ),
     Mutant(
@@ -52,24 +52,24 @@ MUTANTS = (
         'found, failed = self._read("other", call)',
         'found, failed = self._read("home", call)',
     ),
-    Mutant("client", "compares text, not numbers", "return kind, Decimal(content)", "return kind, content"),
+    Mutant("client", "compares text, not numbers", "return kind, _number(content)", "return kind, content"),
     Mutant(
         "client",
         "compares sets in order",
-        'return kind, frozenset(map(bytes, content) if kind == "BS" else content)',
-        "return kind, tuple(content)",
+        "return kind, sorted(content)",
+        "return kind, list(content)",
     ),
     Mutant(
         "client",
         "takes every item with its key for its own",
-        "    if wanted.get(WRITE_ID) is not None and stored.get(WRITE_ID) == wanted[WRITE_ID]:\n        return False",
+        "    if not wanted or stored.get(WRITE_ID) == wanted[WRITE_ID]:\n        return False",
         "    return False",
     ),
     Mutant(
         "client",
         "does not know its own write again",
-        "    if wanted.get(WRITE_ID) is not None and stored.get(WRITE_ID) == wanted[WRITE_ID]:\n        return False\n",
-        "",
+        "if not wanted or stored.get(WRITE_ID) == wanted[WRITE_ID]:",
+        "if not wanted:",
     ),
     Mutant(
         "client",

@@ -32,7 +32,7 @@ class Held(NamedTuple):
     at: int
     region: str
     payment: str
-    call: int
+    write_id: str
 
 
 class Caller(NamedTuple):
@@ -52,7 +52,9 @@ class State(NamedTuple):
     east: Held | None = None
     west: Held | None = None
     sent: frozenset[tuple[str, Held]] = frozenset()  # to a region, on its way
-    late: frozenset[tuple[str, str, int]] = frozenset()  # region, payment and call of puts that are still to be done
+    late: frozenset[tuple[str, str, int, str]] = (
+        frozenset()
+    )  # region, payment, call and write id of puts that are still to be done
     away: str = ""  # the region; "over" when it is back
     crashed: bool = False
     faults: int = 0
@@ -91,8 +93,8 @@ class _Asks(BaseException):
         self.what = what
 
 
-def _item(payment: str, call: int) -> dict[str, Any]:
-    return {**KEY, "amount": {"N": payment}, "write_id": {"S": f"w{call}"}}
+def _item(payment: str, write_id: str) -> dict[str, Any]:
+    return {**KEY, "amount": {"N": payment}, "write_id": {"S": write_id}}
 
 
 class _Answers:
@@ -125,7 +127,8 @@ class _Connection:
         self._answers, self._region = answers, region
 
     def put_item(self, **arguments: Any) -> Any:
-        return self._answers.take("put", self._region, "ConditionExpression" in arguments)
+        write_id = arguments["Item"]["write_id"]["S"]
+        return self._answers.take("put", self._region, "ConditionExpression" in arguments, write_id)
 
     def get_item(self, **_: Any) -> Any:
         return self._answers.take("get", self._region)
@@ -206,27 +209,27 @@ class _Search:
         spoilt = state._replace(faults=1)
         if region in up:
             if what == "put":
-                after, token = self._put(world, state, region, caller.payment, caller.call, insert=rest[1])
+                after, token = self._put(world, state, region, caller.payment, caller.call, rest[2], insert=rest[1])
                 yield self._answered(after, at, token)
                 if not state.faults:
                     yield self._answered(after._replace(faults=1), at, ("lost",))
-                    late = spoilt._replace(late=state.late | {(region, caller.payment, caller.call)})
+                    late = spoilt._replace(late=state.late | {(region, caller.payment, caller.call, rest[2])})
                     yield self._answered(late, at, ("lost",))
             else:
                 held = state.east if region == EAST else state.west
-                yield self._answered(state, at, ("item", held.payment, held.call) if held else ("nothing",))
+                yield self._answered(state, at, ("item", held.payment, held.write_id) if held else ("nothing",))
         if region not in up or not state.faults:
             yield self._answered(state if region not in up else spoilt, at, ("lost",))
 
     def _put(
-        self, world: World, state: State, region: str, payment: str, call: int, *, insert: bool = True
+        self, world: World, state: State, region: str, payment: str, call: int, write_id: str, *, insert: bool = True
     ) -> tuple[State, Token]:
         there = state.east if region == EAST else state.west
         if there and insert:
-            return state, ("held", there.payment, there.call)
+            return state, ("held", there.payment, there.write_id)
         if ("nothing", call) in state.claims:
             self.violations.append(f"happened: call {call} had written nothing: {state}")
-        held = Held(state.time + (100 if region == world.ahead else 0), region, payment, call)
+        held = Held(state.time + (100 if region == world.ahead else 0), region, payment, write_id)
         state = state._replace(time=state.time + 1, sent=state.sent | {(OTHER[region], held)})
         return self._hold(state, region, held), ("done",)
 

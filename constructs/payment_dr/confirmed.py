@@ -48,6 +48,7 @@ Example:
 In asyncio: ``await asyncio.to_thread(payments.pay, key, payment)``.
 """
 
+import hashlib
 import json
 import sys
 import threading
@@ -56,7 +57,7 @@ import uuid
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import Context, Decimal
 from typing import Any, Literal
 
 import boto3
@@ -92,6 +93,9 @@ _BUSY = {
 }
 _NEVER_SENT = (ConnectTimeoutError, EndpointConnectionError, ProxyConnectionError)
 _LONGEST_PAUSE = 1.0
+_DIGITS = Context(
+    prec=38
+)  # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/HowItWorks.NamingRulesDataTypes.html
 _TOO_MANY = "the other region has not confirmed the latest payments"
 
 
@@ -301,7 +305,8 @@ class ConfirmedPayments:
 
         Args:
             key: The payment's id, chosen by who sends it, and the same in every retry.
-            payment: All other attributes. What is stored has the attribute `write_id` too.
+            payment: All other attributes. What is stored has the attribute `write_id` too:
+                a hash of the payment, which tells it from others, and an id of the call.
 
         Raises:
             ValueError: The payment has no attributes, or one of the key's, `write_id` or `void`.
@@ -360,7 +365,10 @@ class ConfirmedPayments:
 
     def _call(self, key: str, attributes: Item | None) -> _Call:
         names = self._key_of(key)
-        wanted = {**attributes, **names, WRITE_ID: {"S": self._new_id()}} if attributes else {}
+        wanted: Item = {}
+        if attributes:
+            write_id = f"{_fingerprint(attributes)}.{self._new_id()}"
+            wanted = {**attributes, **names, WRITE_ID: {"S": write_id}}
         return _Call(names, wanted, self._clock())
 
     def _begin(self, key: str, payment: Item) -> tuple[_Call, Item] | Unknown | Refused:
@@ -414,10 +422,10 @@ class ConfirmedPayments:
                 self._sleep(min(pause, max(0.0, call.started + self._patience - self._clock())))
             found, failed = self._read("other", call)
             why = failed or "the other region does not have it"
-            if stored is None or (found and not _agree(found, stored, call.wanted)):
+            if stored is None or (found and not _agree(found, stored)):
                 at_home, failed_at_home = self._read("home", call)
                 stored = at_home or (stored if failed_at_home else None)
-            if found and stored and _agree(found, stored, call.wanted):
+            if found and stored and _agree(found, stored):
                 self._breaker.note(self._clock(), confirmed=True)
                 if _is_another(found, call.wanted):
                     return self._refused(call, "the key is that of another payment", found)
@@ -441,7 +449,7 @@ class ConfirmedPayments:
             return self._unknown(call, f"this region has it, and {why}", stored)
         if call.waits:  # meanwhile the other region's payment may have come and won
             at_home, failed = self._read("home", call)
-            if at_home is None or not _agree(at_home, stored, call.wanted):
+            if at_home is None or not _agree(at_home, stored):
                 return self._unknown(call, failed or "the regions have taken different payments", at_home or stored)
         return OneRegion(stored, why, self._clock() - call.started, call.reads)
 
@@ -483,43 +491,51 @@ class ConfirmedPayments:
         return outcome
 
 
-def _agree(one: Item, other: Item, wanted: Item) -> bool:
-    """Whether two items are of one write, or of one payment. Two regions may have taken the same one."""
-    if WRITE_ID in one and one[WRITE_ID] == other.get(WRITE_ID):
-        return True
-    if wanted and not (_is_another(one, wanted) or _is_another(other, wanted)):
-        return True
-    return not _is_another(one, other)
+def _agree(one: Item, other: Item) -> bool:
+    """Whether two items were written as the same payment, by one call or by two. Others may have updated them."""
+    return bool(_written_as(one)) and _written_as(one) == _written_as(other)
 
 
 def _is_another(stored: Item, wanted: Item) -> bool:
-    """Whether an item is not what is wanted, by its write or by all that is wanted. Attributes may have been added."""
-    if wanted.get(WRITE_ID) is not None and stored.get(WRITE_ID) == wanted[WRITE_ID]:
+    """Whether an item is not what is wanted: another payment, or this one of another call and changed since."""
+    if not wanted or stored.get(WRITE_ID) == wanted[WRITE_ID]:
         return False
-    return not all(
-        name in stored and _comparable(stored[name]) == _comparable(value)
+    return not _agree(stored, wanted) or any(
+        name not in stored or _comparable(stored[name]) != _comparable(value)
         for name, value in wanted.items()
         if name != WRITE_ID
     )
 
 
+def _written_as(item: Item) -> str:
+    """The part of the write id that is the same for each write of one payment."""
+    return str(item.get(WRITE_ID, {}).get("S", "")).partition(".")[0]
+
+
+def _fingerprint(payment: Item) -> str:
+    content = repr(sorted((name, _comparable(value)) for name, value in payment.items()))
+    return hashlib.sha256(content.encode()).hexdigest()[:32]
+
+
 def _comparable(value: Mapping[str, Any]) -> Any:
-    """An attribute value such that equal ones are those that DynamoDB takes for equal."""
+    """An attribute value such that equal ones are those that DynamoDB takes for equal, with one text for each."""
     ((kind, content),) = value.items()
     match kind:
         case "N":
-            return kind, Decimal(content)
+            return kind, _number(content)
         case "NS":
-            return kind, frozenset(map(Decimal, content))
+            return kind, sorted(map(_number, content))
         case "SS" | "BS":
-            return kind, frozenset(map(bytes, content) if kind == "BS" else content)
+            return kind, sorted(content)
         case "L":
             return kind, [_comparable(each) for each in content]
         case "M":
-            return kind, {name: _comparable(each) for name, each in content.items()}
-        case "B":
-            return kind, bytes(content)
+            return kind, sorted((name, _comparable(each)) for name, each in content.items())
     return kind, content
+
+
+def _number(text: str) -> str:
+    return f"{_DIGITS.normalize(_DIGITS.plus(Decimal(text))):f}"
 
 
 def _is_void(item: Item) -> bool:

@@ -1,6 +1,7 @@
 """The client outside of the simulator: what it takes, raises, counts, and does in the background."""
 
 import asyncio
+import re
 import subprocess
 import sys
 import threading
@@ -8,6 +9,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import ANY
 
 import boto3
 import pytest
@@ -91,9 +93,10 @@ class Table:
 def test_a_payment_is_stored_under_its_key_with_a_write_id() -> None:
     table = Table(new_id=lambda: "w1")
     outcome = table.payments.pay("order-1", PAYMENT)
-    item = {**PAYMENT, "transaction_id": {"S": "order-1"}, "timestamp": {"N": "0"}, "write_id": {"S": "w1"}}
+    item = {**PAYMENT, "transaction_id": {"S": "order-1"}, "timestamp": {"N": "0"}, "write_id": {"S": ANY}}
     assert outcome == Confirmed(item, 0.3, 1)
     assert table.home.items == {"order-1": item}
+    assert re.fullmatch(r"[0-9a-f]{32}\.w1", table.home.items["order-1"]["write_id"]["S"])
 
 
 def test_other_tables_have_other_keys() -> None:

@@ -68,6 +68,13 @@ def test_of_two_payments_with_one_key_in_two_regions_at_once_one_is_confirmed() 
     assert identity(played.holds(EAST)) == identity(played.holds(WEST)) == winner
 
 
+@pytest.mark.parametrize("tags", [True, False])
+def test_a_payment_with_one_more_attribute_is_another_one(tags: bool) -> None:
+    for second in (Pay(10, 2, "a", "7", tags=not tags), Pay(0.002, 2, "a", "7", tags=not tags)):
+        played = Played(Pay(0, 1, "a", "7", tags=tags), Dns(0.001, WEST), second)
+        assert sorted(type(each.new).__name__ for each in played.ends) == ["Confirmed", "Refused"]
+
+
 LOSES_ANSWERS = [Meets(1, 0, "answer lost"), *(Meets(1, nth, "not sent") for nth in range(1, 12))]
 
 
