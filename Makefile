@@ -12,7 +12,7 @@ CDKTF_READY := node_modules/.package-lock.json
 LINTERS_READY := .linters/.ready
 AUDIT_READY := .audit/.ready
 
-.PHONY: help setup drill deploy-local test mutants prove-permissions synth docs hcl plan lint format lock audit wheel bench
+.PHONY: help setup drill deploy-local test mutants prove-permissions prove-no-loss synth docs hcl plan lint format lock audit wheel bench
 .PHONY: clean terraform
 
 help: ## List these commands
@@ -32,6 +32,9 @@ mutants: $(READY) ## Change the code in one place after the other and report wha
 
 prove-permissions: terraform $(READY) ## Show that every right is needed and enough (ARGS=--json)
 	@$(BIN)/python -m permission_proof $(ARGS)
+
+prove-no-loss: $(READY) ## Play a million histories of the client that confirms payments, in a simulated world (ARGS=--histories=10000)
+	@$(BIN)/python -m no_loss $(ARGS)
 
 synth: $(READY) ## Synthesize the stack into cdktf.out
 	@$(BIN)/python main.py

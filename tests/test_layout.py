@@ -65,12 +65,13 @@ def test_tests_that_share_a_deployment_are_kept_on_one_worker(request: pytest.Fi
 MAY_NOT_IMPORT = {
     "constructs/payment_dr/*.py": (
         "payment_dr.operations",
-        *("embedded_aws", "permission_proof", "hcl", "pages", "benchmarks", "mutants", "tests", "main"),
+        *("embedded_aws", "permission_proof", "hcl", "pages", "benchmarks", "mutants", "no_loss", "tests", "main"),
     ),
     "constructs/payment_dr/operations/**/*.py": (
-        *("embedded_aws", "permission_proof", "hcl", "pages", "benchmarks", "mutants", "tests", "main"),
+        *("embedded_aws", "permission_proof", "hcl", "pages", "benchmarks", "mutants", "no_loss", "tests", "main"),
     ),
-    "embedded_aws/**/*.py": ("permission_proof", "hcl", "pages", "benchmarks", "mutants", "tests"),
+    "no_loss/**/*.py": ("embedded_aws", "permission_proof", "hcl", "pages", "benchmarks", "mutants", "tests", "main"),
+    "embedded_aws/**/*.py": ("permission_proof", "hcl", "pages", "benchmarks", "mutants", "no_loss", "tests"),
     "permission_proof/**/*.py": ("tests",),
     "hcl/**/*.py": ("tests",),
     "pages/**/*.py": ("tests",),

@@ -9,6 +9,7 @@ import typer.main
 
 import embedded_aws.__main__
 import hcl.__main__
+import no_loss.__main__
 import pages.__main__
 import permission_proof.__main__
 from payment_dr.operations import cli
@@ -24,7 +25,14 @@ COMMANDS = {
     "dr": cli.app,
     **{
         f"python -m {module.__name__.removesuffix('.__main__')}": module.app
-        for module in (embedded_aws.__main__, hcl.__main__, pages.__main__, permission_proof.__main__, iam_policies)
+        for module in (
+            embedded_aws.__main__,
+            hcl.__main__,
+            no_loss.__main__,
+            pages.__main__,
+            permission_proof.__main__,
+            iam_policies,
+        )
     },
 }
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(PROJECT)))

@@ -1,0 +1,235 @@
+"""The client outside of the simulator: what it takes, raises, counts, and does in the background."""
+
+import asyncio
+import re
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
+from typing import Any
+from unittest.mock import ANY
+
+import boto3
+import pytest
+from botocore.config import Config
+from botocore.exceptions import ClientError, EndpointConnectionError
+
+from payment_dr.confirmed import (
+    Breaker,
+    Confirmed,
+    ConfirmedPayments,
+    Live,
+    OneRegion,
+    Outcome,
+    Refused,
+    Unknown,
+    connect,
+    print_metrics,
+)
+
+PAYMENT = {"amount": {"N": "1250"}}
+GONE = EndpointConnectionError(endpoint_url="https://dynamodb")
+
+
+def refusal(code: str, status: int = 400) -> ClientError:
+    response: Any = {"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": status}}
+    return ClientError(response, "Anything")
+
+
+class Region:
+    """A region's table. Everything arrives in the other one at once, unless it fails."""
+
+    meta = SimpleNamespace(config=SimpleNamespace(retries={"total_max_attempts": 1}))
+
+    def __init__(self, items: dict[str, Any]) -> None:
+        self.items = items
+        self.fails: Exception | None = None
+        self.ready = threading.Event()
+        self.ready.set()
+
+    def put_item(self, **arguments: Any) -> Any:
+        if self.fails:
+            raise self.fails
+        item = arguments["Item"]
+        assert arguments["ConditionExpression"] == "attribute_not_exists(#key)"
+        assert arguments["ExpressionAttributeNames"] == {"#key": "transaction_id"}
+        self.items[item["transaction_id"]["S"]] = item
+        return {}
+
+    def get_item(self, **arguments: Any) -> Any:
+        assert arguments["ConsistentRead"]
+        assert self.ready.wait(10)
+        if self.fails:
+            raise self.fails
+        item = self.items.get(arguments["Key"]["transaction_id"]["S"])
+        return {"Item": item} if item else {}
+
+
+class Table:
+    """Both regions, and a client whose time passes when it sleeps."""
+
+    def __init__(self, alone: Any = "refuse", **options: Any) -> None:
+        items: dict[str, Any] = {}
+        self.home, self.other = Region(items), Region(items)
+        self.lines: list[Any] = []
+        self.now = 0.0
+        self.payments = ConfirmedPayments(
+            self.home,
+            self.other,
+            "transactions",
+            alone=lambda: alone,
+            metrics=self.lines.append,
+            clock=lambda: self.now,
+            sleep=self._sleep,
+            **options,
+        )
+
+    def _sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+def test_a_payment_is_stored_under_its_key_with_a_write_id() -> None:
+    table = Table(new_id=lambda: "w1")
+    outcome = table.payments.pay("order-1", PAYMENT)
+    item = {**PAYMENT, "transaction_id": {"S": "order-1"}, "timestamp": {"N": "0"}, "write_id": {"S": ANY}}
+    assert outcome == Confirmed(item, 0.3, 1)
+    assert table.home.items == {"order-1": item}
+    assert re.fullmatch(r"[0-9a-f]{32}\.w1", table.home.items["order-1"]["write_id"]["S"])
+
+
+def test_other_tables_have_other_keys() -> None:
+    table = Table(key_of=lambda key: {"transaction_id": {"S": f"payment#{key}"}})
+    assert isinstance(table.payments.pay("1", PAYMENT), Confirmed)
+    assert list(table.home.items) == ["payment#1"]
+
+
+@pytest.mark.parametrize("payment", [{}, *({**PAYMENT, name: {"S": ""}} for name in ("timestamp", "write_id", "void"))])
+def test_a_payment_has_attributes_and_none_of_the_clients_own(payment: dict[str, Any]) -> None:
+    table = Table()
+    with pytest.raises(ValueError, match="timestamp, transaction_id, void, write_id"):
+        table.payments.pay("order-1", payment)
+    assert table.home.items == {}
+
+
+def test_a_client_of_boto3_that_repeats_calls_is_refused() -> None:
+    """Its last error says nothing of its earlier attempts, one of which may have been taken."""
+    keys = {"region_name": "us-east-1", "aws_access_key_id": "a", "aws_secret_access_key": "b"}
+    for config in (None, Config(retries={"total_max_attempts": 2, "mode": "standard"})):
+        client = boto3.client("dynamodb", config=config, **keys)  # type: ignore[call-overload]
+        with pytest.raises(ValueError, match=r"make it with connect\(\)"):
+            ConfirmedPayments(client, client, "transactions", alone=lambda: "refuse")
+    ConfirmedPayments(connect("us-east-1"), connect("us-west-2"), "transactions", alone=lambda: "refuse")
+
+
+def test_what_waiting_does_not_end_is_raised_if_nothing_was_written() -> None:
+    table = Table()
+    table.home.fails = refusal("AccessDeniedException")
+    with pytest.raises(ClientError, match="AccessDenied"):
+        table.payments.pay("order-1", PAYMENT)
+    with pytest.raises(ClientError, match="AccessDenied"):
+        table.payments.lookup("order-1")
+
+
+def test_a_region_that_refuses_to_be_read_is_a_mistake_and_not_away() -> None:
+    table = Table("accept")
+    table.other.fails = refusal("AccessDeniedException")
+    outcome = table.payments.pay("order-1", PAYMENT)
+    assert isinstance(outcome, Unknown)
+    assert outcome.why.startswith("cannot read the other region: An error occurred (AccessDeniedException)")
+
+
+def test_what_was_never_sent_is_refused_and_what_may_have_been_is_unknown() -> None:
+    for error, expected in ((GONE, Refused), (refusal("InternalServerError", 500), Unknown)):
+        table = Table("accept")
+        table.home.fails = error
+        assert isinstance(table.payments.pay("order-1", PAYMENT), expected)
+        assert table.now == pytest.approx(5, abs=1)
+
+
+def test_later_the_caller_gets_the_outcome_in_the_background() -> None:
+    table, outcomes = Table(), list[Outcome]()
+    table.other.ready.clear()
+    with ThreadPoolExecutor(1) as pool:
+        at_once = table.payments.pay_later("order-1", PAYMENT, outcomes.append, pool)
+        assert isinstance(at_once, OneRegion)
+        assert (outcomes, table.lines) == ([], [])
+        table.other.ready.set()
+    assert [type(each) for each in outcomes] == [Confirmed]
+    assert [line["Confirmed"] for line in table.lines] == [1]
+
+
+def test_later_what_is_not_taken_is_said_at_once() -> None:
+    table = Table()
+    table.home.fails = GONE
+    with ThreadPoolExecutor(1) as pool:
+        outcome = table.payments.pay_later("order-1", PAYMENT, lambda _: pytest.fail("called"), pool)
+    assert isinstance(outcome, Refused)
+
+
+def test_it_can_be_awaited() -> None:
+    table = Table()
+
+    async def pay() -> Outcome:
+        return await asyncio.to_thread(table.payments.pay, "order-1", PAYMENT)
+
+    assert isinstance(asyncio.run(pay()), Confirmed)
+
+
+def test_each_call_is_a_line_of_metrics(capsys: pytest.CaptureFixture[str]) -> None:
+    table = Table("accept")
+    table.payments.pay("order-1", PAYMENT)
+    table.other.fails = GONE
+    table.payments.pay("order-2", PAYMENT)
+    counts = [{name: line[name] for name in ("Confirmed", "OneRegion", "Unknown", "Refused")} for line in table.lines]
+    assert counts == [
+        {"Confirmed": 1, "OneRegion": 0, "Unknown": 0, "Refused": 0},
+        {"Confirmed": 0, "OneRegion": 1, "Unknown": 0, "Refused": 0},
+    ]
+    assert (table.lines[0]["Reads"], table.lines[0]["Seconds"]) == (1, 0.3)
+    (directive,) = table.lines[0]["_aws"]["CloudWatchMetrics"]
+    assert directive["Namespace"] == "PaymentApp/ConfirmedPayments"
+    assert {metric["Name"] for metric in directive["Metrics"]} == {*counts[0], "Seconds", "Reads"}
+    print_metrics(table.lines[0])
+    assert capsys.readouterr().out.startswith('{"_aws": {')
+
+
+class Setting:
+    """A parameter that operators change, and that may not be readable."""
+
+    def __init__(self, *values: Any) -> None:
+        self.values: Iterator[Any] = iter(values)
+
+    def __call__(self) -> Any:
+        value = next(self.values)
+        if isinstance(value, Exception):
+            raise value
+        return value
+
+
+def test_a_live_setting_is_kept_for_a_while_and_beyond_if_it_cannot_be_read(capsys: pytest.CaptureFixture[str]) -> None:
+    now = [0.0]
+    alone = Live(Setting(GONE, "accept", GONE, "nonsense"), seconds=5, clock=lambda: now[0])
+    seen = []
+    for now[0] in (0.0, 4.9, 5.0, 10.0, 15.0):
+        seen.append(alone())
+    assert seen == ["refuse", "refuse", "accept", "accept", "refuse"]
+    assert capsys.readouterr().out.count("cannot read whether one region alone is enough") == 2
+
+
+def test_an_open_breaker_lets_one_payment_through_each_time() -> None:
+    breaker = Breaker(failures=2, pause=10)
+    for now in (0.0, 1.0):
+        assert breaker.lets_through(now)
+        breaker.note(now, confirmed=False)
+    assert [breaker.lets_through(now) for now in (1.1, 10.9, 11.0, 11.1, 21.0)] == [False, False, True, False, True]
+    breaker.note(21.0, confirmed=True)
+    assert breaker.lets_through(21.1)
+
+
+def test_it_needs_boto3_alone() -> None:
+    others = {"cdktf", "jsii", "constructs", "typer", "rich"}
+    look = f"import sys, payment_dr.confirmed; print(*({others} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []
