@@ -565,6 +565,14 @@ def test_a_degraded_stack_is_refused_and_the_journal_says_why(
     assert stack.calls == []
 
 
+def test_a_split_brain_needs_clients_that_stay_in_both_regions(drill: Callable[..., Content], stack: Stack) -> None:
+    stack.outputs["switch_takeover_function_name"] = "lambda-switch-takeover-west-dev"
+    with pytest.raises(CouldNotTellError, match="takes over when it does not reach the primary") as refused:
+        drill(kind="partition")
+    assert "drill it on a stack with failback='automatic'" in refused.value.hint
+    assert stack.calls == []
+
+
 def test_a_place_that_ends_midway_ends_the_drill_and_what_was_done_is_undone(
     drill: Callable[..., Content], steps: list[str], stack: Stack
 ) -> None:

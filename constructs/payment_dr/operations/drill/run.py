@@ -188,6 +188,13 @@ class Drill:
 
     def _drill(self, undo: ExitStack) -> None:
         self._step("preflight")
+        if self._outage.splits and self._stack.stays_over:
+            # The standby sets the switch after 30 s, and clients that follow DNS leave the other side of the cut.
+            raise OperationError(
+                "with failback='operator' the standby region takes over when it does not reach the primary, so clients "
+                "do not stay in both regions, which this outage needs",
+                hint="drill it on a stack with failback='automatic'",
+            )
         self._journal.set(system=identified(self._stack, self._journal.content["system"]))
         zone = read_zone(self._stack)
         faults = ZoneFaults(self._stack, zone)
