@@ -196,8 +196,8 @@ def _switch_clients(
         show(outcome.text)
 
 
-def seconds_of(duration: str) -> float:
-    """The seconds of a duration such as "60m".
+def seconds_of(duration: str, option: str = "--for") -> float:
+    """The seconds of a duration such as "60m", given by an option.
 
     Raises:
         OperationError: It is none.
@@ -208,7 +208,7 @@ def seconds_of(duration: str) -> float:
     """
     number, unit = duration[:-1], {"s": 1, "m": 60, "h": 3600, "d": 86_400}.get(duration[-1:])
     if unit is None or not re.fullmatch(r"[0-9]+([.][0-9]+)?", number) or not float(number):
-        raise OperationError(f"--for {duration}: that is no duration", hint="write it as 90s, 60m, 2h or 1d")
+        raise OperationError(f"{option} {duration}: that is no duration", hint="write it as 90s, 60m, 2h or 1d")
     return float(number) * unit
 
 
@@ -431,6 +431,34 @@ def policies(
     for name, document in documents.items():
         write_whole(path_of(name, out), written(document).encode())
         show(str(path_of(name, out)))
+
+
+@app.command()
+@command
+def gate(
+    plans: Annotated[
+        list[Path] | None, typer.Argument(help="Of 'terraform show -json', a plan or a state; - reads stdin.")
+    ] = None,
+    target: Annotated[str, typer.Option(help="What a failover may take: 180s, 3m.")] = "180s",
+    as_json: AsJson = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print the summary of a pull request.")] = False,
+    sarif: Annotated[bool, typer.Option("--sarif", help="Print SARIF 2.1.0 for a code host.")] = False,
+    explain: Annotated[str | None, typer.Option(metavar="RULE", help="Say what a rule is about, and end.")] = None,
+) -> None:
+    """Judge whether a Terraform plan would still fail over between regions. Makes no call to AWS or Terraform.
+
+    It works on any stack: names in Route 53, their health checks, what is behind them, and data that are copied. Each
+    region fails on a model, before and after the change. Exits with 0 when failover holds, 1 when it breaks, 2 when
+    that cannot be told.
+    """
+    from payment_dr.operations.gate.command import explain_rule, judge_files, printed
+
+    if explain is not None:
+        explain_rule(explain)
+        return
+    formats = [name for name, asked in (("json", as_json), ("markdown", markdown), ("sarif", sarif)) if asked]
+    judged = judge_files(plans or [], seconds_of(target, "--target"), formats)
+    raise typer.Exit(printed(judged, formats[0] if formats else "text"))
 
 
 @contextmanager
