@@ -5,12 +5,12 @@ the region of its record fails; a host that no resource of the plan has fails wi
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
 
 from payment_dr.operations.errors import OperationError
-from payment_dr.operations.gate.topology import Entry, Key, Target, Topology, is_region
+from payment_dr.operations.gate.topology import MOST_STEPS, Entry, Key, Target, Topology, is_region, keys_below
 from payment_dr.operations.route53.checkers import CHECKERS_PER_REGION, FollowedAlarm
 from payment_dr.operations.route53.recovery_time import Settings, failback_bound, failover_bound
 from payment_dr.operations.route53.zone import (
@@ -24,7 +24,7 @@ from payment_dr.operations.route53.zone import (
     possible_answers,
 )
 
-MOST_STEPS: Final = 30  # from a name by aliases and distributions to a region
+MOST_PLACES: Final = 100  # of one name: no more than the regions of AWS
 
 
 class UnclearError(Exception):
@@ -98,12 +98,13 @@ class Executed:
         return max(moved, key=lambda each: each.seconds if each.seconds is not None else 0.0, default=None)
 
 
-@dataclass
-class _Failing:
-    """What is so while a region fails; None while all is well."""
+@dataclass(frozen=True)
+class _Bound:
+    """The most that a failover and a failback take, and the record and the check that decide it."""
 
-    region: str | None
-    statuses: dict[tuple[str, str], bool] = field(default_factory=dict)
+    seconds: float | None
+    back_seconds: float | None
+    decided_by: tuple[str, str]
 
 
 class Model:
@@ -117,8 +118,13 @@ class Model:
         self.topology = topology
         self._zone = Zone("plan", (), topology.checks)
         self._notes: list[str] = []
+        # What was found once stays: plans may lead from many names to one, again and again.
         self._regions: dict[Key, frozenset[str]] = {}
-        self._failing: dict[str | None, _Failing] = {}
+        self._meant: dict[Key, bool] = {}
+        self._answers: dict[tuple[Key, str | None], list[Entry]] = {}
+        self._lands: dict[tuple[Key, str | None], frozenset[str]] = {}
+        self._healthy: dict[tuple[str, str | None], bool] = {}
+        self._bounds: dict[tuple[Key, str], _Bound | None] = {}
 
     @cached_property
     def names(self) -> Mapping[Key, Executed]:
@@ -128,12 +134,15 @@ class Model:
     def _execute(self, key: Key, entries: tuple[Entry, ...]) -> Executed:
         self._notes = []
         regions, meant = self.regions(key), self._is_meant(key)
-        if not meant:
-            routed = any(entry.record.routing != "simple" for entry in entries)
-            return Executed(
-                key, entries, regions, meant, unclear=tuple(self._unclear_targets(entries)) if routed else ()
-            )
-        if unclear := [*self._unclear_targets(entries), *(each for entry in entries for each in entry.unclear)]:
+        unclear = [target.what for entry in entries for target in entry.targets if target.kind == "unclear"]
+        unclear += [each for entry in entries for each in entry.unclear]
+        if key in self.topology.tangled:
+            unclear.append(f"where {key.fqdn} leads: in a circle, or through more than {MOST_STEPS} names")
+        if len(regions) > MOST_PLACES:
+            unclear.append(f"where {key.fqdn} leads: to more than {MOST_PLACES} places")
+        if not meant and all(entry.record.routing == "simple" for entry in entries):
+            unclear = []
+        if unclear or not meant:
             return Executed(key, entries, regions, meant, unclear=tuple(dict.fromkeys(unclear)))
         try:
             normal = self.lands(key, None)
@@ -143,8 +152,13 @@ class Model:
         except UnclearError as error:
             return Executed(key, entries, regions, meant, unclear=(error.what,))
 
-    def _is_meant(self, key: Key, steps: int = 0) -> bool:
+    def _is_meant(self, key: Key) -> bool:
         """Whether a name is meant to fail over."""
+        if key not in self._meant:
+            self._meant[key] = self._found_meant(key)
+        return self._meant[key]
+
+    def _found_meant(self, key: Key) -> bool:
         entries = self.topology.names.get(key, ())
         policies = {entry.record.routing for entry in entries} - {"simple"}
         if "Failover" in policies:
@@ -155,70 +169,61 @@ class Model:
         targets = [target for entry in entries for target in entry.targets]
         if any(target.kind == "any" and len(self.regions_of(target)) > 1 for target in targets):
             return True
-        below = [each for target in targets for each in _keys_below(target)]
-        return steps <= MOST_STEPS and any(self._is_meant(each, steps + 1) for each in below)
-
-    def _unclear_targets(self, entries: tuple[Entry, ...]) -> Iterator[str]:
-        for entry in entries:
-            for target in entry.targets:
-                if target.kind == "unclear":
-                    yield target.what
+        below = {each for target in targets for each in keys_below(target)} - self.topology.tangled
+        return key not in self.topology.tangled and any(self._is_meant(each) for each in below)
 
     # Where clients get
 
     def regions(self, key: Key) -> frozenset[str]:
         """The regions that the records of a name lead to."""
         if key not in self._regions:
-            self._regions[key] = frozenset()  # while it is looked for, as records may lead in circles
-            self._regions[key] = frozenset(
-                region
-                for entry in self.topology.names.get(key, ())
-                for target in entry.targets
-                for region in self.regions_of(target)
-            )
+            targets = [target for entry in self.topology.names.get(key, ()) for target in entry.targets]
+            found = () if key in self.topology.tangled else map(self.regions_of, targets)
+            self._regions[key] = frozenset().union(*found)
         return self._regions[key]
 
-    def regions_of(self, target: Target, steps: int = 0) -> frozenset[str]:
+    def regions_of(self, target: Target) -> frozenset[str]:
         """The regions that something leads to."""
-        if steps > MOST_STEPS:
-            return frozenset()
         if target.kind in ("region", "outside"):
             return frozenset((target.what,))
         inside = [self.regions(key) for key in target.keys]
-        inside += [self.regions_of(member, steps + 1) for member in target.members]
-        return frozenset().union(*inside)
+        return frozenset().union(*inside, *map(self.regions_of, target.members))
 
-    def lands(self, key: Key, down: str | None, steps: int = 0) -> frozenset[str]:
+    def lands(self, key: Key, down: str | None) -> frozenset[str]:
         """Where clients of a name get while a region is down."""
-        if steps > MOST_STEPS:
-            raise UnclearError(f"where {key.fqdn} leads, in more than {MOST_STEPS} steps")
-        found: frozenset[str] = frozenset()
-        for entry in self.answers(key, down, steps):
-            for target in entry.targets:
-                found |= self._lands_at(target, down, steps + 1)
-        return found
+        if (key, down) not in self._lands:
+            targets = [target for entry in self.answers(key, down) for target in entry.targets]
+            self._lands[key, down] = frozenset().union(*(self._lands_at(target, down) for target in targets))
+        return self._lands[key, down]
 
-    def _lands_at(self, target: Target, down: str | None, steps: int) -> frozenset[str]:
+    def _lands_at(self, target: Target, down: str | None) -> frozenset[str]:
         if target.kind == "unclear":
             raise UnclearError(target.what)
-        if target.kind in ("region", "outside") or steps > MOST_STEPS:
+        if target.kind in ("region", "outside"):
             return frozenset((target.what,))
-        inside = [self.lands(key, down, steps + 1) for key in target.keys]
-        inside += [self._lands_at(member, down, steps + 1) for member in target.members]
+        inside = [self.lands(key, down) for key in target.keys]
+        inside += [self._lands_at(member, down) for member in target.members]
         if target.kind == "any":
             inside = [places for places in inside if down not in places][:1] or inside
         return frozenset().union(*inside)
 
-    def answers(self, key: Key, down: str | None, steps: int = 0) -> list[Entry]:
+    def answers(self, key: Key, down: str | None) -> list[Entry]:
         """The records of a name that clients may get while a region is down."""
+        if (key, down) not in self._answers:
+            self._answers[key, down] = self._found_answers(key, down)
+        return self._answers[key, down]
+
+    def _found_answers(self, key: Key, down: str | None) -> list[Entry]:
         entries = self.topology.names.get(key, ())
         for entry in entries:
             if entry.record.routing not in ("simple", "weighted", *ROUTED_BY_HEALTH):
                 raise UnclearError(
                     f"{entry.address} is routed by {entry.record.routing}, which the model does not know"
                 )
+        if key in self.topology.tangled:
+            raise UnclearError(f"where {key.fqdn} leads")
         by_record = {id(entry.record): entry for entry in entries}
-        healthy = {each: self.healthy(entry, down, steps) for each, entry in by_record.items()}
+        healthy = {each: self.healthy(entry, down) for each, entry in by_record.items()}
 
         def is_healthy(record: Record) -> bool:
             return healthy[id(record)]
@@ -227,36 +232,36 @@ class Model:
 
     # Health
 
-    def healthy(self, entry: Entry, down: str | None, steps: int = 0) -> bool:
+    def healthy(self, entry: Entry, down: str | None) -> bool:
         """Whether Route 53 takes a record for healthy while a region is down."""
-        check = entry.record.health_check_id
-        if check is not None and not self.status(check, entry, down, steps):
-            return False
-        if not entry.evaluates:
-            return True
-        return any(self._target_healthy(target, down, steps + 1) for target in entry.targets)
+        if (entry.address, down) not in self._healthy:
+            check = entry.record.health_check_id
+            well = check is None or self.status(check, entry, down)
+            if well and entry.evaluates:
+                well = any(self._target_healthy(target, down) for target in entry.targets)
+            self._healthy[entry.address, down] = well
+        return self._healthy[entry.address, down]
 
-    def _target_healthy(self, target: Target, down: str | None, steps: int) -> bool:
+    def _target_healthy(self, target: Target, down: str | None) -> bool:
         """What an alias takes for the health of its target.
 
         https://docs.aws.amazon.com/Route53/latest/APIReference/API_AliasTarget.html (EvaluateTargetHealth)
         """
         if target.kind in ("region", "outside"):
             return target.what != down
-        if target.kind == "name" and steps <= MOST_STEPS:
-            return any(
-                self.healthy(entry, down, steps + 1)
-                for key in target.keys
-                for entry in self.topology.names.get(key, ())
-            )
+        if target.kind == "name":
+            entries = [entry for key in target.keys for entry in self.topology.names.get(key, ())]
+            if any(key in self.topology.tangled for key in target.keys):
+                raise UnclearError(f"where {target.what} leads")
+            return any(self.healthy(entry, down) for entry in entries)
         return True
 
-    def status(self, check: str, entry: Entry, down: str | None, steps: int = 0) -> bool:
+    def status(self, check: str, entry: Entry, down: str | None) -> bool:
         """Whether a health check of a record is healthy while a region is down."""
         if check not in self._zone.health_checks:
             raise UnclearError(f"the health check {check} of {entry.address}, which is not in this plan")
+        known = {each.id: each.status(found=self.finds(each, entry, down)) for each in self.followed(check)}
         try:
-            known = {each.id: each.status(found=self.finds(each, entry, down, steps)) for each in self.followed(check)}
             return self._zone.status(check, known)
         except OperationError as error:
             raise UnclearError(error.message) from error
@@ -271,9 +276,6 @@ class Model:
         children = found.children if isinstance(found, CalculatedCheck) else ()
         if missing := [each for each in children if each not in self._zone.health_checks]:
             raise UnclearError(f"the health check {missing[0]}, a part of {check}, is not in this plan")
-        resource = self.topology.view.resources[check]
-        if isinstance(found, CalculatedCheck) and not children and resource.get("child_healthchecks") is None:
-            return []
         if isinstance(found, UnknownCheck):
             raise UnclearError(f"{check} {found.why}")
         try:
@@ -281,37 +283,30 @@ class Model:
         except OperationError as error:
             raise UnclearError(error.message) from error
 
-    def finds(self, check: HealthCheck | AlarmCheck, entry: Entry, down: str | None, steps: int = 0) -> bool:
+    def finds(self, check: HealthCheck | AlarmCheck, entry: Entry, down: str | None) -> bool:
         """Whether what a check looks at is well while a region is down, before inversion."""
-        home = self.home(entry)
         if check.disabled:
             return True
         if isinstance(check, AlarmCheck):
-            return self._alarm_finds(check, home, down)
+            return self._alarm_finds(check, entry, down)
         if self.is_switch(check, entry):
             return False
-        return all(
-            self._answers_probe(target, entry, check.id, down, steps) for target in self.topology.probed(check.id)
-        )
+        return all(self._answers_probe(target, entry, check.id, down) for target in self.topology.probed(check.id))
 
-    def _answers_probe(self, target: Target, entry: Entry, check: str, down: str | None, steps: int) -> bool:
+    def _answers_probe(self, target: Target, entry: Entry, check: str, down: str | None) -> bool:
         if target.kind == "unclear":
             raise UnclearError(target.what)
-        if target.kind == "region" or target.what in self.home(entry):
+        home = self.home(entry)
+        if target.kind == "region" or target.what in home:
             return target.what != down
-        if target.kind == "name":
-            own = any(entry.record.name == key.fqdn for key in target.keys)
-            if own or steps > MOST_STEPS:
-                return True  # it follows the name to the region that is well
-            regions = frozenset().union(*(self.regions(key) for key in target.keys))
-            if regions:
-                return regions != {down}
-        if target.members:
-            return frozenset().union(*(self.regions_of(member) for member in target.members)) != {down}
+        if any(entry.record.name == key.fqdn for key in target.keys):
+            return True  # it follows the name to the region that is well
+        if regions := self.regions_of(target) - {target.what}:
+            return regions != {down}
         self._notes.append(f"{check} probes {target.what}, which is not in this plan: taken to fail with its region")
-        return down is None or down not in self.home(entry)
+        return down is None or down not in home
 
-    def _alarm_finds(self, check: AlarmCheck, home: frozenset[str], down: str | None) -> bool:
+    def _alarm_finds(self, check: AlarmCheck, entry: Entry, down: str | None) -> bool:
         if not check.region:
             raise UnclearError(f"the region of the alarm that {check.id} follows")
         if down is None:
@@ -320,13 +315,14 @@ class Model:
             followed = FollowedAlarm(check)
             followed.see("OK")
             return followed.see("INSUFFICIENT_DATA") != check.inverted
-        if down in home:
+        fires = down in self.home(entry)
+        if fires:
             self._notes.append(f"the alarm {check.alarm or 'of ' + check.id} is taken to fire when {down} fails")
-        return down not in home
+        return not fires
 
     def home(self, entry: Entry) -> frozenset[str]:
         """The regions that a record leads to."""
-        return frozenset().union(*(self.regions_of(target) for target in entry.targets))
+        return frozenset().union(*map(self.regions_of, entry.targets))
 
     def is_switch(self, check: HealthCheck, entry: Entry) -> bool:
         """Whether a check is that of a switch: inverted, in another region than that of its record.
@@ -338,7 +334,8 @@ class Model:
 
     def probed_regions(self, check: str) -> frozenset[str]:
         """The regions that a health check probes, as far as they are known."""
-        return frozenset().union(*(self.regions_of(target) for target in self.topology.probed(check)))
+        found = frozenset().union(*map(self.regions_of, self.topology.probed(check)))
+        return frozenset(filter(is_region, found))
 
     # Times
 
@@ -346,76 +343,67 @@ class Model:
         to = self.lands(key, region)
         if region in to:
             return Outage(region, to, tuple(self._staying(key, region)))
-        if region not in normal:
+        longest = self._longest(key, region) if region in normal else None
+        if longest is None:
             return Outage(region, to)
-        bounds = list(self._bounds(key, region))
-        known = [each for each in bounds if each[0] is not None]
-        longest = max(known, key=lambda each: each[0] or 0, default=None)
-        if longest is None or len(known) < len(bounds):
-            return Outage(region, to, seconds=None, back_seconds=None)
-        seconds, back, decided_by = longest
-        return Outage(region, to, seconds=seconds, back_seconds=back, decided_by=decided_by)
+        return Outage(region, to, (), longest.seconds, longest.back_seconds, longest.decided_by)
 
-    def _staying(self, key: Key, region: str, steps: int = 0) -> Iterator[Entry]:
-        """The records that lead clients to a region that is down, the ones below aliases and distributions too."""
-        for entry in self.answers(key, region):
-            below = [k for target in entry.targets for k in _keys_below(target)]
-            found = [] if steps > MOST_STEPS else [e for k in below for e in self._staying(k, region, steps + 1)]
-            if found:
-                yield from found
-            elif region in self.home(entry):
-                yield entry
+    def _staying(self, key: Key, region: str) -> list[Entry]:
+        """The records that lead clients to a region that is down, below aliases and distributions too."""
+        found: dict[str, Entry] = {}
+        work, seen = [key], {key}
+        while work:
+            for entry in self.answers(work.pop(), region):
+                below = {
+                    each
+                    for target in entry.targets
+                    for each in keys_below(target)
+                    if region in self.lands(each, region)
+                }
+                if not below and region in self.home(entry):
+                    found[entry.address] = entry
+                work += below - seen
+                seen |= below
+        return list(found.values())
 
-    def _bounds(
-        self, key: Key, region: str, steps: int = 0
-    ) -> Iterator[tuple[float | None, float | None, tuple[str, str]]]:
-        """The most that a failover and a failback take, by each record that clients leave."""
-        after = self.answers(key, region)
-        for entry in self.answers(key, None):
-            if entry in after:
-                for below in (k for target in entry.targets for k in _keys_below(target)):
-                    if steps <= MOST_STEPS:
-                        yield from self._bounds(below, region, steps + 1)
-            elif region in self.home(entry):
-                check = entry.record.health_check_id
-                if check is None or self.status(check, entry, region):  # its target's own health took it out
-                    yield None, None, (entry.address, "")
-                    continue
-                settings = self.settings(check, entry, region)
-                yield (
-                    failover_bound(settings).total,
-                    failback_bound(settings).total,
-                    (entry.address, check),
-                )
+    def _longest(self, key: Key, region: str) -> "_Bound | None":
+        """The most that a failover and a failback take, by the record that takes the longest; None: nobody leaves."""
+        if (key, region) not in self._bounds:
+            found = [bound for entry in self.answers(key, None) for bound in self._leaving(key, entry, region)]
+            unbound = [bound for bound in found if bound.seconds is None]
+            longest = max(found, key=lambda bound: bound.seconds or 0, default=None)
+            self._bounds[key, region] = unbound[0] if unbound else longest
+        return self._bounds[key, region]
+
+    def _leaving(self, key: Key, entry: Entry, region: str) -> "Iterator[_Bound]":
+        if entry in self.answers(key, region):
+            for below in {each for target in entry.targets for each in keys_below(target)}:
+                if bound := self._longest(below, region):
+                    yield bound
+        elif region in self.home(entry):
+            check = entry.record.health_check_id
+            if check is None or self.status(check, entry, region):  # its target's own health took it out
+                yield _Bound(None, None, (entry.address, ""))
+                return
+            settings = self.settings(check, entry, region)
+            there, back = failover_bound(settings).total, failback_bound(settings).total
+            yield _Bound(there, back, (entry.address, check))
 
     def settings(self, check: str, entry: Entry, region: str) -> Settings:
         """The settings of the slowest check without which the record would still be healthy."""
-        ttl = entry.record.ttl_seconds
-        failing = []
-        for each in self.followed(check):
-            well = each.status(found=self.finds(each, entry, None))
-            if well and not each.status(found=self.finds(each, entry, region)):
-                failing.append(_settings_of(each, ttl))
-        failing.sort(key=lambda settings: failover_bound(settings).total)
+        followed, ttl = self.followed(check), entry.record.ttl_seconds
+        well = [each for each in followed if each.status(found=self.finds(each, entry, None))]
+        failing = [each for each in well if not each.status(found=self.finds(each, entry, region))]
+        bounds = sorted((_settings_of(each, ttl) for each in failing), key=lambda each: failover_bound(each).total)
         found = self._zone.health_checks[check]
-        needed = 1
-        if isinstance(found, CalculatedCheck):
-            healthy = sum(each.status(found=self.finds(each, entry, None)) for each in self.followed(check))
-            needed = max(1, healthy - found.threshold + 1)
-        return failing[min(needed, len(failing)) - 1] if failing else Settings(ttl_seconds=ttl)
-
-
-def _keys_below(target: Target) -> Iterator[Key]:
-    yield from target.keys
-    for member in target.members:
-        yield from member.keys
+        needed = max(1, len(well) - found.threshold + 1) if isinstance(found, CalculatedCheck) else 1
+        return bounds[min(needed, len(bounds)) - 1] if bounds else Settings(ttl_seconds=ttl)
 
 
 def _settings_of(check: HealthCheck | AlarmCheck, ttl: int) -> Settings:
     if isinstance(check, AlarmCheck):
-        return Settings(
-            ttl_seconds=ttl, alarm_period_seconds=check.period_seconds, alarm_periods=check.periods
-        ).by_alarm()
+        settings = Settings(ttl_seconds=ttl, alarm_period_seconds=check.period_seconds, alarm_periods=check.periods)
+        return settings.by_alarm()
     return Settings(
         ttl_seconds=ttl,
         request_interval_seconds=check.request_interval_seconds,

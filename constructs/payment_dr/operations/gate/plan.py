@@ -17,6 +17,7 @@ from typing import Any, BinaryIO, Final, Literal, NoReturn
 from payment_dr.operations.errors import OperationError
 
 MOST_BYTES: Final = 256 * 1024 * 1024
+MOST_REFERENCES: Final = 10_000  # behind one attribute
 MOST_DEPTH: Final = 100  # a plan's modules and blocks are a few levels deep each
 HOW_TO_WRITE_ONE: Final = "write one: terraform plan -out=plan && terraform show -json plan > plan.json"
 
@@ -177,23 +178,19 @@ class Configuration:
             if isinstance(expression, dict) and "references" in expression:
                 break  # an attribute that is one expression, whatever is below it
             expression = _step(expression, step)
+        each = config.get("for_each_expression") or config.get("count_expression")
+        return self._followed(module, _references_in(expression), _references_in(each))
+
+    def _followed(
+        self, module: tuple[str, ...], references: Sequence[str], each: Sequence[str]
+    ) -> tuple[frozenset[tuple[str, str]], frozenset[str]]:
         found: set[tuple[str, str]] = set()
         hidden: set[str] = set()
-        each = config.get("for_each_expression") or config.get("count_expression")
-        self._follow(module, _references_in(expression), _references_in(each), found, hidden, set())
-        return frozenset(found), frozenset(hidden)
-
-    def _follow(
-        self,
-        module: tuple[str, ...],
-        references: Sequence[str],
-        each: Sequence[str],
-        found: set[tuple[str, str]],
-        hidden: set[str],
-        seen: set[tuple[tuple[str, ...], str]],
-    ) -> None:
-        for reference in references:
-            if (module, reference) in seen or len(module) > MOST_DEPTH or len(seen) > 10_000:
+        seen: set[tuple[tuple[str, ...], str]] = set()
+        work = [(module, reference, tuple(each)) for reference in references]
+        while work and len(seen) < MOST_REFERENCES:
+            module, reference, each = work.pop()
+            if (module, reference) in seen:
                 continue
             seen.add((module, reference))
             kind, _, rest = reference.partition(".")
@@ -201,36 +198,23 @@ class Configuration:
             call = self._calls.get(module, {})
             if kind == "local":
                 hidden.add(reference)
-            elif kind == "each":
-                outer = _references_in(call.get("for_each_expression")) if module and not each else []
-                if each:
-                    self._follow(module, each, (), found, hidden, seen)
-                elif outer:
-                    self._follow(module[:-1], outer, (), found, hidden, seen)
+            elif kind == "each":  # of the resource itself, else of the call of its module
+                outer = [] if each or not module else _references_in(call.get("for_each_expression"))
+                work += [(module, above, ()) for above in each] + [(module[:-1], above, ()) for above in outer]
             elif kind == "var" and name and module:
-                given = _mapping(call.get("expressions")).get(name[0])
-                above = _references_in(call.get("for_each_expression"))
-                self._follow(module[:-1], _references_in(given), above, found, hidden, seen)
+                given = _references_in(_mapping(call.get("expressions")).get(name[0]))
+                above = tuple(_references_in(call.get("for_each_expression")))
+                work += [(module[:-1], reference, above) for reference in given]
             elif kind == "module" and name:
-                self._output(module, name[0], rest[name.end() :], found, hidden, seen)
+                inner = (*module, name[0])
+                output = re.match(rf"(?:\[[^\]]*\])?\.({_NAME})", rest[name.end() :])
+                outputs = _mapping(_mapping(self._calls.get(inner, {}).get("module")).get("outputs"))
+                inside = _references_in(outputs.get(output[1])) if output else []
+                work += [(inner, reference, ()) for reference in inside]
             elif kind.partition("[")[0] not in _NO_RESOURCE and (match := _REFERENCE.match(reference)):
                 prefix = "".join(f"module.{part}." for part in module)
                 found.add((prefix + match["resource"], match["index"] or ""))
-
-    def _output(
-        self,
-        module: tuple[str, ...],
-        called: str,
-        rest: str,
-        found: set[tuple[str, str]],
-        hidden: set[str],
-        seen: set[tuple[tuple[str, ...], str]],
-    ) -> None:
-        inner = (*module, called)
-        output = re.match(rf"(?:\[[^\]]*\])?\.({_NAME})", rest)
-        outputs = _mapping(_mapping(self._calls.get(inner, {}).get("module")).get("outputs"))
-        if output and output[1] in outputs:
-            self._follow(inner, _references_in(outputs[output[1]]), (), found, hidden, seen)
+        return frozenset(found), frozenset(hidden)
 
 
 def _references_in(expression: Any, depth: int = 0) -> list[str]:
@@ -285,12 +269,11 @@ class View:
     def _by_value(self) -> Mapping[str, list[Resource]]:
         found: dict[str, list[Resource]] = defaultdict(list)
         for resource in self.resources.values():
-            values = {resource.text(name) for name in _NAMED_BY}
+            values = {plain(text) for name in _NAMED_BY if isinstance(text := resource.values.get(name), str) and text}
             if resource.type == "aws_apigatewayv2_domain_name":
-                values.add(resource.text("domain_name_configuration", 0, "target_domain_name"))
-            for value in values:
-                if value:
-                    found[plain(value)].append(resource)
+                values.add(plain(resource.text("domain_name_configuration", 0, "target_domain_name")))
+            for value in values - {""}:
+                found[value].append(resource)
         return found
 
     @cached_property

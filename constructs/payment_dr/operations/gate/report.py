@@ -72,8 +72,10 @@ def headline(judgement: Judgement) -> str:
     if not slowest:
         return "Failover holds."
     outage, name = max(slowest, key=lambda each: each[0].seconds if each[0].seconds is not None else -1)
-    took = "with no bound that AWS publishes" if outage.seconds is None else f"within {outage.seconds:.0f} s"
-    return f"Failover holds: {name.key.fqdn} leaves {outage.region} {took}, target {judgement.target_seconds:.0f} s."
+    if outage.seconds is None:
+        return f"Failover holds: {name.key.fqdn} leaves {outage.region}, for which AWS publishes no time."
+    target = f"{judgement.target_seconds:.0f} s"
+    return f"Failover holds: {name.key.fqdn} leaves {outage.region} within {outage.seconds:.0f} s of {target}."
 
 
 def _slowest(executed: Executed | None) -> Outage | None:
@@ -244,7 +246,7 @@ def _executed_json(executed: Executed | None) -> dict[str, Any] | None:
 def markdown(judged: Judged) -> str:
     """The summary of a pull request."""
     judgement = judged.judgement
-    parts = [f"**Failover {judgement.verdict}:** {_inline(headline(judgement))}"]
+    parts = [f"**dr gate: {judgement.verdict}.** {_inline(headline(judgement))}"]
     rows = [
         f"| {_cell(f'{name.key.fqdn} ({name.key.type})')} | {_cell(_what_happens(name, region))} "
         f"| {time_of(name.before, region)} | {time_of(name.after, region)} |"
@@ -364,7 +366,7 @@ def explained(rule: Rule) -> Iterator[str]:
     """What a rule says, and why."""
     stops = {
         "error": "stops a plan whenever it finds something",
-        "warning": "stops a plan that brings it, and is a warning where it was so before",
+        "warning": "stops a plan that brings it, and warns otherwise",
         "note": "never stops a plan",
     }[rule.level]
     yield f"{rule.id}: {stops}"

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Final, Literal
 
-from payment_dr.operations.gate.executed import MOST_STEPS, Executed, Model, UnclearError
+from payment_dr.operations.gate.executed import Executed, Model, UnclearError
 from payment_dr.operations.gate.plan import UNKNOWN, Resource, View
-from payment_dr.operations.gate.topology import ALARM, CHECK, Copy, Entry, Topology
+from payment_dr.operations.gate.topology import ALARM, CHECK, MOST_STEPS, Copy, Entry, Topology
 from payment_dr.operations.route53.zone import AlarmCheck, CalculatedCheck, HealthCheck
 from payment_dr.operations.zone_faults import STANDARD_RESOLUTION_SECONDS, handshake_fault
 
@@ -34,6 +34,7 @@ class State:
         self.view = view
         self.topology = Topology(view)
         self.model = Model(self.topology)
+        self._belonging: dict[tuple[str, str], dict[str, list[Resource]]] = {}
 
     @cached_property
     def judged(self) -> list[Executed]:
@@ -70,6 +71,16 @@ class State:
     def copies(self) -> tuple[Copy, ...]:
         """The data that are copied."""
         return self.topology.copies
+
+    def belonging(self, kind: str, attribute: str) -> dict[str, list[Resource]]:
+        """The resources of a kind by the addresses of what their attribute names."""
+        if (kind, attribute) not in self._belonging:
+            found: dict[str, list[Resource]] = defaultdict(list)
+            for each in self.view.of_type(kind):
+                for parent in self.view.behind(each, attribute).resources:
+                    found[parent.address].append(each)
+            self._belonging[kind, attribute] = found
+        return self._belonging[kind, attribute]
 
     def region_of(self, address: str) -> str:
         """The region of a resource by its address."""
@@ -171,7 +182,7 @@ def _no_way_in(
     if resource.type in ("aws_lb", "aws_alb"):
         if resource.truth("internal"):
             yield Found(address, f"probes {resource.address}, which is internal: no health checker reaches it")
-        listeners = _about(state, ("aws_lb_listener", "aws_alb_listener"), "load_balancer_arn", resource)
+        listeners = state.belonging("aws_lb_listener", "load_balancer_arn").get(resource.address, [])
         ports = {int(each.number("port", default=0)) for each in listeners}
         if ports and check.port not in ports:
             listens = ", ".join(map(str, sorted(ports)))
@@ -186,18 +197,15 @@ def _no_way_in(
     if resource.type == "aws_apigatewayv2_api":
         if by_its_own_host and resource.truth("disable_execute_api_endpoint"):
             yield Found(address, f"probes the own host of {resource.address}, which is disabled")
-        routes = [each.text("route_key") for each in _about(state, ("aws_apigatewayv2_route",), "api_id", resource)]
-        stages = [each.text("name") for each in _about(state, ("aws_apigatewayv2_stage",), "api_id", resource)]
+        of_route = state.belonging("aws_apigatewayv2_route", "api_id").get(resource.address, ())
+        routes = [each.text("route_key") for each in of_route]
+        of_stage = state.belonging("aws_apigatewayv2_stage", "api_id").get(resource.address, ())
+        stages = [each.text("name") for each in of_stage]
         path_known = state.view.resources[address].get("resource_path") is not UNKNOWN
         if routes and path_known and not any(_serves(route, check.path, stages) for route in routes):
             yield Found(address, f"probes a path of which {resource.address} has no route")
     if resource.type == "aws_instance" and resource.text("instance_state") in ("stopped", "terminated"):
         yield Found(address, f"probes {resource.address}, which is stopped")
-
-
-def _about(state: State, types: tuple[str, ...], attribute: str, parent: Resource) -> list[Resource]:
-    """The resources of these types whose attribute names another resource."""
-    return [each for each in state.view.of_type(*types) if parent in state.view.behind(each, attribute).resources]
 
 
 def _serves(route: str, path: str, stages: list[str]) -> bool:
@@ -415,12 +423,11 @@ def _unheard(after: State, before: State) -> Iterator[Found]:
 def _parents(state: State, kind: str, attribute: str, parent_kind: str) -> dict[str, str]:
     """What the resources of a kind belong to in their region, each with one of them."""
     found: dict[str, str] = {}
-    region_of = state.topology.region_of
-    for each in state.view.of_type(kind):
-        for parent in state.view.behind(each, attribute, types=(parent_kind,)).resources:
-            here = kind.startswith("aws_iam") or region_of(parent) in ("", region_of(each))
-            if parent.type == parent_kind and here:
-                found.setdefault(parent.address, each.address)
+    for parent, parts in state.belonging(kind, attribute).items():
+        region = "" if kind.startswith("aws_iam") else state.region_of(parent)
+        here = [each.address for each in parts if region in ("", state.topology.region_of(each))]
+        if here and state.view.resources[parent].type == parent_kind:
+            found[parent] = here[0]
     return found
 
 

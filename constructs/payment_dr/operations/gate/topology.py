@@ -19,6 +19,8 @@ from payment_dr.operations.route53.zone import (
     UnknownCheck,
 )
 
+# From a name by aliases to another name, and so on: three are many.
+MOST_STEPS: Final = 10
 RECORD, CHECK, ALARM = "aws_route53_record", "aws_route53_health_check", "aws_cloudwatch_metric_alarm"
 
 _REGION: Final = re.compile(
@@ -134,6 +136,7 @@ class Topology:
         self.view = view
         self._regions: dict[str, str] = {}
         self._targets: dict[str, Target] = {}
+        self._steps = 0
 
     # Regions
 
@@ -181,16 +184,39 @@ class Topology:
     @cached_property
     def names(self) -> Mapping[Key, tuple[Entry, ...]]:
         """The records of each name and type."""
-        found: dict[Key, list[Entry]] = defaultdict(list)
-        for resource in self.view.of_type(RECORD):
-            if resource.text("type") not in _VALIDATION_TYPES and (fqdn := self._fqdn(resource)):
-                found[Key(self._zone(resource), fqdn, resource.text("type"))].append(self._entry(resource, fqdn))
-        return {key: tuple(entries) for key, entries in found.items()}
+        return {
+            key: tuple(self._entry(resource, key.fqdn) for resource in resources)
+            for key, resources in self._records_of.items()
+            if key.type not in _VALIDATION_TYPES
+        }
 
     @cached_property
     def entry_at(self) -> Mapping[str, Entry]:
         """The records by their addresses."""
         return {entry.address: entry for entries in self.names.values() for entry in entries}
+
+    @cached_property
+    def tangled(self) -> frozenset[Key]:
+        """The names that lead in a circle, or through more than `MOST_STEPS` others."""
+        below = {
+            key: {each for entry in entries for target in entry.targets for each in keys_below(target)}
+            & self.names.keys()
+            for key, entries in self.names.items()
+        }
+        above: dict[Key, list[Key]] = defaultdict(list)
+        for key, keys in below.items():
+            for each in keys:
+                above[each].append(key)
+        left = {key: len(keys) for key, keys in below.items()}
+        steps = dict.fromkeys(below, 0)
+        ready = [key for key, count in left.items() if not count]
+        for key in ready:  # grows while it is walked
+            for each in above[key]:
+                steps[each] = max(steps[each], steps[key] + 1)
+                left[each] -= 1
+                if not left[each]:
+                    ready.append(each)
+        return frozenset(key for key in below if left[key] or steps[key] > MOST_STEPS)
 
     def key_of(self, entry: Entry) -> Key:
         """The name of a record."""
@@ -299,7 +325,7 @@ class Topology:
         resources = [each for each in self.view.named(name) if each.type not in (RECORD, CHECK, "aws_acm_certificate")]
         keys = self._keys_of_host.get(name, ())
         if keys:
-            return Target("name", name, self.names_addresses(keys), keys)
+            return Target("name", name, self._only_record_of(keys), keys)
         served = [
             each for each in resources if not each.type.startswith(("aws_route53", "aws_apigateway", "aws_api_gateway"))
         ]
@@ -319,23 +345,24 @@ class Topology:
 
     @cached_property
     def _keys_of_host(self) -> Mapping[str, tuple[Key, ...]]:
-        found: dict[str, tuple[Key, ...]] = defaultdict(tuple)
+        found: dict[str, dict[Key, None]] = defaultdict(dict)
+        for key in self._records_of:
+            if key.type in ("A", "AAAA", "CNAME"):
+                found[key.fqdn][key] = None
+        return {fqdn: tuple(keys) for fqdn, keys in found.items()}
+
+    @cached_property
+    def _records_of(self) -> Mapping[Key, list[Resource]]:
+        found: dict[Key, list[Resource]] = defaultdict(list)
         for resource in self.view.of_type(RECORD):
-            fqdn = self._fqdn(resource)
-            if fqdn and resource.text("type") in ("A", "AAAA", "CNAME"):
-                key = Key(self._zone(resource), fqdn, resource.text("type"))
-                if key not in found[fqdn]:
-                    found[fqdn] += (key,)
+            if fqdn := self._fqdn(resource):
+                found[Key(self._zone(resource), fqdn, resource.text("type"))].append(resource)
         return found
 
-    def names_addresses(self, keys: Sequence[Key]) -> str:
+    def _only_record_of(self, keys: Sequence[Key]) -> str:
         """The address of the only record of a name; empty if it has more."""
-        found = [
-            each.address
-            for each in self.view.of_type(RECORD)
-            if Key(self._zone(each), self._fqdn(each), each.text("type")) in keys
-        ] if len(keys) == 1 else []  # fmt: skip
-        return found[0] if len(found) == 1 else ""
+        records = [each for key in keys for each in self._records_of[key]]
+        return records[0].address if len(records) == 1 else ""
 
     def _at(self, resource: Resource) -> Target:
         """Where a resource serves."""
@@ -365,9 +392,17 @@ class Topology:
             if isinstance(group, dict) and group.get("origin_id") == wanted:
                 listed = resource.items("origin_group", number, "member")
                 ids = [str(member.get("origin_id")) for member in listed if isinstance(member, dict)]
-                return Target("any", resource.address, resource.address, members=self._origins(resource, origins, ids))
-        ids = [wanted] if wanted in origins else list(origins)
-        members = self._origins(resource, origins, ids)
+                if self._steps > MOST_STEPS:
+                    break
+                self._steps += 1
+                members = self._origins(resource, origins, ids[:2])
+                self._steps -= 1
+                return Target("any", resource.address, resource.address, members=members)
+        if wanted not in origins or self._steps > MOST_STEPS:
+            return Target("unclear", f"origin of {resource.address}")
+        self._steps += 1
+        members = self._origins(resource, origins, [wanted])
+        self._steps -= 1
         return Target("all", resource.address, resource.address, members=members)
 
     def _origins(self, resource: Resource, origins: Mapping[str, int], ids: Sequence[str]) -> tuple[Target, ...]:
@@ -568,3 +603,11 @@ class Topology:
 def _is_set(resource: Resource, policy: str) -> bool:
     value = resource.get(policy)
     return value is True or (isinstance(value, list) and bool(value))
+
+
+def keys_below(target: Target, steps: int = 0) -> Iterator[Key]:
+    """The names that something leads to."""
+    yield from target.keys
+    if steps <= 2 * MOST_STEPS:
+        for member in target.members:
+            yield from keys_below(member, steps + 1)
