@@ -61,7 +61,7 @@ lock: $(READY) $(AUDIT_READY) ## Resolve the dependencies again, with a hash of 
 	@$(PIPENV) lock
 	@$(PYTHON) -c "$$STRIP_INDEX"
 	@$(BIN)/npm install --package-lock-only
-	@for set in pipenv linters audit; do CUSTOM_COMPILE_COMMAND="make lock" .audit/bin/pip-compile requirements/$$set.in; done
+	@for set in pipenv linters audit gate; do CUSTOM_COMPILE_COMMAND="make lock" .audit/bin/pip-compile requirements/$$set.in; done
 
 audit: $(READY) $(CDKTF_READY) $(AUDIT_READY) ## Look for known vulnerabilities in everything that these commands install
 	@$(PIPENV) requirements --hash --dev | grep -v '^-e' > .audit/Pipfile.txt
