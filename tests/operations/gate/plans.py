@@ -89,6 +89,8 @@ def destroy(*addresses: str) -> Step:
         for address in addresses:
             change = change_of(found, address)
             change["after"], change["actions"] = None, ["delete"]
+        root = found["configuration"]["root_module"]  # what is destroyed is in the source no more
+        root["resources"] = [each for each in root["resources"] if each["address"] not in addresses]
 
     return step
 

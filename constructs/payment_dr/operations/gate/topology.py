@@ -143,6 +143,7 @@ class Topology:
     def region_of(self, resource: Resource) -> str:
         """The region of a resource; empty if the plan does not say it."""
         if resource.address not in self._regions:
+            self._regions[resource.address] = ""  # while it is looked for, as resources may name each other in a circle
             self._regions[resource.address] = self._region_of(resource)
         return self._regions[resource.address]
 
@@ -158,11 +159,27 @@ class Topology:
         _, region = self.view.configuration.provider_of(resource)
         if isinstance(region, str):
             return region
-        zone = _REGION.match(resource.text("availability_zone"))
-        hosts = (_REGION.search(resource.text(name)) for name in ("dns_name", "endpoint", "regional_domain_name", "id"))
-        return (
-            zone[1] if zone else next((found[1] for found in hosts if found), "") or self._region_of_provider(resource)
-        )
+        if zone := _REGION.match(resource.text("availability_zone")):
+            return zone[1]
+        for attribute in ("dns_name", "endpoint", "regional_domain_name", "id"):
+            if host := _REGION.search(resource.text(attribute)):
+                return host[1]
+        return self._region_of_provider(resource) or self._region_of_what_it_names(resource)
+
+    def _region_of_what_it_names(self, resource: Resource, most: int = 20) -> str:
+        """The region of what an attribute names: a resource that is destroyed is in no configuration any more."""
+        texts = [text for name in list(resource.values) if (text := resource.text(name))]
+        for text in texts[:most] if self._steps < MOST_STEPS else ():
+            if arn := _ARN.match(text):
+                return arn[1]
+            named = self.view.named(text)
+            if len(named) == 1 and named[0] is not resource:
+                self._steps += 1
+                region = self.region_of(named[0])
+                self._steps -= 1
+                if region:
+                    return region
+        return ""
 
     def _region_of_provider(self, resource: Resource) -> str:
         """The region that other resources of the same provider are in: its own is set outside of the plan."""
