@@ -54,7 +54,7 @@ format: $(READY) ## Format the code and mend what can be mended
 	@$(BIN)/ruff check --quiet --fix .
 	@$(BIN)/ruff format --quiet .
 
-bench: $(READY) ## Time synthesis and handlers against their baselines (ARGS=--with-commands: drill and deploy-local too)
+bench: $(READY) ## Time synthesis, handlers and the gate against their baselines (ARGS=--with-commands: drill and deploy-local too)
 	@$(BIN)/python -m benchmarks $(ARGS)
 
 lock: $(READY) $(AUDIT_READY) ## Resolve the dependencies again, with a hash of each package and without a package index
