@@ -18,7 +18,6 @@ from payment_dr.operations.terraform.plan_markdown import folded
 
 COLUMNS: Final = 80
 MOST_NAMES: Final = 20
-_SARIF_LEVELS: Final = {"error": "error", "warning": "warning", "note": "note"}
 _SARIF_SCHEMA: Final = "https://json.schemastore.org/sarif-2.1.0.json"
 
 
@@ -329,7 +328,7 @@ def _sarif_rule(rule: Rule) -> dict[str, Any]:
         "fullDescription": {"text": rule.sentence},
         "helpUri": rule.page,
         "help": {"text": f"{rule.sentence}\n{rule.page}", "markdown": f"{rule.sentence} [AWS]({rule.page})"},
-        "defaultConfiguration": {"level": _SARIF_LEVELS[rule.level]},
+        "defaultConfiguration": {"level": rule.level},
         "properties": {"tags": ["availability"]},
     }
 
