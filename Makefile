@@ -57,14 +57,14 @@ format: $(READY) ## Format the code and mend what can be mended
 	@$(BIN)/ruff check --quiet --fix .
 	@$(BIN)/ruff format --quiet .
 
-bench: $(READY) ## Time synthesis and handlers against their baselines (ARGS=--with-commands: drill and deploy-local too)
+bench: $(READY) ## Time synthesis, handlers and the gate against their baselines (ARGS=--with-commands: drill and deploy-local too)
 	@$(BIN)/python -m benchmarks $(ARGS)
 
 lock: $(READY) $(AUDIT_READY) ## Resolve the dependencies again, with a hash of each package and without a package index
 	@$(PIPENV) lock
 	@$(PYTHON) -c "$$STRIP_INDEX"
 	@$(BIN)/npm install --package-lock-only
-	@for set in pipenv linters audit; do CUSTOM_COMPILE_COMMAND="make lock" .audit/bin/pip-compile requirements/$$set.in; done
+	@for set in pipenv linters audit gate; do CUSTOM_COMPILE_COMMAND="make lock" .audit/bin/pip-compile requirements/$$set.in; done
 
 audit: $(READY) $(CDKTF_READY) $(AUDIT_READY) ## Look for known vulnerabilities in everything that these commands install
 	@$(PIPENV) requirements --hash --dev | grep -v '^-e' > .audit/Pipfile.txt

@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from benchmarks import handlers, synthesis
+from benchmarks import gate, handlers, synthesis
 from benchmarks.commands import timings
 from benchmarks.compare import Comparison
 from payment_dr.operations.command import DONE, MISSED, command, progress
@@ -35,9 +35,12 @@ def main(
     with_commands: Annotated[bool, typer.Option(help="Time drill and deploy-local as well.")] = False,
     with_tests: Annotated[bool, typer.Option(help="Time drill, deploy-local and the tests as well.")] = False,
 ) -> None:
-    """Time synthesis and the health handler against their baselines; exit 1 when a target is missed."""
+    """Time synthesis, handlers and the gate against their baselines; exit 1 when a target is missed."""
     compared = list(_comparisons(runs))
-    timed = list(timings(with_tests=with_tests)) if with_commands or with_tests else []
+    with progress.status(f"{gate.__name__}, {runs} runs of each"):
+        of_gate, timed = gate.measure(runs)
+    compared += of_gate
+    timed += timings(with_tests=with_tests) if with_commands or with_tests else []
     table = Table("what", "ours", "baseline", "ratio", "target", title="Medians", title_justify="left")
     for each in compared:
         table.add_row(

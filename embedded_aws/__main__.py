@@ -1,5 +1,6 @@
 """``python -m embedded_aws``: the command line of the embedded AWS."""
 
+import json
 import os
 import shlex
 import sys
@@ -16,6 +17,7 @@ from payment_dr.operations.cli import REPORTS, AsJson, Confirms, List, ReportDir
 from payment_dr.operations.command import command, progress, progress_of, say
 from payment_dr.operations.drill.journal import Journal
 from payment_dr.operations.drill.outages import OUTAGES
+from payment_dr.operations.files import write_whole
 from payment_dr.operations.terraform.plan_markdown import plan_markdown
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
@@ -64,6 +66,7 @@ def plan(
     port: Port = None,
     stack_dir: StackDir = None,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print a summary in Markdown, the plan folded.")] = False,
+    json_file: Annotated[Path | None, typer.Option(help="Write the plan as JSON there too, for 'dr gate'.")] = None,
 ) -> None:
     """Synthesize the stack and plan it against an empty embedded AWS; the plan goes to stdout."""
     with (
@@ -72,6 +75,8 @@ def plan(
     ):
         planned = stack.plan()
         text = stack.terraform.text_of(planned)
+        if json_file:
+            write_whole(json_file, json.dumps(planned.json).encode())
     if markdown:
         text = plan_markdown(planned, text)
     sys.stdout.write(text)  # once the progress display is gone from the terminal

@@ -21,6 +21,7 @@ import payment_dr
 from embedded_aws import EmbeddedAws
 from payment_dr.python_function import handler_file
 from tests.embedded_aws.tenant import Tenant
+from tests.operations.gate.plans import document
 from tests.operations.interrupted import RESOURCES, Interrupted
 
 PROJECT = Path(__file__).resolve().parents[1]
@@ -34,6 +35,7 @@ PACKAGES = {
     "payment_dr/operations": (f"{OPERATIONS}", ("*.py",)),
     "payment_dr/operations/iam-policies": (f"{OPERATIONS}/iam-policies", ("*.json",)),
     "payment_dr/operations/drill": (f"{OPERATIONS}/drill", ("*.py",)),
+    "payment_dr/operations/gate": (f"{OPERATIONS}/gate", ("*.py",)),
     "payment_dr/operations/report": (f"{OPERATIONS}/report", ("*.py", "report.html.j2")),
     "payment_dr/operations/route53": (f"{OPERATIONS}/route53", ("*.py",)),
     "payment_dr/operations/terraform": (f"{OPERATIONS}/terraform", ("*.py",)),
@@ -278,6 +280,13 @@ def test_a_part_of_the_extra_that_is_missing_is_named_when_it_is_needed(installe
             "error: dr needs the Python package matplotlib, which is not installed",
             "hint: pip install 'payment-dr[dr]'",
         ],
+    )
+
+
+def test_a_plan_of_any_stack_is_judged_by_the_wheel(dr: Callable[..., str], tmp_path: Path) -> None:
+    (tmp_path / "plan.json").write_text(json.dumps(document("alb_failover")))
+    assert dr("gate", "plan.json").endswith(
+        "Failover holds: www.shop.acme.io leaves us-east-1 within 157 s of 180 s.\n"
     )
 
 

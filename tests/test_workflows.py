@@ -20,13 +20,14 @@ import yaml  # type: ignore[import-untyped]
 import mutants.__main__
 from payment_dr.operations import cli
 from payment_dr.operations.drill.outages import OUTAGES
+from tests.operations.gate.plans import document
 
 PROJECT = Path(__file__).resolve().parents[1]
 GITHUB = PROJECT / ".github"
 RUN_BY_GITHUB = sorted(GITHUB.glob("workflows/*.yml"))
 TEMPLATES = sorted(GITHUB.glob("workflow-templates/*.yml"))
 WORKFLOWS = [*RUN_BY_GITHUB, *TEMPLATES]
-ACTIONS = sorted(GITHUB.glob("actions/*/action.yml"))
+ACTIONS = [*sorted(GITHUB.glob("actions/*/action.yml")), PROJECT / "action.yml"]
 MISTAKES = {  # in ci.yml: what it says, what it could say wrongly, and what actionlint says to that
     "${{ matrix.python }}\n    runs-on": ("${{ matrix.pyhton }}\n    runs-on", 'property "pyhton" is not defined'),
     "timeout-minutes: 60": ("timeout-minute: 60", 'unexpected key "timeout-minute"'),
@@ -198,6 +199,41 @@ def _parse(app: typer.Typer, name: str, arguments: list[str]) -> None:
     group.commands[name].make_context(name, list(arguments))  # raises on what the command does not know
 
 
+def test_the_gate_of_the_action_fails_as_dr_does_and_leaves_its_summary(tmp_path: Path) -> None:
+    """The last step, with the `dr` of this environment."""
+    (script,) = [step["run"] for step in read(PROJECT / "action.yml")["runs"]["steps"] if step.get("name") == "dr gate"]
+    (tmp_path / "dr-gate/bin").mkdir(parents=True)
+    (tmp_path / "dr-gate/bin/dr").symlink_to(PROJECT / ".venv/bin/dr")
+    names = {"PLAN": "plan.json", "TARGET": "180s", "SARIF": "gate.sarif", "GITHUB_STEP_SUMMARY": "summary"}
+    files = {name: str(tmp_path / name) for name in ("plan.json", "gate.sarif", "summary")}
+    environment = {name: files.get(value, value) for name, value in names.items()}
+    environment |= {"RUNNER_TEMP": str(tmp_path), "PATH": os.environ["PATH"], "HOME": str(tmp_path)}
+    codes = []
+    for seconds in (180, 100):
+        (tmp_path / "plan.json").write_text(json.dumps(document("default")))
+        shell = ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", script]
+        done = subprocess.run(
+            shell, env={**environment, "TARGET": f"{seconds}s"}, capture_output=True, text=True, check=False
+        )
+        codes.append(done.returncode)
+    assert codes == [0, 1], done.stderr
+    summary = (tmp_path / "summary").read_text()
+    assert [verdict in summary for verdict in ("dr gate: holds", "dr gate: breaks")] == [True, True]
+    (run,) = json.loads((tmp_path / "gate.sarif").read_text())["runs"]
+    assert "beyond-target" in {result["ruleId"] for result in run["results"]}
+    assert "beyond the target of 100 s" in " ".join(done.stdout.split())
+
+
+def test_the_hook_for_other_repositories_runs_the_gate_on_plans() -> None:
+    (hook,) = read(PROJECT / ".pre-commit-hooks.yaml")
+    assert (hook["id"], hook["entry"], hook["language"]) == ("dr-gate", "dr gate", "python")
+    assert re.search(hook["files"], "infrastructure/plan.json")
+    needed = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]["optional-dependencies"]["dr"]
+    assert set(hook["additional_dependencies"]) <= set(needed)
+    listed = (PROJECT / "requirements/gate.in").read_text().splitlines()[1:]  # what the action installs
+    assert listed == hook["additional_dependencies"]
+
+
 def test_the_drill_can_be_asked_for_every_outage() -> None:
     outage = on(GITHUB / "workflows/drill.yml")["workflow_dispatch"]["inputs"]["outage"]
     assert outage["options"] == list(OUTAGES)
@@ -242,7 +278,8 @@ def test_dependabot_leaves_alone_what_must_stay_pinned() -> None:
     }
     folders = {path.parent.relative_to(PROJECT) for path in [*TEMPLATES, *ACTIONS]}
     watched = updates["github-actions"]["directories"]
-    assert [folder for folder in folders if not any(fnmatch(f"/{folder}", each) for each in watched)] == []
+    places = {"/" if folder == Path() else f"/{folder}" for folder in folders}
+    assert [place for place in places if not any(fnmatch(place, each) for each in watched)] == []
 
 
 def test_the_hook_is_the_linter_that_ci_runs() -> None:

@@ -443,6 +443,34 @@ def policies(
         show(str(path_of(name, out)))
 
 
+@app.command()
+@command
+def gate(
+    plans: Annotated[
+        list[Path] | None, typer.Argument(help="Of 'terraform show -json', a plan or a state; - reads stdin.")
+    ] = None,
+    target: Annotated[str, typer.Option(help="What a failover may take: 180s, 3m.")] = "180s",
+    as_json: AsJson = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print the summary of a pull request.")] = False,
+    sarif: Annotated[bool, typer.Option("--sarif", help="Print SARIF 2.1.0 for a code host.")] = False,
+    explain: Annotated[str | None, typer.Option(metavar="RULE", help="Say what a rule is about, and end.")] = None,
+) -> None:
+    """Judge whether a Terraform plan would still fail over between regions. Makes no call to AWS or Terraform.
+
+    It works on any stack: names in Route 53, their health checks, what is behind them, and data that are copied. Each
+    region fails on a model, before and after the change. Exits with 0 when failover holds, 1 when it breaks, 2 when
+    that cannot be told.
+    """
+    from payment_dr.operations.gate.command import explain_rule, judge_files, printed
+
+    if explain is not None:
+        explain_rule(explain)
+        return
+    formats = [name for name, asked in (("json", as_json), ("markdown", markdown), ("sarif", sarif)) if asked]
+    judged = judge_files(plans or [], seconds_of(target, "--target"), formats)
+    raise typer.Exit(printed(judged, formats[0] if formats else "text"))
+
+
 @contextmanager
 def _asking(stack: Deployed, yes: bool) -> Iterator[tuple[Callable[[str], None], Callable[[str, str], None]]]:
     """A spinner, which tells progress and gives way to a question."""

@@ -178,7 +178,7 @@ def _of_switch(stack: Deployed, name: str, check: HealthCheck | AlarmCheck) -> I
     if check.disabled:
         yield f"{name} is disabled, so its status does not depend on the switch: enable it"
     host = stack.api_host("secondary")
-    if found := _of_host(name, check, host) or _of_handshake(name, check, host):
+    if found := _of_host(name, check, host) or handshake_fault(name, check, host):
         yield found
         return
     result = probes.probe(stack, check)
@@ -194,7 +194,7 @@ def _of_endpoint(stack: Deployed, name: str, check: HealthCheck, side: Side) -> 
         return [found]
     if stack.side_of_api(host) != side:  # a host of the team's own, of which nothing else is known
         return []
-    if found := _of_handshake(name, check, host):
+    if found := handshake_fault(name, check, host):
         return [found]
     result = probes.probe(stack, check)
     if result.status == NOT_FOUND:  # of the API itself; the path is not named, as it may be a secret
@@ -214,7 +214,7 @@ def _of_host(name: str, check: HealthCheck, host: str) -> str | None:
     return f"{name} probes {where}, which is not that region: set its domain name to {host}, without an IP address"
 
 
-def _of_handshake(name: str, check: HealthCheck, host: str) -> str | None:
+def handshake_fault(name: str, check: HealthCheck, host: str) -> str | None:
     """Why a check does not come as far as an answer of an HTTP API."""
     if check.type == "TCP":
         return f"{name} is of type TCP, which passes while the health function answers 503: make it one of type HTTPS"

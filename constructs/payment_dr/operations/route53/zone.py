@@ -5,7 +5,7 @@ and weighted, health checks of a routing control.
 """
 
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Self
 
@@ -159,9 +159,9 @@ AnyCheck = HealthCheck | AlarmCheck | CalculatedCheck | UnknownCheck
 
 @dataclass(frozen=True, kw_only=True)
 class Record:
-    """A resource record set. `routing` is simple, weighted, or the API's field of a policy that is not modelled.
+    """A resource record set. `routing` is simple, weighted, or the API's field of another policy.
 
-    The value of an alias record is what it points to.
+    The value of an alias record is what it points to. `failover` is PRIMARY or SECONDARY where the policy is Failover.
     """
 
     name: str
@@ -171,6 +171,7 @@ class Record:
     routing: str = "simple"
     set_identifier: str | None = None
     weight: int | None = None
+    failover: str | None = None
     health_check_id: str | None = None
 
 
@@ -287,15 +288,36 @@ class Zone:
                     f"the record {name} is routed by {record.routing}, which the model of Route 53 does not know",
                     hint="drill a name with weighted records",
                 )
-        # "Records without a health check are always healthy", "If no record is healthy, all records are healthy".
-        candidates = [r for r in group if r.health_check_id is None or healthy[r.health_check_id]] or group
-        # "Route 53 initially considers only the nonzero weighted records, if any. If all the records that have a weight
-        # greater than 0 are unhealthy, then Route 53 considers the zero-weighted records."
-        candidates = [record for record in candidates if record.weight] or candidates
+        # "Records without a health check are always healthy."
+        candidates = possible_answers(group, lambda r: r.health_check_id is None or healthy[r.health_check_id])
         # "weight for a specified record / sum of the weights for all records"; all zero: "equal probability".
         # https://docs.aws.amazon.com/Route53/latest/DeveloperGuide/routing-policy-weighted.html
         # https://docs.aws.amazon.com/Route53/latest/DeveloperGuide/resource-record-sets-values-weighted.html
         return rng.choices(candidates, [record.weight or 1 for record in candidates])[0]
+
+
+# Of all policies but the simple and the weighted one, those in which health alone decides which records are answered.
+ROUTED_BY_HEALTH = ("Failover", "Region", "MultiValueAnswer")
+
+
+def possible_answers(group: Sequence[Record], healthy: Callable[[Record], bool]) -> list[Record]:
+    """The records of a name and a type that clients may get, wherever they are.
+
+    https://docs.aws.amazon.com/Route53/latest/DeveloperGuide/health-checks-how-route-53-chooses-records.html
+
+    Args:
+        group: All records of the name and the type. Their policy is simple, weighted or one of `ROUTED_BY_HEALTH`.
+        healthy: Whether Route 53 takes a record for healthy.
+    """
+    # "If no record is healthy, all records are healthy."
+    candidates = [record for record in group if healthy(record)] or list(group)
+    # "Route 53 initially considers only the nonzero weighted records, if any. If all the records that have a weight
+    # greater than 0 are unhealthy, then Route 53 considers the zero-weighted records."
+    if any(record.routing == "weighted" for record in group):
+        return [record for record in candidates if record.weight] or candidates
+    # Of failover records the primary one, if it is healthy, and also "when both records are unhealthy".
+    # https://docs.aws.amazon.com/Route53/latest/DeveloperGuide/dns-failover-problems.html
+    return [record for record in candidates if record.failover == "PRIMARY"] or candidates
 
 
 def bare(name: str) -> str:
@@ -319,6 +341,7 @@ def _record(found: Mapping[str, Any]) -> Record:
         routing=routing or ("weighted" if "Weight" in found else "simple"),
         set_identifier=found.get("SetIdentifier"),
         weight=found.get("Weight"),
+        failover=found.get("Failover"),
         health_check_id=found.get("HealthCheckId"),
     )
 

@@ -32,8 +32,8 @@ def plan_markdown(plan: PlanResult, text: str) -> str:
     ]
     parts = [f"**Plan:** {summary}", *_seeds(plan)]
     if addresses:
-        parts.append(_folded("Changed addresses", addresses))
-    parts.append(_folded("Whole plan", text.strip("\n").splitlines()))
+        parts.append(folded("Changed addresses", addresses))
+    parts.append(folded("Whole plan", text.strip("\n").splitlines()))
     return "\n\n".join(parts) + "\n"
 
 
@@ -54,7 +54,8 @@ def _exists(plan: PlanResult) -> bool:
     return any(resource["mode"] == "managed" for resource in resources)
 
 
-def _folded(title: str, lines: Iterable[str]) -> str:
+def folded(title: str, lines: Iterable[str]) -> str:
+    """Lines that a click unfolds, as they are."""
     body = "\n".join(lines)
     # A fence ends at as many backticks as it began with: https://spec.commonmark.org/0.31.2/#fenced-code-blocks
     fence = "`" * max(3, *(len(ticks) + 1 for ticks in re.findall("`+", body) or [""]))

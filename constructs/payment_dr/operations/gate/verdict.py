@@ -1,0 +1,252 @@
+"""The verdict on a plan: holds, breaks with the cause and its address, or cannot tell with what is not known."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from payment_dr.operations.command import DONE, INCONCLUSIVE, MISSED
+from payment_dr.operations.gate.executed import Executed, Outage
+from payment_dr.operations.gate.plan import Plan
+from payment_dr.operations.gate.rules import RULES, Level, State, blamed
+from payment_dr.operations.gate.topology import Copy, Entry, Key
+from payment_dr.operations.route53.zone import AlarmCheck, CalculatedCheck, HealthCheck
+
+Verdict = Literal["holds", "breaks", "cannot tell"]
+EXIT_CODES: Final[dict[Verdict, int]] = {"holds": DONE, "breaks": MISSED, "cannot tell": INCONCLUSIVE}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something that a rule found.
+
+    Attributes:
+        rule: Its id.
+        level: Its level.
+        address: The resource.
+        what: What is wrong with it, to be read after the address.
+        new: Whether the change brings it. Where nothing stands before, nothing is new.
+        stops: Whether the plan is stopped by it.
+    """
+
+    rule: str
+    level: Level
+    address: str
+    what: str
+    new: bool
+    stops: bool
+
+    @property
+    def sentence(self) -> str:
+        """Address and finding."""
+        return f"{self.address} {self.what}"
+
+
+@dataclass(frozen=True)
+class NameChange:
+    """What the change makes of one name.
+
+    Attributes:
+        key: The name.
+        before, after: What the model found; None where there is no such name.
+    """
+
+    key: Key
+    before: Executed | None
+    after: Executed | None
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What the gate says of a plan.
+
+    Attributes:
+        verdict: In one word.
+        target_seconds: What a failover may take.
+        changed: How many resources the plan changes.
+        is_state: Whether it is a state.
+        names: The names that fail over, before or after.
+        copies: The data that are copied after the change.
+        findings: What the rules found, what stops first.
+        unclear: What keeps the gate from a verdict.
+        notes: What was assumed.
+    """
+
+    verdict: Verdict
+    target_seconds: float
+    changed: int
+    is_state: bool
+    names: tuple[NameChange, ...]
+    copies: tuple[Copy, ...]
+    findings: tuple[Finding, ...]
+    unclear: tuple[str, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def exit_code(self) -> int:
+        """0 holds, 1 breaks, 2 cannot tell."""
+        return EXIT_CODES[self.verdict]
+
+    @property
+    def stopping(self) -> list[Finding]:
+        """The findings that stop the plan."""
+        return [finding for finding in self.findings if finding.stops]
+
+
+def judge_plan(plan: Plan, target_seconds: float) -> Judgement:
+    """Judge a plan, or a state.
+
+    Args:
+        plan: The plan.
+        target_seconds: What a failover may take, from an outage to the last client that has left.
+    """
+    after = State(plan.after)
+    before = State(plan.before) if plan.before else None
+    known = {(rule, address) for rule, address, _ in _standing(before, None, target_seconds)} if before else set()
+    found = [*_standing(after, before, target_seconds)]
+    found += [
+        (rule.id, each.address, each.what)
+        for rule in RULES.values()
+        if rule.change and before
+        for each in rule.change(after, before)
+    ]
+    findings: dict[tuple[str, str, str], Finding] = {}
+    for rule_id, address, what in found:
+        level = RULES[rule_id].level
+        new = before is not None and (rule_id, address) not in known
+        stops = level == "error" or (level == "warning" and new)
+        findings.setdefault((rule_id, address, what), Finding(rule_id, level, address, what, new, stops))
+    ordered = tuple(sorted(findings.values(), key=lambda each: (not each.stops, not each.new, each.level == "note")))
+    names = tuple(_changes(after, before))
+    unclear = [*after.topology.nameless]
+    unclear += [what for each in after.model.names.values() for what in each.unclear]
+    if not names and not after.copies and not unclear and not ordered:
+        unclear.append("no name in it fails over between regions, and no data are copied")
+    verdict: Verdict = "breaks" if any(each.stops for each in ordered) else "cannot tell" if unclear else "holds"
+    notes = tuple(dict.fromkeys(note for name in after.judged for note in name.notes))
+    return Judgement(
+        verdict,
+        target_seconds,
+        plan.changed,
+        plan.is_state,
+        names,
+        after.copies,
+        ordered,
+        tuple(dict.fromkeys(unclear)),
+        notes,
+    )
+
+
+def _changes(after: State, before: State | None) -> Iterator[NameChange]:
+    old = {each.key: each for each in before.model.names.values()} if before else {}
+    new = {each.key: each for each in after.model.names.values()}
+    for key in sorted({*old, *new}, key=lambda each: (each.fqdn, each.type)):
+        was, is_ = old.get(key), new.get(key)
+        if any(each and (each.fails_over or each.unclear) for each in (was, is_)):
+            yield NameChange(key, was, is_)
+
+
+_Found = tuple[str, str, str]  # rule, address, what
+
+
+def _standing(state: State | None, before: State | None, target_seconds: float) -> Iterator[_Found]:
+    """What is wrong with what stands, by the model and by the rules."""
+    if state is None:
+        return
+    for name in state.judged:
+        for outage in name.outages:
+            if outage.never:
+                yield from _why_never(state, before, name, outage)
+            elif outage.seconds is not None and outage.seconds > target_seconds:
+                yield _why_slow(state, outage, target_seconds)
+    for rule in RULES.values():
+        for found in rule.check(state) if rule.check else ():
+            yield rule.id, found.address, found.what
+
+
+def _why_slow(state: State, outage: Outage, target_seconds: float) -> _Found:
+    record, check = outage.decided_by
+    entry = state.topology.entry_at[record]
+    settings = state.model.settings(check, entry, outage.region)
+    detection = settings.request_interval_seconds * settings.failure_threshold
+    beyond = f"so a failover takes {outage.seconds:.0f} s, beyond the target of {target_seconds:.0f} s"
+    if settings.ttl_seconds > detection:
+        return "beyond-target", record, f"has a TTL of {settings.ttl_seconds} s, {beyond}"
+    what = f"needs {settings.failure_threshold} x {settings.request_interval_seconds} s, {beyond}"
+    return "beyond-target", check, what
+
+
+def _why_never(state: State, before: State | None, name: Executed, outage: Outage) -> Iterator[_Found]:
+    region = outage.region
+    if region not in name.normal:  # the region that waits fails, and takes clients with it
+        for entry in state.model.answers(name.key, None):
+            if entry.record.health_check_id and not state.model.healthy(entry, region):
+                check = entry.record.health_check_id
+                kind = state.topology.checks.get(check)
+                rule = "alarm-not-followed" if isinstance(kind, AlarmCheck) else "check-probes-elsewhere"
+                yield rule, check, f"is unhealthy when {region} fails, so clients leave {_places(state, entry)} for it"
+                return
+    for entry in outage.entries:
+        yield from _why_stays(state, before, entry, region)
+
+
+def _why_stays(state: State, before: State | None, entry: Entry, region: str) -> Iterator[_Found]:
+    key = state.topology.key_of(entry)
+    others = [each for each in state.topology.names[key] if region not in state.model.home(each)]
+    old = _former(before, entry.address)
+    if not others or entry.record.routing == "simple":
+        found = blamed(state, before, state.model.names[key])
+        if found:
+            yield "no-other-region", found.address, found.what
+        else:
+            yield "no-other-region", entry.address, f"leads to {region}, and {key.fqdn} to no other region"
+        return
+    if state.model.healthy(entry, region):
+        check = entry.record.health_check_id
+        if check:
+            yield _why_healthy(state, entry, check, region)
+        elif entry.is_alias and not (old and old.record.health_check_id):
+            verb = "no longer evaluates" if old and old.evaluates else "does not evaluate"
+            yield "alias-not-evaluated", entry.address, f"{verb} its target's health, and has no health check"
+        else:
+            verb = "loses its health check" if old and old.record.health_check_id else "has no health check"
+            yield "no-health-check", entry.address, f"{verb}, so it is answered when {region} fails"
+        return
+    for other in others:
+        if not state.model.healthy(other, region):
+            check = other.record.health_check_id or other.address
+            shared = check == entry.record.health_check_id
+            rule = "check-shared" if shared else "standby-not-healthy"
+            what = f"decides on both {entry.address} and {other.address}" if shared else (
+                f"is unhealthy too when {region} fails, so {other.address} does not take over")  # fmt: skip
+            yield rule, check, what
+            return
+    yield "standby-not-healthy", others[0].address, f"is not answered when {region} fails"
+
+
+def _why_healthy(state: State, entry: Entry, check: str, region: str) -> _Found:
+    for each in state.parts(check):
+        found = state.topology.checks[each]
+        if isinstance(found, HealthCheck | AlarmCheck | CalculatedCheck) and found.disabled:
+            return "check-cannot-fail", each, "is disabled, so it is always healthy"
+        if isinstance(found, CalculatedCheck) and found.threshold < len(found.children):
+            what = (
+                f"stays healthy when {region} fails, as {found.threshold} of its {len(found.children)} children suffice"
+            )
+            return "check-cannot-fail", each, what
+        if isinstance(found, AlarmCheck) and found.region == region:
+            what = f"follows an alarm in {region}, and is {found.without_data} while that has no data"
+            return "alarm-not-followed", each, what
+        if isinstance(found, HealthCheck) and region not in state.model.probed_regions(each) and not found.inverted:
+            where = ", ".join(sorted(state.model.probed_regions(each))) or found.host
+            return "check-probes-elsewhere", each, f"probes {where}, and so stays healthy when {region} fails"
+    return "check-stays-healthy", check, f"stays healthy when {region} fails, so {entry.address} is still answered"
+
+
+def _places(state: State, entry: Entry) -> str:
+    return ", ".join(sorted(state.model.home(entry))) or entry.address
+
+
+def _former(before: State | None, address: str) -> Entry | None:
+    if before is None:
+        return None
+    return before.topology.entry_at.get(address)

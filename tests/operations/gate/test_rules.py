@@ -1,0 +1,311 @@
+"""Shapes of stacks beyond the recorded ones, in plans that are as small as the case needs."""
+
+from typing import Any
+
+import pytest
+
+from payment_dr.operations.gate.executed import Executed
+from payment_dr.operations.gate.verdict import Judgement
+from tests.operations.gate.changes import ALB, API, AURORA, CF, CHECK, DNS1, DNS2, HC1, RECORD
+from tests.operations.gate.plans import Document, Step, create, document, judged, put
+
+ALONE: dict[str, tuple[str, tuple[Step, ...], str]] = {
+    "unhealthy-when-well": ("default", (put(HC1, "invert_healthcheck", True),), HC1),
+    "check-stays-healthy": ("default", (put(HC1, "invert_healthcheck", True),), HC1),
+    "apply-needs-both": ("default", (), DNS1),
+    "state-in-a-region": (
+        AURORA,
+        (create("terraform_remote_state", "net", {"backend": "s3", "config": {"region": "us-east-1"}}),),
+        "data.terraform_remote_state.net",
+    ),
+    "key-elsewhere": (
+        CF,
+        (
+            put(
+                "aws_dynamodb_table.articles",
+                "replica.0.kms_key_arn",
+                "arn:aws:kms:eu-west-1:123456789012:key/0a1b2c3d",
+            ),
+        ),
+        "aws_dynamodb_table.articles",
+    ),
+    "weights-contradict": (
+        "default",
+        (put(DNS1, "weighted_routing_policy.0.weight", 0), put(DNS2, "weighted_routing_policy.0.weight", 100)),
+        DNS1,
+    ),
+    "alias-not-evaluated": (
+        ALB,
+        (
+            put(f"{RECORD}primary", "health_check_id", ""),
+            put(f"{RECORD}primary", "alias.0.evaluate_target_health", False),
+        ),
+        f"{RECORD}primary",
+    ),
+    "standby-not-healthy": (
+        CF,
+        (put(f"{RECORD}direct_sydney", "records", ["ireland.news.acme.io"]),),
+        f"{CHECK}sydney",
+    ),
+}
+
+
+@pytest.mark.parametrize("rule", ALONE)
+def test_a_rule_finds_what_it_is_about(rule: str) -> None:
+    stack, steps, address = ALONE[rule]
+    found = document(stack)
+    for step in steps:
+        step(found)
+    if rule == "state-in-a-region":
+        found["resource_changes"][-1]["address"] = address
+    if rule == "alias-not-evaluated":  # where there never was a check
+        for each in found["resource_changes"]:
+            if each["address"] == address:
+                each["change"]["before"]["health_check_id"] = ""
+    assert (rule, address) in [(each.rule, each.address) for each in judged(found).findings]
+
+
+REGIONS = ("eu-west-1", "eu-north-1")
+ZONE = {"zone_id": "Z1", "name": "app.acme.io"}
+
+
+def resource(address: str, after: Document, unknown: Document | None = None) -> Document:
+    return {
+        "address": address,
+        "type": address.rpartition(".")[0].rpartition(".")[2] if "module." in address else address.partition(".")[0],
+        "change": {"actions": ["create"], "before": None, "after": after, "after_unknown": unknown or {}},
+    }
+
+
+def record(name: str, to: str, policy: Document, **more: Any) -> Document:
+    after = {
+        "zone_id": "Z1",
+        "name": "app.acme.io",
+        "type": "CNAME",
+        "ttl": 30,
+        "records": [to],
+        "set_identifier": name,
+    }
+    return resource(f"aws_route53_record.{name}", {**after, **policy, **more})
+
+
+def check(name: str, host: str, **more: Any) -> Document:
+    after = {
+        "id": f"check-{name}",
+        "type": "HTTPS",
+        "fqdn": host,
+        "port": 443,
+        "resource_path": "/",
+        "enable_sni": True,
+    }
+    return resource(
+        f"aws_route53_health_check.{name}", {"request_interval": 10, "failure_threshold": 3, **after, **more}
+    )
+
+
+def elb(region: str) -> str:
+    return f"web-1.{region}.elb.amazonaws.com"
+
+
+def plan(*resources: Document, **configuration: Any) -> Judgement:
+    return judged({"format_version": "1.2", "resource_changes": list(resources), "configuration": configuration})
+
+
+def only(found: Judgement) -> Executed:
+    (name,) = found.names
+    assert name.after
+    return name.after
+
+
+def pair(policies: tuple[Document, Document], **more: Any) -> list[Document]:
+    return [
+        each
+        for name, region, policy in zip("ab", REGIONS, policies, strict=True)
+        for each in (
+            record(name, elb(region), policy, health_check_id=f"check-{name}", **more),
+            check(name, elb(region)),
+        )
+    ]
+
+
+@pytest.mark.parametrize(
+    ("policies", "normal"),
+    [
+        (({"weighted_routing_policy": [{"weight": 1}]}, {"weighted_routing_policy": [{"weight": 0}]}), 1),
+        (({"failover_routing_policy": [{"type": "PRIMARY"}]}, {"failover_routing_policy": [{"type": "SECONDARY"}]}), 1),
+        (
+            (
+                {"latency_routing_policy": [{"region": "eu-west-1"}]},
+                {"latency_routing_policy": [{"region": "eu-north-1"}]},
+            ),
+            2,
+        ),
+        (({"multivalue_answer_routing_policy": True}, {"multivalue_answer_routing_policy": True}), 2),
+    ],
+    ids=["weighted", "failover", "latency", "multivalue"],
+)
+def test_each_policy_that_health_decides_is_executed(policies: tuple[Document, Document], normal: int) -> None:
+    found = plan(*pair(policies))
+    name = only(found)
+    assert (found.verdict, name.normal) == ("holds", frozenset(REGIONS[:normal]))
+    west, north = (outage for region in REGIONS for outage in name.outages if outage.region == region)
+    assert [set(west.to), set(north.to)] == [{"eu-north-1"}, {"eu-west-1"}]
+    # 10 x 3 + 30 s, and what the probes and the first write take
+    assert west.seconds == pytest.approx(66.7)
+
+
+@pytest.mark.parametrize("policy", ["geolocation_routing_policy", "geoproximity_routing_policy", "cidr_routing_policy"])
+def test_a_policy_that_the_model_does_not_know_is_no_verdict(policy: str) -> None:
+    found = plan(*pair(({policy: [{}]}, {policy: [{}]})))
+    assert (found.verdict, found.exit_code) == ("cannot tell", 2)
+    assert "which the model does not know" in found.unclear[0]
+
+
+LATENCY = tuple({"latency_routing_policy": [{"region": region}]} for region in REGIONS)
+FAILOVER = tuple({"failover_routing_policy": [{"type": role}]} for role in ("PRIMARY", "SECONDARY"))
+
+
+def test_a_check_of_another_stack_is_named_as_what_is_not_known() -> None:
+    found = plan(
+        *(record(n, elb(r), p, health_check_id=f"check-{n}") for n, r, p in zip("ab", REGIONS, FAILOVER, strict=True))
+    )
+    assert found.verdict == "cannot tell"
+    assert found.unclear == ("the health check check-a of aws_route53_record.a, which is not in this plan",)
+
+
+def test_a_check_that_probes_the_name_itself_never_finds_its_region_gone() -> None:
+    records = [record(n, elb(r), p, health_check_id="check-a") for n, r, p in zip("ab", REGIONS, FAILOVER, strict=True)]
+    found = plan(*records, check("a", "app.acme.io"))
+    assert found.verdict == "breaks"
+    assert "check-probes-elsewhere" in {each.rule for each in found.stopping}
+
+
+def test_hosts_of_other_stacks_are_places_of_their_own() -> None:
+    """A check of the host itself fails with it; one of another host is taken to, and that is said."""
+    hosts = ("one.acme.io", "two.acme.io")
+    records = [record(n, h, p, health_check_id=f"check-{n}") for n, h, p in zip("ab", hosts, FAILOVER, strict=True)]
+    found = plan(*records, *(check(n, h) for n, h in zip("ab", hosts, strict=True)))
+    assert (found.verdict, [*only(found).normal], found.notes) == ("holds", ["one.acme.io"], ())
+    found = plan(*records, *(check(n, f"status.{h}") for n, h in zip("ab", hosts, strict=True)))
+    assert found.verdict == "holds"
+    assert "status.one.acme.io, which is not in this plan: taken to fail with its region" in found.notes[0]
+
+
+def test_weighted_records_of_one_region_are_not_judged() -> None:
+    policy = {"weighted_routing_policy": [{"weight": 50}]}
+    records = [record(name, f"{name}.eu-west-1.elb.amazonaws.com", policy) for name in ("blue", "green")]
+    assert plan(*records).names == ()
+
+
+def test_an_origin_group_of_cloudfront_fails_over() -> None:
+    origins = [{"origin_id": r, "domain_name": elb(r)} for r in REGIONS]
+    group = {"origin_id": "both", "member": [{"origin_id": r} for r in REGIONS]}
+    after = {
+        "domain_name": "d1.cloudfront.net",
+        "origin": origins,
+        "origin_group": [group],
+        "default_cache_behavior": [{"target_origin_id": "both"}],
+    }
+    www = resource(
+        "aws_route53_record.www",
+        {"zone_id": "Z1", "name": "www.acme.io", "type": "A", "alias": [{"name": "d1.cloudfront.net"}]},
+    )
+    found = plan(resource("aws_cloudfront_distribution.d", after), www)
+    assert (found.verdict, [*only(found).normal]) == ("holds", ["eu-west-1"])
+    assert {(each.region, *each.to) for each in only(found).outages} == {
+        ("eu-west-1", "eu-north-1"),
+        ("eu-north-1", "eu-west-1"),
+    }
+
+
+def test_a_switch_of_the_standby_does_not_fail_the_primary_when_the_standby_fails() -> None:
+    found = only(judged(document("production")))
+    assert {(each.region, *each.to) for each in found.outages} == {
+        ("us-east-1", "us-west-2"),
+        ("us-west-2", "us-east-1"),
+    }
+
+
+def test_regions_come_from_providers_of_modules_and_their_variables() -> None:
+    """A module has one provider from its caller, and makes another whose region is a variable of the call."""
+    unknown = {"dns_name": True, "id": True, "arn": True}
+    balancers = [resource(f"module.site.aws_lb.{name}", {}, unknown) for name in ("here", "there")]
+    records = [
+        resource(
+            f"module.site.aws_route53_record.{name}",
+            {
+                "zone_id": "Z1",
+                "name": "app.acme.io",
+                "type": "A",
+                "set_identifier": name,
+                **policy,
+                "alias": [{"evaluate_target_health": True}],
+            },
+            {"alias": [{"name": True}]},
+        )
+        for name, policy in zip(("here", "there"), FAILOVER, strict=True)
+    ]
+    config: list[Document] = [
+        {"address": f"aws_lb.{name}", "provider_config_key": key}
+        for name, key in (("here", "module.site:aws"), ("there", "module.site:aws.far"))
+    ]
+    config += [
+        {
+            "address": f"aws_route53_record.{name}",
+            "expressions": {"alias": [{"name": {"references": [f"aws_lb.{name}.dns_name"]}}]},
+        }
+        for name in ("here", "there")
+    ]
+    providers = {
+        "aws": {"expressions": {"region": {"constant_value": REGIONS[0]}}},
+        "module.site:aws.far": {
+            "module_address": "module.site",
+            "expressions": {"region": {"references": ["var.far"]}},
+        },
+    }
+    call = {"module": {"resources": config}, "expressions": {"far": {"constant_value": REGIONS[1]}}}
+    root = {"module_calls": {"site": call}}
+    found = plan(*balancers, *records, provider_config=providers, root_module=root)
+    assert (found.verdict, sorted(only(found).regions)) == ("holds", sorted(REGIONS)), found.unclear
+    assert [each.seconds for each in only(found).outages if each.region == REGIONS[0]] == [None]  # ELB's own health
+
+
+def test_what_goes_through_a_local_value_is_named_as_not_known() -> None:
+    records = [
+        resource(
+            f"aws_route53_record.{n}",
+            {"zone_id": "Z1", "name": "app.acme.io", "type": "CNAME", "ttl": 30, **p},
+            {"records": True},
+        )
+        for n, p in zip("ab", FAILOVER, strict=True)
+    ]
+    config = [
+        {"address": f"aws_route53_record.{n}", "expressions": {"records": {"references": ["local.hosts"]}}}
+        for n in "ab"
+    ]
+    found = plan(*records, root_module={"resources": config})
+    assert found.verdict == "cannot tell"
+    assert found.unclear[0] == "records of aws_route53_record.a, by local.hosts"
+
+
+def test_a_plan_that_destroys_everything_breaks() -> None:
+    found = document(API)
+    for each in found["resource_changes"]:
+        each["change"].update(actions=["delete"], after=None)
+    said = judged(found)
+    assert said.verdict == "breaks"
+    assert {each.rule for each in said.stopping} >= {"name-lost", "copy-lost", "destroyed"}
+
+
+def test_a_failed_alarm_of_the_failing_region_keeps_its_last_state() -> None:
+    """Without data Route 53 keeps what it knew last, so the region stays answered; Unhealthy would move clients."""
+    hosts = dict(zip("ab", REGIONS, strict=True))
+    records = [
+        record(n, elb(r), p, health_check_id=f"check-{n}") for (n, r), p in zip(hosts.items(), FAILOVER, strict=True)
+    ]
+    for status, verdict in (("LastKnownStatus", "breaks"), ("Unhealthy", "holds")):
+        first = check(
+            "a", "", type="CLOUDWATCH_METRIC", cloudwatch_alarm_name="canary", cloudwatch_alarm_region=REGIONS[0]
+        )
+        first["change"]["after"]["insufficient_data_health_status"] = status
+        assert plan(*records, first, check("b", elb(REGIONS[1]))).verdict == verdict
