@@ -2,29 +2,35 @@
 
 Route 53 returns clients as soon as the primary's probe passes. Where an operator decides that, this function holds the
 switch: it is set after an automatic failover, and clients return with `dr failback`. AWS calls the pattern "standby
-takes over primary". Only data planes of the standby region are used.
+takes over primary". Setting it uses data planes of the standby region alone.
 https://aws.amazon.com/blogs/networking-and-content-delivery/creating-disaster-recovery-mechanisms-using-amazon-route-53/
 
 A run, each minute:
 1. The newest change of the switch. While that holds, there is nothing to do.
-2. One probe of the primary, with the limits of a Route 53 checker. If it passes, the run ends, and the first one ever
-   is noted in the table. While the table is empty the primary has never answered, so nothing is set: a first
+2. One probe of the primary, with the limits of a Route 53 checker. The first one ever that passes is noted in the
+   table, and ends the run. While the table is empty the primary has never answered, so nothing is set: a first
    deployment, whose API is not up yet, must not start failed over.
-3. If it fails, three more probes, 10 s apart. One that passes ends the run.
-4. One probe of the standby itself. If that fails, the switch stays as it is: clients have nowhere to go.
-5. The switch is set, without an end, unless somebody has changed it since step 1.
+3. If it fails, three more probes, 10 s apart, until one passes.
+4. If one has passed: the state of the primary's alarm, where one is given, because Route 53 follows that alarm too.
+   Unless it is ALARM, the run ends. This is a read in the primary region, and the only call to it besides the probes.
+   No answer, or a status of 5xx, is logged and ends the run too.
+5. One probe of the standby itself. If that fails, the switch stays as it is: clients have nowhere to go.
+6. The switch is set, without an end, unless somebody has changed it since step 1.
 
 So an outage below 30 s never sets the switch, and one that lasts has set it within 96 s: up to 60 until the next run,
 30 in which all probes fail, and 6 that the last one may hang. A run that EventBridge starts late adds its delay. Route
 53 returns traffic after as many passing probes in a row as it needs to see that the switch is set, since both health
-checks have the same pace.
+checks have the same pace. The alarm is looked at once a minute: one that lasts less than that can be missed.
 
 What cannot be told never sets the switch, and raises, so that the function's Errors alarm fires: the table cannot be
-read or written, or neither region can be reached from here, which is the fault of this end.
+read or written, neither region can be reached from here, which is the fault of this end, or CloudWatch refuses to show
+the alarm, or has none of that name.
 
-Environment: SWITCH_TABLE_NAME, PRIMARY_REGION, PRIMARY_HEALTH_URL, OWN_HEALTH_URL; AWS_REGION is set by Lambda.
+Environment: SWITCH_TABLE_NAME, PRIMARY_REGION, PRIMARY_HEALTH_URL, OWN_HEALTH_URL; PRIMARY_ALARM_NAME, or nothing;
+AWS_REGION is set by Lambda.
 Permissions: dynamodb:Query and dynamodb:PutItem on the items of the primary region, by dynamodb:LeadingKeys;
-logs:CreateLogStream and logs:PutLogEvents on the function's log group.
+cloudwatch:DescribeAlarms on the primary's alarm, where one is given; logs:CreateLogStream and logs:PutLogEvents on the
+function's log group.
 """
 
 from __future__ import annotations
@@ -45,7 +51,8 @@ from urllib.parse import urlsplit
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, HTTPClientError, ProxyConnectionError
+from botocore.exceptions import ConnectionError as NoConnectionError
 
 # A checker waits 4 s for a connection and 2 s more for a status, of which 2xx and 3xx pass. It takes any certificate.
 # https://docs.aws.amazon.com/Route53/latest/DeveloperGuide/dns-failover-determining-health-of-endpoints.html
@@ -53,6 +60,7 @@ CONNECT_SECONDS, RESPONSE_SECONDS = 4, 2
 FAILING_SECONDS = 30
 PROBE_INTERVAL_SECONDS = 10
 CONFIG = Config(connect_timeout=1, read_timeout=1, retries={"total_max_attempts": 2, "mode": "standard"})
+ALARM_CONFIG = Config(connect_timeout=1, read_timeout=2, retries={"total_max_attempts": 1})
 
 
 class TakeoverFault(Exception):  # noqa: N818
@@ -67,6 +75,20 @@ class Table(Protocol):
     def put_item(self, **kwargs: Any) -> Any: ...  # noqa: D102
 
 
+class Alarms(Protocol):
+    """The part of a CloudWatch client that is used here."""
+
+    def describe_alarms(self, **kwargs: Any) -> Any: ...  # noqa: D102
+
+
+@dataclass(frozen=True)
+class Alarm:
+    """An alarm that Route 53 follows for the primary: a client of the primary region, and its name."""
+
+    cloudwatch: Alarms
+    name: str
+
+
 @dataclass(frozen=True, kw_only=True)
 class Switch:
     """The switch, and who is probed.
@@ -77,6 +99,7 @@ class Switch:
         region: The primary region.
         primary_url, own_url: Where the health of the primary and of the standby region is probed.
         by: ARN of this function, for the history.
+        alarm: The primary's alarm. Default: none.
     """
 
     dynamodb: Table
@@ -85,6 +108,7 @@ class Switch:
     primary_url: str
     own_url: str
     by: str
+    alarm: Alarm | None = None
 
 
 @dataclass(frozen=True)
@@ -173,8 +197,8 @@ def run(switch: Switch, probe: Probe = probe) -> str:
         "both regions fail", "taken over" and "changed meanwhile".
 
     Raises:
-        TakeoverFault: Neither region can be reached from here.
-        Exception: The table could not be read or written.
+        TakeoverFault: Neither region can be reached from here, or there is no such alarm.
+        Exception: The table could not be read or written, or the alarm may not be seen.
     """
     before = _newest(switch)
     if before is not None and _is_switched(before, int(time.time() * 1000)):
@@ -185,16 +209,41 @@ def run(switch: Switch, probe: Probe = probe) -> str:
         reason = f"armed: {switch.region} has answered for the first time"
         return "armed" if _write(switch, 1, switched=False, reason=reason) else "changed meanwhile"
     theirs = fails(switch.primary_url, probe)
-    if theirs is None:
+    if theirs is not None:
+        why = f"{switch.region} has failed its health check for {FAILING_SECONDS} s"
+    elif switch.alarm is not None and _is_firing(switch.alarm):
+        why = f"alarm {switch.alarm.name} in {switch.region} is in ALARM: Route 53 takes the region for unhealthy"
+    else:
         return "the primary answers"
     own = probe(switch.own_url)
-    if own.status is None:
+    if theirs is not None and own.status is None:
         raise TakeoverFault(f"neither region can be reached from here: {theirs.reason}; {own.reason}")
     if not own.passes:
         return "both regions fail"
-    reason = f"{switch.region} has failed its health check for {FAILING_SECONDS} s; 'dr failback' returns clients"
+    reason = f"{why}; 'dr failback' returns clients"
     version = int(before["version"]["N"]) + 1
     return "taken over" if _write(switch, version, switched=True, reason=reason) else "changed meanwhile"
+
+
+def _is_firing(alarm: Alarm) -> bool:
+    """Whether the alarm is in the state ALARM; not when the region gives no answer, since the probe has passed."""
+    try:
+        found = alarm.cloudwatch.describe_alarms(AlarmNames=[alarm.name])["MetricAlarms"]
+    except (ClientError, HTTPClientError, NoConnectionError) as error:
+        if not _has_no_answer(error):
+            raise
+        _log("WARNING", "the alarm could not be seen", alarm=alarm.name, error=f"{type(error).__name__}: {error}")
+        return False
+    if not found:
+        raise TakeoverFault(f"there is no alarm {alarm.name}")
+    return bool(found[0]["StateValue"] == "ALARM")
+
+
+def _has_no_answer(error: Exception) -> bool:
+    if isinstance(error, ClientError):
+        status: int = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        return status >= 500
+    return not isinstance(error, ProxyConnectionError)  # a setting of this end
 
 
 def _newest(switch: Switch) -> Mapping[str, Any] | None:
@@ -242,6 +291,11 @@ def _dynamodb() -> Any:
     return boto3.client("dynamodb", config=CONFIG)
 
 
+@functools.cache
+def _cloudwatch(region: str) -> Any:
+    return boto3.client("cloudwatch", region_name=region, config=ALARM_CONFIG)
+
+
 def _setting(environment: Mapping[str, str], name: str) -> str:
     value = environment.get(name, "").strip()
     if not value:
@@ -263,14 +317,16 @@ def handler(event: object, context: Any) -> dict[str, Any]:  # noqa: ARG001
         TakeoverFault: It cannot be told, or the switch cannot be written; the function's Errors alarm fires.
     """
     try:
+        region, alarm_name = _setting(os.environ, "PRIMARY_REGION"), os.environ.get("PRIMARY_ALARM_NAME")
         outcome = run(
             Switch(
                 dynamodb=_dynamodb(),
                 table_name=_setting(os.environ, "SWITCH_TABLE_NAME"),
-                region=_setting(os.environ, "PRIMARY_REGION"),
+                region=region,
                 primary_url=_setting(os.environ, "PRIMARY_HEALTH_URL"),
                 own_url=_setting(os.environ, "OWN_HEALTH_URL"),
                 by=context.invoked_function_arn,
+                alarm=Alarm(_cloudwatch(region), alarm_name) if alarm_name else None,
             )
         )
     except Exception as error:

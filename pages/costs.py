@@ -197,6 +197,12 @@ def _peers(functions: Mapping[str, Any]) -> dict[str, str]:
     return found
 
 
+def _lookers(template: Template, region: str) -> int:
+    """Functions that ask every minute for an alarm of this region: those that take over for it."""
+    settings = [each["environment"]["variables"] for each in resources(template, "aws_lambda_function").values()]
+    return sum("PRIMARY_ALARM_NAME" in each and each["PRIMARY_REGION"] == region for each in settings)
+
+
 def _of_route_53(template: Template, assumed: Assumptions) -> Iterator[Line]:
     zones = resources(template, "aws_route53_zone")
     checks = resources(template, "aws_route53_health_check").values()
@@ -250,6 +256,7 @@ def _lines_of_region(template: Template, region: str, assumed: Assumptions) -> I
     alarms = here("aws_cloudwatch_metric_alarm").values()
     looked_at = sum(sum("metric" in query for query in alarm.get("metric_query", [{"metric": 1}])) for alarm in alarms)
     yield line("alarms, by the metrics that they look at", looked_at, "alarm metric")
+    yield line("looks at the alarm of the data canary", MINUTES * _lookers(template, region), "CloudWatch request")
     yield line("dashboards", len(here("aws_cloudwatch_dashboard")), "dashboard")
     spaces = [f["environment"]["variables"].get("METRIC_NAMESPACE") for f in here("aws_lambda_function").values()]
     yield line("metrics of config sync", 3 * spaces.count(SYNC_NAMESPACE), "custom metric")

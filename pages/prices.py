@@ -112,6 +112,7 @@ PRICES: Final = {
     "alarm metric": Price(0.10, "metric", _CLOUDWATCH, (INFRACOST, WEST_LIST)),
     "dashboard": Price(3.00, "dashboard", _CLOUDWATCH, (INFRACOST,)),
     "custom metric": Price(0.30, "metric", _CLOUDWATCH, (CLOUDWATCH_SUMMARY, WEST_LIST)),
+    "CloudWatch request": Price(0.01, "requests", _CLOUDWATCH, (CLOUDWATCH_SUMMARY,), 1000),
     "log GB": Price(0.50, "GB", _CLOUDWATCH, (INFRACOST, WEST_LIST)),
     "kept log GB": Price(0.03, "GB", _CLOUDWATCH, (INFRACOST,)),
     "endpoint hour": Price(0.01, "hour and subnet", _PRIVATELINK, (INFRACOST,)),

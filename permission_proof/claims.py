@@ -54,10 +54,12 @@ from permission_proof.scenarios import (
     replicated,
     route_answers,
     rule_starts,
+    seen_alarm,
     switch_answers,
     switch_reads,
     sync_decrypts,
     takeover_arms,
+    takeover_sees_alarm,
     takeover_sets,
     takes_role,
     target_decrypts,
@@ -290,6 +292,18 @@ _takeover_writes_payment = call(
     "dynamodb",
     "put_item",
     lambda stage, _: {"TableName": stage.stack.value("dynamodb_table_name"), "Item": PAYMENT_ITEM},
+)
+_takeover_sees_elsewhere = tuple(
+    call(text, "switch takeover role", "cloudwatch", "describe_alarms", arguments, abroad=abroad)
+    for text, arguments, abroad in (
+        ("The role sees another alarm of the primary region", lambda *_: {"AlarmNames": [NAME]}, True),
+        ("The role sees all alarms of the primary region", lambda *_: {}, True),
+        (
+            "The role sees an alarm of that name in its own region",
+            lambda stage, side: {"AlarmNames": [seen_alarm(stage, side)]},
+            False,
+        ),
+    )
 )
 _copied_buckets = (another_bucket_replicated,)
 
@@ -530,6 +544,11 @@ PRODUCTION_CLAIMS: Claims = {
             _OF_KEYS: Claim(_takeover_sets_another_region),
             _HAS_KEYS: Claim(takeover_arms, wrong_value=_no_keys),
         },
+    ),
+    **_statement(
+        "switch takeover role",
+        "SeeAlarm",
+        {"cloudwatch:DescribeAlarms": Claim(takeover_sees_alarm, outside=_takeover_sees_elsewhere)},
     ),
     **_started("switch takeover function", TAKEOVER, AllowSchedule=""),
 }

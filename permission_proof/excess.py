@@ -124,6 +124,9 @@ ASKS: Mapping[str, Ask] = {
     "dynamodb:GetItem": Ask("get_item", lambda arn: {"TableName": arn, "Key": _item(arn)}),
     "dynamodb:PutItem": Ask("put_item", lambda arn: {"TableName": arn, "Item": _item(arn)}),
     "dynamodb:Query": Ask("query", lambda arn: {"TableName": arn, **OF_SWITCH}),
+    "cloudwatch:DescribeAlarms": Ask(
+        "describe_alarms", lambda arn: {"AlarmNames": [arn.partition(":alarm:")[2]]}, by_arn=False
+    ),
     "sns:Publish": Ask("publish", lambda arn: {"TopicArn": arn, "Message": "?"}),
     "logs:CreateLogStream": Ask("create_log_stream", _stream, by_arn=False),
     "logs:PutLogEvents": Ask(

@@ -225,14 +225,48 @@ def takeover_arms(stage: Stage, side: Side, _: str) -> Iterator[Run]:
     def run() -> None:
         outcome = ""
         for _ in range(3):  # a run of its schedule may come between
-            for item in dynamodb.scan(TableName=table)["Items"]:
-                dynamodb.delete_item(TableName=table, Key={name: item[name] for name in ("region", "version")})
+            _empty(dynamodb, table)
             outcome = stage.invoke(side, TAKEOVER, {})["outcome"]
             if outcome == "armed":
                 return
         raise NotPassed(f"the outcome is {outcome!r}")
 
     yield run
+
+
+@scenario
+def takeover_sees_alarm(stage: Stage, side: Side, _: str) -> Iterator[Run]:
+    """The function that takes over finds the primary's alarm firing while the primary answers, and sets the switch."""
+    table, dynamodb = stage.stack.value("switch_table_name"), stage.client("dynamodb", side)
+    cloudwatch, alarm = stage.client("cloudwatch", stage.other(side)), seen_alarm(stage, side)
+    (before,) = cloudwatch.describe_alarms(AlarmNames=[alarm])["MetricAlarms"]
+    armed = {"region": {"S": stage.region(stage.other(side))}, "version": {"N": "1"}, "switched": {"BOOL": False}}
+
+    def run() -> None:
+        _empty(dynamodb, table)
+        dynamodb.put_item(TableName=table, Item=armed)
+        outcome = stage.invoke(side, TAKEOVER, {})["outcome"]
+        # A run of its schedule may have come between.
+        if outcome not in ("taken over", "switched already", "changed meanwhile"):
+            raise NotPassed(f"the outcome is {outcome!r}")
+
+    cloudwatch.set_alarm_state(AlarmName=alarm, StateValue="ALARM", StateReason=NAME)
+    try:
+        yield run
+    finally:
+        cloudwatch.set_alarm_state(AlarmName=alarm, StateValue=before["StateValue"], StateReason=NAME)
+        _empty(dynamodb, table)
+
+
+def seen_alarm(stage: Stage, side: Side) -> str:
+    """Name of the alarm that the function which takes over asks for."""
+    found = stage.client("lambda", side).get_function_configuration(FunctionName=stage.function(side, TAKEOVER))
+    return str(found["Environment"]["Variables"]["PRIMARY_ALARM_NAME"])
+
+
+def _empty(dynamodb: Any, table: str) -> None:
+    for item in dynamodb.scan(TableName=table)["Items"]:
+        dynamodb.delete_item(TableName=table, Key={name: item[name] for name in ("region", "version")})
 
 
 def takeover_sets(text: str, region: str) -> Scenario:

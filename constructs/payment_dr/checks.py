@@ -239,6 +239,13 @@ _FLAG = _one_of(True, False, known=True)
 _IAM_DESCRIPTION = r"[\t\n\r -~\u00A1-\u00FF]*"
 _STATEMENTS = "at least one Statement"
 _THROTTLES = f"{_AWS}apigateway/latest/developerguide/http-api-throttling.html"
+_ALARM_NAME = _text(
+    "1 to 255 characters, none of them a control character",
+    r"[^\x00-\x1f\x7f]+",
+    "alarm-data-canary-failover-east-prod",
+    f"{_AWS}AmazonCloudWatch/latest/APIReference/API_PutMetricAlarm.html",
+    255,
+)
 _RATE = Limit(takes="a number of 1 or more", accepts=lambda value: value >= 1, example=200, page=_THROTTLES)
 _BURST = _number(1, None, 400, _THROTTLES)
 _PENDING_WINDOW = _number(7, 30, 7, f"{_AWS}kms/latest/APIReference/API_ScheduleKeyDeletion.html")
@@ -551,13 +558,8 @@ LIMITS: Final[Mapping[str, Limit]] = {
     "switch_host": _HOST,
     "primary_url": _HTTPS_URL,
     "own_url": _HTTPS_URL,
-    "alarm_name": _text(
-        "1 to 255 characters, none of them a control character",
-        r"[^\x00-\x1f\x7f]+",
-        "alarm-data-canary-failover-east-prod",
-        f"{_AWS}AmazonCloudWatch/latest/APIReference/API_PutMetricAlarm.html",
-        255,
-    ),
+    "alarm_name": _ALARM_NAME,
+    "primary_alarm_name": _ALARM_NAME,
     # Route 53 follows no alarm of high resolution, so a period has 60 s or more.
     "alarm_seconds": _number(
         60, None, 120, f"{_AWS}Route53/latest/DeveloperGuide/health-checks-creating-values.html", known=True

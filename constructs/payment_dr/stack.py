@@ -643,7 +643,10 @@ class DisasterRecoveryStack(TerraformStack):
             f"https://{each.health_host or each.host}{each.health_path or HEALTH_PATH}" for each in ends
         )
         takeover = Takeover(
-            primary_url=primary_url, own_url=own_url, after=[each for monitor in monitors for each in monitor.serving]
+            primary_url=primary_url,
+            own_url=own_url,
+            primary_alarm_name=ends[0].alarm_name,
+            after=[each for monitor in monitors for each in monitor.serving],
         )
         switch = StandbySwitch(
             self,

@@ -24,7 +24,7 @@ from .health_monitor import PRIVATE_SEGMENT_LENGTH
 from .naming import mistakes_in_names, name
 from .policies import Condition, Statement
 from .python_function import NAMES_OF_A_FUNCTION, PythonFunction, handler_file
-from .region import Region, arn, mistakes_in_home, mistakes_in_providers, mistakes_in_same_region
+from .region import PARTITION, Region, account_id, arn, mistakes_in_home, mistakes_in_providers, mistakes_in_same_region
 from .suppressions import suppress
 
 SWITCH_PATH = "/switch"
@@ -34,11 +34,13 @@ TAKEOVER_NAMES = [each.format(TAKEOVER) for each in (*NAMES_OF_A_FUNCTION, "even
 
 @dataclass(frozen=True, kw_only=True)
 class Takeover:
-    """Whom the standby region probes, so that it sets the switch by itself.
+    """What the standby region looks at, so that it sets the switch by itself.
 
     Args:
         primary_url: The https:// address at which Route 53 probes the primary region.
         own_url: That of the standby region.
+        primary_alarm_name: CloudWatch alarm in the primary region that Route 53 follows for it, as
+            `Endpoint.alarm_name`. Default: none, and a failover by an alarm is not kept.
         after: Resources without which these do not answer: made before the first probe, destroyed after the last one.
             Default: none.
 
@@ -48,6 +50,7 @@ class Takeover:
 
     primary_url: str
     own_url: str
+    primary_alarm_name: str | None = None
     after: Sequence[TerraformResource] = ()
 
     def __post_init__(self) -> None:
@@ -84,6 +87,11 @@ class StandbySwitch(Described):
     Route 53 may fail over for a shorter outage that no run has seen for 30 s, from which clients return by themselves.
     The standby sees the primary over its own link alone: when that is cut and Route 53 still reaches the primary, the
     standby takes over nevertheless.
+
+    With an alarm it is set, too, when the primary's probe passes and that alarm is in the state ALARM, because Route 53
+    follows its data as well. The function asks once a minute, so an alarm that lasts less than that can be missed.
+    Setting the switch uses data planes of the standby region alone; the state of the alarm is a read in the primary
+    region, without which a failing primary is still found by its probe.
 
     Args:
         region: The standby region.
@@ -237,6 +245,16 @@ class StandbySwitch(Described):
         log_retention_days: int,
     ) -> PythonFunction:
         """Make the function that sets the switch: another one than the public route has, which cannot write."""
+        alarm_name = takeover.primary_alarm_name
+        see_alarm = [
+            Statement(
+                sid="SeeAlarm",
+                actions=["cloudwatch:DescribeAlarms"],
+                # Enough for a metric alarm, the only kind that Route 53 follows; a composite one would need "*".
+                # https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_DescribeAlarms.html
+                resources=[f"arn:{PARTITION}:cloudwatch:{primary_region}:{account_id(self)}:alarm:{alarm_name}"],
+            )
+        ]
         function = PythonFunction(
             self,
             "takeover",
@@ -251,6 +269,7 @@ class StandbySwitch(Described):
                 "PRIMARY_REGION": primary_region,
                 "PRIMARY_HEALTH_URL": takeover.primary_url,
                 "OWN_HEALTH_URL": takeover.own_url,
+                **({"PRIMARY_ALARM_NAME": alarm_name} if alarm_name else {}),
             },
             permissions=[
                 Statement(
@@ -262,7 +281,8 @@ class StandbySwitch(Described):
                         # ForAllValues alone holds for a call without keys.
                         Condition("Null", "dynamodb:LeadingKeys", ["false"]),
                     ],
-                )
+                ),
+                *(see_alarm if alarm_name else ()),
             ],
             alarms=alarms,
             timeout_seconds=60,

@@ -9,6 +9,7 @@ from types import ModuleType
 
 from embedded_aws.patches import (
     alarm_actions,
+    alarm_arn,
     all_traffic_rules,
     api_host,
     api_tags,
@@ -73,6 +74,7 @@ ORDER: tuple[ModuleType, ...] = (
     leading_keys,
     log_stream_arn,
     stream_arn,
+    alarm_arn,
     parameter_tiers,
     parameter_history,
     parameter_events,

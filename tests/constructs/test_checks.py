@@ -308,6 +308,7 @@ SEEN: list[tuple[str, Json, str]] = [
     ),
     ("Endpoint", {"host": "203.0.113.1"}, "host='203.0.113.1' is not a host name"),
     ("Takeover", {"own_url": "http://b.acme.io/health"}, "own_url='http://b.acme.io/health' is not an https"),
+    ("Takeover", {"primary_alarm_name": ""}, "primary_alarm_name='' is not 1 to 255 characters"),
     ("Takeover", {"primary_url": "https://a.acme.io"}, "primary_url='https://a.acme.io' is not an https"),
     ("HostedZone", {"zone_id": "/hostedzone/Z1"}, "zone_id='/hostedzone/Z1' is not the id of a zone, without"),
     (

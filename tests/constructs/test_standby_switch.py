@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -247,6 +248,28 @@ def test_it_may_write_the_switch_of_the_primary_region_and_the_public_function_s
     assert read["actions"] == ["dynamodb:Query"]
 
 
+def test_with_the_data_canary_it_may_see_the_primarys_failover_alarm_and_no_other(
+    held: Json, new_app: Callable[[], App]
+) -> None:
+    stack = DisasterRecoveryStack(new_app(), "payment-dr", switch=True, failback="operator", data_canary=True)
+    both = json.loads(CdktfTesting.synth(stack))
+    name = "${aws_cloudwatch_metric_alarm.data_canary_failover_east_alarm.alarm_name}"
+    _, _, see = statements(both, "switch_takeover_role_permissions")
+    assert see == allow(
+        "SeeAlarm",
+        ["cloudwatch:DescribeAlarms"],
+        [f"arn:aws:cloudwatch:us-east-1:${{data.aws_caller_identity.current.account_id}}:alarm:{name}"],
+    )
+    variables = resource(both, "aws_lambda_function", "switch_takeover_function")["environment"]["variables"]
+    assert variables["PRIMARY_ALARM_NAME"] == name
+    followed = resource(both, "aws_route53_health_check", "dns_primary_alarm_health_check")
+    assert followed["cloudwatch_alarm_name"] == name
+    assert followed["cloudwatch_alarm_region"] == "${data.aws_region.current.name}"  # us-east-1
+    without = resource(held, "aws_lambda_function", "switch_takeover_function")["environment"]["variables"]
+    assert "PRIMARY_ALARM_NAME" not in without
+    assert "cloudwatch:" not in json.dumps(statements(held, "switch_takeover_role_permissions"))
+
+
 def test_its_schedule_is_destroyed_before_what_it_probes(held: Json) -> None:
     target = resource(held, "aws_cloudwatch_event_target", "switch_takeover_schedule_target")
     for label in ("east", "west"):
@@ -325,6 +348,16 @@ def test_it_takes_over_alone_in_somebody_elses_stack(synthesize: Synthesize) -> 
     assert [each.partition(".")[0] for each in target["depends_on"]] == ["aws_lambda_permission"]
 
 
+def test_an_alarm_of_somebody_else_is_seen_alone_in_their_stack(synthesize: Synthesize) -> None:
+    def fill(scope: TerraformStack) -> None:
+        AwsProvider(scope, "aws", region="us-west-2")
+        StandbySwitch(scope, "switch", **ALONE, takeover=replace(TAKEOVER, primary_alarm_name="their alarm"))
+
+    text = json.dumps(synthesize(fill))
+    assert '"PRIMARY_ALARM_NAME": "their alarm"' in text
+    assert ":cloudwatch:us-east-1:${data.aws_caller_identity.current.account_id}:alarm:their alarm" in text
+
+
 @pytest.mark.parametrize(
     ("change", "mistake"),
     [
@@ -332,6 +365,7 @@ def test_it_takes_over_alone_in_somebody_elses_stack(synthesize: Synthesize) -> 
         ({"api_id": "No Id"}, "api_id='No Id' is not"),
         ({"purpose": "p" * 60}, "shorten purpose"),
         ({"purpose": "p" * 45, "takeover": TAKEOVER}, "shorten purpose"),
+        ({"takeover": replace(TAKEOVER, primary_alarm_name="any*")}, "of statement SeeAlarm has a wildcard"),
         ({"takeover": "https://east.acme.io/health"}, "takeover="),
         ({"environment": "An Environment"}, "environment="),
     ],

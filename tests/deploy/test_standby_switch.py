@@ -30,6 +30,11 @@ Dr = Callable[..., Result]
 SCHEDULE = "event-rule-switch-takeover-west-dev"
 ARMED = "armed: us-east-1 has answered for the first time"
 HOLDS = "us-east-1 has failed its health check for 30 s; 'dr failback' returns clients"
+FAILOVER_ALARM = "alarm-data-canary-failover-east-dev"
+FIRES = (
+    f"alarm {FAILOVER_ALARM} in us-east-1 is in ALARM: Route 53 takes the region for unhealthy; "
+    "'dr failback' returns clients"
+)
 TAKES_OVER_SECONDS = 120.0  # 30 of failing probes, and what a busy machine needs
 Kind = Literal["error", "hang"]
 Lost = Callable[[str, Kind], AbstractContextManager[None]]
@@ -271,6 +276,43 @@ def test_after_an_outage_clients_stay_in_the_standby_until_an_operator_returns_t
     assert route53.answers_after(route53.budget) == ["primary"]
     assert takes_over(branch) == "the primary answers"
     assert changes(stack) == [(False, ARMED), (True, HOLDS), (False, "all is well")]
+
+
+def test_an_alarm_of_the_data_canary_keeps_clients_in_the_standby_although_the_probe_passes(
+    branch: Deployment, stack: EmulatedStack, dr: Dr
+) -> None:
+    clear(branch)
+    takes_over(branch)
+    cloudwatch, deployed = branch.client("cloudwatch", "primary"), {"AlarmName": FAILOVER_ALARM, "StateReason": "test"}
+    assert takes_over(branch) == "the primary answers"
+    cloudwatch.set_alarm_state(**deployed, StateValue="ALARM")
+    assert takes_over(branch) == "taken over"
+    assert probes.health(stack, "primary").verdict.passed
+    assert changes(stack) == [(False, ARMED), (True, FIRES)]
+
+    cloudwatch.set_alarm_state(**deployed, StateValue="OK")
+    assert takes_over(branch) == "switched already"
+    route53 = Route53(stack)
+    assert route53.answers_after(route53.budget) == ["secondary"]
+
+    back = dr("failback", "--yes", "--reason", "all is well")
+    assert back.exit_code == 0, back.output
+    assert route53.answers_after(route53.budget) == ["primary"]
+    assert takes_over(branch) == "the primary answers"
+    assert changes(stack) == [(False, ARMED), (True, FIRES), (False, "all is well")]
+
+
+def test_a_primary_region_that_does_not_show_its_alarm_sets_nothing_and_one_without_it_fails_the_run(
+    branch: Deployment, stack: EmulatedStack
+) -> None:
+    takes_over(branch)
+    before = changes(stack)
+    branch.aws.fail_region("us-east-1", service="monitoring")
+    assert takes_over(branch) == "the primary answers"
+    branch.aws.restore_region("us-east-1")
+    branch.client("cloudwatch", "primary").delete_alarms(AlarmNames=[FAILOVER_ALARM])
+    assert takes_over(branch) == "the switch stays as it is: TakeoverFault"
+    assert changes(stack) == before
 
 
 def test_a_first_deployment_whose_primary_does_not_answer_yet_is_not_switched(

@@ -15,11 +15,28 @@ from typing import Any
 
 import boto3
 import pytest
-from botocore.exceptions import ClientError
+from botocore.exceptions import (
+    ClientError,
+    ConnectTimeoutError,
+    EndpointConnectionError,
+    NoCredentialsError,
+    ProxyConnectionError,
+    ReadTimeoutError,
+)
 from botocore.stub import Stubber
 
 from handlers import lambda_standby_takeover as takeover
-from handlers.lambda_standby_takeover import CONFIG, Found, Switch, TakeoverFault, handler, probe, run
+from handlers.lambda_standby_takeover import (
+    ALARM_CONFIG,
+    CONFIG,
+    Alarm,
+    Found,
+    Switch,
+    TakeoverFault,
+    handler,
+    probe,
+    run,
+)
 from handlers.lambda_switch import is_switched
 from payment_dr.operations.route53.checkers import HealthCheckerFleet, ProbeResult, random_first_requests
 from payment_dr.operations.route53.zone import HealthCheck
@@ -40,6 +57,11 @@ ARN = "arn:aws:lambda:us-west-2:123456789012:function:lambda-switch-takeover-wes
 TABLE = "table-switch-west-dev"
 BEGIN = 1_790_000_000
 PASSES, FAILS, GONE = Found(200, "HTTP status 200"), Found(503, "HTTP status 503"), Found(None, "gaierror: no name")
+ALARM_NAME = "alarm-data-canary-failover-east-dev"
+FIRES = (
+    f"alarm {ALARM_NAME} in us-east-1 is in ALARM: Route 53 takes the region for unhealthy; "
+    "'dr failback' returns clients"
+)
 HOLDS = f"us-east-1 has failed its health check for {takeover.FAILING_SECONDS} s; 'dr failback' returns clients"
 
 
@@ -124,8 +146,36 @@ class Regions:
         return found
 
 
-def switch(table: Table) -> Switch:
-    return Switch(dynamodb=table, table_name=TABLE, region="us-east-1", primary_url=PRIMARY, own_url=STANDBY, by=ARN)
+class CloudWatch:
+    """CloudWatch of the primary region, which has one alarm.
+
+    Attributes:
+        asked: How often it was asked.
+    """
+
+    def __init__(self, state: str | Exception | None) -> None:
+        self._state = state
+        self.asked = 0
+
+    def describe_alarms(self, **request: Any) -> Any:
+        assert request == {"AlarmNames": [ALARM_NAME]}
+        self.asked += 1
+        if isinstance(self._state, Exception):
+            raise self._state
+        return {"MetricAlarms": [{"AlarmName": ALARM_NAME, "StateValue": self._state}] if self._state else []}
+
+
+def switch(table: Table, cloudwatch: CloudWatch | None = None) -> Switch:
+    alarm = Alarm(cloudwatch, ALARM_NAME) if cloudwatch else None
+    return Switch(
+        dynamodb=table,
+        table_name=TABLE,
+        region="us-east-1",
+        primary_url=PRIMARY,
+        own_url=STANDBY,
+        by=ARN,
+        alarm=alarm,
+    )
 
 
 @pytest.mark.parametrize("failing", [FAILS, GONE])
@@ -236,6 +286,102 @@ def test_a_table_that_refuses_is_a_fault(clock: Clock, call: str, code: str, mon
     monkeypatch.setattr(table, call, refuse)
     with pytest.raises(ClientError, match=code):
         run(switch(table), Regions(clock, [FAILS]))
+
+
+# The alarm that Route 53 follows too, while the primary's probe passes.
+
+
+def error_of(status: int, code: str) -> ClientError:
+    answer: Any = {"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": status}}
+    return ClientError(answer, "DescribeAlarms")
+
+
+@pytest.mark.parametrize("failed", [0, 3])
+def test_an_alarm_that_fires_while_the_primary_answers_takes_over(clock: Clock, failed: int) -> None:
+    table, regions, cloudwatch = Table(ARMED), Regions(clock, [*[FAILS] * failed, PASSES]), CloudWatch("ALARM")
+    assert run(switch(table, cloudwatch), regions) == "taken over"
+    assert [url for _, url in regions.probes] == [*[PRIMARY] * (failed + 1), STANDBY]
+    newest = table.items[-1]
+    assert (newest["switched"]["BOOL"], newest["by"]["S"], newest["reason"]["S"]) == (True, ARN, FIRES)
+    assert "until" not in newest
+    assert run(switch(table, cloudwatch), regions) == "switched already"
+    assert cloudwatch.asked == 1
+
+
+@pytest.mark.parametrize("state", ["OK", "INSUFFICIENT_DATA"])
+def test_an_alarm_in_another_state_sets_nothing(clock: Clock, state: str) -> None:
+    table, regions, cloudwatch = Table(ARMED), Regions(clock, [PASSES]), CloudWatch(state)
+    assert run(switch(table, cloudwatch), regions) == "the primary answers"
+    assert (len(table.items), len(regions.probes), cloudwatch.asked) == (1, 1, 1)
+
+
+@pytest.mark.parametrize("own", [FAILS, GONE])
+def test_an_alarm_that_fires_while_the_standby_fails_sets_nothing(clock: Clock, own: Found) -> None:
+    table = Table(ARMED)
+    assert run(switch(table, CloudWatch("ALARM")), Regions(clock, [PASSES], [own])) == "both regions fail"
+    assert len(table.items) == 1
+
+
+@pytest.mark.parametrize("own", [PASSES, FAILS])
+def test_a_primary_that_fails_is_not_asked_for_its_alarm(clock: Clock, own: Found) -> None:
+    cloudwatch = CloudWatch("ALARM")
+    outcome = run(switch(Table(ARMED), cloudwatch), Regions(clock, [FAILS], [own]))
+    assert outcome == ("taken over" if own is PASSES else "both regions fail")
+    assert cloudwatch.asked == 0
+
+
+@pytest.mark.parametrize(
+    ("changes", "primary"), [([], FAILS), ([], PASSES), ([{"switched": True, "until": 60}], PASSES)]
+)
+def test_nobody_asks_for_the_alarm_before_the_table_is_armed_or_while_the_switch_is_set(
+    clock: Clock, changes: list[dict[str, Any]], primary: Found
+) -> None:
+    cloudwatch = CloudWatch("ALARM")
+    run(switch(Table(*changes), cloudwatch), Regions(clock, [primary]))
+    assert cloudwatch.asked == 0
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        error_of(500, "InternalServiceFault"),
+        error_of(503, "ServiceUnavailable"),
+        ConnectTimeoutError(endpoint_url="monitoring"),
+        ReadTimeoutError(endpoint_url="monitoring"),
+        EndpointConnectionError(endpoint_url="monitoring"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_a_region_that_does_not_show_its_alarm_is_logged_and_sets_nothing(
+    clock: Clock, error: Exception, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table, regions = Table(ARMED), Regions(clock, [PASSES])
+    assert run(switch(table, CloudWatch(error)), regions) == "the primary answers"
+    assert (len(table.items), len(regions.probes)) == (1, 1)
+    line = json.loads(capsys.readouterr().out)
+    assert (line["level"], line["message"], line["alarm"]) == ("WARNING", "the alarm could not be seen", ALARM_NAME)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        error_of(403, "AccessDenied"),
+        error_of(400, "ValidationError"),
+        NoCredentialsError(),
+        ProxyConnectionError(proxy_url="http://proxy"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_an_alarm_that_may_not_be_seen_is_a_fault(clock: Clock, error: Exception) -> None:
+    table = Table(ARMED)
+    with pytest.raises(type(error)):
+        run(switch(table, CloudWatch(error)), Regions(clock, [PASSES]))
+    assert len(table.items) == 1
+
+
+def test_an_alarm_that_is_not_there_is_a_fault(clock: Clock) -> None:
+    with pytest.raises(TakeoverFault, match=f"there is no alarm {ALARM_NAME}"):
+        run(switch(Table(ARMED), CloudWatch(None)), Regions(clock, [PASSES]))
 
 
 # What runs and Route 53 make of an outage, together.
@@ -395,6 +541,37 @@ def test_the_handler_asks_as_dynamodb_wants_to_be_asked(
     assert "/health/" not in json.dumps(lines)  # the path may be one that nobody is to know
 
 
+@pytest.mark.parametrize("error", [None, "AccessDeniedException"])
+def test_the_handler_asks_for_the_alarm_in_the_primary_region(
+    dynamodb: Stubber, clock: Clock, monkeypatch: pytest.MonkeyPatch, error: str | None
+) -> None:
+    monkeypatch.setattr(takeover.run, "__defaults__", (Regions(clock, [PASSES]),))
+    monkeypatch.setenv("PRIMARY_ALARM_NAME", ALARM_NAME)
+    made: list[tuple[str, Any]] = []
+    client = boto3.client("cloudwatch", region_name="us-east-1", aws_access_key_id="test", aws_secret_access_key="test")
+
+    def make(service: str, region_name: str, config: Any) -> Any:
+        assert service == "cloudwatch"
+        made.append((region_name, config))
+        return client
+
+    takeover._cloudwatch.cache_clear()
+    monkeypatch.setattr(boto3, "client", make)
+    dynamodb.add_response("query", {"Items": Table(ARMED).items}, QUERY)
+    with Stubber(client) as cloudwatch:
+        if error:
+            cloudwatch.add_client_error("describe_alarms", error, http_status_code=403)
+            with pytest.raises(TakeoverFault, match="the switch stays as it is: ClientError"):
+                handler({}, CONTEXT)
+        else:
+            state = {"MetricAlarms": [{"AlarmName": ALARM_NAME, "StateValue": "OK"}]}
+            cloudwatch.add_response("describe_alarms", state, {"AlarmNames": [ALARM_NAME]})
+            assert handler({}, CONTEXT) == {"outcome": "the primary answers"}
+        cloudwatch.assert_no_pending_responses()
+    takeover._cloudwatch.cache_clear()
+    assert made == [("us-east-1", ALARM_CONFIG)]
+
+
 def test_a_lost_race_is_no_error(dynamodb: Stubber, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(takeover.run, "__defaults__", (Regions(clock, [FAILS]),))
     dynamodb.add_response("query", {"Items": Table(ARMED).items}, QUERY)
@@ -428,7 +605,11 @@ def test_a_run_that_hangs_ends_before_the_next_one() -> None:
     config: Any = CONFIG
     a_call = config.retries["total_max_attempts"] * (config.connect_timeout + config.read_timeout) + 1  # backoff
     a_probe = takeover.CONNECT_SECONDS + takeover.RESPONSE_SECONDS
-    assert 2 * a_call + takeover.FAILING_SECONDS + 2 * a_probe < 60
+    alarm: Any = ALARM_CONFIG
+    assert alarm.retries["total_max_attempts"] == 1
+    a_look = alarm.connect_timeout + alarm.read_timeout
+    assert (alarm.connect_timeout, alarm.read_timeout) == (1, 2)
+    assert 2 * a_call + takeover.FAILING_SECONDS + 2 * a_probe + a_look < 60
 
 
 @pytest.fixture(scope="module")

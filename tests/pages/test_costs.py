@@ -183,6 +183,15 @@ def test_an_operators_failback_costs_a_run_and_a_probe_of_the_primary_each_minut
     assert usd(held, probes, WEST) == usd(with_switch, probes, WEST)
 
 
+def test_the_alarm_of_the_data_canary_is_asked_for_once_a_minute_with_an_operators_failback() -> None:
+    looks, with_canary = "looks at the alarm of the data canary", {"switch": True, "data_canary": True}
+    assert of(estimate(stack_of(**with_canary)), looks) == {EAST: 0, WEST: 0}
+    assert of(estimate(stack_of(**with_canary, failback="operator")), looks) == {
+        EAST: pytest.approx(60 * 730 * 0.01 / 1000),
+        WEST: 0,
+    }
+
+
 def test_interface_endpoints_are_paid_by_the_subnet_and_gateway_endpoints_are_free(stack: Template) -> None:
     gateways, interfaces = ("dynamodb", "s3"), costs.INTERFACE_SERVICES
     with_endpoints = stack_of(gateway_endpoints=gateways, interface_endpoints=interfaces)
