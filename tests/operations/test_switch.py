@@ -3,6 +3,7 @@
 import itertools
 import socket
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from payment_dr.operations import probes, readiness, standby_switch
 from payment_dr.operations.aws import CannotTellError, NoAnswerError
 from payment_dr.operations.drill.live_dns import NameServers
 from payment_dr.operations.errors import OperationError
+from payment_dr.operations.route53.zone import AlarmCheck, CalculatedCheck
 from payment_dr.operations.switch import Outcome, RefusedError, Switch
 from payment_dr.side import Side
 from tests.operations.stack import ACCOUNT, GONE, NAMES, Clock, Stack, refusal
@@ -746,6 +748,25 @@ def test_failback_is_refused_while_the_probe_of_a_switched_primary_fails(switche
     with pytest.raises(RefusedError, match="us-east-1 is not ready: the probe of us-east-1 fails: HTTP status 503"):
         switch(switched_stack).failback()
     assert len(switched_stack.changes) == 1
+
+
+@pytest.mark.parametrize("state", ["OK", "INSUFFICIENT_DATA", "ALARM"])
+def test_failback_is_refused_while_an_alarm_keeps_clients_away_though_the_probe_passes(
+    state: str, switched_stack: Stack
+) -> None:
+    alarm = AlarmCheck(id="alarm", region="us-east-1", alarm="alarm-drift-east-dev")
+    checks = switched_stack.zone.health_checks
+    both = checks["check-calculated"]
+    assert isinstance(both, CalculatedCheck)
+    both = replace(both, children=(*both.children, alarm.id), threshold=3)
+    switched_stack.zone = replace(switched_stack.zone, health_checks={**checks, alarm.id: alarm, both.id: both})
+    switch(switched_stack, **REASON).failover()
+    switched_stack.alarms["primary"][alarm.alarm] = state
+    if state == "ALARM":
+        with pytest.raises(RefusedError, match="us-east-1 is not ready: alarm-drift-east-dev is in ALARM"):
+            switch(switched_stack).failback()
+        assert len(switched_stack.changes) == 1
+    assert switch(switched_stack, force=state == "ALARM").failback().changed
 
 
 def test_failback_from_both_fence_and_switch_undoes_both(switched_stack: Stack) -> None:

@@ -22,7 +22,16 @@ from payment_dr.operations.alias_targets import AliasTargets
 from payment_dr.operations.aws import CannotTellError, NoAnswerError, asked
 from payment_dr.operations.command import undisturbed
 from payment_dr.operations.deployed import Deployed
-from payment_dr.operations.deployed_zone import answers, checks_of, endpoint_check_of, read_zone, status_now, statuses
+from payment_dr.operations.deployed_zone import (
+    alarm_check_of,
+    alarm_state_now,
+    answers,
+    checks_of,
+    endpoint_check_of,
+    read_zone,
+    status_now,
+    statuses,
+)
 from payment_dr.operations.errors import OperationError, ThisMachineError
 from payment_dr.operations.fence import reserve
 from payment_dr.operations.printable import printable
@@ -230,8 +239,9 @@ class Switch:
         It waits for items, documents and parameters that were written in the secondary region and are on their way.
 
         Raises:
-            RefusedError: The primary is unhealthy, or still lacks what was written in the secondary; or its probe does
-                not pass without the fence, which was then set again, unless forced.
+            RefusedError: The primary is unhealthy, an alarm keeps clients away from it, or it still lacks what was
+                written in the secondary; or its probe does not pass without the fence, which was then set again,
+                unless forced.
             ChangedMeanwhileError: Somebody else has changed the switch at the same time.
             OperationError: AWS refused, or did not answer.
         """
@@ -255,7 +265,7 @@ class Switch:
         if fenced:
             self.tell(f"{region} is fenced, so its probe cannot be asked: its table is asked directly")
         healthy = () if fenced else (self._healthy("primary"),)
-        self._weigh(self._not_ready, *healthy, self._table_serves("primary"))
+        self._weigh(self._not_ready, *healthy, self._table_serves("primary"), look(self._no_alarm_keeps_clients_away))
         writes = StandbyWrites(self.stack, seconds=self._seconds_away(switched), tell=self.tell)
         what = f"lets clients return to {region} in account {account}"
         asked_before = writes.is_whole_table and not self.force
@@ -398,6 +408,16 @@ class Switch:
             return judged(found.verdict.passed, f"the probe of {self.stack.region(side)} {found}")
 
         return look(see)
+
+    def _no_alarm_keeps_clients_away(self) -> Finding:
+        """Whether the alarm that the primary's record follows, if there is one, does not fire.
+
+        While it fires, Route 53 takes the region for unhealthy though its probe passes, and a standby that takes over
+        would set the switch again.
+        """
+        followed = alarm_check_of(self.stack, read_zone(self.stack), "primary")
+        fires = followed is not None and alarm_state_now(self.stack, followed.region, followed.alarm) == "ALARM"
+        return judged(not fires, f"{followed.alarm if followed else 'no alarm'} is in ALARM")
 
     def _table_serves(self, side: Side) -> Finding:
         def see() -> Finding:
