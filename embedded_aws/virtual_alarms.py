@@ -28,6 +28,7 @@ class VirtualAlarms:
     would run it, and the value that it logs in the embedded metric format is the value of the period. The alarm is
     evaluated at the end of each period. A region that does not take the call, or a function that logs no value, leaves
     the period without data. https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/alarm-evaluation.html
+    The state is set in the emulator too, where the standby's takeover looks at it, and the alarm's actions publish it.
 
     Args:
         deployment: Where the functions are.
@@ -65,7 +66,14 @@ class VirtualAlarms:
         alarm = self._alarms[region, name]
         while alarm.next_run <= at:
             alarm.run(self._value(region, alarm))
-        return alarm.state(at)
+        state = alarm.state(at)
+        if state != alarm.stored and region not in self._stack.hanging:
+            with suppress(BotoCoreError, ClientError):  # a region that takes no call keeps the state that it has
+                self._clients[region]["cloudwatch"].set_alarm_state(
+                    AlarmName=name, StateValue=state, StateReason="evaluated in drill time"
+                )
+                alarm.stored = state
+        return state
 
     def _value(self, region: str, alarm: "_VirtualAlarm") -> float | None:
         if region in self._stack.hanging:
@@ -91,6 +99,7 @@ class _VirtualAlarm:
         self.metric = str(described["MetricName"])
         self.function = {each["Name"]: each["Value"] for each in described["Dimensions"]}["FunctionName"]
         self.next_run = phase
+        self.stored = described["StateValue"]
         self._described, self._period = described, described["Period"]
         self._published: list[tuple[float, float]] = []
 

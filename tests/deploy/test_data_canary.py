@@ -85,6 +85,9 @@ def test_a_fault_of_the_data_plane_that_no_probe_sees_fails_over_and_back(branch
         assert bounds["detect"] == FAILOVER_SECONDS
         assert {name for name, bound in bounds.items() if journal["rto"][way][name] > bound} == set()
     assert journal["rpo"]["confirmed"]["missing_at_switch"] == []
+    # The standby sees the alarm, and holds the switch until an operator lets clients return.
+    stays = [target for target in journal["targets"] if "before an operator" in target["what"]]
+    assert [(target["measured"], target["met"]) for target in stays] == [(0, True)]
 
 
 def test_the_rule_runs_it_and_its_metrics_are_in_its_log(branch: Deployment) -> None:

@@ -19,6 +19,7 @@ ALARM: dict[str, Any] = {
     "EvaluationPeriods": 1,
     "Threshold": 0.0,
     "ComparisonOperator": "GreaterThanThreshold",
+    "StateValue": "INSUFFICIENT_DATA",
 }
 
 
@@ -28,6 +29,8 @@ class Deployment:
     Attributes:
         logs: Value of the metric; None if the function cannot be run.
         runs: How often it was called.
+        stored: The states that were set in the emulator.
+        takes_states: Whether it takes them.
     """
 
     def __init__(self, **alarm: Any) -> None:
@@ -35,12 +38,20 @@ class Deployment:
         self.alarm = ALARM | alarm
         self.logs: float | None = 0.0
         self.runs = 0
+        self.stored: list[str] = []
+        self.takes_states = True
 
     def client(self, _service: str, _region: str) -> Any:
         return self
 
     def describe_alarms(self, *, AlarmNames: list[str]) -> Any:  # noqa: N803 - as boto3 spells it
         return {"MetricAlarms": [self.alarm] if AlarmNames == [NAME] else []}
+
+    def set_alarm_state(self, *, AlarmName: str, StateValue: str, StateReason: str) -> None:  # noqa: N803, ARG002
+        assert AlarmName == NAME
+        if not self.takes_states:
+            raise ClientError({"Error": {"Code": "503"}}, "SetAlarmState")
+        self.stored.append(StateValue)
 
     def invoke(self, **asked: str) -> Any:
         assert json.loads(asked.pop("Payload"))["detail-type"] == "Scheduled Event"
@@ -113,3 +124,25 @@ def test_without_data_the_last_ones_count_for_a_while_and_then_there_are_too_few
 def test_an_alarm_that_is_not_there_is_an_error(deployment: Deployment) -> None:
     with pytest.raises(OperationError, match="there is no alarm other in us-east-1"):
         alarms_of(deployment)(REGION, "other", 0)
+
+
+def test_each_change_of_the_state_is_set_in_the_emulator_once(deployment: Deployment) -> None:
+    alarms = alarms_of(deployment)
+    states(alarms, 0, 60, 65)
+    deployment.logs = 1.0
+    states(alarms, 120, 130)
+    assert deployment.stored == ["OK", "ALARM"]
+
+
+def test_a_region_that_takes_no_call_gets_the_state_when_it_is_back(deployment: Deployment) -> None:
+    stack = Stack()
+    alarms = alarms_of(deployment, stack)
+    deployment.takes_states = False
+    assert states(alarms, 60) == ["OK"]
+    deployment.takes_states = True
+    stack.hanging.add(REGION)
+    states(alarms, 61)
+    assert deployment.stored == []
+    stack.hanging.clear()
+    states(alarms, 62)
+    assert deployment.stored == ["OK"]
