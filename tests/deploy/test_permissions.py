@@ -242,7 +242,8 @@ def test_a_key_more_that_the_canary_does_not_need_is_not_proven(stage: Stage) ->
 @pytest.mark.xdist_group("options")
 def test_what_only_the_preset_has_is_a_gap_in_the_default_stack(account: Deployment, policies: list[Policy]) -> None:
     rows = [row for policy in policies for row in rows_of(policy) if row.claim not in CLAIMS]
-    of_options = {f"{option} {what}" for option in ("data canary", "switch") for what in ("role", "function")}
+    options = ("data canary", "switch", "switch takeover")
+    of_options = {f"{option} {what}" for option in options for what in ("role", "function")}
     assert {row.policy.owner for row in rows} == {*of_options, "health monitor function"}
     gaps = excess_in(account, policies)
     assert {gap for gap in gaps if gap.startswith("no scenario: ")} == {f"no scenario: {row}" for row in rows}
