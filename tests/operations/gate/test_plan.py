@@ -46,6 +46,7 @@ REFUSED = {
     "nothing": (b'{"format_version": "1.0"}', "it is the state of nothing"),
     "changes that are none": (b'{"format_version": "1.2", "resource_changes": {}}', "its resource_changes are no list"),
     "a change that is none": (plan_of(1), "a change in it has no address"),
+    "a former address that is none": (plan_of({**CHANGE, "previous_address": ["x"]}), "a former address in it"),
     "an address that is none": (plan_of({**CHANGE, "address": ["x"]}), "a change in it has no address"),
     "no actions": (plan_of({**CHANGE, "change": {"after": {}}}), "a change in it has no address"),
     "values that are none": (plan_of({**CHANGE, "change": {"actions": ["create"], "after": [1]}}), "a.b has values"),

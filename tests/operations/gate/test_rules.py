@@ -1,13 +1,28 @@
 """Shapes of stacks beyond the recorded ones, in plans that are as small as the case needs."""
 
-from typing import Any
-
 import pytest
 
-from payment_dr.operations.gate.executed import Executed
-from payment_dr.operations.gate.verdict import Judgement
-from tests.operations.gate.changes import ALB, API, AURORA, CF, CHECK, DNS1, DNS2, HC1, RECORD
-from tests.operations.gate.plans import Document, Step, create, document, judged, put
+from tests.operations.gate.changes import (
+    ALB,
+    API,
+    AURORA,
+    CF,
+    CHECK,
+    DNS1,
+    DNS2,
+    FRANKFURT,
+    HC1,
+    PARIS,
+    RECORD,
+    WEIGHTED,
+)
+from tests.operations.gate.plans import Document, Step, create, document, judged, put, value
+from tests.operations.gate.small import FAILOVER, REGIONS, check, elb, only, pair, plan, record, resource
+
+
+def _both_addresses(found: Document) -> list[str]:
+    return [value(found, f"aws_eip.{each}", "public_ip") for each in ("frankfurt", "paris")]
+
 
 ALONE: dict[str, tuple[str, tuple[Step, ...], str]] = {
     "unhealthy-when-well": ("default", (put(HC1, "invert_healthcheck", True),), HC1),
@@ -42,6 +57,11 @@ ALONE: dict[str, tuple[str, tuple[Step, ...], str]] = {
         ),
         f"{RECORD}primary",
     ),
+    "no-other-region": (  # each of two records has the addresses of both regions
+        WEIGHTED,
+        tuple(put(each, "records", _both_addresses) for each in (FRANKFURT, PARIS)),
+        FRANKFURT,
+    ),
     "standby-not-healthy": (
         CF,
         (put(f"{RECORD}direct_sydney", "records", ["ireland.news.acme.io"]),),
@@ -63,69 +83,6 @@ def test_a_rule_finds_what_it_is_about(rule: str) -> None:
             if each["address"] == address:
                 each["change"]["before"]["health_check_id"] = ""
     assert (rule, address) in [(each.rule, each.address) for each in judged(found).findings]
-
-
-REGIONS = ("eu-west-1", "eu-north-1")
-ZONE = {"zone_id": "Z1", "name": "app.acme.io"}
-
-
-def resource(address: str, after: Document, unknown: Document | None = None) -> Document:
-    return {
-        "address": address,
-        "type": address.rpartition(".")[0].rpartition(".")[2] if "module." in address else address.partition(".")[0],
-        "change": {"actions": ["create"], "before": None, "after": after, "after_unknown": unknown or {}},
-    }
-
-
-def record(name: str, to: str, policy: Document, **more: Any) -> Document:
-    after = {
-        "zone_id": "Z1",
-        "name": "app.acme.io",
-        "type": "CNAME",
-        "ttl": 30,
-        "records": [to],
-        "set_identifier": name,
-    }
-    return resource(f"aws_route53_record.{name}", {**after, **policy, **more})
-
-
-def check(name: str, host: str, **more: Any) -> Document:
-    after = {
-        "id": f"check-{name}",
-        "type": "HTTPS",
-        "fqdn": host,
-        "port": 443,
-        "resource_path": "/",
-        "enable_sni": True,
-    }
-    return resource(
-        f"aws_route53_health_check.{name}", {"request_interval": 10, "failure_threshold": 3, **after, **more}
-    )
-
-
-def elb(region: str) -> str:
-    return f"web-1.{region}.elb.amazonaws.com"
-
-
-def plan(*resources: Document, **configuration: Any) -> Judgement:
-    return judged({"format_version": "1.2", "resource_changes": list(resources), "configuration": configuration})
-
-
-def only(found: Judgement) -> Executed:
-    (name,) = found.names
-    assert name.after
-    return name.after
-
-
-def pair(policies: tuple[Document, Document], **more: Any) -> list[Document]:
-    return [
-        each
-        for name, region, policy in zip("ab", REGIONS, policies, strict=True)
-        for each in (
-            record(name, elb(region), policy, health_check_id=f"check-{name}", **more),
-            check(name, elb(region)),
-        )
-    ]
 
 
 @pytest.mark.parametrize(
@@ -161,16 +118,24 @@ def test_a_policy_that_the_model_does_not_know_is_no_verdict(policy: str) -> Non
     assert "which the model does not know" in found.unclear[0]
 
 
-LATENCY = tuple({"latency_routing_policy": [{"region": region}]} for region in REGIONS)
-FAILOVER = tuple({"failover_routing_policy": [{"type": role}]} for role in ("PRIMARY", "SECONDARY"))
-
-
 def test_a_check_of_another_stack_is_named_as_what_is_not_known() -> None:
     found = plan(
         *(record(n, elb(r), p, health_check_id=f"check-{n}") for n, r, p in zip("ab", REGIONS, FAILOVER, strict=True))
     )
     assert found.verdict == "cannot tell"
     assert found.unclear == ("the health check check-a of aws_route53_record.a, which is not in this plan",)
+
+
+def test_the_record_that_chooses_is_blamed_and_not_the_name_of_a_region_below_it() -> None:
+    """Failover records that are aliases of one simple name a region."""
+    simple = [
+        resource(f"aws_route53_record.{r}", {"zone_id": "Z1", "name": f"{r}.acme.io", "type": "CNAME", "ttl": 30,
+                                             "records": [elb(r)]})
+        for r in REGIONS
+    ]  # fmt: skip
+    records = [record(n, f"{r}.acme.io", p) for n, r, p in zip("ab", REGIONS, FAILOVER, strict=True)]
+    found = plan(*simple, *records)
+    assert [(each.rule, each.address) for each in found.stopping] == [("no-health-check", "aws_route53_record.a")]
 
 
 def test_a_check_that_probes_the_name_itself_never_finds_its_region_gone() -> None:

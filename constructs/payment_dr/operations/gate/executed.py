@@ -136,6 +136,10 @@ class Model:
         regions, meant = self.regions(key), self._is_meant(key)
         unclear = [target.what for entry in entries for target in entry.targets if target.kind == "unclear"]
         unclear += [each for entry in entries for each in entry.unclear]
+        roles = {entry.record.failover for entry in entries if entry.record.routing == "Failover"}
+        if len(regions) < 2 and len(roles) == 1:  # the other one may be in the stack of its region
+            other = "SECONDARY" if "PRIMARY" in roles else "PRIMARY"
+            unclear.append(f"the {other} record of {key.fqdn}, which is not in this plan")
         if key in self.topology.tangled:
             unclear.append(f"where {key.fqdn} leads: in a circle, or through more than {MOST_STEPS} names")
         if len(regions) > MOST_PLACES:
@@ -161,7 +165,7 @@ class Model:
     def _found_meant(self, key: Key) -> bool:
         entries = self.topology.names.get(key, ())
         policies = {entry.record.routing for entry in entries} - {"simple"}
-        if "Failover" in policies:
+        if "Failover" in policies and len(self.regions(key)) != 1:
             return True
         known = {region for region in self.regions(key) if is_region(region)}
         if policies and len(self.regions(key)) > 1:
@@ -358,7 +362,7 @@ class Model:
                     each
                     for target in entry.targets
                     for each in keys_below(target)
-                    if region in self.lands(each, region)
+                    if self._is_meant(each) and region in self.lands(each, region)
                 }
                 if not below and region in self.home(entry):
                     found[entry.address] = entry

@@ -22,7 +22,7 @@ MOST_DEPTH: Final = 100  # a plan's modules and blocks are a few levels deep eac
 HOW_TO_WRITE_ONE: Final = "write one: terraform plan -out=plan && terraform show -json plan > plan.json"
 
 Path_ = tuple[str | int, ...]
-Action = Literal["no-op", "create", "update", "delete", "replace", "read"]
+Action = Literal["no-op", "create", "update", "delete", "replace", "read", "forget"]
 
 # "aws_lb.web[0].dns_name", "data.aws_region.here.name": a resource, its instance, the rest.
 _NAME = r"[A-Za-z_][\w-]*"
@@ -270,6 +270,8 @@ class View:
         found: dict[str, list[Resource]] = defaultdict(list)
         for resource in self.resources.values():
             values = {plain(text) for name in _NAMED_BY if isinstance(text := resource.values.get(name), str) and text}
+            if resource.type == "aws_iam_role":  # other resources name it so, even before it has an id
+                values.add(plain(resource.text("name")))
             if resource.type == "aws_apigatewayv2_domain_name":
                 values.add(plain(resource.text("domain_name_configuration", 0, "target_domain_name")))
             for value in values - {""}:
@@ -368,7 +370,8 @@ class Plan:
     @property
     def changed(self) -> int:
         """How many resources the plan changes."""
-        after = {address for address, each in self.after.resources.items() if each.action not in ("no-op", "read")}
+        untouched = ("no-op", "read", "forget")
+        after = {address for address, each in self.after.resources.items() if each.action not in untouched}
         gone = set(self.before.resources) - set(self.after.resources) if self.before else set()
         return len(after | {address for address in gone if not _is_data(address)})
 
@@ -472,17 +475,26 @@ def _plan(document: Any, name: str) -> Plan:
 def _of_plan(document: Mapping[str, Any], name: str) -> Plan:
     configuration = Configuration(_mapping(document.get("configuration")), _mapping(document.get("variables")))
     prior = _mapping(_mapping(document.get("prior_state")).get("values"))
-    looked_up = {each.address: each for each in _in_module(prior.get("root_module"), name) if _is_data(each.address)}
-    before, after = dict(looked_up), dict(looked_up)
     changes = document.get("resource_changes", [])
     if not isinstance(changes, list):
         _refuse(name, "is no plan: its resource_changes are no list")
+    # What is looked up, and what no change lists: with -target and -refresh-only those are in the prior state alone.
+    former = {old for each in changes if isinstance(old := _mapping(each).get("previous_address"), str)}
+    standing = {each.address: each for each in _in_module(prior.get("root_module"), name) if each.address not in former}
+    before, after = dict(standing), dict(standing)
     for change in changes:
         old, new = _changed(change, name)
+        if "deposed" in change:  # what a replacement left behind; the resource itself has a change of its own
+            continue
+        # What moves is at its new address on both sides, as everything that refers to it is.
         if old and not _is_data(old.address):
-            before[change.get("previous_address") or old.address] = old
+            before[old.address] = old
         if new:
             after[new.address] = new
+        elif old and old.action == "forget":  # it serves on; Terraform alone no longer knows it
+            after[old.address] = old
+        elif old:
+            after.pop(old.address, None)
     has_before = any(not _is_data(address) for address in before)
     return Plan(View(before, configuration) if has_before else None, View(after, configuration), is_state=False)
 
@@ -514,7 +526,7 @@ _ACTIONS: Final[Mapping[str, Action]] = {
     "update": "update",
     "delete": "delete",
     "read": "read",
-    "forget": "delete",  # Terraform no longer knows it, so nothing keeps it as it is
+    "forget": "forget",
 }
 
 

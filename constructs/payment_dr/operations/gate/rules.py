@@ -1,7 +1,8 @@
 """The rules of the gate: what each says, the page of AWS behind it, and the check that finds it in a plan.
 
-A rule of level "error" stops a plan whenever it finds something. One of level "warning" stops it only if the change
-brings it: a table that never had a protection is not a fault of this change, one that loses it is. A note never stops.
+A rule of level "error" stops a plan whenever it finds something. One of level "warning" stops it only if a
+resource that is there loses something: a table that never had a protection is no fault of this change. A note never
+stops, and no rule stops a plan in which nothing fails over and nothing is copied.
 """
 
 import json
@@ -14,7 +15,7 @@ from typing import Final, Literal
 
 from payment_dr.operations.gate.executed import Executed, Model, UnclearError
 from payment_dr.operations.gate.plan import UNKNOWN, Resource, View
-from payment_dr.operations.gate.topology import ALARM, CHECK, MOST_STEPS, Copy, Entry, Topology
+from payment_dr.operations.gate.topology import ALARM, CHECK, MOST_STEPS, Copy, Entry, Topology, is_region
 from payment_dr.operations.route53.zone import AlarmCheck, CalculatedCheck, HealthCheck
 from payment_dr.operations.zone_faults import STANDARD_RESOLUTION_SECONDS, handshake_fault
 
@@ -68,6 +69,16 @@ class State:
         return frozenset().union(*(name.regions for name in self.judged))
 
     @cached_property
+    def serving(self) -> frozenset[str]:
+        """The addresses of what the records lead to."""
+        return frozenset(target.address for _, entry in self.entries for target in entry.targets)
+
+    @property
+    def takes_part(self) -> bool:
+        """Whether anything fails over, or is copied."""
+        return bool(self.judged or self.copies)
+
+    @cached_property
     def copies(self) -> tuple[Copy, ...]:
         """The data that are copied."""
         return self.topology.copies
@@ -107,6 +118,7 @@ class Rule:
         level: Whether it stops a plan.
         check: Finds it in what stands. Default: the model finds it.
         change: Finds it in what changes: after, before.
+        also_created: Whether a warning stops a plan too that creates what it finds.
     """
 
     id: str
@@ -115,6 +127,7 @@ class Rule:
     level: Level = "error"
     check: Callable[[State], Iterator[Found]] | None = None
     change: Callable[[State, State], Iterator[Found]] | None = None
+    also_created: bool = False
 
 
 # Health checks
@@ -125,16 +138,22 @@ def _cannot_fail(state: State) -> Iterator[Found]:
         check = state.topology.checks[address]
         if isinstance(check, HealthCheck | AlarmCheck | CalculatedCheck) and check.disabled:
             yield Found(address, "is disabled, so it is always healthy" + (" inverted" if check.inverted else ""))
-        if isinstance(check, CalculatedCheck):
-            if check.threshold <= 0 and state.view.resources[address].get("child_health_threshold") is not UNKNOWN:
-                yield Found(address, "is always healthy, as its threshold is 0")
-            elif 0 < check.threshold < len(check.children):
-                count = len(check.children)
-                yield Found(
-                    address, f"stays healthy while one of its {count} children fails: threshold {check.threshold}"
-                )
+        threshold = state.view.resources[address].get("child_health_threshold")
+        if isinstance(check, CalculatedCheck) and check.threshold <= 0 and threshold is not UNKNOWN:
+            yield Found(address, "is always healthy, as its threshold is 0")
         if isinstance(check, HealthCheck) and check.type == "TCP" and _api_probed(state, address):
             yield Found(address, "is of type TCP, which passes while the API answers 503")
+
+
+def _fewer_suffice(after: State, before: State) -> Iterator[Found]:
+    """A calculated check that failed with any of its children, and no longer does."""
+    for address in after.deciding:
+        old, new = before.topology.checks.get(address), after.topology.checks[address]
+        if isinstance(old, CalculatedCheck) and isinstance(new, CalculatedCheck):
+            count = len(new.children)
+            if old.threshold >= len(old.children) > 0 and 0 < new.threshold < count:
+                what = f"stays healthy while one of its {count} children fails: threshold {new.threshold}"
+                yield Found(address, what)
 
 
 def _api_probed(state: State, check: str) -> str:
@@ -201,6 +220,8 @@ def _no_way_in(
         routes = [each.text("route_key") for each in of_route]
         of_stage = state.belonging("aws_apigatewayv2_stage", "api_id").get(resource.address, ())
         stages = [each.text("name") for each in of_stage]
+        of_mapping = state.belonging("aws_apigatewayv2_api_mapping", "api_id").get(resource.address, ())
+        stages += [each.text("api_mapping_key") for each in of_mapping]
         path_known = state.view.resources[address].get("resource_path") is not UNKNOWN
         if routes and path_known and not any(_serves(route, check.path, stages) for route in routes):
             yield Found(address, f"probes a path of which {resource.address} has no route")
@@ -209,7 +230,7 @@ def _no_way_in(
 
 
 def _serves(route: str, path: str, stages: list[str]) -> bool:
-    """Whether a route of an HTTP API takes a GET of a path, which begins with the stage where that has a name."""
+    """Whether a route of an HTTP API takes a GET of a path, which may begin with its stage or the key of a mapping."""
     method, _, pattern = route.partition(" ")
     if route == "$default":
         return True
@@ -373,8 +394,9 @@ def _action_elsewhere(state: State) -> Iterator[Found]:
 
 
 def _silent(state: State) -> Iterator[Found]:
+    followed = {alarm.address for each in state.view.of_type(CHECK) if (alarm := state.topology.alarm_of(each))}
     for alarm in state.view.of_type(ALARM):
-        if not _counts(state, alarm):
+        if not _counts(state, alarm) or alarm.address in followed:
             continue
         if alarm.get("actions_enabled") is False:
             yield Found(alarm.address, "has its actions disabled")
@@ -415,8 +437,13 @@ def _alarm_lost(after: State, before: State) -> Iterator[Found]:
 def _unheard(after: State, before: State) -> Iterator[Found]:
     kind, attribute = "aws_sns_topic_subscription", "topic_arn"
     was, is_ = _parents(before, kind, attribute, "aws_sns_topic"), _parents(after, kind, attribute, "aws_sns_topic")
+    alarmed = {
+        topic.address
+        for alarm in before.view.of_type(ALARM)
+        for topic in before.view.behind(alarm, "alarm_actions", types=("aws_sns_topic",)).resources
+    }
     for topic, subscription in was.items():
-        if topic in after.view.resources and topic not in is_:
+        if topic in alarmed and topic in after.view.resources and topic not in is_:
             yield Found(subscription, f"was the only subscription of {topic}, whose messages reach nobody now")
 
 
@@ -425,10 +452,15 @@ def _parents(state: State, kind: str, attribute: str, parent_kind: str) -> dict[
     found: dict[str, str] = {}
     for parent, parts in state.belonging(kind, attribute).items():
         region = "" if kind.startswith("aws_iam") else state.region_of(parent)
-        here = [each.address for each in parts if region in ("", state.topology.region_of(each))]
+        here = [each.address for each in parts if region in ("", state.topology.region_of(each)) and _is_front(each)]
         if here and state.view.resources[parent].type == parent_kind:
             found[parent] = here[0]
     return found
+
+
+def _is_front(part: Resource) -> bool:
+    """Whether a permission lets clients in; other parts do."""
+    return part.type != "aws_lambda_permission" or part.text("principal").startswith(_FRONTS)
 
 
 # Data
@@ -487,13 +519,31 @@ def _rights_lost(after: State, before: State) -> Iterator[Found]:
         for role in after.view.behind(function, "role", types=("aws_iam_role",)).resources
         if after.topology.region_of(function) in after.regions
     }
+    has = _with_policies(after)
     for kind in ("aws_iam_role_policy", "aws_iam_role_policy_attachment"):
-        was, is_ = _parents(before, kind, "role", "aws_iam_role"), _parents(after, kind, "role", "aws_iam_role")
-        others = {role for other in ("aws_iam_role_policy", "aws_iam_role_policy_attachment")
-                  for role in _parents(after, other, "role", "aws_iam_role")}  # fmt: skip
-        for role, policy in was.items():
-            if role in roles and role not in is_ and role not in others:
+        for role, policy in _parents(before, kind, "role", "aws_iam_role").items():
+            if role in roles and role not in has:
                 yield Found(policy, f"was the only policy of {role}, which still has its work")
+
+
+def _with_policies(state: State) -> set[str]:
+    """The roles that have a policy, by whichever resource."""
+    found = {
+        role
+        for kind, attribute in (
+            ("aws_iam_role_policy", "role"),
+            ("aws_iam_role_policy_attachment", "role"),
+            ("aws_iam_policy_attachment", "roles"),
+        )
+        for role in _parents(state, kind, attribute, "aws_iam_role")
+    }
+    # A role that nothing changes lists what is attached to it by other resources, too.
+    own = (role for role in state.view.of_type("aws_iam_role") if role.action != "no-op" and _has_own_policy(role))
+    return found | {role.address for role in own}
+
+
+def _has_own_policy(role: Resource) -> bool:
+    return bool(role.items("managed_policy_arns")) or any(each != {} for each in role.items("inline_policy"))
 
 
 def _copied(state: State) -> Iterator[tuple[Resource, str]]:
@@ -543,7 +593,7 @@ def _unprotected(state: State) -> Iterator[Found]:
         if bucket.truth("force_destroy"):
             yield Found(bucket.address, "is destroyed with all that it holds: force_destroy")
     for balancer in state.view.of_type("aws_lb"):
-        if balancer.get("enable_deletion_protection") is False and state.topology.region_of(balancer) in state.regions:
+        if balancer.get("enable_deletion_protection") is False and balancer.address in state.serving:
             yield Found(balancer.address, "has no deletion protection: enable_deletion_protection")
 
 
@@ -570,7 +620,8 @@ def _key_elsewhere(state: State) -> Iterator[Found]:
 
 def _key_unusable(state: State) -> Iterator[Found]:
     for key in state.view.of_type("aws_kms_key", "aws_kms_replica_key"):
-        if key.get("is_enabled") is False or key.get("enabled") is False:
+        disabled = key.get("is_enabled") is False or key.get("enabled") is False
+        if disabled and _users_of(state, key):
             yield Found(key.address, "is disabled, so nothing that it encrypted can be read")
 
 
@@ -595,13 +646,21 @@ _BELONGS: Final = (
     ("aws_eip_association", "allocation_id", "aws_eip"),
     ("aws_globalaccelerator_endpoint_group", "listener_arn", "aws_globalaccelerator_listener"),
 )
+# Parents for which one part of whichever kind is enough.
+_BY_ANY: Final = ("aws_lb_target_group",)
+# Who sends clients to a function.
+_FRONTS: Final = ("apigateway", "elasticloadbalancing")
 
 
 def _part_lost(after: State, before: State) -> Iterator[Found]:
     copied = {copy.region for copy in before.copies}
+    left: dict[str, set[str]] = defaultdict(set)
     for kind, attribute, parent_kind in _BELONGS:
-        was, is_ = _parents(before, kind, attribute, parent_kind), _parents(after, kind, attribute, parent_kind)
-        for parent, part in was.items():
+        one_of = parent_kind if parent_kind in _BY_ANY else kind
+        left[one_of] |= _parents(after, kind, attribute, parent_kind).keys()
+    for kind, attribute, parent_kind in _BELONGS:
+        is_ = left[parent_kind if parent_kind in _BY_ANY else kind]
+        for parent, part in _parents(before, kind, attribute, parent_kind).items():
             region = after.region_of(parent)
             if parent in after.view.resources and parent not in is_ and region in after.regions | copied:
                 yield Found(part, f"was the only {kind} of {parent}, which serves {region}")
@@ -658,6 +717,7 @@ def _opens(state: State, balancer: Resource, port: int) -> bool | None:
         for each in state.view.of_type("aws_security_group_rule", "aws_vpc_security_group_ingress_rule"):
             if group in state.view.behind(each, "security_group_id", types=("aws_security_group",)).resources:
                 sources = each.items("cidr_blocks") + each.items("prefix_list_ids") + [each.text("cidr_ipv4")]
+                sources += [each.text("prefix_list_id")]
                 if each.text("type") != "egress":
                     rules.append((each.number("from_port", default=0), each.number("to_port", default=0), sources))
     if not groups:
@@ -693,7 +753,8 @@ def _destroyed(after: State, before: State) -> Iterator[Found]:
             gone, replaced = resource.address not in after.view.resources, resource.action == "replace"
             if not gone and not replaced:
                 continue
-            if resource.address in kept or ("kms" in kind and _is_used(before, resource)):
+            users = _users_of(before, resource) if "kms" in kind else set()
+            if resource.address in kept or users & after.view.resources.keys():
                 yield Found(resource.address, f"is {'replaced' if replaced else 'destroyed'}: {what}")
     for name in before.judged:
         for entry in name.entries:
@@ -701,15 +762,16 @@ def _destroyed(after: State, before: State) -> Iterator[Found]:
                 yield Found(entry.address, f"is replaced, and {name.key.fqdn} is not answered with it meanwhile")
 
 
-def _is_used(state: State, key: Resource) -> bool:
-    """Whether anything names a key."""
+def _users_of(state: State, key: Resource) -> set[str]:
+    """The resources that name a key."""
     names = {text for text in (key.text("arn"), key.text("key_id")) if text}
-    return any(
-        _mentions(other.values, names)
+    return {
+        other.address
         for other in state.view.resources.values()
         if other.address != key.address
         and other.type not in ("aws_kms_alias", "aws_iam_policy_document", "aws_kms_key_policy")
-    )
+        and _mentions(other.values, names)
+    }
 
 
 def _mentions(value: object, names: set[str]) -> bool:
@@ -735,14 +797,22 @@ def _control_plane(state: State) -> Iterator[Found]:
     for kind in ("aws_iam_role_policy", "aws_iam_policy"):
         for policy in state.view.of_type(kind):
             actions = sorted(set(filter(_CONTROL_PLANE.match, _allowed(policy.text("policy")))))
-            if actions and (kind == "aws_iam_policy" or _runs_by_itself(state, policy)):
+            if actions and any(_runs_by_itself(state, each) for each in _given_by(state, policy)):
                 yield Found(policy.address, f"lets a program call {', '.join(actions)}, which us-east-1 alone answers")
 
 
-def _runs_by_itself(state: State, policy: Resource) -> bool:
-    roles = state.view.behind(policy, "role", types=("aws_iam_role",)).resources
+def _given_by(state: State, policy: Resource) -> list[Resource]:
+    """What gives a policy to a role."""
+    if policy.type == "aws_iam_role_policy":
+        return [policy]
+    return state.belonging("aws_iam_role_policy_attachment", "policy_arn").get(policy.address, [])
+
+
+def _runs_by_itself(state: State, given: Resource) -> bool:
+    """Whether its role is that of a program of AWS: people and clusters have their own reasons to change records."""
+    roles = state.view.behind(given, "role", types=("aws_iam_role",)).resources
     trusted = " ".join(role.text("assume_role_policy") for role in roles)
-    return not trusted or any(f"{each}.amazonaws.com" in trusted for each in ("lambda", "states", "ssm", "events"))
+    return any(f"{each}.amazonaws.com" in trusted for each in ("lambda", "states", "ssm", "events"))
 
 
 def _allowed(policy: str) -> list[str]:
@@ -781,7 +851,12 @@ def _needs_both(state: State) -> Iterator[Found]:
 def _traffic_moves(after: State, before: State) -> Iterator[Found]:
     for name in after.judged:
         old = before.model.names.get(name.key)
-        if old and old.normal and name.normal and old.normal != name.normal:
+        if not old or not old.normal or not name.normal:
+            continue
+        created = (entry for entry in name.entries if entry.resource.action == "create")
+        added = frozenset().union(*map(after.model.home, created))
+        # Two hosts of no known region may be blue and green; a record that is new is meant to get clients.
+        if any(is_region(place) for place in (name.normal - added) ^ (old.normal - added)):
             was, is_ = ", ".join(sorted(old.normal)), ", ".join(sorted(name.normal))
             changed = [entry for entry in name.entries if entry.resource.action != "no-op"]
             address = (changed or list(name.entries))[0].address
@@ -795,11 +870,12 @@ def _name_lost(after: State, before: State) -> Iterator[Found]:
         if new is None:
             if not any(each.key.fqdn == fqdn and each.key.type in ("A", "CNAME") for each in after.judged):
                 yield Found(name.entries[0].address, f"is destroyed, and nothing answers {fqdn} ({name.key.type})")
-        elif not new.fails_over and not new.unclear:
-            where = ", ".join(sorted(new.regions)) or "one place"
-            yield blamed(after, before, name) or Found(
-                new.entries[0].address, f"leads to {where}, and {fqdn} to no other region"
-            )
+        elif not new.fails_over and len(name.regions) > 1:
+            if found := blamed(after, before, name):
+                yield found
+            elif not new.unclear:
+                where = ", ".join(sorted(new.regions)) or "one place"
+                yield Found(new.entries[0].address, f"leads to {where}, and {fqdn} to no other region")
 
 
 def blamed(after: State, before: State | None, name: Executed) -> Found | None:
@@ -811,7 +887,7 @@ def blamed(after: State, before: State | None, name: Executed) -> Found | None:
             return Found(entry.address, f"is destroyed, and {name.key.fqdn} leads to {regions} alone")
     for entry in old:
         new = after.topology.entry_at.get(entry.address)
-        if before and new and after.model.home(new) != before.model.home(entry):
+        if before and new and not new.unclear and after.model.home(new) != before.model.home(entry):
             was, is_ = (", ".join(sorted(home)) for home in (before.model.home(entry), after.model.home(new)))
             return Found(entry.address, f"leads to {is_ or 'no region'}, and no longer to {was}")
     return None
@@ -871,6 +947,7 @@ def _rules() -> Iterator[Rule]:
         "A health check that can never fail keeps a failed region answered.",
         config,
         check=_cannot_fail,
+        change=_fewer_suffice,
     )
     yield Rule(
         "check-cannot-pass",
@@ -1005,12 +1082,13 @@ def _rules() -> Iterator[Rule]:
         f"{_FAULTS}global-services.html",
         "warning",
         check=_control_plane,
+        also_created=True,
     )
     yield Rule(
         "state-in-a-region",
         "Terraform must not need the state of a region that fails.",
         f"{_FAULTS}control-planes-and-data-planes.html",
-        "warning",
+        "note",
         check=_remote_state,
     )
     yield Rule(

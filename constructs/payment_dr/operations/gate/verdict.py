@@ -109,17 +109,21 @@ def judge_plan(plan: Plan, target_seconds: float) -> Judgement:
         if rule.change and before
         for each in rule.change(after, before)
     ]
+    takes_part = after.takes_part or bool(before and before.takes_part)
+    there = before.view.resources if before else {}
     findings: dict[tuple[str, str, str], Finding] = {}
     for rule_id, address, what in found:
-        level = RULES[rule_id].level
+        rule = RULES[rule_id]
+        level = rule.level
         new = before is not None and (rule_id, address) not in known
-        stops = level == "error" or (level == "warning" and new)
+        lost = new and (address in there or rule.also_created)
+        stops = takes_part and (level == "error" or (level == "warning" and lost))
         findings.setdefault((rule_id, address, what), Finding(rule_id, level, address, what, new, stops))
     ordered = tuple(sorted(findings.values(), key=lambda each: (not each.stops, not each.new, each.level == "note")))
     names = tuple(_changes(after, before))
     unclear = [*after.topology.nameless]
     unclear += [what for each in after.model.names.values() for what in each.unclear]
-    if not names and not after.copies and not unclear and not ordered:
+    if not names and not after.copies and not unclear:
         unclear.append("no name in it fails over between regions, and no data are copied")
     verdict: Verdict = "breaks" if any(each.stops for each in ordered) else "cannot tell" if unclear else "holds"
     notes = tuple(dict.fromkeys(note for name in after.judged for note in name.notes))
