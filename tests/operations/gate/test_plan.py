@@ -41,6 +41,10 @@ REFUSED = {
     "no number": (NAN, "is no JSON"),
     "a long number": (b'{"format_version": ' + b"9" * 5000 + b"}", "is no JSON"),
     "deep": (b'{"format_version": "1.2", "values": ' + b'{"a":' * 5000 + b"1" + b"}" * 5001, "is nested too deeply"),
+    "deeper than any plan": (
+        b'{"format_version": "1.2", "values": ' + b'{"a":' * 150 + b"1" + b"}" * 151,
+        "is nested too deeply",
+    ),
     "very deep": (b"[" * 200_000, "is nested too deeply"),
     "failed": (b'{"format_version": "1.2", "errored": true, "resource_changes": []}', "is a plan that failed"),
     "nothing": (b'{"format_version": "1.0"}', "it is the state of nothing"),
@@ -67,6 +71,13 @@ def test_what_is_no_plan_is_refused_in_one_line_with_a_hint(name: str) -> None:
     assert "\n" not in raised.value.message + raised.value.hint
     assert raised.value.hint
     assert raised.value.exit_code == 2
+
+
+def test_what_is_as_deep_as_a_plan_may_be_is_read() -> None:
+    deep = '{"a":' * 90 + "1" + "}" * 90
+    change = json.dumps(CHANGE).replace('"after": {}', f'"after": {deep}')
+    found = parse(io.BytesIO(b'{"format_version": "1.2", "resource_changes": [' + change.encode() + b"]}"), "plan.json")
+    assert found.after.resources["a.b"].get("a", "a") is not None
 
 
 def test_a_huge_file_is_not_read_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 import pytest
 
+from payment_dr.operations.route53.recovery_time import Settings, failover_bound
 from tests.operations.gate.changes import (
     ALB,
     API,
@@ -233,6 +234,100 @@ def test_regions_come_from_providers_of_modules_and_their_variables() -> None:
     found = plan(*balancers, *records, provider_config=providers, root_module=root)
     assert (found.verdict, sorted(only(found).regions)) == ("holds", sorted(REGIONS)), found.unclear
     assert [each.seconds for each in only(found).outages if each.region == REGIONS[0]] == [None]  # ELB's own health
+
+
+def test_instances_of_for_each_lead_to_the_instances_of_the_same_key() -> None:
+    """`aws_lb.web[each.key].dns_name`, in the record of each key: a plan says "aws_lb.web" and "each.key"."""
+    keys = dict(zip("ab", REGIONS, strict=True))
+    unknown = {"dns_name": True, "id": True, "arn": True}
+    balancers = [
+        {**resource(f'aws_lb.web["{key}"]', {"region": region}, unknown), "index": key} for key, region in keys.items()
+    ]
+    records = [
+        {
+            **resource(
+                f'aws_route53_record.web["{key}"]',
+                {"zone_id": "Z1", "name": "app.acme.io", "type": "A", "set_identifier": key, **policy,
+                 "alias": [{"evaluate_target_health": True}]},
+                {"alias": [{"name": True}]},
+            ),
+            "index": key,
+        }
+        for key, policy in zip(keys, FAILOVER, strict=True)
+    ]  # fmt: skip
+    references = {"references": ["aws_lb.web", "each.key"]}
+    config = [
+        {
+            "address": "aws_route53_record.web",
+            "expressions": {"alias": [{"name": references}]},
+            "for_each_expression": {"references": ["local.sites"]},
+        },
+        {"address": "aws_lb.web", "for_each_expression": {"references": ["local.sites"]}},
+    ]
+    found = plan(*balancers, *records, root_module={"resources": config})
+    assert (found.verdict, only(found).normal) == ("holds", frozenset(REGIONS[:1])), found.unclear
+
+
+def test_regions_come_from_the_providers_of_callers_of_nested_modules() -> None:
+    """The inner module has one provider from the root, two modules above it, and one from the module that calls it."""
+    keys = {"here": "module.site.module.web:aws", "there": "module.site.module.web:aws.far"}
+    unknown = {"dns_name": True, "id": True, "arn": True}
+    prefix = "module.site.module.web."
+    balancers = [resource(f"{prefix}aws_lb.{name}", {}, unknown) for name in keys]
+    records = [
+        resource(
+            f"{prefix}aws_route53_record.{name}",
+            {"zone_id": "Z1", "name": "app.acme.io", "type": "A", "set_identifier": name, **policy,
+             "alias": [{"evaluate_target_health": True}]},
+            {"alias": [{"name": True}]},
+        )
+        for name, policy in zip(keys, FAILOVER, strict=True)
+    ]  # fmt: skip
+    config: list[Document] = [{"address": f"aws_lb.{name}", "provider_config_key": key} for name, key in keys.items()]
+    config += [
+        {
+            "address": f"aws_route53_record.{name}",
+            "expressions": {"alias": [{"name": {"references": [f"aws_lb.{name}.dns_name"]}}]},
+        }
+        for name in keys
+    ]
+    providers = {
+        "aws": {"expressions": {"region": {"constant_value": REGIONS[0]}}},
+        "aws.far": {"expressions": {"region": {"constant_value": "ap-south-1"}}},
+        "module.site:aws.far": {
+            "module_address": "module.site",
+            "expressions": {"region": {"constant_value": REGIONS[1]}},
+        },
+    }
+    inner = {"module": {"resources": config}}
+    root = {"module_calls": {"site": {"module": {"module_calls": {"web": inner}}}}}
+    found = plan(*balancers, *records, provider_config=providers, root_module=root)
+    assert (found.verdict, only(found).regions) == ("holds", frozenset(REGIONS)), found.unclear
+
+
+@pytest.mark.parametrize(
+    ("threshold", "decides"),
+    [(3, 1), (2, 3), (1, 10)],
+    ids=["the fastest of three", "the second of three", "the slowest of three"],
+)
+def test_a_calculated_check_is_as_slow_as_the_children_that_must_fail(threshold: int, decides: int) -> None:
+    """Healthy with 2 of 3: it fails with the second that does (HealthThreshold).
+
+    https://docs.aws.amazon.com/Route53/latest/APIReference/API_HealthCheckConfig.html
+    """
+    children = [
+        check(f"a{count}", f"web-{count}.{REGIONS[0]}.elb.amazonaws.com", failure_threshold=count)
+        for count in (1, 3, 10)
+    ]
+    calculated = check(
+        "a", "", type="CALCULATED", child_health_threshold=threshold,
+        child_healthchecks=[each["change"]["after"]["id"] for each in children],
+    )  # fmt: skip
+    others = [each for each in pair((FAILOVER[0], FAILOVER[1])) if each["address"] != "aws_route53_health_check.a"]
+    name = only(plan(*children, calculated, *others))
+    (outage,) = (each for each in name.outages if each.region == REGIONS[0])
+    alone = Settings(ttl_seconds=30, request_interval_seconds=10, failure_threshold=decides)
+    assert outage.seconds == pytest.approx(failover_bound(alone).total)
 
 
 def test_what_goes_through_a_local_value_is_named_as_not_known() -> None:
