@@ -28,18 +28,18 @@ def plan_of(*changes: Any) -> bytes:
 REFUSED = {
     "empty": (b"", "is empty"),
     "blank": (b"  \n", "is empty"),
-    "text": (b"No changes.", "is no JSON at line 1"),
-    "truncated": (b'{"format_version": "1.2",\n "resource_changes": [', "is no JSON at line 2"),
+    "text": (b"No changes.", "is not JSON at line 1"),
+    "truncated": (b'{"format_version": "1.2",\n "resource_changes": [', "is not JSON at line 2"),
     "a plan file": (b"PK\x03\x04rest", "is a plan file, not its JSON"),
-    "bytes": (b"\xff\xfe\xfd", "is no JSON"),
+    "bytes": (b"\xff\xfe\xfd", "is not JSON"),
     "a list": (b"[]", "is JSON, but neither a plan nor a state"),
     "a number": (b"1", "is JSON, but neither a plan nor a state"),
     "another document": (b'{"Resources": {}}', "is JSON, but neither a plan nor a state"),
     "a stored state": (b'{"version": 4, "serial": 3, "lineage": "x"}', "is a state as Terraform stores it"),
     "a future format": (b'{"format_version": "2.0", "resource_changes": []}', "has the format '2.0'"),
     "a format that is none": (b'{"format_version": {"a": 1}, "values": {}}', "has the format"),
-    "no number": (NAN, "is no JSON"),
-    "a long number": (b'{"format_version": ' + b"9" * 5000 + b"}", "is no JSON"),
+    "no number": (NAN, "is not JSON"),
+    "a long number": (b'{"format_version": ' + b"9" * 5000 + b"}", "is not JSON"),
     "deep": (b'{"format_version": "1.2", "values": ' + b'{"a":' * 5000 + b"1" + b"}" * 5001, "is nested too deeply"),
     "deeper than any plan": (
         b'{"format_version": "1.2", "values": ' + b'{"a":' * 150 + b"1" + b"}" * 151,
@@ -48,7 +48,10 @@ REFUSED = {
     "very deep": (b"[" * 200_000, "is nested too deeply"),
     "failed": (b'{"format_version": "1.2", "errored": true, "resource_changes": []}', "is a plan that failed"),
     "nothing": (b'{"format_version": "1.0"}', "it is the state of nothing"),
-    "changes that are none": (b'{"format_version": "1.2", "resource_changes": {}}', "its resource_changes are no list"),
+    "changes that are none": (
+        b'{"format_version": "1.2", "resource_changes": {}}',
+        "its resource_changes are not a list",
+    ),
     "a change that is none": (plan_of(1), "a change in it has no address"),
     "a former address that is none": (plan_of({**CHANGE, "previous_address": ["x"]}), "a former address in it"),
     "an address that is none": (plan_of({**CHANGE, "address": ["x"]}), "a change in it has no address"),
@@ -170,7 +173,7 @@ def test_no_bytes_end_in_a_traceback(content: bytes) -> None:
 @given(cut=st.floats(0, 1), stack=st.sampled_from(THEIRS))
 def test_no_truncated_plan_ends_in_a_traceback(cut: float, stack: str) -> None:
     content = json.dumps(document(stack, "first")).encode()
-    with pytest.raises(OperationError, match=r"is (no JSON|empty)"):
+    with pytest.raises(OperationError, match=r"is (not JSON|empty)"):
         parse(io.BytesIO(content[: int(cut * (len(content) - 1))]), "plan.json")
 
 

@@ -380,7 +380,7 @@ def read(file: Path) -> Plan:
     """Read a file.
 
     Raises:
-        OperationError: It is no plan and no state.
+        OperationError: It is neither a plan nor a state.
     """
     try:
         with file.open("rb") as stream:
@@ -399,7 +399,7 @@ def parse(stream: BinaryIO, name: str) -> Plan:
         name: How messages call it.
 
     Raises:
-        OperationError: It is no plan and no state.
+        OperationError: It is neither a plan nor a state.
     """
     content = stream.read(MOST_BYTES + 1)
     if len(content) > MOST_BYTES:
@@ -412,7 +412,7 @@ def parse(stream: BinaryIO, name: str) -> Plan:
         _refuse(name, "is nested too deeply")
     except (ValueError, UnicodeError) as error:  # JSONDecodeError is a ValueError
         where = f" at line {error.lineno}" if isinstance(error, json.JSONDecodeError) else ""
-        _refuse(name, f"is no JSON{where}" if content.strip() else "is empty", because=error)
+        _refuse(name, f"is not JSON{where}" if content.strip() else "is empty", because=error)
     del content
     if _depth_exceeds(document, MOST_DEPTH):
         _refuse(name, "is nested too deeply")
@@ -420,7 +420,7 @@ def parse(stream: BinaryIO, name: str) -> Plan:
 
 
 def _no_constant(text: str) -> NoReturn:
-    raise ValueError(f"{text} is no number of JSON")
+    raise ValueError(f"{text} is not a JSON number")
 
 
 def _refuse(name: str, what: str, hint: str = HOW_TO_WRITE_ONE, because: BaseException | None = None) -> NoReturn:
@@ -477,7 +477,7 @@ def _of_plan(document: Mapping[str, Any], name: str) -> Plan:
     prior = _mapping(_mapping(document.get("prior_state")).get("values"))
     changes = document.get("resource_changes", [])
     if not isinstance(changes, list):
-        _refuse(name, "is no plan: its resource_changes are no list")
+        _refuse(name, "is not a plan: its resource_changes are not a list")
     # What is looked up, and what no change lists: with -target and -refresh-only those are in the prior state alone.
     former = {old for each in changes if isinstance(old := _mapping(each).get("previous_address"), str)}
     standing = {each.address: each for each in _in_module(prior.get("root_module"), name) if each.address not in former}
@@ -504,14 +504,14 @@ def _changed(change: Any, name: str) -> tuple[Resource | None, Resource | None]:
     details = _mapping(found.get("change"))
     address, kind, actions = found.get("address"), found.get("type"), details.get("actions")
     if not isinstance(address, str) or not isinstance(kind, str) or not isinstance(actions, list) or not actions:
-        _refuse(name, "is no plan: a change in it has no address, no type or no actions")
+        _refuse(name, "is not a plan: a change in it has no address, no type or no actions")
     if not isinstance(found.get("previous_address", ""), str):
-        _refuse(name, "is no plan: a former address in it is no text")
+        _refuse(name, "is not a plan: a former address in it is not text")
     key = _key(found.get("index"))
     action: Action = "replace" if len(actions) > 1 else _ACTIONS.get(str(actions[0]), "update")
     values = [details.get("before"), details.get("after")]
     if not all(value is None or isinstance(value, dict) for value in values):
-        _refuse(name, f"is no plan: {address[:200]} has values that are none")
+        _refuse(name, f"is not a plan: {address[:200]} has values that are not an object")
     old, new = values
     unknown = details.get("after_unknown")
     return (
@@ -541,7 +541,7 @@ def _in_module(module: Any, name: str) -> Iterator[Resource]:
         resource = _mapping(each)
         address, kind, values = resource.get("address"), resource.get("type"), resource.get("values")
         if not isinstance(address, str) or not isinstance(kind, str):
-            _refuse(name, "is no state: a resource in it has no address or no type")
+            _refuse(name, "is not a state: a resource in it has no address or no type")
         yield Resource(address, kind, _key(resource.get("index")), "no-op", _mapping(values))
     for child in _sequence(found.get("child_modules")):
         yield from _in_module(child, name)

@@ -7,7 +7,9 @@ from typing import Final, Literal
 from payment_dr.operations.command import DONE, INCONCLUSIVE, MISSED
 from payment_dr.operations.gate.executed import Executed, Outage
 from payment_dr.operations.gate.plan import Plan
-from payment_dr.operations.gate.rules import RULES, Level, State, blamed
+from payment_dr.operations.gate.rules import RULES
+from payment_dr.operations.gate.rules.base import Level, State
+from payment_dr.operations.gate.rules.dns import blamed
 from payment_dr.operations.gate.topology import Copy, Entry, Key
 from payment_dr.operations.route53.zone import AlarmCheck, CalculatedCheck, HealthCheck
 
@@ -69,6 +71,7 @@ class Judgement:
         findings: What the rules found, what stops first.
         unclear: What keeps the gate from a verdict.
         notes: What was assumed.
+        takes_part: Whether anything fails over or is copied, before or after.
     """
 
     verdict: Verdict
@@ -80,6 +83,7 @@ class Judgement:
     findings: tuple[Finding, ...]
     unclear: tuple[str, ...]
     notes: tuple[str, ...]
+    takes_part: bool
 
     @property
     def exit_code(self) -> int:
@@ -124,7 +128,7 @@ def judge_plan(plan: Plan, target_seconds: float) -> Judgement:
     unclear = [*after.topology.nameless]
     unclear += [what for each in after.model.names.values() for what in each.unclear]
     if not names and not after.copies and not unclear:
-        unclear.append("no name in it fails over between regions, and no data are copied")
+        unclear.append("no name in this plan leads to two regions, and it copies no data")
     verdict: Verdict = "breaks" if any(each.stops for each in ordered) else "cannot tell" if unclear else "holds"
     notes = tuple(dict.fromkeys(note for name in after.judged for note in name.notes))
     return Judgement(
@@ -137,6 +141,7 @@ def judge_plan(plan: Plan, target_seconds: float) -> Judgement:
         ordered,
         tuple(dict.fromkeys(unclear)),
         notes,
+        takes_part or bool(after.topology.nameless) or bool(names),
     )
 
 
@@ -187,7 +192,8 @@ def _why_never(state: State, before: State | None, name: Executed, outage: Outag
                 check = entry.record.health_check_id
                 kind = state.topology.checks.get(check)
                 rule = "alarm-not-followed" if isinstance(kind, AlarmCheck) else "check-probes-elsewhere"
-                yield rule, check, f"is unhealthy when {region} fails, so clients leave {_places(state, entry)} for it"
+                what = f"is unhealthy when {region} fails, so clients leave {_places(state, entry)}, which is well"
+                yield rule, check, what
                 return
     for entry in outage.entries:
         yield from _why_stays(state, before, entry, region)
@@ -202,7 +208,8 @@ def _why_stays(state: State, before: State | None, entry: Entry, region: str) ->
         if found:
             yield "no-other-region", found.address, found.what
         else:
-            yield "no-other-region", entry.address, f"leads to {region}, and {key.fqdn} to no other region"
+            what = f"leads to {region}, and no record of {key.fqdn} to another region alone"
+            yield "no-other-region", entry.address, what
         return
     if state.model.healthy(entry, region):
         check = entry.record.health_check_id
