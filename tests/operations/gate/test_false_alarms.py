@@ -184,6 +184,18 @@ BESIDE: dict[str, list[Document]] = {
                                             "records": ["app.acme.io"]})),
     "a validation record": [resource("aws_route53_record.cert", {"zone_id": "Z1", "name": "_1a2b.acme.io", "ttl": 60,
                                                                  "type": "CNAME", "records": ["_3c.acm-validations.aws"]})],
+    "a nightly job is switched off": [
+        edited(in_region("aws_cloudwatch_event_rule.nightly", WEST, state="ENABLED"), state="DISABLED"),
+        *standing(function("nightly", environment=[{"variables": {"AWS_BUCKET": "reports"}}]),
+                  resource("aws_cloudwatch_event_target.nightly", {"rule": "nightly",
+                                                                   "arn": arn("lambda_function", WEST, "nightly")}))],
+    "a worker that is there is scaled to nothing": [
+        edited(in_region("aws_autoscaling_group.jobs", WEST, min_size=1, desired_capacity=1), min_size=0, desired_capacity=0),
+        edited(in_region("aws_ecs_service.jobs", WEST, desired_count=2, load_balancer=[]), desired_count=0)],
+    "a batch function may not run for a while": [
+        edited(function("batch", reserved_concurrent_executions=5), reserved_concurrent_executions=0)],
+    "an old distribution is disabled": [
+        edited(resource("aws_cloudfront_distribution.old", {"id": "old", "enabled": True}), enabled=False)],
     "an alarm that a health check follows": [
         in_region("aws_cloudwatch_metric_alarm.canary", NORTH, alarm_name="canary", namespace="CloudWatchSynthetics",
                   alarm_actions=[]),
@@ -247,6 +259,62 @@ def test_a_plan_that_leaves_resources_out_is_judged_with_what_stands(kept: int) 
         {"format_version": "1.2", "resource_changes": listed, "planned_values": {}, "prior_state": prior(there)}
     )
     assert (found.verdict, found.changed, found.stopping) == ("holds", kept, [])
+
+
+def test_a_balancer_that_is_replaced_behind_a_local_value_is_not_known() -> None:
+    """What its record leads to is known after apply: no verdict is better than a wrong one."""
+    there = two_regions()
+    replaced = {**edited(there[0], "update", records=None)}
+    replaced["change"]["after_unknown"] = {"records": True}
+    hidden = {"address": replaced["address"], "expressions": {"records": {"references": ["local.hosts"]}}}
+    configuration = {"root_module": {"resources": [hidden]}}
+    changes = [replaced, *there[1:]]
+    found = judged({"format_version": "1.2", "resource_changes": changes, "configuration": configuration})
+    assert (found.verdict, [each.sentence for each in found.stopping]) == ("cannot tell", [])
+
+
+def test_a_change_that_repairs_a_failover_holds() -> None:
+    there = pair((FAILOVER[0], FAILOVER[1]))
+    broken = {
+        **there[0],
+        "change": {**there[0]["change"], "after": {**there[0]["change"]["after"], "health_check_id": ""}},
+    }
+    found = judged(
+        {
+            "format_version": "1.2",
+            "resource_changes": [edited(broken, health_check_id="check-a"), *standing(*there[1:])],
+        }
+    )
+    assert (found.verdict, found.findings) == ("holds", ())
+
+
+def test_a_name_that_begins_to_fail_over_holds() -> None:
+    first, *rest = pair((FAILOVER[0], FAILOVER[1]))
+    simple: Document = {"set_identifier": None, "failover_routing_policy": [], "health_check_id": None}
+    before = {**first, "change": {**first["change"], "after": {**first["change"]["after"], **simple}}}
+    after = {key: first["change"]["after"][key] for key in simple}
+    found = judged({"format_version": "1.2", "resource_changes": [edited(before, **after), *rest]})
+    assert (found.verdict, found.stopping) == ("holds", [])
+
+
+@pytest.mark.parametrize("after", [[NORTH], [NORTH, "ap-south-1"]], ids=["one fewer", "another one"])
+def test_a_copy_in_a_region_that_serves_no_name_may_go(after: list[str]) -> None:
+    def replicas(regions: list[str]) -> list[Document]:
+        return [{"region_name": each, "point_in_time_recovery": True} for each in regions]
+
+    protection = {"deletion_protection_enabled": True, "point_in_time_recovery": [{"enabled": True}]}
+    table = in_region(
+        "aws_dynamodb_table.orders", WEST, name="orders", replica=replicas([NORTH, "us-west-2"]), **protection
+    )
+    found = judged(
+        {"format_version": "1.2", "resource_changes": [*two_regions(), edited(table, replica=replicas(after))]}
+    )
+    assert (found.verdict, [each.sentence for each in found.stopping]) == ("holds", [])
+
+
+def test_a_failover_to_a_page_of_the_same_region_is_named_as_not_judged() -> None:
+    found = judged({"format_version": "1.2", "resource_changes": ONE_REGION["a sorry page in the same region"]})
+    assert found.notes == (f"app.acme.io is meant to fail over within {WEST} alone",)
 
 
 def test_a_third_region_that_is_added_is_not_traffic_that_moves() -> None:

@@ -131,6 +131,16 @@ class Model:
         """What the model found of each name."""
         return {key: self._execute(key, entries) for key, entries in self.topology.names.items()}
 
+    @property
+    def within_a_region(self) -> list[str]:
+        """The names that fail over to something in the same region, such as a page that says sorry."""
+        return [
+            f"{key.fqdn} is meant to fail over within {', '.join(executed.regions)} alone"
+            for key, executed in self.names.items()
+            if not executed.fails_over and not executed.unclear
+            if any(entry.record.routing == "Failover" for entry in executed.entries)
+        ]
+
     def _execute(self, key: Key, entries: tuple[Entry, ...]) -> Executed:
         self._notes = []
         regions, meant = self.regions(key), self._is_meant(key)

@@ -63,7 +63,8 @@ class State:
     @cached_property
     def serving(self) -> frozenset[str]:
         """The addresses of what the records lead to."""
-        return frozenset(target.address for _, entry in self.entries for target in entry.targets)
+        entries = (entry for name in self.judged for entry in name.entries)
+        return frozenset(target.address for entry in entries for target in entry.targets)
 
     @property
     def takes_part(self) -> bool:

@@ -10,10 +10,13 @@ from payment_dr.operations.gate.rules.base import RELIABILITY, Found, Rule, Stat
 def _copy_lost(after: State, before: State) -> Iterator[Found]:
     have = {(copy.source, copy.region) for copy in after.copies}
     names = {(copy.kind, copy.name, copy.region) for copy in after.copies}
+    elsewhere = {copy.source for copy in after.copies if copy.region in after.regions}
     for copy in before.copies:
         if (copy.source, copy.region) in have or (copy.kind, copy.name, copy.region) in names:
             continue
         if copy.source_region and copy.region == copy.source_region:
+            continue
+        if copy.source in elsewhere and copy.region not in after.regions:  # names lead to another copy
             continue
         if not copy.region or (copy.source not in after.view.resources and copy.by[0] not in after.view.resources):
             yield Found(copy.source, f"is destroyed, and with it its copy in {copy.region}")

@@ -86,7 +86,9 @@ def blamed(after: State, before: State | None, name: Executed) -> Found | None:
             return Found(entry.address, f"is destroyed, and {name.key.fqdn} leads to {regions} alone")
     for entry in old:
         new = after.topology.entry_at.get(entry.address)
-        if before and new and not new.unclear and after.model.home(new) != before.model.home(entry):
+        if not before or not new or new.unclear or any(target.kind == "unclear" for target in new.targets):
+            continue
+        if after.model.home(new) != before.model.home(entry):
             was, is_ = (", ".join(sorted(home)) for home in (before.model.home(entry), after.model.home(new)))
             return Found(entry.address, f"leads to {is_ or 'no region'}, and no longer to {was}")
     return None

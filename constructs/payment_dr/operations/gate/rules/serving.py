@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from typing import Final
 
+from payment_dr.operations.gate.plan import Resource
 from payment_dr.operations.gate.rules.base import RELIABILITY, Found, Rule, State
 
 # What belongs to what: kind, attribute, and kind of the parent.
@@ -43,25 +44,48 @@ def _part_lost(after: State, before: State) -> Iterator[Found]:
 
 
 def _empty(state: State) -> Iterator[Found]:
-    regions = state.regions
+    here = state.regions
     for group in state.view.of_type("aws_autoscaling_group"):
         empty = group.get("max_size") == 0 or (group.get("desired_capacity") == 0 and group.get("min_size") == 0)
-        if empty and state.topology.region_of(group) in regions:
+        if empty and state.topology.region_of(group) in here and _is_balanced(state, group):
             yield Found(group.address, f"has no instance in {state.topology.region_of(group)}")
     for service in state.view.of_type("aws_ecs_service"):
-        if service.get("desired_count") == 0 and state.topology.region_of(service) in regions:
+        empty = service.get("desired_count") == 0 and bool(service.get("load_balancer"))
+        if empty and state.topology.region_of(service) in here:
             yield Found(service.address, f"runs no task in {state.topology.region_of(service)}")
-    for function in state.view.of_type("aws_lambda_function"):
-        if function.get("reserved_concurrent_executions") == 0 and state.topology.region_of(function) in regions:
+    functions = _functions(state)
+    for function in functions:
+        if function.get("reserved_concurrent_executions") == 0:
             yield Found(function.address, "may not run: its reserved concurrency is 0")
     for distribution in state.view.of_type("aws_cloudfront_distribution", "aws_globalaccelerator_accelerator"):
-        if distribution.get("enabled") is False:
+        if distribution.get("enabled") is False and distribution.address in state.serving:
             yield Found(distribution.address, "is disabled")
-    for rule in state.view.of_type("aws_cloudwatch_event_rule"):
-        if (rule.text("state") == "DISABLED" or rule.get("is_enabled") is False) and state.topology.region_of(
-            rule
-        ) in regions:
-            yield Found(rule.address, "is disabled, so nothing that it started runs")
+    for target in state.view.of_type("aws_cloudwatch_event_target"):
+        started = state.view.behind(target, "arn", types=("aws_lambda_function",)).resources
+        for rule in state.view.behind(target, "rule", types=("aws_cloudwatch_event_rule",)).resources:
+            disabled = rule.text("state") == "DISABLED" or rule.get("is_enabled") is False
+            if disabled and any(each in functions for each in started):
+                yield Found(rule.address, "is disabled, so nothing that it started runs")
+
+
+def _is_balanced(state: State, group: Resource) -> bool:
+    """Whether a group of instances is behind a load balancer: other groups may have nothing to do."""
+    attached = state.belonging("aws_autoscaling_attachment", "autoscaling_group_name")
+    return bool(group.get("target_group_arns") or group.get("load_balancers") or group.address in attached)
+
+
+def _functions(state: State) -> list[Resource]:
+    """The functions that clients call, and those that work for another region of the failover."""
+    called = state.parents("aws_lambda_permission", "function_name", "aws_lambda_function")
+    found = []
+    for function in state.view.of_type("aws_lambda_function"):
+        home = state.topology.region_of(function)
+        variables = str(function.get("environment", 0, "variables"))
+        if home in state.regions and (
+            function.address in called or any(region in variables for region in state.regions - {home})
+        ):
+            found.append(function)
+    return found
 
 
 RULES: Final = (
