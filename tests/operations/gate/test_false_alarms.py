@@ -92,6 +92,8 @@ ONE_REGION: dict[str, list[Document]] = {
     "a tag": [edited(each, tags={"Team": "web"}) for each in site()],
     "an alarm without actions": [*standing(*site()), in_region("aws_cloudwatch_metric_alarm.cpu", WEST,
                                                                namespace="AWS/EC2", alarm_actions=[])],
+    "an alarm that never fires": [*standing(*site()), in_region("aws_cloudwatch_metric_alarm.dns", WEST,
+                                                                namespace="AWS/Route53", alarm_actions=["arn:a:sns"])],
     "the only subscription of a topic goes": [*standing(*site()[:-1]), gone(site()[-1])],
     "a key that nothing uses is disabled": [*standing(*site()), edited(in_region("aws_kms_key.old", WEST),
                                                                        is_enabled=False)],
@@ -186,7 +188,7 @@ BESIDE: dict[str, list[Document]] = {
                                                                  "type": "CNAME", "records": ["_3c.acm-validations.aws"]})],
     "a nightly job is switched off": [
         edited(in_region("aws_cloudwatch_event_rule.nightly", WEST, state="ENABLED"), state="DISABLED"),
-        *standing(function("nightly", environment=[{"variables": {"AWS_BUCKET": "reports"}}]),
+        *standing(function("nightly", environment=[{"variables": {"BUCKET": f"reports-{WEST}"}}]),
                   resource("aws_cloudwatch_event_target.nightly", {"rule": "nightly",
                                                                    "arn": arn("lambda_function", WEST, "nightly")}))],
     "a worker that is there is scaled to nothing": [
@@ -197,8 +199,8 @@ BESIDE: dict[str, list[Document]] = {
     "an old distribution is disabled": [
         edited(resource("aws_cloudfront_distribution.old", {"id": "old", "enabled": True}), enabled=False)],
     "an alarm that a health check follows": [
-        in_region("aws_cloudwatch_metric_alarm.canary", NORTH, alarm_name="canary", namespace="CloudWatchSynthetics",
-                  alarm_actions=[]),
+        edited(in_region("aws_cloudwatch_metric_alarm.canary", NORTH, alarm_name="canary", alarm_actions=["arn:a:sns"],
+                         namespace="CloudWatchSynthetics"), alarm_actions=[]),
         check("canary", "", type="CLOUDWATCH_METRIC", cloudwatch_alarm_name="canary", cloudwatch_alarm_region=NORTH)],
 }  # fmt: skip
 
@@ -221,7 +223,7 @@ def test_what_moves_into_a_module_is_not_lost() -> None:
         {**each, "previous_address": each["address"], "address": f"module.site.{each['address']}"}
         for each in standing(*parts)
     ]
-    found = judged({"format_version": "1.2", "resource_changes": moved})
+    found = judged({"format_version": "1.2", "resource_changes": moved, "prior_state": prior(parts)})
     assert (found.verdict, found.changed, [each.sentence for each in found.stopping]) == ("holds", 0, [])
 
 
@@ -315,6 +317,16 @@ def test_a_copy_in_a_region_that_serves_no_name_may_go(after: list[str]) -> None
 def test_a_failover_to_a_page_of_the_same_region_is_named_as_not_judged() -> None:
     found = judged({"format_version": "1.2", "resource_changes": ONE_REGION["a sorry page in the same region"]})
     assert found.notes == (f"app.acme.io is meant to fail over within {WEST} alone",)
+
+
+def test_a_pair_of_which_another_stack_has_one_record_is_named_as_not_known() -> None:
+    found = judged(
+        {
+            "format_version": "1.2",
+            "resource_changes": ONE_REGION["this stack has the primary record, another one the standby's"],
+        }
+    )
+    assert found.unclear == ("the SECONDARY record of app.acme.io, which is not in this plan",)
 
 
 def test_a_third_region_that_is_added_is_not_traffic_that_moves() -> None:
