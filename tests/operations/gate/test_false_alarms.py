@@ -245,6 +245,14 @@ def test_what_a_replacement_left_behind_may_be_destroyed() -> None:
     assert (found.verdict, found.changed, found.stopping) == ("holds", 0, [])
 
 
+def test_what_a_replacement_left_in_a_state_does_not_hide_its_successor() -> None:
+    there = prior(two_regions())
+    resources = there["values"]["root_module"]["resources"]
+    resources += [{**each, "deposed_key": "0a1b2c3d", "values": {}} for each in resources]
+    found = judged(there)
+    assert (found.verdict, found.is_state, found.stopping) == ("holds", True, [])
+
+
 def prior(resources: list[Document]) -> Document:
     values = [
         {"address": each["address"], "type": each["type"], "values": each["change"]["after"]} for each in resources

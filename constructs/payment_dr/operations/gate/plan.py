@@ -539,6 +539,8 @@ def _in_module(module: Any, name: str) -> Iterator[Resource]:
     found = _mapping(module)
     for each in _sequence(found.get("resources")):
         resource = _mapping(each)
+        if "deposed_key" in resource:  # what a replacement left behind, at the address of its successor
+            continue
         address, kind, values = resource.get("address"), resource.get("type"), resource.get("values")
         if not isinstance(address, str) or not isinstance(kind, str):
             _refuse(name, "is not a state: a resource in it has no address or no type")
