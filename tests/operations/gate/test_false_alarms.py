@@ -186,6 +186,16 @@ BESIDE: dict[str, list[Document]] = {
                                             "records": ["app.acme.io"]})),
     "a validation record": [resource("aws_route53_record.cert", {"zone_id": "Z1", "name": "_1a2b.acme.io", "ttl": 60,
                                                                  "type": "CNAME", "records": ["_3c.acm-validations.aws"]})],
+    "objects are replicated within a region, for an archive": standing(
+        in_region("aws_s3_bucket.logs", WEST, bucket="logs"), in_region("aws_s3_bucket.archive", WEST, bucket="archive"),
+        resource("aws_s3_bucket_replication_configuration.logs", {"bucket": "logs", "rule": [
+            {"status": "Enabled", "destination": [{"bucket": arn("s3_bucket", WEST, "archive")}]}]})),
+    "an alarm that never fired is as it was": standing(
+        in_region("aws_cloudwatch_metric_alarm.dns", WEST, namespace="AWS/Route53", alarm_actions=["arn:a:sns"]),
+        in_region("aws_cloudwatch_metric_alarm.cpu", WEST, alarm_actions=[arn("sns", NORTH, "ops")])),
+    "a key of old backups is disabled as it was": standing(
+        in_region("aws_kms_key.old", WEST, is_enabled=False),
+        in_region("aws_ebs_snapshot.old", WEST, kms_key_id=arn("kms_key", WEST, "old"))),
     "a nightly job is switched off": [
         edited(in_region("aws_cloudwatch_event_rule.nightly", WEST, state="ENABLED"), state="DISABLED"),
         *standing(function("nightly", environment=[{"variables": {"BUCKET": f"reports-{WEST}"}}]),
@@ -335,6 +345,38 @@ def test_a_pair_of_which_another_stack_has_one_record_is_named_as_not_known() ->
         }
     )
     assert found.unclear == ("the SECONDARY record of app.acme.io, which is not in this plan",)
+
+
+@pytest.mark.parametrize("called", ["maintenance", "inactive", "domain-b"])
+def test_a_standby_may_be_called_something_that_only_looks_like_active(called: str) -> None:
+    there = pair((FAILOVER[0], FAILOVER[1]))
+    (standby,) = (each for each in there if each["address"] == "aws_route53_record.b")
+    standby["change"]["after"]["set_identifier"] = called
+    found = judged({"format_version": "1.2", "resource_changes": standing(*there)})
+    assert (found.verdict, found.findings) == ("holds", ())
+
+
+def test_a_swap_of_roles_that_was_meant_for_good_stops_no_later_plan() -> None:
+    roles = {"aws_route53_record.a": "secondary", "aws_route53_record.b": "primary"}
+    there = [edited(each, "no-op", **({"set_identifier": roles[each["address"]]} if each["address"] in roles else {}))
+             for each in pair((FAILOVER[0], FAILOVER[1]))]  # fmt: skip
+    for each in there:
+        each["change"]["before"] = each["change"]["after"]
+    found = judged({"format_version": "1.2", "resource_changes": there})
+    assert (found.verdict, [(each.rule, each.stops) for each in found.findings]) == (
+        "holds",
+        [("weights-contradict", False)],
+    )
+
+
+def test_an_inverted_check_of_a_host_elsewhere_is_a_switch() -> None:
+    """Nobody has thrown it while all is well; the calculated check fails with the endpoint or by the switch."""
+    switch = check("switch", "switch.acme.io", invert_healthcheck=True)
+    end = check("end", elb(WEST))
+    both = check("a", "", type="CALCULATED", child_health_threshold=2, child_healthchecks=["check-switch", "check-end"])
+    others = [each for each in pair((FAILOVER[0], FAILOVER[1])) if each["address"] != "aws_route53_health_check.a"]
+    found = judged({"format_version": "1.2", "resource_changes": standing(switch, end, both, *others)})
+    assert (found.verdict, [each.sentence for each in found.stopping]) == ("holds", [])
 
 
 def test_a_third_region_that_is_added_is_not_traffic_that_moves() -> None:

@@ -153,10 +153,17 @@ def told(content: bytes) -> None:
     kind=st.sampled_from(["first", "deployed"]),
     seed=st.integers(0),
     junk=st.lists(JUNK, min_size=1, max_size=6),
+    left_out=st.booleans(),
 )
-def test_no_plan_ends_in_a_traceback(stack: str, kind: str, seed: int, junk: list[Any]) -> None:
-    """Real plans with values of any kind in some places."""
+def test_no_plan_ends_in_a_traceback(stack: str, kind: str, seed: int, junk: list[Any], left_out: bool) -> None:
+    """Real plans with values of any kind in some places; some have every other resource in the prior state alone."""
     rng, found = random.Random(seed), document(stack, kind)  # noqa: S311 - which place is changed
+    if left_out:
+        changes = found["resource_changes"]
+        found["prior_state"]["values"]["root_module"]["resources"] = [
+            {"address": each["address"], "type": each["type"], "values": each["change"]["before"]} for each in changes
+        ]
+        found["resource_changes"] = changes[::2]
     for each in junk:
         parent, key = rng.choice(places(found, []))
         parent[key] = each

@@ -30,7 +30,7 @@ def judge_files(files: Sequence[Path], target_seconds: float, formats: Sequence[
     if len(formats) > 1:
         raise OperationError(f"--{formats[0]} and --{formats[1]} exclude each other", hint="give one of them")
     if not files:
-        raise OperationError("no plan was given", hint=f"dr gate plan.json; {HOW_TO_WRITE_ONE}")
+        raise OperationError("no plan was given", hint=f"{HOW_TO_WRITE_ONE} && dr gate plan.json")
     judged = []
     for file in files:
         plan = parse(sys.stdin.buffer, "stdin") if str(file) == STDIN else read(file)

@@ -339,12 +339,12 @@ class Model:
         return frozenset().union(*map(self.regions_of, entry.targets))
 
     def is_switch(self, check: HealthCheck, entry: Entry) -> bool:
-        """Whether a check is that of a switch: inverted, in another region than that of its record.
+        """Whether a check is that of a switch: inverted, and of another place than the one its record leads to.
 
         It is healthy while nobody has switched, which its endpoint answers with a status of 500 or more.
         """
-        regions = self.probed_regions(check.id)
-        return check.inverted and bool(regions) and not regions & self.home(entry)
+        places = frozenset().union(*map(self.regions_of, self.topology.probed(check.id)))
+        return check.inverted and bool(places) and not places & self.home(entry)
 
     def probed_regions(self, check: str) -> frozenset[str]:
         """The regions that a health check probes, as far as they are known."""

@@ -457,7 +457,7 @@ def _is_data(address: str) -> bool:
 def _plan(document: Any, name: str) -> Plan:
     if not isinstance(document, dict) or "format_version" not in document:
         if isinstance(document, dict) and "serial" in document and "lineage" in document:
-            _refuse(name, "is a state as Terraform stores it", "terraform show -json > state.json")
+            _refuse(name, "is a state as Terraform stores it", f"terraform show -json {name} > state.json")
         _refuse(name, "is JSON, but neither a plan nor a state")
     version = document["format_version"]
     if not isinstance(version, str) or version.partition(".")[0] not in ("0", "1"):

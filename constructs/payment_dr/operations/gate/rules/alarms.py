@@ -102,14 +102,18 @@ RULES: Final = (
         "An alarm watches Route 53 outside of us-east-1, where Route 53 publishes no metrics.",
         "Create the alarm in us-east-1.",
         _HEALTH,
+        "warning",
         check=_metric_elsewhere,
+        also_created=True,
     ),
     Rule(
         "alarm-action-elsewhere",
         "An alarm names a topic of another region, which it cannot notify.",
         "Name a topic in the region of the alarm.",
         _ACTIONS,
+        "warning",
         check=_action_elsewhere,
+        also_created=True,
     ),
     Rule(
         "alarm-silent",

@@ -24,9 +24,11 @@ def _copy_lost(after: State, before: State) -> Iterator[Found]:
             yield Found(copy.by[0], f"no longer copies the {copy.kind} {copy.name} to {copy.region}")
 
 
-def _copy_same_region(state: State) -> Iterator[Found]:
-    for copy in state.copies:
-        if copy.source_region and copy.source_region == copy.region:
+def _copy_same_region(after: State, before: State) -> Iterator[Found]:
+    """A copy that was in another region: others may be an archive."""
+    far = {copy.source for copy in before.copies if copy.source_region != copy.region}
+    for copy in after.copies:
+        if copy.source_region and copy.source_region == copy.region and copy.source in far:
             yield Found(copy.by[0], f"copies the {copy.kind} {copy.name} within {copy.region}, which fails as one")
 
 
@@ -237,10 +239,10 @@ RULES: Final = (
     ),
     Rule(
         "copy-in-same-region",
-        "A copy is in the region of its source and fails with it.",
+        "A copy moves into the region of its source and fails with it.",
         "Put the copy into another region.",
         f"{RELIABILITY}rel_fault_isolation_multiaz_region_system.html",
-        check=_copy_same_region,
+        change=_copy_same_region,
     ),
     Rule(
         "copy-stopped",
@@ -284,6 +286,7 @@ RULES: Final = (
         "A key is disabled, so nothing that it encrypted can be read.",
         "Enable the key.",
         f"{_KMS}enabling-keys.html",
+        "warning",
         check=_key_unusable,
     ),
     Rule(

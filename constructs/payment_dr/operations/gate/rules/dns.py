@@ -30,7 +30,7 @@ def _inconsistent(state: State) -> Iterator[Found]:
             )
 
 
-_ACTIVE: Final = re.compile(r"prim|activ|main", re.IGNORECASE)
+_ACTIVE: Final = re.compile(r"(?<![a-z])(prim(ary)?|active|main)(?![a-z])", re.IGNORECASE)
 _STANDBY: Final = re.compile(r"second|standby|passiv|backup|failover", re.IGNORECASE)
 
 
@@ -156,6 +156,7 @@ RULES: Final = (
         "Clients get the record that is called standby, and not the one that is called active.",
         "Swap the weights or roles, or rename the records.",
         _WEIGHTED,
+        "warning",
         check=_contradicting,
     ),
 )
