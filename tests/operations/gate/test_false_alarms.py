@@ -196,6 +196,11 @@ BESIDE: dict[str, list[Document]] = {
     "a key of old backups is disabled as it was": standing(
         in_region("aws_kms_key.old", WEST, is_enabled=False),
         in_region("aws_ebs_snapshot.old", WEST, kms_key_id=arn("kms_key", WEST, "old"))),
+    "an alarm on the health check uses metric math": [
+        edited(in_region("aws_cloudwatch_metric_alarm.down", "us-east-1", namespace="AWS/Route53", alarm_actions=["arn:a:sns"],
+                         metric_name="HealthCheckStatus", dimensions={"HealthCheckId": "check-a"}),
+               metric_name=None, dimensions=None, metric_query=[{"metric": [
+                   {"metric_name": "HealthCheckStatus", "dimensions": {"HealthCheckId": "check-a"}}]}])],
     "a nightly job is switched off": [
         edited(in_region("aws_cloudwatch_event_rule.nightly", WEST, state="ENABLED"), state="DISABLED"),
         *standing(function("nightly", environment=[{"variables": {"BUCKET": f"reports-{WEST}"}}]),

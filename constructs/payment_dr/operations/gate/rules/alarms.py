@@ -65,11 +65,14 @@ def _watched(state: State) -> dict[str, str]:
     """The health checks that an alarm watches, and the alarm."""
     found: dict[str, str] = {}
     for alarm in state.view.of_type(ALARM):
-        if alarm.text("metric_name") == "HealthCheckStatus":
-            behind = state.view.behind(alarm, "dimensions", "HealthCheckId", types=(CHECK,))
-            if alarm.get("dimensions", "HealthCheckId") is None:
-                behind = state.view.behind(alarm, "dimensions", types=(CHECK,))
-            found |= {each.address: alarm.address for each in behind.resources}
+        metrics: list[tuple[str | int, ...]] = [()]
+        metrics += [("metric_query", number, "metric", 0) for number in range(len(alarm.items("metric_query")))]
+        for metric in metrics:
+            if alarm.text(*metric, "metric_name") == "HealthCheckStatus":
+                behind = state.view.behind(alarm, *metric, "dimensions", "HealthCheckId", types=(CHECK,))
+                if alarm.get(*metric, "dimensions", "HealthCheckId") is None:
+                    behind = state.view.behind(alarm, *metric, "dimensions", types=(CHECK,))
+                found |= {each.address: alarm.address for each in behind.resources}
     return found
 
 
