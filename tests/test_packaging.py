@@ -36,6 +36,7 @@ PACKAGES = {
     "payment_dr/operations/iam-policies": (f"{OPERATIONS}/iam-policies", ("*.json",)),
     "payment_dr/operations/drill": (f"{OPERATIONS}/drill", ("*.py",)),
     "payment_dr/operations/gate": (f"{OPERATIONS}/gate", ("*.py",)),
+    "payment_dr/operations/gate/rules": (f"{OPERATIONS}/gate/rules", ("*.py",)),
     "payment_dr/operations/report": (f"{OPERATIONS}/report", ("*.py", "report.html.j2")),
     "payment_dr/operations/route53": (f"{OPERATIONS}/route53", ("*.py",)),
     "payment_dr/operations/terraform": (f"{OPERATIONS}/terraform", ("*.py",)),

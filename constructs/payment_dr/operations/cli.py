@@ -447,19 +447,18 @@ def policies(
 @command
 def gate(
     plans: Annotated[
-        list[Path] | None, typer.Argument(help="Of 'terraform show -json', a plan or a state; - reads stdin.")
+        list[Path] | None, typer.Argument(help="Files of 'terraform show -json', plans or states; - reads stdin.")
     ] = None,
-    target: Annotated[str, typer.Option(help="What a failover may take: 180s, 3m.")] = "180s",
+    target: Annotated[str, typer.Option(help="The longest that a failover may take: 180s, 3m.")] = "180s",
     as_json: AsJson = False,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print the summary of a pull request.")] = False,
     sarif: Annotated[bool, typer.Option("--sarif", help="Print SARIF 2.1.0 for a code host.")] = False,
-    explain: Annotated[str | None, typer.Option(metavar="RULE", help="Say what a rule is about, and end.")] = None,
+    explain: Annotated[str | None, typer.Option(metavar="RULE", help="Explain a rule, and what to change.")] = None,
 ) -> None:
     """Judge whether a Terraform plan would still fail over between regions. Makes no call to AWS or Terraform.
 
-    It works on any stack: names in Route 53, their health checks, what is behind them, and data that are copied. Each
-    region fails on a model, before and after the change. Exits with 0 when failover holds, 1 when it breaks, 2 when
-    that cannot be told.
+    It works on any stack. Each region fails on a model of Route 53, before and after the change. Exit code 0: failover
+    holds. 1: the plan breaks it. 2: the plan does not say.
     """
     from payment_dr.operations.gate.command import explain_rule, judge_files, printed
 

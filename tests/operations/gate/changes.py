@@ -81,8 +81,8 @@ BREAKING = [
     Change(ALB, "the check probes another port", (put(f"{CHECK}primary", "port", 80),), "check-cannot-pass", f"{CHECK}primary"),
     Change(ALB, "the check asks for another path", (put(f"{CHECK}primary", "resource_path", "/healthz"),), "check-changed", f"{CHECK}primary"),
     Change(ALB, "the check of the primary probes the standby", (put(f"{CHECK}primary", "fqdn", of("aws_lb.standby", "dns_name")),), "check-probes-elsewhere", f"{CHECK}primary"),
-    Change(ALB, "the standby leads to the primary's balancer", (put(f"{RECORD}standby", "alias.0.name", of("aws_lb.primary", "dns_name")),), "no-other-region", f"{RECORD}standby"),
-    Change(ALB, "the standby record is removed", (destroy(f"{RECORD}standby"),), "no-other-region", f"{RECORD}standby"),
+    Change(ALB, "the standby leads to the primary's balancer", (put(f"{RECORD}standby", "alias.0.name", of("aws_lb.primary", "dns_name")),), "name-lost", f"{RECORD}standby"),
+    Change(ALB, "the standby record is removed", (destroy(f"{RECORD}standby"),), "name-lost", f"{RECORD}standby"),
     Change(ALB, "the roles are swapped", (put(f"{RECORD}primary", "failover_routing_policy.0.type", "SECONDARY"), put(f"{RECORD}standby", "failover_routing_policy.0.type", "PRIMARY")), "traffic-moves", f"{RECORD}primary"),
     Change(ALB, "the standby's listener is removed", (destroy("aws_lb_listener.standby"),), "part-lost", "aws_lb_listener.standby"),
     Change(ALB, "the standby is scaled to nothing", (put("aws_autoscaling_group.standby", "max_size", 0),), "serves-nothing", "aws_autoscaling_group.standby"),
@@ -91,7 +91,7 @@ BREAKING = [
     Change(ALB, "the standby's bucket is destroyed", (destroy("aws_s3_bucket.assets_standby", "aws_s3_bucket_versioning.assets_standby", "aws_s3_bucket_replication_configuration.assets"),), "destroyed", "aws_s3_bucket.assets_standby"),
     Change(ALB, "the policy of replication is removed", (destroy("aws_iam_role_policy.replication"),), "rights-lost", "aws_iam_role_policy.replication"),
     Change(ALB, "the check is 10 times slower", (put(f"{CHECK}primary", "failure_threshold", 10),), "beyond-target", f"{CHECK}primary"),
-    Change(ALB, "a program may change the records", (create("aws_iam_role_policy", "switcher", {"name": "switch", "role": "switcher", "policy": '{"Statement": [{"Effect": "Allow", "Action": "route53:ChangeResourceRecordSets", "Resource": "*"}]}'}),), "control-plane-needed", "aws_iam_role_policy.switcher"),
+    Change(ALB, "a program may change the records", (create("aws_iam_role", "switcher", {"name": "switcher", "assume_role_policy": '{"Statement": [{"Principal": {"Service": "lambda.amazonaws.com"}}]}'}), create("aws_iam_role_policy", "switcher", {"name": "switch", "role": "switcher", "policy": '{"Statement": [{"Effect": "Allow", "Action": "route53:ChangeResourceRecordSets", "Resource": "*"}]}'}),), "control-plane-needed", "aws_iam_role_policy.switcher"),
     Change(ALB, "the balancer loses its protection", (put("aws_lb.standby", "enable_deletion_protection", False),), "unprotected", "aws_lb.standby"),
     Change(ALB, "the alarm does not fire without data", (put("aws_cloudwatch_metric_alarm.primary_down", "treat_missing_data", "notBreaching"),), "alarm-silent", "aws_cloudwatch_metric_alarm.primary_down"),
     # Latency records behind CloudFront
@@ -130,7 +130,7 @@ BREAKING = [
     Change(AURORA, "its topic is in another region", (put("aws_cloudwatch_metric_alarm.canary", "alarm_actions", ["arn:aws:sns:us-east-1:123456789012:alarms"]),), "alarm-action-elsewhere", "aws_cloudwatch_metric_alarm.canary"),
     Change(AURORA, "the global cluster loses its protection", (put("aws_rds_global_cluster.ledger", "deletion_protection", False),), "unprotected", "aws_rds_global_cluster.ledger"),
     Change(AURORA, "backups of a day", (put("aws_rds_cluster.west", "backup_retention_period", 1),), "no-recovery", "aws_rds_cluster.west"),
-    Change(AURORA, "the standby's record leads to the primary", (put(f"{RECORD}west", "records", of("aws_rds_cluster.east", "endpoint")),), "no-other-region", f"{RECORD}west"),
+    Change(AURORA, "the standby's record leads to the primary", (put(f"{RECORD}west", "records", of("aws_rds_cluster.east", "endpoint")),), "name-lost", f"{RECORD}west"),
     Change(AURORA, "the primary record loses its check", (put(f"{RECORD}east", "health_check_id", ""),), "no-health-check", f"{RECORD}east"),
 ]  # fmt: skip
 

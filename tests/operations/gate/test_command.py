@@ -4,6 +4,8 @@ import json
 import re
 import socket
 import subprocess
+import sys
+from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from payment_dr.operations import cli
 from payment_dr.operations.gate.rules import RULES
 from tests.operations.gate.plans import Document, Step, destroy, document, put
 
+PROJECT = Path(__file__).resolve().parents[3]
 DNS1 = "aws_route53_record.dns_primary_record"
 LOST = put(DNS1, "health_check_id", "")
 
@@ -50,8 +53,8 @@ def test_a_plan_that_holds_exits_with_0_and_says_how_long_it_takes(tmp_path: Pat
     assert lines[lines.index(next(filter(re.compile("app").match, lines))) :][:4] == [
         "app.payment-app.test (CNAME)                                   before      after",
         "  us-east-1 fails, clients get us-west-2                        127 s      127 s",
-        "    back again                                                  124 s      124 s",
-        "  us-west-2 fails                                           no change  no change",
+        "    failback                                                    124 s      124 s",
+        "  us-west-2 fails                                          unaffected unaffected",
     ]
     assert lines[-1] == "Failover holds: app.payment-app.test leaves us-east-1 within 127 s of 180 s."
 
@@ -62,7 +65,8 @@ def test_a_plan_that_breaks_exits_with_1_and_says_what_the_change_makes_of_it(tm
     assert "  us-east-1 fails                                               127 s      never" in done.stdout
     said = " ".join(done.stdout.split())
     assert f"breaks, new: {DNS1} loses its health check" in said
-    assert "dr gate --explain no-health-check says why" in said
+    assert "hint: Set its health_check_id to a health check that probes its region." in said
+    assert "AWS's page: dr gate --explain no-health-check" in said
     assert f"This plan would break failover: failover 127 s -> never: {DNS1} loses its health check" in said
     assert [line for line in done.stdout.splitlines() if len(line) > 80] == []
 
@@ -87,7 +91,7 @@ def test_a_plan_of_which_too_little_is_known_exits_with_2_and_says_what(tmp_path
     assert done.exit_code == 2
     said = " ".join(done.stdout.split())
     assert 'not known: records of module.records.aws_route53_record.this["paris"] (one of aws_eip.' in said
-    assert "Cannot tell whether this fails over" in said
+    assert "Cannot tell whether failover holds" in said
 
 
 def test_a_plan_without_anything_that_fails_over_is_no_success(tmp_path: Path) -> None:
@@ -95,7 +99,7 @@ def test_a_plan_without_anything_that_fails_over_is_no_success(tmp_path: Path) -
     path.write_text('{"format_version": "1.2", "resource_changes": []}')
     done = dr(str(path))
     assert done.exit_code == 2
-    assert "no name in it fails over between regions, and no data are copied" in " ".join(done.stdout.split())
+    assert "no name in this plan leads to two regions, and it copies no data" in " ".join(done.stdout.split())
 
 
 def test_the_target_is_what_was_asked_for(tmp_path: Path) -> None:
@@ -125,7 +129,7 @@ def test_stdin_is_read_and_an_error_is_two_lines() -> None:
     [
         ((), "no plan was given"),
         (("no-such.json",), "there is no file no-such.json"),
-        (("no-such.json", "--json", "--sarif"), "--json and --sarif at once"),
+        (("no-such.json", "--json", "--sarif"), "--json and --sarif exclude each other"),
         (("--explain", "no-helth-check"), "there is no rule no-helth-check"),
     ],
 )
@@ -270,10 +274,46 @@ def test_sarif_has_what_code_hosts_read(tmp_path: Path) -> None:
     assert len(set(prints)) == len({(each["ruleId"], each["message"]["text"]) for each in results})
 
 
+ONLY_WITH = """
+import sys
+from importlib.machinery import PathFinder
+
+class Rest:
+    "Not installed."
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        found = PathFinder.find_spec(name, path) if "." not in name else None
+        if found and "site-packages" in str(found.origin) and name not in ALLOWED:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+sys.meta_path.insert(0, Rest)
+sys.argv = ["dr", "gate", PLAN]
+from payment_dr.operations.entry_point import main
+main()
+"""
+
+
+def test_the_gate_needs_no_more_than_the_packages_of_its_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`pip install boto3 rich typer` and the wheel without its dependencies: neither CDKTF nor Matplotlib."""
+    monkeypatch.undo()
+    page = (PROJECT / "docs/gate.md").read_text(encoding="utf-8")
+    needed = [line.partition(">")[0] for line in (PROJECT / "requirements/gate.in").read_text().splitlines()[1:]]
+    assert f"pip install {' '.join(needed)} && pip install --no-deps ./payment_dr-*.whl" in page
+    locked = re.findall(r"^([\w-]+)==", (PROJECT / "requirements/gate.txt").read_text(), re.MULTILINE)
+    modules = {name: {*(distribution(name).read_text("top_level.txt") or "").split(), name, name.replace("-", "_")}
+               for name in locked}  # fmt: skip
+    allowed = sorted({"payment_dr", "dateutil", "six", *(each for names in modules.values() for each in names)})
+    script = ONLY_WITH.replace("ALLOWED", repr(allowed)).replace("PLAN", repr(file_of(tmp_path, "alb_failover")))
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines()[-1].startswith("Failover holds: ")
+
+
 @pytest.mark.parametrize("rule", RULES)
 def test_each_rule_is_explained_with_its_page(rule: str) -> None:
     done = dr("--explain", rule)
     assert done.exit_code == 0
     assert done.stdout.splitlines()[0].startswith(f"{rule}: ")
+    assert any(line.startswith("hint: ") for line in done.stdout.splitlines())
     assert re.fullmatch(r"https://docs\.aws\.amazon\.com/\S+\.html", done.stdout.splitlines()[-1])
     assert [line for line in done.stdout.splitlines()[:-1] if len(line) > 80] == []

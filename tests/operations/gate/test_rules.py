@@ -1,13 +1,29 @@
 """Shapes of stacks beyond the recorded ones, in plans that are as small as the case needs."""
 
-from typing import Any
-
 import pytest
 
-from payment_dr.operations.gate.executed import Executed
-from payment_dr.operations.gate.verdict import Judgement
-from tests.operations.gate.changes import ALB, API, AURORA, CF, CHECK, DNS1, DNS2, HC1, RECORD
-from tests.operations.gate.plans import Document, Step, create, document, judged, put
+from payment_dr.operations.route53.recovery_time import Settings, failover_bound
+from tests.operations.gate.changes import (
+    ALB,
+    API,
+    AURORA,
+    CF,
+    CHECK,
+    DNS1,
+    DNS2,
+    FRANKFURT,
+    HC1,
+    PARIS,
+    RECORD,
+    WEIGHTED,
+)
+from tests.operations.gate.plans import Document, Step, create, document, judged, put, value
+from tests.operations.gate.small import FAILOVER, REGIONS, check, elb, only, pair, plan, record, resource
+
+
+def _both_addresses(found: Document) -> list[str]:
+    return [value(found, f"aws_eip.{each}", "public_ip") for each in ("frankfurt", "paris")]
+
 
 ALONE: dict[str, tuple[str, tuple[Step, ...], str]] = {
     "unhealthy-when-well": ("default", (put(HC1, "invert_healthcheck", True),), HC1),
@@ -42,6 +58,11 @@ ALONE: dict[str, tuple[str, tuple[Step, ...], str]] = {
         ),
         f"{RECORD}primary",
     ),
+    "no-other-region": (  # each of two records has the addresses of both regions
+        WEIGHTED,
+        tuple(put(each, "records", _both_addresses) for each in (FRANKFURT, PARIS)),
+        FRANKFURT,
+    ),
     "standby-not-healthy": (
         CF,
         (put(f"{RECORD}direct_sydney", "records", ["ireland.news.acme.io"]),),
@@ -63,69 +84,6 @@ def test_a_rule_finds_what_it_is_about(rule: str) -> None:
             if each["address"] == address:
                 each["change"]["before"]["health_check_id"] = ""
     assert (rule, address) in [(each.rule, each.address) for each in judged(found).findings]
-
-
-REGIONS = ("eu-west-1", "eu-north-1")
-ZONE = {"zone_id": "Z1", "name": "app.acme.io"}
-
-
-def resource(address: str, after: Document, unknown: Document | None = None) -> Document:
-    return {
-        "address": address,
-        "type": address.rpartition(".")[0].rpartition(".")[2] if "module." in address else address.partition(".")[0],
-        "change": {"actions": ["create"], "before": None, "after": after, "after_unknown": unknown or {}},
-    }
-
-
-def record(name: str, to: str, policy: Document, **more: Any) -> Document:
-    after = {
-        "zone_id": "Z1",
-        "name": "app.acme.io",
-        "type": "CNAME",
-        "ttl": 30,
-        "records": [to],
-        "set_identifier": name,
-    }
-    return resource(f"aws_route53_record.{name}", {**after, **policy, **more})
-
-
-def check(name: str, host: str, **more: Any) -> Document:
-    after = {
-        "id": f"check-{name}",
-        "type": "HTTPS",
-        "fqdn": host,
-        "port": 443,
-        "resource_path": "/",
-        "enable_sni": True,
-    }
-    return resource(
-        f"aws_route53_health_check.{name}", {"request_interval": 10, "failure_threshold": 3, **after, **more}
-    )
-
-
-def elb(region: str) -> str:
-    return f"web-1.{region}.elb.amazonaws.com"
-
-
-def plan(*resources: Document, **configuration: Any) -> Judgement:
-    return judged({"format_version": "1.2", "resource_changes": list(resources), "configuration": configuration})
-
-
-def only(found: Judgement) -> Executed:
-    (name,) = found.names
-    assert name.after
-    return name.after
-
-
-def pair(policies: tuple[Document, Document], **more: Any) -> list[Document]:
-    return [
-        each
-        for name, region, policy in zip("ab", REGIONS, policies, strict=True)
-        for each in (
-            record(name, elb(region), policy, health_check_id=f"check-{name}", **more),
-            check(name, elb(region)),
-        )
-    ]
 
 
 @pytest.mark.parametrize(
@@ -161,16 +119,24 @@ def test_a_policy_that_the_model_does_not_know_is_no_verdict(policy: str) -> Non
     assert "which the model does not know" in found.unclear[0]
 
 
-LATENCY = tuple({"latency_routing_policy": [{"region": region}]} for region in REGIONS)
-FAILOVER = tuple({"failover_routing_policy": [{"type": role}]} for role in ("PRIMARY", "SECONDARY"))
-
-
 def test_a_check_of_another_stack_is_named_as_what_is_not_known() -> None:
     found = plan(
         *(record(n, elb(r), p, health_check_id=f"check-{n}") for n, r, p in zip("ab", REGIONS, FAILOVER, strict=True))
     )
     assert found.verdict == "cannot tell"
     assert found.unclear == ("the health check check-a of aws_route53_record.a, which is not in this plan",)
+
+
+def test_the_record_that_chooses_is_blamed_and_not_the_name_of_a_region_below_it() -> None:
+    """Failover records that are aliases of one simple name a region."""
+    simple = [
+        resource(f"aws_route53_record.{r}", {"zone_id": "Z1", "name": f"{r}.acme.io", "type": "CNAME", "ttl": 30,
+                                             "records": [elb(r)]})
+        for r in REGIONS
+    ]  # fmt: skip
+    records = [record(n, f"{r}.acme.io", p) for n, r, p in zip("ab", REGIONS, FAILOVER, strict=True)]
+    found = plan(*simple, *records)
+    assert [(each.rule, each.address) for each in found.stopping] == [("no-health-check", "aws_route53_record.a")]
 
 
 def test_a_check_that_probes_the_name_itself_never_finds_its_region_gone() -> None:
@@ -268,6 +234,100 @@ def test_regions_come_from_providers_of_modules_and_their_variables() -> None:
     found = plan(*balancers, *records, provider_config=providers, root_module=root)
     assert (found.verdict, sorted(only(found).regions)) == ("holds", sorted(REGIONS)), found.unclear
     assert [each.seconds for each in only(found).outages if each.region == REGIONS[0]] == [None]  # ELB's own health
+
+
+def test_instances_of_for_each_lead_to_the_instances_of_the_same_key() -> None:
+    """`aws_lb.web[each.key].dns_name`, in the record of each key: a plan says "aws_lb.web" and "each.key"."""
+    keys = dict(zip("ab", REGIONS, strict=True))
+    unknown = {"dns_name": True, "id": True, "arn": True}
+    balancers = [
+        {**resource(f'aws_lb.web["{key}"]', {"region": region}, unknown), "index": key} for key, region in keys.items()
+    ]
+    records = [
+        {
+            **resource(
+                f'aws_route53_record.web["{key}"]',
+                {"zone_id": "Z1", "name": "app.acme.io", "type": "A", "set_identifier": key, **policy,
+                 "alias": [{"evaluate_target_health": True}]},
+                {"alias": [{"name": True}]},
+            ),
+            "index": key,
+        }
+        for key, policy in zip(keys, FAILOVER, strict=True)
+    ]  # fmt: skip
+    references = {"references": ["aws_lb.web", "each.key"]}
+    config = [
+        {
+            "address": "aws_route53_record.web",
+            "expressions": {"alias": [{"name": references}]},
+            "for_each_expression": {"references": ["local.sites"]},
+        },
+        {"address": "aws_lb.web", "for_each_expression": {"references": ["local.sites"]}},
+    ]
+    found = plan(*balancers, *records, root_module={"resources": config})
+    assert (found.verdict, only(found).normal) == ("holds", frozenset(REGIONS[:1])), found.unclear
+
+
+def test_regions_come_from_the_providers_of_callers_of_nested_modules() -> None:
+    """The inner module has one provider from the root, two modules above it, and one from the module that calls it."""
+    keys = {"here": "module.site.module.web:aws", "there": "module.site.module.web:aws.far"}
+    unknown = {"dns_name": True, "id": True, "arn": True}
+    prefix = "module.site.module.web."
+    balancers = [resource(f"{prefix}aws_lb.{name}", {}, unknown) for name in keys]
+    records = [
+        resource(
+            f"{prefix}aws_route53_record.{name}",
+            {"zone_id": "Z1", "name": "app.acme.io", "type": "A", "set_identifier": name, **policy,
+             "alias": [{"evaluate_target_health": True}]},
+            {"alias": [{"name": True}]},
+        )
+        for name, policy in zip(keys, FAILOVER, strict=True)
+    ]  # fmt: skip
+    config: list[Document] = [{"address": f"aws_lb.{name}", "provider_config_key": key} for name, key in keys.items()]
+    config += [
+        {
+            "address": f"aws_route53_record.{name}",
+            "expressions": {"alias": [{"name": {"references": [f"aws_lb.{name}.dns_name"]}}]},
+        }
+        for name in keys
+    ]
+    providers = {
+        "aws": {"expressions": {"region": {"constant_value": REGIONS[0]}}},
+        "aws.far": {"expressions": {"region": {"constant_value": "ap-south-1"}}},
+        "module.site:aws.far": {
+            "module_address": "module.site",
+            "expressions": {"region": {"constant_value": REGIONS[1]}},
+        },
+    }
+    inner = {"module": {"resources": config}}
+    root = {"module_calls": {"site": {"module": {"module_calls": {"web": inner}}}}}
+    found = plan(*balancers, *records, provider_config=providers, root_module=root)
+    assert (found.verdict, only(found).regions) == ("holds", frozenset(REGIONS)), found.unclear
+
+
+@pytest.mark.parametrize(
+    ("threshold", "decides"),
+    [(3, 1), (2, 3), (1, 10)],
+    ids=["the fastest of three", "the second of three", "the slowest of three"],
+)
+def test_a_calculated_check_is_as_slow_as_the_children_that_must_fail(threshold: int, decides: int) -> None:
+    """Healthy with 2 of 3: it fails with the second that does (HealthThreshold).
+
+    https://docs.aws.amazon.com/Route53/latest/APIReference/API_HealthCheckConfig.html
+    """
+    children = [
+        check(f"a{count}", f"web-{count}.{REGIONS[0]}.elb.amazonaws.com", failure_threshold=count)
+        for count in (1, 3, 10)
+    ]
+    calculated = check(
+        "a", "", type="CALCULATED", child_health_threshold=threshold,
+        child_healthchecks=[each["change"]["after"]["id"] for each in children],
+    )  # fmt: skip
+    others = [each for each in pair((FAILOVER[0], FAILOVER[1])) if each["address"] != "aws_route53_health_check.a"]
+    name = only(plan(*children, calculated, *others))
+    (outage,) = (each for each in name.outages if each.region == REGIONS[0])
+    alone = Settings(ttl_seconds=30, request_interval_seconds=10, failure_threshold=decides)
+    assert outage.seconds == pytest.approx(failover_bound(alone).total)
 
 
 def test_what_goes_through_a_local_value_is_named_as_not_known() -> None:

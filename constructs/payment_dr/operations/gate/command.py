@@ -28,9 +28,9 @@ def judge_files(files: Sequence[Path], target_seconds: float, formats: Sequence[
         OperationError: There is no file, one is no plan, or two formats were asked for.
     """
     if len(formats) > 1:
-        raise OperationError(f"--{formats[0]} and --{formats[1]} at once", hint="give one of them")
+        raise OperationError(f"--{formats[0]} and --{formats[1]} exclude each other", hint="give one of them")
     if not files:
-        raise OperationError("no plan was given", hint=f"dr gate plan.json; {HOW_TO_WRITE_ONE}")
+        raise OperationError("no plan was given", hint=f"{HOW_TO_WRITE_ONE} && dr gate plan.json")
     judged = []
     for file in files:
         plan = parse(sys.stdin.buffer, "stdin") if str(file) == STDIN else read(file)
@@ -38,7 +38,8 @@ def judge_files(files: Sequence[Path], target_seconds: float, formats: Sequence[
         try:
             judged.append(Judged(name, judge_plan(plan, target_seconds)))
         except RecursionError as error:  # a plan whose parts name each other in thousands of steps
-            raise OperationError(f"{name} leads from name to name too often", hint="gate a smaller plan") from error
+            what = f"{name} has names that lead to each other too often"
+            raise OperationError(what, hint="gate a smaller plan") from error
     return judged
 
 
@@ -58,13 +59,13 @@ def printed(judged: Sequence[Judged], how: str) -> int:
 
 
 def explain_rule(id_: str) -> None:
-    """Print what a rule says.
+    """Print what is wrong where a rule finds something, and what to change.
 
     Raises:
         OperationError: There is no such rule.
     """
     if id_ not in RULES:
-        close = difflib.get_close_matches(id_, RULES, n=3) or list(RULES)[:3]
-        raise OperationError(f"there is no rule {id_}", hint=f"one of {', '.join(close)}; dr gate --sarif lists all")
+        close = difflib.get_close_matches(id_, RULES, n=3) or list(RULES)
+        raise OperationError(f"there is no rule {id_}", hint=f"one of {', '.join(close)}")
     for line in explained(RULES[id_]):
         show(line)

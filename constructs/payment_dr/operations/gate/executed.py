@@ -131,11 +131,25 @@ class Model:
         """What the model found of each name."""
         return {key: self._execute(key, entries) for key, entries in self.topology.names.items()}
 
+    @property
+    def within_a_region(self) -> list[str]:
+        """The names that fail over to something in the same region, such as a page that says sorry."""
+        return [
+            f"{key.fqdn} is meant to fail over within {', '.join(executed.regions)} alone"
+            for key, executed in self.names.items()
+            if not executed.fails_over and not executed.unclear
+            if any(entry.record.routing == "Failover" for entry in executed.entries)
+        ]
+
     def _execute(self, key: Key, entries: tuple[Entry, ...]) -> Executed:
         self._notes = []
         regions, meant = self.regions(key), self._is_meant(key)
         unclear = [target.what for entry in entries for target in entry.targets if target.kind == "unclear"]
         unclear += [each for entry in entries for each in entry.unclear]
+        roles = {entry.record.failover for entry in entries if entry.record.routing == "Failover"}
+        if len(regions) < 2 and len(roles) == 1:  # the other one may be in the stack of its region
+            other = "SECONDARY" if "PRIMARY" in roles else "PRIMARY"
+            unclear.append(f"the {other} record of {key.fqdn}, which is not in this plan")
         if key in self.topology.tangled:
             unclear.append(f"where {key.fqdn} leads: in a circle, or through more than {MOST_STEPS} names")
         if len(regions) > MOST_PLACES:
@@ -161,7 +175,7 @@ class Model:
     def _found_meant(self, key: Key) -> bool:
         entries = self.topology.names.get(key, ())
         policies = {entry.record.routing for entry in entries} - {"simple"}
-        if "Failover" in policies:
+        if "Failover" in policies and len(self.regions(key)) != 1:
             return True
         known = {region for region in self.regions(key) if is_region(region)}
         if policies and len(self.regions(key)) > 1:
@@ -325,12 +339,12 @@ class Model:
         return frozenset().union(*map(self.regions_of, entry.targets))
 
     def is_switch(self, check: HealthCheck, entry: Entry) -> bool:
-        """Whether a check is that of a switch: inverted, in another region than that of its record.
+        """Whether a check is that of a switch: inverted, and of another place than the one its record leads to.
 
         It is healthy while nobody has switched, which its endpoint answers with a status of 500 or more.
         """
-        regions = self.probed_regions(check.id)
-        return check.inverted and bool(regions) and not regions & self.home(entry)
+        places = frozenset().union(*map(self.regions_of, self.topology.probed(check.id)))
+        return check.inverted and bool(places) and not places & self.home(entry)
 
     def probed_regions(self, check: str) -> frozenset[str]:
         """The regions that a health check probes, as far as they are known."""
@@ -358,7 +372,7 @@ class Model:
                     each
                     for target in entry.targets
                     for each in keys_below(target)
-                    if region in self.lands(each, region)
+                    if self._is_meant(each) and region in self.lands(each, region)
                 }
                 if not below and region in self.home(entry):
                     found[entry.address] = entry

@@ -22,7 +22,7 @@ MOST_DEPTH: Final = 100  # a plan's modules and blocks are a few levels deep eac
 HOW_TO_WRITE_ONE: Final = "write one: terraform plan -out=plan && terraform show -json plan > plan.json"
 
 Path_ = tuple[str | int, ...]
-Action = Literal["no-op", "create", "update", "delete", "replace", "read"]
+Action = Literal["no-op", "create", "update", "delete", "replace", "read", "forget"]
 
 # "aws_lb.web[0].dns_name", "data.aws_region.here.name": a resource, its instance, the rest.
 _NAME = r"[A-Za-z_][\w-]*"
@@ -270,6 +270,8 @@ class View:
         found: dict[str, list[Resource]] = defaultdict(list)
         for resource in self.resources.values():
             values = {plain(text) for name in _NAMED_BY if isinstance(text := resource.values.get(name), str) and text}
+            if resource.type == "aws_iam_role":  # other resources name it so, even before it has an id
+                values.add(plain(resource.text("name")))
             if resource.type == "aws_apigatewayv2_domain_name":
                 values.add(plain(resource.text("domain_name_configuration", 0, "target_domain_name")))
             for value in values - {""}:
@@ -368,7 +370,8 @@ class Plan:
     @property
     def changed(self) -> int:
         """How many resources the plan changes."""
-        after = {address for address, each in self.after.resources.items() if each.action not in ("no-op", "read")}
+        untouched = ("no-op", "read", "forget")
+        after = {address for address, each in self.after.resources.items() if each.action not in untouched}
         gone = set(self.before.resources) - set(self.after.resources) if self.before else set()
         return len(after | {address for address in gone if not _is_data(address)})
 
@@ -377,7 +380,7 @@ def read(file: Path) -> Plan:
     """Read a file.
 
     Raises:
-        OperationError: It is no plan and no state.
+        OperationError: It is neither a plan nor a state.
     """
     try:
         with file.open("rb") as stream:
@@ -396,7 +399,7 @@ def parse(stream: BinaryIO, name: str) -> Plan:
         name: How messages call it.
 
     Raises:
-        OperationError: It is no plan and no state.
+        OperationError: It is neither a plan nor a state.
     """
     content = stream.read(MOST_BYTES + 1)
     if len(content) > MOST_BYTES:
@@ -409,7 +412,7 @@ def parse(stream: BinaryIO, name: str) -> Plan:
         _refuse(name, "is nested too deeply")
     except (ValueError, UnicodeError) as error:  # JSONDecodeError is a ValueError
         where = f" at line {error.lineno}" if isinstance(error, json.JSONDecodeError) else ""
-        _refuse(name, f"is no JSON{where}" if content.strip() else "is empty", because=error)
+        _refuse(name, f"is not JSON{where}" if content.strip() else "is empty", because=error)
     del content
     if _depth_exceeds(document, MOST_DEPTH):
         _refuse(name, "is nested too deeply")
@@ -417,7 +420,7 @@ def parse(stream: BinaryIO, name: str) -> Plan:
 
 
 def _no_constant(text: str) -> NoReturn:
-    raise ValueError(f"{text} is no number of JSON")
+    raise ValueError(f"{text} is not a JSON number")
 
 
 def _refuse(name: str, what: str, hint: str = HOW_TO_WRITE_ONE, because: BaseException | None = None) -> NoReturn:
@@ -454,7 +457,7 @@ def _is_data(address: str) -> bool:
 def _plan(document: Any, name: str) -> Plan:
     if not isinstance(document, dict) or "format_version" not in document:
         if isinstance(document, dict) and "serial" in document and "lineage" in document:
-            _refuse(name, "is a state as Terraform stores it", "terraform show -json > state.json")
+            _refuse(name, "is a state as Terraform stores it", f"terraform show -json {name} > state.json")
         _refuse(name, "is JSON, but neither a plan nor a state")
     version = document["format_version"]
     if not isinstance(version, str) or version.partition(".")[0] not in ("0", "1"):
@@ -472,17 +475,26 @@ def _plan(document: Any, name: str) -> Plan:
 def _of_plan(document: Mapping[str, Any], name: str) -> Plan:
     configuration = Configuration(_mapping(document.get("configuration")), _mapping(document.get("variables")))
     prior = _mapping(_mapping(document.get("prior_state")).get("values"))
-    looked_up = {each.address: each for each in _in_module(prior.get("root_module"), name) if _is_data(each.address)}
-    before, after = dict(looked_up), dict(looked_up)
     changes = document.get("resource_changes", [])
     if not isinstance(changes, list):
-        _refuse(name, "is no plan: its resource_changes are no list")
+        _refuse(name, "is not a plan: its resource_changes are not a list")
+    # What is looked up, and what no change lists: with -target and -refresh-only those are in the prior state alone.
+    former = {old for each in changes if isinstance(old := _mapping(each).get("previous_address"), str)}
+    standing = {each.address: each for each in _in_module(prior.get("root_module"), name) if each.address not in former}
+    before, after = dict(standing), dict(standing)
     for change in changes:
         old, new = _changed(change, name)
+        if "deposed" in change:  # what a replacement left behind; the resource itself has a change of its own
+            continue
+        # What moves is at its new address on both sides, as everything that refers to it is.
         if old and not _is_data(old.address):
-            before[change.get("previous_address") or old.address] = old
+            before[old.address] = old
         if new:
             after[new.address] = new
+        elif old and old.action == "forget":  # it serves on; Terraform alone no longer knows it
+            after[old.address] = old
+        elif old:
+            after.pop(old.address, None)
     has_before = any(not _is_data(address) for address in before)
     return Plan(View(before, configuration) if has_before else None, View(after, configuration), is_state=False)
 
@@ -492,14 +504,14 @@ def _changed(change: Any, name: str) -> tuple[Resource | None, Resource | None]:
     details = _mapping(found.get("change"))
     address, kind, actions = found.get("address"), found.get("type"), details.get("actions")
     if not isinstance(address, str) or not isinstance(kind, str) or not isinstance(actions, list) or not actions:
-        _refuse(name, "is no plan: a change in it has no address, no type or no actions")
+        _refuse(name, "is not a plan: a change in it has no address, no type or no actions")
     if not isinstance(found.get("previous_address", ""), str):
-        _refuse(name, "is no plan: a former address in it is no text")
+        _refuse(name, "is not a plan: a former address in it is not text")
     key = _key(found.get("index"))
     action: Action = "replace" if len(actions) > 1 else _ACTIONS.get(str(actions[0]), "update")
     values = [details.get("before"), details.get("after")]
     if not all(value is None or isinstance(value, dict) for value in values):
-        _refuse(name, f"is no plan: {address[:200]} has values that are none")
+        _refuse(name, f"is not a plan: {address[:200]} has values that are not an object")
     old, new = values
     unknown = details.get("after_unknown")
     return (
@@ -514,7 +526,7 @@ _ACTIONS: Final[Mapping[str, Action]] = {
     "update": "update",
     "delete": "delete",
     "read": "read",
-    "forget": "delete",  # Terraform no longer knows it, so nothing keeps it as it is
+    "forget": "forget",
 }
 
 
@@ -527,9 +539,11 @@ def _in_module(module: Any, name: str) -> Iterator[Resource]:
     found = _mapping(module)
     for each in _sequence(found.get("resources")):
         resource = _mapping(each)
+        if "deposed_key" in resource:  # what a replacement left behind, at the address of its successor
+            continue
         address, kind, values = resource.get("address"), resource.get("type"), resource.get("values")
         if not isinstance(address, str) or not isinstance(kind, str):
-            _refuse(name, "is no state: a resource in it has no address or no type")
+            _refuse(name, "is not a state: a resource in it has no address or no type")
         yield Resource(address, kind, _key(resource.get("index")), "no-op", _mapping(values))
     for child in _sequence(found.get("child_modules")):
         yield from _in_module(child, name)

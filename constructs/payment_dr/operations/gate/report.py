@@ -11,7 +11,8 @@ from typing import Any, Final
 
 from payment_dr.operations.command import DONE, INCONCLUSIVE, MISSED
 from payment_dr.operations.gate.executed import Executed, Outage
-from payment_dr.operations.gate.rules import RULES, Rule
+from payment_dr.operations.gate.rules import RULES
+from payment_dr.operations.gate.rules.base import Rule
 from payment_dr.operations.gate.verdict import Finding, Judgement, NameChange
 from payment_dr.operations.printable import printable
 from payment_dr.operations.terraform.plan_markdown import folded
@@ -50,7 +51,7 @@ def time_of(executed: Executed | None, region: str, *, back: bool = False) -> st
     if outage.never:
         return "never" if not back else "-"
     if region not in executed.normal:
-        return "no change"
+        return "unaffected"
     seconds = outage.back_seconds if back else outage.seconds
     return "no bound" if seconds is None else f"{seconds:.0f} s"
 
@@ -66,7 +67,7 @@ def headline(judgement: Judgement) -> str:
         already = " already" if any(each.before for each in judgement.names) else ""
         return f"Failover is broken{already} {what}: {times}{first.sentence}"
     if judgement.verdict == "cannot tell":
-        return f"Cannot tell whether this fails over: {judgement.unclear[0]}"
+        return f"Cannot tell whether failover holds: {judgement.unclear[0]}"
     slowest = [(outage, name) for name in judgement.names if (outage := _slowest(name.after))]
     if not slowest:
         return "Failover holds."
@@ -75,6 +76,17 @@ def headline(judgement: Judgement) -> str:
         return f"Failover holds: {name.key.fqdn} leaves {outage.region}, for which AWS publishes no time."
     target = f"{judgement.target_seconds:.0f} s"
     return f"Failover holds: {name.key.fqdn} leaves {outage.region} within {outage.seconds:.0f} s of {target}."
+
+
+def hint_of(judgement: Judgement) -> str:
+    """What to do next; empty if failover holds."""
+    if judgement.verdict == "breaks":
+        return RULES[judgement.stopping[0].rule].hint
+    if judgement.verdict == "cannot tell":
+        if not judgement.takes_part:
+            return "Give it the plan of the stack that has the Route 53 records, or leave this stack out."
+        return "Apply it and gate the state (terraform show -json > state.json), or look at what is not known."
+    return ""
 
 
 def _slowest(executed: Executed | None) -> Outage | None:
@@ -91,7 +103,7 @@ def _times_of(judgement: Judgement, finding: Finding) -> str:
         if finding.address in about or len(judgement.names) == 1:
             for region in _regions_of(name):
                 was, is_ = time_of(name.before, region), time_of(name.after, region)
-                if was != is_ and was != "-" and is_ != "-":
+                if was != is_ and not {was, is_} & {"-", "unaffected"}:
                     return f"failover {was} -> {is_}: "
     return ""
 
@@ -124,20 +136,20 @@ def text(judged: Judged) -> Iterator[str]:
     if judgement.copies:
         copies = [f"{copy.kind} {copy.name} {copy.source_region or '?'} -> {copy.region}" for copy in judgement.copies]
         yield from _wrapped(f"copied: {'; '.join(copies[:MOST_NAMES])}", indent="")
-    notes = 0
     for finding in judgement.findings:
-        if finding.level == "note":
-            notes += 1
+        if finding.level == "note" and not finding.new:
             continue
-        kind = "breaks" if finding.stops else "warning"
+        kind = "breaks" if finding.stops else "note" if finding.level == "note" else "warning"
         age = ", new" if finding.new else "" if judgement.is_state else ", not new"
         yield from _wrapped(f"{kind}{age}: {finding.sentence} [{finding.rule}]", indent="")
     for what in judgement.unclear[:MOST_NAMES]:
         yield from _wrapped(f"not known: {what}", indent="")
     for note in judgement.notes[:MOST_NAMES]:
         yield from _wrapped(f"assumed: {note}", indent="")
+    if hint := hint_of(judgement):
+        yield from _wrapped(f"hint: {hint}", indent="")
     if judgement.stopping:
-        yield f"dr gate --explain {judgement.stopping[0].rule} says why, with AWS's page."
+        yield f"AWS's page: dr gate --explain {judgement.stopping[0].rule}"
     yield from _wrapped(headline(judgement), indent="")
 
 
@@ -150,8 +162,8 @@ def _name_lines(name: NameChange) -> Iterator[str]:
     for region in _regions_of(name):
         was, is_ = time_of(name.before, region), time_of(name.after, region)
         yield _row(f"  {_what_happens(name, region)}", was, is_)
-        if {was, is_} - {"-", "unknown", "no change", "never"}:
-            yield _row("    back again", *(time_of(each, region, back=True) for each in (name.before, name.after)))
+        if {was, is_} - {"-", "unknown", "unaffected", "never"}:
+            yield _row("    failback", *(time_of(each, region, back=True) for each in (name.before, name.after)))
     if not _regions_of(name):
         yield _row("  a region fails", "unknown" if name.before else "-", "unknown")
 
@@ -185,6 +197,7 @@ def _plan_json(judgement: Judgement) -> dict[str, Any]:
     return {
         "verdict": judgement.verdict,
         "summary": headline(judgement),
+        "hint": hint_of(judgement),
         "target_seconds": judgement.target_seconds,
         "changes": judgement.changed,
         "names": [
@@ -208,6 +221,7 @@ def _plan_json(judgement: Judgement) -> dict[str, Any]:
                 "what": finding.what,
                 "new": finding.new,
                 "stops": finding.stops,
+                "hint": RULES[finding.rule].hint,
                 "page": RULES[finding.rule].page,
             }
             for finding in judgement.findings
@@ -255,13 +269,17 @@ def markdown(judged: Judged) -> str:
     if rows:
         parts.append("\n".join(["| name | outage | before | after |", "|---|---|---|---|", *rows]))
     stopping = [
-        f"- {_inline(each.sentence)} ([{each.rule}]({RULES[each.rule].page})){'' if each.new else ', not new'}"
+        f"- {_inline(each.sentence)} ([{each.rule}]({RULES[each.rule].page})){'' if each.new else ', not new'}."
+        f" {_inline(RULES[each.rule].hint)}"
         for each in judgement.stopping[:MOST_NAMES]
     ]
     if stopping:
         parts.append("\n".join(stopping))
     if judgement.unclear:
-        parts.append("\n".join(f"- not known: {_inline(what)}" for what in judgement.unclear[:MOST_NAMES]))
+        lines = [f"- not known: {_inline(what)}" for what in judgement.unclear[:MOST_NAMES]]
+        if judgement.verdict == "cannot tell":
+            lines.append(f"- hint: {_inline(hint_of(judgement))}")
+        parts.append("\n".join(lines))
     rest = [f"{each.level}: {each.sentence} [{each.rule}]" for each in judgement.findings if not each.stops]
     rest += [f"assumed: {note}" for note in judgement.notes]
     if rest:
@@ -325,9 +343,12 @@ def _sarif_rule(rule: Rule) -> dict[str, Any]:
         "id": rule.id,
         "name": "".join(part.capitalize() for part in rule.id.split("-")),
         "shortDescription": {"text": rule.sentence},
-        "fullDescription": {"text": rule.sentence},
+        "fullDescription": {"text": f"{rule.sentence} {rule.hint}"},
         "helpUri": rule.page,
-        "help": {"text": f"{rule.sentence}\n{rule.page}", "markdown": f"{rule.sentence} [AWS]({rule.page})"},
+        "help": {
+            "text": f"{rule.sentence}\n{rule.hint}\n{rule.page}",
+            "markdown": f"{rule.sentence} {rule.hint} [AWS]({rule.page})",
+        },
         "defaultConfiguration": {"level": rule.level},
         "properties": {"tags": ["availability"]},
     }
@@ -362,12 +383,13 @@ def _uri(file: str) -> str:
 
 
 def explained(rule: Rule) -> Iterator[str]:
-    """What a rule says, and why."""
+    """What a rule says, what to change, and AWS's page."""
     stops = {
-        "error": "stops a plan whenever it finds something",
-        "warning": "stops a plan that brings it, and warns otherwise",
+        "error": "stops each plan that has it",
+        "warning": "stops a plan whose change brings it, and warns otherwise",
         "note": "never stops a plan",
     }[rule.level]
     yield f"{rule.id}: {stops}"
     yield from _wrapped(rule.sentence, indent="")
+    yield from _wrapped(f"hint: {rule.hint}", indent="")
     yield rule.page

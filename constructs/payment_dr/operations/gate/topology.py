@@ -362,11 +362,17 @@ class Topology:
 
     @cached_property
     def _keys_of_host(self) -> Mapping[str, tuple[Key, ...]]:
-        found: dict[str, dict[Key, None]] = defaultdict(dict)
+        found: dict[str, list[Key]] = defaultdict(list)
         for key in self._records_of:
             if key.type in ("A", "AAAA", "CNAME"):
-                found[key.fqdn][key] = None
-        return {fqdn: tuple(keys) for fqdn, keys in found.items()}
+                found[key.fqdn].append(key)
+        # Clients of the internet get the public zone's answer where a private one has the same name.
+        public = {fqdn: [key for key in keys if not self._is_private(key.zone)] for fqdn, keys in found.items()}
+        return {fqdn: tuple(public[fqdn] or keys) for fqdn, keys in found.items()}
+
+    def _is_private(self, zone: str) -> bool:
+        resource = self.view.resources.get(zone)
+        return resource is not None and (bool(resource.items("vpc")) or resource.truth("private_zone"))
 
     @cached_property
     def _records_of(self) -> Mapping[Key, list[Resource]]:

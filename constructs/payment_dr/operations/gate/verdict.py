@@ -7,7 +7,9 @@ from typing import Final, Literal
 from payment_dr.operations.command import DONE, INCONCLUSIVE, MISSED
 from payment_dr.operations.gate.executed import Executed, Outage
 from payment_dr.operations.gate.plan import Plan
-from payment_dr.operations.gate.rules import RULES, Level, State, blamed
+from payment_dr.operations.gate.rules import RULES
+from payment_dr.operations.gate.rules.base import Level, State
+from payment_dr.operations.gate.rules.dns import blamed
 from payment_dr.operations.gate.topology import Copy, Entry, Key
 from payment_dr.operations.route53.zone import AlarmCheck, CalculatedCheck, HealthCheck
 
@@ -69,6 +71,7 @@ class Judgement:
         findings: What the rules found, what stops first.
         unclear: What keeps the gate from a verdict.
         notes: What was assumed.
+        takes_part: Whether anything fails over or is copied, before or after.
     """
 
     verdict: Verdict
@@ -80,6 +83,7 @@ class Judgement:
     findings: tuple[Finding, ...]
     unclear: tuple[str, ...]
     notes: tuple[str, ...]
+    takes_part: bool
 
     @property
     def exit_code(self) -> int:
@@ -109,20 +113,24 @@ def judge_plan(plan: Plan, target_seconds: float) -> Judgement:
         if rule.change and before
         for each in rule.change(after, before)
     ]
+    takes_part = after.takes_part or bool(before and before.takes_part)
+    there = before.view.resources if before else {}
     findings: dict[tuple[str, str, str], Finding] = {}
     for rule_id, address, what in found:
-        level = RULES[rule_id].level
+        rule = RULES[rule_id]
+        level = rule.level
         new = before is not None and (rule_id, address) not in known
-        stops = level == "error" or (level == "warning" and new)
+        lost = new and (address in there or rule.also_created)
+        stops = takes_part and (level == "error" or (level == "warning" and lost))
         findings.setdefault((rule_id, address, what), Finding(rule_id, level, address, what, new, stops))
     ordered = tuple(sorted(findings.values(), key=lambda each: (not each.stops, not each.new, each.level == "note")))
     names = tuple(_changes(after, before))
     unclear = [*after.topology.nameless]
     unclear += [what for each in after.model.names.values() for what in each.unclear]
-    if not names and not after.copies and not unclear and not ordered:
-        unclear.append("no name in it fails over between regions, and no data are copied")
+    if not names and not after.copies and not unclear:
+        unclear.append("no name in this plan leads to two regions, and it copies no data")
     verdict: Verdict = "breaks" if any(each.stops for each in ordered) else "cannot tell" if unclear else "holds"
-    notes = tuple(dict.fromkeys(note for name in after.judged for note in name.notes))
+    notes = tuple(dict.fromkeys([note for name in after.judged for note in name.notes] + after.model.within_a_region))
     return Judgement(
         verdict,
         target_seconds,
@@ -133,6 +141,7 @@ def judge_plan(plan: Plan, target_seconds: float) -> Judgement:
         ordered,
         tuple(dict.fromkeys(unclear)),
         notes,
+        takes_part or bool(after.topology.nameless) or bool(names),
     )
 
 
@@ -183,7 +192,8 @@ def _why_never(state: State, before: State | None, name: Executed, outage: Outag
                 check = entry.record.health_check_id
                 kind = state.topology.checks.get(check)
                 rule = "alarm-not-followed" if isinstance(kind, AlarmCheck) else "check-probes-elsewhere"
-                yield rule, check, f"is unhealthy when {region} fails, so clients leave {_places(state, entry)} for it"
+                what = f"is unhealthy when {region} fails, so clients leave {_places(state, entry)}, which is well"
+                yield rule, check, what
                 return
     for entry in outage.entries:
         yield from _why_stays(state, before, entry, region)
@@ -198,7 +208,8 @@ def _why_stays(state: State, before: State | None, entry: Entry, region: str) ->
         if found:
             yield "no-other-region", found.address, found.what
         else:
-            yield "no-other-region", entry.address, f"leads to {region}, and {key.fqdn} to no other region"
+            what = f"leads to {region}, and no record of {key.fqdn} to another region alone"
+            yield "no-other-region", entry.address, what
         return
     if state.model.healthy(entry, region):
         check = entry.record.health_check_id

@@ -1,0 +1,162 @@
+"""Rules for names: their records, policies and times."""
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from typing import Final
+
+from payment_dr.operations.gate.executed import Executed
+from payment_dr.operations.gate.rules.base import ROUTE53_GUIDE, Found, Rule, State
+from payment_dr.operations.gate.topology import is_region
+
+
+def _inconsistent(state: State) -> Iterator[Found]:
+    for name in state.judged:
+        records = list(name.entries)
+        policies = {entry.record.routing for entry in records}
+        if len(policies) > 1:
+            yield Found(records[0].address, f"has records of other policies beside it: {', '.join(sorted(policies))}")
+        identifiers = Counter(entry.record.set_identifier for entry in records if entry.record.routing != "simple")
+        for identifier, count in identifiers.items():
+            if count > 1 and identifier is not None:
+                same = [entry.address for entry in records if entry.record.set_identifier == identifier]
+                yield Found(same[-1], f"has the set identifier {identifier} of {same[0]}")
+        plain_records = [entry for entry in records if not entry.is_alias]
+        ttls = {entry.record.ttl_seconds for entry in plain_records}
+        if "weighted" in policies and len(ttls) > 1:
+            yield Found(
+                plain_records[-1].address,
+                f"has another TTL than the other records of {name.key.fqdn}: {sorted(ttls)} s",
+            )
+
+
+_ACTIVE: Final = re.compile(r"(?<![a-z])(prim(ary)?|active|main)(?![a-z])", re.IGNORECASE)
+_STANDBY: Final = re.compile(r"second|standby|passiv|backup|failover", re.IGNORECASE)
+
+
+def _contradicting(state: State) -> Iterator[Found]:
+    for name in state.judged:
+        for entry in name.entries:
+            identifier, record = entry.record.set_identifier or "", entry.record
+            standby_answers = any(
+                each.record.weight and _STANDBY.search(each.record.set_identifier or "") for each in name.entries
+            )
+            if record.routing == "weighted" and not record.weight and standby_answers and _ACTIVE.search(identifier):
+                yield Found(entry.address, f"has the weight 0, though it is called {identifier}")
+            if record.failover == "SECONDARY" and _ACTIVE.search(identifier) and not _STANDBY.search(identifier):
+                yield Found(entry.address, f"is the SECONDARY record, though it is called {identifier}")
+
+
+def _traffic_moves(after: State, before: State) -> Iterator[Found]:
+    for name in after.judged:
+        old = before.model.names.get(name.key)
+        if not old or not old.normal or not name.normal:
+            continue
+        created = (entry for entry in name.entries if entry.resource.action == "create")
+        added = frozenset().union(*map(after.model.home, created))
+        # Two hosts of no known region may be blue and green; a record that is new is meant to get clients.
+        if any(is_region(place) for place in (name.normal - added) ^ (old.normal - added)):
+            was, is_ = ", ".join(sorted(old.normal)), ", ".join(sorted(name.normal))
+            changed = [entry for entry in name.entries if entry.resource.action != "no-op"]
+            address = (changed or list(name.entries))[0].address
+            yield Found(address, f"moves clients of {name.key.fqdn} while all is well: {was} -> {is_}")
+
+
+def _name_lost(after: State, before: State) -> Iterator[Found]:
+    for name in before.judged:
+        new = after.model.names.get(name.key)
+        fqdn = name.key.fqdn
+        if new is None:
+            if not any(each.key.fqdn == fqdn and each.key.type in ("A", "CNAME") for each in after.judged):
+                yield Found(name.entries[0].address, f"is destroyed, and nothing answers {fqdn} ({name.key.type})")
+        elif not new.fails_over and len(name.regions) > 1:
+            if found := blamed(after, before, name):
+                yield found
+            elif not new.unclear:
+                where = ", ".join(sorted(new.regions)) or "one place"
+                yield Found(new.entries[0].address, f"leads to {where}, and no record of {fqdn} to another region")
+
+
+def blamed(after: State, before: State | None, name: Executed) -> Found | None:
+    """The record that a name has lost, or that now leads to the region of another one; None if there is none."""
+    old = before.topology.names.get(name.key, ()) if before else ()
+    regions = ", ".join(sorted(after.model.regions(name.key))) or "no region"
+    for entry in old:
+        if entry.address not in after.view.resources:
+            return Found(entry.address, f"is destroyed, and {name.key.fqdn} leads to {regions} alone")
+    for entry in old:
+        new = after.topology.entry_at.get(entry.address)
+        if not before or not new or new.unclear or any(target.kind == "unclear" for target in new.targets):
+            continue
+        if after.model.home(new) != before.model.home(entry):
+            was, is_ = (", ".join(sorted(home)) for home in (before.model.home(entry), after.model.home(new)))
+            return Found(entry.address, f"leads to {is_ or 'no region'}, and no longer to {was}")
+    return None
+
+
+_CHOOSES: Final = f"{ROUTE53_GUIDE}health-checks-how-route-53-chooses-records.html"
+_TYPES: Final = f"{ROUTE53_GUIDE}dns-failover-types.html"
+_WEIGHTED: Final = f"{ROUTE53_GUIDE}routing-policy-weighted.html"
+
+RULES: Final = (
+    # What the model finds; `verdict` names the cause.
+    Rule(
+        "no-health-check",
+        "A record has no health check, so Route 53 answers it even when its region is down.",
+        "Set its health_check_id to a health check that probes its region.",
+        _CHOOSES,
+    ),
+    Rule(
+        "alias-not-evaluated",
+        "An alias has no health check and ignores the health of its target, so Route 53 always answers it.",
+        "Set evaluate_target_health = true in its alias, or give it a health_check_id.",
+        _CHOOSES,
+    ),
+    Rule(
+        "no-other-region",
+        "Each record of a name leads to the region that fails, so no record takes over.",
+        "Add a record that leads to another region alone.",
+        _TYPES,
+    ),
+    Rule(
+        "standby-not-healthy",
+        "The records that should take over are unhealthy too, and Route 53 then answers as if all were healthy.",
+        "Give the standby a health check that does not depend on the region that fails.",
+        _CHOOSES,
+    ),
+    Rule(
+        "beyond-target",
+        "Clients leave a failed region later than the target allows.",
+        "Lower ttl, request_interval, failure_threshold or the alarm's periods, or allow more with --target.",
+        f"{ROUTE53_GUIDE}health-checks-creating-values.html",
+    ),
+    Rule(
+        "traffic-moves",
+        "The change moves clients to another region while all is well.",
+        "Restore the weight, role or target. If you mean to move clients, do it in a change of its own.",
+        _WEIGHTED,
+        change=_traffic_moves,
+    ),
+    Rule(
+        "name-lost",
+        "A name that fails over loses its second region, or all of its records.",
+        "Keep a record for each region.",
+        _TYPES,
+        change=_name_lost,
+    ),
+    Rule(
+        "records-differ",
+        "Records of one name mix policies, have different TTLs though they are weighted, or share a set identifier.",
+        "Give them one policy and one TTL, and each a set_identifier of its own.",
+        f"{ROUTE53_GUIDE}resource-record-sets-values-weighted.html",
+        check=_inconsistent,
+    ),
+    Rule(
+        "weights-contradict",
+        "Clients get the record that is called standby, and not the one that is called active.",
+        "Swap the weights or roles, or rename the records.",
+        _WEIGHTED,
+        "warning",
+        check=_contradicting,
+    ),
+)
