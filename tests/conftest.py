@@ -1,5 +1,6 @@
 """Fixtures that tests of every folder share."""
 
+import signal
 from collections.abc import Iterator
 
 import boto3
@@ -8,6 +9,13 @@ import pytest
 from embedded_aws import EmbeddedAws
 
 pytest_plugins = ["tests.handlers.config_sync_seed"]
+
+
+def pytest_configure() -> None:
+    """Let what tests start be interrupted: what a shell starts in the background ignores these signals."""
+    for ignored in (signal.SIGINT, signal.SIGHUP):
+        if signal.getsignal(ignored) is signal.SIG_IGN:
+            signal.signal(ignored, signal.default_int_handler if ignored == signal.SIGINT else signal.SIG_DFL)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
