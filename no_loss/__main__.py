@@ -220,7 +220,7 @@ def _explained_sync(first: int, failure: tuple[str, ...]) -> list[str]:
 
 def _replayed(seed: int, name: str | None) -> tuple[list[str], bool]:
     subject = changed(_mutant(name, "client", "model")) if name else AS_IT_IS
-    lines = told(drawn(seed), subject.client, world=subject.world, breaker=subject.breaker)
+    lines = told(drawn(seed), subject.client, world=subject.world, breaker=subject.breaker, live=subject.live)
     return lines, any("WRONG" in line for line in lines)
 
 

@@ -173,6 +173,24 @@ MUTANTS = (
         "wanted = {**attributes, **names,",
         'wanted = {**attributes, **names, "timestamp": {"N": str(self._clock())},',
     ),
+    Mutant(
+        "client",
+        "keeps for ever what operators chose first",
+        "if now >= self._until:",
+        "if self._until == -float('inf'):",
+    ),
+    Mutant(
+        "client",
+        "does not take a choice back",
+        'self._value = "accept" if value == "accept" else "refuse"',
+        'self._value = "accept" if "accept" in (value, self._value) else "refuse"',
+    ),
+    Mutant(
+        "client",
+        "later reports what it had at first",
+        "pool.submit(lambda: then(self._counted(self._settle(call, stored))))",
+        'pool.submit(lambda: then(OneRegion(stored, "", 9.0, 1)))',
+    ),
     # The model
     Mutant(
         "model", "conditions are not checked", "if insert and old is not None:", "if insert and old is None and False:"
@@ -254,7 +272,7 @@ MUTANTS = (
         "elif change.call not in self.wrote and outcome",
         "elif False and outcome",
     ),
-    Mutant("checker", "does not ask the operator", 'if alone != "accept":', "if False:"),
+    Mutant("checker", "does not ask the operator", 'if "accept" not in chosen:', "if False:"),
     Mutant(
         "checker",
         "does not mind a known conflict",
@@ -272,8 +290,8 @@ MUTANTS = (
     Mutant(
         "checker",
         "does not mind that nothing is acknowledged",
-        'alone == "accept" and undisputed',
-        'alone == "" and undisputed',
+        'chosen == {"accept"} and undisputed',
+        'chosen == {""} and undisputed',
     ),
     Mutant("checker", "is patient for ever", "for key, amount in unfinished:", "for key, amount in ():"),
     Mutant("checker", "does not compare the replicas", "if one != other:", "if False:"),
@@ -354,11 +372,12 @@ class Subject(NamedTuple):
     world: Callable[..., Any]
     check: Callable[[Play], Any]
     breaker: Callable[[], Any]
+    live: Callable[..., Any]
     kind: Callable[..., Any]  # the client's class
 
     def kinds(self, history: History) -> frozenset[str]:
         """What is wrong when the history is played."""
-        play = Play(history, self.client, world=self.world, breaker=self.breaker)
+        play = Play(history, self.client, world=self.world, breaker=self.breaker, live=self.live)
         play.run()
         return frozenset(each.kind for each in self.check(play).violations)
 
@@ -368,6 +387,7 @@ AS_IT_IS = Subject(
     no_loss.world.World,
     no_loss.checker.check,
     payment_dr.confirmed.Breaker,
+    payment_dr.confirmed.Live,
     payment_dr.confirmed.ConfirmedPayments,
 )
 
@@ -399,7 +419,7 @@ def changed(mutant: Mutant) -> Subject:
         def client(call: Call) -> Client:
             return confirmed_payments(call, module.ConfirmedPayments)
 
-        return AS_IT_IS._replace(client=client, breaker=module.Breaker, kind=module.ConfirmedPayments)
+        return AS_IT_IS._replace(client=client, breaker=module.Breaker, live=module.Live, kind=module.ConfirmedPayments)
     if mutant.part == "model":
         return AS_IT_IS._replace(world=module.World)
     return AS_IT_IS._replace(check=module.check)

@@ -35,7 +35,7 @@ def told(history: History, client: Callable[[Call], Client], kind: str | None = 
         history: The history.
         client: Makes the client.
         kind: What is wrong is told of this kind alone. Default: of any.
-        parts: A world or a breaker of one's own, as `Play` takes them.
+        parts: A world, breaker or setting of one's own, as `Play` takes them.
     """
     happened: list[tuple[float, str]] = []
     play = Play(history, client, say=lambda at, what: happened.append((at, what)), **parts)

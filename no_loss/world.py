@@ -87,7 +87,7 @@ class World:
         now: Seconds since the world began.
         changes: All changes and ends so far, in order.
         alone: What operators have chosen in each region.
-        chosen: What they had chosen where a call ended, by the position of that end in `changes`.
+        chosen: What their choice was in the last seconds before a call ended, by the position of that end in `changes`.
         lag: Seconds that replication from a region takes.
         skew: Seconds by which a region's clock is ahead.
         unserved: Calls of the client whose own region did not serve them once.
@@ -99,7 +99,8 @@ class World:
         self.changes: list[Change] = []
         self.replicas: dict[str, dict[tuple[str, str], Version]] = {EAST: {}, WEST: {}}
         self.alone = {EAST: "refuse", WEST: "accept"}
-        self.chosen: dict[int, str] = {}
+        self.chosen: dict[int, frozenset[str]] = {}
+        self._choices = {region: [(float("-inf"), choice)] for region, choice in self.alone.items()}
         self.lag = {EAST: LAG, WEST: LAG}
         self.skew = {EAST: 0.0, WEST: 0.0}
         self.faults: dict[str, list[str]] = {EAST: [], WEST: []}
@@ -145,6 +146,16 @@ class World:
         """A region is lost for good, with what it has not replicated."""
         self.fail(region, "hangs")
         self.destroyed.add(region)
+
+    def choose(self, region: str, choice: str) -> None:
+        """An operator chooses whether one region alone is enough."""
+        self.alone[region] = choice
+        self._choices[region].append((self.now, choice))
+
+    def chosen_since(self, region: str, time: float) -> frozenset[str]:
+        """What the choice in a region has been since then."""
+        before = [choice for at, choice in self._choices[region] if at <= time]
+        return frozenset({before[-1], *(choice for at, choice in self._choices[region] if at > time)})
 
     def serves(self, region: str) -> bool:
         """Whether a region serves calls."""
