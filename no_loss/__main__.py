@@ -19,6 +19,7 @@ from no_loss.control import WAYS, ways_of_the_first_client
 from no_loss.first_client import FirstClient
 from no_loss.histories import confirmed_payments, drawn
 from no_loss.mutants import AS_IT_IS, MUTANTS, Caught, changed, hunt, hunt_in_checker, hunt_in_config_sync
+from no_loss.reads import PAYMENTS, reads_of_a_payment
 from no_loss.report import played, told, violations
 from no_loss.search import WORLDS, search, together
 from no_loss.shrink import shortest
@@ -123,6 +124,7 @@ def _report(pool: Pool, histories: int, sync_histories: int, seed: int) -> dict[
             "failures": [_explained(number) for number in sorted(failed)[:3]],
         },
         "control": {"histories": CONTROL, "failed": control},
+        "reads_of_a_payment": {"client": reads_of_a_payment(), "control": reads_of_a_payment(FirstClient)},
         "config_sync": {
             "histories": sync.histories,
             "failed": len(sync_failed),
@@ -178,6 +180,9 @@ def _in_words(report: dict[str, Any]) -> Iterator[str]:
     for each in payments["failures"]:
         yield from each
     yield f"control group: the client before this one fails {control['failed']:,} of {control['histories']:,} histories"
+    reads = report["reads_of_a_payment"]
+    yield f"reads of a payment in the other region: {reads['client']:.1f}; the client before: {reads['control']:.1f}"
+    yield f"  the mean of {PAYMENTS:,} payments where nothing fails, with the drill's lags"
     yield f"config sync: {sync['histories']:,} random histories from seed {seed}, {sync['failed']} failed"
     yield f"  {sync['calls']:>12,} API calls; {sync['kills']:,} ended with their function"
     for each in sync["failures"]:

@@ -3,11 +3,13 @@
 import pytest
 from typer.testing import CliRunner
 
+from embedded_aws.server import TYPICAL_REPLICATION_SECONDS, TYPICAL_REPLICATION_SPREAD
 from no_loss.__main__ import app
 from no_loss.control import ways_of_the_first_client
 from no_loss.first_client import FirstClient
 from no_loss.histories import Meets, Pay, confirmed_payments, drawn
 from no_loss.mutants import FILES, MUTANTS, Caught, changed, hunt, hunt_in_checker, hunt_in_config_sync, module_of
+from no_loss.reads import MEDIAN, SPREAD, reads_of_a_payment
 from no_loss.report import told, violations
 from no_loss.search import WORLDS, search
 
@@ -86,6 +88,11 @@ def test_mutants_of_the_checker_are_caught(caught: list[Caught], name: str) -> N
 def test_mutants_of_config_sync_are_caught(name: str) -> None:
     (mutant,) = (each for each in MUTANTS if each.name == name)
     assert hunt_in_config_sync(mutant).seed == 0
+
+
+def test_what_a_payment_costs_is_measured_with_the_lags_of_the_drill() -> None:
+    assert (MEDIAN, SPREAD) == (TYPICAL_REPLICATION_SECONDS, TYPICAL_REPLICATION_SPREAD)
+    assert 1.5 < reads_of_a_payment(payments=100) < 2.5 < 4 < reads_of_a_payment(FirstClient, payments=100)
 
 
 def test_a_history_is_told_until_it_goes_wrong() -> None:
