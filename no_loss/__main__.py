@@ -251,13 +251,13 @@ def _control() -> list[str]:
     found = ways_of_the_first_client(CONTROL)
     lines = [
         f"{failed} of {CONTROL:,} histories fail with the client before this one.",
-        f"They show {len(found)} of the {len(WAYS)} ways in which it was known to be wrong:",
+        f"They show {len(found)} of its {len(WAYS)} known faults:",
     ]
     for way, (seed, kind, history) in found.items():
         *happened, wrong = told(history, FirstClient, kind)
         shown = len(history) + 8
         lines += ["", f"{way} (seed {seed})", *happened[:shown]]
-        lines += [*(["       ..."] if len(happened) > shown else []), wrong[:160]]
+        lines += [*(["       ..."] if len(happened) > shown else []), wrong]
     return lines
 
 

@@ -9,7 +9,7 @@ from collections.abc import Container, Iterable, Mapping, Set
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from no_loss.world import OTHER, REGIONS, Change, Item, Version
+from no_loss.world import OTHER, REGIONS, Change, Item, Version, short
 from payment_dr.confirmed import Confirmed, OneRegion, Refused, Unknown
 
 EARLY = 3.5  # seconds; a client that has waited its patience of 5 s has waited at least this long
@@ -136,8 +136,8 @@ class Checker:
         self.seen.setdefault(key, set()).add(new)
         if change.what != "replicate":
             self.versions.setdefault(key, []).append(change.new)
-        if change.what == "replace" and change.old != change.new:
-            self._wrong("overwritten", f"{change.old} became {change.new}")
+        if change.what == "replace" and change.old and change.old != change.new:
+            self._wrong("overwritten", f"{short(change.old)} became {short(change.new)}")
         if change.call:
             self.wrote[change.call] = change.new
             if change.call in self.wrote_nothing:

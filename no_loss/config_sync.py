@@ -110,7 +110,8 @@ class World:
 
     def tell(self, text: str) -> None:
         """Add a line to the history."""
-        self.history.append(f"{self.clock.now():%M:%S.%f} {text}")
+        time = f"{self.clock.now():%M:%S.%f}"[: -len("000")]
+        self.history.append(f"{time} {text.replace(NAMES[0].rpartition('/')[0] + '/', '').rstrip()}")
 
     def newest(self, name: str) -> dict[str, tuple[int, datetime]]:
         """The newest version in each region: its number, and its time, as numbers start again after a delete."""
@@ -265,7 +266,7 @@ class World:
                 must(all(write.is_seed for write in alive), "a seed beats a write")
             else:
                 newer = [w for w in alive if w.at_ms > winner.at_ms + self.skew_ms and not w.is_seed]
-                must(not newer, f"a write is lost that is newer by more than the clocks differ: {newer}")
+                must(not newer, f"lost, and newer by more than the clocks differ: {[w.value for w in newer]}")
             if len(winners) == 1:
                 replaced = [w for w in alive if winner.value in w.replaced and w.is_seed <= winner.is_seed]
                 must(not replaced, "what was replaced came back")
@@ -360,7 +361,8 @@ class Invocation:
         self._stops: queue.SimpleQueue[bool] = queue.SimpleQueue()
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._run, daemon=True)
-        world.tell(f"{self._label} starts: {event['detail'] or 'reconciliation'}")
+        why = "{operation} of {name}".format(**event["detail"]) if event["detail"] else "reconciliation"
+        world.tell(f"{self._label} starts: {why}")
         self._thread.start()
         self._wait()
 

@@ -240,5 +240,6 @@ def play(first: int, histories: int, handler: ModuleType = lambda_config_sync) -
     try:
         seed(first)(searched(any_history(one)))()
     except Exception as error:  # the handler's own too
-        played.failure = (*error.__notes__[0].splitlines(), f"WRONG: {error!r}"[:300])
+        wrong = str(error) if isinstance(error, AssertionError) else repr(error)
+        played.failure = (*error.__notes__[0].splitlines(), f"WRONG: {wrong:.300}")
     return played

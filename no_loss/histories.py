@@ -452,9 +452,8 @@ class Play:
 def _outcome(outcome: Any) -> str:
     existing = getattr(outcome, "existing", None)
     reason = getattr(outcome, "why", "") or (str(outcome) if isinstance(outcome, Exception) else "")
-    return f"{type(outcome).__name__} {reason}" + (
-        f" [{existing['amount']['N'] if 'amount' in existing else 'void'}]" if existing else ""
-    )
+    what = type(outcome).__name__ + (f": {reason}" if reason else "")
+    return what + (f" [{existing['amount']['N'] if 'amount' in existing else 'void'}]" if existing else "")
 
 
 _MOMENTS = (0.0, 0.0, 0.004, 0.02, 0.3, 0.6, 1.5, 4.0, 8.0, 40.0, 100.0)

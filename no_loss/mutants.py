@@ -246,7 +246,10 @@ MUTANTS = (
     ),
     Mutant("checker", "looks once", "if key in self.final and new != self.final[key]:", "if False:"),
     Mutant(
-        "checker", "does not see overwriting", 'if change.what == "replace" and change.old != change.new:', "if False:"
+        "checker",
+        "does not see overwriting",
+        'if change.what == "replace" and change.old and change.old != change.new:',
+        "if False:",
     ),
     Mutant(
         "checker",

@@ -241,7 +241,7 @@ class World:
         if old is None or version[:2] > old[:2]:
             self.replicas[target][key] = version
             if self.say:
-                self.say(self.now, f"{target} gets {_short_item(version.item)} from {source}")
+                self.say(self.now, f"{target} gets {short(version.item)} from {source}")
             old_item = old.item if old else None
             self.changes.append(Change(self.now, "replicate", target, key[0], old_item, version.item))
 
@@ -280,12 +280,16 @@ def _normal(value: Any) -> Any:
     return value
 
 
-def _short_item(item: Item) -> str:
-    return ", ".join(f"{n}={next(iter(v.values()))}" for n, v in item.items() if n not in ("timestamp", "write_id"))
+def short(item: Item) -> str:
+    """An item for a person to read."""
+    words = [f"{item['transaction_id']['S']}={item['amount']['N']} EUR" if "amount" in item else "void"]
+    words += [item[name]["S"] for name in ("status",) if name in item] + ["set"] * ("tags" in item)
+    known = ("transaction_id", "timestamp", "write_id", "amount", "status", "tags", "void")
+    return " ".join(words + [f"{name}={value['S']}" for name, value in item.items() if name not in known])
 
 
 def _short(answer: Any, what: str) -> str:
     if isinstance(answer, ClientError):
         item = answer.response.get("Item")
-        return answer.response["Error"]["Code"] + (f": {_short_item(item)}" if item else "")  # type: ignore[arg-type]
-    return _short_item(answer["Item"]) if answer else "done" if what == "put" else "nothing"
+        return answer.response["Error"]["Code"] + (f": {short(item)}" if item else "")  # type: ignore[arg-type]
+    return short(answer["Item"]) if answer else "done" if what == "put" else "nothing"

@@ -1,14 +1,27 @@
 """The proof itself, small: `make prove-no-loss` runs it with a million histories and all mutants."""
 
+from multiprocessing.pool import ThreadPool
+
 import pytest
 from typer.testing import CliRunner
 
+import no_loss.__main__
 from embedded_aws.server import TYPICAL_REPLICATION_SECONDS, TYPICAL_REPLICATION_SPREAD
 from no_loss.__main__ import app
 from no_loss.control import ways_of_the_first_client
 from no_loss.first_client import FirstClient
 from no_loss.histories import Meets, Pay, confirmed_payments, drawn
-from no_loss.mutants import FILES, MUTANTS, Caught, changed, hunt, hunt_in_checker, hunt_in_config_sync, module_of
+from no_loss.mutants import (
+    FILES,
+    MUTANTS,
+    Caught,
+    Mutant,
+    changed,
+    hunt,
+    hunt_in_checker,
+    hunt_in_config_sync,
+    module_of,
+)
 from no_loss.reads import MEDIAN, SPREAD, reads_of_a_payment
 from no_loss.report import told, violations
 from no_loss.search import WORLDS, search
@@ -103,10 +116,29 @@ def test_a_history_is_told_until_it_goes_wrong() -> None:
         "  call 0 of payer 1: answer lost",
         "     0.000  call 1 (us-east-1): pay a 7",
         "     0.000  call 1: put in us-east-1: answer lost",
-        "     0.505  us-west-2 gets amount=7, status=AUTHORIZED, transaction_id=a from us-east-1",
-        "     1.000  call 1: -> Refused this region did not take it: ReadTimeoutError",
+        "     0.505  us-west-2 gets a=7 EUR AUTHORIZED from us-east-1",
+        "     1.000  call 1: -> Refused: this region did not take it: ReadTimeoutError",
         "  WRONG (happened): call 1 has written, and answered that it had not",
     ]
+
+
+WITHOUT_EFFECT = Mutant("checker", "changes nothing", "EARLY = 3.5", "EARLY = 3.50")
+
+
+@pytest.mark.parametrize("more", [[], [WITHOUT_EFFECT]])
+def test_the_report_says_what_is_wrong_in_80_columns(more: list[Mutant], monkeypatch: pytest.MonkeyPatch) -> None:
+    quick = ("overwrites", "nothing is replicated", "does not see overwriting", "does not make again what was deleted")
+    monkeypatch.setattr(no_loss.__main__, "MUTANTS", [*(each for each in MUTANTS if each.name in quick), *more])
+    monkeypatch.setattr(no_loss.__main__, "WORLDS", [(WORLD, WITHOUT_OUTAGE)])
+    monkeypatch.setattr(no_loss.__main__, "CONTROL", 20)
+    with ThreadPool(1) as pool:
+        report = no_loss.__main__._report(pool, histories=20, sync_histories=5, seed=0)
+    lines = list(no_loss.__main__._in_words(report))
+    assert [line for line in lines if len(line) > 80] == []
+    assert lines[0] == "payments: 20 random histories from seed 0, 0 failed"
+    assert {each["name"] for each in report["mutants"] if each["caught"]} == set(quick)
+    assert report["wrong"] == [f"no history catches the mutant: {each.name}" for each in more]
+    assert ("nothing is wrong" in lines) is not bool(more)
 
 
 def test_a_seed_is_replayed_alone(caught: list[Caught]) -> None:
