@@ -54,15 +54,15 @@ seeds = st.tuples(st.just("create"), regions, names)
 deletes = st.tuples(st.just("delete"), regions, names)
 creations = st.tuples(st.just("write"), regions, st.tuples(names, st.sampled_from(["again", "seed"])))
 replacements = st.tuples(st.just("replace"), regions, st.tuples(names, st.sampled_from(["again", "seed"])))
-hours = st.tuples(
-    st.just("hour"),
-    regions,
-    st.tuples(
-        st.sampled_from(["away", "throttles", "no events"]),
-        st.lists(st.tuples(regions, names, hows), min_size=1, max_size=6),
-        st.booleans(),
-    ),
-)
+
+
+def hours_of(*troubles: str) -> st.SearchStrategy[tuple[str, Any, Any]]:
+    """An hour with one of these troubles, in which people write."""
+    writes_then = st.lists(st.tuples(regions, names, hows), min_size=1, max_size=6)
+    return st.tuples(st.just("hour"), regions, st.tuples(st.sampled_from(troubles), writes_then, st.booleans()))
+
+
+hours = hours_of("away", "throttles", "no events")
 # AWS refuses requests of a function whose clock is further apart.
 FIVE_MINUTES_MS = 300_000
 skews = st.one_of(

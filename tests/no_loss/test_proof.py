@@ -1,5 +1,6 @@
 """The proof itself, small: `make prove-no-loss` runs it with a million histories and all mutants."""
 
+import json
 from multiprocessing.pool import ThreadPool
 
 import pytest
@@ -133,6 +134,7 @@ def test_the_report_says_what_is_wrong_in_80_columns(more: list[Mutant], monkeyp
     monkeypatch.setattr(no_loss.__main__, "CONTROL", 20)
     with ThreadPool(1) as pool:
         report = no_loss.__main__._report(pool, histories=20, sync_histories=5, seed=0)
+    assert json.loads(json.dumps(report)) == report
     lines = list(no_loss.__main__._in_words(report))
     assert [line for line in lines if len(line) > 80] == []
     assert lines[0] == "payments: 20 random histories from seed 0, 0 failed"
