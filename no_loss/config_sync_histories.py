@@ -28,7 +28,8 @@ FATES = [
     "answer lost",
     "stale",
 ]
-regions, indices = st.sampled_from(REGIONS), st.integers(0, 9)
+# Not st.integers: it draws constants of the loaded modules too, and a seed would not play the same everywhere.
+regions, indices = st.sampled_from(REGIONS), st.sampled_from(range(10))
 names = st.sampled_from([NAME, NAME, NAME, NAMES[1]])
 hows = st.sampled_from(
     ["plain", "plain", "text", "current", "old", "other region", "no key", "String", "Advanced", "long"]
@@ -41,7 +42,7 @@ advances = st.tuples(st.just("advance"), st.sampled_from([1, 400, 1500]), st.non
 deliveries = st.tuples(st.just("deliver"), indices, st.sampled_from(["once", "and again later", "lost"]))
 reconciliations = st.tuples(st.just("reconcile"), regions, st.booleans())
 # An invocation makes four to six calls a name if nothing goes wrong: histories, values, and the copy, if there is one.
-steps = st.tuples(st.just("step"), indices, st.integers(1, 6))
+steps = st.tuples(st.just("step"), indices, st.sampled_from(range(1, 7)))
 looks = st.sampled_from(["get_parameter", "put_parameter"])
 races, races_of_creations = (
     st.tuples(st.just("race"), regions, st.tuples(regions, looks, st.sampled_from(["", *FATES]), st.just(how)))
@@ -53,7 +54,7 @@ late = st.tuples(st.just("late put"), indices, st.none())
 seeds = st.tuples(st.just("create"), regions, names)
 deletes = st.tuples(st.just("delete"), regions, names)
 creations = st.tuples(st.just("write"), regions, st.tuples(names, st.sampled_from(["again", "seed"])))
-replacements = st.tuples(st.just("replace"), regions, st.tuples(names, st.sampled_from(["again", "seed"])))
+replacements = st.tuples(st.just("replace"), regions, st.tuples(names, st.sampled_from(["again", "seed", "plain"])))
 
 
 def hours_of(*troubles: str) -> st.SearchStrategy[tuple[str, Any, Any]]:
@@ -67,10 +68,10 @@ hours = hours_of("away", "throttles", "no events")
 FIVE_MINUTES_MS = 300_000
 skews = st.one_of(
     st.sampled_from([0, 0, -1000, 1000, -FIVE_MINUTES_MS, FIVE_MINUTES_MS]),
-    st.integers(-1000, 1000),
-    st.integers(-FIVE_MINUTES_MS, FIVE_MINUTES_MS),
+    st.sampled_from(range(-1000, 1001)),
+    st.sampled_from(range(-FIVE_MINUTES_MS, FIVE_MINUTES_MS + 1)),
 )
-orders = st.lists(st.integers(0, 5), min_size=1, max_size=20)
+orders = st.lists(st.sampled_from(range(6)), min_size=1, max_size=20)
 
 
 def happen(world: World, action: Action) -> None:
@@ -109,7 +110,7 @@ def happen(world: World, action: Action) -> None:
         world.write(subject, detail, "seed")
     elif kind == "delete":
         world.delete(subject, detail)
-    elif kind == "replace":  # somebody deletes a copy, and creates the parameter again
+    elif kind == "replace":  # somebody writes over a copy, or deletes it and creates the parameter again
         world.write(OTHER[subject], detail[0])
         world.start(OTHER[subject]).until("the end")
         world.write(subject, *detail)
