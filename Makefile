@@ -33,7 +33,7 @@ mutants: $(READY) ## Change the code in one place after the other and report wha
 prove-permissions: terraform $(READY) ## Show that every right is needed and enough (ARGS=--json)
 	@$(BIN)/python -m permission_proof $(ARGS)
 
-prove-no-loss: $(READY) ## Play a million histories of the client that confirms payments, in a simulated world (ARGS=--histories=10000)
+prove-no-loss: $(READY) ## Play a million histories of payments and 10,000 of config sync in a simulated world (ARGS=--histories=10000)
 	@$(BIN)/python -m no_loss $(ARGS)
 
 synth: $(READY) ## Synthesize the stack into cdktf.out

@@ -5,11 +5,11 @@ that no search is needed. It knows nothing of how the client works.
 """
 
 from collections import Counter
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping, Set
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from no_loss.world import OTHER, REGIONS, Change, Item, Version
+from no_loss.world import OTHER, REGIONS, Change, Item, Version, short
 from payment_dr.confirmed import Confirmed, OneRegion, Refused, Unknown
 
 EARLY = 3.5  # seconds; a client that has waited its patience of 5 s has waited at least this long
@@ -107,7 +107,7 @@ class Checker:
     def read(
         self,
         changes: Iterable[Change],
-        alone: Mapping[int, str],
+        chosen: Mapping[int, Set[str]],
         unserved: Container[int] = (),
         read_by: Mapping[int, list[Item]] | None = None,
     ) -> None:
@@ -115,7 +115,8 @@ class Checker:
 
         Args:
             changes: All of a history, in order.
-            alone: What the operator had chosen in the region of a call when it ended, by its position in `changes`.
+            chosen: What the operators' choice was in the region of a call in the last seconds before its end, by the
+                position of that end in `changes`.
             unserved: Calls that their own region did not serve once.
             read_by: What each call has read.
         """
@@ -125,7 +126,7 @@ class Checker:
             if change.what in ("insert", "replace", "update", "replicate"):
                 self._changed(change)
             else:
-                self._ended(change, alone.get(position, "refuse"))
+                self._ended(change, chosen.get(position, frozenset()))
 
     def _wrong(self, kind: str, text: str) -> None:
         self.verdict.violations.append(Violation(kind, text, self.now))
@@ -135,8 +136,8 @@ class Checker:
         self.seen.setdefault(key, set()).add(new)
         if change.what != "replicate":
             self.versions.setdefault(key, []).append(change.new)
-        if change.what == "replace" and change.old != change.new:
-            self._wrong("overwritten", f"{change.old} became {change.new}")
+        if change.what == "replace" and change.old and change.old != change.new:
+            self._wrong("overwritten", f"{short(change.old)} became {short(change.new)}")
         if change.call:
             self.wrote[change.call] = change.new
             if change.call in self.wrote_nothing:
@@ -149,7 +150,7 @@ class Checker:
             self.held_until[change.where, key, identity(change.old)] = change.at
         self.held[change.where, key] = change.new
 
-    def _ended(self, change: Change, alone: str) -> None:
+    def _ended(self, change: Change, chosen: Set[str]) -> None:
         outcome, key, here = change.new, change.key, change.where
         self.verdict.outcomes[type(outcome).__name__] += 1
         own = identity(change.payment)
@@ -164,7 +165,7 @@ class Checker:
                 elif change.call not in self.wrote and outcome.item["status"] != change.payment["status"]:  # type: ignore[index]
                     self._wrong("changed since", f"{own} is {outcome.item['status']['S']}")
         elif isinstance(outcome, OneRegion):
-            self._one_region(change, outcome, alone)
+            self._one_region(change, outcome, chosen)
         elif isinstance(outcome, Refused):
             if outcome.existing is None:
                 self.wrote_nothing.add(change.call)
@@ -180,7 +181,7 @@ class Checker:
         elif isinstance(outcome, Unknown):
             status = (change.payment or {}).get("status")
             undisputed = all(identity(it) == own and it["status"] == status for it in self.versions.get(key, ()))
-            if change.what == "pay" and alone == "accept" and undisputed and change.call not in self.unserved:
+            if change.what == "pay" and chosen == {"accept"} and undisputed and change.call not in self.unserved:
                 self._wrong("not acknowledged", f"{here} has {own}: {outcome.why}")
         else:
             self._wrong("raised", repr(outcome))
@@ -199,7 +200,7 @@ class Checker:
         if item not in self.versions.get(key, ()):
             self._wrong("not what is stored", f"{item}")
 
-    def _one_region(self, change: Change, outcome: OneRegion, alone: str) -> None:
+    def _one_region(self, change: Change, outcome: OneRegion, chosen: Set[str]) -> None:
         key, here = change.key, change.where
         self.verdict.at_risk += 1
         payment = identity(outcome.item)
@@ -210,7 +211,7 @@ class Checker:
             self._wrong("confirmed another", f"{payment} for {identity(change.payment)}")
         if any(identity(each) != payment for each in self.read_by.get(change.call, ())):
             self._wrong("disputed", f"{payment} was acknowledged, and call {change.call} had read another payment")
-        if alone != "accept":
+        if "accept" not in chosen:
             self._wrong("not accepted", f"{here} alone has {payment}")
         if outcome.seconds < EARLY and (outcome.reads or self.streak[here] < FEW):
             self._wrong("early", f"after {outcome.seconds:.2f} s, {OTHER[here]} was given up")

@@ -1,5 +1,6 @@
 """The example client that this project had first: the control group, in which a search must find faults."""
 
+from collections.abc import Callable
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
@@ -54,6 +55,10 @@ class FirstClient:
         return self.pay(key, self._call.payer.payment)
 
     void = lookup
+
+    def pay_later(self, key: str, payment: Item, then: Callable[[Outcome], object], pool: Any) -> Outcome:  # noqa: ARG002
+        """It had none: wait."""
+        return self.pay(key, payment)
 
 
 def _is_away(error: Exception) -> bool:

@@ -11,13 +11,15 @@ from typing import Any, NamedTuple, Protocol
 
 from no_loss.replay import Run
 from no_loss.world import EAST, FATES, FAULTS, LAG, OTHER, REGIONS, WEST, Change, Item, World
-from payment_dr.confirmed import Breaker, Confirmed, ConfirmedPayments, OneRegion, Refused, Unknown
+from payment_dr.confirmed import Breaker, Confirmed, ConfirmedPayments, Live, OneRegion, Refused, Unknown
 
 HEALED_AT = 300.0  # by then everything is well again
 DEADLINE = HEALED_AT + 120.0  # by then every call must have ended the payment
 TTL = 60.0
 PATIENCE = 5.0
 RETRIES = (1.0, 5.0, 20.0)
+KEPT = 5.1  # seconds for which `Live` keeps what it has read, and a last read takes
+RESTART = 30.0  # seconds until another operator goes on
 
 
 class Pay(NamedTuple):
@@ -29,10 +31,12 @@ class Pay(NamedTuple):
     amount: str
     then: str = "pay"  # what the payer does about an Unknown: pay again, "lookup", or "void"
     tags: bool = False  # whether the payment has a set of strings
+    later: bool = False  # whether the service confirms it in the background
 
     def __str__(self) -> str:
-        more = (" with a set" if self.tags else "") + (f" (if unknown: {self.then})" if self.then != "pay" else "")
-        return f"{self.at:g} s: payer {self.payer} sends {self.amount} EUR as {self.key}{more}"
+        more = [" with a set"] * self.tags + [" for later"] * self.later
+        more += [f" (if unknown: {self.then})"] * (self.then != "pay")
+        return f"{self.at:g} s: payer {self.payer} sends {self.amount} EUR as {self.key}{''.join(more)}"
 
 
 class Meets(NamedTuple):
@@ -69,13 +73,15 @@ class Fault(NamedTuple):
 
 
 class Lost(NamedTuple):
-    """A region is lost for good. Operators send everybody to the other one and accept it alone."""
+    """A region is lost for good. An operator accepts the other one alone, and then sends everybody there."""
 
     at: float
     region: str
+    crash: int = 2  # after how many of these two calls the operator's process ends; another one does the rest
 
     def __str__(self) -> str:
-        return f"{self.at:g} s: {self.region} is lost for good"
+        crash = f"; the operator's process crashes after {self.crash} calls" if self.crash < len(REGIONS) else ""
+        return f"{self.at:g} s: {self.region} is lost for good{crash}"
 
 
 class Dns(NamedTuple):
@@ -144,6 +150,8 @@ class Client(Protocol):
     def lookup(self, key: str) -> Any: ...  # noqa: D102
 
     def void(self, key: str) -> Any: ...  # noqa: D102
+
+    def pay_later(self, key: str, payment: Item, then: Callable[[Any], object], pool: Any) -> Any: ...  # noqa: D102
 
 
 class Connection:
@@ -233,8 +241,8 @@ class Call:
         self.run.ask(lambda run: world.at(world.now + seconds, lambda: run.answer(None)))
 
     def alone(self) -> Any:
-        """What the operator has chosen in this region."""
-        return self.run.note(lambda: self.world.alone[self.region])
+        """What the process in this region knows of the operators' choice."""
+        return self.run.note(self.play.lives[self.region])
 
     def new_id(self) -> str:
         """An id that is never the same, and the same in each replay."""
@@ -259,6 +267,14 @@ def confirmed_payments(call: Call, kind: Callable[..., Client] = ConfirmedPaymen
 
 def _nothing(_line: object) -> None:
     pass
+
+
+class AtOnce:
+    """Stands for an executor: what is submitted goes on in the same call. If that crashes, so does the background."""
+
+    def submit(self, run: Callable[[], object]) -> None:
+        """Run it."""
+        run()
 
 
 class Payer:
@@ -286,7 +302,13 @@ class Payer:
         self.tries += 1
 
         def body(_run: Run) -> Any:
-            return client.pay(key, self.payment) if what == "pay" else getattr(client, what)(key)
+            if what != "pay":
+                return getattr(client, what)(key)
+            if not self.pay.later:
+                return client.pay(key, self.payment)
+            ended: list[Any] = []
+            begun = client.pay_later(key, self.payment, ended.append, AtOnce())
+            return ended[0] if ended else begun
 
         if world.say:
             world.say(world.now, f"call {number} ({region}): {what} {key} {self.pay.amount if what == 'pay' else ''}")
@@ -306,7 +328,7 @@ class Payer:
     def _ended(self, what: str, region: str, number: int, outcome: Any) -> None:
         world = self.play.world
         self.play.served[region].remove(self)
-        world.chosen[len(world.changes)] = world.alone[region]
+        world.chosen[len(world.changes)] = world.chosen_since(region, world.now - KEPT)
         world.changes.append(Change(world.now, what, region, self.pay.key, None, outcome, number, self.payment))
         if world.say:
             world.say(world.now, f"call {number}: -> {_outcome(outcome)}")
@@ -332,7 +354,8 @@ class Play:
         history: What happens.
         client: Makes the client under test.
         say: Gets a line for everything that happens.
-        world, breaker: Make the world, and the client's breaker in each region.
+        world, breaker, live: Make the world, and in each region the client's breaker and what reads the operators'
+            choice there.
 
     Attributes:
         world: The world; its `changes` are for the checker.
@@ -346,11 +369,14 @@ class Play:
         say: Callable[[float, str], None] | None = None,
         world: Callable[..., World] = World,
         breaker: Callable[[], Any] = Breaker,
+        live: Callable[..., Any] = Live,
     ) -> None:
         self.client = client
         self.world = world(say)
-        self._breaker = breaker
-        self.breakers = {region: breaker() for region in REGIONS}
+        self._breaker, self._live = breaker, live
+        self.breakers, self.lives = dict[str, Any](), dict[str, Any]()
+        for region in REGIONS:
+            self._start(region)
         self.served: dict[str, list[Payer]] = {EAST: [], WEST: []}
         self.answers = EAST
         self.calls = 0
@@ -375,10 +401,16 @@ class Play:
         """The process that serves payers in a region ends, with all its calls, and another one begins."""
         if self.world.say:
             self.world.say(self.world.now, f"the process in {region} crashes and restarts")
-        self.breakers[region] = self._breaker()
+        self._start(region)
         payers, self.served[region] = self.served[region], []
         for payer in payers:
             payer.disconnect()
+
+    def _start(self, region: str) -> None:
+        """A process that serves payers in a region begins."""
+        world = self.world
+        self.breakers[region] = self._breaker()
+        self.lives[region] = self._live(lambda: world.alone[region], clock=lambda: world.now)
 
     def _plan(self, event: Event) -> None:
         world = self.world
@@ -390,12 +422,15 @@ class Play:
             case Fault(at, until, region, fault):
                 world.at(at, lambda: world.fail(region, fault))
                 world.at(until, lambda: world.recover(region, fault))
-            case Lost(at, region):
-                world.at(at, lambda: self._lose(region))
+            case Lost(at, region, crash):
+                operates = (lambda: world.choose(OTHER[region], "accept"), lambda: self._answer_with(OTHER[region]))
+                world.at(at, lambda: world.destroy(region))
+                for nth, call in enumerate(operates):
+                    world.at(at if nth < crash else at + RESTART, call)
             case Dns(at, region):
                 world.at(at, lambda: self._answer_with(region))
             case Alone(at, region, choice):
-                world.at(at, lambda: world.alone.__setitem__(region, choice))
+                world.at(at, lambda: world.choose(region, choice))
             case Update(at, region, key, name, value):
                 world.at(at, lambda: world.update(region, (key, "0"), {name: {"S": value}}))
             case Clock(region, seconds):
@@ -405,11 +440,6 @@ class Play:
 
     def _answer_with(self, region: str) -> None:
         self.answers = OTHER[region] if region in self.world.destroyed else region
-
-    def _lose(self, region: str) -> None:
-        self.world.destroy(region)
-        self.world.alone[OTHER[region]] = "accept"
-        self._answer_with(OTHER[region])
 
     def _heal(self) -> None:
         world = self.world
@@ -422,9 +452,8 @@ class Play:
 def _outcome(outcome: Any) -> str:
     existing = getattr(outcome, "existing", None)
     reason = getattr(outcome, "why", "") or (str(outcome) if isinstance(outcome, Exception) else "")
-    return f"{type(outcome).__name__} {reason}" + (
-        f" [{existing['amount']['N'] if 'amount' in existing else 'void'}]" if existing else ""
-    )
+    what = type(outcome).__name__ + (f": {reason}" if reason else "")
+    return what + (f" [{existing['amount']['N'] if 'amount' in existing else 'void'}]" if existing else "")
 
 
 _MOMENTS = (0.0, 0.0, 0.004, 0.02, 0.3, 0.6, 1.5, 4.0, 8.0, 40.0, 100.0)
@@ -493,4 +522,12 @@ def drawn(seed: int) -> History:
         events.append(Clock(pick(REGIONS), pick((0.05, 2.0, 300.0))))
     if draw() < 0.4:
         events.append(Lag(pick(REGIONS), pick((0.01, 3.0, 20.0))))
-    return tuple(events)
+    return tuple(_varied(event, draw) for event in events)
+
+
+def _varied(event: Event, draw: Callable[[], float]) -> Event:
+    if isinstance(event, Pay) and draw() < 0.1:
+        return event._replace(later=True)
+    if isinstance(event, Lost) and draw() < 0.5:
+        return event._replace(crash=int(draw() * 2))
+    return event

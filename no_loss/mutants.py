@@ -1,8 +1,8 @@
-"""Faults that are built into the client, the model and the checker, to see that each is found.
+"""Faults that are built into the client, the model, the checker and config sync, to see that each is found.
 
-A mutant is the file with one piece of text exchanged. Those of the client and of the model are caught by a history in
-which the checker finds something wrong. Those of the checker are caught by a history of another mutant, or of the
-client, that they judge otherwise than the checker does. A mutant that nothing catches is a hole in the proof.
+A mutant is the file with one piece of text exchanged. A mutant of the checker is caught by a history of another mutant,
+or of the client, that it judges otherwise than the checker does; every other mutant by a history in which something is
+wrong. A mutant that nothing catches is a hole in the proof.
 """
 
 import sys
@@ -12,19 +12,23 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal, NamedTuple
 
+import handlers.lambda_config_sync
 import no_loss.checker
 import no_loss.world
 import payment_dr.confirmed
+from no_loss.config_sync_histories import play
 from no_loss.histories import Call, Client, History, Play, confirmed_payments, drawn
 from no_loss.shrink import shortest
 
-Part = Literal["client", "model", "checker"]
+Part = Literal["client", "model", "checker", "config sync"]
 FILES: dict[Part, ModuleType] = {
     "client": payment_dr.confirmed,
     "model": no_loss.world,
     "checker": no_loss.checker,
+    "config sync": handlers.lambda_config_sync,
 }
 AT_MOST = 20_000  # histories until a mutant counts as not caught
+AT_MOST_SYNCED = 2_000
 
 
 class Mutant(NamedTuple):
@@ -169,6 +173,24 @@ MUTANTS = (
         "wanted = {**attributes, **names,",
         'wanted = {**attributes, **names, "timestamp": {"N": str(self._clock())},',
     ),
+    Mutant(
+        "client",
+        "keeps for ever what operators chose first",
+        "if now >= self._until:",
+        "if self._until == -float('inf'):",
+    ),
+    Mutant(
+        "client",
+        "does not take a choice back",
+        'self._value = "accept" if value == "accept" else "refuse"',
+        'self._value = "accept" if "accept" in (value, self._value) else "refuse"',
+    ),
+    Mutant(
+        "client",
+        "later reports what it had at first",
+        "pool.submit(lambda: then(self._counted(self._settle(call, stored))))",
+        'pool.submit(lambda: then(OneRegion(stored, "", 9.0, 1)))',
+    ),
     # The model
     Mutant(
         "model", "conditions are not checked", "if insert and old is not None:", "if insert and old is None and False:"
@@ -224,7 +246,10 @@ MUTANTS = (
     ),
     Mutant("checker", "looks once", "if key in self.final and new != self.final[key]:", "if False:"),
     Mutant(
-        "checker", "does not see overwriting", 'if change.what == "replace" and change.old != change.new:', "if False:"
+        "checker",
+        "does not see overwriting",
+        'if change.what == "replace" and change.old and change.old != change.new:',
+        "if False:",
     ),
     Mutant(
         "checker",
@@ -250,7 +275,7 @@ MUTANTS = (
         "elif change.call not in self.wrote and outcome",
         "elif False and outcome",
     ),
-    Mutant("checker", "does not ask the operator", 'if alone != "accept":', "if False:"),
+    Mutant("checker", "does not ask the operator", 'if "accept" not in chosen:', "if False:"),
     Mutant(
         "checker",
         "does not mind a known conflict",
@@ -268,8 +293,8 @@ MUTANTS = (
     Mutant(
         "checker",
         "does not mind that nothing is acknowledged",
-        'alone == "accept" and undisputed',
-        'alone == "" and undisputed',
+        'chosen == {"accept"} and undisputed',
+        'chosen == {""} and undisputed',
     ),
     Mutant("checker", "is patient for ever", "for key, amount in unfinished:", "for key, amount in ():"),
     Mutant("checker", "does not compare the replicas", "if one != other:", "if False:"),
@@ -281,6 +306,65 @@ MUTANTS = (
         'return text.rstrip("0").rstrip(".") if "." in text else text',
         "return text",
     ),
+    # Config sync
+    Mutant(
+        "config sync",
+        "does not make again what was deleted",
+        "        if not home:\n",
+        "        if len(home) > 1 and not target:\n            return Outcome(copied=False, in_sync=True), None\n"
+        "        if not home:\n",
+    ),
+    Mutant(
+        "config sync",
+        "takes what was created again for a copy",
+        "if original and original != current:",
+        "if False:",
+    ),
+    Mutant("config sync", "copies into the standard tier", '"Advanced" if is_advanced else "Standard"', '"Standard"'),
+    Mutant("config sync", "copies with the tier of the write", "(last, *target[-1:]))", "(last,))"),
+    Mutant(
+        "config sync",
+        "copies with the tier of the target",
+        "for version in (last, *target[-1:]))",
+        "for version in target[-1:])",
+    ),
+    Mutant("config sync", "takes a seed for a write", "            not version.write.is_seed,\n", ""),
+    Mutant(
+        "config sync",
+        "takes a write for a seed that keeps its description",
+        'entry["Version"] == 1 and description',
+        "description",
+    ),
+    Mutant(
+        "config sync",
+        "takes a throttled copy for made",
+        "                continue\n",
+        "                return Outcome(copied=True, in_sync=True)\n",
+    ),
+    Mutant(
+        "config sync",
+        "believes a clock that is behind",
+        "Write(max(modified, latest + timedelta(microseconds=1)),",
+        "Write(modified,",
+    ),
+    Mutant(
+        "config sync",
+        "knows its copies by clocks that agree",
+        "max(abs(modified - stamp.made_at), stamp.write.time - modified) <= STAMP_AGE_MAX",
+        "abs(modified - stamp.made_at) <= timedelta(minutes=1)",
+    ),
+    Mutant(
+        "config sync",
+        "takes the copy of an hour-old write for a write",
+        "max(abs(modified - stamp.made_at), stamp.write.time - modified) <= STAMP_AGE_MAX",
+        "abs(modified - stamp.write.time) <= STAMP_AGE_MAX",
+    ),
+    Mutant(
+        "config sync",
+        "copies what each event names, in their order",
+        "last = ranked(versions)[0]",
+        "last = (home or target)[-1]",
+    ),
 )
 
 
@@ -291,11 +375,12 @@ class Subject(NamedTuple):
     world: Callable[..., Any]
     check: Callable[[Play], Any]
     breaker: Callable[[], Any]
+    live: Callable[..., Any]
     kind: Callable[..., Any]  # the client's class
 
     def kinds(self, history: History) -> frozenset[str]:
         """What is wrong when the history is played."""
-        play = Play(history, self.client, world=self.world, breaker=self.breaker)
+        play = Play(history, self.client, world=self.world, breaker=self.breaker, live=self.live)
         play.run()
         return frozenset(each.kind for each in self.check(play).violations)
 
@@ -305,12 +390,13 @@ AS_IT_IS = Subject(
     no_loss.world.World,
     no_loss.checker.check,
     payment_dr.confirmed.Breaker,
+    payment_dr.confirmed.Live,
     payment_dr.confirmed.ConfirmedPayments,
 )
 
 
-def changed(mutant: Mutant) -> Subject:
-    """The parts with the mutant in place of its part.
+def module_of(mutant: Mutant) -> ModuleType:
+    """The mutant's file, with the exchange.
 
     Raises:
         LookupError: The text to exchange is not there exactly once.
@@ -320,16 +406,23 @@ def changed(mutant: Mutant) -> Subject:
     if source.count(mutant.old) != 1:
         raise LookupError(f"{mutant.name}: its text is {source.count(mutant.old)} times in {original.__name__}")
     module = ModuleType(f"{original.__name__}_changed")
+    module.__file__ = original.__file__
     sys.modules[module.__name__] = module  # dataclasses look their module up
     exec(compile(source.replace(mutant.old, mutant.new), mutant.name, "exec"), module.__dict__)  # noqa: S102
+    return module
+
+
+def changed(mutant: Mutant) -> Subject:
+    """Client, model and checker, with a mutant in place of one of them."""
+    module = module_of(mutant)
     if mutant.part == "client":
         for name in ("Confirmed", "OneRegion", "Unknown", "Refused"):  # the checker knows these
-            setattr(module, name, getattr(original, name))
+            setattr(module, name, getattr(payment_dr.confirmed, name))
 
         def client(call: Call) -> Client:
             return confirmed_payments(call, module.ConfirmedPayments)
 
-        return AS_IT_IS._replace(client=client, breaker=module.Breaker, kind=module.ConfirmedPayments)
+        return AS_IT_IS._replace(client=client, breaker=module.Breaker, live=module.Live, kind=module.ConfirmedPayments)
     if mutant.part == "model":
         return AS_IT_IS._replace(world=module.World)
     return AS_IT_IS._replace(check=module.check)
@@ -342,9 +435,10 @@ class Caught:
     Attributes:
         mutant: The mutant.
         seed: Of the history that caught it first; None if none did.
-        history: The shortest one.
+        history: The shortest one; empty for config sync, whose histories are not made of these events.
         kinds: What is wrong in it; for a mutant of the checker, what it judges otherwise.
         by: Whose history it is, for a mutant of the checker.
+        told: For config sync, all that happens in the shortest one.
     """
 
     mutant: Mutant
@@ -352,6 +446,7 @@ class Caught:
     history: History = ()
     kinds: frozenset[str] = frozenset()
     by: str = ""
+    told: tuple[str, ...] = ()
 
 
 def hunt(mutant: Mutant, at_most: int = AT_MOST) -> Caught:
@@ -364,6 +459,12 @@ def hunt(mutant: Mutant, at_most: int = AT_MOST) -> Caught:
             short = shortest(history, lambda each: kind in subject.kinds(each))  # noqa: B023 - used at once
             return Caught(mutant, seed, short, subject.kinds(short))
     return Caught(mutant)
+
+
+def hunt_in_config_sync(mutant: Mutant, seed: int = 0) -> Caught:
+    """Search for a history that catches a mutant of config sync, and make it short."""
+    failure = play(seed, AT_MOST_SYNCED, module_of(mutant)).failure
+    return Caught(mutant, seed, kinds=frozenset({failure[-1]}), told=failure) if failure else Caught(mutant)
 
 
 def judged_otherwise(subject: Subject, judge: Callable[[Play], Any], history: History) -> frozenset[str]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from itertools import groupby
+from typing import Any
 
 from no_loss.checker import Verdict, Violation, check
 from no_loss.histories import Call, Client, History, Play, drawn
@@ -27,16 +28,17 @@ def played(seeds: range) -> tuple[Verdict, list[int]]:
     return total, failed
 
 
-def told(history: History, client: Callable[[Call], Client], kind: str | None = None) -> list[str]:
+def told(history: History, client: Callable[[Call], Client], kind: str | None = None, **parts: Any) -> list[str]:
     """The lines of a history: its events, what happened, and what is wrong.
 
     Args:
         history: The history.
         client: Makes the client.
         kind: What is wrong is told of this kind alone. Default: of any.
+        parts: A world, breaker or setting of one's own, as `Play` takes them.
     """
     happened: list[tuple[float, str]] = []
-    play = Play(history, client, say=lambda at, what: happened.append((at, what)))
+    play = Play(history, client, say=lambda at, what: happened.append((at, what)), **parts)
     play.run()
     wrong = [each for each in check(play).violations if kind in (None, each.kind)]
     lines = [f"  {event}" for event in history]

@@ -36,6 +36,8 @@ def _simpler_events(event: Event) -> Iterable[Event]:
     if isinstance(event, Pay):
         if event.at > 0:
             yield event._replace(at=0.0)
+        if event.later:
+            yield event._replace(later=False)
         if event.then != "pay":
             yield event._replace(then="pay")
         if event.at != round(event.at):

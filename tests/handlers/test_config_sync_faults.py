@@ -12,8 +12,8 @@ from botocore.exceptions import ConnectTimeoutError, ReadTimeoutError
 
 from handlers import lambda_config_sync as config_sync
 from handlers.lambda_config_sync import handler
+from no_loss.parameter_store import api_error
 from tests.handlers.config_sync_faults import ROWS, Row
-from tests.handlers.parameter_store import api_error
 from tests.handlers.test_lambda_config_sync import ENVIRONMENT, NAME, OTHER_NAME, SCHEDULE, Aws, Client
 
 

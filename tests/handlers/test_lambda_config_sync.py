@@ -33,7 +33,7 @@ from handlers.lambda_config_sync import (
     read_history,
     run,
 )
-from tests.handlers.parameter_store import Clock, ParameterStore, api_error
+from no_loss.parameter_store import Clock, ParameterStore, api_error
 
 EAST, WEST = "us-east-1", "us-west-2"
 NAME, OTHER_NAME = "/payment-app/dev/database-url", "/payment-app/dev/api-key"

@@ -131,6 +131,21 @@ def test_a_confirmed_payment_outlives_either_region() -> None:
         assert isinstance(Played(Pay(0, 1, "a", "7"), Lost(2, region)).first, Confirmed)
 
 
+@pytest.mark.parametrize("crash", [0, 1, 2])
+def test_payments_go_on_in_the_other_region_although_the_operator_who_sends_them_there_crashes(crash: int) -> None:
+    last = Played(Alone(0, WEST, "refuse"), Lost(2, EAST, crash), Pay(50, 1, "a", "7")).ends[0]
+    assert (last.where, type(last.new)) == (WEST, OneRegion)
+
+
+def test_what_is_confirmed_in_the_background_ends_in_the_same_way() -> None:
+    for events, ends in (
+        ((), Confirmed),
+        ((Alone(0, EAST, "accept"), Fault(0, FOR_LONG, WEST, "hangs")), OneRegion),
+        ((Fault(0, FOR_LONG, WEST, "hangs"),), Unknown),
+    ):
+        assert isinstance(Played(Pay(0.1, 1, "a", "7", later=True), *events).first, ends)
+
+
 def test_what_one_region_has_is_lost_with_it_and_counted() -> None:
     events = (Alone(0, EAST, "accept"), Lag(EAST, 20.0), Pay(0, 1, "a", "7"), Lost(6, EAST))
     verdict = check(Played(*events).play)

@@ -32,15 +32,19 @@ class Clock:
     offsets_ms: dict[str, int] = field(default_factory=dict)
 
     def advance(self, milliseconds: int) -> None:
+        """Let time pass."""
         self.now_ms += milliseconds
 
     def now(self, region: str = "") -> datetime:
+        """The time by a region's clock; the true time without one."""
         milliseconds = self.now_ms + self.offsets_ms.get(region, 0)
         return datetime.fromtimestamp(milliseconds // 1000, UTC) + timedelta(milliseconds=milliseconds % 1000)
 
 
 @dataclass
 class StoredVersion:
+    """One version of a parameter."""
+
     number: int
     value: str
     type: str
@@ -52,6 +56,7 @@ class StoredVersion:
 
 
 def api_error(operation: str, code: str, message: str = "", status: int = 400) -> ClientError:
+    """An error as boto3 raises it."""
     return ClientError(
         {"Error": {"Code": code, "Message": message}, "ResponseMetadata": {"HTTPStatusCode": status}},  # type: ignore[typeddict-item]
         operation,
@@ -86,6 +91,7 @@ class ParameterStore:
         Tier: str | None = None,  # noqa: N803
         Overwrite: bool = False,  # noqa: N803
     ) -> dict[str, Any]:
+        """As boto3's."""
         history = self.parameters.get(Name, [])
         previous = history[-1] if history else None
         if previous and not Overwrite:
@@ -121,6 +127,7 @@ class ParameterStore:
         return {"Version": version.number, "Tier": tier}
 
     def get_parameter(self, *, Name: str, WithDecryption: bool = False) -> dict[str, Any]:  # noqa: N803
+        """As boto3's."""
         name, _, selector = Name.partition(":")
         history = self.parameters.get(name)
         if not history:
@@ -152,6 +159,7 @@ class ParameterStore:
         MaxResults: int = 50,  # noqa: N803
         NextToken: str = "0",  # noqa: N803
     ) -> dict[str, Any]:
+        """As boto3's."""
         history = self.parameters.get(Name)
         if not history:
             raise api_error("GetParameterHistory", "ParameterNotFound")
@@ -178,6 +186,7 @@ class ParameterStore:
         return {"Parameters": entries, **({"NextToken": str(end)} if end < len(history) else {})}
 
     def delete_parameter(self, *, Name: str) -> dict[str, Any]:  # noqa: N803
+        """As boto3's."""
         if not self.parameters.pop(Name, None):
             raise api_error("DeleteParameter", "ParameterNotFound")
         self.on_change(self.region, Name, "Delete")
