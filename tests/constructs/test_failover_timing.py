@@ -228,6 +228,13 @@ STATED: Mapping[str, Sequence[str]] = {
         "What detection and the TTL may take together. Default {target}.",
     ),
     "constructs/payment_dr/stack.py": ("see `DnsFailover`. Default {interval}, {threshold}, {ttl} and {target}.",),
+    "docs/gate.md": (
+        "28 changes, target {target} s",
+        "1 change, target {target} s",
+        "within 85 s of {target} s.",
+        "The default is {target} s.",
+        "the TTL of {alias_ttl} s that an alias of API Gateway has",
+    ),
     "constructs/payment_dr/operations/route53/recovery_time.py": (
         "With {interval} s, threshold {threshold} and TTL {ttl} that is {interval} x {threshold} + {ttl} = {budget} s, "
         "and what the probes and the write take: {bound} s with the times assumed in `Settings`, "
