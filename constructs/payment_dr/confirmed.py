@@ -501,7 +501,7 @@ def _is_another(stored: Item, wanted: Item) -> bool:
     if not wanted or stored.get(WRITE_ID) == wanted[WRITE_ID]:
         return False
     return not _agree(stored, wanted) or any(
-        name not in stored or _comparable(stored[name]) != _comparable(value)
+        name not in stored or comparable(stored[name]) != comparable(value)
         for name, value in wanted.items()
         if name != WRITE_ID
     )
@@ -513,12 +513,19 @@ def _written_as(item: Item) -> str:
 
 
 def _fingerprint(payment: Item) -> str:
-    content = repr(sorted((name, _comparable(value)) for name, value in payment.items()))
+    content = repr(sorted((name, comparable(value)) for name, value in payment.items()))
     return hashlib.sha256(content.encode()).hexdigest()[:32]
 
 
-def _comparable(value: Mapping[str, Any]) -> Any:
-    """An attribute value such that equal ones are those that DynamoDB takes for equal, with one text for each."""
+def comparable(value: Mapping[str, Any]) -> Any:
+    """An attribute value such that equal ones are those that DynamoDB takes for equal, with one text for each.
+
+    Numbers are equal whatever their zeros, and sets whatever their order.
+
+    Example:
+        >>> comparable({"L": [{"N": "10.50"}]}) == comparable({"L": [{"N": "10.5"}]})
+        True
+    """
     ((kind, content),) = value.items()
     match kind:
         case "N":
@@ -528,9 +535,9 @@ def _comparable(value: Mapping[str, Any]) -> Any:
         case "SS" | "BS":
             return kind, sorted(content)
         case "L":
-            return kind, [_comparable(each) for each in content]
+            return kind, [comparable(each) for each in content]
         case "M":
-            return kind, sorted((name, _comparable(each)) for name, each in content.items())
+            return kind, sorted((name, comparable(each)) for name, each in content.items())
     return kind, content
 
 

@@ -12,15 +12,12 @@ time may differ whenever it is read, so the states of later reads are kept: one 
 has arrived which was written in the standby before the first read.
 """
 
-import base64
-import json
 import math
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
-from decimal import Context
 from email.utils import parsedate_to_datetime
 from functools import partial
 from hashlib import sha256
@@ -28,6 +25,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from payment_dr.confirmed import comparable
 from payment_dr.operations.aws import CannotTellError, NoAnswerError, asked
 from payment_dr.operations.deployed import Deployed
 from payment_dr.side import SIDES, Side
@@ -58,7 +56,6 @@ _THROTTLED = (
     "ThrottlingException",
 )
 _LOST_PLACE = ("ExpiredIteratorException", "TrimmedDataAccessException")
-_NUMBERS = Context(prec=40)  # DynamoDB's have 38 digits
 
 Key = tuple[tuple[str, str, Any], ...]
 State = bytes | None  # of no item
@@ -343,25 +340,7 @@ def state_of(item: Mapping[str, Any]) -> bytes:
         >>> state_of(item) == state_of({"s": {"SS": ["b", "a"]}, "n": {"N": "1"}})
         True
     """
-    return sha256(json.dumps(_plain({"M": item}), sort_keys=True).encode()).digest()
-
-
-def _plain(value: Mapping[str, Any]) -> Any:
-    ((kind, content),) = value.items()
-    if kind == "M":
-        return [kind, {name: _plain(each) for name, each in content.items()}]
-    if kind == "L":
-        return [kind, [_plain(each) for each in content]]
-    if kind in ("NS", "SS", "BS"):
-        return [kind, sorted(_scalar(kind[0], each) for each in content)]
-    return [kind, _scalar(kind, content)]
-
-
-def _scalar(kind: str, content: Any) -> Any:
-    if kind == "N":
-        number = _NUMBERS.create_decimal(content).normalize(_NUMBERS)
-        return str(number) if number else "0"
-    return base64.b64encode(content).decode() if kind == "B" else content
+    return sha256(repr(comparable({"M": item})).encode()).digest()
 
 
 def _as_asked(key: Key) -> dict[str, dict[str, Any]]:
