@@ -225,11 +225,11 @@ def _why_stays(state: State, before: State | None, entry: Entry, region: str) ->
     for other in others:
         if not state.model.healthy(other, region):
             check = other.record.health_check_id or other.address
-            shared = check == entry.record.health_check_id
-            rule = "check-shared" if shared else "standby-not-healthy"
-            what = f"decides on both {entry.address} and {other.address}" if shared else (
-                f"is unhealthy too when {region} fails, so {other.address} does not take over")  # fmt: skip
-            yield rule, check, what
+            if check == entry.record.health_check_id:
+                yield "check-shared", check, f"decides on both {entry.address} and {other.address}"
+            else:
+                what = f"is unhealthy too when {region} fails, so {other.address} does not take over"
+                yield "standby-not-healthy", check, what
             return
     yield "standby-not-healthy", others[0].address, f"is not answered when {region} fails"
 

@@ -150,18 +150,16 @@ def _replicated_buckets(state: State) -> list[Resource]:
 
 
 def _key_elsewhere(state: State) -> Iterator[Found]:
-    for table in state.view.of_type("aws_dynamodb_table"):
-        for number in range(len(table.items("replica"))):
-            region, arn = table.text("replica", number, "region_name"), table.text("replica", number, "kms_key_arn")
-            where = arn.split(":")[3] if arn.count(":") >= 5 else ""
-            if where and region and where != region:
-                yield Found(table.address, f"has a replica in {region} that a key of {where} encrypts")
-    for secret in state.view.of_type("aws_secretsmanager_secret"):
-        for number in range(len(secret.items("replica"))):
-            region, arn = secret.text("replica", number, "region"), secret.text("replica", number, "kms_key_id")
-            where = arn.split(":")[3] if arn.count(":") >= 5 else ""
-            if where and region and where != region:
-                yield Found(secret.address, f"has a replica in {region} that a key of {where} encrypts")
+    for kind, its_region, its_key in (
+        ("aws_dynamodb_table", "region_name", "kms_key_arn"),
+        ("aws_secretsmanager_secret", "region", "kms_key_id"),
+    ):
+        for resource in state.view.of_type(kind):
+            for number in range(len(resource.items("replica"))):
+                region, arn = (resource.text("replica", number, each) for each in (its_region, its_key))
+                where = arn.split(":")[3] if arn.count(":") >= 5 else ""
+                if where and region and where != region:
+                    yield Found(resource.address, f"has a replica in {region} that a key of {where} encrypts")
 
 
 def _key_unusable(state: State) -> Iterator[Found]:
