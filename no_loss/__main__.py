@@ -99,7 +99,7 @@ def _report(pool: Pool, histories: int, sync_histories: int, seed: int) -> dict[
     say("searching the small worlds")
     found = together(pool.starmap(search, WORLDS, chunksize=1))
     say("looking whether mutants are caught")
-    control = sum(bool(violations(drawn(number), FirstClient)) for number in range(CONTROL))
+    control = _failures_of_the_first_client()
     caught = _hunted(pool)
     missed = [each.mutant.name for each in caught if each.seed is None]
     wrong = [
@@ -246,9 +246,13 @@ def _mutant(name: str, *parts: str) -> Any:
     return names[name]
 
 
+def _failures_of_the_first_client() -> int:
+    return sum(bool(violations(drawn(number), FirstClient)) for number in range(CONTROL))
+
+
 def _control() -> list[str]:
     """What is known to be wrong with the first client, and the beginning and end of the history that shows it."""
-    failed = sum(bool(violations(drawn(number), FirstClient)) for number in range(CONTROL))
+    failed = _failures_of_the_first_client()
     found = ways_of_the_first_client(CONTROL)
     lines = [
         f"{failed} of {CONTROL:,} histories fail with the client before this one.",

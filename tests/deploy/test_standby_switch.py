@@ -242,6 +242,14 @@ def clear(branch: Deployment) -> None:
         dynamodb.delete_item(TableName=table, Key={name: item[name] for name in ("region", "version")})
 
 
+def fails_back_for_good(dr: Dr, route53: Route53, branch: Deployment) -> None:
+    """An operator lets clients return, and the function does not take over again."""
+    back = dr("failback", "--yes", "--reason", "all is well")
+    assert back.exit_code == 0, back.output
+    assert route53.answers_after(route53.budget) == ["primary"]
+    assert takes_over(branch) == "the primary answers"
+
+
 def test_after_an_outage_clients_stay_in_the_standby_until_an_operator_returns_them(
     branch: Deployment, stack: EmulatedStack, dr: Dr
 ) -> None:
@@ -271,10 +279,7 @@ def test_after_an_outage_clients_stay_in_the_standby_until_an_operator_returns_t
     assert newest.by in status["found"]
     assert status["found"].endswith(f", without an end: {HOLDS}")
 
-    back = dr("failback", "--yes", "--reason", "all is well")
-    assert back.exit_code == 0, back.output
-    assert route53.answers_after(route53.budget) == ["primary"]
-    assert takes_over(branch) == "the primary answers"
+    fails_back_for_good(dr, route53, branch)
     assert changes(stack) == [(False, ARMED), (True, HOLDS), (False, "all is well")]
 
 
@@ -295,10 +300,7 @@ def test_an_alarm_of_the_data_canary_keeps_clients_in_the_standby_although_the_p
     route53 = Route53(stack)
     assert route53.answers_after(route53.budget) == ["secondary"]
 
-    back = dr("failback", "--yes", "--reason", "all is well")
-    assert back.exit_code == 0, back.output
-    assert route53.answers_after(route53.budget) == ["primary"]
-    assert takes_over(branch) == "the primary answers"
+    fails_back_for_good(dr, route53, branch)
     assert changes(stack) == [(False, ARMED), (True, FIRES), (False, "all is well")]
 
 

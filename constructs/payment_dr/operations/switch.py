@@ -416,8 +416,10 @@ class Switch:
         would set the switch again.
         """
         followed = alarm_check_of(self.stack, read_zone(self.stack), "primary")
-        fires = followed is not None and alarm_state_now(self.stack, followed.region, followed.alarm) == "ALARM"
-        return judged(not fires, f"{followed.alarm if followed else 'no alarm'} is in ALARM")
+        if followed is None:
+            return judged(True, "no alarm decides on the region")
+        state = alarm_state_now(self.stack, followed.region, followed.alarm)
+        return judged(state != "ALARM", f"{followed.alarm} is in {state}")
 
     def _table_serves(self, side: Side) -> Finding:
         def see() -> Finding:

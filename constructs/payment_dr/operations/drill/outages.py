@@ -420,27 +420,25 @@ def backlog_of(stack: Deployed, maker: OutageMaker) -> Action:
     )
 
 
-def let_return(stack: Deployed, tell: Callable[[str], None], *, timeout: float) -> None:
+def let_return(stack: Deployed, *, timeout: float) -> None:
     """Release the switch that the standby holds after an outage, as `dr failback` does.
 
     Args:
         stack: The stack.
-        tell: Told of progress.
         timeout: Real seconds to wait for what the primary lacks.
 
     Raises:
         RefusedError: The primary is not ready.
         OperationError: AWS refused, or did not answer.
     """
-    reason = "dr drill: clients return"
-    Switch(
-        stack=stack,
-        confirm=lambda *_: None,
-        tell=tell,
-        ignored_documents=DOCUMENTS_PREFIX,
-        reason=reason,
-        timeout=timeout,
-    ).failback()
+    _switch_of(stack, reason="dr drill: clients return", timeout=timeout).failback()
+
+
+def _switch_of(stack: Deployed, **options: Any) -> Switch:
+    """The operator's switch, which asks nobody, reports to nobody, and lets the primary lack the drill's documents."""
+    return Switch(
+        stack=stack, confirm=lambda *_: None, tell=lambda _: None, ignored_documents=DOCUMENTS_PREFIX, **options
+    )
 
 
 class _Operator:
@@ -520,12 +518,9 @@ class _Operator:
         return probes.reserved_concurrency(self._stack, "primary") == 0
 
     def _switch(self, *, force: bool = False) -> Switch:
-        return Switch(
-            stack=self._stack,
-            confirm=lambda *_: None,
-            tell=lambda _: None,
+        return _switch_of(
+            self._stack,
             force=force,
-            ignored_documents=DOCUMENTS_PREFIX,
             reason=self._reason if self._stack.has_switch else None,
             seconds=self._limit_seconds if self._stack.has_switch else None,
             # Before, clients were in the primary: a drill does not read what they wrote there all day.

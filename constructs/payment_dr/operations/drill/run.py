@@ -515,7 +515,7 @@ class StartedDrill:
         if ends is None:
             return None
         try:
-            let_return(self.place.stack, lambda _: None, timeout=REFUSED_SECONDS)
+            let_return(self.place.stack, timeout=REFUSED_SECONDS)
         except RefusedError:
             backlog.close()
             return None
@@ -533,7 +533,7 @@ class StartedDrill:
             self.step("failback")
             if stays_over:
                 self.payments.released = recovered if self.clients.serving == "secondary" else None
-                let_return(self.place.stack, lambda _: None, timeout=RESUMED_SECONDS)
+                let_return(self.place.stack, timeout=RESUMED_SECONDS)
                 self.dns.forget()
             self.clients.run(until=latest, stop=lambda: self.clients.serving == "primary")
             if self.clients.serving == "primary":

@@ -2,8 +2,8 @@
 
 A global table keeps the version of an item that was written last, by the time of the write, in every region: "last
 writer wins" (https://docs.aws.amazon.com/prescriptive-guidance/latest/dynamodb-global-tables/overview.html). Of two
-versions that were both acknowledged, one is overwritten when the regions reach each other again. No client is told, so
-the drill names it.
+versions that were both acknowledged, one is overwritten when the regions reach each other again. No client learns of
+it, so the drill names it.
 """
 
 from collections.abc import Iterable, Mapping
