@@ -1,6 +1,6 @@
 """Judges one history: does what the client said hold, by what the two replicas really did?
 
-It reads the world's changes once, in order. Payments are told apart by their amount and whether they have a set, so
+It reads the world's changes once, in order. It distinguishes payments by their amount and whether they have a set, so
 that no search is needed. It knows nothing of how the client works.
 """
 

@@ -34,7 +34,7 @@ def told(history: History, client: Callable[[Call], Client], kind: str | None = 
     Args:
         history: The history.
         client: Makes the client.
-        kind: What is wrong is told of this kind alone. Default: of any.
+        kind: Report violations of this kind alone. Default: of any.
         parts: A world, breaker or setting of one's own, as `Play` takes them.
     """
     happened: list[tuple[float, str]] = []

@@ -263,7 +263,7 @@ def test_the_end_of_the_other_region_is_an_alarm_within_three_minutes(stack_json
     gone = {minute: float(minute > 0) for minute in range(-10, 60)}
     assert {minutes_until_alarm(alarm, gone, phase) for phase in range(alarm["period"] // 60)} <= {1, 2}
     assert minutes_until_alarm(alarm, dict.fromkeys(range(60), 0.0), phase=0) is None
-    # Before the first run of a new deployment there are no data, and nobody is told that the other region is gone.
+    # Before the first run of a new deployment there are no data, and no mail says that the other region is gone.
     assert minutes_until_alarm(alarm, {}, phase=0) is None
 
 

@@ -221,7 +221,7 @@ def test_what_cannot_be_asked_is_no_reason_but_refused_too(stack: Stack) -> None
 
 
 def waiting(arrive: Callable[[], object], told: list[str]) -> Callable[[str], None]:
-    """Listens to what is told, and lets something arrive once that is waited for."""
+    """Reads the progress lines, and lets something arrive once one says that it is waited for."""
 
     def tell(text: str) -> None:
         told.append(text)
