@@ -24,7 +24,7 @@ drill: terraform $(READY) ## Let a region fail and come back on an embedded AWS,
 deploy-local: terraform $(READY) ## Deploy the stack on an embedded AWS, check everything, destroy it (ARGS=--json)
 	@$(BIN)/python -m embedded_aws deploy $(ARGS)
 
-test: terraform lint $(CDKTF_READY) $(LINTERS_READY) ## Lint, then run all tests
+test: terraform lint $(CDKTF_READY) ## Lint, then run all tests
 	@$(BIN)/pytest $(ARGS)
 
 mutants: $(READY) ## Change the code in one place after the other and report what no test notices (ARGS='--sample 30')
@@ -48,12 +48,13 @@ hcl: synth ## Write the stack as HCL into lib (ARGS=--json)
 plan: terraform $(READY) ## Show the plan of the stack against an embedded AWS
 	@$(BIN)/python -m embedded_aws plan $(ARGS)
 
-lint: $(READY) ## Check style, formatting and types
+lint: $(READY) $(LINTERS_READY) ## Check style, formatting, types and spelling
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/ruff format --quiet --check .
 	@$(BIN)/mypy --no-error-summary .
+	@.linters/bin/codespell
 
-format: $(READY) ## Format the code and mend what can be mended
+format: $(READY) ## Format the code and fix what can be fixed
 	@$(BIN)/ruff check --quiet --fix .
 	@$(BIN)/ruff format --quiet .
 
