@@ -62,9 +62,7 @@ def mistakes_in_config_keys(prop: str, keys: Iterable[str], application: str = A
     alike: dict[str, str] = {}
     for key in keys:
         if key in alike.values() or alike.setdefault(logical(key), key) != key:
-            mistakes.append(
-                f"{prop} has the keys {alike[logical(key)]!r} and {key!r}, which are too similar; rename one"
-            )
+            mistakes.append(f"{prop} has the keys {alike[logical(key)]!r} and {key!r}, which clash; rename one")
     for key in keys:
         if not _KEY.fullmatch(key):
             mistakes.append(

@@ -167,9 +167,7 @@ def mistakes_in_same_region(primary: str, secondary: str) -> list[str]:
     """Report two names that are the same region."""
     if primary != secondary:
         return []
-    return [
-        f"secondary region {secondary!r} is the primary region too, so one outage would affect both; choose another"
-    ]
+    return [f"secondary region {secondary!r} is the primary region too, so one outage affects both; choose another"]
 
 
 def mistakes_in_pair(scope: Construct, primary: Region, secondary: Region) -> list[str]:

@@ -175,7 +175,7 @@ def test_a_bucket_that_a_team_encrypts_with_its_own_key_stays_so(aws: EmbeddedAw
 @pytest.mark.parametrize(
     ("arguments", "error"),
     [
-        ([f"s3://{NAME}"], "error: state='s3://acme-terraform-state' is no location"),
+        ([f"s3://{NAME}"], "error: state='s3://acme-terraform-state' is not a location"),
         ([LOCATION, "--region", "us-west-9"], "error: region='us-west-9' is not a commercial AWS region"),
     ],
 )
