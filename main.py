@@ -10,7 +10,7 @@ from payment_dr import App, ConfigurationError, DisasterRecoveryStack
 from payment_dr.state_backend import environment_of
 
 # These settings shape the stack, so they are not Terraform variables. They come from the environment, which reaches
-# this file through `make`, the cdktf command line and the embedded AWS. cdktf's own context needs an edit of cdktf.json.
+# this file through `make`, the cdktf command line and the embedded AWS. cdktf's context would need edits of cdktf.json.
 PRODUCTION = "PAYMENT_DR_PRODUCTION"
 CUSTOM_DOMAIN = "PAYMENT_DR_CUSTOM_DOMAIN"
 PRIVATE_PROBE_ROUTE = "PAYMENT_DR_PRIVATE_PROBE_ROUTE"

@@ -82,8 +82,8 @@ def mistakes_in_state_region(state: str | None, state_region: str | None, primar
         return [f"state_region={state_region!r} has no effect without state; set state to s3://BUCKET/ENVIRONMENT"]
     if state_region == primary_region:
         return [
-            f"state_region={state_region!r} is the primary region, whose outage would take Terraform's state along; "
-            "leave it out, for the secondary region, or choose another"
+            f"state_region={state_region!r} is the primary region, whose outage would make Terraform's state "
+            "unavailable; leave it out, for the secondary region, or choose another"
         ]
     return mistakes_in_region_name("state_region", state_region)
 
@@ -113,7 +113,7 @@ def keep_to_account(stack: TerraformStack, primary: AwsProvider, secondary: AwsP
             postcondition=[
                 Postcondition(
                     condition="${self.input == data.aws_caller_identity.current.account_id}",
-                    error_message=f"This state is of the AWS account ${{self.input}}, but the credentials are of {found}. "
+                    error_message=f"This state is of AWS account ${{self.input}}, but the credentials are of {found}. "
                     "Use credentials of the state's account, or another folder, which has a state of its own.",
                 )
             ],
