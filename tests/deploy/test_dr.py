@@ -97,7 +97,8 @@ def test_over_and_back_by_hand_with_terraform_in_between(
     over = dr("failover", "--yes", "--wait")
     assert (over.exit_code, over.stdout) == (
         0,
-        "us-east-1 is fenced. Its probe fails: HTTP status 503. Route 53 answers with us-west-2, according to the model.\n",
+        "us-east-1 is fenced. Its probe fails: HTTP status 503. Route 53 answers with us-west-2, according to the "
+        "model.\n",
     )
     fenced = json.loads(dr("status", "--json").stdout)
     assert fenced["regions"]["us-east-1"]["fenced"] == {"state": "bad", "found": "FENCED"}

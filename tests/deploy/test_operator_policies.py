@@ -135,7 +135,7 @@ OF_OPERATORS = {
         f"dynamodb:{action}": ("failback", "DynamoDB in us-west-2 rejects the call: AccessDenied")
         for action in ("BatchGetItem", "DescribeStream", "GetRecords", "GetShardIterator")
     },
-    "dynamodb:Scan": ("failback --since=2d", "refuses: AccessDenied"),
+    "dynamodb:Scan": ("failback --since=2d", "rejects the call: AccessDenied"),
 }
 OF_A_SWITCH_ALONE = {
     "dynamodb:Query": ["status"],

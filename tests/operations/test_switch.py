@@ -442,7 +442,7 @@ def test_a_lambda_api_that_is_gone_alone_is_no_failover_and_says_what_else_works
     stack.failing[place] = GONE
     with pytest.raises(NoAnswerError, match="Lambda in us-east-1 does not answer") as refused:
         switch(stack).failover()
-    throttle, _, check = refused.value.hint.partition("; if that API is down too:  ")
+    throttle, _, check = refused.value.hint.partition("; if that API is down too: ")
     assert "aws apigatewayv2 update-stage --region us-east-1 --api-id primary --stage-name '$default'" in throttle
     assert check.startswith("aws route53 update-health-check --health-check-id check-primary --inverted")
     assert stack.reserved["primary"] is None

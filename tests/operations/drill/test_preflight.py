@@ -143,7 +143,7 @@ def test_a_record_without_a_health_check_is_named(side: Side, so: str, stack: St
         ({"host": "status.acme.io"}, f"probes status.acme.io, which is not that region: {ITS_NAME}"),
         ({"host": host("primary")}, f"probes {host('primary')}, which is not that region: {ITS_NAME}"),
         ({"address": "192.0.2.1"}, f"probes 192.0.2.1, which is not that region: {ITS_NAME}"),
-        ({"port": 80}, f"probes port 80, but {host('secondary')} listens on 443 only:  set its port to 443"),
+        ({"port": 80}, f"probes port 80, but {host('secondary')} listens on 443 only: set its port to 443"),
         ({"type": "HTTP"}, f"is of type HTTP, but {host('secondary')} speaks only TLS: change its type to HTTPS"),
         (
             {"type": "TCP"},
@@ -336,7 +336,7 @@ def test_nothing_is_found_in_a_zone_that_follows_the_switch(switched_stack: Stac
         ({"disabled": True}, "is disabled, so its status does not depend on the switch: enable it"),
         ({"host": host("primary")}, f"probes {host('primary')}, which is not that region: {ITS_NAME}"),
         ({"type": "TCP"}, "is of type TCP, which passes while the health function answers 503: make it one of type"),
-        ({"port": 80}, f"probes port 80, but {host('secondary')} listens on 443 only:  set its port to 443"),
+        ({"port": 80}, f"probes port 80, but {host('secondary')} listens on 443 only: set its port to 443"),
         ({"sni": False}, f"sends no SNI, so its TLS handshake with {host('secondary')} fails: set EnableSNI to true"),
     ],
 )
