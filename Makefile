@@ -83,7 +83,7 @@ wheel: $(READY) $(AUDIT_READY) ## Build the wheel into dist, and a bill of mater
 terraform:   # looked for before the minutes of set-up, and not after them
 	@command -v "$${TERRAFORM_BINARY_NAME:-terraform}" >/dev/null || { \
 	echo "error: $${TERRAFORM_BINARY_NAME:-terraform} is not on the PATH" >&2; \
-	echo "hint: install Terraform 1.5 or newer, or name it by TERRAFORM_BINARY_NAME" >&2; exit 2; }
+	echo "hint: install Terraform 1.5 or newer, or set TERRAFORM_BINARY_NAME" >&2; exit 2; }
 
 setup: $(READY) $(CDKTF_READY) $(LINTERS_READY) ## Install everything that the other commands need
 

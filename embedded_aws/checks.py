@@ -94,7 +94,7 @@ class Deployed:
         """The bucket whose location is the region."""
         client = self._deployment.client("s3", side)
         names = [bucket["Name"] for bucket in client.list_buckets()["Buckets"]]
-        # us-east-1 is told as no location at all.
+        # us-east-1 has an empty location.
         location = {n: client.get_bucket_location(Bucket=n)["LocationConstraint"] or "us-east-1" for n in names}
         return str(_one([n for n in names if location[n] == self._deployment.region(side)], "bucket"))
 

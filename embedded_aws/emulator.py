@@ -54,7 +54,7 @@ def main() -> None:
     check_version()
     end_with_parent()
 
-    # ministack reads its environment when it is imported, and the version has to be checked before.
+    # ministack reads its environment on import, and the version check must come before.
     from ministack import app  # type: ignore[import-untyped]
 
     from embedded_aws import branch, patches

@@ -49,7 +49,7 @@ class VirtualAlarms:
             }
             for side in SIDES
         }
-        self._rng = random.Random(seed)  # noqa: S311 - it has to be repeatable
+        self._rng = random.Random(seed)  # noqa: S311 - it must be repeatable
         self._alarms: dict[tuple[str, str], _VirtualAlarm] = {}
 
     def __call__(self, region: str, name: str, at: float) -> AlarmState:

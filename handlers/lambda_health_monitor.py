@@ -402,7 +402,7 @@ class Announcer:
     def __init__(self) -> None:
         self._seen = HEALTHY
         self._since: datetime | None = None
-        self._mailed = HEALTHY  # what the readers believe, who have not been told otherwise
+        self._mailed = HEALTHY  # readers believe this until they get a mail
         self._mailed_at: datetime | None = None
 
     def announce(
@@ -550,7 +550,7 @@ def _watch_peer(own: Verdict, now: datetime) -> None:
 
 
 # Lambda lends a full CPU while it loads this module: a client made here costs the first probe less. What fails here is
-# made again by the handler, and is told of there.
+# made again by the handler, which reports it.
 if "AWS_LAMBDA_FUNCTION_NAME" in os.environ:
     with contextlib.suppress(Exception):
         _dynamodb()

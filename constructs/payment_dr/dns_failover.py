@@ -435,6 +435,6 @@ class DnsFailover(Described):
         )
         suppress(
             zone,
-            CKV2_AWS_38="DNSSEC by halves breaks a zone: the registrar's part has to be done with it, by hand",
+            CKV2_AWS_38="half a DNSSEC set-up breaks a zone: do the registrar's part by hand, at the same time",
         )
         return zone

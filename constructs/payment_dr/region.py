@@ -27,7 +27,7 @@ T = TypeVar("T", DataAwsCallerIdentity, DataAwsRegion, DataAwsAvailabilityZones)
 # ARNs in this library are written for the commercial partition; China and GovCloud have their own Route 53.
 PARTITION = "aws"
 
-# Every region launched after 20 March 2019 has to be enabled by each account, so no name will be added here.
+# Each account must enable every region launched after 20 March 2019, so no name will be added here.
 # https://docs.aws.amazon.com/accounts/latest/reference/manage-acct-regions.html
 ENABLED_BY_DEFAULT = frozenset(
     {

@@ -10,9 +10,9 @@ no response.
 
 ministack 1.5.33: 502 with the function's error and stack trace, and 429 with Lambda's own error.
 
-Why it matters: a probe or a test that looks at the code, and one that makes sure that nothing leaks, would be told
-something else than on AWS. Throttling its health function is how an operator takes a region out, and a caller who sees
-429 would slow down rather than go elsewhere.
+Why it matters: a probe or a test that looks at the code, and one that checks that nothing leaks, would get another
+answer than on AWS. An operator takes a region out by throttling its health function, and a caller who gets 429 would
+slow down instead of going elsewhere.
 """
 
 import json

@@ -7,7 +7,7 @@ text is quoted by Terraform's provider (hashicorp/terraform-provider-aws, intern
 
 ministack 1.5.33: takes any length and any tier.
 
-Why it matters: a copy by config sync has to be of the tier that its value and its target need, or it is refused.
+Why it matters: a copy by config sync must have the tier that its value and its target need, or AWS rejects it.
 """
 
 from typing import Any

@@ -179,7 +179,7 @@ def _switch(scope: Any) -> tuple[int, dict[str, Any]]:
 def _read_fault(query: str) -> tuple[list[str | None], _Fault]:
     given = dict(parse_qsl(query))
     services: list[str | None] = [*given.pop("service").split(",")] if "service" in given else [None]
-    random = Random(int(given.pop("seed", 0)))  # noqa: S311 - it has to be reproducible
+    random = Random(int(given.pop("seed", 0)))  # noqa: S311 - it must be reproducible
     operations = frozenset(given.pop("operations").split(",")) if "operations" in given else None
     spared = frozenset(given.pop("spared", "").split(",")) - {""}
     fault = _Fault(given.pop("kind", "error"), float(given.pop("share", 1)), random, operations, spared)

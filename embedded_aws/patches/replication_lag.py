@@ -79,7 +79,7 @@ class _Lag:
     @classmethod
     def read(cls, query: str) -> "_Lag":
         given = dict(parse_qsl(query))
-        random = Random(int(given.pop("seed", 0)))  # noqa: S311 - it has to be reproducible
+        random = Random(int(given.pop("seed", 0)))  # noqa: S311 - it must be reproducible
         lag = cls(float(given.pop("seconds", 0)), float(given.pop("spread", 0)), random)
         if given or not (0 <= lag.seconds < float("inf") and 0 <= lag.spread < float("inf")):
             raise ValueError("a lag has seconds and a spread, both from 0 up, and a seed")

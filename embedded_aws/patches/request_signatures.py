@@ -66,7 +66,7 @@ def apply() -> None:
         return await answer_special_request(method, path, headers, body, query_params, request_id)
 
     def secret_execution_credentials(config: dict[str, Any]) -> dict[str, str]:
-        # ministack digests the role's ARN, of which only the last part has to be right.
+        # ministack digests the role's ARN, and only its last part must be right.
         role = config.get("Role", "").rpartition("/")[2]
         credentials: dict[str, str] = execution_credentials({**config, "Role": f"{_secret()}/{role}"})
         return credentials

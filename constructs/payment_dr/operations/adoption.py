@@ -243,7 +243,7 @@ FIND: Mapping[str, Find] = {
         lambda endpoint, _: endpoint["VpcEndpointId"],
     ),
 }
-# Creating these again overwrites what is there, and they end with what they belong to: nothing has to be adopted.
+# Creating these again overwrites the old ones, and they are deleted with their parent: they need no adoption.
 REPEATABLE = frozenset(
     {
         "aws_acm_certificate_validation",  # waits, and makes nothing

@@ -138,7 +138,7 @@ _WORST: Final = _Draw([1.0], 1.0, 1.0, 1.0, 1.0, 1.0)
 
 
 def _draw(checkers: int, seed: int) -> _Draw:
-    rng = random.Random(seed)  # noqa: S311 - a simulation, which has to be repeatable
+    rng = random.Random(seed)  # noqa: S311 - a simulation must be repeatable
     waits = sorted(rng.random() for _ in range(checkers))
     # Most writes are fast, few take as long as a cold start.
     return _Draw(waits, rng.random(), rng.random(), rng.random(), rng.random() ** 3, rng.random())
