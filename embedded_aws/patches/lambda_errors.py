@@ -1,4 +1,4 @@
-"""What the client of an HTTP API sees of a function that failed or was throttled.
+"""The answer of an HTTP API to its client when the function failed or was throttled.
 
 AWS: 500 with ``{"message":"Internal Server Error"}``, whatever went wrong inside the function
 (https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-troubleshooting-lambda.html). A reserved
@@ -34,7 +34,7 @@ SERVICE_UNAVAILABLE = _says(503, "Service Unavailable")
 
 
 def apply() -> None:
-    """Answer 500 in place of what the function failed with, and 503 in place of Lambda's 429."""
+    """Answer 500 instead of the function's error, and 503 instead of Lambda's 429."""
     invoke_lambda_proxy = apigateway._invoke_lambda_proxy
     to_proxy_response = lambda_svc.lambda_execute_result_to_api_proxy_response
 
