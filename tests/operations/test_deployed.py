@@ -170,7 +170,7 @@ def test_on_aws_calls_go_through_the_users_proxy(tmp_path: Path, monkeypatch: py
     with Server(replies("407 Proxy Authentication Required", "")) as proxy, past_proxies():
         monkeypatch.setenv("HTTPS_PROXY", proxy.url)
         client = Deployed.read(outputs=outputs_file(tmp_path)).client("lambda", "primary")
-        with pytest.raises(CannotTellError, match="cannot be asked: Failed to connect to proxy URL") as raised:
+        with pytest.raises(CannotTellError, match="cannot be reached: Failed to connect to proxy URL") as raised:
             asked("Lambda", lambda: client.get_function_concurrency(FunctionName="any"))
     assert "HTTPS_PROXY" in raised.value.hint
     assert proxy.connections > 0

@@ -166,7 +166,7 @@ def test_without_the_folder_of_the_stack_its_settings_are_not_looked_at(live: St
     for directory in (None, tmp_path):
         rows = found(live, directory)
         assert rows["state"] == rows["settings"]
-        assert (rows["state"].state, rows["state"].found.partition(":")[0]) == (OK, "not looked at")
+        assert (rows["state"].state, rows["state"].found.partition(":")[0]) == (OK, "not checked")
 
 
 @pytest.mark.parametrize(

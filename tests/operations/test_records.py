@@ -144,7 +144,7 @@ def dotted(record: dict[str, Any]) -> dict[str, Any]:
     ("changes", "there", "error"),
     [
         ([planned("primary", unknown={"health_check_id": True})], [], "health_check_id of a record depends on"),
-        ([planned("primary", unknown={"alias": [{"name": True}]})], [], "alias of a record is not known"),
+        ([planned("primary", unknown={"alias": [{"name": True}]})], [], "alias of a record depends on"),
         ([], [], "the plan has weighted records of 0 names"),
         ([planned("primary"), planned("secondary", name="b.acme.io")], [], "weighted records of 2 names"),
         (

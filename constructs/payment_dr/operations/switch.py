@@ -458,7 +458,7 @@ class Switch:
         return self._seen(done, wanted, "the probe of the switch", lambda: probes.health(self.stack, "secondary", path))
 
     def _seen(self, done: str, wanted: str, what: str, probe: Callable[[], probes.Health]) -> str:
-        self.tell(f"waiting: {what} must {wanted}")
+        self.tell(f"checking {what}: it must {wanted}")
         deadline = time.monotonic() + min(self.timeout, TAKES_EFFECT_SECONDS)
         while True:
             cannot_tell = None
