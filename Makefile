@@ -53,7 +53,7 @@ lint: $(READY) ## Check style, formatting and types
 	@$(BIN)/ruff format --quiet --check .
 	@$(BIN)/mypy --no-error-summary .
 
-format: $(READY) ## Format the code, and fix what ruff can fix
+format: $(READY) ## Format the code and fix what can be fixed
 	@$(BIN)/ruff check --quiet --fix .
 	@$(BIN)/ruff format --quiet .
 
