@@ -216,8 +216,7 @@ STATED: Mapping[str, Sequence[str]] = {
         " s {target} s met",
     ),
     "docs/runbook.md": (
-        "an outage: {detection} s until Route 53 believes the probes, and {ttl} s until caches forget",
-        "Route 53 follows after {three} probes that pass, {detection} s, and caches forget",
+        "Clients move after {three} probes, {detection} s, and the TTL of cached answers, {ttl} s.",
     ),
     "examples/existing_api/README.md": ("Route 53, TTL {ttl} s",),
     "examples/payments_service/README.md": ("Route 53, alias, TTL {alias_ttl} s",),
