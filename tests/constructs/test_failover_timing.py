@@ -215,7 +215,10 @@ STATED: Mapping[str, Sequence[str]] = {
         "failover, bound of the model: computed; {alias_hanging_bound} s {alias_bound} s {target} s met",
         " s {target} s met",
     ),
-    "docs/runbook.md": ("Clients move after {three} probes, {detection} s, and the TTL of cached answers, {ttl} s.",),
+    "docs/runbook.md": (
+        "Clients move after {three} probes, {detection} s, and the TTL of cached answers, {ttl} s "
+        "({alias_ttl} s with a custom domain).",
+    ),
     "examples/existing_api/README.md": ("Route 53, TTL {ttl} s",),
     "examples/payments_service/README.md": ("Route 53, alias, TTL {alias_ttl} s",),
     "examples/whole_stack/README.md": ("Route 53, TTL {ttl} s",),
