@@ -1,4 +1,4 @@
-# `make help` lists the commands. Each sets up what it needs, inside this folder, and only once.
+# `make help` lists the commands. Each installs what it needs, in this folder and only once.
 .DEFAULT_GOAL := help
 PYTHON ?= python3
 # Arguments for the command behind a target: make deploy-local ARGS=--json
@@ -18,34 +18,34 @@ AUDIT_READY := .audit/.ready
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' Makefile
 
-drill: terraform $(READY) ## Let a region fail and come back on an embedded AWS, and measure what its clients see (ARGS=--outage=hang)
+drill: terraform $(READY) ## Fail a region over and back on an embedded AWS, and measure what clients see (ARGS=--outage=hang)
 	@$(BIN)/python -m embedded_aws drill $(ARGS)
 
-deploy-local: terraform $(READY) ## Deploy the stack on an embedded AWS, check everything, destroy it (ARGS=--json)
+deploy-local: terraform $(READY) ## Deploy the stack on an embedded AWS, check it, destroy it (ARGS=--json)
 	@$(BIN)/python -m embedded_aws deploy $(ARGS)
 
 test: terraform lint $(CDKTF_READY) ## Lint, then run all tests
 	@$(BIN)/pytest $(ARGS)
 
-mutants: $(READY) ## Change the code in one place after the other and report what no test notices (ARGS='--sample 30')
+mutants: $(READY) ## Change the code in one place at a time, and print the changes that no test notices (ARGS='--sample 30')
 	@$(BIN)/python -m mutants $(ARGS)
 
-prove-permissions: terraform $(READY) ## Show that every right is needed and enough (ARGS=--json)
+prove-permissions: terraform $(READY) ## Show that each right is needed, and that all of them are enough (ARGS=--json)
 	@$(BIN)/python -m permission_proof $(ARGS)
 
-prove-no-loss: $(READY) ## Play a million histories of payments and 10,000 of config sync in a simulated world (ARGS=--histories=10000)
+prove-no-loss: $(READY) ## Run a million simulated histories of payments, and 10,000 of config sync (ARGS=--histories=10000)
 	@$(BIN)/python -m no_loss $(ARGS)
 
 synth: $(READY) ## Synthesize the stack into cdktf.out
 	@$(BIN)/python main.py
 
-docs: $(READY) ## Write the pages that are made from the stack (ARGS=--check)
+docs: $(READY) ## Write the pages that are generated from the stack (ARGS=--check)
 	@$(BIN)/python -m pages $(ARGS)
 
 hcl: synth ## Write the stack as HCL into lib (ARGS=--json)
 	@$(BIN)/python -m hcl $(ARGS)
 
-plan: terraform $(READY) ## Show the plan of the stack against an embedded AWS
+plan: terraform $(READY) ## Print Terraform's plan of the stack for an empty embedded AWS
 	@$(BIN)/python -m embedded_aws plan $(ARGS)
 
 lint: $(READY) $(LINTERS_READY) ## Check style, formatting, types and spelling
@@ -58,21 +58,21 @@ format: $(READY) ## Format the code and fix what can be fixed
 	@$(BIN)/ruff check --quiet --fix .
 	@$(BIN)/ruff format --quiet .
 
-bench: $(READY) ## Time synthesis, handlers and the gate against their baselines (ARGS=--with-commands: drill and deploy-local too)
+bench: $(READY) ## Time synthesis, handlers and the gate against their baselines (ARGS=--with-commands: also drill and deploy-local)
 	@$(BIN)/python -m benchmarks $(ARGS)
 
-lock: $(READY) $(AUDIT_READY) ## Resolve the dependencies again, with a hash of each package and without a package index
+lock: $(READY) $(AUDIT_READY) ## Resolve the dependencies again, with a hash of each package and no package index
 	@$(PIPENV) lock
 	@$(PYTHON) -c "$$STRIP_INDEX"
 	@$(BIN)/npm install --package-lock-only
 	@for set in pipenv linters audit gate; do CUSTOM_COMPILE_COMMAND="make lock" .audit/bin/pip-compile requirements/$$set.in; done
 
-audit: $(READY) $(CDKTF_READY) $(AUDIT_READY) ## Look for known vulnerabilities in everything that these commands install
+audit: $(READY) $(CDKTF_READY) $(AUDIT_READY) ## Check everything that these commands install for known vulnerabilities
 	@$(PIPENV) requirements --hash --dev | grep -v '^-e' > .audit/Pipfile.txt
 	@.audit/bin/pip-audit --require-hashes --disable-pip $(addprefix -r ,.audit/Pipfile.txt $(wildcard requirements/*.txt))
 	@$(BIN)/npm audit --audit-level=high
 
-wheel: $(READY) $(AUDIT_READY) ## Build the wheel into dist, and a bill of materials (CycloneDX) of it and the versions it is tested with
+wheel: $(READY) $(AUDIT_READY) ## Build the wheel into dist, and its bill of materials (CycloneDX) with the tested versions
 	@rm -rf dist .audit/wheel
 	@$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
 	@$(PYTHON) -m venv --without-pip .audit/wheel
@@ -80,18 +80,18 @@ wheel: $(READY) $(AUDIT_READY) ## Build the wheel into dist, and a bill of mater
 	@$(BIN)/python -m pip --python .audit/wheel install --quiet --no-deps --require-hashes -r .audit/wheel/requirements.txt
 	@.audit/bin/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible -o "$$(echo dist/*.whl).cdx.json" .audit/wheel
 
-terraform:   # looked for before the minutes of set-up, and not after them
+terraform:   # before the minutes of set-up, and not after them
 	@command -v "$${TERRAFORM_BINARY_NAME:-terraform}" >/dev/null || { \
 	echo "error: $${TERRAFORM_BINARY_NAME:-terraform} is not on the PATH" >&2; \
 	echo "hint: install Terraform 1.5 or newer, or set TERRAFORM_BINARY_NAME" >&2; exit 2; }
 
 setup: $(READY) $(CDKTF_READY) $(LINTERS_READY) ## Install everything that the other commands need
 
-clean: ## Remove everything that these commands have made
+clean: ## Remove everything that these commands wrote into this folder
 	rm -rf .venv .pipenv .linters .audit node_modules dist cdktf.out drill-reports build .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
 	@if head -n 1 lib/main.tf 2>/dev/null | grep -q '^# Generated by `make hcl`'; then cd lib && \
 	rm -rf .terraform .terraform.lock.hcl provider.tf $$(sed -n 's/^# \([^ /]*\) sha256:.*/\1/p' main.tf) main.tf; fi
-	@rmdir lib 2>/dev/null || true  # what is yours stays
+	@rmdir lib 2>/dev/null || true  # files of yours stay
 
 # The lock file must not say where packages come from: that is the reader's own setting.
 define STRIP_INDEX

@@ -473,10 +473,11 @@ def _without_false_copies(home: list[Version], target: list[Version], reader: _R
     Somebody has deleted the parameter and created it again with its old description.
     """
     versions = home + target
-    originals = {version.own: version for version in versions}
+    # Not copies: in a parameter that was created again, a copy can have the number and time of a write that is gone.
+    originals = {version.own: version for version in versions if not version.is_copy}
     for current in (*home[-1:], *target[-1:]):
         original = originals.get(current.write)
-        if original and original != current:
+        if original:
             values = reader.look(original), reader.look(current)
             if None not in values and values[0] != values[1]:
                 versions[versions.index(current)] = replace(current, copy_of=None)

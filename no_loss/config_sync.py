@@ -134,6 +134,12 @@ class World:
             for version in self.stores[write.region].parameters.get(name, [])
         )
 
+    def _is_known(self, name: str, write: UserWrite) -> bool:
+        """Whether a function can know this write: nobody gave it a copy's description, none before had its number."""
+        numbers = [(each.region, each.number) for each in self.writes[name]]
+        is_only_one = numbers.count((write.region, write.number)) == 1
+        return self.is_there(name, write) and not write.claims and is_only_one
+
     def held(self, name: str, region: str, version: StoredVersion) -> UserWrite | None:
         """Whose value a stored version holds."""
         for write in self.writes[name]:
@@ -320,7 +326,7 @@ class World:
         carried = self.written(name, stamp.write)
         current = store.parameters[name][-1] if name in store.parameters else None
         if not carried or carried.value != request["Value"]:
-            if self.deleted[name] and not (carried and self.is_there(name, carried)):
+            if self.deleted[name] and not (carried and self._is_known(name, carried)):
                 self.misled.add(name)
             else:
                 self.faults.append("a copy carries another value than the write it names")

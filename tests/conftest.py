@@ -11,7 +11,13 @@ from embedded_aws import EmbeddedAws
 pytest_plugins = ["tests.handlers.config_sync_seed"]
 
 # What a busy machine can fail: these run processes against the real clock. Everything else gets one chance.
-RUN_AGAIN_ONCE = ("tests/deploy/", "tests/embedded_aws/", "tests/operations/drill/", "tests/operations/terraform/")
+RUN_AGAIN_ONCE = (
+    "tests/deploy/",
+    "tests/embedded_aws/",
+    "tests/handlers/test_health_monitor_faults.py",
+    "tests/operations/drill/",
+    "tests/operations/terraform/",
+)
 
 
 def pytest_configure() -> None:

@@ -1,11 +1,13 @@
-"""What the pages beside the README say of this project is there: files, folders, commands."""
+"""What the pages say of this project is there: files, folders, commands, and the gate's output in the README."""
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import typer.main
+from typer.testing import CliRunner
 
 import embedded_aws.__main__
 import hcl.__main__
@@ -14,6 +16,7 @@ import pages.__main__
 import permission_proof.__main__
 from payment_dr.operations import cli
 from permission_proof import iam_policies
+from tests.operations.gate.plans import document, put
 
 PROJECT = Path(__file__).resolve().parents[1]
 PAGES = [
@@ -94,3 +97,14 @@ def test_commands_and_their_options_exist(page: Path) -> None:
             command = subcommands[said[0]]
         options = {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
         assert {word.partition("=")[0] for word in words if word.startswith("--")} <= options | {"--help"}
+
+
+def test_the_readme_shows_what_the_gate_prints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lost = document("default")
+    put("aws_route53_record.dns_primary_record", "health_check_id", "")(lost)
+    (tmp_path / "plan.json").write_text(json.dumps(lost), encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    printed = CliRunner().invoke(cli.app, ["gate", "plan.json"]).stdout
+    readme = (PROJECT / "README.md").read_text(encoding="utf-8")
+    shown = readme.partition("dr gate plan.json\n")[2].partition("```")[0].rstrip().split("[...]")
+    assert re.match(".*".join(re.escape(each) for each in shown), printed, re.DOTALL), printed

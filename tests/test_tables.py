@@ -7,7 +7,6 @@ in tests/deploy/test_deployment.py, and the one of all outputs in tests/deploy/t
 import ast
 import json
 import pkgutil
-import re
 import tomllib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -185,13 +184,6 @@ def test_every_handler_is_deployed(stacks: tuple[Any, Any, Any]) -> None:
     _, with_options, _ = stacks
     deployed = {each["handler"].partition(".")[0] for each in with_options["resource"]["aws_lambda_function"].values()}
     assert_complete("handlers", names_in("handlers"), "the functions of constructs/payment_dr/stack.py", deployed)
-
-
-def test_every_outage_is_in_the_list_of_the_readme() -> None:
-    readme = (PROJECT / "README.md").read_text(encoding="utf-8")
-    (listed,) = re.findall(r"chooses another outage: (.*?)\.\s", readme, re.DOTALL)
-    outages = re.findall(r"[\w-]+", re.sub(r"\(.*?\)", "", listed, flags=re.DOTALL))
-    assert_complete("OUTAGES", OUTAGES, "the list of README.md", outages)
 
 
 def drilled(tests: str) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Secrets that are the same in two regions, whichever of the two they are changed in."""
+"""The same secrets in two regions: a change in either region is copied to the other."""
 
 from payment_dr import (
     App,
@@ -32,7 +32,7 @@ ConfigSync(
     secondary=oregon,
     environment=ENVIRONMENT,
     application="checkout",
-    # First values, which stand in Terraform's state: set the real ones in Parameter Store, in either region.
+    # First values, which Terraform's state contains: set the real ones in Parameter Store, in either region.
     parameters={"stripe-key": "set me", "feature/refunds": "off"},
     primary_key_arn=ohio_key.key_arn,
     secondary_key_arn=oregon_key.key_arn,

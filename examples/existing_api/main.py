@@ -1,4 +1,4 @@
-"""Failover for an API that exists already: its table is watched in both regions, and its name follows what is seen."""
+"""Failover for an existing API: monitors check its table in both regions, and its name follows their health."""
 
 from payment_dr import (
     Alerting,
@@ -14,7 +14,7 @@ from payment_dr import (
     require_versions,
 )
 
-# What exists already: a global table, and in each region a host that serves the API under the name below.
+# What exists: a global table, and in each region a host that serves the API under the name below.
 ACCOUNT = "123456789012"
 TABLE = "orders"
 DOMAIN = "orders.acme.io"
@@ -32,7 +32,7 @@ ArchiveProvider(stack, "archive")
 
 
 def watched(region: Region) -> Endpoint:
-    """The existing host of a region, with a monitor of its table beside it."""
+    """Return the existing host of a region, with a monitor of its table."""
     key = EncryptionKey(stack, f"key_{region.label}", region=region, environment=ENVIRONMENT)
     alerting = Alerting(
         stack,

@@ -1,23 +1,23 @@
-"""A payments service: `POST /payments` takes each payment once, `GET /payments/{id}` gives it back.
+"""A payments service: `POST /payments` takes each payment once, `GET /payments/{id}` returns it.
 
     POST /payments           Idempotency-Key: order-1001, and {"amount": 1250, "currency": "EUR"} (1250 cents)
         201                  the payment; also when the same key comes again with the same payment
         422                  the key is that of another payment, which the answer names
-        400                  the key or the payment is not what this takes
+        400                  the key or the payment is not valid
     GET /payments/order-1001
         200, 404             the payment, or none
 
-Whatever else it answers (500, 503), or if no answer comes: send the same payment with the same key again, to whichever
-region the name leads to then.
+After any other answer (500, 503), or none: send the same payment with the same key again, to the region that the name
+leads to then.
 
-The key is the payment's id and the key of its item, and the item holds nothing but what the client has sent. So the
-same payment that is written in two regions is the same item in both, and nothing is paid twice.
+The key is the payment's id and the key of its item, and the item has only what the client sent. So a payment that is
+written in two regions is the same item in both, and nothing is paid twice.
 
     transaction_id = order-1001, timestamp = 0, amount = 1250, currency = EUR
 
-A payment is acknowledged when it is in the table of this region; the global table copies it to the other one, usually
-within a second. What the region has acknowledged in its last moment before it fails is in the other one only after the
-region is back.
+The service acknowledges a payment when it is in the table of this region. The global table copies it to the other
+region, usually within a second. A payment acknowledged just before the region fails reaches the other region only when
+the first one is back.
 
 Environment: DYNAMODB_TABLE_NAME; AWS_REGION is set by Lambda.
 Permissions: dynamodb:PutItem and dynamodb:GetItem on the table; logs:CreateLogStream and logs:PutLogEvents on the
@@ -58,14 +58,15 @@ class Table(Protocol):
 
 
 class BadRequestError(Exception):
-    """The request is not what this service takes; the message says what is wrong."""
+    """The request is not valid; the message names the fault."""
 
 
 def handler(event: Mapping[str, Any], context: object) -> Answer:  # noqa: ARG001
     """Answer one request of API Gateway (payload format 2.0).
 
     Raises:
-        Exception: DynamoDB did not answer, or refused. API Gateway answers 500, and the alarm on errors counts it.
+        Exception: DynamoDB did not answer, or rejected the call. API Gateway answers 500, and the alarm on errors
+            counts it.
     """
     return serve(event, _dynamodb(), os.environ["DYNAMODB_TABLE_NAME"])
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from payment_dr import App, ConfigurationError, DisasterRecoveryStack
+from payment_dr.alerting import description_parts
 from payment_dr.bindings import Testing as CdktfTesting
 from payment_dr.checks import PLACEHOLDER_EMAIL_PATTERN, props_of
 from payment_dr.production import Settings, settings_of
@@ -17,6 +18,7 @@ from tests.constructs.documents import Json
 
 NewApp = Callable[[], App]
 RUNBOOK = "https://wiki.acme.io/payments-dr"
+PAGE = Path(__file__).resolve().parents[2] / "docs/runbook.md"
 PRESET = {"production": True, "runbook": RUNBOOK}
 
 
@@ -72,6 +74,19 @@ def test_the_preset_reaches_the_resources(production: Json) -> None:
     }
     descriptions = values(production, "cloudwatch_metric_alarm", "alarm_description")
     assert [each for each in descriptions if f"Runbook: {RUNBOOK}#" not in each] == []
+
+
+def test_each_alarm_has_a_section_of_the_runbook_that_says_what_to_check_and_fix(production: Json) -> None:
+    parts = {}
+    for section in PAGE.read_text(encoding="utf-8").split("\n## ")[1:]:
+        heading, _, text = section.partition("\n")
+        bold = re.findall(r"^- \*\*(.+)\.\*\*", text, re.MULTILINE)
+        parts[heading] = [part for each in bold for part in each.split(", ")]
+    descriptions = values(production, "cloudwatch_metric_alarm", "alarm_description")
+    linked = {description_parts(each)[1].removeprefix(f"{RUNBOOK}#") for each in descriptions}
+    linked |= {"service-errors", "service-throttles"}  # of an app with a `Service`
+    assert linked == {heading for heading, found in parts.items() if "Escalate" in found}
+    assert {tuple(parts[each]) for each in linked} == {("Meaning", "Check", "Fix", "Escalate")}
 
 
 def test_payments_get_the_higher_throttle_and_health_routes_keep_theirs(production: Json, new_app: NewApp) -> None:

@@ -80,10 +80,10 @@ def table_is_missing(monitor: Monitor) -> None:
 
 
 FAULTS: dict[str, Callable[[Monitor], object]] = {
-    "DynamoDB accepts connections and says nothing": lambda monitor: monitor.serve("DYNAMODB", is_silent),
+    "DynamoDB accepts connections and does not answer": lambda monitor: monitor.serve("DYNAMODB", is_silent),
     "DynamoDB refuses connections": lambda monitor: monitor.serve("DYNAMODB", is_silent).close(),
     "DynamoDB resets connections": lambda monitor: monitor.serve("DYNAMODB", resets),
-    "503 with nothing": lambda monitor: monitor.serve("DYNAMODB", replies("503 Service Unavailable", "")),
+    "503 with an empty body": lambda monitor: monitor.serve("DYNAMODB", replies("503 Service Unavailable", "")),
     "400 `ThrottlingException`": lambda monitor: monitor.serve("DYNAMODB", refuses_with("ThrottlingException")),
     "400 `AccessDeniedException`": lambda monitor: monitor.add_right("Deny", monitor.table_arn),
     "400 `ResourceNotFoundException`": table_is_missing,

