@@ -335,7 +335,7 @@ def test_nothing_is_found_in_a_zone_that_follows_the_switch(switched_stack: Stac
         ({"inverted": False}, "is not inverted, so clients are sent away while the switch is not set: set Inverted to"),
         ({"disabled": True}, "is disabled, so its status does not depend on the switch: enable it"),
         ({"host": host("primary")}, f"probes {host('primary')}, which is not that region: {ITS_NAME}"),
-        ({"type": "TCP"}, "is of type TCP, which passes while the health function answers 503: make it one of type"),
+        ({"type": "TCP"}, "is of type TCP, which passes while the health function answers 503: change its type to"),
         ({"port": 80}, f"probes port 80, but {host('secondary')} listens on 443 only: set its port to 443"),
         ({"sni": False}, f"sends no SNI, so its TLS handshake with {host('secondary')} fails: set EnableSNI to true"),
     ],
