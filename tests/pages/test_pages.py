@@ -154,7 +154,7 @@ def test_what_the_default_column_says_is_not_said_again() -> None:
     assert props["ttl_seconds"].description.startswith("How long resolvers may keep an answer. Default 30. Fails")
     assert props["custom_domain"].description.endswith("of both endpoints.")
     props = {prop.name: prop for prop in documented(payment_dr.GlobalData).props}
-    assert props["force_destroy"].description.endswith("what is in them; set it False with real documents.")
+    assert props["force_destroy"].description.endswith("their contents. Set it to False with real documents.")
 
 
 def test_of_several_props_described_together_each_has_its_own_default() -> None:
