@@ -101,7 +101,7 @@ def written_into(page: str, default: Template, private: Template) -> str:
         raise ValueError(f"the page lacks a line {BEGIN.strip()} or {END.strip()}")
     limits = throttle_of(default, 0)
     lines = [
-        f"| requests of a flood a second | probes refused | minutes:seconds until a failover, throttle {limits.rate:g} "
+        f"| flood, requests a second | probes answered 429 | minutes:seconds to a failover, throttle {limits.rate:g} "
         f"a second and {limits.burst} at once | with `private_probe_route` |",
         "|---:|---:|---|---|",
     ]
