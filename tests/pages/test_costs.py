@@ -59,7 +59,7 @@ def test_a_type_that_nobody_has_priced_is_named(changed: Any) -> None:
 
 def test_a_region_without_prices_is_named(changed: Any) -> None:
     changed["provider"]["aws"][1]["region"] = "eu-west-1"
-    with pytest.raises(KeyError, match=r"pages/prices\.py has no prices of eu-west-1"):
+    with pytest.raises(KeyError, match=r"no prices for eu-west-1: add them to pages/prices\.py"):
         estimate(changed)
 
 
