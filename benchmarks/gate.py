@@ -1,4 +1,4 @@
-"""`dr gate` against the minimum of its process: starting `dr` and parsing the same file."""
+"""`dr gate` against the least that its process must do: start `dr`, and parse the same file."""
 
 import gzip
 import json
@@ -25,11 +25,11 @@ try:
 except SystemExit as ended:
     assert ended.code == 0, ended.code
 """
-_MINIMUM = "import json, payment_dr.operations.cli\njson.load(open({path!r}))\n"
+_LEAST = "import json, payment_dr.operations.cli\njson.load(open({path!r}))\n"
 
 
 def large(count: int) -> dict[str, Any]:
-    """Build a plan of at least `count` resources: a stack with a load balancer in each region, repeated in modules."""
+    """A plan of so many resources: a stack with a load balancer in each region, again and again, in modules."""
     stack = json.loads(gzip.decompress((PLANS / "alb_failover-deployed.json.gz").read_bytes()))
     text = json.dumps(stack["resource_changes"])
     names = {
@@ -50,38 +50,38 @@ def large(count: int) -> dict[str, Any]:
 
 
 def write(path: str, count: int) -> None:
-    """Write our plan, or one of at least `count` resources."""
+    """Write our plan, or one of so many resources."""
     ours = gzip.decompress((PLANS / "production-first.json.gz").read_bytes())
     Path(path).write_bytes(json.dumps(large(count)).encode() if count else ours)
 
 
 def _measured(runs: int) -> Iterator[tuple[str, float, Run, Run]]:
-    """Yield the name, the target in seconds, and the medians of the gate and of the minimum."""
+    """What is judged, the target in seconds, and the medians of the gate and of the least."""
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         path, out = Path(folder, "plan.json"), str(Path(folder, "out"))
         for what, count, target in (
             ("our plan, with the production settings", 0, OURS_TARGET),
             (f"a plan of {LARGE:,} resources", LARGE, LARGE_TARGET),
         ):
-            # In its own process: the peak memory of this one would count for its children.
+            # In a process of its own: the peak memory of this one would count for those that it starts.
             python(f"from benchmarks.gate import write\nwrite({str(path)!r}, {count})\n")()
-            sides = [python(code.format(path=str(path), out=out)) for code in (_GATE, _MINIMUM)]
-            gate, minimum = in_turns(sides, runs)
-            yield what, target, gate, minimum
+            sides = [python(code.format(path=str(path), out=out)) for code in (_GATE, _LEAST)]
+            gate, least = in_turns(sides, runs)
+            yield what, target, gate, least
 
 
 def measure(runs: int) -> tuple[list[Comparison], list[Timing]]:
-    """Measure the ratios to the minimum, and the times of the whole process against their targets.
+    """The ratios to the least, and the times of the whole process against their targets.
 
     Args:
-        runs: The number of runs of each side.
+        runs: How often each side is run.
     """
     comparisons, timings = [], []
-    for what, target, gate, minimum in _measured(runs):
+    for what, target, gate, least in _measured(runs):
         against = "dr started, the same JSON parsed"
         for kind, unit, ours, baseline, limit in (
-            ("time", "s", gate.seconds, minimum.seconds, 3.0),
-            ("peak memory", "MB", gate.peak_mb, minimum.peak_mb, 2.0),
+            ("time", "s", gate.seconds, least.seconds, 3.0),
+            ("peak memory", "MB", gate.peak_mb, least.peak_mb, 2.0),
         ):
             comparisons.append(
                 Comparison(f"dr gate, {what}, {kind}", "dr gate", against, unit, ours, baseline, runs, limit)

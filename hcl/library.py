@@ -49,7 +49,7 @@ def configuration(stack: Path) -> dict[str, Any]:
     try:
         found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise HclError(f"{stack} holds no synthesized stack", hint="run 'make synth' first") from error
+        raise HclError(f"{stack} has no synthesized stack", hint="run 'make synth' first") from error
     except ValueError as error:
         raise HclError(f"{path} is not JSON: {error}", hint="run 'make synth' again") from error
     if unknown := sorted(found.keys() - _KNOWN):

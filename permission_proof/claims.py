@@ -159,20 +159,22 @@ def _function_role(purpose: str, owner: str) -> dict[tuple[str, str, str], Claim
     }
 
 
-def _reads_of_another(owner: str, operation: str, *, abroad: bool) -> Scenario:
+def _reads_of_another(owner: str, operation: str, *, other_region: bool) -> Scenario:
     text = "The role reads a parameter that is not ours"
-    return call(text, owner, "ssm", operation, lambda _, __: {"Name": f"/{NAME}/x"}, abroad=abroad)
+    return call(text, owner, "ssm", operation, lambda _, __: {"Name": f"/{NAME}/x"}, other_region=other_region)
 
 
-def _use_of_parameters(verb: str, owner: str, *, abroad: bool) -> dict[tuple[str, str, str], Claim]:
-    key = (reads_with_another_key(owner, abroad=abroad),)
-    read = compared if abroad else copied  # config sync replaces a value in the other region that it cannot read
+def _use_of_parameters(verb: str, owner: str, *, other_region: bool) -> dict[tuple[str, str, str], Claim]:
+    key = (reads_with_another_key(owner, other_region=other_region),)
+    read = compared if other_region else copied  # config sync replaces a value in the other region that it cannot read
     return {
         **_statement(
             owner,
             f"{verb}Parameters",
             {
-                action: Claim(read, about=_parameter, outside=(_reads_of_another(owner, operation, abroad=abroad),))
+                action: Claim(
+                    read, about=_parameter, outside=(_reads_of_another(owner, operation, other_region=other_region),)
+                )
                 for action, operation in {
                     "ssm:GetParameter": "get_parameter",
                     "ssm:GetParameterHistory": "get_parameter_history",
@@ -184,8 +186,8 @@ def _use_of_parameters(verb: str, owner: str, *, abroad: bool) -> dict[tuple[str
             f"{verb}ParametersWithKey",
             {
                 "kms:Decrypt": Claim(read, outside=key),
-                VIA: Claim(target_decrypts if abroad else sync_decrypts),
-                FOR_PARAMETER: Claim(reads_another_parameter(owner, abroad=abroad)),
+                VIA: Claim(target_decrypts if other_region else sync_decrypts),
+                FOR_PARAMETER: Claim(reads_another_parameter(owner, other_region=other_region)),
                 f"each value of {FOR_PARAMETER}": Claim(copied, about=_parameter),
             },
         ),
@@ -220,7 +222,7 @@ _publishes_abroad = call(
     "sns",
     "publish",
     lambda stage, side: {"TopicArn": stage.stack.value(f"{stage.other(side)}_sns_topic_arn"), "Message": "?"},
-    abroad=True,
+    other_region=True,
 )
 
 
@@ -294,8 +296,8 @@ _takeover_writes_payment = call(
     lambda stage, _: {"TableName": stage.stack.value("dynamodb_table_name"), "Item": PAYMENT_ITEM},
 )
 _takeover_sees_elsewhere = tuple(
-    call(text, "switch takeover role", "cloudwatch", "describe_alarms", arguments, abroad=abroad)
-    for text, arguments, abroad in (
+    call(text, "switch takeover role", "cloudwatch", "describe_alarms", arguments, other_region=other_region)
+    for text, arguments, other_region in (
         ("The role reads another alarm of the primary region", lambda *_: {"AlarmNames": [NAME]}, True),
         ("The role reads all alarms of the primary region", lambda *_: {}, True),
         (
@@ -338,7 +340,7 @@ CLAIMS: Claims = {
         },
     ),
     **_function_role(SYNC, "config sync role"),
-    **_use_of_parameters("Read", "config sync role", abroad=False),
+    **_use_of_parameters("Read", "config sync role", other_region=False),
     **_statement(
         "config sync role",
         "WriteToOtherRegion",
@@ -352,7 +354,7 @@ CLAIMS: Claims = {
         "AssumedByConfigSync",
         {"sts:AssumeRole": Claim(copied), "ArnEquals aws:PrincipalArn": Claim(wrong_role_assumes)},
     ),
-    **_use_of_parameters("Write", "cross-region role", abroad=True),
+    **_use_of_parameters("Write", "cross-region role", other_region=True),
     **_statement(
         "cross-region role",
         "WriteParameters",
@@ -362,7 +364,7 @@ CLAIMS: Claims = {
                 about=_parameter,
                 outside=(
                     writes("The role writes a parameter that is not ours", name=f"/{NAME}/x"),
-                    writes("The role writes in the wrong region", abroad=False),
+                    writes("The role writes in the wrong region", other_region=False),
                 ),
             )
         },
@@ -490,7 +492,7 @@ PRODUCTION_CLAIMS: Claims = {
                     canary_writes("The role writes a payment", _payment),
                     canary_writes("The role writes the item of the other region's canary", _another_region),
                     canary_writes("The role writes an item whose key begins with that of its own item", _longer),
-                    canary_writes("The role writes its item in the other region", of_region, abroad=True),
+                    canary_writes("The role writes its item in the other region", of_region, other_region=True),
                     canary_uses_another_table("The role writes its item to another table", "put_item", "Item"),
                 ),
             ),
@@ -507,7 +509,7 @@ PRODUCTION_CLAIMS: Claims = {
                 outside=(
                     canary_reads("The role reads a payment", _payment),
                     canary_reads("The role reads an item whose key begins with that of its own item", _longer),
-                    canary_reads("The role reads its item in the other region", of_region, abroad=True),
+                    canary_reads("The role reads its item in the other region", of_region, other_region=True),
                     canary_uses_another_table("The role reads its item from another table", "get_item", "Key"),
                 ),
             ),
@@ -561,7 +563,7 @@ def _uses_table(what: str, operation: str, **arguments: Any) -> tuple[Scenario, 
         return {"TableName": stage.stack.value("dynamodb_table_name"), **arguments}
 
     return (
-        call(f"The role {what} in the other region", owner, "dynamodb", operation, of_the_stack, abroad=True),
+        call(f"The role {what} in the other region", owner, "dynamodb", operation, of_the_stack, other_region=True),
         uses_another_table(f"The role {what} in another table", owner, operation, lambda *_: arguments),
     )
 

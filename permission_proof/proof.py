@@ -149,8 +149,8 @@ def _proofs(stage: Stage, rows: Sequence[Row], on_step: Callable[[str], None]) -
         claim = ALL_CLAIMS[row.claim]
         # Rights that the same scenario needs are removed one after the other, in one set-up.
         alone = row if row.condition and not row.value else None
-        same_play = claim.scenario.text, row.policy.side, claim.about(row), claim.hidden_by, alone
-        groups.setdefault(same_play, []).append(row)
+        same_setup = claim.scenario.text, row.policy.side, claim.about(row), claim.hidden_by, alone
+        groups.setdefault(same_setup, []).append(row)
     subject = ""
     for group in groups.values():
         claim, side = ALL_CLAIMS[group[0].claim], group[0].policy.side

@@ -94,7 +94,7 @@ _NOT_THERE = fill(
 _TOO_WIDE = f"""
 ## Too wide
 
-This section shows that no right grants more than its scenario needs.
+This section covers what the lines above leave open: a grant that is wider than its scenario needs.
 
 **Requested.** With each right of a role, the proof requests the neighbours of the granted resource: a longer name (with
 `-permission-proof` added), the same name in the other region and, if the call takes an ARN, in another account. Another

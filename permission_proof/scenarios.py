@@ -69,12 +69,12 @@ def call(
     operation: str,
     arguments: Callable[[Stage, Side], Any],
     *,
-    abroad: bool = False,
+    other_region: bool = False,
 ) -> Scenario:
-    """A call with a role's session, in the region of the side or, `abroad`, in the other one."""
+    """A call with a role's session, in the region of the side or, with `other_region`, in the other one."""
 
     def play(stage: Stage, side: Side, _: str) -> Iterator[Run]:
-        client = stage.as_role(owner, side, service, stage.other(side) if abroad else side)
+        client = stage.as_role(owner, side, service, stage.other(side) if other_region else side)
         yield lambda: getattr(client, operation)(**arguments(stage, side))
 
     return named(text)(play)
@@ -436,12 +436,12 @@ def wrong_role_assumes(stage: Stage, side: Side, _: str) -> Iterator[Run]:
         yield lambda: sts.assume_role(RoleArn=role, RoleSessionName=NAME)
 
 
-def reads_another_parameter(owner: str, *, abroad: bool) -> Scenario:
+def reads_another_parameter(owner: str, *, other_region: bool) -> Scenario:
     """A SecureString with the stack's key and another name."""
 
     @named("The role, given the right to its name, reads another parameter with the same key")
     def play(stage: Stage, side: Side, _: str) -> Iterator[Run]:
-        where = stage.other(side) if abroad else side
+        where = stage.other(side) if other_region else side
         name, root = f"/{NAME}/{uuid.uuid4()}", stage.client("ssm", where)
         root.put_parameter(Name=name, Value="a secret", Type="SecureString", KeyId=stage.key(where))
         arn = f"arn:aws:ssm:{stage.region(where)}:{stage.stack.aws.account_id}:parameter{name}"
@@ -455,12 +455,12 @@ def reads_another_parameter(owner: str, *, abroad: bool) -> Scenario:
     return play
 
 
-def reads_with_another_key(owner: str, *, abroad: bool) -> Scenario:
+def reads_with_another_key(owner: str, *, other_region: bool) -> Scenario:
     """One of the stack's parameters, encrypted with another key."""
 
     @named("The role reads a parameter that is encrypted with another key")
     def play(stage: Stage, side: Side, _: str) -> Iterator[Run]:
-        where, name = stage.other(side) if abroad else side, stage.parameters()[0]
+        where, name = stage.other(side) if other_region else side, stage.parameters()[0]
         root = stage.client("ssm", where)
 
         def encrypt(key: str) -> str:
@@ -498,7 +498,7 @@ target_decrypts = call(
     "kms",
     "decrypt",
     lambda stage, side: _decryption(stage, stage.other(side)),
-    abroad=True,
+    other_region=True,
 )
 monitor_asks_for_a_key = call(
     "The role calls KMS directly for a data key",
@@ -509,16 +509,18 @@ monitor_asks_for_a_key = call(
 )
 
 
-def writes(text: str, *, name: str = "", own_key: bool = True, abroad: bool = True, tier: str = "Standard") -> Scenario:
+def writes(
+    text: str, *, name: str = "", own_key: bool = True, other_region: bool = True, tier: str = "Standard"
+) -> Scenario:
     """The cross-region role writes a parameter."""
 
     def arguments(stage: Stage, side: Side) -> dict[str, Any]:
-        where = stage.other(side) if abroad else side
+        where = stage.other(side) if other_region else side
         key = stage.key(where) if own_key else stage.other_key(where)
         name_ = name or stage.parameters()[0]
         return {"Name": name_, "Value": "x", "Type": "SecureString", "KeyId": key, "Tier": tier, "Overwrite": True}
 
-    return call(text, "cross-region role", "ssm", "put_parameter", arguments, abroad=abroad)
+    return call(text, "cross-region role", "ssm", "put_parameter", arguments, other_region=other_region)
 
 
 # The data canary
@@ -556,11 +558,11 @@ def canary_looks(stage: Stage, side: Side, _: str) -> Iterator[Run]:
 Key = Callable[[Stage, Side], str]
 
 
-def canary_writes(text: str, key: Key, *, abroad: bool = False) -> Scenario:
+def canary_writes(text: str, key: Key, *, other_region: bool = False) -> Scenario:
     """The canary's role writes an item."""
 
     def play(stage: Stage, side: Side, _: str) -> Iterator[Run]:
-        where = stage.other(side) if abroad else side
+        where = stage.other(side) if other_region else side
         dynamodb, item = stage.as_role("data canary role", side, "dynamodb", where), _item(key(stage, side))
         try:
             yield lambda: dynamodb.put_item(TableName=_table(stage), Item={**item, "written_at": {"N": "0"}})
@@ -571,13 +573,13 @@ def canary_writes(text: str, key: Key, *, abroad: bool = False) -> Scenario:
     return named(text)(play)
 
 
-def canary_reads(text: str, key: Key, *, abroad: bool = False) -> Scenario:
+def canary_reads(text: str, key: Key, *, other_region: bool = False) -> Scenario:
     """The canary's role reads an item, which may not exist."""
 
     def arguments(stage: Stage, side: Side) -> dict[str, Any]:
         return {"TableName": _table(stage), "Key": _item(key(stage, side))}
 
-    return call(text, "data canary role", "dynamodb", "get_item", arguments, abroad=abroad)
+    return call(text, "data canary role", "dynamodb", "get_item", arguments, other_region=other_region)
 
 
 def canary_uses_another_table(text: str, operation: str, argument: str) -> Scenario:

@@ -44,7 +44,7 @@ def test_without_a_stack_it_says_what_to_run(tmp_path: Path) -> None:
     told = run("--stack", str(tmp_path / "none"), "--out", str(tmp_path / "lib"), "--json")
     assert (told.exit_code, told.stdout) == (2, "")
     assert told.stderr.splitlines()[-2:] == [
-        f"error: {tmp_path}/none holds no synthesized stack",
+        f"error: {tmp_path}/none has no synthesized stack",
         "hint: run 'make synth' first",
     ]
     assert not (tmp_path / "lib").exists()

@@ -128,7 +128,7 @@ def test_what_nobody_knows_is_one_sentence_and_a_hint(
 @pytest.mark.parametrize(
     ("text", "message", "hint"),
     [
-        (None, "holds no synthesized stack", "run 'make synth' first"),
+        (None, "has no synthesized stack", "run 'make synth' first"),
         ("{", r"cdk\.tf\.json is not JSON: ", "run 'make synth' again"),
         ('{"moved": [], "check": {}}', "no HCL for check, moved", "add it to hcl/library.py"),
     ],
