@@ -24,7 +24,7 @@ drill: terraform $(READY) ## Fail a region over and back on an embedded AWS, and
 deploy-local: terraform $(READY) ## Deploy the stack on an embedded AWS, check it, destroy it (ARGS=--json)
 	@$(BIN)/python -m embedded_aws deploy $(ARGS)
 
-test: terraform lint $(CDKTF_READY) $(LINTERS_READY) ## Lint, then run all tests
+test: terraform lint $(CDKTF_READY) ## Lint, then run all tests
 	@$(BIN)/pytest $(ARGS)
 
 mutants: $(READY) ## Change the code in one place at a time, and print the changes that no test notices (ARGS='--sample 30')
@@ -48,10 +48,11 @@ hcl: synth ## Write the stack as HCL into lib (ARGS=--json)
 plan: terraform $(READY) ## Print Terraform's plan of the stack for an empty embedded AWS
 	@$(BIN)/python -m embedded_aws plan $(ARGS)
 
-lint: $(READY) ## Check style, formatting and types
+lint: $(READY) $(LINTERS_READY) ## Check style, formatting, types and spelling
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/ruff format --quiet --check .
 	@$(BIN)/mypy --no-error-summary .
+	@.linters/bin/codespell
 
 format: $(READY) ## Format the code and fix what can be fixed
 	@$(BIN)/ruff check --quiet --fix .
@@ -82,7 +83,7 @@ wheel: $(READY) $(AUDIT_READY) ## Build the wheel into dist, and its bill of mat
 terraform:   # before the minutes of set-up, and not after them
 	@command -v "$${TERRAFORM_BINARY_NAME:-terraform}" >/dev/null || { \
 	echo "error: $${TERRAFORM_BINARY_NAME:-terraform} is not on the PATH" >&2; \
-	echo "hint: install Terraform 1.5 or newer, or name it by TERRAFORM_BINARY_NAME" >&2; exit 2; }
+	echo "hint: install Terraform 1.5 or newer, or set TERRAFORM_BINARY_NAME" >&2; exit 2; }
 
 setup: $(READY) $(CDKTF_READY) $(LINTERS_READY) ## Install everything that the other commands need
 

@@ -9,8 +9,8 @@ from typing import Any
 from payment_dr import App, ConfigurationError, DisasterRecoveryStack
 from payment_dr.state_backend import environment_of
 
-# Structure, so no Terraform variable; and in the environment, because it reaches this file through `make`, the cdktf
-# command line and the embedded AWS alike, where cdktf's own context can only be set by editing cdktf.json.
+# These settings shape the stack, so they are not Terraform variables. They come from the environment, which reaches
+# this file through `make`, the cdktf command line and the embedded AWS. cdktf's context would need edits of cdktf.json.
 PRODUCTION = "PAYMENT_DR_PRODUCTION"
 CUSTOM_DOMAIN = "PAYMENT_DR_CUSTOM_DOMAIN"
 PRIVATE_PROBE_ROUTE = "PAYMENT_DR_PRIVATE_PROBE_ROUTE"
@@ -20,7 +20,7 @@ TWO_WAY_DOCUMENTS = "PAYMENT_DR_TWO_WAY_DOCUMENTS"
 DASHBOARDS = "PAYMENT_DR_DASHBOARDS"
 DELETION_PROTECTION = "PAYMENT_DR_DELETION_PROTECTION"
 FORCE_DESTROY = "PAYMENT_DR_FORCE_DESTROY"
-OPTIONS = {  # by the argument of the stack; 1 is on, 0 is off, and the stack decides if it is not set
+OPTIONS = {  # by the argument of the stack; 1 is on, 0 is off; unset, the stack decides
     "production": PRODUCTION,
     "custom_domain": CUSTOM_DOMAIN,
     "private_probe_route": PRIVATE_PROBE_ROUTE,
@@ -31,17 +31,17 @@ OPTIONS = {  # by the argument of the stack; 1 is on, 0 is off, and the stack de
     "deletion_protection": DELETION_PROTECTION,
     "force_destroy": FORCE_DESTROY,
 }
-FAILBACK = "PAYMENT_DR_FAILBACK"  # automatic or operator; the stack decides if it is not set
-RUNBOOK = "PAYMENT_DR_RUNBOOK"  # address that alarms link to; the stack's default if it is not set
-STATE = "PAYMENT_DR_STATE"  # s3://BUCKET/ENVIRONMENT; a file beside this one if it is not set
-TABLE = "PAYMENT_DR_TABLE"  # name of the table; the stack's default if it is not set
-ACCOUNT = "PAYMENT_DR_ACCOUNT"  # twelve digits; the account of the first apply if it is not set
+FAILBACK = "PAYMENT_DR_FAILBACK"  # automatic or operator; default: the stack decides
+RUNBOOK = "PAYMENT_DR_RUNBOOK"  # address that alarms link to; default: that of the stack
+STATE = "PAYMENT_DR_STATE"  # s3://BUCKET/ENVIRONMENT; default: a file beside this one
+TABLE = "PAYMENT_DR_TABLE"  # name of the table; default: that of the stack
+ACCOUNT = "PAYMENT_DR_ACCOUNT"  # twelve digits; default: the account of the first apply
 
 NAME = "payment-dr"
 
 
 def main() -> None:
-    """Synthesize the stack into cdktf.out, or say everything that is wrong with its settings."""
+    """Synthesize the stack into cdktf.out, or report every mistake in its settings."""
     options: dict[str, Any] = {argument: on for argument, name in OPTIONS.items() if (on := _is_on(name)) is not None}
     state, account = os.environ.get(STATE) or None, os.environ.get(ACCOUNT) or None
     runbook, failback = (os.environ.get(each) or None for each in (RUNBOOK, FAILBACK))
@@ -68,14 +68,14 @@ def main() -> None:
 
 
 def take_along_variables(out: Path, *, environment: str) -> None:
-    """Put the variables of a deployment where every Terraform that works on the stack reads them by itself.
+    """Copy the variables of a deployment to where every Terraform of the stack reads them by itself.
 
     The file is ENVIRONMENT.tfvars beside `cdktf.out`, where the state is by default. Terraform reads all files
     *.auto.tfvars of its working directory: https://developer.hashicorp.com/terraform/language/values/variables
 
     Args:
-        out: The folder that cdktf calls cdktf.out.
-        environment: That of the state, else "dev".
+        out: The folder cdktf.out.
+        environment: The environment of the state, else "dev".
     """
     given, taken = out.absolute().parent / f"{environment}.tfvars", out / "stacks" / NAME / "deployment.auto.tfvars"
     if given.exists():
@@ -87,7 +87,7 @@ def take_along_variables(out: Path, *, environment: str) -> None:
 def _is_on(name: str) -> bool | None:
     value = os.environ.get(name) or None
     if value not in (None, "0", "1"):
-        sys.exit(f"error: {name}={value!r} is neither 0 nor 1\nhint: set it to 1, or leave it out")
+        sys.exit(f"error: {name}={value!r} is neither 0 nor 1\nhint: set it to 1 or 0, or unset it")
     return None if value is None else value == "1"
 
 

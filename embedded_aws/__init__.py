@@ -1,4 +1,4 @@
-"""An AWS on this machine in which the real Terraform and the real AWS provider deploy the stack.
+"""An AWS on this machine, to which the real Terraform and the real AWS provider deploy the stack.
 
 The server is ministack with this project's fidelity patches (``embedded_aws.patches``). It listens on the loopback
 address only, enforces IAM, and leaves nothing behind when it stops.

@@ -22,11 +22,11 @@ from payment_dr.operations.terraform.plan_markdown import plan_markdown
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
-Port = Annotated[int | None, typer.Option(min=1, max=65535, help="Port of 127.0.0.1; a free one if unset.")]
+Port = Annotated[int | None, typer.Option(min=1, max=65535, help="Port on 127.0.0.1. Default: a free one.")]
 
 StackDir = Annotated[
     Path | None,
-    typer.Option(help="A synthesized stack, such as cdktf.out/stacks/payment-dr; synthesized anew if unset."),
+    typer.Option(help="A synthesized stack, such as cdktf.out/stacks/payment-dr. Default: synthesizes this project's."),
 ]
 
 
@@ -38,13 +38,13 @@ _STEERING = ("AWS_", "TF_CLI_ARGS", "TF_DATA_DIR", "TF_WORKSPACE")
 
 @app.callback()
 def main() -> None:
-    """An AWS on this machine for real Terraform: nothing leaves it, and nothing is left when it stops."""
+    """An AWS on this machine for real Terraform. Makes no calls to AWS, and leaves nothing behind."""
 
 
 @app.command()
 @command
 def start(port: Port = None) -> None:
-    """Run the embedded AWS in the foreground and print the variables that point AWS tools and Terraform at it."""
+    """Run the embedded AWS in the foreground and print the environment variables that make AWS tools use it."""
     with EmbeddedAws(port) as aws, terraform_settings() as (settings, notices):
         for notice in notices:
             say(f"note: {notice}")
@@ -54,7 +54,7 @@ def start(port: Port = None) -> None:
         for name, value in environment.items():
             sys.stdout.write(f"export {name}={shlex.quote(value)}\n")
         sys.stdout.flush()
-        say(f"Embedded AWS is up at {aws.endpoint_url}. Ctrl-C ends it, and removes {settings['CDKTF_OUTDIR']}.")
+        say(f"Embedded AWS is up at {aws.endpoint_url}. Ctrl-C stops it and removes {settings['CDKTF_OUTDIR']}.")
         while True:
             aws.alive()
             time.sleep(0.5)
@@ -65,10 +65,12 @@ def start(port: Port = None) -> None:
 def plan(
     port: Port = None,
     stack_dir: StackDir = None,
-    markdown: Annotated[bool, typer.Option("--markdown", help="Print a summary in Markdown, the plan folded.")] = False,
-    json_file: Annotated[Path | None, typer.Option(help="Write the plan as JSON there too, for 'dr gate'.")] = None,
+    markdown: Annotated[
+        bool, typer.Option("--markdown", help="Print a summary in Markdown, with the plan folded.")
+    ] = False,
+    json_file: Annotated[Path | None, typer.Option(help="File for the plan as JSON, for 'dr gate'.")] = None,
 ) -> None:
-    """Synthesize the stack and plan it against an empty embedded AWS; the plan goes to stdout."""
+    """Synthesize the stack and plan it against an empty embedded AWS. Print the plan."""
     with (
         progress_of(progress) as (on_step, on_event),
         Deployment(on_step=on_step, on_event=on_event, port=port, stack_dir=stack_dir) as stack,
@@ -91,7 +93,7 @@ def deploy(
 ) -> None:
     """Deploy the stack on an embedded AWS, check every output and behaviour, destroy it, and report.
 
-    Exits with 0 when every check passed, 1 when one did not, 2 when nothing could be said.
+    Exits with 0 when every check passed, 1 when one failed, 2 when the result is inconclusive.
     """
     raise typer.Exit(deploy_local(progress, as_json=as_json, port=port, stack_dir=stack_dir))
 
@@ -108,7 +110,7 @@ def drill(
     as_json: AsJson = False,
     list_: List = False,
 ) -> None:
-    """Deploy the stack on an embedded AWS of its own, let a region fail and come back, and measure what clients see.
+    """Deploy the stack on an embedded AWS of its own, fail and restore a region, and measure what clients see.
 
     With --service and no --stack-dir, the stack is that of examples/payments_service. Exits with 0 when every target
     was met, 1 when one was missed, 2 when the result is inconclusive.

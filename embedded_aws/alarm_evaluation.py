@@ -1,4 +1,4 @@
-"""What CloudWatch makes of an alarm's data, where a drill's time takes the place of the emulator's."""
+"""CloudWatch's evaluation of an alarm, in a drill's time instead of the emulator's."""
 
 import operator
 from collections.abc import Callable, Mapping, Sequence
@@ -26,8 +26,8 @@ _STATISTICS: Mapping[str, Callable[[Sequence[float]], float]] = {
 def state_of(alarm: Mapping[str, Any], data: Sequence[tuple[float, float]], at: float) -> AlarmState:
     """The state of an alarm.
 
-    Data that are there decide first, even when they are from a little further back: in Amazon's examples two periods.
-    Then the alarm's own rule for missing data does.
+    Existing data decide first, even if they are a little older: two periods in Amazon's examples. Then the alarm's own
+    rule for missing data decides.
     https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/alarms-and-missing-data.html
 
     Args:

@@ -1,27 +1,27 @@
-"""A branch of the emulator: another process that starts with all that this one holds, and goes its own way from there.
+"""A branch of the emulator: another process that starts with the whole state of this one, and is then independent.
 
-The emulator forks. What this AWS holds is the memory of one process: the modules of a hundred services, and the queues,
-faults and clocks of the patches. A fork copies all of it within milliseconds, whatever it is. The other way would be
-state that is saved, and loaded by a fresh process. It would copy only what somebody has listed (ministack's persistence
-omits metrics, for one, and knows nothing of the patches), and would wait for a Python to start.
+The emulator forks. The state of this AWS is the memory of one process: the modules of a hundred services, and the
+queues, faults and clocks of the patches. A fork copies all of it within milliseconds. The alternative is to save the
+state and load it in a new process. That would copy only listed parts (ministack's persistence omits metrics, for
+example, and does not know the patches), and would wait for a Python to start.
 
-The price is what a fork does not copy, or copies but must not: threads, locks, the event loop and descriptors.
+The price are the things that a fork does not copy, or must not copy: threads, locks, the event loop and descriptors.
 
-- The fork happens when every other thread sleeps or waits, so that none is in the middle of a change. If they do not
-  come to rest within a second it happens all the same: the branch then has what any thread could have seen.
-- The branch serves in an event loop of its own and never goes back to the origin's. No descriptor stays what it was.
-- Locks are free. Functions at work and calls under way are forgotten, for their clients wait for the origin's answer.
-- Where text in the state names the origin's address (the URL of a queue, the endpoint of an API, a variable of a
-  function), it names the branch's. Bytes stay as they are: an object in a bucket, the code of a function.
+- The fork happens when every other thread sleeps or waits, so that none is in the middle of a change. If they are still
+  busy after a second it happens anyway: the branch then has a state that any thread could have seen.
+- The branch serves in an event loop of its own and never returns to the origin's. It replaces all descriptors.
+- Locks are free. The branch forgets running functions and calls, because their clients wait for the origin's answer.
+- Text in the state that contains the origin's address (the URL of a queue, the endpoint of an API, a variable of a
+  function) gets the branch's. Bytes stay as they are: an object in a bucket, the code of a function.
 
-What is on its way takes place in both. An event whose function is at work or waits for a retry starts over in the
-branch with all its attempts: like Lambda's own, this delivery is "at least once". A write to a global table arrives in
-the other region when it would have. A schedule keeps its phase. But what leaves the emulator, such as a message to an
-HTTP endpoint, is sent by the origin alone.
+Pending work happens in both. An event whose function runs or waits for a retry starts over in the branch with all its
+attempts: like Lambda's own, this delivery is "at least once". A write to a global table arrives in the other region at
+the same time in both. A schedule keeps its phase. But only the origin sends messages that leave the emulator, such as
+one to an HTTP endpoint.
 
-``PUT /_branch`` makes a branch. Its body holds the environment variables of the branch; ``EMBEDDED_AWS_DIRECTORY`` is
-one of them, and names a directory with the two pipes that ``embedded_aws.server`` describes. The answer holds the id of
-its process, which leads a group of its own.
+``PUT /_branch`` makes a branch. Its body has the environment variables of the branch. ``EMBEDDED_AWS_DIRECTORY`` is one
+of them, a directory with the two pipes that ``embedded_aws.server`` describes. The answer has the id of the branch's
+process, which leads a group of its own.
 """
 
 import asyncio
@@ -63,7 +63,7 @@ _left_behind: list[object] = []  # what a branch keeps so that it is never final
 
 
 def apply() -> None:
-    """Make a branch for whoever puts ``/_branch``."""
+    """Make a branch on ``PUT /_branch``."""
     serve = app.app
 
     async def serve_branches(scope: Any, receive: Any, send: Any) -> None:
@@ -105,7 +105,7 @@ async def _rest() -> None:
 
 
 def _progress() -> tuple[list[object], dict[int, tuple[int, int, int]]]:
-    """How far each other thread has come; twice the same if all of them sleep, read or wait."""
+    """The progress of each other thread. It does not change while all of them sleep, read or wait."""
     own = threading.get_ident()
     # Before the rest, because whoever reads a file lets other threads go on meanwhile.
     waits_for_processor = [object() for thread in threading.enumerate() if thread.ident != own and _is_ready(thread)]
@@ -117,7 +117,7 @@ def _progress() -> tuple[list[object], dict[int, tuple[int, int, int]]]:
 
 
 def _is_ready(thread: threading.Thread) -> bool:
-    """Whether a thread would go on, had it a processor; only Linux knows."""
+    """Whether a thread waits only for a processor. Known on Linux only."""
     try:
         state = Path(f"/proc/self/task/{thread.native_id}/stat").read_text(encoding="utf-8", errors="replace")
     except OSError:
@@ -126,7 +126,7 @@ def _is_ready(thread: threading.Thread) -> bool:
 
 
 def _processor_time(thread: int) -> int:
-    """What a thread has used so far, in nanoseconds; macOS does not know."""
+    """Processor time of a thread so far, in nanoseconds. Unknown on macOS."""
     if not hasattr(time, "pthread_getcpuclockid"):
         return 0
     return time.clock_gettime_ns(time.pthread_getcpuclockid(thread))
@@ -134,7 +134,7 @@ def _processor_time(thread: int) -> int:
 
 @dataclass(frozen=True)
 class _Surroundings:
-    """What a branch has for itself: environment variables, and descriptors of its pipes and its log."""
+    """A branch's own environment variables, and descriptors of its pipes and its log."""
 
     environment: dict[str, str]
     owner: int
@@ -178,7 +178,7 @@ def _fork(surroundings: _Surroundings) -> int:
 
 
 def _timers(loop: Any) -> Iterator[Callable[[], None]]:
-    """What replication has put off; the clock of every loop is the same."""
+    """Pending replication. All loops have the same clock."""
     for handle in (*loop._scheduled, *loop._ready):
         call, when = handle._callback, getattr(handle, "_when", loop.time())
         if call == loop.call_later:  # put off by another thread just now
@@ -261,7 +261,7 @@ def _take_over(surroundings: _Surroundings) -> None:
 
 
 def _forget_what_is_under_way() -> None:
-    """Functions at work, and the calls that wait for them, are the origin's."""
+    """Forget running functions and the calls that wait for them: they belong to the origin."""
     _left_behind.extend(lambda_runtime._workers.values())
     lambda_runtime._workers.clear()
     lambda_svc._inflight.clear()
@@ -270,7 +270,7 @@ def _forget_what_is_under_way() -> None:
 
 
 def _free_locks() -> None:
-    """Free what threads hold that are not here, and what is tied to the origin's event loop."""
+    """Free locks of threads that were not copied, and objects of the origin's event loop."""
     plain, reentrant = type(threading.Lock()), type(threading.RLock())
     own = threading.main_thread()._tstate_lock  # type: ignore[attr-defined]  # held as long as this thread lives
     for found in gc.get_objects():
@@ -287,7 +287,7 @@ def _free_locks() -> None:
 
 @dataclass(frozen=True)
 class _Place:
-    """Where an emulator is: its port and its directory."""
+    """The place of an emulator: its port and its directory."""
 
     port: int
     directory: str
@@ -298,11 +298,11 @@ class _Place:
 
 
 class _Move:
-    """Writes the new place wherever text in the state names the old one.
+    """Replaces the old place by the new one in all text of the state.
 
     Args:
-        old: Where the emulator was.
-        new: Where it is.
+        old: The emulator's old place.
+        new: Its new place.
     """
 
     def __init__(self, old: _Place, new: _Place) -> None:
@@ -319,7 +319,7 @@ class _Move:
                     setattr(module, variable, moved)
 
     def _moved(self, value: Any) -> Any:
-        """The value, rewritten: in place if it can be changed."""
+        """The rewritten value. Mutable values change in place."""
         kind = type(value)
         if kind is str:
             return at_new_port(value, self._old.port, self._new.port).replace(self._old.directory, self._new.directory)

@@ -1,4 +1,4 @@
-"""What `make deploy-local` checks on a deployed stack, through boto3 and HTTP alone."""
+"""The checks of `make deploy-local` on a deployed stack, through boto3 and HTTP only."""
 
 import json
 import re
@@ -26,7 +26,7 @@ ARRIVAL_DEADLINE_SECONDS = 30.0
 
 
 class CheckFailed(Exception):  # noqa: N818 - it is a finding, not a fault of the program
-    """Something deployed is not what it should be; the text says what was found."""
+    """A check failed. The text describes the deployed value."""
 
 
 @dataclass(frozen=True)
@@ -34,10 +34,10 @@ class Check:
     """One row of the report.
 
     Attributes:
-        name: What was checked.
-        passed: Whether it holds.
-        found: What was found, for a person.
-        seconds: How long it took.
+        name: The check.
+        passed: Whether it passed.
+        found: The result, for a person.
+        seconds: Its duration.
     """
 
     name: str
@@ -47,7 +47,7 @@ class Check:
 
 
 def run_check(name: str, check: Callable[[], str]) -> Check:
-    """Run one check and time it; a finding, or an answer of AWS that is an error, becomes a failed row."""
+    """Run one check and time it. A finding, or an error from AWS, becomes a failed row."""
     started = time.monotonic()
     try:
         found, passed = check(), True
@@ -64,7 +64,7 @@ def _one(items: Iterable[Any], what: str) -> Any:
 
 
 class Deployed:
-    """The deployed resources, found by listing, not by the outputs that are to be compared with them."""
+    """The deployed resources, from AWS's lists and not from the outputs that are compared with them."""
 
     def __init__(self, deployment: Deployment) -> None:
         self._deployment = deployment
@@ -94,7 +94,7 @@ class Deployed:
         """The bucket whose location is the region."""
         client = self._deployment.client("s3", side)
         names = [bucket["Name"] for bucket in client.list_buckets()["Buckets"]]
-        # us-east-1 is told as no location at all.
+        # us-east-1 has an empty location.
         location = {n: client.get_bucket_location(Bucket=n)["LocationConstraint"] or "us-east-1" for n in names}
         return str(_one([n for n in names if location[n] == self._deployment.region(side)], "bucket"))
 
@@ -110,7 +110,7 @@ class Deployed:
         return _one([f for f in functions if f["FunctionName"].startswith(f"lambda-{purpose}-")], "function")
 
     def target_role(self, side: Side) -> str:
-        """The role that the region's config sync assumes; it must exist."""
+        """The role that the region's config sync assumes. It must exist."""
         arn = self.function(side, "config-sync")["Environment"]["Variables"]["CROSS_REGION_ROLE_ARN"]
         client = self._deployment.client("iam", side)
         return str(client.get_role(RoleName=arn.rsplit("/", 1)[1])["Role"]["Arn"])
@@ -124,7 +124,7 @@ class Deployed:
         return _one(self._listed("apigatewayv2", side, "get_domain_names", "Items"), "domain name")
 
     def target(self, side: Side) -> str:
-        """What the region's alias record points to."""
+        """The target of the region's alias record."""
         return str(self.record(side)["AliasTarget"]["DNSName"]).rstrip(".")
 
     def zone(self) -> Any:
@@ -215,12 +215,12 @@ def _by_side(deployed: Callable[[Side], Any], output: str) -> dict[str, Callable
 
 
 def _kept(target_seconds: int, takes_seconds: int) -> int:
-    """The target, if what is deployed keeps it: no resource of AWS holds the target itself."""
+    """The target, if the deployed settings meet it. No AWS resource contains the target itself."""
     return max(target_seconds, takes_seconds)
 
 
 def deployed_values(deployment: Deployment) -> Mapping[str, Callable[[], Any]]:
-    """For every output, how to ask AWS for what it should say."""
+    """For every output, the function that gets its expected value from AWS."""
     aws = Deployed(deployment)
     health, sync = "health-monitor", "config-sync"
     return {
@@ -285,7 +285,7 @@ def _of_switch(aws: Deployed) -> Mapping[str, Callable[[], Any]]:
 
 
 def public_url(probed_url: str) -> str:
-    """The address beside the one that a health check probes: the same, or, if that is private, what it begins with."""
+    """The public address for a probed one: the same, or, if that is private, its beginning."""
     return re.sub(r"(?<=/health)/\w+$", "", probed_url)
 
 
@@ -305,7 +305,7 @@ def _of_custom_domain(aws: Deployed) -> dict[str, Callable[[], Any]]:
 
 
 def _comparable(value: Any) -> Any:
-    """Lists are compared as sets of items: AWS lists in an order of its own. Name servers may end in a dot."""
+    """Make lists comparable: AWS lists in any order, and name servers may end in a dot."""
     if isinstance(value, list):
         return sorted(str(item).rstrip(".") for item in value)
     return value
@@ -317,7 +317,7 @@ def check_output(deployment: Deployment, name: str) -> str:
     if _comparable(said) != _comparable(is_there):
         if deployment.outputs[name].sensitive:
             raise CheckFailed("the output differs from what is deployed (sensitive, not shown)")
-        raise CheckFailed(f"the output says {said!r}, deployed is {is_there!r}")
+        raise CheckFailed(f"the output is {said!r}, but the deployed value is {is_there!r}")
     return "(sensitive)" if deployment.outputs[name].sensitive else _shortened(said)
 
 
@@ -326,7 +326,7 @@ def _shortened(value: Any) -> str:
 
 
 def check_health(deployment: Deployment, side: Side) -> str:
-    """Call the health URL as Route 53 does; it must say that its own region is healthy."""
+    """Call the health URL as Route 53 does. It must report its own region as healthy."""
     url = deployment.aws.execute_api_url(deployment.value(f"{side}_api_id"), "/health")
     try:
         with urllib.request.urlopen(url, timeout=10) as answer:  # noqa: S310 - the embedded AWS, on loopback
@@ -352,11 +352,11 @@ def check_custom_domain(deployment: Deployment) -> str:
                 raise CheckFailed(
                     f"{region} answers {answer.status} for {host}: {answer.data.decode(errors='replace')}"
                 )
-    return f"https://{host} is served by both regions, certificates verified"
+    return f"https://{host} works in both regions, certificates verified"
 
 
 def eventually(observe: Callable[[], bool], what: str, seconds: float = ARRIVAL_DEADLINE_SECONDS) -> None:
-    """Wait until something is so, or fail saying what did not happen."""
+    """Wait until a condition is true, or fail with its description."""
     deadline = time.monotonic() + seconds
     while not observe():
         if time.monotonic() > deadline:
@@ -367,7 +367,7 @@ def eventually(observe: Callable[[], bool], what: str, seconds: float = ARRIVAL_
 def check_parameter_follows(
     deployment: Deployment, source: Side, target: Side, seconds: float = ARRIVAL_DEADLINE_SECONDS
 ) -> str:
-    """Change each parameter in one region and see it in the other, encrypted with that region's key."""
+    """Change each parameter in one region and find it in the other, encrypted with that region's key."""
     origin, copy = deployment.client("ssm", source), deployment.client("ssm", target)
     names: list[str] = deployment.value("ssm_parameter_names")
     started = time.monotonic()
@@ -428,9 +428,9 @@ def _object_replicates(deployment: Deployment, side: Side) -> str:
 
 
 def check_second_plan_is_empty(deployment: Deployment) -> str:
-    """Plan again: what was deployed must be what was asked for.
+    """Plan again: the plan must be empty.
 
-    Parameters that were changed in Parameter Store stay as they are, and no output shows their values.
+    Parameters that changed in Parameter Store stay as they are, and no output shows their values.
     """
     plan = deployment.plan()
     if plan.changed:
@@ -439,7 +439,7 @@ def check_second_plan_is_empty(deployment: Deployment) -> str:
 
 
 def checks_of(deployment: Deployment) -> dict[str, Callable[[], str]]:
-    """All checks of a deployed stack, by name, in the order in which they are run."""
+    """All checks of a deployed stack, by name, in their order."""
     first, second = deployment.region("primary"), deployment.region("secondary")
     outputs = {f"{OUTPUT}{name}": _bound(check_output, deployment, name) for name in sorted(deployment.outputs)}
     domain = {"custom domain": lambda: check_custom_domain(deployment)} if _has_custom_domain(deployment) else {}

@@ -1,7 +1,8 @@
-"""Custom domains over HTTPS: what API Gateway's regional domain names answer to a TLS client.
+"""Custom domains over HTTPS: API Gateway's regional domain names for a TLS client.
 
-Each region is an address of its own on the loopback interface, as each has its own ``d-….execute-api`` host: both serve
-the same name, so the region is told by the address alone. The certificates come from an authority of this process.
+Each region has an address of its own on the loopback interface, as each has its own ``d-….execute-api`` host on AWS.
+Both serve the same name, so only the address identifies the region. The certificates come from an authority of this
+process.
 """
 
 import contextlib
@@ -26,19 +27,19 @@ _HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "content-length"
 
 
 class CustomDomains:
-    """HTTPS in front of an embedded AWS, one address a region; a context manager.
+    """HTTPS in front of an embedded AWS, one address for each region. A context manager.
 
-    The name in the handshake decides which certificate is shown: what the ACM certificate of the region's domain name
-    is for, once it is issued, else the region's own for ``*.execute-api``, as API Gateway does, so that a client which
-    checks it turns away. The Host header must be the same name, and have an API mapping, else the answer is 403:
+    As in API Gateway, the name in the handshake selects the certificate: that of the region's domain name once ACM has
+    issued it, else the region's own for ``*.execute-api``, which a client that verifies it rejects. The Host header
+    must be the same name, and have an API mapping, else the answer is 403:
     https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-mappings.html
 
     Args:
         aws: A running embedded AWS.
-        regions: Which regions to serve.
+        regions: The regions to serve.
 
     Attributes:
-        authority: The authority's certificate (PEM), for clients to verify with.
+        authority: The authority's certificate (PEM), which clients need to verify.
         ports: Port on 127.0.0.1 by region.
 
     Example:
@@ -69,7 +70,7 @@ class CustomDomains:
             server.server_close()
 
     def get(self, region: str, host: str, path: str) -> urllib3.BaseHTTPResponse:
-        """Ask a region for a path of a host, as a client does that verifies the certificate.
+        """Get a path of a host from a region, as a client that verifies the certificate does.
 
         Raises:
             urllib3.exceptions.SSLError: The certificate is not for this host, or the handshake failed.
@@ -105,7 +106,7 @@ class _Server(socketserver.ThreadingMixIn, http.server.HTTPServer):
             _Handler(tls, client_address, self)
 
     def api(self, host: str) -> str | None:
-        """Where the host's API is, as far as the root of the domain is mapped to one."""
+        """Address of the host's API, if the root of the domain is mapped to one."""
         try:
             mappings = self._gateway.get_api_mappings(DomainName=host)["Items"]
         except self._gateway.exceptions.NotFoundException:
@@ -116,7 +117,7 @@ class _Server(socketserver.ThreadingMixIn, http.server.HTTPServer):
         return None
 
     def _certified(self, host: str) -> str:
-        """The name that the certificate shown for this host is for."""
+        """The name in the certificate for this host."""
         try:
             (configuration,) = self._gateway.get_domain_name(DomainName=host)["DomainNameConfigurations"]
         except self._gateway.exceptions.NotFoundException:

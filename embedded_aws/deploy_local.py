@@ -1,4 +1,4 @@
-"""`make deploy-local`: the whole stack deployed, checked and destroyed, with a report of what was checked."""
+"""`make deploy-local`: deploys, checks and destroys the whole stack, and reports the checks."""
 
 import dataclasses
 import json
@@ -22,16 +22,16 @@ def deploy_local(console: Console, *, as_json: bool, port: int | None = None, st
     """Deploy the stack on an embedded AWS, check everything, destroy it.
 
     Args:
-        console: Where progress goes (stderr). The report goes to stdout.
+        console: Console for progress (stderr). The report goes to stdout.
         as_json: Print the report as JSON.
         port: Port of the embedded AWS. Default: a free one.
-        stack_dir: A synthesized stack. Default: this project's, synthesized anew.
+        stack_dir: A synthesized stack. Default: synthesizes this project's.
 
     Returns:
-        The exit code: 0 when every check passed, 1 when one did not.
+        The exit code: 0 when every check passed, 1 when one failed.
 
     Raises:
-        EmbeddedAwsError: A step failed, so that nothing can be said.
+        EmbeddedAwsError: A step failed, so the result is inconclusive.
     """
     started = time.monotonic()
     with (
@@ -58,7 +58,7 @@ def deploy_local(console: Console, *, as_json: bool, port: int | None = None, st
             left = inventory(stack.aws, regions) - nothing
             if left or stack.terraform.state_resources():
                 raise CheckFailed(f"left behind: {sorted(left) + stack.terraform.state_resources()}")
-            return f"{changes.add} resources gone; keys wait out their seven days, as on AWS"
+            return f"{changes.add} resources destroyed; keys wait for seven days, as on AWS"
 
         checks.append(run_check("destroy leaves nothing", leaves_nothing))
         steps = dict(stack.seconds)
@@ -100,5 +100,5 @@ def _print_report(report: dict[str, Any], checks: list[Check]) -> None:
             result = "ok" if check.passed else "[red]MISSED[/red]"
             table.add_row(check.name, result, f"{check.seconds:.1f}", check.found)
     out.print(table)
-    verdict = "all checks passed" if report["passed"] else "[red]some checks missed[/red]"
+    verdict = "all checks passed" if report["passed"] else "[red]some checks failed[/red]"
     out.print(f"{report['resources']} resources in two regions, {verdict}, {report['seconds']:.0f} s in all")

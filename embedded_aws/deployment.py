@@ -54,13 +54,13 @@ def synthesized(app: Path = PROJECT / "main.py", *, settings: Mapping[str, str] 
 
     Args:
         app: The Python program that synthesizes.
-        settings: Variables of its environment, beside our own.
+        settings: Variables of its environment, beside this process's own.
 
     Yields:
-        The folder that cdktf calls cdktf.out.
+        The folder cdktf.out.
 
     Raises:
-        EmbeddedAwsError: The app refuses its settings or fails.
+        EmbeddedAwsError: The app rejects its settings or fails.
     """
     with OwnedDirectory("synth-") as folder:
         synth = subprocess.run(
@@ -76,9 +76,9 @@ def synthesized(app: Path = PROJECT / "main.py", *, settings: Mapping[str, str] 
             refused = re.search(r"^error: (.*)\nhint: (.*)", synth.stderr, re.MULTILINE | re.DOTALL)
             if refused:  # main.py names every mistake and the next move
                 raise EmbeddedAwsError(refused[1], hint=refused[2].strip())
-            last = [line for line in synth.stderr.strip().splitlines() if line] or ["it printed nothing"]
+            last = [line for line in synth.stderr.strip().splitlines() if line] or ["no message"]
             raise EmbeddedAwsError(
-                f"synthesis failed: {last[-1]}", hint=f"run 'python {app.name}' to see all that it says"
+                f"synthesis failed: {last[-1]}", hint=f"run 'python {app.name}' to see its whole output"
             )
         yield Path(folder)
 
@@ -87,14 +87,14 @@ def synthesized(app: Path = PROJECT / "main.py", *, settings: Mapping[str, str] 
 def terraform_settings() -> Iterator[tuple[dict[str, str], list[str]]]:
     """Prepare for tools that synthesize and start Terraform themselves, such as ``cdktf deploy``.
 
-    They get the stack's providers, and a folder to synthesize into that nothing else uses: Terraform keeps the state of
-    a stack and the versions of its providers by the folder, and those of a deployment on AWS must stay as they are.
+    They get the stack's providers, and a folder of their own to synthesize into. Terraform keeps the state of a stack
+    and the versions of its providers by folder, and those of a deployment on AWS must not change.
 
     Yields:
-        The variables that tell the tools about both, valid until the end, and what the user should be told.
+        The environment variables for these tools, valid until the end, and notices for the user.
 
     Raises:
-        EmbeddedAwsError: Terraform or a provider is nowhere to be had.
+        EmbeddedAwsError: Terraform or a provider is not available.
     """
     with OwnedDirectory("rehearsal-") as folder:
         out = Path(folder, "cdktf.out")
@@ -119,7 +119,7 @@ def terraform_settings() -> Iterator[tuple[dict[str, str], list[str]]]:
 
 
 def _directories_of(terraform: Terraform) -> Iterator[Path]:
-    """What is made for one Terraform alone: the folder around its working directory, and that of its run."""
+    """The places of one Terraform: the folder around its working directory, and that of its run."""
     for directory in (terraform.directory.parent, Path(terraform.environment["TMPDIR"]).parent):
         if directory.name.startswith(_TEMPORARY):  # never one that holds more than that
             yield directory
@@ -128,11 +128,11 @@ def _directories_of(terraform: Terraform) -> Iterator[Path]:
 class _InitializedTerraform(Terraform):
     """Terraform that needs no ``init``, because it works in a copy of another's directory.
 
-    An ``init`` takes longer than everything else in a branch. What it left behind is copied instead, and made to name
-    the copy's own places: stand-ins for providers lie in the directory of a run and go with it.
+    An ``init`` takes longer than everything else in a branch. This copies its files instead, and changes the paths in
+    them to those of the copy: stand-ins for providers are in the directory of a run and are removed with it.
 
     Args:
-        origin: The other one, initialized, and not at work.
+        origin: The other one, initialized, and not running.
         directory: The copy of its working directory.
         env: Environment variables of the run.
         variables: Values of the configuration's variables.
@@ -185,7 +185,7 @@ class _InitializedTerraform(Terraform):
 
 
 def _package_hash(package: Path) -> str:
-    """The hash of a provider's directory that Terraform calls h1: of its files' hashes and names.
+    """Terraform's h1 hash of a provider's directory: of its files' hashes and names.
 
     https://developer.hashicorp.com/terraform/language/files/dependency-lock#new-provider-package-checksums
     """
@@ -195,7 +195,7 @@ def _package_hash(package: Path) -> str:
 
 
 def _copy_tree(source: Path, target: Path, *, leave_out: Sequence[str] = ()) -> None:
-    """Copy a directory: links as links, and programs of many megabytes, which nobody writes to, as hard links."""
+    """Copy a directory: links as links, and large programs, which never change, as hard links."""
 
     def copy(file: str, copied: str) -> None:
         if os.access(file, os.X_OK) and Path(file).stat().st_size > _LARGE_BYTES:
@@ -209,19 +209,19 @@ def _copy_tree(source: Path, target: Path, *, leave_out: Sequence[str] = ()) -> 
 
 
 class Deployment:
-    """A stack on an embedded AWS; a context manager that leaves nothing behind.
+    """A stack on an embedded AWS. A context manager that leaves nothing behind.
 
     Args:
         variables: Values of the stack's Terraform variables, beyond `VARIABLES`.
-        stack_dir: A synthesized stack. Default: this project's, synthesized anew.
-        on_step: Told each step before it begins, for a progress display.
-        on_event: Told what Terraform does to each resource.
+        stack_dir: A synthesized stack. Default: synthesizes this project's.
+        on_step: Called before each step, for a progress display.
+        on_event: Called with each of Terraform's steps on a resource.
         port: Port of the embedded AWS. Default: a free one.
 
     Attributes:
         aws: The embedded AWS.
         terraform: Terraform in the stack's working directory.
-        seconds: How long each step took when it was first done, by name.
+        seconds: Duration of the first run of each step, by name.
 
     Raises:
         EmbeddedAwsError: A step failed.
@@ -290,15 +290,15 @@ class Deployment:
 
     @contextmanager
     def branch(self, *, on_event: Callable[[ResourceEvent], None] | None = None) -> "Iterator[Deployment]":
-        """Make another deployment that has, at this moment, all that this one has, within a second.
+        """Make a copy of this deployment, with its present state, within a second.
 
-        Its AWS is a branch of this one's (see ``EmbeddedAws.branch``), and its Terraform has a copy of the working
-        directory with the state, in which the branch's address stands for this one's. Plan, apply and destroy work on
-        the branch alone, and this one may be gone before it.
+        Its AWS is a branch of this one's (see ``EmbeddedAws.branch``). Its Terraform has a copy of the working
+        directory and the state, with the branch's address. Plan, apply and destroy work on the branch only, and this
+        deployment may end before it.
 
-        Terraform must not run on this one meanwhile: the state would be older or newer than the AWS. It may be in the
-        middle of something if it and its providers are stopped (SIGSTOP): the branch then has what a kill would have
-        left, such as a state that is cut off.
+        Terraform must not run on this one meanwhile: the state would be older or newer than the AWS. It may be stopped
+        in the middle of a command, with its providers (SIGSTOP): the branch then has the state that a kill would leave,
+        such as a truncated one.
 
         Args:
             on_event: Called with each step on a resource of the branch. Default: that of this one.
@@ -307,7 +307,7 @@ class Deployment:
             The branch, until the end of the block.
 
         Raises:
-            EmbeddedAwsError: The embedded AWS is gone, or its branch did not come up.
+            EmbeddedAwsError: The embedded AWS has ended, or its branch did not start.
 
         Example:
             >>> with deployment.branch() as branched:  # doctest: +SKIP
@@ -362,7 +362,7 @@ class Deployment:
         return changes
 
     def destroy(self) -> Changes:
-        """Destroy all that is deployed."""
+        """Destroy all deployed resources."""
         with self.step("terraform destroy"):
             return self.terraform.destroy()
 
@@ -379,7 +379,7 @@ class Deployment:
 
     @property
     def regions(self) -> list[str]:
-        """The regions that the stack's AWS providers deploy to, before and after that."""
+        """The regions that the stack's AWS providers deploy to, valid before and after the deployment."""
         config = json.loads((self.terraform.directory / "cdk.tf.json").read_text(encoding="utf-8"))
         return [provider["region"] for provider in config["provider"]["aws"]]
 
@@ -394,7 +394,7 @@ class Deployment:
 
 
 def _needs_alert_email(directory: Path) -> bool:
-    """Whether a synthesized stack has no default for it; what `make hcl` has written is of the default stack."""
+    """Whether a synthesized stack has no default for the variable. `make hcl` writes the default stack."""
     file = directory / "cdk.tf.json"
     declared = json.loads(file.read_text(encoding="utf-8")).get("variable", {}) if file.exists() else {}
     return "alert_email" in declared and "default" not in declared["alert_email"]

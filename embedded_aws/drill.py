@@ -91,11 +91,11 @@ def deploy_and_drill(
 
     Args:
         kind: One of `OUTAGES`.
-        seed: Decides what is left to chance.
-        directory: Where the journal goes.
-        console: Where progress goes.
+        seed: Seed of all random choices.
+        directory: Folder for the journal.
+        console: Console for progress.
         service: Send the payments through the service behind the name.
-        confirms: The service acknowledges only what both regions have, and is judged by that.
+        confirms: The service acknowledges only payments that both regions have, and is judged by that.
         stack_dir: A synthesized stack. Default: this project's, or the example that has a service.
 
     Raises:
@@ -119,7 +119,7 @@ def deploy_and_drill(
 
 
 def protect_replica(deployment: Deployment) -> None:
-    """Do what docs/deploy.md asks for after the first apply with deletion protection; nothing without it."""
+    """Do the manual step of docs/deploy.md after the first apply with deletion protection."""
     table = str(deployment.value("dynamodb_table_name"))
     found = deployment.client("dynamodb", "primary").describe_table(TableName=table)["Table"]
     if found.get("DeletionProtectionEnabled"):
@@ -128,13 +128,13 @@ def protect_replica(deployment: Deployment) -> None:
 
 @contextmanager
 def place_of(deployment: Deployment, seed: int, *, service: bool = False, confirms: bool = False) -> Iterator[Place]:
-    """A drill's place: this process's AWS settings point there meanwhile, and replication takes time.
+    """The environment of a drill: this process's AWS settings point to it, and replication takes time.
 
     Args:
         deployment: The deployed stack.
         seed: Decides the replication lags.
         service: Send the payments through the service behind the name.
-        confirms: The service acknowledges only what both regions have.
+        confirms: The service acknowledges only payments that both regions have.
 
     Raises:
         OperationError: There is no such service.
@@ -184,7 +184,7 @@ def place_of(deployment: Deployment, seed: int, *, service: bool = False, confir
 
 
 def _as_time_passes(deployment: Deployment, stack: EmulatedStack) -> Callable[[float, Mapping[str, bool]], None]:
-    """What AWS does by itself in drill time."""
+    """Events that AWS triggers by itself, in drill time."""
     status = HealthCheckStatus(deployment, stack)
     if not stack.stays_over:
         return status
@@ -198,20 +198,20 @@ def _as_time_passes(deployment: Deployment, stack: EmulatedStack) -> Callable[[f
 
 
 def _state_of(deployment: Deployment) -> TerraformRecord | None:
-    """What is known of the deployment's state, which is in its directory."""
+    """The place of the deployment's state, which is in its directory."""
     state = Path(deployment.terraform.directory, "terraform.tfstate")
     return state_record(state.read_text(encoding="utf-8")) if state.is_file() else None
 
 
 def _service_in(stack_dir: Path) -> tuple[list[str], bool]:
-    """The routes of a synthesized stack's service, and whether it has a custom domain: known before it is deployed."""
+    """The routes of a synthesized stack's service, and whether it has a custom domain, before the deployment."""
     outputs = json.loads((stack_dir / "cdk.tf.json").read_text(encoding="utf-8"))["output"]
     return outputs.get(OF_A_SERVICE, {"value": []})["value"], all(name in outputs for name in OF_A_CUSTOM_DOMAIN)
 
 
 @contextmanager
 def _tls_client(stack: Deployed, aws: EmbeddedAws) -> Iterator[TlsClient | None]:
-    """A client of the custom domain, if there is one, which trusts the embedded AWS's own authority alone."""
+    """A client of the custom domain, if there is one, which trusts only the embedded AWS's own authority."""
     if not stack.has_custom_domain:
         yield None
         return

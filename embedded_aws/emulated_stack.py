@@ -1,4 +1,4 @@
-"""A deployed stack whose time is not that of the machine."""
+"""A deployed stack with a time of its own."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,8 +13,8 @@ PATIENCE_SECONDS = 60.0  # for a call that the machine has not got round to
 class EmulatedStack(Deployed):
     """A stack on an embedded AWS, in a time of its own: no call takes longer because the machine is slow.
 
-    A region that hangs is waited for as long as a client, or a health checker, would wait. Another one answers sooner
-    or later, and its function says how long it worked.
+    Calls to a region that hangs take as long as a client or a health checker would wait. Calls to another region take
+    the time that its function reports.
 
     Attributes:
         hanging: Regions that do not answer.
@@ -25,9 +25,9 @@ class EmulatedStack(Deployed):
         self.hanging: set[str] = set()
 
     def limit(self, side: Side, seconds: float) -> float:
-        """Seconds in which a call to a region is answered, if it ever is."""
+        """Seconds until a region must answer a call, if it answers at all."""
         return seconds if self.region(side) in self.hanging else PATIENCE_SECONDS
 
     def took(self, side: Side, measured: float, headers: Mapping[str, str] | None = None) -> float:
-        """Seconds that a region took to answer; none for what no function has done."""
+        """Seconds that a region took to answer. 0 for an answer without a function."""
         return measured if self.region(side) in self.hanging else float((headers or {}).get(FUNCTION_SECONDS, 0))

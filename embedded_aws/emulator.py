@@ -1,6 +1,6 @@
-"""The emulator's process: ministack, patched, until it is told to stop or nobody is left to tell it.
+"""The emulator's process: a patched ministack that runs until its parent stops it or ends.
 
-``EmbeddedAws`` starts it as ``python -m embedded_aws.emulator`` with everything it needs in its environment.
+``EmbeddedAws`` starts it as ``python -m embedded_aws.emulator`` with all settings in its environment.
 """
 
 import importlib.metadata
@@ -16,9 +16,9 @@ MINISTACK_VERSION = "1.5.33"
 
 
 def check_version() -> None:
-    """Refuse any ministack but the one that the patches were written against.
+    """Fail with any ministack version but the one that the patches were written for.
 
-    The patches replace private functions: with another version they could fail, or worse, change nothing.
+    The patches replace private functions. With another version they could fail, or worse, have no effect.
 
     Raises:
         SystemExit: Another version is installed, or none.
@@ -35,10 +35,10 @@ def check_version() -> None:
 
 
 def end_with_parent() -> None:
-    """End this process, its functions and its directory once stdin closes: then the parent is gone.
+    """End this process, its functions and its directory when stdin closes, because the parent has ended then.
 
-    The directories that ``EmbeddedAws.take_along`` names go with its own. A pipe notices any death of its other end,
-    SIGKILL included, on every Unix.
+    The directories of ``EmbeddedAws.take_along`` are removed too. A pipe closes at any death of its other end, SIGKILL
+    included, on every Unix.
     """
 
     def watch() -> None:
@@ -54,7 +54,7 @@ def main() -> None:
     check_version()
     end_with_parent()
 
-    # ministack reads its environment when it is imported, and the version has to be checked before.
+    # ministack reads its environment on import, and the version check must come before.
     from ministack import app  # type: ignore[import-untyped]
 
     from embedded_aws import branch, patches

@@ -1,4 +1,4 @@
-"""What goes wrong with the embedded AWS."""
+"""The error of the embedded AWS."""
 
 from payment_dr.operations.errors import OperationError
 

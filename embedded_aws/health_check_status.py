@@ -1,4 +1,4 @@
-"""Alarms on the status of health checks, in a drill's time, which passes faster than that of the emulator."""
+"""Alarms on the status of health checks, in a drill's time, which is faster than the emulator's."""
 
 from collections.abc import Callable, Mapping, Set
 from contextlib import suppress
@@ -20,15 +20,15 @@ _ATTEMPTS = 5
 class HealthCheckStatus:
     """Publishes the status of health checks once a minute, and sets the states of the deployed alarms on it.
 
-    Route 53 publishes HealthCheckStatus in us-east-1 alone: 1 is healthy, 0 is not
+    Route 53 publishes HealthCheckStatus in us-east-1 only: 1 is healthy, 0 is not
     (https://docs.aws.amazon.com/Route53/latest/DeveloperGuide/monitoring-health-checks.html). Each alarm is evaluated
     once a minute by its deployed settings
-    (https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/alarms-and-missing-data.html), and its actions are
-    those of a change of its state. A region that takes no calls takes no data and evaluates no alarm. The status of a
-    check that no record follows is not known here, so its alarms are left as they are.
+    (https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/alarms-and-missing-data.html), and a change of its
+    state triggers its actions. A region that accepts no calls accepts no data and evaluates no alarm. The status of a
+    check that no record follows is unknown here, so its alarms stay as they are.
 
     Args:
-        deployment: Where the alarms are.
+        deployment: The deployment with the alarms.
         stack: The deployed stack.
 
     Example:
@@ -46,11 +46,11 @@ class HealthCheckStatus:
         self._next_publication, self._next_evaluation = _MINUTE / 2, _MINUTE
 
     def __call__(self, at: float, healthy: Mapping[str, bool]) -> None:
-        """Let drill time pass.
+        """Advance drill time.
 
         Args:
-            at: Drill time in seconds; it must not go back.
-            healthy: The status of each health check now, by its id.
+            at: Drill time in seconds. It must not go back.
+            healthy: The present status of each health check, by its id.
         """
         while min(self._next_publication, self._next_evaluation) <= at:
             if self._next_publication < self._next_evaluation:
@@ -78,7 +78,7 @@ class HealthCheckStatus:
                     _insist(partial(client.set_alarm_state, **given, StateReason="evaluated in drill time"))
 
     def _alarms(self, region: str) -> list[Any] | None:
-        """The alarms on this metric; None if the region takes no calls."""
+        """The alarms on this metric. None if the region accepts no calls."""
         if region in self._stack.hanging:
             return None
         described = self._clients[region].get_paginator("describe_alarms")
@@ -90,7 +90,7 @@ class HealthCheckStatus:
 
 
 def _insist(call: Callable[[], Any]) -> Any:
-    """What a call returns; None if it fails each time. In a region that fails a share of its calls, few end so."""
+    """The result of a call. None if all attempts fail, which is rare in a region that fails only a share of calls."""
     for _ in range(_ATTEMPTS):
         with suppress(BotoCoreError, ClientError):
             return call()

@@ -1,4 +1,4 @@
-"""What exists in an account: used to show that a destroy leaves nothing."""
+"""Lists the resources of an account, to show that a destroy leaves nothing."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -64,9 +64,9 @@ PART_OF: Mapping[str, str | None] = {
 
 
 def inventory(aws: EmbeddedAws, regions: Iterable[str]) -> frozenset[str]:
-    """Name everything in these regions, and everything global, as "region service call name".
+    """List all resources in these regions, and all global ones, as "region service call name".
 
-    KMS keys that wait for their deletion do not count: AWS keeps them for seven days at least.
+    KMS keys that wait for their deletion do not count: AWS keeps them for at least seven days.
     """
     found: set[str] = set()
     where = [(region, call) for region in regions for call in REGIONAL.values()]

@@ -57,7 +57,7 @@ _INHERITED = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "LD_LIBRARY_PATH", "DY
 
 @functools.cache
 def _service_models() -> Any:
-    """What botocore knows of the services, shared: reading that is most of what making a client takes."""
+    """The service models of botocore, shared: loading them takes most of the time to make a client."""
     import botocore.loaders
 
     return botocore.loaders.create_loader()
@@ -71,7 +71,7 @@ def _free_port() -> int:
 
 
 def at_new_port(text: str, old: int, new: int) -> str:
-    """Text in which every address of one embedded AWS is that of another.
+    """Replace the address of one embedded AWS by that of another in a text.
 
     Example:
         >>> at_new_port("http://1a2b3c4d.execute-api.localhost:40125", 40125, 40126)
@@ -81,7 +81,7 @@ def at_new_port(text: str, old: int, new: int) -> str:
 
 
 def without_tls(client: Any) -> None:
-    """Let the requests of a client count as sent without TLS; others count as sent over TLS."""
+    """Mark the requests of a client as sent without TLS. Others count as sent over TLS."""
     client.meta.events.register("before-send", lambda request, **_: request.headers.update(_WITHOUT_TLS))
 
 
@@ -96,7 +96,7 @@ def _is_taken(port: int) -> bool:
 
 
 def _session_without_user_configuration() -> Any:  # untyped: boto3's stubs know a client by its literal name only
-    """A session that knows no profile and no file, whatever AWS_PROFILE and the user's home hold."""
+    """A session without profiles and files, whatever AWS_PROFILE and the user's home contain."""
     # Not at the top: the emulator imports this package too, and would take half as long again to start.
     import boto3
     import botocore.session
@@ -118,10 +118,10 @@ class _Process(Protocol):
     pid: int
 
     def ended(self) -> str | None:
-        """How it has ended, None as long as it runs."""
+        """How it ended. None while it runs."""
 
     def end(self) -> None:
-        """End the group, and wait until the emulator is gone."""
+        """End the group, and wait until the emulator has ended."""
 
 
 def _kill_group(pid: int) -> None:
@@ -150,10 +150,10 @@ class _Child:
 
 
 class _Fork:
-    """An emulator that another one has forked. Pipes do for it what only a parent could do otherwise.
+    """An emulator that another one has forked. Pipes replace what only a parent process could do.
 
     Args:
-        directory: Where they are made, before the fork.
+        directory: Directory of the pipes, which are made before the fork.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -168,7 +168,7 @@ class _Fork:
 
     def ended(self) -> str | None:
         try:
-            return "as a branch, whose exit code nobody gets to see" if os.read(self._running, 1) == b"" else None
+            return "as a branch, with an unknown exit code" if os.read(self._running, 1) == b"" else None
         except BlockingIOError:
             return None
 
@@ -183,29 +183,29 @@ class _Fork:
 
 
 def _make_directory() -> tuple[Path, int]:
-    """Make an emulator's directory; it is this process's for as long as the descriptor is open."""
+    """Make an emulator's directory. This process owns it while the descriptor is open."""
     directory = Path(tempfile.mkdtemp(prefix=_DIRECTORY_PREFIX))
     return directory, owned_directory.own(directory)
 
 
 class Fault(TypedDict, total=False):
-    """What a failed region does: all of its calls answer 503, unless one of these says otherwise."""
+    """A fault of a region: all of its calls answer 503, unless one of these narrows it."""
 
     kind: Literal["error", "hang", "unresolved", "cut"]
     """``error`` answers 503; ``hang`` answers nothing until the client gives up or the region is restored;
     ``unresolved``: functions cannot resolve the service's name, and calls are answered; ``cut``: functions of this
     region get no answer of another one, nor functions there of this one, and nothing replicates between them."""
     service: str | Sequence[str] | None
-    """What fails, if not all, by its signing name: ``dynamodb``, ``execute-api`` (the APIs) ... Or several of them.
-    ``dynamodb-replication`` is what carries the writes of global tables."""
+    """The services that fail, by signing name: ``dynamodb``, ``execute-api`` (the APIs) ... Default: all.
+    ``dynamodb-replication`` is the replication of global tables."""
     operations: Sequence[str]
-    """Operations that fail, if not all: ``GetItem`` ... Only of services whose calls have ``X-Amz-Target``."""
+    """Operations that fail, such as ``GetItem``. Default: all. Only for services whose calls have ``X-Amz-Target``."""
     spared: Sequence[str]
-    """Operations that do not fail. Of Lambda, ``Invoke`` is the only one that has a name here."""
+    """Operations that do not fail. For Lambda, only ``Invoke`` is supported."""
     share: float
     """The share of the calls that fails, above 0 and at most 1."""
     seed: int
-    """Which of the calls they are, in the order in which they come in."""
+    """Seed that chooses the failing calls, in the order of arrival."""
 
 
 def _lag_query(seconds: float, spread: float, seed: int) -> str:
@@ -213,24 +213,24 @@ def _lag_query(seconds: float, spread: float, seed: int) -> str:
 
 
 class EmbeddedAws:
-    """An AWS on the loopback address, for the length of a ``with`` block.
+    """An AWS on the loopback address, for the duration of a ``with`` block.
 
     It runs in a process group of its own, writes only to a temporary directory of its own, and ends with this process
     even if that is killed: the emulator watches a pipe that closes then. Ctrl-C unwinds the ``with`` block by itself;
     for SIGTERM wrap it in ``payment_dr.operations.command.ended_by_signals``.
 
     Args:
-        port: Port to listen on; a free one if None.
-        account_id: The 12-digit account that unsigned requests, such as ``GET /health``, belong to, and that
-            ``environment`` and ``client`` are the root of.
-        replication_lag: Median of the seconds that a write to a global table takes to the other regions; at once if 0.
+        port: Port to listen on. None: a free one.
+        account_id: The 12-digit account of unsigned requests, such as ``GET /health``. ``environment`` and ``client``
+            use its root.
+        replication_lag: Median of the seconds that a write to a global table takes to the other regions. 0: at once.
             See ``set_replication_lag``.
 
     Attributes:
-        secret_access_key: The secret that the root of every account signs with; random.
+        secret_access_key: The random secret that the root of every account signs with.
 
     Raises:
-        EmbeddedAwsError: The port is taken, or the emulator did not come up.
+        EmbeddedAwsError: The port is taken, or the emulator did not start.
 
     Example:
         >>> with EmbeddedAws() as aws:
@@ -270,14 +270,14 @@ class EmbeddedAws:
         """Start the emulator and wait until it answers.
 
         Raises:
-            EmbeddedAwsError: The port is taken, or the emulator did not come up; nothing is left behind then.
+            EmbeddedAwsError: The port is taken, or the emulator did not start. It leaves nothing behind then.
         """
         if self._process is not None:
-            raise EmbeddedAwsError("this embedded AWS is already running", hint="stop it first, or make another one")
+            raise EmbeddedAwsError("this embedded AWS is already running", hint="stop it first, or create another one")
         if self._requested_port is not None and _is_taken(self._requested_port):
             raise EmbeddedAwsError(
                 f"port {self._requested_port} of {HOST} is taken",
-                hint="give another port, or none to have a free one picked",
+                hint="give another port, or none to use a free one",
             )
         self._port = self._requested_port or _free_port()
         try:
@@ -288,7 +288,7 @@ class EmbeddedAws:
             raise
 
     def stop(self) -> None:
-        """End the emulator and every function it runs, and remove its directory. Stopping twice is fine."""
+        """End the emulator and every function it runs, and remove its directory. It may be called twice."""
         process, self._process = self._process, None
         if process is not None:
             process.end()
@@ -304,7 +304,7 @@ class EmbeddedAws:
         """Check that the emulator still runs.
 
         Raises:
-            EmbeddedAwsError: It has died; what was left of it has been cleaned up.
+            EmbeddedAwsError: It has ended. Its processes and files are removed.
         """
         if self._process is None:
             raise EmbeddedAwsError("the embedded AWS is not running", hint="start it first")
@@ -312,7 +312,7 @@ class EmbeddedAws:
             self.stop()
             raise EmbeddedAwsError(
                 f"the embedded AWS ended by itself {how}; its last lines:\n{self._log_tail()}",
-                hint="run it again; if it ends again, the lines above say why",
+                hint="run it again; if it ends again, read the lines above for the cause",
             )
 
     def _launch(self) -> None:
@@ -381,7 +381,7 @@ class EmbeddedAws:
 
     @property
     def port(self) -> int:
-        """The port of the loopback address it listens on."""
+        """The port on the loopback address that it listens on."""
         if self._port is None:
             raise EmbeddedAwsError("the embedded AWS has not been started", hint="start it first")
         return self._port
@@ -399,18 +399,18 @@ class EmbeddedAws:
         return f"http://{HOST}:{self.port}"
 
     def take_along(self, directory: Path) -> None:
-        """Have a directory of this process removed, should the process be killed and unable to do it itself.
+        """Remove a directory of this process even if the process is killed.
 
         Args:
-            directory: Removed with all that is in it when this process ends before ``stop``: by the emulator, or by
-                the next one if that is killed too.
+            directory: Removed with its contents when this process ends before ``stop``: by the emulator, or by the
+                next one if that is killed too.
         """
         if self._directory is None:
             raise EmbeddedAwsError("the embedded AWS is not running", hint="start it first")
         owned_directory.take_along(self._directory, directory)
 
     def log_text(self) -> str:
-        """What the emulator has logged so far; after ``stop`` what it had logged until then."""
+        """The emulator's log so far. After ``stop``, its log until then."""
         return self._last_log if self._directory is None else self._read_log(self._directory)
 
     def _log_tail(self) -> str:
@@ -424,11 +424,11 @@ class EmbeddedAws:
             return ""
 
     def environment(self, base: Mapping[str, str] | None = None) -> dict[str, str]:
-        """The variables that point an AWS tool at this AWS, and keep it from the user's own configuration.
+        """The variables that point an AWS tool to this AWS, and keep it from the user's own configuration.
 
         Args:
-            base: The rest of a tool's environment. None of its ``AWS_*`` variables is taken over: a profile, an
-                endpoint of one service, or ``AWS_IGNORE_CONFIGURED_ENDPOINT_URLS`` could send calls elsewhere.
+            base: The rest of a tool's environment. Its ``AWS_*`` variables are dropped: a profile, an endpoint of one
+                service, or ``AWS_IGNORE_CONFIGURED_ENDPOINT_URLS`` could send calls elsewhere.
 
         Example:
             >>> subprocess.run(["terraform", "plan"], env=aws.environment(os.environ))  # doctest: +SKIP
@@ -447,13 +447,13 @@ class EmbeddedAws:
         }
 
     def client(self, service: str, region: str, credentials: Mapping[str, str] | None = None) -> Any:
-        """A boto3 client of this AWS that reads nothing of the user's configuration.
+        """A boto3 client of this AWS that does not read the user's configuration.
 
         Args:
-            service: Service name as boto3 knows it, such as ``dynamodb``.
+            service: boto3's service name, such as ``dynamodb``.
             region: Region name, such as ``us-west-2``.
-            credentials: What ``sts.assume_role`` returns under ``Credentials``, or ``AccessKeyId`` and
-                ``SecretAccessKey`` of an IAM user; the root of the account if None.
+            credentials: The ``Credentials`` of ``sts.assume_role``, or ``AccessKeyId`` and ``SecretAccessKey`` of an
+                IAM user. None: the root of the account.
         """
         from botocore.config import Config
 
@@ -480,17 +480,17 @@ class EmbeddedAws:
         return f"{self.endpoint_url}/_aws/execute-api/{api_id}/$default/{path.lstrip('/')}"
 
     def fail_region(self, region: str, **fault: Unpack[Fault]) -> None:
-        """Let calls of this region fail until ``restore_region``: all with 503, unless ``fault`` narrows it.
+        """Make calls to this region fail until ``restore_region``: all with 503, unless ``fault`` narrows it.
 
-        Faults of several services of a region add up; another one of the same service, or of the region as a whole,
-        takes the former's place.
+        Faults of several services of a region add up. A new fault of the same service, or of the whole region, replaces
+        the old one.
 
         Args:
             region: Region name, such as ``us-east-1``.
             **fault: See ``Fault``.
 
         Raises:
-            EmbeddedAwsError: There is no such fault, or the emulator is gone.
+            EmbeddedAwsError: There is no such fault, or the emulator has ended.
 
         Example:
             >>> aws.fail_region("us-east-1", kind="hang", service="dynamodb")  # doctest: +SKIP
@@ -509,19 +509,19 @@ class EmbeddedAws:
         self._control("DELETE", f"{FAULT_PATH}/{region}")
 
     def failed_regions(self) -> list[str]:
-        """The regions that have a fault at the moment."""
+        """The regions that have a fault now."""
         regions: list[str] = self._control("GET", FAULT_PATH)["regions"]
         return regions
 
     def signed_calls(self, region: str) -> int:
-        """How many calls were signed for this region so far with the credentials that `environment` gives."""
+        """Number of calls so far that were signed for this region with the credentials of `environment`."""
         return int(
             self._control("GET", FAULT_PATH)["calls"].get(f"{self.environment()['AWS_ACCESS_KEY_ID']} {region}", 0)
         )
 
     @contextlib.contextmanager
     def region_outage(self, region: str, **fault: Unpack[Fault]) -> Iterator[None]:
-        """Such a fault of this region for the length of a ``with`` block; then all faults of the region are lifted."""
+        """A fault of this region for the duration of a ``with`` block. At its end, all faults of the region end."""
         self.fail_region(region, **fault)
         try:
             yield
@@ -529,25 +529,25 @@ class EmbeddedAws:
             self.restore_region(region)
 
     def set_replication_lag(self, seconds: float, *, spread: float = TYPICAL_REPLICATION_SPREAD, seed: int = 0) -> None:
-        """Set how long writes to global tables take from now on; those on their way keep the lag they have.
+        """Set the lag of later writes to global tables. Pending writes keep their lag.
 
         Args:
-            seconds: Median of the log-normal distribution that lags are drawn from; 0 replicates at once, and then
-                into a region that is down as well.
-            spread: Its sigma; with 0 every write takes ``seconds``.
-            seed: Which lags are drawn, in the order of the writes.
+            seconds: Median of the log-normal distribution of the lags. 0 replicates at once, even to a region that is
+                down.
+            spread: Its sigma. With 0 every write takes ``seconds``.
+            seed: Seed of the lags, in the order of the writes.
 
         Raises:
-            EmbeddedAwsError: There is no such lag, or the emulator is gone.
+            EmbeddedAwsError: There is no such lag, or the emulator has ended.
         """
         self._control("PUT", f"{REPLICATION_PATH}?{_lag_query(seconds, spread, seed)}")
 
     def writes_on_their_way(self) -> int:
-        """How many writes to global tables have still to arrive in a region; those that an outage holds back do not."""
+        """Number of pending writes to global tables, without those that an outage delays."""
         return int(self._control("GET", REPLICATION_PATH)["on_their_way"])
 
     def run_schedules(self, region: str) -> list[str]:
-        """Let the period of each enabled scheduled rule of this region end now; the names of these rules.
+        """End the period of each enabled scheduled rule of this region now. Return the names of these rules.
 
         Their targets are invoked asynchronously, as EventBridge does.
         """
@@ -555,22 +555,22 @@ class EmbeddedAws:
         return rules
 
     def branch(self, port: int | None = None) -> "EmbeddedAws":
-        """Make another embedded AWS that has, at this moment, all that this one has.
+        """Make a copy of this embedded AWS, with its present state.
 
-        From then on neither sees what happens in the other, and each ends for itself: this one may stop first. The
-        branch ends with this process, as this one does. What names this one's address (a queue's URL, an API's
-        endpoint, a variable of a function) names the branch's there; bytes, such as an object in a bucket, stay as
-        they are. Functions are started when they are called, those at work for a client stay here, and events on their
-        way to a function take place in both. ``embedded_aws.branch`` has the particulars.
+        Later changes in one do not affect the other, and each ends separately: this one may stop first. The branch ends
+        with this process, as this one does. Text that contains this one's address (a queue's URL, an API's endpoint, a
+        variable of a function) has the branch's address there. Bytes, such as an object in a bucket, stay as they are.
+        Functions start when they are called, running ones stay here, and pending events happen in both.
+        ``embedded_aws.branch`` has the details.
 
         Args:
-            port: Port to listen on; a free one if None.
+            port: Port to listen on. None: a free one.
 
         Returns:
-            The branch, started: to be stopped, or used in a ``with`` block. Once stopped it cannot be started again.
+            The running branch. Stop it, or use it in a ``with`` block. It cannot be started again.
 
         Raises:
-            EmbeddedAwsError: This one does not run, the port is taken, or the branch did not come up.
+            EmbeddedAwsError: This one does not run, the port is taken, or the branch did not start.
 
         Example:
             >>> with EmbeddedAws() as aws, aws.branch() as branch:
@@ -590,8 +590,8 @@ class EmbeddedAws:
         except OSError as error:
             said = f": {error.read().decode()}" if isinstance(error, urllib.error.HTTPError) else ""
             raise EmbeddedAwsError(
-                f"the embedded AWS did not take {method} {path}: {error}{said}",
-                hint="look into its log for the reason",
+                f"the embedded AWS rejected {method} {path}: {error}{said}",
+                hint="read its log for the cause",
             ) from error
 
     def _open(self, method: str, path: str, body: Any = None) -> Any:
@@ -604,7 +604,7 @@ class EmbeddedAws:
 
 
 class _Branch(EmbeddedAws):
-    """What ``EmbeddedAws.branch`` makes: forked from another one instead of started anew."""
+    """The result of ``EmbeddedAws.branch``: forked from another one instead of started."""
 
     def __init__(self, origin: EmbeddedAws, port: int | None) -> None:
         super().__init__(port, origin.account_id)
@@ -617,7 +617,7 @@ class _Branch(EmbeddedAws):
     def _launch(self) -> None:
         origin, self._origin = self._origin, None
         if origin is None:
-            raise EmbeddedAwsError("a branch cannot be started again", hint="make another one")
+            raise EmbeddedAwsError("a branch cannot be started again", hint="create another one")
         self._directory, self._lock = _make_directory()
         environment = self._emulator_environment(self._directory)
         self._process = process = _Fork(self._directory)

@@ -1,4 +1,4 @@
-"""The standby's takeover in a drill's time, which passes faster than that of the emulator."""
+"""The standby's takeover in a drill's time, which is faster than the emulator's."""
 
 from contextlib import suppress
 
@@ -15,10 +15,10 @@ class StandbyTakeover:
     """Runs the function that sets the switch by itself once a minute, as its schedule does.
 
     A run begins and ends at one moment of drill time, so the switch is set up to 36 s earlier than on AWS. The first
-    run comes at once: it finds the primary well, without which no later one sets the switch.
+    run comes at once. It finds the primary healthy: otherwise no later run would set the switch.
 
     Args:
-        deployment: Where the function is.
+        deployment: The deployment with the function.
         stack: The deployed stack.
 
     Example:
@@ -32,7 +32,7 @@ class StandbyTakeover:
         self._next_run = 0.0
 
     def __call__(self, at: float) -> None:
-        """Let drill time pass until a time in seconds, which must not go back."""
+        """Advance drill time to a time in seconds, which must not go back."""
         while self._next_run <= at:
             self._next_run += _MINUTE
             # A region that takes no calls runs nothing. A run of more than a minute of real time ends by itself.

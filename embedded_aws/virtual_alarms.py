@@ -1,4 +1,4 @@
-"""CloudWatch alarms in a drill's time, which passes faster than that of the emulator."""
+"""CloudWatch alarms in a drill's time, which is faster than the emulator's."""
 
 import base64
 import json
@@ -24,16 +24,16 @@ SCHEDULED = {"source": "aws.events", "detail-type": "Scheduled Event", "detail":
 class VirtualAlarms:
     """The states of alarms in a drill's time, on metrics that functions publish once a period.
 
-    CloudWatch's place is taken: in each period of the alarm the function that its metric names is run, as its schedule
-    would run it, and the value that it logs in the embedded metric format is the value of the period. The alarm is
-    evaluated at the end of each period. A region that does not take the call, or a function that logs no value, leaves
-    the period without data. https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/alarm-evaluation.html
-    The state is set in the emulator too, where the standby's takeover looks at it, and the alarm's actions publish it.
+    This replaces CloudWatch: in each period of the alarm it runs the function of the metric, as its schedule would. The
+    value that the function logs in the embedded metric format is the value of the period. The alarm is evaluated at the
+    end of each period. If the region rejects the call, or the function logs no value, the period has no data.
+    https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/alarm-evaluation.html
+    The state is set in the emulator too, where the standby's takeover reads it, and the alarm's actions publish it.
 
     Args:
-        deployment: Where the functions are.
+        deployment: The deployment with the functions.
         stack: The deployed stack.
-        seed: Decides when in a period each function runs.
+        seed: Seed of the time in a period when each function runs.
 
     Example:
         >>> alarms = VirtualAlarms(deployment, stack, seed=1)  # doctest: +SKIP
@@ -49,11 +49,11 @@ class VirtualAlarms:
             }
             for side in SIDES
         }
-        self._rng = random.Random(seed)  # noqa: S311 - it has to be repeatable
+        self._rng = random.Random(seed)  # noqa: S311 - it must be repeatable
         self._alarms: dict[tuple[str, str], _VirtualAlarm] = {}
 
     def __call__(self, region: str, name: str, at: float) -> AlarmState:
-        """The state of an alarm at a drill time in seconds; the times of one alarm must not go back.
+        """The state of an alarm at a drill time in seconds. The times of one alarm must not go back.
 
         Raises:
             OperationError: The alarm does not exist.
@@ -93,7 +93,7 @@ class VirtualAlarms:
 
 
 class _VirtualAlarm:
-    """One alarm: what its function has published, and what CloudWatch makes of it."""
+    """One alarm: the values that its function has published, and its state."""
 
     def __init__(self, described: Mapping[str, Any], phase: float) -> None:
         self.metric = str(described["MetricName"])
@@ -104,11 +104,11 @@ class _VirtualAlarm:
         self._published: list[tuple[float, float]] = []
 
     def run(self, value: float | None) -> None:
-        """The function was run when it was due, and has published this."""
+        """Add a value that the function published when it was due."""
         if value is not None:
             self._published.append((self.next_run, value))
         self.next_run += self._period
 
     def state(self, at: float) -> AlarmState:
-        """As of the end of the period before."""
+        """The state at the end of the previous period."""
         return state_of(self._described, self._published, at // self._period * self._period)

@@ -1,36 +1,36 @@
-"""Config sync: makes SecureString parameters of the other region equal to what was last written in either region.
+"""Config sync: makes SecureString parameters of the other region equal to the last write in either region.
 
-One function runs in each region. It reads both regions and writes only into the other one, under the cross-region role.
+One function runs in each region. It reads both regions and writes only to the other one, under the cross-region role.
 
-The last write wins. LastModifiedDate cannot tell which that is: a copy is a modification too, younger than a value that
-was written at its source while the copy was on its way. So a copy says in its description, which PutParameter stores
-together with the value, whose write it carries, and has the time of that write:
+The last write wins. LastModifiedDate does not show which write that is: a copy is a modification too, and younger than
+a value that was written at its source while the copy was on its way. So the description of a copy, which PutParameter
+stores together with the value, names the write that it carries and the time of that write:
 
     Payments database [copied to us-west-2 from us-east-1 version 7 of 2026-11-22T12:00:00+00:00 at <time> by <nonce>]
 
-The latest write among all versions of both histories wins; of two with the same time, the one in the region that sorts
-first. Descriptions outlive writes (the console fills them in again, PutParameter keeps them), so a version is a copy
-only if it says so for its own region, with a nonce that no earlier version has, was made when it says, and does not
-hold another value than the write that it names. A write is later than whatever it replaced, even where a region's
+The latest write among all versions of both histories wins. Of two with the same time, the one in the region that sorts
+first wins. Descriptions outlive writes (the console fills them in again, PutParameter keeps them). So a version counts
+as a copy only if its description names its own region, has a nonce that no earlier version has and its real time, and
+its value is that of the write that it names. A write is later than the version that it replaced, even where a region's
 clock is behind.
 
-A seed is the value with which Terraform creates a parameter. It loses against every other write, whatever their times,
-because Terraform creates parameters long after they were first written: to replace one, or for a new region. A seed
-ends its description with [seed] and is version 1: a later version with that description is somebody's write that kept
-it. A copy of a seed says so in its stamp and stays a seed.
+A seed is the value with which Terraform creates a parameter. It loses to every other write, at any time, because
+Terraform creates parameters long after they were first written: to replace one, or for a new region. A seed ends its
+description with [seed] and is version 1. A later version with that description is a user's write that kept it. The
+stamp of a copy of a seed marks it as a seed, and it stays one.
 
 A copy is a SecureString under the key of its region. A parameter with the right value, but of another type or under
 another key, is written again. Copies use the advanced tier where the target or the write does.
 
-Two writes that did not know of each other (in both regions, during a partition) are a conflict: the later one wins,
-and a warning and the metric WritesLost name the other before it is replaced. Its value stays in its region's history.
+Two writes in both regions before either is copied (during a partition) are a conflict: the later one wins, and a
+warning and the metric WritesLost name the other one before it is replaced. Its value stays in its region's history.
 
-PutParameter has no compare-and-set, so a copy can hide a write that came a moment earlier. Its returned version tells,
-and everything is compared again; if the function dies first, the next run finds the write in the history (of 100
+PutParameter has no compare-and-set, so a copy can hide a write that came a moment earlier. The version that it returns
+shows that, and the function compares again. If it dies first, the next run finds the write in the history (of 100
 versions, far more than such races use up).
 
-Deletes are not copied: a parameter missing in one region is made again from the other. To delete it in both, stop the
-functions first: PutParameter creates what is missing, so a run in flight would make it again.
+Deletions are not copied: a parameter missing in one region is created again from the other. To delete it in both, stop
+the functions first: PutParameter creates missing parameters, so a run in flight would create it again.
 
 Environment: PARAMETER_NAMES (JSON list of full names), TARGET_REGION, TARGET_KMS_KEY_ARN, CROSS_REGION_ROLE_ARN,
 METRIC_NAMESPACE (default PaymentApp/ConfigSync); AWS_REGION and AWS_LAMBDA_FUNCTION_NAME are set by Lambda.
@@ -39,11 +39,11 @@ the key of the home region, sts:AssumeRole on the cross-region role, logs:Create
 log group; the cross-region role needs ssm:GetParameter, ssm:GetParameterHistory and ssm:PutParameter on the parameters
 and kms:Decrypt, kms:Encrypt (standard tier) and kms:GenerateDataKey (advanced tier) on the key of the target region.
 Metrics (EMF, dimension FunctionName): ParametersCopied and SyncFailures of every run; ParameterDrift, the number of
-names whose sides differ or could not be compared, of full reconciliations only: a change event looks at one name;
+names whose sides differ or could not be compared, of full reconciliations only (a change event covers one name);
 WritesLost with each conflict.
 
-No value is logged or raised, so no error's text is either and SyncFailed has no cause: AWS quotes the offending input
-in validation errors, and Lambda logs the whole chain of an exception.
+Values are never logged or raised. So no error's text is either, and SyncFailed has no cause: AWS quotes the offending
+input in validation errors, and Lambda logs the whole chain of an exception.
 """
 
 from __future__ import annotations
@@ -98,12 +98,12 @@ class SyncFailed(Exception):  # noqa: N818
 
 
 class TryAgainError(Exception):
-    """The parameter changed between two calls, or nobody knows whether it did: compare again."""
+    """The parameter changed between two calls, or may have changed: compare again."""
 
 
 @dataclass(frozen=True, order=True)
 class Write:
-    """Somebody's write of a value, or Terraform's seed."""
+    """A user's write of a value, or Terraform's seed."""
 
     time: datetime
     region: str
@@ -116,7 +116,7 @@ class Write:
 
 @dataclass(frozen=True)
 class Version:
-    """One version of one region's history, and the write whose value it holds: its own, unless it is a copy."""
+    """One version of one region's history, and the write whose value it has: its own, unless it is a copy."""
 
     region: str
     number: int
@@ -141,7 +141,7 @@ class Version:
 
 @dataclass(frozen=True)
 class Stamp:
-    """What a copy says of itself, at the end of its description."""
+    """The stamp of a copy, at the end of its description."""
 
     region: str
     write: Write
@@ -154,13 +154,13 @@ class Stamp:
     )
 
     def attach_to(self, description: str) -> str:
-        """Put the stamp behind the description, which is cut short if both together are too long for SSM."""
+        """Append the stamp to the description. Shorten the description if both are too long for SSM."""
         text = f"[copied to {self.region} from {self.write} at {self.made_at.isoformat()} by {self.nonce}]"
         return f"{description[: DESCRIPTION_LENGTH_MAX - len(text) - 1]} {text}".lstrip()
 
     @classmethod
     def split(cls, text: str) -> tuple[str, Stamp | None]:
-        """Tell people's description from the stamp behind it, if there is one."""
+        """Split a description into the user's text and the stamp, if there is one."""
         description = cls._PATTERN.sub("", text).strip()
         matches = list(cls._PATTERN.finditer(text))
         if not matches or matches[-1].end() != len(text.rstrip()):
@@ -175,7 +175,7 @@ class Stamp:
 
 
 def read_history(region: str, entries: Iterable[Mapping[str, Any]]) -> list[Version]:
-    """Tell writes from copies, oldest first, in a region's `Parameters` of GetParameterHistory."""
+    """Distinguish writes and copies, oldest first, in a region's `Parameters` of GetParameterHistory."""
     versions: list[Version] = []
     nonces: set[str] = set()
     latest = datetime.min.replace(tzinfo=UTC)
@@ -211,7 +211,7 @@ def read_history(region: str, entries: Iterable[Mapping[str, Any]]) -> list[Vers
 
 
 def ranked(versions: Sequence[Version]) -> list[Version]:
-    """Versions from the one that both regions should hold, the last write, to the one that loses against all others.
+    """Versions in order: first the last write, which both regions should have, last the one that loses to all others.
 
     Of one write's versions the write itself comes before its copies. Both functions must choose the same one from the
     same histories, or they would overwrite each other for ever.
@@ -234,14 +234,14 @@ def ranked(versions: Sequence[Version]) -> list[Version]:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one name: whether a copy was written, and whether both regions hold the same value now."""
+    """The result of one name: whether a copy was written, and whether both regions have the same value now."""
 
     copied: bool
     in_sync: bool
 
 
 class ParameterSync:
-    """Brings parameters of the target region up to the last write.
+    """Updates parameters of the target region to the last write.
 
     Args:
         key_arn: the target region's key.
@@ -276,7 +276,7 @@ class ParameterSync:
         """Compare one parameter, and copy it if the target region lacks the last write.
 
         Raises:
-            TryAgainError: every attempt was crossed by other writes, or by the error that is its cause.
+            TryAgainError: other writes, or the error that is its cause, disturbed every attempt.
         """
         copied = False
         hidden = range(0)
@@ -300,10 +300,10 @@ class ParameterSync:
 
         Args:
             name: The parameter.
-            hidden: The versions that the last copy may have hidden; its end is the copy's own number.
+            hidden: The versions that the last copy may have hidden. Its end is the copy's own number.
 
         Returns:
-            What became of it, and which versions this copy may hide, None if it hides none.
+            The result, and the versions that this copy may hide. None if it hides none.
         """
         home, target = (self._history(region, name) for region in (self._home_region, self._target_region))
         newest = target[-1].number if target else 0
@@ -333,7 +333,7 @@ class ParameterSync:
         is_advanced = any(version.is_advanced for version in (last, *target[-1:]))
         written = self._copy(name, last, value, "Advanced" if is_advanced else "Standard")
         if written <= newest:
-            _log("WARNING", "deleted meanwhile and made again", parameter=name, target_region=self._target_region)
+            _log("WARNING", "deleted meanwhile, and created again", parameter=name, target_region=self._target_region)
         return Outcome(copied=True, in_sync=in_sync), range(newest + 1, written) if written != newest + 1 else None
 
     def _history(self, region: str, name: str) -> list[Version]:
@@ -354,7 +354,7 @@ class ParameterSync:
     def _is_encrypted_as_it_should_be(self, version: Version) -> bool:
         """Whether a version of the target region is a SecureString under the region's key.
 
-        Copies are made with the key's ARN. If AWS shows an alias for one all the same, it cannot be compared.
+        Copies are made with the key's ARN. If AWS shows an alias instead, the two cannot be compared.
         """
         by_alias = version.is_copy and version.key_id.startswith("alias/") and version.key_id != AWS_MANAGED_KEY
         return version.type == "SecureString" and (_key_id(version.key_id) == _key_id(self._key_arn) or by_alias)
@@ -363,7 +363,7 @@ class ParameterSync:
         # Before the copy: a run that dies after it would not warn, and the next one would see nothing to copy.
         _log(
             "WARNING",
-            "a write loses against one that did not know of it",
+            "a write loses to a conflicting write in the other region",
             parameter=name,
             lost=str(lost),
             kept=str(kept),
@@ -371,7 +371,7 @@ class ParameterSync:
         )
 
     def _copy(self, name: str, version: Version, value: str, tier: str) -> int:
-        """Write the value into the target region and return the version that it became there."""
+        """Write the value to the target region and return its version there."""
         stamp = Stamp(self._target_region, version.write, self._now().astimezone(UTC), secrets.token_hex(8))
         try:
             answer = self._writer.put_parameter(
@@ -405,7 +405,7 @@ class _Reader:
 
     Args:
         clients: SSM clients by region.
-        currents: The versions that are the newest of their regions.
+        currents: The newest version of each region.
     """
 
     def __init__(self, name: str, clients: Mapping[str, Any], currents: Sequence[Version]) -> None:
@@ -414,7 +414,7 @@ class _Reader:
         self._found: dict[tuple[str, int], str | ClientError] = {}
 
     def look(self, version: Version) -> str | None:
-        """Decrypt a version's value; None if its key does not let us."""
+        """Decrypt a version's value. None if its key does not allow it."""
         try:
             return self.read(version)
         except ClientError as error:
@@ -434,8 +434,8 @@ class _Reader:
         """Decrypt a version's value.
 
         Raises:
-            TryAgainError: The version is not there any more.
-            ClientError: AWS refuses.
+            TryAgainError: The version no longer exists.
+            ClientError: AWS rejects the call.
         """
         place = version.region, version.number
         if place not in self._found:
@@ -468,7 +468,7 @@ class _Reader:
 
 
 def _without_false_copies(home: list[Version], target: list[Version], reader: _Reader) -> list[Version]:
-    """Take a current version for a write of its own if it holds another value than the write that it names.
+    """Treat a current version as a write of its own if its value differs from the write that it names.
 
     Somebody has deleted the parameter and created it again with its old description.
     """
@@ -485,7 +485,7 @@ def _without_false_copies(home: list[Version], target: list[Version], reader: _R
 
 
 def _is_lost(version: Version, last: Version, value: str, versions: Sequence[Version], reader: _Reader) -> bool:
-    """Whether the last write replaces the write of the other region that this version is without knowing of it."""
+    """Whether this version is a write of the other region that conflicts with the last write, and loses to it."""
     if version.is_copy or version.own.is_seed or version.region == last.write.region:
         return False
     before = [each for each in versions if each.region == last.write.region and each.number < last.write.version]
@@ -506,7 +506,7 @@ def _key_id(name: str) -> str:
 
 
 def error_code(error: BaseException) -> str:
-    """What may be said of an error: AWS's code or the class, never the text, which may quote a value."""
+    """The public part of an error: AWS's code or the class, never the text, which may quote a value."""
     if isinstance(error, TryAgainError) and error.__cause__:
         error = error.__cause__
     if isinstance(error, ClientError):
@@ -562,7 +562,7 @@ class Settings:
 
 
 def metric_identity(environment: Mapping[str, str]) -> tuple[str, str]:
-    """Under which namespace and function name the metrics are published."""
+    """Namespace and function name of the metrics."""
     return (
         environment.get("METRIC_NAMESPACE") or "PaymentApp/ConfigSync",
         environment.get("AWS_LAMBDA_FUNCTION_NAME") or "config-sync",
@@ -627,7 +627,7 @@ class Connection:
 
 
 def names_to_sync(event: Any, names: Sequence[str]) -> tuple[Sequence[str], bool]:
-    """Which names an event asks for, and whether that is a full reconciliation: scheduled, or by an empty event."""
+    """The names that an event covers, and whether it is a full reconciliation: scheduled, or an empty event."""
     if not event:
         return names, True
     kind = event.get("detail-type") if isinstance(event, dict) else None
@@ -648,9 +648,9 @@ def run(
     remaining_ms: Callable[[], int] | None = None,
     choose_first: Callable[[int], int] = secrets.randbelow,
 ) -> dict[str, Any]:
-    """Do what the event asks for: every name is tried, whatever becomes of the others.
+    """Synchronise the names of the event. A failure of one name does not stop the others.
 
-    The run begins with any of the names, so that where time runs out, it is not always for the same ones.
+    The run begins with a random name, so that a timeout does not always hit the same ones.
 
     Returns:
         {"copied": names, "unchanged": count, "drifted": names}
@@ -695,13 +695,13 @@ def run(
 
 
 def _line_of(error: BaseException) -> int | None:
-    """The last line of this file that the error came through; its text cannot be told."""
+    """The last line of this file in the error's traceback. Its text must not be logged."""
     lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == __file__]
     return lines[-1] if lines else None
 
 
 def emit_metrics(identity: tuple[str, str], **counts: int) -> None:
-    """Write counts into the log in CloudWatch's embedded metric format, which needs no permission."""
+    """Write counts to the log in CloudWatch's embedded metric format, which needs no permission."""
     _log("INFO", "metrics", **embedded_metrics(identity, **counts))
 
 
@@ -722,10 +722,10 @@ _connection: Connection | None = None
 
 
 def handler(event: Any, context: Any) -> dict[str, Any]:
-    """Synchronise what the event asks for.
+    """Synchronise the names of the event.
 
     Raises:
-        SettingError: which counts as drift, for nothing could be compared.
+        SettingError: a setting is wrong. It counts as drift, because nothing could be compared.
         SyncFailed: some names failed.
     """
     global _connection

@@ -5,16 +5,17 @@ then a strongly consistent GetItem. Each region's canary overwrites one item, so
 
     transaction_id = dr-canary/us-east-1, timestamp = 0, written_at = milliseconds since 1970
 
-Global tables copy the item to the other region, where the other canary reads how old it is. So stalled replication is
-found without any payment, on the side that lacks the data, and no function needs a right in another region.
+Global tables copy the item to the other region, where the other canary reads how old it is. So the canaries detect
+stalled replication without any payment, on the side that lacks the data, and no function needs rights in another
+region.
 
-A run makes three attempts and reports a failure when all have failed: a health check of Route 53 can follow this
-metric, and then one failing run moves the traffic of a region.
+A run makes three attempts and reports a failure when all three fail: a Route 53 health check can follow this metric,
+and then one failing run moves the traffic of a region.
 
-Metrics (EMF, dimension FunctionName), of every run that can tell, at the time when the run began:
-    DataPathFailures   1 if DynamoDB did not take the write or did not give it back, else 0
-    ReplicationAge     seconds since the other region wrote the copy of its item that is here
-What cannot be told is not published: an alarm on missing data reports it.
+Metrics (EMF, dimension FunctionName), of every conclusive run, with the time when the run began:
+    DataPathFailures   1 if DynamoDB rejected the write or did not return it, else 0
+    ReplicationAge     seconds since the other region wrote its item, as this region has it
+An inconclusive run publishes nothing: an alarm on missing data reports it.
 
 Environment: DYNAMODB_TABLE_NAME, PEER_REGION, METRIC_NAMESPACE (default PaymentApp/DataCanary); AWS_REGION and
 AWS_LAMBDA_FUNCTION_NAME are set by Lambda.
@@ -66,16 +67,16 @@ class Table(Protocol):
 
 
 class CanaryFault(Exception):  # noqa: N818
-    """The canary could not do its work: a permission, a setting, a throttle. It says nothing about DynamoDB."""
+    """The canary could not do its work: a permission, a setting, a throttle. DynamoDB is not at fault."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What one run has found.
+    """The result of one run.
 
     Attributes:
-        failure: Why DynamoDB did not take the write or did not give it back in the last attempt; None if it did.
-        replication_age_seconds: Age of the other region's item that is here; None if there is none, or on a failure.
+        failure: Why DynamoDB rejected the write or did not return it in the last attempt. None if it worked.
+        replication_age_seconds: Age of the other region's item in this region. None without one, or on a failure.
     """
 
     failure: str | None
@@ -109,15 +110,14 @@ def look(dynamodb: Table, table_name: str, home: str, peer: str, now_ms: int) ->
     """Write, read back, and read the other region's item; up to `ATTEMPTS` times, until that works.
 
     Args:
-        dynamodb: Client of the home region. Its connections are closed after each attempt, so that the next one opens
-            new ones.
+        dynamodb: Client of the home region. Each attempt closes its connections, so that the next one opens new ones.
         table_name: The table.
         home: The region of the client.
         peer: The other region.
         now_ms: Milliseconds since 1970.
 
     Raises:
-        Exception: What is no fault of DynamoDB, see `is_of_dynamodb`.
+        Exception: An error that is not DynamoDB's fault, see `is_of_dynamodb`.
     """
     for _ in range(ATTEMPTS - 1):
         finding = _look_once(dynamodb, table_name, home, peer, now_ms)
@@ -133,7 +133,7 @@ def _look_once(dynamodb: Table, table_name: str, home: str, peer: str, now_ms: i
         dynamodb.put_item(TableName=table_name, Item={**key_of(home), "written_at": {"N": str(now_ms)}})
         written_at = _written_at(dynamodb, table_name, home)
         if written_at is None or written_at < now_ms:  # later is another run of this function
-            return Finding("the item that was written is not there", None)
+            return Finding("the written item is missing", None)
         theirs = _written_at(dynamodb, table_name, peer)
     except Exception as error:
         if not is_of_dynamodb(error):
@@ -166,12 +166,12 @@ def _log(level: str, message: str, **fields: object) -> None:
 
 
 def emit_metrics(finding: Finding, environment: Mapping[str, str], now_ms: int) -> None:
-    """Write what was found into the log in CloudWatch's embedded metric format, which needs no permission.
+    """Write the result to the log in CloudWatch's embedded metric format, which needs no permission.
 
     Args:
-        finding: What was found.
+        finding: The result of the run.
         environment: Names of the function and the namespace.
-        now_ms: When the run began. A run that tries three times then counts for the minute that it was scheduled for.
+        now_ms: When the run began, so that a run with three attempts counts for the minute of its schedule.
     """
     values: dict[str, float] = {"DataPathFailures": int(finding.failure is not None)}
     if finding.replication_age_seconds is not None:
@@ -192,10 +192,10 @@ def handler(event: object, context: object) -> dict[str, Any]:  # noqa: ARG001
     """Do one run.
 
     Returns:
-        What was found: `failure` and `replication_age_seconds`.
+        The result: `failure` and `replication_age_seconds`.
 
     Raises:
-        CanaryFault: Nothing could be found out; the function's Errors alarm fires when that goes on.
+        CanaryFault: The run is inconclusive. The function's Errors alarm fires if that continues.
     """
     now_ms = int(time.time() * 1000)
     try:
@@ -207,7 +207,7 @@ def handler(event: object, context: object) -> dict[str, Any]:  # noqa: ARG001
             now_ms,
         )
     except Exception as error:
-        _log("ERROR", "cannot tell", error=f"{type(error).__name__}: {error}")
-        raise CanaryFault(f"the canary cannot tell: {type(error).__name__}") from error
+        _log("ERROR", "inconclusive", error=f"{type(error).__name__}: {error}")
+        raise CanaryFault(f"the canary is inconclusive: {type(error).__name__}") from error
     emit_metrics(finding, os.environ, now_ms)
     return {"failure": finding.failure, "replication_age_seconds": finding.replication_age_seconds}

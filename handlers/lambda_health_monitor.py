@@ -1,37 +1,37 @@
-"""Health monitor: says whether its region can serve payments, and whether the other region is there.
+"""Health monitor: reports whether its region can serve payments, and whether the other region is up.
 
 Invoked by API Gateway (``GET /health``, probed by Route 53 about 30 times a minute) and by EventBridge every minute.
 
 ===========  =====  ================================================================================================
 verdict      HTTP   meaning
 ===========  =====  ================================================================================================
-healthy      200    the table serves: ACTIVE, or UPDATING, which "remains available for data operations"
-unhealthy    503    the table does not serve, or DynamoDB is unreachable, does not answer in time or answers 5xx
+healthy      200    the table is ACTIVE, or UPDATING, which "remains available for data operations"
+unhealthy    503    the table has another status, or DynamoDB is unreachable, does not answer in time or answers 5xx
 unknown      200    the monitor itself is at fault (permission, throttling, setting, credentials, an answer it does
-                    not understand). Never fails a region over: the scheduled run raises, so the Errors alarm tells
+                    not understand). Never fails a region over: the scheduled run raises, so the Errors alarm fires
 ===========  =====  ================================================================================================
 
 Route 53 gives up 2 s after connecting, so DynamoDB has ``DEADLINE_SECONDS`` to answer, whatever it does meanwhile:
 https://docs.aws.amazon.com/Route53/latest/DeveloperGuide/dns-failover-determining-health-of-endpoints.html
 
-DynamoDB's name is resolved before each call: a connection that is already open proves nothing about new ones.
+It resolves DynamoDB's name before each call: a connection that is already open proves nothing about new ones.
 
-Only the scheduled run mails, on a change of verdict and every 15 minutes while a verdict other than healthy lasts. What
-was mailed is remembered by the execution environment alone: a new one knows nothing, so it mails at once when things
-are bad and not at all when they are good, and where Lambda keeps several warm, each may mail the same change once.
+Only the scheduled run mails, on a change of verdict and every 15 minutes while a verdict other than healthy lasts. Only
+the execution environment remembers the last mail. A new one mails at once when the verdict is bad and not at all when
+it is good. Where Lambda keeps several environments warm, each may mail the same change once.
 
-After that, and only in the scheduled run, it asks the other region's monitor, as Route 53 does: within four seconds a
-connection, within two more an answer of 2xx or 3xx. One attempt may fail. Nothing that the other region does changes
-the verdict on this one. What is found is a metric, and an alarm on it mails.
+Then, and only in the scheduled run, it probes the other region's monitor as Route 53 does: a connection within four
+seconds, and an answer of 2xx or 3xx within two more. One attempt may fail. The other region never changes the verdict
+on this one. The result is a metric, and an alarm on it mails.
 
-Metric (EMF, dimension FunctionName), of every scheduled run that can tell, at the time when the run began:
+Metric (EMF, dimension FunctionName), of every conclusive scheduled run, with the time when the run began:
     PeerUnhealthy   1 if the other region does not answer, or answers anything but 2xx and 3xx, else 0
-What cannot be told is not published: this side's certificates or settings are at fault, or this side reaches neither
-the other region nor its own DynamoDB. No proxy is used.
+An inconclusive run publishes nothing: this side's certificates or settings are at fault, or this side reaches neither
+the other region nor its own DynamoDB. The monitor uses no proxy.
 
 Environment: DYNAMODB_TABLE_NAME, SNS_TOPIC_ARN, AWS_REGION and AWS_LAMBDA_FUNCTION_NAME (set by Lambda);
-PEER_HEALTH_URL, what Route 53 probes in the other region (without it nobody is asked, and its path is never logged);
-METRIC_NAMESPACE (default PaymentApp/HealthMonitor).
+PEER_HEALTH_URL, the address that Route 53 probes in the other region (without it there is no probe, and its path is
+never logged); METRIC_NAMESPACE (default PaymentApp/HealthMonitor).
 Permissions: dynamodb:DescribeTable on the table of this region; sns:Publish on the topic, with kms:GenerateDataKey and
 kms:Decrypt on the topic's key; logs:CreateLogStream and logs:PutLogEvents on the function's log group.
 """
@@ -109,12 +109,12 @@ THROTTLED = frozenset(
     }
 )
 ADVICE = {
-    HEALTHY: "The table serves again. Nothing is left to do here; see the runbook before traffic is moved back.",
+    HEALTHY: "The table is healthy again. Before you fail back, read the runbook.",
     UNHEALTHY: "Route 53 moves traffic to the other region after three failed checks in a row, if that one is healthy. "
     "See the AWS Health Dashboard for DynamoDB in this region, and the table with: "
     "aws dynamodb describe-table --table-name {table} --region {region}",
-    UNKNOWN: "The monitor cannot tell, and no traffic is moved because of that. An outage would now go unnoticed: "
-    "see the monitor's log for the error, then its role, its environment variables and the account's API limits.",
+    UNKNOWN: "The monitor cannot check the table, and this moves no traffic. It would not notice an outage now: "
+    "find the error in the monitor's log, then check its role, its environment variables and the account's API limits.",
 }
 
 
@@ -134,11 +134,11 @@ class Publishes(Protocol):
 
 
 class MonitorFault(Exception):  # noqa: N818
-    """The monitor could not do its work: it cannot tell the table's health, or nobody could be told of it."""
+    """The monitor could not do its work: the table's health is unknown, or the mail could not be sent."""
 
 
 class NoAnswerError(Exception):
-    """Whoever was asked did not answer before the deadline."""
+    """No answer came before the deadline."""
 
 
 class MissingSettingError(Exception):
@@ -147,13 +147,13 @@ class MissingSettingError(Exception):
 
 @dataclass(frozen=True)
 class Verdict:
-    """What is known of the table, or of the other region.
+    """The health of the table, or of the other region.
 
     Attributes:
         status: healthy, unhealthy or unknown.
-        reason: a fixed code that is fit for the public, None when healthy.
-        table_status: as DynamoDB calls it, None when not known.
-        cause: the error behind the verdict, for the log alone.
+        reason: a fixed code that may be public, None when healthy.
+        table_status: DynamoDB's status, None when unknown.
+        cause: the error behind the verdict, for the log only.
     """
 
     status: str
@@ -163,7 +163,7 @@ class Verdict:
 
 
 def judge(outcome: object) -> Verdict:
-    """Turn what DescribeTable answered, or the exception that it ended in, into a verdict.
+    """Make a verdict from DescribeTable's answer or exception.
 
     Example:
         >>> judge({"Table": {"TableStatus": "ACTIVE"}}).status
@@ -218,13 +218,13 @@ _idle: list[queue.SimpleQueue[tuple[Callable[[], object], queue.SimpleQueue[obje
 
 
 def describe(dynamodb: DescribesTables, table_name: str, deadline: float = DEADLINE_SECONDS) -> object:
-    """Ask DynamoDB for the table's description, for at most `deadline` seconds.
+    """Describe the table, in at most `deadline` seconds.
 
-    The call runs in a thread that is left alone at the deadline: nothing else bounds a hanging name resolution or a
+    The call runs in a thread that is abandoned at the deadline: nothing else limits a hanging name resolution or a
     server that sends one byte at a time.
 
     Returns:
-        The answer, or the exception that came instead of it. Nothing is raised.
+        The answer, or the exception of the call. Raises nothing.
     """
     try:
         calls = _idle.pop()
@@ -257,7 +257,7 @@ def _work(calls: queue.SimpleQueue[tuple[Callable[[], object], queue.SimpleQueue
 
 
 def _ask(dynamodb: DescribesTables, table_name: str) -> object:
-    """Ask, and once more at once if DynamoDB could not be reached: Lambda freezes connections between invocations.
+    """Describe the table. Retry at once if DynamoDB is unreachable: Lambda freezes connections between invocations.
 
     botocore's own retry would first sleep for up to a second, which is most of the deadline.
     """
@@ -270,10 +270,10 @@ def _ask(dynamodb: DescribesTables, table_name: str) -> object:
 
 
 def _resolve_and_call(dynamodb: DescribesTables, table_name: str) -> object:
-    """Ask, if DynamoDB's name resolves.
+    """Describe the table, if DynamoDB's name resolves.
 
-    On 2025-10-20 it did not, in us-east-1. Connections that were open went on working, and nobody could open a new one:
-    https://aws.amazon.com/message/101925/. The client keeps its connection, so it would have noticed nothing.
+    On 2025-10-20 it did not, in us-east-1. Open connections continued to work, and nobody could open a new one:
+    https://aws.amazon.com/message/101925/. The client keeps its connection, so it would not have noticed.
     """
     endpoint = dynamodb.meta.endpoint_url
     if not get_environ_proxies(endpoint):  # a proxy resolves the name itself
@@ -283,17 +283,17 @@ def _resolve_and_call(dynamodb: DescribesTables, table_name: str) -> object:
 
 
 def check_health(dynamodb: DescribesTables, table_name: str) -> Verdict:
-    """Judge the table by what DynamoDB says of it now."""
+    """Judge the table by DynamoDB's present answer."""
     return judge(describe(dynamodb, table_name))
 
 
 def judge_peer(outcome: object, own: Verdict) -> Verdict:
-    """Turn what the other region answered, or the exception that came instead, into a verdict on it.
+    """Make a verdict on the other region from its answer or the exception.
 
     Args:
         outcome: The HTTP status, or the exception.
-        own: The verdict on this region. If its DynamoDB cannot be reached either, the network or the resolver of this
-            function may be what fails, so no answer is no evidence. An answer is.
+        own: The verdict on this region. If its DynamoDB is unreachable too, the network or the resolver of this
+            function may be at fault, so a missing answer is no evidence. An answer is.
 
     Example:
         >>> judge_peer(503, Verdict(HEALTHY))
@@ -319,27 +319,27 @@ def judge_peer(outcome: object, own: Verdict) -> Verdict:
 
 
 def check_peer(url: str, home: str, own: Verdict) -> Verdict:
-    """Judge the other region by what it answers now; it has `PEER_ATTEMPTS` attempts.
+    """Judge the other region by its present answer, in up to `PEER_ATTEMPTS` attempts.
 
     Args:
         url: Its health address.
-        home: The region of this function, which the request names as its origin.
+        home: The region of this function, which the request gives as its origin.
         own: The verdict on this region.
     """
     verdict = judge_peer(_ask_peer(url, home), own)
     for _ in range(PEER_ATTEMPTS - 1):
         if verdict.status == UNHEALTHY:
-            _log("WARNING", "an attempt to ask the other region failed", reason=verdict.reason)
+            _log("WARNING", "an attempt to probe the other region failed", reason=verdict.reason)
             time.sleep(PEER_PAUSE_SECONDS)
             verdict = judge_peer(_ask_peer(url, home), own)
     return verdict
 
 
 def _ask_peer(url: str, home: str, deadline: float = PEER_CONNECT_SECONDS + PEER_ANSWER_SECONDS) -> object:
-    """Ask once, for at most `deadline` seconds; returns the HTTP status, or the exception that came instead.
+    """Probe once, for at most `deadline` seconds. Return the HTTP status, or the exception.
 
-    In a thread that is left alone at the deadline, for the reasons that `describe` has, and not in one of its threads:
-    the table is judged however many calls hang here.
+    It runs in a thread that is abandoned at the deadline, for the reasons in `describe`, and not in one of its threads:
+    hanging calls here must not delay the verdict on the table.
     """
     answers: queue.SimpleQueue[object] = queue.SimpleQueue()
     connections: list[http.client.HTTPSConnection] = []
@@ -366,7 +366,7 @@ def _ask_peer(url: str, home: str, deadline: float = PEER_CONNECT_SECONDS + PEER
 def _status_of(url: str, home: str, connections: list[http.client.HTTPSConnection]) -> int:
     address = urlsplit(url)
     if address.scheme != "https" or not address.hostname:
-        raise MissingSettingError("PEER_HEALTH_URL is no https:// address")
+        raise MissingSettingError("PEER_HEALTH_URL is not an https:// address")
     # A new connection each time: one that is open proves nothing about new ones.
     connection = http.client.HTTPSConnection(address.hostname, address.port, timeout=PEER_CONNECT_SECONDS)
     connections.append(connection)
@@ -378,7 +378,7 @@ def _status_of(url: str, home: str, connections: list[http.client.HTTPSConnectio
 
 
 def public_body(verdict: Verdict, region: str | None, now: datetime) -> dict[str, str | None]:
-    """What anyone may read: no account, no ARN, no text of an error."""
+    """The public answer: no account, no ARN, no text of an error."""
     return {
         "status": verdict.status,
         "timestamp": now.isoformat(timespec="milliseconds"),
@@ -395,20 +395,20 @@ class Announcer:
 
     Example:
         >>> announcer = Announcer()
-        >>> announcer.announce(Verdict(HEALTHY), sns, topic_arn, "transactions", "us-east-1", now)  # nothing to tell
+        >>> announcer.announce(Verdict(HEALTHY), sns, topic_arn, "transactions", "us-east-1", now)  # no mail due
         False
     """
 
     def __init__(self) -> None:
         self._seen = HEALTHY
         self._since: datetime | None = None
-        self._mailed = HEALTHY  # what the readers believe, who have not been told otherwise
+        self._mailed = HEALTHY  # readers believe this until they get a mail
         self._mailed_at: datetime | None = None
 
     def announce(
         self, verdict: Verdict, sns: Publishes, topic_arn: str, table_name: str, region: str, now: datetime
     ) -> bool:
-        """Publish the verdict if it is due, and remember it only if that worked, so that the next minute tries again.
+        """Publish the verdict if it is due. Remember it only if that worked, so that the next minute retries.
 
         Returns:
             Whether a message was published.
@@ -474,11 +474,11 @@ def _log(level: str, message: str, **fields: object) -> None:
 
 
 def handler(event: Any, context: object) -> dict[str, Any]:  # noqa: ARG001
-    """Answer a probe, or do the scheduled round.
+    """Answer a probe, or do the scheduled run.
 
     Returns:
-        For an HTTP request its answer, which API Gateway takes in both payload formats and a load balancer takes too;
-        it never raises. For anything else the body alone.
+        For an HTTP request its answer, valid for both payload formats of API Gateway and for a load balancer. It never
+        raises then. For any other event only the body.
 
     Raises:
         MonitorFault: in a scheduled run whose verdict is unknown or whose message could not be published.
@@ -514,7 +514,7 @@ def handler(event: Any, context: object) -> dict[str, Any]:  # noqa: ARG001
 
 
 def _report(verdict: Verdict, now: datetime) -> None:
-    """Tell people, then tell Lambda's Errors metric."""
+    """Mail the verdict if due, then raise for Lambda's Errors metric if the verdict is unknown."""
     try:
         topic_arn, table_name, region = map(_setting, ("SNS_TOPIC_ARN", "DYNAMODB_TABLE_NAME", "AWS_REGION"))
         if _announcer.announce(verdict, _sns(), topic_arn, table_name, region, now):
@@ -527,7 +527,7 @@ def _report(verdict: Verdict, now: datetime) -> None:
 
 
 def _watch_peer(own: Verdict, now: datetime) -> None:
-    """Ask the other region, if there is one to ask, and publish what was found. Nothing is raised."""
+    """Probe the other region, if there is one, and publish the result. Raises nothing."""
     url = os.environ.get("PEER_HEALTH_URL", "").strip()
     if not url:
         return
@@ -550,7 +550,7 @@ def _watch_peer(own: Verdict, now: datetime) -> None:
 
 
 # Lambda lends a full CPU while it loads this module: a client made here costs the first probe less. What fails here is
-# made again by the handler, and is told of there.
+# made again by the handler, which reports it.
 if "AWS_LAMBDA_FUNCTION_NAME" in os.environ:
     with contextlib.suppress(Exception):
         _dynamodb()

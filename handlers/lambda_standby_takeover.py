@@ -1,30 +1,30 @@
 """Standby takeover: sets the switch of the standby region when the primary region fails, and never releases it.
 
-Route 53 returns clients as soon as the primary's probe passes. Where an operator decides that, this function holds the
-switch: it is set after an automatic failover, and clients return with `dr failback`. AWS calls the pattern "standby
-takes over primary". Setting it uses data planes of the standby region alone.
+Route 53 returns clients as soon as the primary's probe passes. Where an operator must decide that, this function sets
+the switch after an automatic failover, and clients return with `dr failback`. AWS calls the pattern "standby takes over
+primary". Setting the switch uses only data planes of the standby region.
 https://aws.amazon.com/blogs/networking-and-content-delivery/creating-disaster-recovery-mechanisms-using-amazon-route-53/
 
 A run, each minute:
-1. The newest change of the switch. While that holds, there is nothing to do.
-2. One probe of the primary, with the limits of a Route 53 checker. The first one ever that passes is noted in the
+1. Read the newest change of the switch. If the switch is set, the run ends.
+2. Probe the primary once, with the limits of a Route 53 checker. The first probe ever that passes is recorded in the
    table, and ends the run. While the table is empty the primary has never answered, so nothing is set: a first
    deployment, whose API is not up yet, must not start failed over.
-3. If it fails, three more probes, 10 s apart, until one passes.
-4. If one has passed: the state of the primary's alarm, where one is given, because Route 53 follows that alarm too.
+3. If the probe fails, make three more probes, 10 s apart, until one passes.
+4. If one passes, read the state of the primary's alarm, where one is given, because Route 53 follows that alarm too.
    Unless it is ALARM, the run ends. This is a read in the primary region, and the only call to it besides the probes.
    No answer, or a status of 5xx, is logged and ends the run too.
-5. One probe of the standby itself. If that fails, the switch stays as it is: clients have nowhere to go.
-6. The switch is set, without an end, unless somebody has changed it since step 1.
+5. Probe the standby itself once. If that fails, the switch stays as it is: no region could serve the clients.
+6. Set the switch, without an end, unless somebody has changed it since step 1.
 
-So an outage below 30 s never sets the switch, and one that lasts has set it within 96 s: up to 60 until the next run,
-30 in which all probes fail, and 6 that the last one may hang. A run that EventBridge starts late adds its delay. Route
-53 returns traffic after as many passing probes in a row as it needs to see that the switch is set, since both health
-checks have the same pace. The alarm is looked at once a minute: one that lasts less than that can be missed.
+So an outage below 30 s never sets the switch, and a longer one sets it within 96 s: up to 60 until the next run, 30 of
+failing probes, and 6 for a last probe that hangs. A run that EventBridge starts late adds its delay. Route 53 needs as
+many passing probes to return traffic as it needs to see the switch, because both health checks have the same interval
+and threshold. The function reads the alarm once a minute, so it can miss an alarm that lasts less than that.
 
-What cannot be told never sets the switch, and raises, so that the function's Errors alarm fires: the table cannot be
-read or written, neither region can be reached from here, which is the fault of this end, or CloudWatch refuses to show
-the alarm, or has none of that name.
+An inconclusive run never sets the switch, and raises, so that the function's Errors alarm fires: the table cannot be
+read or written, neither region is reachable, which is a fault of this end, or CloudWatch rejects the read of the alarm,
+or has no alarm of that name.
 
 Environment: SWITCH_TABLE_NAME, PRIMARY_REGION, PRIMARY_HEALTH_URL, OWN_HEALTH_URL; PRIMARY_ALARM_NAME, or nothing;
 AWS_REGION is set by Lambda.
@@ -64,7 +64,7 @@ ALARM_CONFIG = Config(connect_timeout=1, read_timeout=2, retries={"total_max_att
 
 
 class TakeoverFault(Exception):  # noqa: N818
-    """This run cannot tell, or cannot write. The switch stays as it is."""
+    """This run is inconclusive, or cannot write. The switch stays as it is."""
 
 
 class Table(Protocol):
@@ -91,13 +91,13 @@ class Alarm:
 
 @dataclass(frozen=True, kw_only=True)
 class Switch:
-    """The switch, and who is probed.
+    """The switch, and the addresses to probe.
 
     Attributes:
         dynamodb: Client of the standby region.
         table_name: Its table.
         region: The primary region.
-        primary_url, own_url: Where the health of the primary and of the standby region is probed.
+        primary_url, own_url: Health addresses of the primary and of the standby region.
         by: ARN of this function, for the history.
         alarm: The primary's alarm. Default: none.
     """
@@ -113,14 +113,14 @@ class Switch:
 
 @dataclass(frozen=True)
 class Found:
-    """What one probe has found: the HTTP status, None without an answer, and the same in words."""
+    """The result of one probe: the HTTP status, None without an answer, and the same in words."""
 
     status: int | None
     reason: str
 
     @property
     def passes(self) -> bool:
-        """Whether a checker would take the endpoint for healthy."""
+        """Whether a checker would consider the endpoint healthy."""
         return self.status is not None and 200 <= self.status < 400
 
 
@@ -128,10 +128,10 @@ Probe = Callable[[str], Found]
 
 
 def probe(url: str) -> Found:
-    """Probe an address once, as a checker of Route 53 does.
+    """Probe an address once, as a Route 53 checker does.
 
-    The request runs in a thread that is left alone after 6 s: nothing else bounds a name resolution that hangs, or an
-    answer that comes in drops.
+    The request runs in a thread that is abandoned after 6 s: nothing else limits a name resolution that hangs, or an
+    answer that trickles in.
 
     Args:
         url: An https:// address.
@@ -169,7 +169,7 @@ def _request(url: str) -> Found:
 
 
 def fails(url: str, probe: Probe) -> Found | None:
-    """Probe until an address has failed for 30 s; the last finding, None as soon as one passes.
+    """Probe until an address has failed for 30 s. Return the last result, or None as soon as a probe passes.
 
     Args:
         url: The address.
@@ -189,16 +189,16 @@ def run(switch: Switch, probe: Probe = probe) -> str:
     """Do one run.
 
     Args:
-        switch: The switch, and who is probed.
+        switch: The switch, and the addresses to probe.
         probe: Probes an address once.
 
     Returns:
-        What came of it: one of "switched already", "the primary answers", "armed", "the primary has never answered",
+        The outcome, one of "switched already", "the primary answers", "armed", "the primary has never answered",
         "both regions fail", "taken over" and "changed meanwhile".
 
     Raises:
-        TakeoverFault: Neither region can be reached from here, or there is no such alarm.
-        Exception: The table could not be read or written, or the alarm may not be seen.
+        TakeoverFault: Neither region is reachable, or there is no such alarm.
+        Exception: The table could not be read or written, or the alarm may not be read.
     """
     before = _newest(switch)
     if before is not None and _is_switched(before, int(time.time() * 1000)):
@@ -212,12 +212,12 @@ def run(switch: Switch, probe: Probe = probe) -> str:
     if theirs is not None:
         why = f"{switch.region} has failed its health check for {FAILING_SECONDS} s"
     elif switch.alarm is not None and _is_firing(switch.alarm):
-        why = f"alarm {switch.alarm.name} in {switch.region} is in ALARM: Route 53 takes the region for unhealthy"
+        why = f"alarm {switch.alarm.name} in {switch.region} is in ALARM: Route 53 considers the region unhealthy"
     else:
         return "the primary answers"
     own = probe(switch.own_url)
     if theirs is not None and own.status is None:
-        raise TakeoverFault(f"neither region can be reached from here: {theirs.reason}; {own.reason}")
+        raise TakeoverFault(f"neither region is reachable: {theirs.reason}; {own.reason}")
     if not own.passes:
         return "both regions fail"
     reason = f"{why}; 'dr failback' returns clients"
@@ -226,7 +226,7 @@ def run(switch: Switch, probe: Probe = probe) -> str:
 
 
 def _is_firing(alarm: Alarm) -> bool:
-    """Whether the alarm is in the state ALARM; not when the region gives no answer, since the probe has passed."""
+    """Whether the alarm is in the state ALARM. False if the region does not answer, because its probe has passed."""
     try:
         found = alarm.cloudwatch.describe_alarms(AlarmNames=[alarm.name])["MetricAlarms"]
     except (ClientError, HTTPClientError, NoConnectionError) as error:
@@ -260,12 +260,12 @@ def _newest(switch: Switch) -> Mapping[str, Any] | None:
 
 
 def _is_switched(item: Mapping[str, Any], now_ms: int) -> bool:
-    """As `lambda_switch.is_switched`, by which `GET /switch` answers."""
+    """The same as `lambda_switch.is_switched`, which `GET /switch` uses."""
     return item["switched"]["BOOL"] is True and ("until" not in item or now_ms < int(item["until"]["N"]))
 
 
 def _write(switch: Switch, version: int, *, switched: bool, reason: str) -> bool:
-    """Add a change, unless there is one of this version; a write whose answer was lost meets itself when retried."""
+    """Add a change, unless one of this version exists. The retry of a lost answer finds its own change."""
     try:
         switch.dynamodb.put_item(
             TableName=switch.table_name,
@@ -311,10 +311,10 @@ def handler(event: object, context: Any) -> dict[str, Any]:  # noqa: ARG001
     """Do one run.
 
     Returns:
-        What came of it: `outcome`, see `run`.
+        The `outcome`, see `run`.
 
     Raises:
-        TakeoverFault: It cannot be told, or the switch cannot be written; the function's Errors alarm fires.
+        TakeoverFault: The run is inconclusive, or cannot write the switch. The function's Errors alarm fires.
     """
     try:
         region, alarm_name = _setting(os.environ, "PRIMARY_REGION"), os.environ.get("PRIMARY_ALARM_NAME")
@@ -330,7 +330,7 @@ def handler(event: object, context: Any) -> dict[str, Any]:  # noqa: ARG001
             )
         )
     except Exception as error:
-        _log("ERROR", "cannot tell", error=f"{type(error).__name__}: {error}")
+        _log("ERROR", "inconclusive", error=f"{type(error).__name__}: {error}")
         raise TakeoverFault(f"the switch stays as it is: {type(error).__name__}") from error
     is_news = outcome not in ("switched already", "the primary answers")
     _log("WARNING" if is_news else "INFO", "run", outcome=outcome)

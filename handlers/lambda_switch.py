@@ -1,16 +1,17 @@
-"""Standby switch: says in the standby region whether an operator has sent the primary region's clients there.
+"""Standby switch: reports in the standby region whether an operator has sent the primary region's clients there.
 
 `GET /switch` answers 200 only while the switch is set. Route 53 probes it with an inverted health check, which the
-primary's record follows: while the probe passes, the primary counts as unhealthy. Everything else means *not switched*:
-503 while the switch is not set or its end has passed, and 500 when it cannot be read. So losing the standby region
-never keeps clients away from the primary. Reading fails with an exception, so that the function's Errors alarm fires.
+primary's record follows: while the probe passes, the primary counts as unhealthy. Any other answer means *not
+switched*: 503 while the switch is not set or its end has passed, and 500 when the table cannot be read. So losing the
+standby region never keeps clients away from the primary. A failed read raises, so that the function's Errors alarm
+fires.
 
-The table holds one item for each change, and none is ever overwritten. The newest one decides:
+The table holds one item for each change. Items are never overwritten. The newest one decides:
 
     region = us-east-1, version = 7, switched = true, at = 1732608000000, until = 1732611600000, by = ..., reason = ...
 
 `until` and `at` are in milliseconds since 1970. Without `until` the switch stays set until somebody releases it. The
-answer does not say who set the switch and why, because the address is public.
+answer does not contain who set the switch and why, because the address is public.
 
 Environment: SWITCH_TABLE_NAME, PRIMARY_REGION; AWS_REGION is set by Lambda.
 Permissions: dynamodb:Query on the table; logs:CreateLogStream and logs:PutLogEvents on the function's log group.
@@ -46,10 +47,10 @@ class Table(Protocol):
 
 
 def is_switched(item: Mapping[str, Any] | None, now_ms: int) -> bool:
-    """Whether the newest item of the table says that clients are sent to the standby region.
+    """Whether the newest item of the table sends clients to the standby region.
 
     Args:
-        item: The item; None if there is none.
+        item: The item. None if there is none.
         now_ms: Milliseconds since 1970.
 
     Example:
@@ -64,7 +65,7 @@ def is_switched(item: Mapping[str, Any] | None, now_ms: int) -> bool:
 
 
 def newest(dynamodb: Table, table_name: str, region: str) -> Mapping[str, Any] | None:
-    """The newest item of a region's switch; None if it was never set.
+    """The newest item of a region's switch. None if it was never set.
 
     Args:
         dynamodb: Client of the standby region.

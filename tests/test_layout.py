@@ -169,7 +169,7 @@ def test_terraform_is_looked_for_before_anything_is_set_up(target: str, tmp_path
     assert done.returncode == 2
     assert done.stderr.splitlines()[:2] == [
         "error: no-terraform is not on the PATH",
-        "hint: install Terraform 1.5 or newer, or name it by TERRAFORM_BINARY_NAME",
+        "hint: install Terraform 1.5 or newer, or set TERRAFORM_BINARY_NAME",
     ]
     assert [path.name for path in tmp_path.iterdir()] == ["Makefile"]
 

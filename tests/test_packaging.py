@@ -267,7 +267,7 @@ def test_without_node_the_library_says_what_to_install(
     installed: Path, tmp_path: Path, environment: dict[str, str], node: str, hint: str
 ) -> None:
     nowhere = {**environment, "PATH": str(tmp_path)}
-    message = f"payment_dr runs its constructs on Node.js, and there is no program {node!r}"
+    message = f"payment_dr runs its constructs on Node.js, but there is no program {node!r}"
     done = _ended(installed, "", *IMPORT_THE_CONSTRUCTS, cwd=tmp_path, environment=nowhere)
     assert done.stderr.splitlines()[-2:] == [f"payment_dr.errors.NodeMissingError: {message}", f"hint: {hint}"]
     dr = str(installed.with_name("dr"))

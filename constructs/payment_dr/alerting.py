@@ -1,4 +1,4 @@
-"""Alerting: the encrypted topic that a region's alarms publish to, and the form that every alarm has."""
+"""Alerting: the encrypted topic that a region's alarms publish to, and the one way to make an alarm."""
 
 import hashlib
 import re
@@ -36,12 +36,12 @@ _DAY, _WEEK = 86_400, 604_800
 
 @dataclass(frozen=True, kw_only=True)
 class AlarmTarget:
-    """Where alarms of a region go and where the person who gets them reads on.
+    """Where a region's alarms go, and which runbook they link to.
 
     Args:
-        topic_arn: SNS topic in the alarms' region: an alarm can only publish at home.
-        runbook: Address of the runbook, to which each alarm adds its own anchor. Default: the one of this project.
-        dashboard: Address of a dashboard, which descriptions link to where there is room. Default: none.
+        topic_arn: SNS topic in the alarms' region. An alarm can publish only in its own region.
+        runbook: Address of the runbook. Each alarm adds its own anchor. Default: this project's runbook.
+        dashboard: Address of a dashboard. Descriptions link to it where there is room. Default: none.
 
     Raises:
         ConfigurationError: A prop is outside its limit.
@@ -56,7 +56,7 @@ class AlarmTarget:
 
 
 def topic_of(alarms: AlarmTarget | None) -> str | None:
-    """The topic that alarms are published to, if there are alarms."""
+    """The topic that alarms publish to, if there are alarms."""
     return alarms.topic_arn if alarms else None
 
 
@@ -70,12 +70,12 @@ _ENDPOINTS: Mapping[str, tuple[str, str, str]] = {
     ),
     "sqs": (
         r"arn:aws:sqs:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_-]{1,80}",
-        "an ARN of a queue, and not of a FIFO queue",
+        "the ARN of a standard queue (not FIFO)",
         "arn:aws:sqs:us-west-2:123456789012:oncall",
     ),
     "lambda": (
         r"arn:aws:lambda:[a-z0-9-]+:[0-9]{12}:function:[A-Za-z0-9_-]{1,64}(:[A-Za-z0-9$_-]{1,128})?",
-        "an ARN of a function",
+        "the ARN of a function",
         "arn:aws:lambda:us-west-2:123456789012:function:oncall",
     ),
 }
@@ -87,10 +87,10 @@ _OF_CHAT = re.compile(r"https://[a-z0-9.-]*chatbot\.amazonaws\.com(/|$)|arn:aws:
 
 @dataclass(frozen=True, kw_only=True)
 class Subscription:
-    """One more subscriber of the alarms, beside the email address.
+    """One more subscriber to the alarms, beside the email address.
 
-    SNS decrypts a message before it delivers it, so a subscriber needs no right to the topic's key. What it needs
-    otherwise is its owner's to give:
+    SNS decrypts a message before it delivers it, so a subscriber needs no right to the topic's key. The owner of the
+    endpoint must do the rest:
 
     - An https endpoint must confirm the subscription, as those of pager services do.
     - A queue must let `sns.amazonaws.com` send to it, with the topic as `aws:SourceArn`; so must the key of a queue
@@ -99,16 +99,16 @@ class Subscription:
     - A function must let `sns.amazonaws.com` invoke it, with the topic as source.
       https://docs.aws.amazon.com/sns/latest/dg/lambda-console.html
 
-    A chat channel is no subscription: name the topics in the `sns_topic_arns` of its chat configuration, which
+    A chat channel needs no subscription here. Name the topics in the `sns_topic_arns` of its chat configuration, which
     subscribes by itself.
 
     Args:
         protocol: "https", "sqs" or "lambda".
-        endpoint: The https:// address, or the ARN of the queue or function, in any region. One in another region than
-            the topic gets no alarm while that region is away.
+        endpoint: The https:// address, or the ARN of the queue or function, in any region. An endpoint outside the
+            topic's region gets no alarm while its own region is down.
 
     Raises:
-        ConfigurationError: The protocol is another one. Endpoints are checked where the subscription is used.
+        ConfigurationError: The protocol is not one of these. The endpoint is checked where the subscription is used.
 
     Example:
         >>> Subscription(protocol="sqs", endpoint="arn:aws:sqs:us-west-2:123456789012:oncall").protocol
@@ -123,7 +123,7 @@ class Subscription:
 
 
 def mistakes_in_subscriptions(subscriptions: Sequence[Subscription]) -> list[str]:
-    """Say which subscriptions have an endpoint that is none of their protocol, or are there twice.
+    """Report subscriptions that are given twice, or whose endpoint does not fit their protocol.
 
     Example:
         >>> mistakes_in_subscriptions([Subscription(protocol="https", endpoint="https://events.acme.io/dr")])
@@ -135,12 +135,13 @@ def mistakes_in_subscriptions(subscriptions: Sequence[Subscription]) -> list[str
         said = f"subscriptions[{place}]: endpoint={each.endpoint!r}"
         if _OF_CHAT.match(each.endpoint):
             mistakes.append(
-                f"{said} is of a chat configuration, which subscribes by itself; name the topics in its sns_topic_arns"
+                f"{said} belongs to a chat configuration, which subscribes by itself; name the topics in its "
+                "sns_topic_arns"
             )
         elif not is_token(each.endpoint) and not re.fullmatch(pattern, each.endpoint, re.ASCII):
             mistakes.append(f"{said} is not {takes}; use a value such as {example!r}")
         elif each in subscriptions[:place]:
-            mistakes.append(f"{said} is there twice; take one out")
+            mistakes.append(f"{said} is given twice; remove one")
     return mistakes
 
 
@@ -153,18 +154,18 @@ class Alerting(Described):
         region: Where the topic lives.
         environment: Environment name; may be a Terraform variable.
         key_arn: Key that encrypts the topic.
-        email: Who is told; may be a Terraform variable.
+        email: Address that gets the alarms; may be a Terraform variable.
         subscriptions: Further subscribers: https endpoints, queues and functions. Default: none.
         runbook: Address that alarm descriptions link to. Default "docs/runbook.md".
         dashboard: Address of a dashboard that they link to as well. Default: none.
 
     Raises:
-        ConfigurationError: A prop is outside its limit, an endpoint is none of its protocol, the region's provider
-            deploys to another region, or the key is in another region; all mistakes at once.
+        ConfigurationError: A prop is outside its limit, an endpoint does not fit its protocol, the region's provider
+            deploys to another region, or the key is in another region. The error lists all mistakes.
 
     Attributes:
         topic_arn: The topic.
-        target: What other constructs take as `alarms`.
+        target: Pass this to other constructs as `alarms`.
 
     Example:
         >>> alerting = Alerting(self, "alerts", region=east, environment="dev", key_arn=key.key_arn, email="a@b.io")
@@ -243,15 +244,15 @@ class Alerting(Described):
 
 @dataclass(frozen=True, kw_only=True)
 class Metric:
-    """A CloudWatch metric as its service publishes it: with any other set of dimensions an alarm sees no data.
+    """A CloudWatch metric, with exactly the dimensions that its service publishes; with others an alarm has no data.
 
     Args:
         namespace: For example "AWS/Lambda".
         name: Metric name.
-        dimensions: Exactly those that the service publishes the metric with.
+        dimensions: All dimensions that the service publishes the metric with, and no others.
         statistic: Statistic over one period.
         period_seconds: Length of one period.
-        fill: Value of a period in which nothing is published. Default: none, the period is missing.
+        fill: Value of a period without data. Default: none, the period counts as missing.
 
     Raises:
         ConfigurationError: A prop is outside its limit.
@@ -272,7 +273,7 @@ _RUNBOOK, _DASHBOARD = " Runbook: ", " Dashboard: "
 
 
 def description_parts(description: str) -> tuple[str, str]:
-    """What an alarm's description says is to be done, and the address of the runbook's section.
+    """Split an alarm's description into what to do and the address of the runbook's section.
 
     Example:
         >>> description_parts("Look. Runbook: docs/runbook.md#drift Dashboard: https://console.aws.amazon.com")
@@ -301,31 +302,32 @@ def metric_alarm(
     for_health_check: bool = False,
     after: Sequence[TerraformResource] = (),
 ) -> str:
-    """An alarm on one metric or on the sum of several; returns its name.
+    """Make an alarm on one metric or on the sum of several, and return its name.
 
-    It publishes when it fires and when it ends, and links to a section of the runbook. By default missing data is
-    healthy, because most of these metrics are published only when something happens. Such an alarm does not notice a
+    The alarm publishes when it fires and when it clears, and links to a section of the runbook. By default missing data
+    is healthy, because most of these metrics are published only when something happens. Such an alarm does not notice a
     function that has stopped running.
 
-    `for_health_check` is for an alarm that a health check of Route 53 follows, which takes one metric of standard
-    resolution. `periods` in a row must be breaching: Route 53 takes no "M out of N" alarm, and none is made here.
+    `for_health_check` is for an alarm that a Route 53 health check follows. Such an alarm has one metric of standard
+    resolution. All `periods` must breach in a row: Route 53 does not support "M out of N" alarms.
     https://docs.aws.amazon.com/Route53/latest/DeveloperGuide/health-checks-creating-values.html
 
-    `treat_missing_data="breaching"` is for a metric that is published all the time: then silence is a fault. Alone it
-    is slow: CloudWatch looks back further than `periods`, and decides on the data that it finds there before it counts
-    a period as missing. With `Metric.fill` no period is missing, and `periods` silent ones are enough. A filled alarm
-    needs two periods or more: data that arrive late are filled first, and one period alone would then always be so.
+    `treat_missing_data="breaching"` is for a metric that is published all the time, so that silence is a fault. Alone
+    it is slow: CloudWatch looks back further than `periods` and uses older data before it counts a period as missing.
+    With `Metric.fill` no period is missing, and the alarm fires after `periods` silent ones. A filled alarm needs two
+    periods or more, because late data are filled first: one period alone would always be filled.
     https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/alarms-and-missing-data.html
     https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/using-metric-math.html
 
-    `says_when_data_end` also publishes when the alarm goes to INSUFFICIENT_DATA. A new alarm begins there, and says
-    nothing. Give it with `treat_missing_data="missing"`, where silence is a fault, but not the alarm's own.
+    With `says_when_data_end` the alarm also publishes when it goes to INSUFFICIENT_DATA. A new alarm starts in that
+    state and publishes nothing. Use it with `treat_missing_data="missing"`, where silence is a fault, but not the one
+    that the alarm is about.
 
-    `after` is what must exist before the alarm. It is destroyed after it.
+    Resources in `after` are created before the alarm and destroyed after it.
 
     Raises:
-        ConfigurationError: A prop is outside its limit, CloudWatch takes no alarm of that length, or Route 53 no such
-            alarm.
+        ConfigurationError: A prop is outside its limit, CloudWatch does not support the alarm's length, or Route 53
+            cannot follow such an alarm.
     """
     mistakes = mistakes_in_props(metric_alarm, locals())
     mistakes += mistakes_in_names("purpose", purpose, [region], environment, "alarm-{}")
@@ -377,7 +379,7 @@ def metric_alarm(
 
 
 def _mistakes_for_health_check(metrics: Sequence[Metric]) -> list[str]:
-    """Say why Route 53 cannot follow an alarm on these metrics."""
+    """Report why Route 53 cannot follow an alarm on these metrics."""
     mistakes = []
     if len(metrics) != 1 or metrics[0].fill is not None:
         mistakes.append(

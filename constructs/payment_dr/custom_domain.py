@@ -25,12 +25,12 @@ VALIDATION_TTL_SECONDS = 60
 class CustomDomain(Described):
     """A host name of your own in front of an HTTP API, in one region.
 
-    Without it API Gateway turns every TLS client of that name away: its certificate is for the execute-api host, and it
-    routes by the name in the handshake. For a failover the same host is made in both regions:
+    Without it API Gateway rejects every TLS client of that name: its certificate is for the execute-api host, and it
+    routes by the name in the handshake. For a failover, make the same host in both regions:
     https://docs.aws.amazon.com/apigateway/latest/developerguide/dns-failover.html
 
-    ACM proves ownership of a name with one CNAME, which is the same for all certificates of that name in one account,
-    whatever their region: the first construct makes it or takes it over, the second is given it.
+    ACM proves ownership of a name with one CNAME record. It is the same for all certificates of that name in one
+    account, in every region. The first construct creates or adopts it. Pass it to the second one.
     https://docs.aws.amazon.com/acm/latest/userguide/dns-validation.html
 
     Args:
@@ -39,7 +39,7 @@ class CustomDomain(Described):
         host: Host name that clients use; may be a Terraform value.
         api_id, stage: The HTTP API and its stage that the host is mapped to.
         zone_id: Public hosted zone that holds the host's domain.
-        validation_record: The record of the same host's other `CustomDomain`. Default: one is made.
+        validation_record: The record of the same host's other `CustomDomain`. Default: creates one.
 
     Attributes:
         target_name, target_zone_id: What an alias record points to.

@@ -16,7 +16,7 @@ TEXT_HEIGHT, GRAPH_HEIGHT, STATUS_HEIGHT = 3, 5, 4
 
 
 def dashboard_name(region: Region, environment: str) -> str:
-    """The name, which is unique in an account: dashboards belong to no region."""
+    """The name. It is unique in an account, because dashboards belong to no region."""
     return name("dashboard", "dr", region, environment)
 
 
@@ -36,15 +36,15 @@ def alarm_dashboard(
 ) -> None:
     """A dashboard of the alarms of one region.
 
-    It shows the state of all alarms, and for each one what to do, a link to the runbook, and the metric with its
-    threshold, which CloudWatch reads from the alarm.
+    It shows the state of all alarms. For each alarm it shows what to do, a link to the runbook, and the metric with the
+    alarm's threshold.
 
     Args:
         scope: As of every construct.
         id_: As of every construct.
         region: Where the alarms are.
         environment: Environment name; may be a Terraform variable.
-        alarms: The alarms, as `metric_alarm` makes them; up to 100, which one widget takes.
+        alarms: The alarms, as `metric_alarm` makes them. At most 100, the limit of a widget.
     """
     widgets: list[dict[str, Any]] = [
         {

@@ -1,4 +1,4 @@
-"""DataCanary: in each region a function that writes to the table and reads it, as payments do, every minute."""
+"""DataCanary: writes to the table and reads it in each region every minute, as payments do."""
 
 from functools import partial
 from pathlib import Path
@@ -28,27 +28,27 @@ class DataCanary(Described):
     """A function in each region that writes an item to the table, reads it back and reads the other region's item.
 
     `HealthMonitor` asks DynamoDB's control plane, which can answer ACTIVE while reads and writes fail. The canary uses
-    the data plane. It also finds that replication has stalled when there is no payment to replicate.
+    the data plane. It also detects stalled replication while there are no payments to replicate.
 
     The table gets two more items, with the partition keys dr-canary/{region}. They are overwritten every minute, and
-    consumers of the table's stream see them. Each function may use these items alone, by `dynamodb:LeadingKeys`, and
-    only in its own region: global tables bring the other region's item.
+    consumers of the table's stream see them. `dynamodb:LeadingKeys` limits each function to these items, in its own
+    region. Replication brings the other region's item.
     https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/specifying-conditions.html
 
     Its alarms do not move traffic by themselves. `DnsFailover` does, for an `Endpoint` that has the region's failover
-    alarm: it fires when one run could not write to the region's table, or not read it back, in three attempts. Neither
-    stalled replication nor a canary that does not run fires it. From an outage to that alarm it takes up to two
-    minutes: one to the next run, and one until the period of that run is over.
+    alarm. That alarm fires when three attempts of one run fail to write to the region's table or to read it back.
+    Stalled replication does not fire it, and neither does a canary that does not run. The alarm fires at most two
+    minutes after an outage begins: one minute to the next run, and one until the period of that run is over.
 
     Args:
         primary, secondary: The two regions.
         environment: Environment name; may be a Terraform variable.
         table_name: A global table with replicas in both regions, whose key is that of `GlobalData`.
         primary_alarms, secondary_alarms: Where the regions' alarms go. Default: no alarms.
-        stale_after_seconds: Age of the other region's item from which replication counts as stalled, 120 to 3600.
+        stale_after_seconds: Replication counts as stalled when the other region's item is older than this, 120 to 3600.
             Default 300.
-        purpose: What names carry. Default "data-canary".
-        log_retention_days: Days that the logs of the functions are kept. Default 1.
+        purpose: Part of names. Default "data-canary".
+        log_retention_days: Days to keep the logs of the functions. Default 1.
         source: The handler's file. Default: this project's.
 
     Attributes:
@@ -59,7 +59,7 @@ class DataCanary(Described):
         alarm_names: Names of the alarms in both regions.
 
     Raises:
-        ConfigurationError: A prop is not what it takes, or the regions cannot hold copies of each other.
+        ConfigurationError: A prop is outside its limit, or the regions cannot hold copies of each other.
 
     Example:
         >>> DataCanary(self, "canary", primary=east, secondary=west, environment="dev", table_name=data.table_name)
@@ -172,7 +172,7 @@ class DataCanary(Described):
         alarms: AlarmTarget,
         stale_after_seconds: int,
     ) -> str:
-        """Make the alarms of a region; returns the name of the one that a health check can follow."""
+        """Make the alarms of a region, and return the name of the one that a health check can follow."""
         alarm = partial(metric_alarm, self, region=home, environment=environment, target=alarms)
 
         def lowest(metric: str) -> list[Metric]:
@@ -191,14 +191,14 @@ class DataCanary(Described):
                 "data-path",
                 "DataPathFailures",
                 0,
-                f"Payments can fail in {home.name}: DynamoDB does not take a write or does not give it back, or the "
-                "canary does not run. Look at AWS Health, be ready to fail over.",
+                f"Payments may fail in {home.name}: DynamoDB rejects writes or does not return them, or the canary "
+                "does not run. Look at AWS Health, and be ready to fail over.",
             ),
             (
                 "replication",
                 "ReplicationAge",
                 stale_after_seconds,
-                f"Writes in {peer.name} do not reach {home.name}, or the canaries do not run: a failover now would "
+                f"Writes in {peer.name} do not reach {home.name}, or the canaries do not run. A failover now would "
                 "leave payments behind.",
             ),
         ):
@@ -219,8 +219,8 @@ class DataCanary(Described):
             purpose=f"{purpose}-failover",
             section="data-canary-failover",
             metrics=lowest("DataPathFailures"),
-            what_to_do=f"In {home.name} DynamoDB has failed three attempts of the canary in a row. Where a health "
-            "check follows this alarm, Route 53 takes the region for unhealthy. Look at dr status.",
+            what_to_do=f"Three attempts of the canary in a row failed in DynamoDB in {home.name}. Where a health check "
+            "follows this alarm, Route 53 now considers the region unhealthy. Run dr status.",
             threshold=0,
             periods=FAILOVER_PERIODS,
             # To a health check no data is no evidence: a canary that does not run, or whose metrics do not arrive,

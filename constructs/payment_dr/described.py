@@ -1,4 +1,4 @@
-"""What a construct is, said in the synthesized stack too."""
+"""Constructs that describe themselves in the synthesized stack."""
 
 import inspect
 
@@ -6,10 +6,9 @@ from .bindings import Construct, TerraformStack
 
 
 class Described(Construct):
-    """A construct whose class and first paragraph of documentation go into the synthesized stack.
+    """A construct that writes its class and the first paragraph of its documentation into the synthesized stack.
 
-    Terraform skips them. HCL that is made of the stack has them as comments, for those who review that and do not know
-    the constructs.
+    Terraform skips them. In HCL made from the stack they are comments, for reviewers who do not know the constructs.
 
     Args:
         scope, id_: As of every construct.

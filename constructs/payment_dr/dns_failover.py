@@ -1,4 +1,4 @@
-"""DnsFailover: one DNS name that answers with the primary region while it is healthy, else with the secondary."""
+"""DnsFailover: one DNS name that leads to the primary region while it is healthy, else to the secondary."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -40,12 +40,12 @@ METRICS_REGION = "us-east-1"
 
 @dataclass(frozen=True, kw_only=True)
 class HostedZone:
-    """A public hosted zone that exists already.
+    """An existing public hosted zone.
 
     Args:
         zone_id: Its id, such as "Z0123456789ABCDEFGHIJ".
         name: Its domain, with or without a final dot.
-        name_servers: Its name servers. Default: none are known; nothing looks them up.
+        name_servers: Its name servers. Default: unknown. They are not looked up.
 
     Raises:
         ConfigurationError: A prop is outside its limit.
@@ -65,19 +65,19 @@ class HostedZone:
 
 @dataclass(frozen=True, kw_only=True)
 class Endpoint:
-    """What stands behind the name in one region.
+    """What the name points to in one region.
 
     Args:
         region: The region.
         host: Host name that the name points to.
-        health_host: Host name that is probed over HTTPS. Default: `host`.
-        health_path: Path that is probed there. Default: the `health_path` of `DnsFailover`.
-        api_id, stage: The HTTP API behind the host and its stage; needed with a custom domain. Default: not known.
-        alarm_name: A CloudWatch alarm in the endpoint's region, of this account, that also decides about its health.
-            Route 53 takes an alarm on one metric of standard resolution whose periods must all be breaching, and copies
-            its settings when the health check is made: give an alarm with other settings another name. Default: the
-            probe alone decides.
-        alarm_seconds: Seconds from an outage to that alarm, at most; needed with it.
+        health_host: Host name that Route 53 probes over HTTPS. Default: `host`.
+        health_path: Path that Route 53 probes there. Default: the `health_path` of `DnsFailover`.
+        api_id, stage: The HTTP API behind the host and its stage. Required with a custom domain. Default: unknown.
+        alarm_name: A CloudWatch alarm of this account, in the endpoint's region, that also decides whether the endpoint
+            is healthy. Route 53 supports an alarm on one metric of standard resolution whose periods must all breach.
+            It copies the alarm's settings when the health check is made, so an alarm with other settings needs another
+            name. Default: only the probe decides.
+        alarm_seconds: Maximum number of seconds from an outage to that alarm. Required with `alarm_name`.
 
     Raises:
         ConfigurationError: A prop is outside its limit.
@@ -97,7 +97,7 @@ class Endpoint:
 
 
 def mistakes_in_hosts(primary: Endpoint, secondary: Endpoint, host: str) -> list[str]:
-    """Say which endpoint leads back to the name that points to it."""
+    """Report endpoints that lead back to the name that points to them."""
     return [
         f"{side}.{prop}={value!r} is the name itself, which would point to itself or be probed through itself; "
         "use a host that always leads to this region"
@@ -108,7 +108,7 @@ def mistakes_in_hosts(primary: Endpoint, secondary: Endpoint, host: str) -> list
 
 
 def mistakes_in_alarms(primary: Endpoint, secondary: Endpoint) -> list[str]:
-    """Say which endpoint has only one of an alarm's name and its time."""
+    """Report endpoints that have an alarm's name without its time, or the reverse."""
     return [
         f"{side} has {given} and no {missing}; give both, or neither"
         for side, endpoint in (("primary", primary), ("secondary", secondary))
@@ -118,7 +118,7 @@ def mistakes_in_alarms(primary: Endpoint, secondary: Endpoint) -> list[str]:
 
 
 def mistakes_in_custom_domain(primary: Endpoint, secondary: Endpoint) -> list[str]:
-    """Say what a custom domain lacks."""
+    """Report what a custom domain lacks."""
     return [
         f"custom_domain: {side} has no {' and no '.join(missing)}; give the Endpoint the HTTP API that the host is "
         "mapped to, or leave custom_domain out"
@@ -128,7 +128,7 @@ def mistakes_in_custom_domain(primary: Endpoint, secondary: Endpoint) -> list[st
 
 
 def mistakes_in_hosted_zone(hosted_zone: HostedZone | None, domain_name: str) -> list[str]:
-    """Say whether the domain is outside of the zone, as far as both are known at synth."""
+    """Report a domain that is outside the zone, as far as both are known at synth."""
     if hosted_zone is None or is_token(hosted_zone.name) or is_token(domain_name):
         return []
     zone_name = hosted_zone.name
@@ -140,55 +140,56 @@ def mistakes_in_hosted_zone(hosted_zone: HostedZone | None, domain_name: str) ->
 class DnsFailover(Described):
     """A hosted zone and two weighted records, each with a health check of its own.
 
-    The records are CNAMEs to the endpoints, which resolve but whose certificate is not for the name. With
-    `custom_domain` they are aliases (A) of an API Gateway domain name in each region, with a certificate for it: what
-    a TLS client needs. There is no AAAA: a regional domain name is IPv4 only, unless it is made dual-stack.
+    The records are CNAMEs to the endpoints. They resolve, but the endpoints' certificate is not for the name. With
+    `custom_domain` the records are aliases (A) of an API Gateway domain name in each region, with the certificate that
+    a TLS client needs. There is no AAAA record, because a regional domain name has IPv4 only unless it is dual-stack.
 
     The primary has weight 100, the secondary 0. Route 53 considers a record of weight 0 only when every record with a
-    weight is unhealthy, so the switch is made by its data plane alone; nothing has to be changed during an outage.
+    weight is unhealthy. So its data plane alone fails over: nobody changes anything during an outage.
     https://docs.aws.amazon.com/Route53/latest/DeveloperGuide/health-checks-how-route-53-chooses-records.html
 
     With `switch_host` the primary's record follows one more health check, of the operator's switch in the standby
     region (`StandbySwitch`). It is inverted: it is unhealthy while the switch answers 200, and healthy while it
-    answers anything else, or nothing. From setting the switch to the last cached answer of the primary it takes
-    interval x threshold + TTL as well, as its check has the same pace. Route 53 considers a new inverted check
-    *unhealthy* until there is enough data. So before the switch is added to a name that clients use, create its check
+    answers anything else, or nothing. Its check has the same interval and threshold, so the last cached answer of the
+    primary also ends interval x threshold + TTL after the switch is set. Route 53 considers a new inverted check
+    *unhealthy* until there is enough data. Before you add the switch to a name that clients use, create its check
     alone and wait: see docs/upgrading.md.
     https://docs.aws.amazon.com/Route53/latest/DeveloperGuide/dns-failover-determining-health-of-endpoints.html
 
-    An endpoint with an alarm is healthy while its probe passes and its alarm is not in ALARM. Its record has a
-    calculated health check then, which is healthy while all its children are: the check of the probe and one that
-    follows the alarm. When Route 53 has no data of the alarm, that check stays as it was, and a new one is healthy. So
+    An endpoint with an alarm is healthy while its probe passes and its alarm is not in ALARM. Its record then has a
+    calculated health check with two children, both of which must be healthy: the check of the probe, and one that
+    follows the alarm. While Route 53 has no data of the alarm, that check keeps its state, and a new one is healthy. So
     missing data neither fail a region over nor bring traffic back.
 
     The time from an outage to the last cached answer of the primary is interval x threshold + TTL, or `alarm_seconds` +
-    TTL, each of which must be within the RTO target. A probe that times out (up to 6 s) and the spread of the new
-    answer come on top, and with an alarm the time that CloudWatch takes to publish a metric; leave them room.
+    TTL. Both must be within the RTO target. Leave room for a probe that times out (up to 6 s), for the spread of the
+    new answer and, with an alarm, for the time that CloudWatch takes to publish a metric.
 
     Args:
         primary, secondary: What the name points to.
         environment: Environment name; may be a Terraform variable.
-        domain_name: Domain of the hosted zone; may be a Terraform variable. Route 53 refuses example.com and its like.
+        domain_name: Domain of the hosted zone; may be a Terraform variable. Route 53 rejects reserved domains such as
+            example.com.
         record_name: First label of the record, below the domain. Default "app".
-        health_path: Path that is probed where an endpoint names no other. Default "/health".
-        request_interval_seconds: 10 or 30. Default 30. Another value replaces both checks, each after its successor
+        health_path: Path that Route 53 probes where an endpoint names no other. Default "/health".
+        request_interval_seconds: 10 or 30. Default 30. A change replaces both checks, each after its successor
             exists.
         failure_threshold: Failures in a row before a check is unhealthy. Default 3.
-        ttl_seconds: How long resolvers may keep an answer. Default 30; refused with `custom_domain`, because an alias
-            has the 60 s of API Gateway.
-        rto_target_seconds: What detection and the TTL may take together. Default 180.
-        alarms: Where alarms on the health checks go; its topic is in us-east-1, because Route 53 publishes its metrics
-            there. Default: no alarms.
-        alarms_region: The region us-east-1 with its provider; needed with `alarms`.
-        custom_domain: Serve the name over TLS in both regions; needs `api_id` and `stage` of both endpoints. Default
+        ttl_seconds: How long resolvers may keep an answer. Default 30. Fails at synth with `custom_domain`, because an
+            alias has API Gateway's TTL of 60 s.
+        rto_target_seconds: Maximum time for detection and the TTL together. Default 180.
+        alarms: Where alarms on the health checks go. The topic must be in us-east-1, because Route 53 publishes its
+            metrics there. Default: no alarms.
+        alarms_region: The region us-east-1 with its provider. Required with `alarms`.
+        custom_domain: Serve the name over TLS in both regions. Needs `api_id` and `stage` of both endpoints. Default
             no.
-        hosted_zone: A public zone that exists and holds `domain_name`. Default: one is made.
+        hosted_zone: An existing public zone that holds `domain_name`. Default: creates one.
         switch_host, switch_path: Where the standby region serves the operator's switch over HTTPS. Default: there is
             no switch; its path is "/switch".
 
     Attributes:
         zone_id, zone_name, name_servers: The hosted zone.
-        primary_health_check_id, secondary_health_check_id: The health checks that the records name, so that decide.
+        primary_health_check_id, secondary_health_check_id: The health checks of the records. They decide.
         fqdn: The name that clients use.
         url: Its address, None without a custom domain.
         primary_target_name, secondary_target_name: What the aliases point to, None without a custom domain.
@@ -196,9 +197,9 @@ class DnsFailover(Described):
 
     Raises:
         ConfigurationError: A prop is outside its limit, the timing is beyond the target, an endpoint is the name
-            itself, alarms are asked for elsewhere than in us-east-1, a custom domain lacks an API, an endpoint's alarm
-            lacks its name or its time, the stack has no default provider, or the domain is not in the hosted zone; all
-            mistakes at once.
+            itself, alarms are not in us-east-1, a custom domain lacks an API, an endpoint's alarm lacks its name or its
+            time, the stack has no default provider, or the domain is not in the hosted zone. The error lists all
+            mistakes.
 
     Example:
         >>> DnsFailover(self, "dns", environment="dev", domain_name="pay.acme.io",
@@ -287,8 +288,8 @@ class DnsFailover(Described):
         records: dict[str, Route53Record] = {}
         domains: dict[str, CustomDomain] = {}
         for side, endpoint, weight, consequence in (
-            ("primary", primary, 100, "clients are sent to the other region"),
-            ("secondary", secondary, 0, "a failover has nowhere to go"),
+            ("primary", primary, 100, "clients go to the other region"),
+            ("secondary", secondary, 0, "a failover is not possible now"),
         ):
             probe = self._health_check(
                 f"{side}_health_check",
@@ -363,7 +364,7 @@ class DnsFailover(Described):
                                 period_seconds=60,
                             )
                         ],
-                        what_to_do=f"Route 53 finds {endpoint.region.name} ({side}) unhealthy: {consequence}.",
+                        what_to_do=f"Route 53 considers {endpoint.region.name} ({side}) unhealthy: {consequence}.",
                         comparison="LessThanThreshold",
                         threshold=1,
                         # Route 53 publishes the status every minute, healthy or not.
@@ -434,6 +435,6 @@ class DnsFailover(Described):
         )
         suppress(
             zone,
-            CKV2_AWS_38="DNSSEC by halves breaks a zone: the registrar's part has to be done with it, by hand",
+            CKV2_AWS_38="half a DNSSEC set-up breaks a zone: do the registrar's part by hand, at the same time",
         )
         return zone

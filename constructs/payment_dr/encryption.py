@@ -21,12 +21,12 @@ class EncryptionKey(Described):
     https://docs.aws.amazon.com/kms/latest/developerguide/key-policy-default.html
 
     CloudWatch has a statement of its own, because without it an alarm never reaches an encrypted topic, and nothing
-    says so: https://docs.aws.amazon.com/sns/latest/dg/sns-key-management.html#compatibility-with-aws-services
+    reports that: https://docs.aws.amazon.com/sns/latest/dg/sns-key-management.html#compatibility-with-aws-services
 
     Args:
         region: Where the key lives.
         environment: Environment name; may be a Terraform variable.
-        purpose: What names carry. Default "dr-encryption", so alias/dr-encryption-{label}-{environment}.
+        purpose: Part of names. Default "dr-encryption", so alias/dr-encryption-{label}-{environment}.
         deletion_window_days: Days between deletion and loss, 7 to 30. Default 7.
 
     Raises:

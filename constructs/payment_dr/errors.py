@@ -8,10 +8,10 @@ class ConfigurationError(ValueError):
 
     Args:
         owner: The construct (or value) whose props are wrong.
-        mistakes: One sentence each: the prop, its value, what is wrong and what to change.
+        mistakes: One sentence each, with the prop, its value, what is wrong and what to change.
 
     Attributes:
-        mistakes: The sentences, so that a composing construct can merge them into its own error.
+        mistakes: The sentences. A composing construct can merge them into its own error.
     """
 
     def __init__(self, owner: str, mistakes: Sequence[str]) -> None:
@@ -22,18 +22,18 @@ class ConfigurationError(ValueError):
 
 
 class NodeMissingError(ImportError):
-    """There is no Node.js for jsii, which runs the constructs.
+    """Node.js is missing. jsii needs it to run the constructs.
 
     Args:
-        node: The program that was looked for.
+        node: The program that is missing.
 
     Attributes:
         message: One sentence: what is missing.
-        hint: The next move, one sentence.
+        hint: One sentence: what to do next.
     """
 
     def __init__(self, node: str) -> None:
-        self.message = f"payment_dr runs its constructs on Node.js, and there is no program {node!r}"
+        self.message = f"payment_dr runs its constructs on Node.js, but there is no program {node!r}"
         self.hint = (
             "pip install 'payment-dr[node]', or install Node 22"
             if node == "node"

@@ -1,16 +1,16 @@
-"""The timing of a failover: its defaults, the rules that refuse or warn at synth, and the limits of AWS behind them.
+"""The timing of a failover: its defaults, the rules that fail or warn at synth, and the AWS limits behind them.
 
 These are plain numbers and sentences, without cdktf: the command `dr` uses them too, and starts without Node.
 
-The primary answers until Route 53 has found the outage (interval x threshold, or the seconds of an alarm that the
-health check follows) and the last cache has let go (TTL).
+The primary answers until Route 53 detects the outage (interval x threshold, or the seconds of an alarm that the health
+check follows) and the last cached answer expires (TTL).
 
 Attributes:
-    RTO_TARGET_SECONDS: What detection and the TTL may take together, by default.
+    RTO_TARGET_SECONDS: Default of the maximum time for detection and the TTL together.
     REQUEST_INTERVAL_SECONDS, FAILURE_THRESHOLD, RECORD_TTL_SECONDS: The other defaults of `DnsFailover`.
     ALIAS_TTL_SECONDS: TTL of an alias of API Gateway.
     HTTP_CONNECT_SECONDS, RESPONSE_SECONDS: How long a health checker waits for a connection, and then for an answer.
-    HANGING_PROBE_SECONDS: What a probe takes that a region never answers.
+    HANGING_PROBE_SECONDS: Duration of a probe that a region never answers.
 """
 
 from .checks import mistakes_in_props
@@ -30,10 +30,10 @@ HANGING_PROBE_SECONDS = HTTP_CONNECT_SECONDS + RESPONSE_SECONDS
 
 
 def ttl_of(ttl_seconds: int | None, *, custom_domain: bool) -> int:
-    """The TTL that the records have, in seconds.
+    """The TTL of the records, in seconds.
 
     Args:
-        ttl_seconds: The TTL that was asked for, in seconds; None for the default.
+        ttl_seconds: The TTL that the app sets, in seconds. None for the default.
         custom_domain: Whether the records are aliases of API Gateway.
 
     Example:
@@ -61,7 +61,7 @@ def budget_seconds(request_interval_seconds: int, failure_threshold: int, ttl_se
 
 
 def slowest_seconds(request_interval_seconds: int, failure_threshold: int, ttl_seconds: int) -> int:
-    """Seconds of the same, when every probe hangs for as long as a checker allows.
+    """The same as `budget_seconds`, when every probe hangs for as long as a checker allows.
 
     Args:
         request_interval_seconds: As of `budget_seconds`.
@@ -84,18 +84,18 @@ def mistakes_in_failover_timing(
     custom_domain: bool = False,
     alarm_seconds: int | None = None,
 ) -> list[str]:
-    """Say which number keeps a failover from being done within the target.
+    """Report the number that makes a failover miss its target.
 
     Args:
         request_interval_seconds: As of `budget_seconds`.
         failure_threshold: As of `budget_seconds`.
         ttl_seconds: As of `ttl_of`.
-        rto_target_seconds: What detection and the TTL may take together, in seconds.
+        rto_target_seconds: Maximum time for detection and the TTL together, in seconds.
         custom_domain: Whether the records are aliases of API Gateway. Default no.
-        alarm_seconds: Seconds from an outage to the alarm that a health check follows. Default: there is none.
+        alarm_seconds: Seconds from an outage to the alarm that a health check follows. Default: no alarm.
 
     Raises:
-        ConfigurationError: A number is none.
+        ConfigurationError: A value is not a number.
 
     Example:
         >>> mistakes_in_failover_timing(30, 3, 30, 180)
@@ -141,13 +141,13 @@ def mistakes_in_failover_timing(
 def warnings_of_failover_timing(
     request_interval_seconds: int, failure_threshold: int, ttl_seconds: int, rto_target_seconds: int
 ) -> list[str]:
-    """Say whether a region that never answers a probe makes a failover miss the target.
+    """Warn when a region that never answers a probe makes a failover miss the target.
 
     Args:
         request_interval_seconds: As of `budget_seconds`.
         failure_threshold: As of `budget_seconds`.
         ttl_seconds: As of `budget_seconds`.
-        rto_target_seconds: What detection and the TTL may take together, in seconds.
+        rto_target_seconds: Maximum time for detection and the TTL together, in seconds.
 
     Example:
         >>> warnings_of_failover_timing(30, 3, 30, 180)

@@ -1,4 +1,4 @@
-"""FunctionRoutes: routes of an HTTP API that a Lambda function answers."""
+"""FunctionRoutes: routes of an HTTP API that lead to a Lambda function."""
 
 import re
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ _VARIABLE = re.compile(r"\{[^}]*\}")
 
 
 def address_of(route: str) -> str:
-    """What stands for a route in Terraform addresses.
+    """The name of a route in Terraform addresses.
 
     Example:
         >>> address_of("GET /payments/{id}"), address_of("ANY /")
@@ -31,30 +31,32 @@ def address_of(route: str) -> str:
 
 
 def mistakes_in_routes(routes: Sequence[str]) -> list[str]:
-    """Say which routes cannot be told apart, and which are those of the health monitor."""
+    """Report routes that API Gateway cannot distinguish, and routes of the health monitor."""
     mistakes = []
     seen: dict[str, str] = {}
     for route in routes:
         path = route.partition(" ")[2]
         if path == HEALTH_PATH or path.startswith(f"{HEALTH_PATH}/"):
-            mistakes.append(f"routes has {route!r}, below which Route 53 probes the health monitor; use another path")
+            mistakes.append(f"routes has {route!r}, a path that Route 53 probes or a path below it; use another path")
         # API Gateway takes one route for paths that differ in the names of their variables alone.
         keys = {_VARIABLE.sub("{}", route), address_of(route)}
         other = next((seen[key] for key in keys if key in seen), None)
         if other is not None:
-            mistakes.append(f"routes has {other!r} and {route!r}, which cannot be told apart; change one of them")
+            mistakes.append(
+                f"routes has {other!r} and {route!r}, which API Gateway cannot distinguish; change one of them"
+            )
         seen |= dict.fromkeys(keys, route)
     return mistakes
 
 
 class FunctionRoutes(Described):
-    """Routes of an HTTP API that exists, all of which one function of the same region answers.
+    """Routes of an existing HTTP API that lead to one function in the same region.
 
-    The function may be of the same stack or of another one. API Gateway may invoke it for these routes alone.
+    The function may be of the same stack or of another one. API Gateway may invoke it for these routes only.
 
     Args:
         region: The region of both.
-        api_id, stage: The HTTP API and its stage, which deploys new routes by itself.
+        api_id, stage: The HTTP API and its stage. The stage must deploy new routes by itself.
         routes: "METHOD /path" of each route, such as "POST /payments" and "GET /payments/{id}".
         function_arn: The function, or a version or alias of it.
 
@@ -62,8 +64,9 @@ class FunctionRoutes(Described):
         routes: As given.
 
     Raises:
-        ConfigurationError: A prop is outside its limit, two routes cannot be told apart, a route is that of
-            `HealthMonitor`, or the region's provider or the function is of another region; all mistakes at once.
+        ConfigurationError: A prop is outside its limit, API Gateway cannot distinguish two routes, a route belongs to
+            `HealthMonitor`, or the region's provider or the function is in another region. The error lists all
+            mistakes.
 
     Example:
         >>> FunctionRoutes(self, "refunds", region=east, api_id=health.api_id, stage=health.stage,

@@ -63,45 +63,45 @@ class GlobalData(Described):
     """A DynamoDB global table and a pair of S3 buckets, both with a copy in the secondary region.
 
     The table is one resource with a replica. Global tables replicate asynchronously, typically within a second, and the
-    last writer wins, so a write that was acknowledged in the last moment before an outage can be missing on the other
-    side until the region is back: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/V2globaltables_HowItWorks.html
+    last writer wins. So a write that was acknowledged just before an outage can be missing in the other region until
+    the region recovers: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/V2globaltables_HowItWorks.html
 
-    Every object of the source bucket is replicated to the destination bucket. Both keep all versions, and refuse
+    Every object of the source bucket is replicated to the destination bucket. Both keep all versions, and reject
     requests without TLS.
     https://docs.aws.amazon.com/AmazonS3/latest/userguide/replication.html
 
-    By default documents replicate in that direction alone. A document that is written in the secondary region stays
-    there, and a later version from the primary region becomes current over a correction that was made there. With
-    `two_way_documents` both buckets are source and destination of each other. Deletions never replicate.
+    By default documents replicate in that direction only. A document written in the secondary region stays there, and a
+    later version from the primary region becomes current over a correction made there. With `two_way_documents` both
+    buckets are source and destination of each other. Deletions never replicate.
     https://docs.aws.amazon.com/AmazonS3/latest/userguide/mrap-create-two-way-replication-rules.html
 
     Args:
         primary, secondary: Source and destination of the replication.
         environment: Environment name; may be a Terraform variable.
-        table_name: Default "transactions". Names of alarms carry it.
-        bucket_purpose: What the names of buckets and of the replication role carry. Default "payment-docs".
+        table_name: Default "transactions". Part of the names of alarms.
+        bucket_purpose: Part of the names of buckets and of the replication role. Default "payment-docs".
         primary_alarms, secondary_alarms: Where the regions' alarms go. Default: no alarms.
-        replication_lag_alarm_ms: Mean replication latency, in milliseconds, that is too much. Default 3000.
-        deletion_protection: Refuse to delete the table: AWS in the primary region, and Terraform as a whole, before it
-            deletes anything. The replica must be protected by hand, see "Protect the table" in docs/deploy.md. Default
-            False.
-        two_way_documents: Replicate documents from the secondary region to the primary one too. Default False; set it
-            True with real documents.
-        force_destroy: Delete the buckets with what is in them. Default True; set it False with real documents.
+        replication_lag_alarm_ms: Mean replication latency, in milliseconds, above which an alarm fires. Default 3000.
+        deletion_protection: Protect the table from deletion. AWS then rejects the deletion in the primary region, and
+            Terraform fails before it deletes anything. Protect the replica by hand, see "Protect the table" in
+            docs/deploy.md. Default False.
+        two_way_documents: Replicate documents from the secondary region to the primary one too. Default False. Set it
+            to True with real documents.
+        force_destroy: Delete the buckets with their contents. Default True. Set it to False with real documents.
         operations: DynamoDB calls whose SystemErrors are summed, at most ten. Default: those of a payments application.
 
     Attributes:
         table_name, table_arn, stream_arn: The table in the primary region.
         replica_arn: The table in the secondary region.
         primary_bucket_name, primary_bucket_arn, secondary_bucket_name, secondary_bucket_arn: The buckets.
-        replication_role_arn: The role that S3 replicates with.
-        replication_back_role_arn: The role that S3 replicates to the primary region with; None without
+        replication_role_arn: The role that S3 uses to replicate.
+        replication_back_role_arn: The role that S3 uses to replicate to the primary region. None without
             `two_way_documents`.
         alarm_names: Names of the alarms in both regions.
 
     Raises:
         ConfigurationError: A prop is outside its limit, a name becomes too long, the regions cannot hold copies of each
-            other, or a topic is in another region than its alarms; all mistakes at once.
+            other, or a topic is in another region than its alarms. The error lists all mistakes.
 
     Example:
         >>> GlobalData(self, "data", primary=east, secondary=west, environment="dev")
@@ -397,15 +397,16 @@ class GlobalData(Described):
         alarms: dict[str, tuple[list[Metric], str]] = {
             "user-errors": (
                 [Metric(namespace="AWS/DynamoDB", name="UserErrors", dimensions={})],
-                f"Some caller of DynamoDB in {region.name}, on any table of the account, sends requests that are "
-                "refused: look for errors of DynamoDB in the logs of its callers.",
+                f"DynamoDB in {region.name} rejects requests, to any table of the account: look for DynamoDB errors in "
+                "the logs of its callers.",
             ),
             "system-errors": (
                 [
                     Metric(namespace="AWS/DynamoDB", name="SystemErrors", dimensions={**table, "Operation": operation})
                     for operation in operations
                 ],
-                f"DynamoDB fails calls on {table_name} in {region.name}: look at AWS Health, be ready to fail over.",
+                f"DynamoDB fails calls on {table_name} in {region.name}: look at AWS Health, and be ready to fail "
+                "over.",
             ),
             "read-throttles": (
                 [Metric(namespace="AWS/DynamoDB", name="ReadThrottleEvents", dimensions=table)],
@@ -448,8 +449,8 @@ class GlobalData(Described):
                         period_seconds=60,
                     )
                 ],
-                what_to_do=f"Writes in {region.name} take more than {lag_ms} ms to reach {receiving.name}: "
-                "a failover now would leave that much behind.",
+                what_to_do=f"Writes in {region.name} take more than {lag_ms} ms to reach {receiving.name}. "
+                "A failover now would leave the writes of that time behind.",
                 threshold=lag_ms,
                 periods=LAG_PERIODS,
             )
@@ -479,8 +480,8 @@ class GlobalData(Described):
                     environment=environment,
                     target=target,
                     metrics=[Metric(namespace="AWS/S3", name="OperationsFailedReplication", dimensions=copies)],
-                    what_to_do=f"Documents of {source.name} do not reach {receiving.name}, and S3 does not try them "
-                    "again: find out why, then copy them.",
+                    what_to_do=f"S3 failed to copy documents of {source.name} to {receiving.name}, and does not retry: "
+                    "find the cause, then copy them yourself.",
                     threshold=0,
                 )
             )
@@ -504,8 +505,8 @@ class GlobalData(Described):
                             statistic="Maximum",
                         )
                     ],
-                    what_to_do=f"More than {PENDING_DOCUMENTS} documents of {source.name} have waited for "
-                    f"{receiving.name} for 15 minutes, or S3 no longer reports how many wait: a failover now would "
+                    what_to_do=f"More than {PENDING_DOCUMENTS} documents of {source.name} have waited 15 minutes for "
+                    f"their copy to {receiving.name}, or S3 no longer reports how many wait. A failover now would "
                     "leave them behind.",
                     threshold=PENDING_DOCUMENTS,
                     periods=PENDING_PERIODS,

@@ -1,4 +1,4 @@
-"""HealthMonitor: a region's verdict on itself, behind an HTTPS address that Route 53 can probe."""
+"""HealthMonitor: reports a region's own health at an HTTPS address that Route 53 can probe."""
 
 from pathlib import Path
 from typing import Final
@@ -51,43 +51,43 @@ PEER_PERIODS = 1
 
 
 class HealthMonitor(Described):
-    """A function that looks at the region's DynamoDB table every minute and whenever `GET /health` is called.
+    """A function that checks the region's DynamoDB table every minute and on each `GET /health`.
 
-    It answers 200 while the table serves, 503 when it does not, and 200 with the status "unknown" when the monitor
-    itself is at fault: a missing permission never fails a region over. Only the run of every minute sends mail. Of two
-    regions each can `watch` the other.
+    It answers 200 while the table is healthy and 503 when it is not. It answers 200 with the status "unknown" when the
+    monitor itself is at fault: a missing permission never fails a region over. Only the run of every minute sends mail.
+    Two monitors can `watch` each other.
 
     Args:
         region: Where it runs.
         environment: Environment name; may be a Terraform variable.
-        table_name, table_arn: The table in this region. Of a global table, give the ARN of this region's replica.
+        table_name, table_arn: The table in this region. For a global table, give the ARN of this region's replica.
         topic_arn, topic_key_arn: Encrypted topic for notifications, and its key.
         alarms: Where the function's alarms go. Default: no alarms.
-        requests_per_second, burst: Throttle of the route. Beyond it callers, health checkers too, are answered 429,
-            which Route 53 takes for unhealthy. Default 200 and 400: some four hundred times what Route 53 needs. Not
-            more: ten times as much only needs a flood of ten times the rate, each request that is served is paid for,
-            and while DynamoDB hangs, at 1.2 s a run, 200 a second hold 240 of the 1,000 concurrent executions that
-            the account's functions share by default.
-        stage_requests_per_second, stage_burst: Throttle of the API's stage, for each route that has none of its own.
-            Default: that of the route.
+        requests_per_second, burst: Throttle of the route. Beyond it callers get 429, health checkers included, which
+            Route 53 considers unhealthy. Default 200 and 400: some four hundred times what Route 53 needs. A higher
+            limit does not help: a flood only needs the higher rate, you pay for each request that is served, and while
+            DynamoDB hangs, at 1.2 s a run, 200 requests a second take 240 of the 1,000 concurrent executions that the
+            account's functions share by default.
+        stage_requests_per_second, stage_burst: Throttle of the API's stage, for each route without a throttle of its
+            own. Default: that of the route.
         private_probe_route: Make a second route, `GET /health/<random segment>`, with a throttle of its own, for
-            Route 53 and a monitor that watches: see `probe_path`. A flood of `GET /health` does not reach it. The
-            access log does not name routes then. The stack needs a `RandomProvider`. Default no.
-        purpose: What names carry; a second monitor in the region needs another. Default "health-monitor".
-        log_retention_days: Days that the logs of function and API are kept. Default 1.
+            Route 53 and the other region's monitor: see `probe_path`. A flood of `GET /health` does not reach it. The
+            access log then does not name routes. The stack needs a `RandomProvider`. Default no.
+        purpose: Part of names. A second monitor in the region needs another one. Default "health-monitor".
+        log_retention_days: Days to keep the logs of function and API. Default 1.
         source: The handler's file. Default: this project's.
 
     Raises:
         ConfigurationError: A prop is outside its limit, a name becomes too long, or the region's provider, the table,
-            the topic or its key is of another region; all mistakes at once.
+            the topic or its key is in another region. The error lists all mistakes.
 
     Attributes:
         function_name, function_arn, role_arn, log_group_name: The function.
         api_id, stage, api_endpoint: The HTTP API.
-        host: Host name of the API: what a health check probes.
+        host: Host name of the API, for a health check to probe.
         health_url: The public address, `GET /health`.
-        probe_path: Path that Route 53 should probe: /health, or that of the private route, which is sensitive.
-        serving: Resources without which the routes do not answer, for what must be made after them.
+        probe_path: Path for Route 53 to probe: /health, or that of the private route, which is sensitive.
+        serving: Resources that the routes need to answer. Create whatever needs the routes after them.
         alarm_names: Names of its alarms.
 
     Example:
@@ -134,7 +134,7 @@ class HealthMonitor(Described):
             environment=environment,
             purpose=purpose,
             section="health-monitor",
-            description=f"Tells whether the table serves in {region.name}",
+            description=f"Reports whether the table is healthy in {region.name}",
             source=source or handler_file("lambda_health_monitor.py"),
             variables={"DYNAMODB_TABLE_NAME": table_name, "SNS_TOPIC_ARN": topic_arn},
             permissions=[
@@ -153,7 +153,7 @@ class HealthMonitor(Described):
         schedule = function.invoke_by_rule(
             "schedule",
             rule_name=name("event-rule", purpose, region, environment),
-            description="Looks at the table every sixty seconds",
+            description="Checks the table every sixty seconds",
             schedule="rate(1 minute)",
             max_event_age_seconds=60,
             max_retries=0,
@@ -195,7 +195,7 @@ class HealthMonitor(Described):
                 provider=region.provider,
             )
             suppress(
-                route, CKV_AWS_309="health checkers of Route 53 cannot sign a request; the answer holds nothing private"
+                route, CKV_AWS_309="Route 53's health checkers cannot sign a request; the answer holds nothing private"
             )
             routes.append(route)
         # Groups under this prefix need no entry in the account's resource policy for log delivery, which is limited.
@@ -210,7 +210,7 @@ class HealthMonitor(Described):
         suppress(
             access_log,
             CKV_AWS_158="addresses of health checkers need no key of their own",
-            **short_retention(log_retention_days, "a day is enough to see who probed during an incident"),
+            **short_retention(log_retention_days, "a day is enough to find the callers during an incident"),
         )
         # A throttle can be set for "individual routes"; whether those under the stage's default share their tokens, no
         # page says.
@@ -287,8 +287,8 @@ class HealthMonitor(Described):
                     metrics=[
                         Metric(namespace="AWS/ApiGateway", name="4xx", dimensions={"ApiId": api.id}, period_seconds=60)
                     ],
-                    what_to_do=f"Somebody floods the health API in {region.name}, and Route 53 may be refused too: see "
-                    f"who it is in the access log /aws/vendedlogs/apigateway/{api_name}.",
+                    what_to_do=f"A client floods the health API in {region.name}, and API Gateway may throttle Route "
+                    f"53's probes too: find its address in the access log /aws/vendedlogs/apigateway/{api_name}.",
                     threshold=CLIENT_ERRORS_A_MINUTE,
                     periods=CLIENT_ERROR_MINUTES,
                 )
@@ -311,17 +311,17 @@ class HealthMonitor(Described):
         self._stage.depends_on = [_address(each) for each in self._routes]
 
     def watch(self, peer: "HealthMonitor") -> None:
-        """Let the run of every minute ask another region's monitor, and an alarm of this region say that it is gone.
+        """Let the run of every minute probe another region's monitor, and make an alarm here for when it is down.
 
-        Call it once for each of the two. The alarm needs `alarms`, and goes to this region's topic: that of the other
-        region may be gone with it.
+        Call it once for each of the two monitors. The alarm needs `alarms`, and goes to this region's topic, because
+        the other region's topic may be down too.
 
         Args:
-            peer: The monitor in the other region. It is asked for `probe_path`, like Route 53, so whoever may read the
-                environment variables of this function may read that path.
+            peer: The monitor in the other region. This function requests its `probe_path`, as Route 53 does. So anyone
+                who can read the environment variables of this function can read that path.
 
         Raises:
-            ConfigurationError: It is in the same region.
+            ConfigurationError: The monitor is in the same region.
 
         Example:
             >>> east_health.watch(west_health)
@@ -329,7 +329,7 @@ class HealthMonitor(Described):
         """
         home, away = self._region, peer._region
         if home.name == away.name:
-            mistake = f"peer is in {away.name!r} too, and gone with it; give a monitor in another region"
+            mistake = f"peer is in {away.name!r} too, and would be down with it; give a monitor in another region"
             refuse("HealthMonitor.watch", [mistake])
         self._function.add_variables(
             PEER_HEALTH_URL=f"https://{peer.host}{peer.probe_path}", METRIC_NAMESPACE=METRIC_NAMESPACE
@@ -360,10 +360,10 @@ class HealthMonitor(Described):
                     )
                 ],
                 what_to_do=f"{away.name} does not answer {home.name}, or answers that it is unhealthy. Route 53 moves "
-                "clients by itself. Look at dr status: where clients are sent, and whether "
-                f"{away.name} passes there. If it does, only the way from {home.name} to it is cut: do nothing. Run dr "
+                "clients by itself. Run dr status: where do clients go, and does "
+                f"{away.name} pass? If it passes, only the link from {home.name} to it is broken: do nothing. Run dr "
                 "failover if clients stay where payments fail. INSUFFICIENT_DATA: the monitor in "
-                f"{home.name} does not run, or cannot tell.",
+                f"{home.name} does not run, or its result is unknown.",
                 threshold=0,
                 periods=PEER_PERIODS,
                 # No data are a fault, but never that of the other region: the function is fenced, its schedule is off,

@@ -20,14 +20,14 @@ def name(resource_type: str, purpose: str, region: Region, environment: str) -> 
 def mistakes_in_names(
     prop: str, purpose: str, regions: Sequence[Region], environment: str, *templates: str
 ) -> list[str]:
-    """Say whether a prop makes a name longer than AWS takes; of several such names, the worst.
+    """Report the prop that makes a name longer than AWS allows. Of several such names, only the longest.
 
     Args:
         prop: The prop whose value the names carry.
         purpose: Its value.
         regions: The regions whose labels they carry.
         environment: The environment that they carry.
-        templates: The names with {} for the purpose, up to the region's label: "lambda-{}".
+        templates: The names up to the region's label, with {} for the purpose: "lambda-{}".
 
     Example:
         >>> mistakes_in_names("purpose", "sweep", [Region(name="us-east-1")], "dev", "lambda-{}")
@@ -47,13 +47,13 @@ def mistakes_in_names(
     if not excess:
         return []
     return [
-        f"{prop}={purpose!r} makes the name {made!r}, {length} characters where AWS takes {takes}; "
+        f"{prop}={purpose!r} makes the name {made!r}, {length} characters, but AWS allows {takes}; "
         f"shorten {prop} by {excess}"
     ]
 
 
 def bucket_name(scope: Construct, purpose: str, region: Region, environment: str) -> str:
-    """A bucket's name: bucket names are shared by all AWS accounts, so the account id is appended."""
+    """A bucket's name. It ends with the account id, because all AWS accounts share the names of buckets."""
     return f"{name('s3', purpose, region, environment)}-{account_id(scope)}"
 
 

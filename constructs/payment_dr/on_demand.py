@@ -1,7 +1,7 @@
-"""Prebuilt providers, loaded as far as they are used.
+"""Loads only the modules of prebuilt providers that an app uses.
 
-The AWS provider has 2,100 modules for Python and as many for Node, and both packages load all of theirs when one is
-imported: ten seconds and 500 MB before an app's first line. https://github.com/hashicorp/terraform-cdk/issues/3753
+The AWS provider has 2,100 modules for Python and as many for Node. Both packages load all of them when you import one:
+ten seconds and 500 MB before an app's first line. https://github.com/hashicorp/terraform-cdk/issues/3753
 """
 
 import pkgutil
@@ -15,14 +15,14 @@ NODE_HOOK = Path(__file__).with_name("on_demand.cjs")
 
 
 def load_on_demand(package: str) -> None:
-    """Let a package's modules be imported one at a time, instead of all with the first one.
+    """Import a package's modules one at a time, instead of all with the first one.
 
-    Afterwards `from package import module`, `package.module` and `import package.module` do what they always do, for
-    everybody in this process. A package that is loaded already stays as it is, and one that is not installed fails
-    where it is imported.
+    Afterwards `from package import module`, `package.module` and `import package.module` work as always, everywhere in
+    this process. A package that is already loaded stays as it is. A package that is not installed fails where you
+    import it.
 
     Args:
-        package: Name of a package whose `__init__` does nothing but import its modules.
+        package: Name of a package whose `__init__` only imports its modules.
 
     Example:
         >>> load_on_demand("cdktf_cdktf_provider_aws")

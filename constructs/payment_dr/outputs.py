@@ -9,7 +9,7 @@ from .bindings import Construct, TerraformOutput, TerraformStack
 
 @dataclass(frozen=True)
 class Output:
-    """Value and description of one output; a sensitive one is hidden from Terraform's own output."""
+    """Value and description of one output. Terraform hides a sensitive one in its own output."""
 
     value: Any
     description: str

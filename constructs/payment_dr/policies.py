@@ -1,4 +1,4 @@
-"""IAM: policy statements as data, policy documents, and roles that refuse wildcards."""
+"""IAM: policy statements as data, policy documents, and roles without wildcards."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -48,13 +48,13 @@ class Statement:
     """One statement of a policy.
 
     Args:
-        sid: Its name: letters and digits, says what it is for.
+        sid: Its name: letters and digits that describe its purpose.
         actions: IAM actions.
         resources: ARNs. Empty in a trust policy, which has none.
-        principals: Who, by type: `{"Service": ["lambda.amazonaws.com"]}`. Empty in an identity policy.
-        conditions: All must hold.
+        principals: Principals by type: `{"Service": ["lambda.amazonaws.com"]}`. Empty in an identity policy.
+        conditions: All must be true.
         effect: "Allow", or "Deny" in the policy of a resource. Default "Allow".
-        suppressed: Findings of a policy linter that do not apply to it, with the reason; see `suppress`.
+        suppressed: Findings of a policy linter that do not apply, with the reason. See `suppress`.
 
     Raises:
         ConfigurationError: A prop is outside its limit.
@@ -113,10 +113,10 @@ def _has_wildcard(resource: str) -> bool:
 
 
 def mistakes_in_permissions(statements: Sequence[Statement]) -> list[str]:
-    """Name every wildcard in an identity policy, and what makes IAM refuse it.
+    """Report every wildcard in an identity policy, and what makes IAM reject it.
 
-    A resource may end in `:*` when it is one log group (the names of its streams are made by Lambda), and in `/*` when
-    it is one bucket (a name, or an attribute of a bucket resource): neither can be listed beforehand.
+    A resource may end in `:*` when it is one log group, because Lambda makes the names of its streams. It may end in
+    `/*` when it is one bucket (a name, or an attribute of a bucket resource). Neither can be listed in advance.
     """
     found = []
     for statement in statements:
@@ -132,18 +132,18 @@ def mistakes_in_permissions(statements: Sequence[Statement]) -> list[str]:
         ]
         if not statement.resources or statement.principals:
             found.append(
-                f"statement {statement.sid} of the permissions needs resources and takes no principals; change it"
+                f"statement {statement.sid} of the permissions must have resources and no principals; change it"
             )
     return found + _mistakes_in_sids(statements)
 
 
 def mistakes_in_trust(statements: Sequence[Statement]) -> list[str]:
-    """Say why IAM refuses a trust policy.
+    """Report why IAM would reject a trust policy.
 
     https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_resource.html
     """
     return [
-        f"statement {statement.sid} of the trust needs principals and takes no resources; change it"
+        f"statement {statement.sid} of the trust must have principals and no resources; change it"
         for statement in statements
         if statement.resources or not statement.principals
     ] + _mistakes_in_sids(statements)
@@ -152,7 +152,7 @@ def mistakes_in_trust(statements: Sequence[Statement]) -> list[str]:
 def _mistakes_in_sids(statements: Sequence[Statement]) -> list[str]:
     sids = [statement.sid for statement in statements]
     return [
-        f"the sid {sid} stands twice in one policy; rename one"
+        f"the sid {sid} is used twice in one policy; rename one"
         for sid in sorted({s for s in sids if sids.count(s) > 1})
     ]
 
@@ -163,19 +163,19 @@ class Role(Described):
     Args:
         name: Role name.
         policy_name: Name of its policy.
-        description: What assumes it and why.
-        trust: Who may assume it.
-        permissions: What it may do.
+        description: The service or function that assumes it, and why.
+        trust: Statements that allow principals to assume it.
+        permissions: Statements of what it may do.
 
     Attributes:
         arn: The role's ARN.
         name: The role's name.
-        ready: The role, its policy and the attachment. What needs the permissions at creation depends on these, because
-            IAM is eventually consistent:
+        ready: The role, its policy and the attachment. A resource that needs the permissions at creation must depend on
+            these, because IAM is eventually consistent:
             https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot.html#troubleshoot_general_eventual-consistency
 
     Raises:
-        ConfigurationError: A prop is outside its limit, a permission has a wildcard, or IAM refuses a policy.
+        ConfigurationError: A prop is outside its limit, a permission has a wildcard, or IAM would reject a policy.
     """
 
     def __init__(
@@ -216,12 +216,12 @@ class Role(Described):
 
 
 def source_account(scope: Construct) -> Condition:
-    """The request was made by an AWS service on behalf of this account."""
+    """The condition that an AWS service makes the request on behalf of this account."""
     return Condition("StringEquals", "aws:SourceAccount", [account_id(scope)])
 
 
 def via_service(service: str, region: str) -> Condition:
-    """KMS is called by `service` on the caller's behalf.
+    """The condition that `service` calls KMS on the caller's behalf.
 
     https://docs.aws.amazon.com/kms/latest/developerguide/conditions-kms.html#conditions-kms-via-service
     """
@@ -229,7 +229,7 @@ def via_service(service: str, region: str) -> Condition:
 
 
 def publish_to_encrypted_topic(region: str, topic_arn: str, key_arn: str) -> list[Statement]:
-    """What a publisher to a topic with a customer managed key needs.
+    """The permissions that a publisher to a topic with a customer managed key needs.
 
     https://docs.aws.amazon.com/sns/latest/dg/sns-key-management.html#sns-what-permissions-for-sse
     """
@@ -245,10 +245,10 @@ def publish_to_encrypted_topic(region: str, topic_arn: str, key_arn: str) -> lis
 
 
 def function_trust(scope: Construct, region: Region, function_name: str) -> list[Statement]:
-    """Lambda may assume the role, for the one function.
+    """A trust statement: Lambda may assume the role, for one function only.
 
-    The Lambda service sends both keys when it assumes an execution role outside of a VPC. The function does not exist
-    yet when its role is made, so the ARN is written out.
+    The Lambda service sends both condition keys when it assumes an execution role outside a VPC. The function does not
+    exist yet when its role is made, so the statement spells out the ARN.
     """
     return [
         Statement(

@@ -1,7 +1,7 @@
 """The preset for real payments: what `production` changes in the stack's arguments, and why.
 
 Attributes:
-    HTTPS_RUNBOOK: The form of the runbook's address that the preset takes.
+    HTTPS_RUNBOOK: The form of the runbook's address that the preset requires.
 """
 
 import re
@@ -31,8 +31,8 @@ class Settings:
     """The arguments of `DisasterRecoveryStack` that the preset can change: `Settings()` has the values of the brief.
 
     This is the only table of the preset: the stack, its tests and docs/production.md read it. Each field is an argument
-    of the stack with the same name, `None` by default. One that is given has precedence over the preset. `priced` says
-    that it changes what the stack costs, `needs` which other arguments it is refused without.
+    of the stack with the same name, `None` by default. A value that you give has precedence over the preset. `priced`
+    means that it changes the stack's cost. `needs` lists the other arguments that it requires.
     """
 
     deletion_protection: bool = _setting(
@@ -44,7 +44,7 @@ class Settings:
     log_retention_days: int = _setting(
         1,
         production=365,
-        why="an incident is examined weeks later, and PCI DSS 10.5.1 asks for twelve months of audit logs",
+        why="teams examine an incident weeks later, and PCI DSS 10.5.1 requires twelve months of audit logs",
         priced=True,
     )
     key_deletion_window_days: int = _setting(
@@ -61,12 +61,12 @@ class Settings:
     alert_email_required: bool = _setting(
         False,
         production=True,
-        why="alarms reach a person: the variable `alert_email` has no default, and refuses a placeholder",
+        why="alarms reach a person: the variable `alert_email` has no default, and a placeholder fails",
     )
     runbook: str = _setting(
         DEFAULT_RUNBOOK,
         production=None,
-        why="must be given, as an `https://` address that can be opened from an alarm's mail",
+        why="required: an `https://` address that opens from an alarm's mail",
     )
     requests_per_second: float = _setting(
         REQUESTS_PER_SECOND,
@@ -78,7 +78,7 @@ class Settings:
     two_way_documents: bool = _setting(
         False,
         production=True,
-        why="documents that are written while the secondary region serves come back",
+        why="documents written in the secondary region during a failover are copied back",
         priced=True,
     )
     private_probe_route: bool = _setting(
@@ -87,7 +87,7 @@ class Settings:
     data_canary: bool = _setting(
         False,
         production=True,
-        why="clients are sent to the other region when reads or writes fail although the table is `ACTIVE`",
+        why="clients go to the other region when reads or writes fail although the table is `ACTIVE`",
         priced=True,
     )
     switch: bool = _setting(
@@ -99,21 +99,21 @@ class Settings:
     failback: str = _setting(
         "automatic",
         production="operator",
-        why="after a failover clients return with `dr failback`, which checks that the primary is fit, and not as soon "
-        "as its probe passes; needs `switch`",
+        why="after a failover clients return with `dr failback`, which checks the primary first, instead of as soon as "
+        "the primary's probe passes; needs `switch`",
         priced=True,
         needs={"switch": True},
     )
     dashboards: bool = _setting(
         False,
         production=True,
-        why="whoever gets an alarm sees all metrics of the region at once, each with its section of the runbook",
+        why="the person on call sees all metrics of the region at once, each with its section of the runbook",
         priced=True,
     )
 
 
 def settings_of(given: Mapping[str, Any]) -> Settings:
-    """The arguments of the stack, with the preset's value or the default for each that is not given.
+    """The arguments of the stack, with the preset's value or the default for each one that the app does not give.
 
     Args:
         given: Arguments of the stack by name, `production` among them.
@@ -129,21 +129,21 @@ def settings_of(given: Mapping[str, Any]) -> Settings:
 
 
 def mistakes_in_failback(settings: Settings) -> list[str]:
-    """Say whether the switch is missing that the standby region would hold.
+    """Report `failback="operator"` without the switch that it needs.
 
     Example:
         >>> mistakes_in_failback(Settings(failback="operator"))
-        ["failback='operator' is held by the switch, which is off; give switch=True or failback='automatic'"]
+        ["failback='operator' needs the switch, which is off; give switch=True or failback='automatic'"]
     """
     if settings.failback != "operator" or settings.switch:
         return []
-    return ["failback='operator' is held by the switch, which is off; give switch=True or failback='automatic'"]
+    return ["failback='operator' needs the switch, which is off; give switch=True or failback='automatic'"]
 
 
 def mistakes_in_runbook(production: bool, runbook: str | None) -> list[str]:
-    """Say whether the preset's runbook is missing, or cannot be opened from a mail.
+    """Report a runbook that the preset requires and that is missing, or that cannot be opened from a mail.
 
-    Nothing is derived: the runbook of this project describes its stack, and a team publishes its own copy, whose
+    There is no default: the runbook of this project describes its stack, and a team publishes its own copy, whose
     address nobody else knows.
 
     Example:
@@ -152,7 +152,7 @@ def mistakes_in_runbook(production: bool, runbook: str | None) -> list[str]:
     """
     if not production or is_token(runbook) or re.fullmatch(HTTPS_RUNBOOK, runbook or ""):
         return []
-    wrong = "is missing" if runbook is None else f"{runbook!r} is no address that a mail can link to"
+    wrong = "is missing" if runbook is None else f"{runbook!r} is not an address that a mail can link to"
     return [
         f"runbook {wrong}, which production=True needs; use an https:// address without '#', such as "
         "'https://wiki.acme.io/payments-dr'"

@@ -1,4 +1,4 @@
-"""PythonFunction: a Lambda function made of one Python file, with the role, log group and alarms that belong to it."""
+"""PythonFunction: a Lambda function from one Python file, with its role, log group and alarms."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -36,35 +36,35 @@ NAMES_OF_A_FUNCTION = ("lambda-{}", "iam-role-{}", "iam-policy-{}", "alarm-{}-th
 
 
 def handler_file(file_name: str) -> Path:
-    """Where one of this project's handlers lies: in the installed package, or beside it in a checkout."""
+    """Path of one of this project's handlers: in the installed package, or beside it in a checkout."""
     packaged = Path(__file__).with_name("handlers") / file_name
     return packaged if packaged.exists() else Path(__file__).resolve().parents[2] / "handlers" / file_name
 
 
 class PythonFunction(Described):
-    """A Lambda function, outside of any VPC, whose role may write its own log and do what `permissions` say.
+    """A Lambda function outside any VPC. Its role may write its own log and do what `permissions` allow.
 
     Args:
         region: Where it runs.
         environment: Environment name; may be a Terraform variable.
-        purpose: What it is for; names carry it ("health-monitor").
+        purpose: Part of names ("health-monitor").
         description: One sentence for the console.
         source: The Python file; it must define `handler(event, context)`.
-        variables: Environment variables. No secrets: they are shown to whoever may read the function.
-        permissions: What it may do beyond writing its log.
+        variables: Environment variables. No secrets: anyone who may read the function sees them.
+        permissions: Statements of what it may do beyond writing its log.
         alarms: Where its alarms on errors and throttles go. Default: no alarms.
-        section: Section of the runbook that these alarms lead to, before "-errors" or "-throttles". Default `purpose`.
+        section: Section of the runbook that these alarms link to, before "-errors" or "-throttles". Default `purpose`.
         retries: Retries of an asynchronous run that failed, 0 to 2. Default 2.
-        max_event_age_seconds: Age at which an asynchronous event is given up. Default 6 hours.
+        max_event_age_seconds: Age after which Lambda discards an asynchronous event. Default 6 hours.
         memory_mb: Its memory. Default 256.
         timeout_seconds: How long it may run. Default 300.
-        log_retention_days: Days that its log is kept. Default 1.
-        after: Resources that must exist while it runs: made before it, destroyed after it. Default: none.
-        ignore_changes: Arguments of the function that are changed outside of Terraform, and stay so. Default: none.
+        log_retention_days: Days to keep its log. Default 1.
+        after: Resources that must exist while it runs: created before it, destroyed after it. Default: none.
+        ignore_changes: Arguments of the function that Terraform leaves alone when they change elsewhere. Default: none.
 
     Raises:
         ConfigurationError: A prop is outside its limit, a permission has a wildcard or no resource, a name becomes too
-            long, or the region's provider or the alarms' topic is of another region; all mistakes at once.
+            long, or the region's provider or the alarms' topic is in another region. The error lists all mistakes.
 
     Attributes:
         function_name, function_arn, invoke_arn: The function.
@@ -121,7 +121,7 @@ class PythonFunction(Described):
             CKV_AWS_158="log lines hold no payment data and no secret, so the service's own encryption is enough",
             **short_retention(
                 log_retention_days,
-                "alarms and Parameter Store's history tell what happened; the log is for the day's faults",
+                "alarms and Parameter Store's history record what happened; the log is for the day's faults",
             ),
         )
         role = Role(
@@ -173,7 +173,7 @@ class PythonFunction(Described):
         suppress(
             function,
             CKV_AWS_50="X-Ray's PutTraceSegments can only be granted on every resource",
-            CKV_AWS_116="the functions act on what they find, not on the event: the next run does what one lost",
+            CKV_AWS_116="the functions act on the current state, not on the event: the next run replaces a lost one",
             CKV_AWS_117="it calls AWS APIs only; a VPC would cut it off from them and slow its start",
             CKV_AWS_272="the package is built from this repository by the same plan that deploys it",
         )
@@ -214,7 +214,7 @@ class PythonFunction(Described):
                 )
 
     def add_variables(self, **variables: str) -> None:
-        """Give the function more environment variables, such as what does not exist before the function does.
+        """Give the function more environment variables, such as values that do not exist before the function does.
 
         Args:
             **variables: Their values by name. No secrets.
@@ -234,7 +234,7 @@ class PythonFunction(Described):
         max_retries: int,
         after: Sequence[TerraformResource] = (),
     ) -> CloudwatchEventRule:
-        """Let an EventBridge rule invoke the function; returns the rule.
+        """Let an EventBridge rule invoke the function, and return the rule.
 
         Args:
             trigger: Short name of the trigger; part of Terraform addresses.
@@ -242,16 +242,17 @@ class PythonFunction(Described):
             description: When it fires.
             schedule: Schedule expression; give either this or `pattern`.
             pattern: Event pattern.
-            max_event_age_seconds: Age at which EventBridge gives up delivering an event.
-            max_retries: How often it tries again before that.
-            after: Resources that must exist before the first event comes.
+            max_event_age_seconds: Age after which EventBridge stops delivering an event.
+            max_retries: How often it retries before that.
+            after: Resources that must exist before the first event arrives.
 
         Raises:
-            ConfigurationError: An argument is outside its limit, or it is not exactly one of `schedule` and `pattern`.
+            ConfigurationError: An argument is outside its limit, or `schedule` and `pattern` are both given or both
+                missing.
         """
         mistakes = mistakes_in_props(PythonFunction.invoke_by_rule, locals())
         if (schedule is None) == (pattern is None):
-            mistakes.append("schedule and pattern are both given, or neither; give one of them")
+            mistakes.append("schedule and pattern are both given or both missing; give one of them")
         refuse("PythonFunction.invoke_by_rule", mistakes)
         rule = CloudwatchEventRule(
             self,

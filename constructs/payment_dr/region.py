@@ -1,4 +1,4 @@
-"""An AWS region: its name, the label that resource names carry, and the provider that deploys to it."""
+"""An AWS region: its name, its label in resource names, and the provider that deploys to it."""
 
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -27,7 +27,7 @@ T = TypeVar("T", DataAwsCallerIdentity, DataAwsRegion, DataAwsAvailabilityZones)
 # ARNs in this library are written for the commercial partition; China and GovCloud have their own Route 53.
 PARTITION = "aws"
 
-# Every region launched after 20 March 2019 has to be enabled by each account, so no name will be added here.
+# Each account must enable every region launched after 20 March 2019, so no name will be added here.
 # https://docs.aws.amazon.com/accounts/latest/reference/manage-acct-regions.html
 ENABLED_BY_DEFAULT = frozenset(
     {
@@ -40,7 +40,7 @@ ENABLED_BY_DEFAULT = frozenset(
 
 @cache
 def known_regions() -> frozenset[str]:
-    """Names of all regions of the commercial partition, as botocore knows them."""
+    """Names of all regions of the commercial partition, from botocore."""
     return frozenset(Session().get_available_regions("dynamodb", partition_name=PARTITION))
 
 
@@ -52,13 +52,13 @@ def _partition_of(name: str) -> str | None:
 
 
 def mistakes_in_region_name(prop: str, name: str) -> list[str]:
-    """Say why `name` cannot be deployed to, or nothing."""
+    """Report why the stack cannot deploy to the region `name`."""
     if name in known_regions():
         return []
     elsewhere = _partition_of(name)
     if elsewhere:
         return [
-            f"{prop}={name!r} is in the partition {elsewhere}, and ARNs and Route 53 are those of the partition "
+            f"{prop}={name!r} is in the partition {elsewhere}, but ARNs and Route 53 are those of the partition "
             f"{PARTITION} here; use a commercial AWS region such as 'us-east-1'"
         ]
     alike = get_close_matches(name.lower().replace("_", "-"), sorted(known_regions()), n=1)
@@ -72,7 +72,7 @@ class Region:
 
     Args:
         name: Region name, for example "us-east-1".
-        label: What stands for the region in resource names. Default: the middle of the name ("east").
+        label: The region's part of resource names. Default: the middle of the name ("east").
         provider: The AWS provider of this region. Default: the stack's default provider.
 
     Raises:
@@ -96,7 +96,7 @@ class Region:
 
 
 def labels_of(first: str, second: str) -> tuple[str, str]:
-    """Two labels that tell the regions apart: the middle of the name, with the number where the middles are equal.
+    """Two different labels: the middle of each name, or the whole name where the middles are equal.
 
     Example:
         >>> labels_of("us-east-1", "us-west-2"), labels_of("us-west-1", "eu-west-1")
@@ -107,7 +107,7 @@ def labels_of(first: str, second: str) -> tuple[str, str]:
 
 
 def warn_of_opt_in(scope: Construct, *regions: Region) -> None:
-    """Say at synth which regions an account has to enable before anything can be deployed there."""
+    """Warn at synth about regions that the account must enable before the first deployment."""
     for region in regions:
         if region.name not in ENABLED_BY_DEFAULT:
             Annotations.of(scope).add_warning(
@@ -117,9 +117,9 @@ def warn_of_opt_in(scope: Construct, *regions: Region) -> None:
 
 
 def mistakes_in_providers(scope: Construct, *regions: Region) -> list[str]:
-    """Say which region has a provider of another one, so that its resources would be made in the wrong place.
+    """Report regions whose provider deploys to another region.
 
-    A stack without a default provider, and a provider whose region is a Terraform value, cannot be judged.
+    A stack without a default provider, and a provider whose region is a Terraform value, cannot be checked.
     """
     default = _default_provider(scope)
     mistakes = []
@@ -140,9 +140,9 @@ def _default_provider(scope: Construct) -> AwsProvider | None:
 
 
 def mistakes_in_global_provider(scope: Construct, *regions: Region) -> list[str]:
-    """Say whether roles and DNS, which are of no region, would be made with a provider that nobody chose.
+    """Report a stack without a default provider, which roles and DNS need because they belong to no region.
 
-    They use the stack's default provider. Where there is none, Terraform makes one of whatever credentials it finds.
+    Without one, Terraform makes a provider from any credentials that it finds.
     https://developer.hashicorp.com/terraform/language/providers/configuration#default-provider-configurations
     """
     aliases = [region.provider.alias for region in regions if region.provider]
@@ -155,7 +155,7 @@ def mistakes_in_global_provider(scope: Construct, *regions: Region) -> list[str]
 
 
 def mistakes_in_home(region: Region, **arns: str | None) -> list[str]:
-    """Say which ARNs are of another region than the one in which they are used."""
+    """Report ARNs of another region than the one that uses them."""
     return [
         f"{prop}={arn_!r} is in {arn_.split(':')[3]}; use one in {region.name}"
         for prop, arn_ in arns.items()
@@ -164,14 +164,14 @@ def mistakes_in_home(region: Region, **arns: str | None) -> list[str]:
 
 
 def mistakes_in_same_region(primary: str, secondary: str) -> list[str]:
-    """Say whether both names are of one region."""
+    """Report two names that are the same region."""
     if primary != secondary:
         return []
-    return [f"secondary region {secondary!r} is the primary region too; choose another, or one outage takes both"]
+    return [f"secondary region {secondary!r} is the primary region too, so one outage affects both; choose another"]
 
 
 def mistakes_in_pair(scope: Construct, primary: Region, secondary: Region) -> list[str]:
-    """Say why two regions cannot hold copies of each other's resources, or nothing."""
+    """Report why two regions cannot hold copies of each other's resources."""
     mistakes = mistakes_in_same_region(primary.name, secondary.name)
     if mistakes:
         return mistakes
@@ -199,7 +199,7 @@ _found: WeakKeyDictionary[Construct, dict[str, Any]] = WeakKeyDictionary()  # ea
 
 
 def _of_stack(scope: Construct, kind: type[T], id_: str, logical_id: str, **config: Any) -> T:
-    """The one element of this id in a scope's stack, made when it is first asked for."""
+    """The one element of this id in a scope's stack. The first call creates it."""
     known = _found.setdefault(scope, {})
     element = known.get(id_)
     if not isinstance(element, kind):
@@ -213,7 +213,7 @@ def _of_stack(scope: Construct, kind: type[T], id_: str, logical_id: str, **conf
 
 
 def account_id(scope: Construct) -> str:
-    """The account that is deployed to: `data.aws_caller_identity.current`, one for the stack."""
+    """The account of the deployment: `data.aws_caller_identity.current`, one for the stack."""
     return _of_stack(scope, DataAwsCallerIdentity, "caller_identity", "current").account_id
 
 
@@ -224,7 +224,7 @@ def region_name(scope: Construct, region: Region) -> str:
 
 
 def availability_zones(scope: Construct, region: Region) -> DataAwsAvailabilityZones:
-    """The zones of a region that can be used: `data.aws_availability_zones.available` (or `available_<alias>`)."""
+    """The usable zones of a region: `data.aws_availability_zones.available` (or `available_<alias>`)."""
     suffix = _suffix(region)
     return _of_stack(
         scope,
@@ -240,7 +240,7 @@ def availability_zones(scope: Construct, region: Region) -> DataAwsAvailabilityZ
 
 
 def arn(scope: Construct, service: str, region: Region, resource: str) -> str:
-    """An ARN in this account and region, written before the resource exists (policies need it first)."""
+    """An ARN in this account and region. Policies need it before the resource exists."""
     return f"arn:{PARTITION}:{service}:{region_name(scope, region)}:{account_id(scope)}:{resource}"
 
 
@@ -250,5 +250,5 @@ def role_arn(scope: Construct, role_name: str) -> str:
 
 
 def account_root(scope: Construct) -> str:
-    """The account itself as a principal: whoever its IAM policies allow."""
+    """The account itself as a principal: everyone that its IAM policies allow."""
     return f"arn:{PARTITION}:iam::{account_id(scope)}:root"

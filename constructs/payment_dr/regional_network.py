@@ -58,13 +58,13 @@ def _network(prop: str, value: str, mistakes: list[str]) -> IPv4Network | None:
         return None
     # https://docs.aws.amazon.com/vpc/latest/userguide/vpc-cidr-blocks.html
     if not 16 <= network.prefixlen <= 28:
-        mistakes.append(f"{prop}={value!r} is not between /16 and /28, which is all that a VPC takes; change its size")
+        mistakes.append(f"{prop}={value!r} is not between /16 and /28, the sizes that a VPC can have; change its size")
         return None
     return network
 
 
 def mistakes_in_network(cidr: str, subnet_cidrs: Sequence[str], prefix: str = "") -> list[str]:
-    """Say what is wrong with a VPC's address plan; `prefix` stands before the prop names ("primary_")."""
+    """Report mistakes in a VPC's address plan. `prefix` comes before the names of props ("primary_")."""
     mistakes: list[str] = []
     vpc = _network(f"{prefix}cidr", cidr, mistakes)
     prop = f"{prefix}subnet_cidrs"
@@ -90,7 +90,7 @@ def mistakes_in_network(cidr: str, subnet_cidrs: Sequence[str], prefix: str = ""
 
 
 def mistakes_in_overlap(primary_cidr: str, secondary_cidr: str) -> list[str]:
-    """Say whether two VPCs share addresses, which rules out ever connecting them."""
+    """Report two VPCs that share addresses, because they could never be connected."""
     ignored: list[str] = []
     first, second = _network("", primary_cidr, ignored), _network("", secondary_cidr, ignored)
     if first is None or second is None or not first.overlaps(second):
@@ -99,9 +99,9 @@ def mistakes_in_overlap(primary_cidr: str, secondary_cidr: str) -> list[str]:
 
 
 def mistakes_in_endpoint_names(gateways: Sequence[str], interfaces: Sequence[str]) -> list[str]:
-    """Say which endpoint is asked for twice."""
+    """Report endpoints that are given twice."""
     return [
-        f"{prop} names {service!r} twice; leave one out"
+        f"{prop} names {service!r} twice; remove one"
         for prop, services in (("gateway_endpoints", gateways), ("interface_endpoints", interfaces))
         for service in sorted({each for each in services if list(services).count(each) > 1})
     ]
@@ -110,21 +110,21 @@ def mistakes_in_endpoint_names(gateways: Sequence[str], interfaces: Sequence[str
 class RegionalNetwork(Described):
     """A VPC with private subnets in different availability zones and no way to or from the internet.
 
-    Endpoints let what runs in the subnets reach single AWS services of the region, in its own account. There is still
+    Endpoints let workloads in the subnets reach single AWS services of the region, in their own account. There is still
     no way to the internet.
 
-    No public subnet, internet gateway or NAT gateway is made. DNS support and host names are on, for private DNS. The
-    default security group is stripped of its rules, so nothing is reachable by having forgotten to choose a group.
+    The VPC has no public subnet, internet gateway or NAT gateway. DNS support and host names are on, for private DNS.
+    The default security group has no rules, so a resource without a security group of its own is not reachable.
 
     Args:
         region: Where it lives.
         environment: Environment name; may be a Terraform variable.
         cidr: Address range of the VPC, /16 to /28.
         subnet_cidrs: Ranges of the private subnets, at least two, spread over the availability zones in turn.
-        gateway_endpoints: Services that the subnets reach by their route table, for nothing: "dynamodb", "s3". Default:
-            none.
-        interface_endpoints: Services that the subnets reach by a network interface in each: "ssm", "kms", "sns",
-            "logs". Each is charged by the hour and subnet. Default: none.
+        gateway_endpoints: Services that the subnets reach through their route table, free of charge: "dynamodb", "s3".
+            Default: none.
+        interface_endpoints: Services that the subnets reach through a network interface in each subnet: "ssm", "kms",
+            "sns", "logs". AWS charges each by the hour and subnet. Default: none.
 
     Attributes:
         vpc_id, vpc_cidr: The VPC.
@@ -135,7 +135,7 @@ class RegionalNetwork(Described):
 
     Raises:
         ConfigurationError: A prop is outside its limit, the ranges do not fit, or the region's provider deploys to
-            another region; all mistakes at once.
+            another region. The error lists all mistakes.
 
     Example:
         >>> RegionalNetwork(self, "network", region=Region(name="eu-west-1"), environment="dev",
@@ -168,7 +168,7 @@ class RegionalNetwork(Described):
             tags={"Name": name("vpc", "payment-app", region, environment)},
             provider=region.provider,
         )
-        suppress(vpc, CKV2_AWS_11="nothing runs in this VPC yet; flow logs come with the workload that does")
+        suppress(vpc, CKV2_AWS_11="nothing runs in this VPC yet; add flow logs with the first workload")
         zones = availability_zones(self, region)
         route_table = RouteTable(
             self,

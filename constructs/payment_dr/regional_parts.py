@@ -1,4 +1,4 @@
-"""What `DisasterRecoveryStack` makes in each of its two regions."""
+"""The parts that `DisasterRecoveryStack` creates in each of its two regions."""
 
 from dataclasses import dataclass
 
@@ -12,12 +12,12 @@ from .regional_network import RegionalNetwork
 
 @dataclass(frozen=True, kw_only=True)
 class Foundation:
-    """The parts of one region that those of both regions need.
+    """The parts of one region that parts of both regions need.
 
     Args:
         region: The region, with its label and provider.
         network: Its VPC and subnets.
-        key: Its key of alerts and parameters.
+        key: Its key for alerts and parameters.
         alerting: Its topic, to which its alarms publish.
     """
 
@@ -34,10 +34,10 @@ class RegionalParts(Foundation):
     Args:
         region: The region, with its label and provider.
         network: Its VPC and subnets.
-        key: Its key of alerts and parameters.
+        key: Its key for alerts and parameters.
         alerting: Its topic, to which its alarms publish.
         health: Its health monitor, with the HTTP API that serves `GET /health`.
-        service: The function of `service`; None if there is none, or it is not of this stack.
+        service: The function of `service`. None without one, or if the stack does not deploy it.
 
     Example:
         >>> stack = DisasterRecoveryStack(app, "payment-dr")

@@ -1,4 +1,4 @@
-"""Service: a team's own payments service, which the stack puts behind its name in both regions."""
+"""Service: your own payments service behind the stack's name, in both regions."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,29 +16,30 @@ OWN_PURPOSES = ("health-monitor", "config-sync", "data-canary", "switch")  # of 
 
 @dataclass(frozen=True, kw_only=True)
 class Service:
-    """A service behind the name: routes of the stack's HTTP APIs, answered by a function in each region.
+    """A service behind the name: routes of the stack's HTTP APIs that lead to a function in each region.
 
-    Either the stack deploys the function from `source`, or it exists and is named by `primary_function_arn` and
-    `secondary_function_arn`. The routes are open: the function itself decides whom it serves. They share the throttle
-    of the APIs with `GET /health`, unless that has a route of its own (`private_probe_route`).
+    Either the stack deploys the function from `source`, or you name existing functions with `primary_function_arn` and
+    `secondary_function_arn`. The routes have no authorizer: the function must authorize callers itself. They share the
+    throttle of the APIs with `GET /health`, unless Route 53 has a route of its own (`private_probe_route`).
 
     Args:
         routes: "METHOD /path" of each route, such as "POST /payments" and "GET /payments/{id}".
-        source: The Python file, which defines `handler(event, context)` for API Gateway's payload format 2.0. It is
-            deployed in both regions with the name of the region's table in the environment variable
-            DYNAMODB_TABLE_NAME; Lambda sets AWS_REGION.
-        actions: What the function may do with the items of its region's table, such as "dynamodb:PutItem". Nothing else
-            is allowed but writing its own log.
-        variables: Further environment variables. No secrets: they are shown to whoever may read the function.
-        purpose: What names carry. Default "payments".
+        source: The Python file. It must define `handler(event, context)` for API Gateway's payload format 2.0. The
+            stack deploys it in both regions and sets the environment variable DYNAMODB_TABLE_NAME to the name of the
+            region's table. Lambda sets AWS_REGION.
+        actions: IAM actions on the items of its region's table, such as "dynamodb:PutItem". Apart from these, the
+            function may only write its own log.
+        variables: Further environment variables. No secrets: anyone who may read the function sees them.
+        purpose: Part of names. Default "payments".
         memory_mb: The function's memory. Default 256.
         timeout_seconds: How long one request may take, 1 to 30. Default 10.
-        primary_function_arn, secondary_function_arn: Functions that exist, or versions or aliases of them, in the place
-            of `source`. Default: none.
+        primary_function_arn, secondary_function_arn: Existing functions, or versions or aliases of them, instead of
+            `source`. Default: none.
 
     Raises:
-        ConfigurationError: A prop is outside its limit, two routes cannot be told apart, a route is that of the health
-            monitor, or both ways of naming the function are given, or none or half of one; all mistakes at once.
+        ConfigurationError: A prop is outside its limit, API Gateway cannot distinguish two routes, a route belongs to
+            the health monitor, or the props name the function twice, not at all, or in one region only. The error lists
+            all mistakes.
 
     Example:
         >>> Service(source=Path("payments.py"), routes=["POST /payments"], actions=["dynamodb:PutItem"])
@@ -68,20 +69,20 @@ class Service:
             mistakes = [f"{needs} a function in each region; give source, or both function ARNs"] * (len(given) < 2)
             only = {"actions": self.actions, "variables": self.variables}
             return mistakes + [
-                f"{prop} is for a function that is deployed from source; leave it out, and set it on your function"
+                f"{prop} is for a function that the stack deploys; leave it out, and set it on your function"
                 for prop, value in only.items()
                 if value
             ]
         mistakes = ["source and function ARNs are both given; leave one of them out"] if given else []
         if not self.actions:
-            mistakes.append("actions is empty, so that the function could not use the table; name what it does there")
+            mistakes.append("actions is empty, so the function could not use the table; name its DynamoDB actions")
         if TABLE_VARIABLE in self.variables:
             mistakes.append(f"variables has {TABLE_VARIABLE}, which the stack sets; leave it out")
         return mistakes
 
 
 def mistakes_in_functions(service: Service | None, primary_region: str, secondary_region: str) -> list[str]:
-    """Say which function of a service is in another region than that whose API it serves."""
+    """Report functions of a service that are in another region than their API."""
     if service is None:
         return []
     functions = (
@@ -96,14 +97,14 @@ def mistakes_in_functions(service: Service | None, primary_region: str, secondar
 
 
 def mistakes_in_routes_beside_the_switch(service: Service | None) -> list[str]:
-    """Say which route of a service is the one of the switch.
+    """Report a route of a service that is the switch's route.
 
     Example:
         >>> mistakes_in_routes_beside_the_switch(None)
         []
     """
     return [
-        f"service.routes has {route!r}, where the switch is; use another path, or leave switch out"
+        f"service.routes has {route!r}, the route of the switch; use another path, or leave switch out"
         for route in (service.routes if service else ())
         if f"{route.partition(' ')[2]}/".startswith(f"{SWITCH_PATH}/")
     ]
@@ -118,12 +119,12 @@ def mistakes_in_endpoints(
     custom_domain: bool,
     data_canary: bool,
 ) -> list[str]:
-    """Say why the name cannot point to a team's own endpoints, or nothing."""
+    """Report why the name cannot point to a team's own endpoints."""
     if primary is None and secondary is None:
         return []
     if primary is None or secondary is None:
         missing = "primary_endpoint" if primary is None else "secondary_endpoint"
-        return [f"{missing} is not set, and the other one is; give an endpoint in each region, or none"]
+        return [f"{missing} is missing, and the other one is given; give an endpoint in each region, or none"]
     mistakes = [
         f"{side}_endpoint is in {endpoint.region.name}, and the {side} region is {region}; give one in {region}"
         for side, endpoint, region in zip(("primary", "secondary"), (primary, secondary), regions, strict=True)
@@ -131,10 +132,12 @@ def mistakes_in_endpoints(
     ]
     if data_canary:
         mistakes += [
-            f"data_canary and {side}_endpoint.alarm_name both decide about a failover; leave one of them out"
+            f"data_canary and {side}_endpoint.alarm_name would both decide about a failover; leave one of them out"
             for side, endpoint in (("primary", primary), ("secondary", secondary))
             if endpoint.alarm_name
         ]
     if service:
-        mistakes.append("service and endpoints are both given, and the name points to one of them; leave one out")
+        mistakes.append(
+            "service and endpoints are both given, but the name can point to one of them only; leave one out"
+        )
     return mistakes + (mistakes_in_custom_domain(primary, secondary) if custom_domain else [])

@@ -1,4 +1,4 @@
-"""The two sides of a pair of regions: the primary, which is active, and the secondary, which stands by."""
+"""The two sides of a pair of regions: the primary, which is active, and the secondary, which is the standby."""
 
 from collections.abc import Mapping
 from typing import Final, Literal

@@ -1,4 +1,4 @@
-"""DisasterRecoveryStack: two regions composed of the reusable constructs, with every output of the contract."""
+"""DisasterRecoveryStack: two regions made of the reusable constructs, with all required outputs."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -72,7 +72,7 @@ INITIAL_SECRET_LENGTH = 32
 
 @dataclass(frozen=True, kw_only=True)
 class _Variables:
-    """What differs between environments: references to the Terraform variables of these names."""
+    """References to the Terraform variables that differ between environments."""
 
     environment: str
     domain_name: str
@@ -81,84 +81,84 @@ class _Variables:
 
 
 class DisasterRecoveryStack(TerraformStack):
-    """The whole disaster recovery stack: an active primary and a passive secondary region.
+    """The whole disaster recovery stack: an active primary region and a standby secondary region.
 
-    What differs between environments is a Terraform variable: `environment`, `domain_name`, `alert_email` and
-    `initial_secrets`. What shapes the stack is an argument here.
+    Values that differ between environments are Terraform variables: `environment`, `domain_name`, `alert_email` and
+    `initial_secrets`. Settings that shape the stack are arguments here.
 
     The defaults are for tests. `production` has other ones for real payments, see docs/production.md. An argument that
-    is given has precedence over both.
+    you give has precedence over both.
 
     When neither region is us-east-1, the health checks have no alarm: Route 53 publishes their metrics only there.
 
     Args:
         id_: Name of the stack.
-        production: Use the settings for real payments: those of the arguments below that are `None` by default, and
-            that the variable `alert_email` and `runbook` must be given. Default no.
+        production: Use the settings for real payments. They set the arguments below that are `None` by default, and
+            require the variable `alert_email` and `runbook`. Default no.
         primary_region, secondary_region: AWS regions. Default us-east-1 and us-west-2.
         primary_cidr, secondary_cidr: VPC ranges, which must not overlap. Default 10.0.0.0/16 and 10.1.0.0/16.
         primary_subnet_cidrs, secondary_subnet_cidrs: Private subnets. Default the two /24 that follow the VPC's first.
-        gateway_endpoints, interface_endpoints: AWS services that what runs in the private subnets reaches, in both
+        gateway_endpoints, interface_endpoints: AWS services that workloads in the private subnets reach, in both
             regions, see `RegionalNetwork`. Default: none.
-        table_name: Name of the table, which is unique in an account and region: two environments in one account need
+        table_name: Name of the table. It is unique in an account and region, so two environments in one account need
             two names. Default "transactions".
-        config_keys: Keys of the parameters that are kept in sync.
+        config_keys: Keys of the parameters that config sync keeps equal.
         request_interval_seconds, failure_threshold, ttl_seconds, rto_target_seconds: Timing of the failover, see
             `DnsFailover`. Default 30, 3, 30 and 180.
-        custom_domain: Serve the application's name over TLS in both regions. The variable `domain_name` has no default
-            then. Default: that of `production`.
-        hosted_zone: A public zone that exists and holds the variable `domain_name`. Default: one is made.
+        custom_domain: Serve the application's name over TLS in both regions. The variable `domain_name` then has no
+            default. Default: that of `production`.
+        hosted_zone: An existing public zone that holds the variable `domain_name`. Default: creates one.
         private_probe_route: Let Route 53 probe a route of its own, whose path nobody can guess, so that a flood of
             `GET /health` causes no failover, see `HealthMonitor`. Default: that of `production`.
         requests_per_second, burst: Throttle of each region's API, in requests a second and at once. The routes of
             the health monitor keep 200 and 400. Default: 200 and 400, with `production` 1,000 and 2,000.
-        data_canary: Write to the table and read it every minute in both regions, with alarms on it, and fail over when
-            that fails in the primary, see `DataCanary`. Default: that of `production`.
+        data_canary: Write to the table and read it every minute in both regions, with alarms, and fail over when that
+            fails in the primary, see `DataCanary`. Default: that of `production`.
         switch: Give operators a switch in the secondary region that sends clients there, see `StandbySwitch`. Default:
             that of `production`.
-        failback: What returns clients after a failover. With "automatic" it is the primary's probe, as soon as it
-            passes. With "operator" it is `dr failback`: the secondary region sets the switch by itself when the primary
-            fails, see `StandbySwitch`. Needs `switch`. Default: "automatic", with `production` "operator".
+        failback: How clients return after a failover. With "automatic" they return as soon as the primary's probe
+            passes. With "operator" they return with `dr failback`: the secondary region sets the switch by itself when
+            the primary fails, see `StandbySwitch`. Needs `switch`. Default: "automatic", with `production` "operator".
         service: Your service behind the name, in both regions: routes of the APIs that serve `GET /health`, see
             `Service`. Default: none.
         primary_endpoint, secondary_endpoint: Hosts of your own that the name points to, such as load balancers, see
-            `Endpoint`; of their `region` only the name counts. Route 53 probes the stack's health monitor where an
+            `Endpoint`. Only the name of their `region` counts. Route 53 probes the stack's health monitor where an
             endpoint has neither `health_host` nor `health_path`. Default: the name points to the stack's APIs.
-        deletion_protection: Refuse to delete the table. Default: that of `production`.
+        deletion_protection: Protect the table from deletion. Default: that of `production`.
         two_way_documents: Replicate documents from the secondary region to the primary one too, see `GlobalData`.
             Default: that of `production`.
-        replication_lag_alarm_ms: Mean replication latency of the table, in milliseconds, that is too much. Default
-            3000.
-        force_destroy: Delete the buckets with what is in them. Default: the opposite of
-            `production`.
-        log_retention_days: Days that all logs are kept. Default: 1, with `production` 365.
+        replication_lag_alarm_ms: Mean replication latency of the table, in milliseconds, above which an alarm fires.
+            Default 3000.
+        force_destroy: Delete the buckets with their contents. Default: the opposite of `production`.
+        log_retention_days: Days to keep all logs. Default: 1, with `production` 365.
         key_deletion_window_days: Days between the deletion of a key and its loss. Default: 7, with `production` 30.
-        alert_email_required: Give the variable `alert_email` no default, and refuse placeholders such as
+        alert_email_required: Give the variable `alert_email` no default, and reject placeholders such as
             dr-alerts@example.com. Default: that of `production`.
-        state: Where Terraform keeps its state, as s3://BUCKET/ENVIRONMENT; the stack is of that environment then, and
+        state: Where Terraform keeps its state, as s3://BUCKET/ENVIRONMENT. The stack is then of that environment, and
             needs Terraform 1.10. `dr bootstrap` makes the bucket. Default: a file beside the app.
-        state_region: Region of that bucket. Default: the secondary one, where the state is there in a disaster.
-        account: The AWS account to deploy to, twelve digits; the credentials of another one are refused. Default:
-            the account of the first apply, which is noted in the state.
+        state_region: Region of that bucket. Default: the secondary one, so that an outage of the primary leaves the
+            state available.
+        account: The AWS account to deploy to, twelve digits. Terraform rejects credentials of another account. Default:
+            the account of the first apply, which the state records.
         owner: Value of the Owner tag. Default "platform-team".
         dashboards: Make a CloudWatch dashboard of each region's alarms, which their descriptions link to. Default: that
             of `production`.
         subscriptions: Further subscribers of both regions' alarms, beside the variable `alert_email`: https endpoints,
             queues and functions. Default: none.
-        runbook: Address that alarm descriptions link to. Default: "docs/runbook.md"; none with `production`, where an
-            https:// address must be given.
+        runbook: Address that alarm descriptions link to. Default: "docs/runbook.md"; with `production` there is none,
+            and you must give an https:// address.
 
     Attributes:
-        primary, secondary: What is in each region, see `RegionalParts`: `region`, `network`, `key`, `alerting`,
+        primary, secondary: The parts of each region, see `RegionalParts`: `region`, `network`, `key`, `alerting`,
             `health` and `service`. The id of a region's HTTP API is `stack.primary.health.api_id`.
         data: The table and the buckets, see `GlobalData`.
-        config: The parameters that are kept in sync, see `ConfigSync`.
+        config: The parameters that config sync keeps equal, see `ConfigSync`.
         dns: The name that fails over, see `DnsFailover`.
         canary: See `DataCanary`; None without `data_canary`.
         switch: See `StandbySwitch`; None without `switch`.
 
     Raises:
-        ConfigurationError: A prop is outside its limit, or a part cannot work in AWS; all mistakes at once.
+        ConfigurationError: A prop is outside its limit, or a part cannot work in AWS. The error lists all mistakes.
 
     Example:
         >>> app = App()
@@ -368,8 +368,8 @@ class DisasterRecoveryStack(TerraformStack):
     def _allocate_logical_id(self, element: Any) -> str:
         """Name resources by their path in the construct tree, without the hash that cdktf appends.
 
-        Addresses stay readable, and the same as long as the path is. A part that repeats the one before it is left out:
-        `health_monitor_east/function/function` becomes `health_monitor_east_function`.
+        Addresses stay readable, and do not change while the path does not. A part that repeats the one before it is
+        left out: `health_monitor_east/function/function` becomes `health_monitor_east_function`.
         """
         path: str = getattr(element, "node", element).path  # assets hand over the node itself
         parts = path.split("/")[1:]
@@ -444,7 +444,7 @@ class DisasterRecoveryStack(TerraformStack):
             type="string",
             default=None if required else "dr-alerts@example.com",
             nullable=False,
-            description="Address that alarms are mailed to; AWS asks it to confirm the subscription.",
+            description="Address that gets the alarms by mail. AWS asks it to confirm the subscription.",
         )
         _validate(
             alert_email,
@@ -468,7 +468,7 @@ class DisasterRecoveryStack(TerraformStack):
             default={},
             nullable=False,
             sensitive=True,
-            description="First values of the parameters by config key; random where none is given. "
+            description="First values of the parameters by config key; random where you give none. "
             "Used once: afterwards change the values in Parameter Store.",
         )
         keys = ", ".join(config_keys)
@@ -583,7 +583,7 @@ class DisasterRecoveryStack(TerraformStack):
         table_arn: str,
         log_retention_days: int,
     ) -> PythonFunction | None:
-        """Put a service behind a region's API; the function, if it is of this stack."""
+        """Put a service behind a region's API. Return the function, if the stack deploys it."""
         region, function = foundation.region, None
         if service.source:
             function = PythonFunction(
@@ -689,7 +689,7 @@ class DisasterRecoveryStack(TerraformStack):
         )
 
     def _dashboards(self, environment: str) -> None:
-        """A dashboard of each region's alarms, whichever part has made them."""
+        """Make a dashboard of each region's alarms, whichever part made them."""
         alarms = [each for each in self.node.find_all() if isinstance(each, CloudwatchMetricAlarm)]
         for region in (self.primary.region, self.secondary.region):
             here = [alarm for alarm in alarms if alarm.provider == region.provider]
@@ -709,7 +709,7 @@ class DisasterRecoveryStack(TerraformStack):
 
 
 def _endpoint(region: Region, health: HealthMonitor, given: Endpoint | None, alarm_name: str | None) -> Endpoint:
-    """What the name points to in a region: what was given, else the stack's API."""
+    """The endpoint that the name points to in a region: the app's own one, else the stack's API."""
     alarm: dict[str, Any] = {"alarm_name": alarm_name, "alarm_seconds": FAILOVER_SECONDS} if alarm_name else {}
     if given is None:
         return Endpoint(

@@ -1,4 +1,4 @@
-"""The outputs of DisasterRecoveryStack: what each says, and of which part of the stack."""
+"""The outputs of DisasterRecoveryStack: the description of each, and the part of the stack it comes from."""
 
 from collections.abc import Mapping
 
@@ -34,27 +34,27 @@ def outputs_of(
 
     Args:
         environment: Environment name, which is a Terraform variable.
-        rto_target_seconds: What detection and the TTL may take together, in seconds.
-        primary: What is in the primary region.
-        secondary: What is in the secondary region.
+        rto_target_seconds: Maximum time for detection and the TTL together, in seconds.
+        primary: The parts of the primary region.
+        secondary: The parts of the secondary region.
         data: The table and the buckets.
         canary: The canary of the table, if there is one.
         switch: The operator's switch, if there is one.
-        config: The parameters that are kept in sync.
+        config: The parameters that config sync keeps equal.
         dns: The name that fails over.
-        service: What is behind the name, if it is not the health monitor alone.
-        endpoints: The team's own, if the name points to them.
+        service: The service behind the name, if there is one.
+        endpoints: The team's own endpoints, if the name points to them.
 
     Example:
         >>> declare_outputs(stack, outputs_of(environment="dev", ...))  # doctest: +SKIP
     """
     first, second = f"{primary.region.name} (primary)", f"{secondary.region.name} (secondary)"
     return {
-        "environment": Output(environment, "Environment that this stack is"),
-        "primary_region": Output(primary.region.name, "Region that serves while it is healthy"),
-        "secondary_region": Output(secondary.region.name, "Region that serves after a failover"),
+        "environment": Output(environment, "Environment of this stack"),
+        "primary_region": Output(primary.region.name, "Region that serves clients while it is healthy"),
+        "secondary_region": Output(secondary.region.name, "Region that serves clients after a failover"),
         "rto_target_seconds": Output(
-            rto_target_seconds, "Seconds that a failover may take: detection and the TTL together"
+            rto_target_seconds, "Maximum seconds of a failover: detection and the TTL together"
         ),
         **_network_outputs("primary", first, primary.network),
         **_network_outputs("secondary", second, secondary.network),
@@ -107,11 +107,11 @@ def _data_outputs(data: GlobalData, first: str, second: str) -> Mapping[str, Out
         "primary_bucket_arn": Output(data.primary_bucket_arn, f"Bucket in {first}, source of the replication"),
         "secondary_bucket_name": Output(data.secondary_bucket_name, f"Bucket in {second}, its destination"),
         "secondary_bucket_arn": Output(data.secondary_bucket_arn, f"Bucket in {second}, its destination"),
-        "s3_replication_role_arn": Output(data.replication_role_arn, "Role that S3 replicates with"),
+        "s3_replication_role_arn": Output(data.replication_role_arn, "Role that S3 uses to replicate"),
         **(
             {
                 "s3_replication_back_role_arn": Output(
-                    data.replication_back_role_arn, f"Role that S3 replicates to {first} with"
+                    data.replication_back_role_arn, f"Role that S3 uses to replicate to {first}"
                 )
             }
             if data.replication_back_role_arn
@@ -138,7 +138,9 @@ def _function_outputs(side: Side, where: str, health: HealthMonitor, config: Con
 
 
 def _what_it_is(health: HealthMonitor) -> str:
-    return "What Route 53 probes" if health.probe_path == HEALTH_PATH else "Public address of the health monitor"
+    return (
+        "Address that Route 53 probes" if health.probe_path == HEALTH_PATH else "Public address of the health monitor"
+    )
 
 
 def _role_outputs(
@@ -157,14 +159,14 @@ def _role_outputs(
         ),
         "cross_region_role_arn": Output(
             config.primary_to_secondary_role_arn,
-            f"Role with which config sync of {first} writes parameters in {second}",
+            f"Role that config sync of {first} uses to write parameters in {second}",
         ),
         "cross_region_role_arns": Output(
             {
                 "primary_to_secondary": config.primary_to_secondary_role_arn,
                 "secondary_to_primary": config.secondary_to_primary_role_arn,
             },
-            "Roles with which config sync writes into the other region, by direction",
+            "Roles that config sync uses to write to the other region, by direction",
         ),
     }
 
@@ -250,19 +252,19 @@ def _alerting_outputs(side: Side, where: str, parts: RegionalParts) -> Mapping[s
     key = parts.key
     return {
         f"{side}_sns_topic_arn": Output(parts.alerting.topic_arn, f"Topic of the alarms in {where}"),
-        f"{side}_kms_key_id": Output(key.key_id, f"Key of alerts and parameters in {where}"),
-        f"{side}_kms_key_arn": Output(key.key_arn, f"Key of alerts and parameters in {where}"),
+        f"{side}_kms_key_id": Output(key.key_id, f"Key for alerts and parameters in {where}"),
+        f"{side}_kms_key_arn": Output(key.key_arn, f"Key for alerts and parameters in {where}"),
     }
 
 
 def _config_outputs(config: ConfigSync) -> Mapping[str, Output]:
     return {
         "ssm_parameter_names": Output(
-            config.parameter_names, "Parameters that are kept in sync; the same names in both regions"
+            config.parameter_names, "Parameters that config sync keeps equal; the same names in both regions"
         ),
         "ssm_parameter_values": Output(
             config.parameter_values,
-            "First values of the parameters, by name; what was written later is in Parameter Store alone",
+            "First values of the parameters, by name; later values are in Parameter Store only",
             sensitive=True,
         ),
     }

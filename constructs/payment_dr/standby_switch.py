@@ -34,15 +34,15 @@ TAKEOVER_NAMES = [each.format(TAKEOVER) for each in (*NAMES_OF_A_FUNCTION, "even
 
 @dataclass(frozen=True, kw_only=True)
 class Takeover:
-    """What the standby region looks at, so that it sets the switch by itself.
+    """How the standby region detects that the primary fails, so that it sets the switch by itself.
 
     Args:
-        primary_url: The https:// address at which Route 53 probes the primary region.
-        own_url: That of the standby region.
-        primary_alarm_name: CloudWatch alarm in the primary region that Route 53 follows for it, as
-            `Endpoint.alarm_name`. Default: none, and a failover by an alarm is not kept.
-        after: Resources without which these do not answer: made before the first probe, destroyed after the last one.
-            Default: none.
+        primary_url: The https:// address where Route 53 probes the primary region.
+        own_url: The https:// address where Route 53 probes the standby region.
+        primary_alarm_name: CloudWatch alarm in the primary region that its health check follows, as
+            `Endpoint.alarm_name`. Default: none. Then clients return by themselves after a failover by an alarm.
+        after: Resources that both addresses need to answer: created before the first probe, destroyed after the last
+            one. Default: none.
 
     Raises:
         ConfigurationError: A prop is outside its limit.
@@ -58,40 +58,41 @@ class Takeover:
 
 
 class StandbySwitch(Described):
-    """A table in the standby region that holds the operator's switch, and a function that serves it at `GET /switch`.
+    """A table in the standby region with the operator's switch, and a function that serves it at `GET /switch`.
 
     The route answers 200 only while the switch is set. `DnsFailover` probes it with an inverted health check
     (`switch_host`), which the primary's record follows together with the primary's own. So an operator sends all
-    clients to the standby region with one write to a table there: no call goes to the region that is failing, and none
-    to a control plane. Whatever else the route answers, or no answer at all, means *not switched*: losing the standby
-    region never keeps clients away from the primary.
+    clients to the standby region with one write to a table there, without a call to the failing region or to a control
+    plane. Any other answer, and no answer, mean *not switched*: losing the standby region never keeps clients away from
+    the primary.
 
-    Each change is one more item, which says who made it, when, why, and when it ends. None is overwritten, so the
-    table is the history too. An end that has passed counts as not switched, without anybody doing anything. A write is
-    conditional on the item before it, so that of two operators at once one is refused.
+    Each change is a new item that records who made it, when, why, and when it ends. No item is overwritten, so the
+    table is also the history. A change that has ended counts as not switched, and nobody needs to undo it. A write is
+    conditional on the item before it, so when two operators write at once, one write fails.
 
-    It is a table of its own. In the table of the payments, whoever chooses the key of a payment could set the switch,
-    and the region that fails could write to it. A parameter (SSM) has no conditional write, and PutParameter is a call
-    of a control plane. An object (S3) costs more for each probe, and needs a bucket of its own, as the bucket of the
-    documents is replicated.
+    It is a table of its own. In the payments table, anyone who chooses the key of a payment could set the switch, and
+    the failing region could write to it. A parameter (SSM) has no conditional write, and PutParameter is a call to a
+    control plane. An object (S3) costs more for each probe, and needs a bucket of its own, because the documents'
+    bucket is replicated.
 
-    With `takeover` the standby region holds the switch after an automatic failover, so that clients return when an
-    operator finds the primary fit, not when its probe passes. A second function probes the primary every minute, and
-    sets the switch, without an end, once that has failed for 30 s and the standby's own probe passes. It never releases
-    it. While the primary has never answered, nothing is set. AWS calls the pattern "standby takes over primary".
+    With `takeover` the standby region keeps the switch set after an automatic failover. Clients then return when an
+    operator fails back, and not when the primary's probe passes. A second function probes the primary every minute. It
+    sets the switch, without an end, once the probe has failed for 30 s and the standby's own probe passes. It never
+    releases the switch. It sets nothing until the primary has answered once. AWS calls the pattern "standby takes over
+    primary".
     https://aws.amazon.com/blogs/networking-and-content-delivery/creating-disaster-recovery-mechanisms-using-amazon-route-53/
 
-    The switch is set 96 s after the beginning of an outage at the latest: up to 60 s to the next run, 30 s of failing
-    probes and 6 s that the last one may hang. A run that EventBridge starts late, or not at all, adds its delay.
+    The switch is set at most 96 s after an outage begins: up to 60 s to the next run, 30 s of failing probes and 6 s
+    for a last probe that hangs. A run that EventBridge starts late, or not at all, adds its delay.
     https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-scheduled-rule-pattern.html
-    Route 53 may fail over for a shorter outage that no run has seen for 30 s, from which clients return by themselves.
-    The standby sees the primary over its own link alone: when that is cut and Route 53 still reaches the primary, the
-    standby takes over nevertheless.
+    Route 53 may fail over in a shorter outage that no run has seen for 30 s. Clients then return by themselves. The
+    standby reaches the primary only over its own link. If that link breaks while Route 53 still reaches the primary,
+    the standby takes over nevertheless.
 
-    With an alarm it is set, too, when the primary's probe passes and that alarm is in the state ALARM, because Route 53
-    follows its data as well. The function asks once a minute, so an alarm that lasts less than that can be missed.
-    Setting the switch uses data planes of the standby region alone; the state of the alarm is a read in the primary
-    region, without which a failing primary is still found by its probe.
+    With an alarm the function also sets the switch when the primary's probe passes and the alarm is in the state ALARM,
+    because the primary's health check follows that alarm's data. The function asks once a minute, so it can miss an
+    alarm that lasts less than that. Setting the switch uses only data planes of the standby region. The state of the
+    alarm is a read in the primary region. If that read fails, the probe still detects a failing primary.
 
     Args:
         region: The standby region.
@@ -99,19 +100,19 @@ class StandbySwitch(Described):
         environment: Environment name; may be a Terraform variable.
         api_id, stage: The HTTP API in the standby region that serves the route, and its stage.
         private_route: Serve it at `GET /switch/<random segment>`, a path that nobody can guess: callers of a public one
-            could use up its throttle, and a probe that is refused means *not switched*. The stack needs a
-            `RandomProvider`. Default no.
-        takeover: Set the switch when the primary fails, see `Takeover`. Default: an operator alone sets it.
+            could use up its throttle, and a throttled probe means *not switched*. The stack needs a `RandomProvider`.
+            Default no.
+        takeover: Set the switch when the primary fails, see `Takeover`. Default: only an operator sets it.
         alarms: Where the alarms of the functions go. Default: no alarms.
-        deletion_protection: Refuse to delete the table. Default no. A switch whose table is gone is not switched.
-        purpose: What names carry. Default "switch".
-        log_retention_days: Days that the logs of the functions are kept. Default 1.
+        deletion_protection: Protect the table from deletion. Default no. Without its table, the switch is not switched.
+        purpose: Part of names. Default "switch".
+        log_retention_days: Days to keep the logs of the functions. Default 1.
         source: The file of the handler that serves the route. Default: this project's.
 
     Attributes:
         table_name, table_arn: The table.
         function_name, role_arn: The function that serves the route, and its execution role.
-        takeover_function_name, takeover_role_arn: The one that sets the switch; None without `takeover`.
+        takeover_function_name, takeover_role_arn: The function that sets the switch. None without `takeover`.
         path: Path of the route; with `private_route` it is sensitive.
         route_key: The route as API Gateway names it.
         route: The route's resource, for `HealthMonitor.throttle_apart`.
@@ -119,7 +120,7 @@ class StandbySwitch(Described):
 
     Raises:
         ConfigurationError: A prop is outside its limit, a name becomes too long, both regions are the same, or the
-            region's provider or the alarms' topic is of another region; all mistakes at once.
+            region's provider or the alarms' topic is in another region. The error lists all mistakes.
 
     Example:
         >>> StandbySwitch(self, "switch", region=west, primary_region="us-east-1", environment="dev",
@@ -175,7 +176,7 @@ class StandbySwitch(Described):
             environment=environment,
             purpose=purpose,
             section="switch",
-            description=f"Answers 200 while clients of {primary_region} are sent to {region.name}",
+            description=f"Answers 200 while clients of {primary_region} go to {region.name}",
             source=source or handler_file("lambda_switch.py"),
             variables={"SWITCH_TABLE_NAME": table.name, "PRIMARY_REGION": primary_region},
             permissions=[Statement(sid="ReadSwitch", actions=["dynamodb:Query"], resources=[table.arn])],
@@ -217,7 +218,7 @@ class StandbySwitch(Described):
             provider=region.provider,
         )
         suppress(
-            route, CKV_AWS_309="health checkers of Route 53 cannot sign a request; the answer holds nothing private"
+            route, CKV_AWS_309="Route 53's health checkers cannot sign a request; the answer holds nothing private"
         )
         self.table_name: Final = table.name
         self.table_arn: Final = table.arn
@@ -244,7 +245,7 @@ class StandbySwitch(Described):
         alarms: AlarmTarget | None,
         log_retention_days: int,
     ) -> PythonFunction:
-        """Make the function that sets the switch: another one than the public route has, which cannot write."""
+        """Make the function that sets the switch. It is not the one of the public route, which cannot write."""
         alarm_name = takeover.primary_alarm_name
         see_alarm = [
             Statement(

@@ -1,4 +1,4 @@
-"""Terraform's state: where it is (a file, or a bucket outside of the primary region), and of which account."""
+"""Terraform's state: its place (a file, or a bucket outside the primary region) and its account."""
 
 import re
 
@@ -51,19 +51,19 @@ def _parts(state: str) -> tuple[str, str]:
 
 
 def mistakes_in_state(state: str | None) -> list[str]:
-    """Say why Terraform's state cannot be kept at a location, or nothing."""
+    """Report why Terraform cannot keep its state at a location."""
     if state is None:
         return []
     bucket, environment = _parts(state)
     if not state.startswith("s3://") or not bucket or not environment:
         return [
-            f"state={state!r} is no location; write s3://BUCKET/ENVIRONMENT, such as s3://acme-terraform-state/prod"
+            f"state={state!r} is not a location; write s3://BUCKET/ENVIRONMENT, such as s3://acme-terraform-state/prod"
         ]
     mistakes = []
     reserved = bucket.startswith(_RESERVED_STARTS) or bucket.endswith(_RESERVED_ENDS)
     if not _BUCKET.fullmatch(bucket) or reserved:
         mistakes.append(
-            f"state has the bucket {bucket!r}, which S3 refuses or cannot serve over TLS; use 3 to 63 lower-case "
+            f"state has the bucket {bucket!r}, which S3 rejects or cannot serve over TLS; use 3 to 63 lower-case "
             "letters, digits and hyphens, with none of S3's reserved beginnings and ends"
         )
     if not re.fullmatch(ENVIRONMENT_PATTERN.strip("^$"), environment):
@@ -75,33 +75,34 @@ def mistakes_in_state(state: str | None) -> list[str]:
 
 
 def mistakes_in_state_region(state: str | None, state_region: str | None, primary_region: str) -> list[str]:
-    """Say why a region cannot hold the state of a stack that must outlive its primary region, or nothing."""
+    """Report why a region cannot hold the state of a stack that must survive an outage of its primary region."""
     if state_region is None:
         return []
     if state is None:
         return [f"state_region={state_region!r} has no effect without state; set state to s3://BUCKET/ENVIRONMENT"]
     if state_region == primary_region:
         return [
-            f"state_region={state_region!r} is the primary region, whose outage would take Terraform's state along; "
-            "leave it out, for the secondary region, or choose another"
+            f"state_region={state_region!r} is the primary region, whose outage would make Terraform's state "
+            "unavailable; leave it out, for the secondary region, or choose another"
         ]
     return mistakes_in_region_name("state_region", state_region)
 
 
 def keep_to_account(stack: TerraformStack, primary: AwsProvider, secondary: AwsProvider, account: str | None) -> None:
-    """Let Terraform refuse the credentials of another account than the one that its state is of.
+    """Make Terraform reject credentials of another account than that of its state.
 
-    With them it would find nothing of what the state holds, forget all of it, and plan to create it again.
+    With such credentials Terraform would find none of its resources, forget all of them, and plan to create them again.
 
-    The first apply notes the account in the state. From then on the condition says in plan and apply what is wrong. In
-    destroy and in a plan that only refreshes, Terraform takes a condition for a warning; there the secondary provider
-    refuses. The primary one cannot: it has to ask for the account first. With `account` it refuses too.
+    The first apply records the account in the state. Later plans and applies fail with a message if the account
+    differs. In destroy and in a plan that only refreshes, Terraform only warns about a failed condition, but the
+    secondary provider fails. The primary provider cannot, because it must ask for the account first. With `account` it
+    fails too.
 
     Args:
         stack: The stack.
         primary: Its default provider.
         secondary: Its other provider, of the same credentials.
-        account: The only account to deploy to, twelve digits. None: that of the first apply.
+        account: The only account to deploy to, twelve digits. None: the account of the first apply.
     """
     found = account_id(stack)
     noted = DataResource(
@@ -112,7 +113,7 @@ def keep_to_account(stack: TerraformStack, primary: AwsProvider, secondary: AwsP
             postcondition=[
                 Postcondition(
                     condition="${self.input == data.aws_caller_identity.current.account_id}",
-                    error_message=f"This state is of the AWS account ${{self.input}}, the credentials are of {found}. "
+                    error_message=f"This state is of AWS account ${{self.input}}, but the credentials are of {found}. "
                     "Use credentials of the state's account, or another folder, which has a state of its own.",
                 )
             ],
@@ -126,11 +127,11 @@ def keep_to_account(stack: TerraformStack, primary: AwsProvider, secondary: AwsP
 
 
 def keep_state(stack: TerraformStack, id_: str, state: str | None, region: str) -> None:
-    """Tell Terraform where the state of a stack is.
+    """Set where Terraform keeps the state of a stack.
 
     Args:
-        stack: The stack; its Terraform version has been required already.
-        id_: Its name, which names the file or object.
+        stack: The stack, which already requires its Terraform version.
+        id_: Its name, which is the name of the file or object.
         state: Location as s3://BUCKET/ENVIRONMENT; in a file beside the app if None.
         region: Where the bucket is.
     """

@@ -1,4 +1,4 @@
-"""Reasons why a policy scanner's finding is accepted, kept beside the code that it is about."""
+"""Reasons to suppress a policy scanner's findings, beside the code that they are about."""
 
 from .bindings import TerraformResource
 
@@ -7,12 +7,12 @@ YEAR_DAYS = 365
 
 
 def suppress(resource: TerraformResource, **reasons: str) -> None:
-    """Say, beside the code, why a finding of checkov or parliament does not apply to a resource.
+    """Suppress findings of checkov or parliament that do not apply to a resource, with a reason each.
 
-    The reasons are written into the synthesized resource; the linters' test accepts a finding only with one.
+    The synthesized resource has the reasons. The linters' test accepts a finding only with a reason.
 
     Args:
-        resource: What the finding is about.
+        resource: The resource with the finding.
         reasons: The reason by check: checkov's id, or PARLIAMENT_ and the issue's name.
 
     Example:
@@ -23,10 +23,10 @@ def suppress(resource: TerraformResource, **reasons: str) -> None:
 
 
 def short_retention(days: int, reason: str) -> dict[str, str]:
-    """The suppression that a log group needs whose retention is shorter than a year; none where it is not.
+    """The suppression for a log group with a retention of less than a year. None for a longer one.
 
     Args:
-        days: Its retention in days; 0 keeps the log for good.
+        days: Its retention in days. 0 keeps the log forever.
         reason: Why a shorter time is enough.
 
     Example:

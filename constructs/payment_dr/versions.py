@@ -1,4 +1,4 @@
-"""Which versions of Terraform and its providers this library was tested with."""
+"""The versions of Terraform and its providers that this library was tested with."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -11,16 +11,16 @@ PROVIDERS: Final[Mapping[str, str]] = {"aws": "~> 5.0", "archive": "~> 2.0", "ra
 
 
 def require_versions(stack: TerraformStack, *providers: str) -> None:
-    """Let a stack use Terraform 1.5 or newer and the whole line of each of these providers.
+    """Allow a stack to use Terraform 1.5 or newer, and all versions of the same line of each of these providers.
 
-    The prebuilt classes of cdktf pin one exact version of a provider; they work with all of that line.
+    The prebuilt classes of cdktf pin one exact version of a provider, but work with all versions of that line.
 
     Args:
         stack: The stack, which has these providers.
-        providers: Of "aws", "archive" and "random".
+        providers: Some of "aws", "archive" and "random".
 
     Raises:
-        ConfigurationError: This library uses no such provider.
+        ConfigurationError: This library does not use such a provider.
 
     Example:
         >>> require_versions(stack, "aws", "archive")
@@ -28,7 +28,7 @@ def require_versions(stack: TerraformStack, *providers: str) -> None:
     refuse(
         "require_versions",
         [
-            f"{name!r} is no provider of this library; use {', '.join(PROVIDERS)}"
+            f"{name!r} is not a provider of this library; use {', '.join(PROVIDERS)}"
             for name in providers
             if name not in PROVIDERS
         ],

@@ -1,8 +1,8 @@
-"""Where ministack 1.5.33 answers other than AWS in a way that matters here, one module a gap.
+"""Relevant differences between ministack 1.5.33 and AWS, with one module for each.
 
-Each module says what AWS does, what ministack does, and why that matters. They replace private functions inside the
-emulator's process, so ministack's version is pinned and checked; a test for each module also says when upstream has
-closed the gap and the module can go.
+Each module describes what AWS does, what ministack does, and why that matters. The modules replace private functions
+inside the emulator's process, so ministack's version is pinned and checked. A test for each module fails when upstream
+has closed the gap and you can delete the module.
 """
 
 from types import ModuleType

@@ -1,11 +1,11 @@
-"""An alarm reaches a topic only if the topic, and its key, let CloudWatch in.
+"""An alarm reaches a topic only if the topic and its key allow CloudWatch.
 
-AWS: the topic's policy has to let ``cloudwatch.amazonaws.com`` publish, and the policy of the key of an encrypted topic
-has to let it use ``kms:Decrypt`` and ``kms:GenerateDataKey``; the AWS managed key never does
-(https://repost.aws/knowledge-center/cloudwatch-configure-alarm-sns). What became of each action is in the alarm's
-history (https://repost.aws/knowledge-center/cloudwatch-receive-sns-for-alarm-trigger).
+AWS: the topic's policy must allow ``cloudwatch.amazonaws.com`` to publish, and the policy of the key of an encrypted
+topic must allow it ``kms:Decrypt`` and ``kms:GenerateDataKey``. The AWS managed key never does
+(https://repost.aws/knowledge-center/cloudwatch-configure-alarm-sns). The alarm's history has the result of each action
+(https://repost.aws/knowledge-center/cloudwatch-receive-sns-for-alarm-trigger).
 
-ministack 1.5.33: hands every alarm to its topics, and its history has changes of state alone.
+ministack 1.5.33: sends every alarm to its topics, and its history has only changes of state.
 
 Why it matters: without those statements no alarm reaches anyone, and nothing else shows that they are missing.
 """
@@ -24,7 +24,7 @@ _LONGEST_SUMMARY = 255
 
 
 def apply() -> None:
-    """Ask the policies of topic and key before an alarm is handed over, and note in its history what came of it."""
+    """Check the policies of topic and key before sending an alarm, and record the result in its history."""
     dispatch_alarm_actions = cloudwatch._dispatch_alarm_actions
 
     def dispatch(alarm: dict[str, Any], old_state: str, new_state: str, reason: str) -> None:

@@ -1,7 +1,7 @@
-"""The alarm that DescribeAlarms is checked against.
+"""The ARN that authorizes DescribeAlarms.
 
-AWS: ``arn:aws:cloudwatch:REGION:ACCOUNT:alarm:NAME`` for an alarm that is asked for by name, and ``alarm:*`` for all. A
-right for ``*`` is needed for composite alarms alone
+AWS: ``arn:aws:cloudwatch:REGION:ACCOUNT:alarm:NAME`` for an alarm by name, and ``alarm:*`` for all. Only composite
+alarms need a right for ``*``
 (https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazoncloudwatch.html,
 https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_DescribeAlarms.html). Here a call for several names
 counts as one for all.

@@ -6,8 +6,8 @@ ranges.
 
 ministack 1.5.33: compares the ports too.
 
-Why it matters: the AWS provider revokes the rule with which each new group lets everything out, and names the ports 0
-to 0. Here the rule stayed, and with it a way out that nobody had declared.
+Why it matters: each new group has a rule that allows all outgoing traffic. The AWS provider revokes it with the ports 0
+to 0. Here the rule stayed, and with it traffic that nobody had declared.
 """
 
 from typing import Any
@@ -16,7 +16,7 @@ from ministack.services import ec2  # type: ignore[import-untyped]
 
 
 def apply() -> None:
-    """Forget the ports of a rule for all protocols."""
+    """Ignore the ports of a rule for all protocols."""
     parse = ec2._parse_ip_permissions
 
     def parse_without_ports(parameters: Any, prefix: str) -> Any:

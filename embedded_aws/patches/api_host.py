@@ -11,8 +11,8 @@ ministack 1.5.33: knows the host ``{api}.execute-api.localhost`` alone, keeps it
 ``/v2/`` ...) on every host, serves ``/$default/health`` as ``/health``, answers OPTIONS with 403, and takes requests of
 any size.
 
-Why it matters: a test that abuses the public address would meet the emulator in place of the gateway, and hand the
-function what no function ever gets. And functions call an API by its host on AWS (see ``function_https``).
+Why it matters: a test that attacks the public address would reach the emulator instead of the gateway, and pass events
+to the function that no function ever gets. And functions call an API by its host on AWS (see ``function_https``).
 """
 
 import json
@@ -30,7 +30,7 @@ _BY_PATH = "/_aws/execute-api/"
 
 
 def apply() -> None:
-    """Turn a request to an API's host into one for that API by path, and refuse what is too large."""
+    """Change a request to an API's host into one to that API's path, and reject requests that are too large."""
     serve, parse_url, preflight = app.app, app._parse_execute_api_url, apigateway._cors_preflight_response
 
     async def serve_api(scope: Any, receive: Any, send: Any) -> None:
@@ -62,7 +62,7 @@ def apply() -> None:
 
 
 def _api_of(host: str) -> str | None:
-    """The API that a host is of; on AWS an API has a host in its own region alone."""
+    """The API of a host. On AWS an API has a host in its own region only."""
     if on_aws := HOST_ON_AWS.fullmatch(host):
         is_there = any(key[1:] == (on_aws[2], on_aws[1]) for key, _ in apigateway._apis.all_items())
         return on_aws[1] if is_there else None

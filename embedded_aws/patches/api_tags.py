@@ -1,9 +1,9 @@
-"""An API and a stage tell the tags that were put on them, or taken off, after they were made.
+"""An API and a stage return tags that were added or removed after their creation.
 
-AWS: GetApi and GetStages tell "the collection of tags"
+AWS: GetApi and GetStages return "the collection of tags"
 (https://docs.aws.amazon.com/apigatewayv2/latest/api-reference/apis-apiid.html).
 
-ministack 1.5.33: those that they were made with, for ever; only GetTags tells the others.
+ministack 1.5.33: always the tags of the creation. Only GetTags returns the others.
 
 Why it matters: after a change of tags every plan of Terraform wants to make the same change again.
 """
@@ -18,7 +18,7 @@ _API_OR_STAGE = re.compile(r"/apis/([^/]+)(?:/stages/(.+))?")
 
 
 def apply() -> None:
-    """Let changes of tags reach what is tagged."""
+    """Apply changes of tags to the tagged resource."""
     for name in ("_tag_resource", "_untag_resource"):
         setattr(apigateway, name, _reaching_what_is_tagged(getattr(apigateway, name)))
 

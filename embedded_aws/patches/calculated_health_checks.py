@@ -1,11 +1,11 @@
-"""A calculated health check knows its children.
+"""A calculated health check has its children.
 
 AWS: ChildHealthChecks holds the ids of the health checks that decide
 (https://docs.aws.amazon.com/Route53/latest/APIReference/API_HealthCheckConfig.html).
 
 ministack 1.5.33: looks for the id inside of the element that is the id, so that every child is "".
 
-Why it matters: each plan would change a calculated health check, and a drill would not know what decides.
+Why it matters: each plan would change a calculated health check, and a drill would not know which checks decide.
 """
 
 from typing import Any

@@ -17,7 +17,7 @@ from ministack.services import acm, route53  # type: ignore[import-untyped]
 
 
 def apply() -> None:
-    """Ask Route 53 whenever a certificate is looked at."""
+    """Check Route 53 whenever a certificate is read."""
     options, shape, listed = acm._validation_options, acm._cert_shape, acm._list_certificates
 
     def with_a_record_of_the_account(domain: str, method: str) -> dict[str, Any]:
@@ -55,7 +55,7 @@ def apply() -> None:
 
 
 def _validate(certificate: dict[str, Any]) -> None:
-    """Issue a certificate once all of its records exist; an issued one stays so."""
+    """Issue a certificate once all of its records exist. It then stays issued."""
     options = certificate.get("DomainValidationOptions", [])
     pending = [option for option in options if option["ValidationStatus"] == "PENDING_VALIDATION"]
     for option in pending:

@@ -1,4 +1,4 @@
-"""Alarms come back as they were put.
+"""DescribeAlarms returns alarms as PutMetricAlarm got them.
 
 AWS: DescribeAlarms returns every property of an alarm
 (https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_MetricAlarm.html).
@@ -21,7 +21,7 @@ _DROPPED = ("Metrics", "InsufficientDataActions", "ThresholdMetricId", "Evaluate
 
 
 def apply() -> None:
-    """Keep alarms whole."""
+    """Keep all properties of alarms."""
     put_metric_alarm, describe_alarms = cloudwatch._put_metric_alarm, cloudwatch._describe_alarms
 
     def put(params: dict[str, Any], data: dict[str, Any], is_cbor: bool, is_json: bool = False) -> Any:

@@ -1,16 +1,16 @@
-"""A dashboard is one of an account, and its body is checked.
+"""A dashboard belongs to an account, and its body is checked.
 
-AWS: dashboards are global, not of a region
-(https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutDashboard.html). PutDashboard refuses a name
-with other characters than letters, digits, "-" and "_", and a body that is not as the page on its structure says, with
+AWS: dashboards are global, not regional
+(https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutDashboard.html). PutDashboard rejects a name
+with other characters than letters, digits, "-" and "_", and a body with another structure than documented, with
 InvalidParameterInput
 (https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/CloudWatch-Dashboard-Body-Structure.html).
 
 ministack 1.5.33: keeps dashboards by region, takes any name and any text, and returns a body with "&" or "<" as XML
 that cannot be read.
 
-Why it matters: two dashboards of one name, one in each region, would live side by side here, and a widget that
-CloudWatch refuses would be found on AWS only.
+Why it matters: two dashboards of one name, one in each region, would both exist here, and a widget that CloudWatch
+rejects would fail on AWS only.
 """
 
 import json

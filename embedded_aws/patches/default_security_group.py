@@ -1,11 +1,11 @@
-"""The default security group of a new VPC lets its own members in.
+"""The default security group of a new VPC allows traffic from its own members.
 
-AWS: it comes with two rules, everything in from the group itself and everything out
+AWS: it has two rules, all incoming traffic from the group itself and all outgoing traffic
 (https://docs.aws.amazon.com/vpc/latest/userguide/default-security-group.html).
 
 ministack 1.5.33: with the second one alone.
 
-Why it matters: Terraform takes a default security group over by revoking its rules. Without a rule for what comes in it
+Why it matters: Terraform adopts a default security group by revoking its rules. Without a rule for incoming traffic it
 never calls RevokeSecurityGroupIngress, and the deployer's policies, which are derived from its calls, lack that right.
 """
 
@@ -16,7 +16,7 @@ from ministack.services import ec2  # type: ignore[import-untyped]
 
 
 def apply() -> None:
-    """Let the members of a new VPC's default security group in."""
+    """Allow traffic from the members of a new VPC's default security group."""
     create_vpc = ec2._ACTION_MAP["CreateVpc"]
 
     def create_with_both_rules(parameters: Any) -> Any:

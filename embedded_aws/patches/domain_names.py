@@ -1,4 +1,4 @@
-"""API Gateway's regional domain names want a certificate that can serve, and are in their region's zone.
+"""API Gateway's regional domain names need a valid certificate, and are in their region's zone.
 
 AWS: the certificate is issued, of the same region
 (https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-regional-api-custom-domain-create.html), and
@@ -6,10 +6,10 @@ not deleted while a domain name has it (https://docs.aws.amazon.com/acm/latest/A
 An alias of the domain name needs the hosted zone of its region
 (https://docs.aws.amazon.com/general/latest/gr/apigateway.html).
 
-ministack 1.5.33: takes any certificate, deletes it when asked to, and has one zone for all regions, that of us-east-1.
+ministack 1.5.33: accepts any certificate, deletes it while in use, and has one zone for all regions, that of us-east-1.
 
-Why it matters: a domain name that does not wait for its certificate, or has the other region's, would deploy here; and
-no test could tell that an alias has the other region's zone.
+Why it matters: a domain name that does not wait for its certificate, or has the other region's, would deploy here. And
+no test could detect an alias with the other region's zone.
 """
 
 from collections.abc import Callable, Mapping
@@ -45,7 +45,7 @@ ZONES: Mapping[str, str] = {
 
 
 def apply() -> None:
-    """Look at certificates before a domain name is made or changed, or a certificate deleted."""
+    """Check certificates before a change of a domain name, and before a certificate is deleted."""
     create, update, delete = apigateway._create_domain_name, apigateway._update_domain_name, acm._delete_certificate
 
     def create_in_its_zone(data: dict[str, Any]) -> Any:

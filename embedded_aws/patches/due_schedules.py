@@ -5,7 +5,7 @@ created (https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-scheduled-r
 
 ministack 1.5.33: counts the period by the machine's clock.
 
-Why it matters: a drill's time passes faster, so what a schedule does in it would never happen.
+Why it matters: a drill's time is faster, so a schedule would never run in it.
 
 ``PUT /_schedules/{region}`` runs each enabled rule with a schedule in the region once, as its period would: its
 targets, its input and its right to invoke decide, and nothing is delivered while the region is down.
@@ -23,7 +23,7 @@ _LONG_AGO = 0.0  # since 1970
 
 
 def apply() -> None:
-    """Take what is due from a path of the emulator's own."""
+    """Run due schedules on a request to a path of the emulator's own."""
     serve = app.app
 
     async def serve_schedules(scope: Any, receive: Any, send: Any) -> None:

@@ -1,12 +1,12 @@
-"""EventBridge hands events to functions, and what becomes of those that fail.
+"""EventBridge delivers events to functions, with retries of those that fail.
 
-AWS: EventBridge invokes a function asynchronously, if the function's policy lets the rule in. Lambda runs a failed
-event twice more (https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-error-handling.html).
+AWS: EventBridge invokes a function asynchronously, if the function's policy allows the rule. Lambda retries a failed
+event twice (https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-error-handling.html).
 
 ministack 1.5.33: runs the function once, whatever its policy says, and forgets failures.
 
-Why it matters: a change of a parameter that meets a short fault is copied by a retry, and a rule that may not invoke
-the function does nothing. The retries follow after one and two seconds here, one and two minutes on AWS.
+Why it matters: after a short fault, a retry copies a changed parameter, and a rule that may not invoke the function
+does nothing. The retries follow after one and two seconds here, one and two minutes on AWS.
 """
 
 import json
@@ -21,7 +21,7 @@ _rule: ContextVar[dict[str, Any]] = ContextVar("embedded_aws_rule")
 
 
 def apply() -> None:
-    """Deliver asynchronously, with retries, to the functions that let the rule in."""
+    """Deliver asynchronously, with retries, to the functions that allow the rule."""
     invoke_target = eventbridge._invoke_target
 
     def invoke(target: dict[str, Any], event: Any, rule: dict[str, Any], view: Any = None) -> None:

@@ -19,7 +19,7 @@ from embedded_aws.patches import rights
 
 
 def apply() -> None:
-    """Refuse roles that do not trust Lambda for the function."""
+    """Reject roles that do not trust Lambda for the function."""
     create_function, update_configuration = lambda_svc._create_function, lambda_svc._update_config
 
     def create(data: dict[str, Any]) -> Any:

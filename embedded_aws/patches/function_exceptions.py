@@ -1,4 +1,4 @@
-"""A function that has raised keeps what it has in memory.
+"""A function keeps its memory after an exception.
 
 AWS: the runtime reports the error and asks for the next event in the same environment
 (https://docs.aws.amazon.com/lambda/latest/dg/runtimes-custom.html). Only a crash or a timeout resets the environment
@@ -6,8 +6,8 @@ AWS: the runtime reports the error and asks for the next event in the same envir
 
 ministack 1.5.33: ends the process of a function that has raised, and starts another one for the next event.
 
-Why it matters: what a function must forget after a failure, such as a session that has lost its rights, would be
-forgotten here anyway. And starting a process is most of what a run takes.
+Why it matters: state that a function must drop after a failure, such as a session that has lost its rights, would
+always be dropped here. And most of the time of a run goes into starting a process.
 """
 
 from typing import Any
@@ -19,10 +19,10 @@ _RAISED = '{"status": "ok", "raised": {"error": str(e), "trace": traceback.forma
 
 
 def apply() -> None:
-    """Have a worker report what the function has raised as an answer, and take it for an error once it is here."""
+    """Make a worker report an exception of the function as an answer, and convert it to an error here."""
     script, run = lambda_runtime._PYTHON_WORKER_SCRIPT, lambda_runtime.Worker.invoke
     if script.count(_ERROR) != 1:
-        raise RuntimeError("ministack reports errors in another way: function_exceptions has to follow")
+        raise RuntimeError("ministack reports errors in another way: adapt function_exceptions")
     lambda_runtime._PYTHON_WORKER_SCRIPT = script.replace(_ERROR, _RAISED)
 
     def run_and_keep(worker: Any, *args: Any, **kwargs: Any) -> Any:

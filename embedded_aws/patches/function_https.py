@@ -6,12 +6,12 @@ AWS: an HTTP API is at ``https://{api}.execute-api.{region}.amazonaws.com``, for
 ministack 1.5.33: has APIs at ``http://{api}.execute-api.localhost:{port}``. A function that calls an API by its host on
 AWS leaves the machine.
 
-Why it matters: the health monitor of each region asks that of the other one.
+Why it matters: the health monitor of each region probes that of the other one.
 
-A connection that a function opens with Python's ``http.client``, or what is built on it, to such a host goes to this
-emulator instead. The name is not resolved. TLS is left out, so a certificate is neither shown nor checked; requests
-count as sent over TLS all the same (see ``secure_transport``). What is answered is up to ``api_host``, and in a failed
-region to ``region_outage``.
+A connection that a function opens with Python's ``http.client``, or a library on top of it, to such a host goes to this
+emulator instead. The name is not resolved. There is no TLS, so no certificate is shown or checked, but the requests
+count as sent over TLS (see ``secure_transport``). ``api_host`` makes the answer, and in a failed region
+``region_outage``.
 """
 
 from ministack.core import lambda_runtime  # type: ignore[import-untyped]
@@ -41,6 +41,6 @@ def apply() -> None:
     """Redirect the connections of functions."""
     script = lambda_runtime._PYTHON_WORKER_SCRIPT
     if script.count(_CALL) != 1:
-        raise RuntimeError("ministack starts functions in another way: function_https has to follow")
+        raise RuntimeError("ministack starts functions in another way: adapt function_https")
     redirected = script.replace(_CALL, f"{_CALL}    _embedded_aws_redirect_https()\n")
     lambda_runtime._PYTHON_WORKER_SCRIPT = _REDIRECTION + redirected

@@ -20,7 +20,7 @@ _ACTIONS = ("logs:CreateLogStream", "logs:PutLogEvents")
 
 
 def apply() -> None:
-    """Ask the role before a log is written."""
+    """Check the role's rights before writing a log."""
     emit_lambda_logs = lambda_svc._emit_lambda_logs
 
     def emit(function: dict[str, Any], request_id: str, *args: Any, **kwargs: Any) -> None:

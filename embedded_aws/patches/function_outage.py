@@ -1,4 +1,4 @@
-"""No function runs where Lambda fails: APIs answer 503, and EventBridge delivers when it is back.
+"""No function runs while Lambda fails: APIs answer 503, and EventBridge delivers after the outage.
 
 AWS: Lambda can fail alone, as on 2023-06-13, when invocations failed in one region and other services were up
 (https://aws.amazon.com/message/061323/). An HTTP API in front of a function answers 5xx then

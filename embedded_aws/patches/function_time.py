@@ -1,4 +1,4 @@
-"""An API's answer says how long the function behind it worked, by the function's own clock.
+"""An API's answer contains the run time of the function behind it, from the function's own clock.
 
 AWS: the access log of an API has the time that its integration took
 (https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-logging-variables.html), and Lambda reports a
@@ -7,9 +7,9 @@ function's duration without that of its start
 
 ministack 1.5.33: writes no access log, and counts what starting the function's process takes as its duration.
 
-Why it matters: a health checker gives an endpoint two seconds. On a machine that is short of processors a probe takes
-as long although the function does not, and an emulated region would be as healthy as the machine is fast. So the answer
-has a header that AWS does not send, ``x-embedded-aws-function-seconds``. It is missing where no function has answered.
+Why it matters: a health checker gives an endpoint two seconds. On a busy machine a probe takes that long although the
+function does not, and the health of an emulated region would depend on the speed of the machine. So the answer has a
+header that AWS does not send, ``x-embedded-aws-function-seconds``. It is missing where no function has answered.
 """
 
 from contextvars import ContextVar
@@ -27,11 +27,11 @@ _seconds: ContextVar[list[float] | None] = ContextVar("embedded_aws_function_sec
 
 
 def apply() -> None:
-    """Have functions time themselves, and answers tell it."""
+    """Make functions time themselves, and add the time to answers."""
     script, run = lambda_runtime._PYTHON_WORKER_SCRIPT, lambda_runtime.Worker.invoke
     invoke_lambda_proxy = apigateway._invoke_lambda_proxy
     if not script.count(_CALL) == script.count(_ANSWER) == 1:
-        raise RuntimeError("ministack calls functions in another way: function_time has to follow")
+        raise RuntimeError("ministack calls functions in another way: adapt function_time")
     timed_call = f"_embedded_aws_began = time.monotonic(); {_CALL}"
     timed_answer = f'{_ANSWER[:-1]}, "seconds": time.monotonic() - _embedded_aws_began}}'
     lambda_runtime._PYTHON_WORKER_SCRIPT = script.replace(_CALL, timed_call).replace(_ANSWER, timed_answer)

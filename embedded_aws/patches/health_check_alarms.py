@@ -1,12 +1,12 @@
 """A health check of an alarm has a copy of the alarm's settings.
 
-AWS: Route 53 copies the settings of an alarm when a health check of it is made or updated, and goes on with them when
-the alarm is changed (https://docs.aws.amazon.com/Route53/latest/APIReference/API_CloudWatchAlarmConfiguration.html,
+AWS: Route 53 copies the settings of an alarm when a health check of it is made or updated, and keeps them when the
+alarm changes (https://docs.aws.amazon.com/Route53/latest/APIReference/API_CloudWatchAlarmConfiguration.html,
 https://docs.aws.amazon.com/Route53/latest/DeveloperGuide/health-checks-updating-cloudwatch-alarm-settings.html).
 
 ministack 1.5.33: keeps the name of the alarm alone.
 
-Why it matters: a drill evaluates what the deployed health check follows.
+Why it matters: a drill evaluates the settings that the deployed health check follows.
 """
 
 from typing import Any

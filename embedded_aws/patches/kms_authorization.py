@@ -1,4 +1,4 @@
-"""SSM and SNS ask KMS with the rights of their caller.
+"""SSM and SNS call KMS with the rights of their caller.
 
 AWS: reading a SecureString decrypted needs ``kms:Decrypt``, writing one ``kms:Encrypt`` (``kms:GenerateDataKey`` in
 the advanced tier), each through ``kms:ViaService`` and with the encryption context ``PARAMETER_ARN``
@@ -31,7 +31,7 @@ Handler = Callable[[Any], Any]
 
 
 def apply() -> None:
-    """Ask KMS before SSM and SNS handle a call, and tell it what a direct call says."""
+    """Check KMS before SSM and SNS handle a call, and pass the condition keys of a direct call."""
     request_tag_context = iam_actions.request_tag_context
     deliver_to_sqs = sns._deliver_to_sqs
 

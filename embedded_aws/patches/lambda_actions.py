@@ -7,7 +7,7 @@ AWS: each call has an action of its own, such as ``lambda:GetFunctionConcurrency
 ministack 1.5.33: takes every call about concurrency for ``lambda:PutFunctionConcurrency``, and those about retries for
 ``lambda:GetFunction``, ``lambda:UpdateFunctionCode`` and ``lambda:DeleteFunction``.
 
-Why it matters: who may only look at a function was denied, or needed a right to change it.
+Why it matters: a principal that may only read a function was denied, or needed a right to change it.
 """
 
 from ministack.core import iam_actions  # type: ignore[import-untyped]

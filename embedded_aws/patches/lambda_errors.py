@@ -1,4 +1,4 @@
-"""What the client of an HTTP API sees of a function that failed or was throttled.
+"""The answer of an HTTP API to its client when the function failed or was throttled.
 
 AWS: 500 with ``{"message":"Internal Server Error"}``, whatever went wrong inside the function
 (https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-troubleshooting-lambda.html). A reserved
@@ -10,9 +10,9 @@ no response.
 
 ministack 1.5.33: 502 with the function's error and stack trace, and 429 with Lambda's own error.
 
-Why it matters: a probe or a test that looks at the code, and one that makes sure that nothing leaks, would be told
-something else than on AWS. Throttling its health function is how an operator takes a region out, and a caller who sees
-429 would slow down rather than go elsewhere.
+Why it matters: a probe or a test that looks at the code, and one that checks that nothing leaks, would get another
+answer than on AWS. An operator takes a region out by throttling its health function, and a caller who gets 429 would
+slow down instead of going elsewhere.
 """
 
 import json
@@ -34,7 +34,7 @@ SERVICE_UNAVAILABLE = _says(503, "Service Unavailable")
 
 
 def apply() -> None:
-    """Answer 500 in place of what the function failed with, and 503 in place of Lambda's 429."""
+    """Answer 500 instead of the function's error, and 503 instead of Lambda's 429."""
     invoke_lambda_proxy = apigateway._invoke_lambda_proxy
     to_proxy_response = lambda_svc.lambda_execute_result_to_api_proxy_response
 

@@ -1,12 +1,12 @@
 """A function's own policy decides which service may invoke it.
 
-AWS: EventBridge and API Gateway invoke a function only if its resource-based policy lets them, with the rule's or the
+AWS: EventBridge and API Gateway invoke a function only if its resource-based policy allows it, with the rule's or the
 route's ARN as ``aws:SourceArn`` (https://docs.aws.amazon.com/lambda/latest/dg/access-control-resource-based.html).
 Without it an HTTP API answers 500, and EventBridge drops the event.
 
-ministack 1.5.33: keeps the policy, and never asks it.
+ministack 1.5.33: stores the policy, and never checks it.
 
-Why it matters: a forgotten or mistyped ``aws_lambda_permission`` leaves the function silent on AWS.
+Why it matters: with a missing or mistyped ``aws_lambda_permission`` the function never runs on AWS.
 """
 
 from typing import Any
@@ -18,7 +18,7 @@ from embedded_aws.patches.lambda_errors import INTERNAL_SERVER_ERROR
 
 
 def apply() -> None:
-    """Ask the function's policy when API Gateway invokes it. EventBridge asks in ``event_delivery``."""
+    """Check the function's policy when API Gateway invokes it. ``event_delivery`` checks it for EventBridge."""
     invoke_lambda_proxy = apigateway._invoke_lambda_proxy
 
     async def invoke(
@@ -39,5 +39,5 @@ def apply() -> None:
 
 
 def may_invoke(service: str, function: dict[str, Any], config: dict[str, Any], source_arn: str) -> bool:
-    """Whether the function's policy lets this service invoke it for this source."""
+    """Whether the function's policy allows this service to invoke it for this source."""
     return rights.service_may(service, "lambda:InvokeFunction", config["FunctionArn"], function["policy"], source_arn)

@@ -5,7 +5,7 @@ partition key is known (https://docs.aws.amazon.com/amazondynamodb/latest/develo
 
 ministack 1.5.33: does not know the condition key; ``ForAllValues`` then holds for every item.
 
-Why it matters: who may write and delete test items alone could write and delete payments.
+Why it matters: a principal that may write and delete only test items could write and delete payments.
 """
 
 import json
@@ -20,7 +20,7 @@ _EQUALS = re.compile(r"([#\w.-]+)\s*=\s*(:\w+)")
 
 
 def apply() -> None:
-    """Tell IAM the partition keys of the items."""
+    """Pass the partition keys of the items to IAM."""
     dynamodb_service_context = iam_actions.dynamodb_service_context
 
     def context(body: bytes) -> Any:

@@ -1,4 +1,4 @@
-"""The resource that a CloudWatch Logs call is checked against.
+"""The ARN that authorizes a CloudWatch Logs call.
 
 AWS: ``arn:aws:logs:REGION:ACCOUNT:log-group:GROUP:log-stream:STREAM`` for calls on a stream, and a log group's ARN
 with a trailing ``:*`` for the others
@@ -6,7 +6,7 @@ with a trailing ``:*`` for the others
 
 ministack 1.5.33: the log group's ARN with nothing behind it, for all of them.
 
-Why it matters: a policy for ``<log group>:*``, which is what AWS asks for, was denied.
+Why it matters: a policy for ``<log group>:*``, which AWS requires, was denied.
 """
 
 from typing import Any

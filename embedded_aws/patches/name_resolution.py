@@ -62,7 +62,7 @@ def apply() -> None:
     """Let functions call DynamoDB by its name."""
     script = lambda_runtime._PYTHON_WORKER_SCRIPT
     if script.count(_CALL) != 1:
-        raise RuntimeError("ministack starts functions in another way: name_resolution has to follow")
+        raise RuntimeError("ministack starts functions in another way: adapt name_resolution")
     called = _CALL.replace("    try:\n", "    _embedded_aws_resolve_names()\n    try:\n")
     lambda_runtime._PYTHON_WORKER_SCRIPT = _RESOLVER + script.replace(_CALL, called)
     region_outage.on_change.append(_note_unresolved)

@@ -1,14 +1,14 @@
-"""The resources that Parameter Store calls are checked against.
+"""The ARNs that authorize Parameter Store calls.
 
 AWS: the ARN of each parameter named, without the version or label of ``name:version``; for GetParametersByPath that
-of the path. One refused name refuses the whole call
+of the path. If one name is denied, the whole call fails
 (https://docs.aws.amazon.com/service-authorization/latest/reference/list_awssystemsmanager.html,
 https://docs.aws.amazon.com/systems-manager/latest/userguide/sysman-paramstore-access.html).
 
-ministack 1.5.33: takes the version for a part of the ARN, and checks calls with several names, or with a path,
+ministack 1.5.33: treats the version as a part of the ARN, and checks calls with several names, or with a path,
 against ``*``.
 
-Why it matters: a role that may read just its own parameters was denied ``name:version`` and every GetParameters.
+Why it matters: a role that may read only its own parameters was denied ``name:version`` and every GetParameters.
 """
 
 import json

@@ -1,11 +1,11 @@
-"""Parameter Store tells EventBridge of changes.
+"""Parameter Store sends events of changes to EventBridge.
 
 AWS: Create, Update and Delete of a parameter each put a "Parameter Store Change" event of ``aws.ssm`` on the default
 bus (https://docs.aws.amazon.com/systems-manager/latest/userguide/sysman-paramstore-cwe.html).
 
 ministack 1.5.33: puts none.
 
-Why it matters: config sync is triggered by them.
+Why it matters: these events trigger config sync.
 """
 
 import json

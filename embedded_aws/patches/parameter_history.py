@@ -1,13 +1,13 @@
-"""What Parameter Store remembers of a parameter's versions.
+"""The history that Parameter Store keeps of a parameter's versions.
 
-AWS: ``LastModifiedUser`` is the ARN of who wrote the version, a role's session for a role
+AWS: ``LastModifiedUser`` is the ARN of the principal that wrote the version, for a role that of its session
 (https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_ParameterHistory.html). The 100 newest versions
-are kept; if the oldest one carries a label, the next write is refused with ParameterMaxVersionLimitExceeded
+are kept. If the oldest one has a label, the next write fails with ParameterMaxVersionLimitExceeded
 (https://docs.aws.amazon.com/systems-manager/latest/userguide/sysman-paramstore-versions.html).
 
 ministack 1.5.33: every version was written by the account's root, and versions grow without end.
 
-Why it matters: the runbook looks there for who wrote a value, and config sync for which versions there were.
+Why it matters: the runbook finds there who wrote a value, and config sync finds earlier versions.
 """
 
 import json

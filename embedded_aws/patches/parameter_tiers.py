@@ -1,13 +1,13 @@
-"""How long a parameter's value may be, and which tier it may be given.
+"""The maximum length of a parameter's value, and changes of its tier.
 
-AWS: 4 KB in the standard tier, 8 KB in the advanced one. A standard parameter can become an advanced one and not the
-other way round
+AWS: 4 KB in the standard tier, 8 KB in the advanced one. A standard parameter can become an advanced one, but not the
+reverse
 (https://docs.aws.amazon.com/systems-manager/latest/userguide/parameter-store-advanced-parameters.html). The error's
 text is quoted by Terraform's provider (hashicorp/terraform-provider-aws, internal/service/ssm/parameter.go).
 
-ministack 1.5.33: takes any length and any tier.
+ministack 1.5.33: accepts any length and any tier.
 
-Why it matters: a copy by config sync has to be of the tier that its value and its target need, or it is refused.
+Why it matters: a copy by config sync must have the tier that its value and its target need, or AWS rejects it.
 """
 
 from typing import Any
@@ -24,7 +24,7 @@ _DOWNGRADE = (
 
 
 def apply() -> None:
-    """Refuse what the tier does not hold."""
+    """Reject values that are too long for the tier."""
     put_parameter = ssm._put_parameter
 
     def put(data: dict[str, Any]) -> Any:

@@ -1,4 +1,4 @@
-"""Condition keys that tell a function from the rest of the world.
+"""Condition keys that identify the function that calls.
 
 AWS: ``aws:PrincipalArn`` of a role session is the ARN of the role, not of the session
 (https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-keys.html#condition-keys-principalarn),

@@ -9,8 +9,8 @@ control plane and a data plane, which fail independently of each other
 
 ministack 1.5.33: every region is always up, and reaches every other one.
 
-Why it matters: without an outage there is nothing to fail over from. And two regions that do not reach each other each
-take the other one for gone, while clients reach both.
+Why it matters: without an outage there is no failover. And of two regions that do not reach each other, each considers
+the other one down, while clients reach both.
 
 ``PUT /_fault/{region}`` fails a region, ``DELETE`` lifts all its faults, ``GET /_fault`` lists the regions with one and
 counts the calls so far by access key and region, failed ones included. A fault hits every call that is signed for the
@@ -117,7 +117,7 @@ def apply() -> None:
     eventbridge._invoke_target = invoke_what_is_up
     script = lambda_runtime._PYTHON_WORKER_SCRIPT
     if script.count(_CALL) != 1:
-        raise RuntimeError("ministack starts functions in another way: region_outage has to follow")
+        raise RuntimeError("ministack starts functions in another way: adapt region_outage")
     told = script.replace(_CALL, f"{_CALL}    _embedded_aws_say_where_it_runs()\n")
     lambda_runtime._PYTHON_WORKER_SCRIPT = _SAYS_WHERE_IT_RUNS + told
 
@@ -179,7 +179,7 @@ def _switch(scope: Any) -> tuple[int, dict[str, Any]]:
 def _read_fault(query: str) -> tuple[list[str | None], _Fault]:
     given = dict(parse_qsl(query))
     services: list[str | None] = [*given.pop("service").split(",")] if "service" in given else [None]
-    random = Random(int(given.pop("seed", 0)))  # noqa: S311 - it has to be reproducible
+    random = Random(int(given.pop("seed", 0)))  # noqa: S311 - it must be reproducible
     operations = frozenset(given.pop("operations").split(",")) if "operations" in given else None
     spared = frozenset(given.pop("spared", "").split(",")) - {""}
     fault = _Fault(given.pop("kind", "error"), float(given.pop("share", 1)), random, operations, spared)

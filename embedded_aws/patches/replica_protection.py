@@ -1,7 +1,6 @@
-"""A replica that is protected against deletion is not deleted with UpdateTable either.
+"""UpdateTable does not delete a replica with deletion protection.
 
-AWS: deletion protection is a property of each region's table, and a protected table cannot be deleted whatever the
-caller may do
+AWS: deletion protection is a property of each region's table, and nobody can delete a protected table
 (https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/WorkingWithTables.Basics.html#WorkingWithTables.Basics.DeletionProtection).
 A new replica is not protected, whatever its source is.
 
@@ -21,7 +20,7 @@ _PROTECTED = (
 
 
 def apply() -> None:
-    """Refuse to delete a protected replica."""
+    """Reject the deletion of a protected replica."""
     update_replicas = dynamodb._apply_replica_updates
 
     def update(name: str, table: dict[str, Any], updates: list[dict[str, Any]]) -> Any:

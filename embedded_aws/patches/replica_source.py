@@ -1,6 +1,6 @@
-"""A table that has just seeded a replica is not deleted while the replica is there.
+"""A table that has just seeded a replica cannot be deleted while the replica exists.
 
-AWS: DeleteTable is refused in the region that a replica was seeded from, for 24 hours
+AWS: rejects DeleteTable in the region that a replica was seeded from, for 24 hours
 (https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/V2globaltables_HowItWorks.html). Once the replica is
 deleted, the table can be deleted too (https://github.com/go-to-k/cdkd/issues/1442).
 
@@ -24,7 +24,7 @@ _seeded: dict[tuple[str, str, str], float] = {}
 
 
 def apply() -> None:
-    """Note what seeds a replica, and refuse to delete it."""
+    """Record the table that seeds a replica, and reject its deletion."""
     update_replicas, delete_table = dynamodb._apply_replica_updates, dynamodb._delete_table
 
     def note(name: str, table: Any, updates: Any) -> Any:

@@ -11,7 +11,7 @@ the source region's metric ReplicationLatency
 
 ministack 1.5.33: every write is in every replica before it is acknowledged, and there is no such metric.
 
-Why it matters: nothing could ever be lost in a failover, whatever a client does.
+Why it matters: a failover could never lose data, whatever a client does.
 
 Off (as in ministack) unless a lag is set, by ``EMBEDDED_AWS_REPLICATION_LAG`` or ``PUT /_replication``, both in the
 form ``seconds=0.5&spread=0.4&seed=0``. ``GET /_replication`` says how many writes are on their way, without those that
@@ -53,7 +53,7 @@ class _Item(NamedTuple):
 
 
 class _Route(NamedTuple):
-    """The way of one item's writes from one region to another."""
+    """The replication of one item's writes from one region to another."""
 
     source: str
     target: str
@@ -79,7 +79,7 @@ class _Lag:
     @classmethod
     def read(cls, query: str) -> "_Lag":
         given = dict(parse_qsl(query))
-        random = Random(int(given.pop("seed", 0)))  # noqa: S311 - it has to be reproducible
+        random = Random(int(given.pop("seed", 0)))  # noqa: S311 - it must be reproducible
         lag = cls(float(given.pop("seconds", 0)), float(given.pop("spread", 0)), random)
         if given or not (0 <= lag.seconds < float("inf") and 0 <= lag.spread < float("inf")):
             raise ValueError("a lag has seconds and a spread, both from 0 up, and a seed")
@@ -96,7 +96,7 @@ _last_write: dict[tuple[str, _Item], int] = {}  # by region; kept only while som
 
 
 def apply() -> None:
-    """Replicate later, and take the lag from the environment and from a path of the emulator's own."""
+    """Replicate with a lag, which comes from the environment or from a path of the emulator's own."""
     serve = app.app
     _set(os.environ.get("EMBEDDED_AWS_REPLICATION_LAG", ""))
 
@@ -164,7 +164,7 @@ def _is_interrupted(route: _Route) -> bool:
 
 
 def _deliver(route: _Route) -> None:
-    """Apply what has arrived, in the order it was written."""
+    """Apply the writes that have arrived, in the order of writing."""
     writes = _pending.get(route, deque())
     while writes and writes[0].arrived and not _is_interrupted(route):
         write = writes.popleft()
@@ -185,7 +185,7 @@ def _deliver(route: _Route) -> None:
 
 
 def _resume() -> None:
-    """Send on what an outage has held back."""
+    """Send the writes that an outage has delayed."""
     for route, writes in list(_pending.items()):
         if writes[0].arrived and not _is_interrupted(route):
             for write in [write for write in writes if write.arrived]:

@@ -1,4 +1,4 @@
-"""S3 publishes the metrics of a replication rule that asks for them.
+"""S3 publishes the metrics of a replication rule that enables them.
 
 AWS: OperationsFailedReplication is published in the source's region for each operation, with 0 for one that succeeds;
 OperationsPendingReplication in the destination's. Both have the dimensions SourceBucket, DestinationBucket and RuleId
@@ -7,9 +7,9 @@ https://docs.aws.amazon.com/AmazonS3/latest/userguide/metrics-dimensions.html#s3
 
 ministack 1.5.33: keeps the setting and publishes nothing.
 
-Why it matters: a document that fails to replicate shows nowhere, so no alarm on it can be seen to work.
+Why it matters: a document that fails to replicate would be visible nowhere, and no alarm on it could be tested.
 
-Not as on AWS: the metrics are published when something is replicated, and not once a minute.
+Unlike AWS, this publishes the metrics when a document is replicated, and not once a minute.
 """
 
 from typing import Any
@@ -19,7 +19,7 @@ from ministack.services import cloudwatch, s3  # type: ignore[import-untyped]
 
 
 def apply() -> None:
-    """Publish what became of each object that is replicated."""
+    """Publish the result of each replication."""
     replicate = s3._maybe_replicate
 
     def replicate_and_publish(

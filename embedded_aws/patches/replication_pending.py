@@ -1,4 +1,4 @@
-"""A document waits while the region of either bucket is down, or the link between them is cut.
+"""A document waits for replication while the region of either bucket is down, or the link between them is cut.
 
 AWS: while a bucket or a region is unavailable, the replication status of an object stays PENDING, and S3 resumes when
 it is back (https://docs.aws.amazon.com/AmazonS3/latest/userguide/replication-status.html).
@@ -31,7 +31,7 @@ _waiting: list[_Waiting] = []  # in the order in which they were written
 
 
 def apply() -> None:
-    """Keep what cannot be copied, and copy it when a region is restored."""
+    """Keep documents that cannot be copied, and copy them when a region is restored."""
     replicate = s3._maybe_replicate
 
     def replicate_or_wait(
@@ -55,7 +55,7 @@ def _is_interrupted(bucket: str, rule: dict[str, Any]) -> bool:
 
 
 def _resume() -> None:
-    """Try each again; what is still interrupted waits on."""
+    """Retry each document. Those that still cannot be copied continue to wait."""
     waiting, _waiting[:] = list(_waiting), []
     for each in waiting:
         with request_scope(each.account, each.region):
@@ -64,7 +64,7 @@ def _resume() -> None:
 
 
 def _note_status(each: _Waiting) -> None:
-    """Say in the version's entry too what became of it, and give the replica its tags."""
+    """Record the status in the version's entry too, and give the replica its tags."""
     for version in s3._object_versions.get((each.bucket, each.key), []):
         if version["version_id"] == each.object.get("version_id"):
             version["replication_status"] = each.object["replication_status"]

@@ -1,13 +1,13 @@
 """S3 replicates with the rights of the replication role.
 
-AWS: the role has to trust S3 and to be allowed to read the versions of the source and to write to the destination;
-otherwise the replication status of the object becomes FAILED. Without the right to read tags, the object is replicated
-without them
+AWS: the role must trust S3, and must have the rights to read the versions of the source and to write to the
+destination. Otherwise the replication status of the object becomes FAILED. Without the right to read tags, the object
+is replicated without them
 (https://docs.aws.amazon.com/AmazonS3/latest/userguide/setting-repl-config-perm-overview.html).
 
-ministack 1.5.33: replicates within an account whatever the role may do.
+ministack 1.5.33: replicates within an account with any role.
 
-Why it matters: documents that never reach the other region would first be missed there.
+Why it matters: missing documents would first be noticed in the other region, after a failover.
 """
 
 from contextvars import ContextVar
@@ -24,7 +24,7 @@ _write_action: ContextVar[str] = ContextVar("embedded_aws_replica_write", defaul
 
 
 def apply() -> None:
-    """Find no destination for a role that may not write there, and no tags for one that may not read them."""
+    """Skip the destination for a role that may not write there, and the tags for one that may not read them."""
     find_destination, replicate_delete_marker = s3._replication_destination, s3._maybe_replicate_delete_marker
     replicate = s3._maybe_replicate
 

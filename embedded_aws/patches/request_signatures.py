@@ -34,7 +34,7 @@ _is_pinning: ContextVar[bool] = ContextVar("embedded_aws_is_pinning", default=Fa
 
 
 def apply() -> None:
-    """Check every signature, and ask for the secret on the emulator's own paths."""
+    """Check every signature, and require the secret on the emulator's own paths."""
     serve, pin_signed_request, is_root_key = app.app, iam_evaluator.pin_signed_request, iam_evaluator._is_root_key
     answer_special_request = app._handle_post_body_shortcuts
     execution_credentials = lambda_runtime.execution_credentials
@@ -66,7 +66,7 @@ def apply() -> None:
         return await answer_special_request(method, path, headers, body, query_params, request_id)
 
     def secret_execution_credentials(config: dict[str, Any]) -> dict[str, str]:
-        # ministack digests the role's ARN, of which only the last part has to be right.
+        # ministack digests the role's ARN, and only its last part must be right.
         role = config.get("Role", "").rpartition("/")[2]
         credentials: dict[str, str] = execution_credentials({**config, "Role": f"{_secret()}/{role}"})
         return credentials
@@ -79,7 +79,7 @@ def apply() -> None:
 
 
 def is_api(path: str) -> bool:
-    """Whether a path is one of an API: ``api_host`` has turned its host into a path."""
+    """Whether a path belongs to an API: ``api_host`` has changed its host into a path."""
     return app._parse_execute_api_url("", path) is not None
 
 
@@ -99,7 +99,7 @@ def _knows_the_secret(scope: Any) -> bool:
 
 
 def _refusal(method: str, path: str, headers: Any, query_params: Any, request_id: str) -> Any:
-    """What is answered to a request that nobody has signed; None to one that somebody has."""
+    """The answer to an unsigned request. None for a signed one."""
     request = iam_evaluator._signed_request.get()
     if request is not None and request.s3_scoped:
         return s3._verify_presigned_sigv4(method, path, headers, query_params)

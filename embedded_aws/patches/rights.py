@@ -1,13 +1,13 @@
-"""Who else may do what: the questions that AWS services ask IAM beyond the one about the call itself.
+"""Further authorization checks that AWS services make, beyond the one of the call itself.
 
-AWS: SSM asks KMS as the reader of a SecureString and SNS as the publisher, a service that acts on its own needs a
-statement for it in the resource's policy, and one that acts as a role needs that role's trust and its rights
+AWS: SSM calls KMS as the reader of a SecureString, and SNS as the publisher. A service that acts on its own needs a
+statement in the resource's policy. A service that acts as a role needs that role's trust and its rights
 (https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_evaluation-logic.html).
 
-ministack 1.5.33: asks about the one action of a call, and then forgets the access key; a refusal leaves no trace.
+ministack 1.5.33: checks the one action of a call, and then forgets the access key. A denial leaves no trace.
 
-Why it matters: the other patches ask here. This one keeps the access key for the length of a call, and logs each
-refusal in AWS's words: a service that may not do something on its own has nobody to answer to.
+Why it matters: the other patches use this one. It keeps the access key for the duration of a call, and logs each denial
+in AWS's words, because a service that acts on its own has no caller to answer.
 """
 
 import logging
@@ -23,7 +23,7 @@ _access_key: ContextVar[str] = ContextVar("embedded_aws_access_key", default="")
 
 
 def apply() -> None:
-    """Keep the access key of each call, and log what is refused."""
+    """Keep the access key of each call, and log denials."""
     pin_request_caller, enforce = iam_evaluator.pin_request_caller, iam_evaluator.enforce
     evaluate_trust_policy = iam_evaluator.evaluate_trust_policy
 
@@ -61,9 +61,9 @@ def _is_allowed(decision: str, principal: str, action: str, resource_arn: str) -
 
 
 def denial(action: str, resource_arn: str, context: Mapping[str, Any] | None = None) -> str | None:
-    """Why the caller may not do this, in AWS's words; None if it may.
+    """Why the caller may not do this, in AWS's words. None if it may.
 
-    The policy of the resource counts as well where ministack keeps one.
+    The policy of the resource counts too where ministack keeps one.
 
     Args:
         action: IAM action, such as ``kms:Decrypt``.
@@ -83,7 +83,7 @@ def denial(action: str, resource_arn: str, context: Mapping[str, Any] | None = N
 
 
 def service_may(service: str, action: str, resource_arn: str, policy: Any, source_arn: str) -> bool:
-    """Whether a resource's policy lets a service act on behalf of a source in this account.
+    """Whether a resource's policy allows a service to act on behalf of a source in this account.
 
     Args:
         service: Service principal, such as ``events.amazonaws.com``.
@@ -98,12 +98,12 @@ def service_may(service: str, action: str, resource_arn: str, policy: Any, sourc
 
 
 def role_may_all(role_arn: str, needed: Iterable[tuple[str, str]]) -> bool:
-    """Whether the policies of a role let it do all of these actions on these resources; each refusal is logged."""
+    """Whether the policies of a role allow all of these actions on these resources. Logs each denial."""
     return False not in [role_may(role_arn, action, resource_arn) for action, resource_arn in needed]
 
 
 def service_may_encrypt(service: str, key_id: str, source_arn: str) -> bool:
-    """Whether a key's policy lets a service encrypt messages on behalf of a source; an AWS managed key never does."""
+    """Whether a key's policy allows a service to encrypt messages for a source. An AWS managed key never does."""
     key = kms._resolve_key(key_id)
     return key is not None and all(
         service_may(service, action, key["Arn"], key["Policy"], source_arn)
@@ -120,7 +120,7 @@ def service_may_assume(service: str, role_arn: str, source_arn: str) -> bool:
 
 
 def role_may(role_arn: str, action: str, resource_arn: str) -> bool:
-    """Whether the policies of a role let it do this."""
+    """Whether the policies of a role allow this."""
     role = _role(role_arn)
     if role is None:
         return False

@@ -5,8 +5,8 @@ AWS: "true" and "false", as XML Schema has them
 
 ministack 1.5.33: "True" and "False".
 
-Why it matters: boto3 takes everything but "true" for false, so that a health check looks as if it sent no SNI, and an
-inverted or disabled one as if it were neither.
+Why it matters: boto3 reads everything but "true" as false. So a health check seems to send no SNI, and an inverted or
+disabled one seems to be neither.
 """
 
 from typing import Any

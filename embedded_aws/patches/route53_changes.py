@@ -1,4 +1,4 @@
-"""Terraform does not wait for DNS changes that are there at once.
+"""Terraform does not wait for DNS changes that take effect at once.
 
 AWS: a change of a zone or a record is PENDING for up to a minute, and its reply carries ChangeInfo to ask about it
 (https://docs.aws.amazon.com/Route53/latest/APIReference/API_GetChange.html).
@@ -19,7 +19,7 @@ _for_terraform: ContextVar[bool] = ContextVar("embedded_aws_for_terraform", defa
 
 
 def apply() -> None:
-    """Leave ChangeInfo out of what Terraform gets to see."""
+    """Leave ChangeInfo out of answers to Terraform."""
     handle_request, build_change_info = route53.handle_request, route53._build_change_info_el
 
     async def handle(method: str, path: str, headers: dict[str, str], body: bytes, query_params: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Route 53 refuses health checks whose settings do not go with their type, and alarms that it cannot follow.
+"""Route 53 rejects health checks whose settings do not fit their type, and alarms that it cannot follow.
 
 AWS: a check of an endpoint has no alarm (wording: https://github.com/aws/aws-sdk-php/issues/1528), a calculated one has
 a health threshold (wording: https://github.com/hashicorp/terraform-provider-aws/issues/44004), and neither that nor one
@@ -33,7 +33,7 @@ _STATISTICS = ("Average", "Minimum", "Maximum", "Sum", "SampleCount")
 
 
 def apply() -> None:
-    """Look at the settings of each health check before it is made or changed."""
+    """Check the settings of each health check before it is made or changed."""
     create, update = route53._create_health_check, route53._update_health_check
 
     def create_what_can_be(body: bytes) -> Any:
@@ -53,7 +53,7 @@ def apply() -> None:
 
 
 def alarm_of(config: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """The alarm that a health check names, which can be in another region; None if there is none."""
+    """The alarm of a health check, which can be in another region. None if there is none."""
     named = config.get("AlarmIdentifier", {})
     found: Mapping[str, Any] | None = cloudwatch._alarms.get_scoped(
         get_account_id(), named.get("Region"), named.get("Name")

@@ -1,4 +1,4 @@
-"""Route 53 refuses records that cannot be beside each other, and aliases of another region's zone.
+"""Route 53 rejects records that conflict with each other, and aliases of another region's zone.
 
 AWS: no other record has the name of a CNAME
 (https://docs.aws.amazon.com/Route53/latest/DeveloperGuide/ResourceRecordTypes.html#CNAMEFormat). The weighted records
@@ -27,7 +27,7 @@ _API_GATEWAY = re.compile(r"\.execute-api\.([a-z0-9-]+)\.amazonaws\.com\.?$")
 
 
 def apply() -> None:
-    """Judge each batch of changes before it is made."""
+    """Check each batch of changes before it is made."""
     change_records = route53._change_resource_record_sets
 
     def change_what_can_be(zone_id: str, body: bytes) -> Any:
@@ -45,7 +45,7 @@ def apply() -> None:
 
 
 def _changes(body: bytes) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The actions of a batch and their records; what is no batch is refused by who reads it next."""
+    """The actions of a batch and their records. The next reader rejects a malformed batch."""
     elements = [route53._parse_body(body)]
     for tag in ("ChangeBatch", "Changes", "Change"):
         elements = [found for each in elements if each is not None for found in route53._findall(each, tag)]

@@ -1,14 +1,14 @@
-"""Settings of a route belong to a route that exists, are added to by a change of the stage, and deleted by themselves.
+"""Route settings need an existing route, are merged by a change of the stage, and are deleted separately.
 
-AWS: a stage with settings of a route that does not exist is refused
-(https://github.com/terraform-aws-modules/terraform-aws-apigateway-v2/pull/80), UpdateStage leaves settings that it does
+AWS: rejects a stage with settings of a route that does not exist
+(https://github.com/terraform-aws-modules/terraform-aws-apigateway-v2/pull/80), UpdateStage keeps settings that it does
 not name (https://github.com/hashicorp/terraform-provider-aws/issues/16094), and DeleteRouteSettings deletes those of
 one route (https://docs.aws.amazon.com/apigatewayv2/latest/api-reference/apis-apiid-stages-stagename-routesettings-routekey.html).
 
-ministack 1.5.33: takes settings of any route, replaces all at once, and deletes the whole stage in place of settings.
+ministack 1.5.33: accepts settings of any route, replaces all at once, and deletes the whole stage instead of settings.
 
 Why it matters: the throttle of the private probe route is such a setting. A stage that does not wait for its routes
-would deploy here alone, and the option could not be turned off.
+would deploy only here, and the option could not be switched off.
 """
 
 from typing import Any
@@ -18,7 +18,7 @@ from ministack.services import apigateway  # type: ignore[import-untyped]
 
 
 def apply() -> None:
-    """Look at the settings of routes before a stage is made or changed, and delete them when asked to."""
+    """Check the settings of routes before a stage is made or changed, and delete them on DeleteRouteSettings."""
     handle_request, create, update = apigateway.handle_request, apigateway._create_stage, apigateway._update_stage
 
     async def handle(method: str, path: str, headers: Any, body: Any, query_params: Any) -> Any:

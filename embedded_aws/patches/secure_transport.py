@@ -1,13 +1,13 @@
-"""Requests count as sent over TLS, unless they say otherwise.
+"""Requests count as sent over TLS, unless a header says otherwise.
 
-AWS: aws:SecureTransport says whether a request was sent over TLS, and SDKs and Terraform send theirs over TLS
+AWS: aws:SecureTransport is true for a request over TLS, and SDKs and Terraform use TLS
 (https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-keys.html#condition-keys-securetransport).
 
-ministack 1.5.33: a request is without TLS unless it says `X-Forwarded-Proto: https`, and so is what a service does by
-itself, such as S3's replication.
+ministack 1.5.33: a request counts as sent without TLS unless it has `X-Forwarded-Proto: https`, and so do the calls of
+a service itself, such as S3's replication.
 
-Why it matters: the embedded AWS listens on loopback without TLS. A bucket that refuses requests without TLS would
-refuse everybody but the account's root. A test says `X-Forwarded-Proto: http` to be refused.
+Why it matters: the embedded AWS listens on loopback without TLS. A bucket that rejects requests without TLS would
+reject everyone but the account's root. A test sends `X-Forwarded-Proto: http` to be rejected.
 """
 
 from contextvars import ContextVar

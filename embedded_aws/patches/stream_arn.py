@@ -1,12 +1,12 @@
-"""The stream that a call of DynamoDB Streams is about.
+"""The ARN that authorizes a call to DynamoDB Streams.
 
-AWS: DescribeStream, GetShardIterator and GetRecords are authorized on the ARN of the stream, so that a policy can be
-for the streams of one table
+AWS: authorizes DescribeStream, GetShardIterator and GetRecords on the ARN of the stream, so that a policy can cover the
+streams of one table
 (https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/iam-policy-read-stream-only.html).
 
-ministack 1.5.33: asks about ``*``, so that only a policy for everything allows these calls.
+ministack 1.5.33: checks ``*``, so that only a policy for everything allows these calls.
 
-Why it matters: who operates the stack reads the stream of its table, and must not need more than that.
+Why it matters: an operator reads the stream of the stack's table, and must not need more than that.
 """
 
 from typing import Any
@@ -16,7 +16,7 @@ from ministack.services import dynamodb_streams  # type: ignore[import-untyped]
 
 
 def apply() -> None:
-    """Ask about the stream that a call names, by itself or by its iterator."""
+    """Check the stream of a call, which the call names directly or by an iterator."""
     extract_resource_arn = iam_actions.extract_resource_arn
 
     def extract(service: str, method: str, path: str, headers: Any, body: Any, *rest: Any) -> Any:

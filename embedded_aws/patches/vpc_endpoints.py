@@ -1,13 +1,13 @@
-"""A VPC endpoint has the policy, the security groups and the private DNS that it was given.
+"""A VPC endpoint keeps its policy, security groups and private DNS.
 
-AWS: CreateVpcEndpoint takes all three, and DescribeVpcEndpoints gives them back
-(https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_VpcEndpoint.html). An endpoint that was given no policy has
-one that allows everything (https://docs.aws.amazon.com/vpc/latest/privatelink/vpc-endpoints-access.html).
+AWS: CreateVpcEndpoint accepts all three, and DescribeVpcEndpoints returns them
+(https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_VpcEndpoint.html). An endpoint without a policy has one that
+allows everything (https://docs.aws.amazon.com/vpc/latest/privatelink/vpc-endpoints-access.html).
 
 ministack 1.5.33: forgets them.
 
-Why it matters: Terraform would want to set the policy anew with every plan, and nothing would show that an endpoint
-lets every call to its service through.
+Why it matters: Terraform would set the policy again in every plan, and nothing would show that an endpoint allows every
+call to its service.
 """
 
 import json
@@ -22,7 +22,7 @@ _EVERYTHING = json.dumps(
 
 
 def apply() -> None:
-    """Keep what an endpoint is given, and describe it."""
+    """Keep the properties of an endpoint, and return them."""
     create, modify = ec2._ACTION_MAP["CreateVpcEndpoint"], ec2._ACTION_MAP["ModifyVpcEndpoint"]
     fields = ec2._vpce_fields_xml
 

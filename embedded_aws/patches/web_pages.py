@@ -1,19 +1,19 @@
-"""No request of a web page is served.
+"""Requests from web pages are rejected.
 
-AWS: serves whoever signs, from wherever the request comes.
+AWS: serves every signed request, from any origin.
 
 ministack 1.5.33: does so too, and lets every web page read every answer (``Access-Control-Allow-Origin: *``).
 
 Why it matters: a browser on this machine reaches the loopback address, and sends requests there for any page that it
-shows. A page needs no permission to send a form or plain text; what it may not do is read the answer. This patch does
-not depend on a secret, ``request_signatures`` does not depend on what a browser says: either keeps a page out.
+shows. A page needs no permission to send a form or plain text. It only may not read the answer. This patch does not
+depend on a secret, and ``request_signatures`` does not depend on the browser's headers: each of them blocks a page.
 
-A browser says where a request comes from: in ``Origin`` when it may change something
+A browser sends the origin of a request: in ``Origin`` when it may change something
 (https://developer.mozilla.org/docs/Web/HTTP/Reference/Headers/Origin), and always in ``Sec-Fetch-Site``
-(https://developer.mozilla.org/docs/Web/HTTP/Reference/Headers/Sec-Fetch-Site). If a page has its own name resolve to
-this machine (DNS rebinding), that name is in ``Host``. Names under ``localhost`` cannot be used for that
+(https://developer.mozilla.org/docs/Web/HTTP/Reference/Headers/Sec-Fetch-Site). If a page's own name resolves to this
+machine (DNS rebinding), that name is in ``Host``. Names under ``localhost`` cannot be used for that
 (https://www.rfc-editor.org/rfc/rfc6761#section-6.3), nor can an API's host on AWS, which only AWS can resolve. The
-routes of an API are open to web pages as on AWS: the API itself says which pages may read them.
+routes of an API are open to web pages, as on AWS: the API itself decides which pages may read them.
 """
 
 import re
@@ -31,7 +31,7 @@ _CORS = b"access-control-"
 
 
 def apply() -> None:
-    """Refuse what a browser sends for another site's page, and let no page read an answer."""
+    """Reject a browser's requests for another site's page, and let no page read an answer."""
     serve = app.app
 
     async def serve_own_callers(scope: Any, receive: Any, send: Any) -> None:
@@ -63,4 +63,4 @@ def _refusal(path: str, headers: Iterable[tuple[bytes, bytes]]) -> str | None:
     own_origin = b"http://" + host
     own_sites = (b"none", b"same-origin")  # "none": the user has typed the address
     is_own = given.get(b"origin", own_origin) == own_origin and given.get(b"sec-fetch-site", b"none") in own_sites
-    return None if is_own or is_api(path) else "the embedded AWS takes no requests from web pages"
+    return None if is_own or is_api(path) else "the embedded AWS rejects requests from web pages"

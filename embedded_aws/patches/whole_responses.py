@@ -1,4 +1,4 @@
-"""A response leaves in one piece.
+"""A response is sent in one piece.
 
 AWS: a client that has sent its request gets the whole response
 (https://docs.aws.amazon.com/IAM/latest/APIReference/CommonErrors.html lists what else it may get).
@@ -32,5 +32,5 @@ async def _send_h11_event(protocol: H11Protocol, event: Any) -> None:
 
 
 def apply() -> None:
-    """Hold the head of a response back until the first of its body, or its end, goes out."""
+    """Delay the head of a response until the first part of its body, or its end, is sent."""
     H11Protocol._send_h11_event = _send_h11_event  # type: ignore[method-assign, assignment]

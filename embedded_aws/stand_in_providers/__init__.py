@@ -1,4 +1,4 @@
-"""Stand-ins for the archive and random providers, as Terraform finds them: packages in a filesystem mirror."""
+"""Stand-ins for the archive and random providers, as packages in a filesystem mirror for Terraform."""
 
 import shlex
 import sys

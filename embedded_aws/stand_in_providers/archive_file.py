@@ -2,7 +2,7 @@
 """Stand-in for the provider hashicorp/archive: data source ``archive_file``, type ``zip``.
 
 Arguments and results are those of the real provider (registry.terraform.io/providers/hashicorp/archive, data source
-archive_file). What it does not do it refuses with a diagnostic: other archive types, and glob patterns in ``excludes``.
+archive_file). It fails with a diagnostic for unsupported features: other archive types, and globs in ``excludes``.
 Entries carry the same fixed date and the same file modes as the real one's, but Python's deflate is not Go's: digests
 agree from run to run, not with those of the real provider.
 """
@@ -34,7 +34,7 @@ Config = dict[str, Any]
 
 
 class ArchiveError(Exception):
-    """The configuration asks for what cannot be archived, in one sentence."""
+    """The configuration cannot be archived. The text is one sentence."""
 
 
 def files(config: Config) -> Iterator[tuple[str, tuple[bytes, int | None]]]:
@@ -107,7 +107,7 @@ def _mode(text: str | None) -> int | None:
 def results(archive: bytes) -> Config:
     """Return the computed attributes of an archive: size, digests in hex and base64, and the SHA-1 as id.
 
-    MD5 and SHA-1 are what the provider's schema promises; nothing here relies on them for safety.
+    The provider's schema requires MD5 and SHA-1. Nothing here relies on them for security.
     """
     digests = {
         "md5": hashlib.md5(archive, usedforsecurity=False),
@@ -124,7 +124,7 @@ def results(archive: bytes) -> Config:
 
 
 def complaints(config: Config) -> Iterator[str]:
-    """Yield what is wrong with a configuration, one sentence each; values may still be unknown."""
+    """Yield the mistakes in a configuration, one sentence each. Values may still be unknown."""
     if config.get("type") not in ("zip", Unknown):
         yield f"type {config.get('type')!r} is not supported: this stand-in writes zip only"
     given = [name for name in SOURCES if config.get(name) not in (None, [])]
@@ -171,7 +171,7 @@ class ArchiveFile(DataSource):
         )
 
     def validate(self, diags: Diagnostics, type_name: str, config: Config) -> None:
-        """Refuse what the schema alone does not."""
+        """Report mistakes that the schema does not cover."""
         super().validate(diags, type_name, config)
         for sentence in complaints(config):
             diags.add_error("Invalid archive_file", sentence)
@@ -197,7 +197,7 @@ class Archive(Provider):
         return "registry.terraform.io/hashicorp/archive"
 
     def get_model_prefix(self) -> str:
-        """Return what every type's name begins with."""
+        """Return the prefix of every type's name."""
         return "archive_"
 
     def get_provider_schema(self, diags: Diagnostics) -> Schema:  # noqa: ARG002

@@ -3,8 +3,8 @@
 
 Arguments and results are those of the real provider (registry.terraform.io/providers/hashicorp/random, resource
 random_password), drawn from the operating system's cryptographic generator. Two things differ. ``bcrypt_hash`` is null,
-because no bcrypt library is at hand and a made-up hash would be a lie. And an optional argument that is taken out of
-the configuration again keeps its last value, where the real provider plans a return to the default.
+because there is no bcrypt library here and an invented hash would be wrong. And an optional argument that is removed
+from the configuration keeps its last value, while the real provider plans a return to the default.
 """
 
 import secrets
@@ -31,11 +31,11 @@ State = dict[str, Any]
 def password(settings: State) -> str:
     """Draw a password.
 
-    The minimum of a class is honoured even when the class is switched off, as in the real provider.
+    The minimum of a class applies even when the class is switched off, as in the real provider.
 
     Args:
         settings: ``length`` in characters, ``upper``/``lower``/``numeric``/``special``, ``min_*``,
-            ``override_special``; what is missing or None has the provider's default.
+            ``override_special``. A missing or None value has the provider's default.
 
     Raises:
         ValueError: Every class is switched off, or the minima exceed the length.
@@ -62,7 +62,7 @@ def password(settings: State) -> str:
 
 
 def complaints(config: State) -> Iterator[str]:
-    """Yield what is wrong with a configuration, one sentence each; values may still be unknown."""
+    """Yield the mistakes in a configuration, one sentence each. Values may still be unknown."""
     length: Any = config.get("length")
     minima: list[Any] = [config.get(f"min_{name}") or 0 for name in CLASSES]
     if Unknown not in (length, *minima):
@@ -72,11 +72,11 @@ def complaints(config: State) -> Iterator[str]:
             yield f"length must be at least min_upper + min_lower + min_numeric + min_special = {sum(minima)}"
     number, numeric = config.get("number"), config.get("numeric")
     if {number, numeric} == {True, False}:
-        yield "number (deprecated) and numeric must agree: give numeric alone"
+        yield "number (deprecated) and numeric must agree: give only numeric"
 
 
 class RandomPassword(Resource):
-    """The resource: drawn once, kept in the state, drawn anew when an argument or a keeper changes."""
+    """The resource: drawn once, kept in the state, and drawn again when an argument or a keeper changes."""
 
     def __init__(self, provider: Provider) -> None:
         self._provider = provider
@@ -112,7 +112,7 @@ class RandomPassword(Resource):
         )
 
     def validate(self, diags: Diagnostics, type_name: str, config: State) -> None:
-        """Refuse what the schema alone does not."""
+        """Report mistakes that the schema does not cover."""
         super().validate(diags, type_name, config)
         for sentence in complaints(config):
             diags.add_error("Invalid random_password", sentence)
@@ -129,15 +129,15 @@ class RandomPassword(Resource):
         return {**settings, "id": "none", "result": result, "bcrypt_hash": None}
 
     def read(self, ctx: ReadContext, current: State) -> State:  # noqa: ARG002
-        """Return the state: there is nothing behind it."""
+        """Return the state: there is no real resource behind it."""
         return current
 
     def update(self, ctx: UpdateContext, current: State, planned: State) -> State:  # noqa: ARG002
-        """Take over the plan: every argument that matters replaces instead."""
+        """Accept the plan: a change of a relevant argument replaces the resource instead."""
         return planned
 
     def delete(self, ctx: DeleteContext, current: State) -> None:
-        """Forget it: there is nothing behind it."""
+        """Forget it: there is no real resource behind it."""
 
 
 class Random(Provider):
@@ -148,7 +148,7 @@ class Random(Provider):
         return "registry.terraform.io/hashicorp/random"
 
     def get_model_prefix(self) -> str:
-        """Return what every type's name begins with."""
+        """Return the prefix of every type's name."""
         return "random_"
 
     def get_provider_schema(self, diags: Diagnostics) -> Schema:  # noqa: ARG002

@@ -1,7 +1,7 @@
 """Run a stand-in for as long as the Terraform that has started it.
 
-Terraform ends its providers itself. Once it has been killed nobody does, and the library behind the stand-ins would
-wait for its next call for ever.
+Terraform ends its providers itself. If Terraform is killed nobody does, and the library of the stand-ins would wait
+forever for the next call.
 
 Usage: python until_terraform_ends.py PID PROGRAM [ARGUMENT ...]
 """

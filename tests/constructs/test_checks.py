@@ -234,7 +234,7 @@ def test_a_token_is_taken_or_refused_in_a_sentence_of_its_own(
         if limit.known:
             said = refusal(makers[owner], **{prop.name: token})
             assert said.startswith(
-                f"{prop.name} is a Terraform value, which nobody knows at synth; use a literal such "
+                f"{prop.name} is a Terraform value, which is not known at synth; use a literal such "
             )
             assert "TfToken" not in said
         else:
@@ -327,16 +327,16 @@ SEEN: list[tuple[str, Json, str]] = [
     ("EncryptionKey", {"deletion_window_days": 6}, "deletion_window_days=6 is not a whole number from 7 to 30"),
     ("EncryptionKey", {"purpose": "aws/sns"}, "purpose='aws/sns' is not letters, digits, '/', '-' and '_', not 'aws/'"),
     ("EncryptionKey", {"region": "us-east-1"}, "region='us-east-1' is not a Region; give that"),
-    ("PythonFunction", {"source": Path("nowhere.py")}, r"source=\w+\('nowhere.py'\) is not a Python file that exists"),
+    ("PythonFunction", {"source": Path("nowhere.py")}, r"source=\w+\('nowhere.py'\) is not an existing Python file"),
     ("PythonFunction", {"variables": {"AWS_REGION": "x"}}, "variables={'AWS_REGION': ...} is not names of letters"),
     ("PythonFunction", {"memory_mb": 64}, "memory_mb=64 is not a whole number from 128 to 10,240"),
-    ("PythonFunction", {"permissions": [READS, READS]}, "the sid Reads stands twice in one policy; rename one"),
+    ("PythonFunction", {"permissions": [READS, READS]}, "the sid Reads is used twice in one policy; rename one"),
     (
         "PythonFunction",
         {"permissions": [TRUSTED]},
-        "statement Trusted of the permissions needs resources and takes no pri",
+        "statement Trusted of the permissions must have resources and no pri",
     ),
-    ("Role", {"trust": [READS]}, "statement Reads of the trust needs principals and takes no resources"),
+    ("Role", {"trust": [READS]}, "statement Reads of the trust must have principals and no resources"),
     ("Role", {"trust": []}, r"trust=\[\] is not at least one Statement"),
     ("Condition", {"values": ACCOUNT}, f"values='{ACCOUNT}' is not a list of text; give that"),
     ("Statement", {"actions": "s3:GetObject"}, "actions='s3:GetObject' is not a list of text; use"),
@@ -487,7 +487,7 @@ def test_names_that_are_composed_stay_within_the_limits_of_aws(
     environment = "e" * 12
     said = refusal(makers[owner], **{prop: "p" * 300}, environment=environment, **others)
     excess = re.fullmatch(
-        rf"{prop}='p+' makes the name '.+', \d+ characters where AWS takes .+; shorten {prop} by (\d+)", said
+        rf"{prop}='p+' makes the name '.+', \d+ characters, but AWS allows .+; shorten {prop} by (\d+)", said
     )
     assert excess, said
     longest = 300 - int(excess[1])

@@ -150,7 +150,7 @@ def test_drift_has_an_alarm_with_the_dimensions_that_are_published(stack_json: J
     )
     assert (metric["stat"], alarm["threshold"], alarm["evaluation_periods"]) == ("Minimum", 0, 2)
     assert "differ" in alarm["alarm_description"]
-    assert "nothing has compared them" in alarm["alarm_description"]
+    assert "no run has compared them" in alarm["alarm_description"]
 
 
 @pytest.mark.parametrize("late", [0, 4], ids=["at once", "after four minutes"])
@@ -288,7 +288,7 @@ def test_all_mistakes_are_named_in_one_error(their_stack: TerraformStack, pair: 
     assert blank.startswith("parameters has the key 'api key'; use letters")
     assert leading.startswith("parameters has the key '/leading'; use letters")
     assert "too long or too deep" in long
-    assert alike == "parameters has the keys 'good-one' and 'good.one', too much alike; rename one"
+    assert alike == "parameters has the keys 'good-one' and 'good.one', which clash; rename one"
     assert often.startswith("reconcile_every_minutes=1 is not a whole number from 2 to 60; use a value such as 5")
 
 

@@ -220,16 +220,16 @@ def test_all_mistakes_in_subscriptions_are_named_with_the_others_in_one_error(ne
     with pytest.raises(ConfigurationError) as refused:
         DisasterRecoveryStack(new_app(), "payment-dr", ttl_seconds=300, subscriptions=[PAGER, *subscriptions, PAGER])
     _, *said = refused.value.mistakes
-    chat = "is of a chat configuration, which subscribes by itself; name the topics in its sns_topic_arns"
+    chat = "belongs to a chat configuration, which subscribes by itself; name the topics in its sns_topic_arns"
     expected = [
         "is not an https:// address without a user name; use a value such as 'https://events.",
         "is not an https:// address without a user name; use a value such as 'https://events.",
         chat,
-        "is not an ARN of a queue, and not of a FIFO queue; use a value such as 'arn:aws:sqs:",
-        "is not an ARN of a queue, and not of a FIFO queue; use a value such as 'arn:aws:sqs:",
-        "is not an ARN of a function; use a value such as 'arn:aws:lambda:",
+        "is not the ARN of a standard queue (not FIFO); use a value such as 'arn:aws:sqs:",
+        "is not the ARN of a standard queue (not FIFO); use a value such as 'arn:aws:sqs:",
+        "is not the ARN of a function; use a value such as 'arn:aws:lambda:",
         chat,
-        "is there twice; take one out",
+        "is given twice; remove one",
     ]
     assert [each.startswith(f"subscriptions[{place}]: endpoint=") for place, each in enumerate(said, 1)] == [True] * 8
     assert [words in each for words, each in zip(expected, said, strict=True)] == [True] * 8

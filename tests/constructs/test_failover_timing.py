@@ -200,8 +200,8 @@ STATED: Mapping[str, Sequence[str]] = {
     ),
     "docs/constructs/dns_failover.md": (
         *TIMING_PROPS,
-        "A probe that times out (up to {hang} s) and the spread",
-        "may keep an answer. Default {ttl}; refused with `custom_domain`, because an alias has the {alias_ttl} s of",
+        "Leave room for a probe that times out (up to {hang} s), for the spread",
+        "Fails at synth with `custom_domain`, because an alias has API Gateway's TTL of {alias_ttl} s.",
     ),
     "docs/deploy.md": (
         "and the TTL: {canary} + {ttl} = {canary_budget} s, with a custom domain {canary} + {alias_ttl} = "
@@ -223,11 +223,11 @@ STATED: Mapping[str, Sequence[str]] = {
     "examples/payments_service/README.md": ("Route 53, alias, TTL {alias_ttl} s",),
     "examples/whole_stack/README.md": ("Route 53, TTL {ttl} s",),
     "constructs/payment_dr/dns_failover.py": (
-        "A probe that times out (up to {hang} s) and the spread",
-        "10 or 30. Default {interval}. Another value replaces both checks",
+        "Leave room for a probe that times out (up to {hang} s), for the spread",
+        "10 or 30. Default {interval}. A change replaces both checks",
         "Failures in a row before a check is unhealthy. Default {threshold}.",
-        "may keep an answer. Default {ttl}; refused with `custom_domain`, because an alias has the {alias_ttl} s of",
-        "What detection and the TTL may take together. Default {target}.",
+        "Fails at synth with `custom_domain`, because an alias has API Gateway's TTL of {alias_ttl} s.",
+        "Maximum time for detection and the TTL together. Default {target}.",
     ),
     "constructs/payment_dr/stack.py": ("see `DnsFailover`. Default {interval}, {threshold}, {ttl} and {target}.",),
     "docs/gate.md": (

@@ -322,4 +322,4 @@ def test_one_region_twice_and_too_many_operations_are_refused_together(
     too_many, same = refused.value.mistakes
     assert too_many.startswith("operations=['Operation0', 'Operation1', ")
     assert "is not 1 to 10 entries, each 'GetItem', 'PutItem'" in too_many
-    assert same == "secondary region 'eu-west-1' is the primary region too; choose another, or one outage takes both"
+    assert same == "secondary region 'eu-west-1' is the primary region too, so one outage affects both; choose another"

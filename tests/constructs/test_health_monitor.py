@@ -277,7 +277,7 @@ def test_one_who_watches_needs_another_region(their_stack: TerraformStack) -> No
         "topic_key_arn": "arn:aws:kms:us-east-1:123456789012:key/k",
     }
     one, other = (HealthMonitor(their_stack, each, purpose=each, **given) for each in ("one", "other"))
-    with pytest.raises(ConfigurationError, match="peer is in 'us-east-1' too, and gone with it"):
+    with pytest.raises(ConfigurationError, match="peer is in 'us-east-1' too, and would be down with it"):
         one.watch(other)
 
 

@@ -140,9 +140,9 @@ def test_a_placeholder_is_told_from_an_address(address: str, is_placeholder: boo
     ("runbook", "said"),
     [
         (None, "runbook is missing, which production=True needs"),
-        ("docs/runbook.md", "runbook 'docs/runbook.md' is no address that a mail can link to"),
-        ("http://wiki.acme.io/dr", "runbook 'http://wiki.acme.io/dr' is no address"),
-        ("https://wiki.acme.io/dr#top", "runbook 'https://wiki.acme.io/dr#top' is no address"),
+        ("docs/runbook.md", "runbook 'docs/runbook.md' is not an address that a mail can link to"),
+        ("http://wiki.acme.io/dr", "runbook 'http://wiki.acme.io/dr' is not an address"),
+        ("https://wiki.acme.io/dr#top", "runbook 'https://wiki.acme.io/dr#top' is not an address"),
     ],
 )
 def test_a_runbook_that_a_mail_cannot_link_to_is_refused_with_all_other_mistakes(

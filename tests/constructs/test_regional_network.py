@@ -240,7 +240,7 @@ class TestEndpoints:
         [
             ("gateway_endpoints", ["ssm"], r"gateway_endpoints=\['ssm'\] is not .*'dynamodb' or 's3'"),
             ("interface_endpoints", ["s3"], r"interface_endpoints=\['s3'\] is not .*'ssm', 'kms', 'sns' or 'logs'"),
-            ("gateway_endpoints", ["s3", "s3"], r"gateway_endpoints names 's3' twice; leave one out"),
+            ("gateway_endpoints", ["s3", "s3"], r"gateway_endpoints names 's3' twice; remove one"),
         ],
     )
     def test_what_there_is_no_endpoint_for_is_refused(

@@ -192,15 +192,21 @@ def test_the_outputs_and_attributes_say_that_there_is_a_service(
     ("props", "sentences"),
     [
         ({"routes": ["post /payments"]}, [r"routes=\['post /payments'\] is not .*a method or ANY"]),
-        ({"routes": ["POST payments"]}, ["a path without blanks"]),
-        ({"routes": ["POST /payments/"]}, ["a path without blanks"]),
-        ({"routes": ["GET /a/{b+}/c"]}, ["a path without blanks"]),
-        ({"routes": ["$default"]}, ["a path without blanks"]),
+        ({"routes": ["POST payments"]}, ["a path without spaces"]),
+        ({"routes": ["POST /payments/"]}, ["a path without spaces"]),
+        ({"routes": ["GET /a/{b+}/c"]}, ["a path without spaces"]),
+        ({"routes": ["$default"]}, ["a path without spaces"]),
         ({"routes": []}, ["1 or more entries"]),
-        ({"routes": ["GET /health"]}, [r"routes has 'GET /health', below which Route 53 probes .*; use another path"]),
+        (
+            {"routes": ["GET /health"]},
+            [r"routes has 'GET /health', a path that Route 53 probes or a path below it; use another path"],
+        ),
         ({"routes": ["ANY /health/x"]}, ["routes has 'ANY /health/x'"]),
         ({"routes": ["GET /a/{x}", "GET /a/{y}"]}, [r"routes has 'GET /a/\{x\}' and 'GET /a/\{y\}'"]),
-        ({"routes": ["GET /a-b", "GET /a_b"]}, ["routes has 'GET /a-b' and 'GET /a_b', which cannot be told apart"]),
+        (
+            {"routes": ["GET /a-b", "GET /a_b"]},
+            ["routes has 'GET /a-b' and 'GET /a_b', which API Gateway cannot distinguish"],
+        ),
         ({"actions": []}, ["actions is empty"]),
         ({"actions": ["dynamodb:*"]}, [r"actions=\['dynamodb:\*'\] is not .*'dynamodb:GetItem'"]),
         ({"actions": ["dynamodb:DeleteTable"]}, ["actions="]),
@@ -209,7 +215,7 @@ def test_the_outputs_and_attributes_say_that_there_is_a_service(
         ({"timeout_seconds": 31}, ["timeout_seconds=31 is not a whole number from 1 to 30"]),
         ({"purpose": "config-sync"}, ["purpose='config-sync' names functions of the stack itself"]),
         ({**FUNCTIONS}, ["source and function ARNs are both given"]),
-        ({"source": None}, ["needs a function in each region", "actions is for a function that is deployed"]),
+        ({"source": None}, ["needs a function in each region", "actions is for a function that the stack deploys"]),
         (
             {"source": None, "actions": [], "primary_function_arn": FUNCTIONS["primary_function_arn"]},
             ["needs a function in each region"],
@@ -290,7 +296,7 @@ class TestEndpoints:
     @pytest.mark.parametrize(
         ("given", "sentence"),
         [
-            ({"secondary_endpoint": None}, "secondary_endpoint is not set, and the other one is"),
+            ({"secondary_endpoint": None}, "secondary_endpoint is missing, and the other one is"),
             ({"custom_domain": True}, "custom_domain: primary has no api_id and no stage"),
             ({"primary_region": "eu-west-1"}, "primary_endpoint is in us-east-1, and the primary region is eu-west-1"),
         ],

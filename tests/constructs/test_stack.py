@@ -272,8 +272,8 @@ def test_all_mistakes_are_named_in_one_error(new_app: NewApp) -> None:
     assert refused.value.mistakes == (
         "primary_region='us-east-7' is not a commercial AWS region; did you mean 'us-east-2'?",
         "secondary_region='us-east-7' is not a commercial AWS region; did you mean 'us-east-2'?",
-        "secondary region 'us-east-7' is the primary region too; choose another, or one outage takes both",
-        "primary_cidr='10.0.0.0/8' is not between /16 and /28, which is all that a VPC takes; change its size",
+        "secondary region 'us-east-7' is the primary region too, so one outage affects both; choose another",
+        "primary_cidr='10.0.0.0/8' is not between /16 and /28, the sizes that a VPC can have; change its size",
         "primary_subnet_cidrs=['10.0.1.0/24'] has fewer than 2 subnets; give one for each of two availability zones",
         "secondary_subnet_cidrs='10.2.1.0/24' is outside secondary_cidr='10.1.0.0/16'; choose a range inside the VPC",
         "config_keys has the key 'api key'; use letters, digits, '.', '-' and '_', with single '/' between levels",

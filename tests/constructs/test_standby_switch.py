@@ -188,7 +188,7 @@ def test_a_route_of_the_service_beside_the_switch_is_refused(new_app: Callable[[
     with pytest.raises(ConfigurationError) as refused:
         DisasterRecoveryStack(new_app(), "payment-dr", switch=True, service=service)
     assert refused.value.mistakes == (
-        f"service.routes has {route!r}, where the switch is; use another path, or leave switch out",
+        f"service.routes has {route!r}, the route of the switch; use another path, or leave switch out",
     )
     DisasterRecoveryStack(new_app(), "payment-dr", service=service)
 
@@ -313,7 +313,7 @@ def test_an_operators_failback_without_the_switch_is_refused(new_app: Callable[[
     with pytest.raises(ConfigurationError) as refused:
         DisasterRecoveryStack(new_app(), "payment-dr", **given, failback="operator")
     assert refused.value.mistakes == (
-        "failback='operator' is held by the switch, which is off; give switch=True or failback='automatic'",
+        "failback='operator' needs the switch, which is off; give switch=True or failback='automatic'",
     )
     DisasterRecoveryStack(new_app(), "payment-dr", **given, failback="automatic")
 

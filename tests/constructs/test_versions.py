@@ -20,5 +20,7 @@ def test_the_whole_line_of_each_provider_is_allowed(synthesize: Synthesize) -> N
 
 
 def test_a_provider_of_another_library_is_refused(their_stack: TerraformStack) -> None:
-    with pytest.raises(ConfigurationError, match="'azurerm' is no provider of this library; use aws, archive, random"):
+    with pytest.raises(
+        ConfigurationError, match="'azurerm' is not a provider of this library; use aws, archive, random"
+    ):
         require_versions(their_stack, "aws", "azurerm")

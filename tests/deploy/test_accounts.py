@@ -58,7 +58,7 @@ def words(text: str) -> str:
 
 
 def of_account(state: str, credentials: str) -> str:
-    return f"This state is of the AWS account {state}, the credentials are of {credentials}."
+    return f"This state is of AWS account {state}, but the credentials are of {credentials}."
 
 
 @pytest.mark.parametrize(

@@ -212,7 +212,7 @@ def test_an_account_that_is_none_is_refused_and_a_users_own_stays_outside(monkey
 def test_an_operators_failback_is_set_beside_the_switch() -> None:
     with pytest.raises(EmbeddedAwsError) as refused, synthesized(settings={FAILBACK: "operator"}):
         pass
-    assert "failback='operator' is held by the switch, which is off" in refused.value.message
+    assert "failback='operator' needs the switch, which is off" in refused.value.message
     assert refused.value.hint == "change these settings in main.py or PAYMENT_DR_FAILBACK"
     with synthesized(settings={FAILBACK: "operator", OPTIONS["switch"]: "1"}) as folder:
         stack = json.loads((folder / "stacks" / STACK / "cdk.tf.json").read_text())

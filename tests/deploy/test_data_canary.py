@@ -68,7 +68,7 @@ def test_a_function_may_not_touch_another_item(branch: Deployment, side: Side) -
     branch.client("lambda", side).update_function_configuration(
         FunctionName=function(side), Environment={"Variables": variables}
     )
-    assert run(branch, side)["errorMessage"] == "the canary cannot tell: ClientError"
+    assert run(branch, side)["errorMessage"] == "the canary is inconclusive: ClientError"
 
 
 def test_a_fault_of_the_data_plane_that_no_probe_sees_fails_over_and_back(branch: Deployment, tmp_path: Path) -> None:

@@ -47,7 +47,7 @@ def test_a_wrong_output_is_found_and_a_secret_one_is_not_shown(
         "ssm_parameter_values": Output({"/payment-app/dev/api-key": "hunter2"}, sensitive=True, type="string"),
     }
     monkeypatch.setattr(deployment, "_outputs", wrong)
-    with pytest.raises(CheckFailed, match="the output says 'vpc-1', deployed is 'vpc-"):
+    with pytest.raises(CheckFailed, match="the output is 'vpc-1', but the deployed value is 'vpc-"):
         checks.check_output(deployment, "primary_vpc_id")
     with pytest.raises(CheckFailed) as failed:
         checks.check_output(deployment, "ssm_parameter_values")

@@ -57,8 +57,8 @@ def test_status_of_a_stack_that_is_well(stack: Deployment, dr: Dr) -> None:
         assert (cells["table"], cells["fenced"]) == ("ACTIVE", "no")
         assert cells["replication lag"] == "no data in 5 minutes"  # nothing publishes that metric here
     # what is left to do before real payments: asked as far as there is somebody to ask, and no fault here
-    assert told["alert subscriptions"] == {"state": "ok", "found": "not judged: an embedded AWS sends no mail"}
-    assert told["name servers"] == {"state": "ok", "found": "not asked: an embedded AWS has no parent zone"}
+    assert told["alert subscriptions"] == {"state": "ok", "found": "not checked: an embedded AWS sends no mail"}
+    assert told["name servers"] == {"state": "ok", "found": "not checked: an embedded AWS has no parent zone"}
     secrets = stack.value("ssm_parameter_values").values()
     assert [secret for secret in secrets if secret in found.output] == []
 
@@ -97,7 +97,8 @@ def test_over_and_back_by_hand_with_terraform_in_between(
     over = dr("failover", "--yes", "--wait")
     assert (over.exit_code, over.stdout) == (
         0,
-        "us-east-1 is fenced. Its probe fails: HTTP status 503. Route 53 answers with us-west-2, by the model of it.\n",
+        "us-east-1 is fenced. Its probe fails: HTTP status 503. Route 53 answers with us-west-2, according to the "
+        "model.\n",
     )
     fenced = json.loads(dr("status", "--json").stdout)
     assert fenced["regions"]["us-east-1"]["fenced"] == {"state": "bad", "found": "FENCED"}
@@ -110,7 +111,7 @@ def test_over_and_back_by_hand_with_terraform_in_between(
     assert (back.exit_code, back.stdout) == (
         0,
         "The fence is removed from us-east-1. Its probe passes: HTTP status 200, healthy. "
-        "Route 53 answers with us-east-1, by the model of it.\n",
+        "Route 53 answers with us-east-1, according to the model.\n",
     )
 
 
@@ -127,7 +128,7 @@ def test_failover_of_a_region_that_is_gone_has_nothing_to_do(
     stack.aws.fail_region("us-east-1", kind=kind)
     found = dr("failover", "--yes")
     assert found.exit_code == 0, found.output
-    assert "It fails by itself: nothing needs to be done." in found.stdout
+    assert "No fence is needed: Route 53 fails over by itself." in found.stdout
 
 
 def test_failover_into_a_region_that_is_gone_is_refused(stack: Deployment, dr: Dr) -> None:

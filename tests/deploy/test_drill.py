@@ -223,7 +223,7 @@ def test_a_secondary_record_without_a_health_check_is_found(drill: Run, stack: D
     journal = drill("region")
     assert journal["verdict"] == "missed"
     assert journal["causes"] == [
-        "the secondary record (us-west-2) has no health check, so Route 53 takes it for healthy even when it is not"
+        "the secondary record (us-west-2) has no health check, so Route 53 considers it healthy even when it is not"
     ]
 
 

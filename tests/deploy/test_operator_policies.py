@@ -116,26 +116,26 @@ def working_as(user: Deployer) -> Callable[[Document], Any]:
 
 
 READS = {
-    "cloudwatch:DescribeAlarms": "CloudWatch in us-east-1 refuses: AccessDenied",
-    "cloudwatch:GetMetricStatistics": "CloudWatch in us-east-1 refuses: AccessDenied",
-    "dynamodb:DescribeTable": "DynamoDB in us-east-1 refuses: AccessDenied",
-    "kms:Decrypt": "Parameter Store in us-east-1 refuses: AccessDenied",
-    "lambda:GetFunctionConcurrency": "Lambda in us-east-1 refuses: AccessDenied",
-    "route53:GetHealthCheck": "Route 53's API refuses: AccessDenied",
-    "route53:ListResourceRecordSets": "Route 53's API refuses: AccessDenied",
-    "ssm:GetParameters": "Parameter Store in us-east-1 refuses: AccessDenied",
+    "cloudwatch:DescribeAlarms": "CloudWatch in us-east-1 rejects the call: AccessDenied",
+    "cloudwatch:GetMetricStatistics": "CloudWatch in us-east-1 rejects the call: AccessDenied",
+    "dynamodb:DescribeTable": "DynamoDB in us-east-1 rejects the call: AccessDenied",
+    "kms:Decrypt": "Parameter Store in us-east-1 rejects the call: AccessDenied",
+    "lambda:GetFunctionConcurrency": "Lambda in us-east-1 rejects the call: AccessDenied",
+    "route53:GetHealthCheck": "Route 53's API rejects the call: AccessDenied",
+    "route53:ListResourceRecordSets": "Route 53's API rejects the call: AccessDenied",
+    "ssm:GetParameters": "Parameter Store in us-east-1 rejects the call: AccessDenied",
 }
 OF_OPERATORS = {
     **{action: ("status", said) for action, said in READS.items()},
-    "sns:ListSubscriptionsByTopic": ("status", "SNS in us-east-1 refuses: AuthorizationError"),
-    "lambda:PutFunctionConcurrency": ("failover", "Lambda in us-east-1 refuses: AccessDenied"),
-    "lambda:DeleteFunctionConcurrency": ("failback", "Lambda in us-east-1 refuses: AccessDenied"),
-    "s3:ListBucketVersions": ("failback", "S3 in us-east-1 refuses: AccessDenied"),
+    "sns:ListSubscriptionsByTopic": ("status", "SNS in us-east-1 rejects the call: AuthorizationError"),
+    "lambda:PutFunctionConcurrency": ("failover", "Lambda in us-east-1 rejects the call: AccessDenied"),
+    "lambda:DeleteFunctionConcurrency": ("failback", "Lambda in us-east-1 rejects the call: AccessDenied"),
+    "s3:ListBucketVersions": ("failback", "S3 in us-east-1 rejects the call: AccessDenied"),
     **{
-        f"dynamodb:{action}": ("failback", "DynamoDB in us-west-2 refuses: AccessDenied")
+        f"dynamodb:{action}": ("failback", "DynamoDB in us-west-2 rejects the call: AccessDenied")
         for action in ("BatchGetItem", "DescribeStream", "GetRecords", "GetShardIterator")
     },
-    "dynamodb:Scan": ("failback --since=2d", "refuses: AccessDenied"),
+    "dynamodb:Scan": ("failback --since=2d", "rejects the call: AccessDenied"),
 }
 OF_A_SWITCH_ALONE = {
     "dynamodb:Query": ["status"],
@@ -162,7 +162,7 @@ def test_without_one_action_a_command_is_refused(
         for action, arguments in OF_A_SWITCH_ALONE.items():
             with working_as(without_actions({action}, operate)), pytest.raises(EmbeddedAwsError) as refused:
                 dr(*arguments)
-            assert "DynamoDB in us-west-2 refuses: AccessDenied" in str(refused.value), (action, refused.value)
+            assert "DynamoDB in us-west-2 rejects the call: AccessDenied" in str(refused.value), (action, refused.value)
     function = stack.output("primary", "health_monitor_function_name")
     fence = user.aws.client("lambda", stack.region("primary"))
     payment = {"transaction_id": {"S": "compared"}, "timestamp": {"N": "1"}}

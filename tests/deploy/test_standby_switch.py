@@ -32,7 +32,7 @@ ARMED = "armed: us-east-1 has answered for the first time"
 HOLDS = "us-east-1 has failed its health check for 30 s; 'dr failback' returns clients"
 FAILOVER_ALARM = "alarm-data-canary-failover-east-dev"
 FIRES = (
-    f"alarm {FAILOVER_ALARM} in us-east-1 is in ALARM: Route 53 takes the region for unhealthy; "
+    f"alarm {FAILOVER_ALARM} in us-east-1 is in ALARM: Route 53 considers the region unhealthy; "
     "'dr failback' returns clients"
 )
 TAKES_OVER_SECONDS = 120.0  # 30 of failing probes, and what a busy machine needs
@@ -192,7 +192,7 @@ def test_a_primary_that_hangs_is_left_without_a_call_to_it_and_keeps_no_command_
 
         waiting = dr(*SET, "--wait")
         assert (waiting.exit_code, "error: Route 53's API does not answer" in waiting.stderr) == (2, True)
-        assert "Clients are sent to us-west-2 already" in waiting.stderr
+        assert "Clients already go to us-west-2" in waiting.stderr
 
         calls = branch.aws.signed_calls("us-east-1")
         back = dr("failback", "--yes", "--reason", "all is well")

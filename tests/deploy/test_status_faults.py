@@ -198,7 +198,7 @@ FAULTS: dict[str, tuple[Change, str, str]] = {
     ),
     "the API may not invoke the function": (permission_removed("primary"), "primary health", "HTTP status 500"),
     "no replica": (replica_deleted, "primary replica", "none in us-west-2"),
-    "one table protected": (protected_in_one_region, "secondary table", "not protected against deletion"),
+    "one table protected": (protected_in_one_region, "secondary table", "not protected from deletion"),
     "no alarms": (alarms_deleted("secondary"), "secondary alarms", "none of the stack's alarms exists here"),
     "an alarm in ALARM": (one_alarm_in_alarm, "secondary alarms", "alarm-"),
     "a parameter that differs": (

@@ -90,7 +90,7 @@ FAULTS: dict[str, tuple[Change, list[str]]] = {
     ),
     "HTTP": (replaced("primary", Type="HTTP"), ["primary record (us-east-1) is of type HTTP,"]),
     "TCP": (replaced("secondary", Type="TCP"), ["secondary record (us-west-2) is of type TCP,"]),
-    "the check is gone": (deleted, ["secondary record (us-west-2) has no status that can be told"]),
+    "the check is gone": (deleted, ["secondary record (us-west-2) has no known status"]),
     "one check for both": (shared, ["the secondary record (us-west-2) has the health check of us-east-1"]),
 }
 
@@ -170,7 +170,7 @@ def test_a_fault_is_named_by_status_and_by_the_drill(
 
 @pytest.mark.parametrize("change", HARMLESS)
 def test_what_does_no_harm_is_not_named(change: str, named: Callable[[Change], tuple[str, list[str]]]) -> None:
-    assert named(HARMLESS[change]) == ("nothing in records and health checks speaks against it", [])
+    assert named(HARMLESS[change]) == ("records and health checks are correct", [])
 
 
 def test_a_drill_of_checks_that_fail_from_the_start_breaks_nothing(branched: Deployment, tmp_path: Path) -> None:

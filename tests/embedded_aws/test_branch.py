@@ -575,7 +575,7 @@ def test_once_stopped_it_cannot_be_started_again(world: World) -> None:
     branch.stop()
     with pytest.raises(EmbeddedAwsError, match="cannot be started again") as refused:
         branch.start()
-    assert refused.value.hint == "make another one"
+    assert refused.value.hint == "create another one"
     with pytest.raises(EmbeddedAwsError, match="not running"), branch:
         pass
 

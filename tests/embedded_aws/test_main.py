@@ -58,7 +58,7 @@ def test_start_says_what_to_do_about_a_taken_port() -> None:
     assert (refused.returncode, output) == (2, "")
     assert errors.splitlines() == [
         f"error: port {port} of 127.0.0.1 is taken",
-        "hint: give another port, or none to have a free one picked",
+        "hint: give another port, or none to use a free one",
     ]
 
 

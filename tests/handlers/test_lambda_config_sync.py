@@ -804,7 +804,7 @@ def test_a_run_in_flight_undoes_a_delete_in_both_regions_and_says_so(
     regions.west.before["put_parameter"] = delete_both
     regions.run()
     assert regions.west.store.value(NAME) == "value"
-    (warning,) = [record for record in records() if record["message"] == "deleted meanwhile and made again"]
+    (warning,) = [record for record in records() if record["message"] == "deleted meanwhile, and created again"]
     assert (warning["level"], warning["parameter"], warning["target_region"]) == ("WARNING", NAME, WEST)
 
 

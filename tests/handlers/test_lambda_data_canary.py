@@ -127,7 +127,7 @@ def test_a_write_that_is_not_given_back_is_a_failure(before: int | None) -> None
     table.loses = True
     if before:
         table.items[f"dr-canary/{HOME}"] = {**key_of(HOME), "written_at": {"N": str(before)}}
-    assert look(table, "transactions", HOME, PEER, NOW) == Finding("the item that was written is not there", None)
+    assert look(table, "transactions", HOME, PEER, NOW) == Finding("the written item is missing", None)
 
 
 OF_DYNAMODB = [
@@ -219,7 +219,7 @@ def test_a_fault_of_its_own_raises_and_publishes_no_metric(
 ) -> None:
     table = Table(peer_wrote_at=NOW)
     table.fails[call] = error
-    with pytest.raises(CanaryFault, match="cannot tell") as raised:
+    with pytest.raises(CanaryFault, match="inconclusive") as raised:
         run(table)
     assert raised.value.__cause__ is error
     (record,) = records()

@@ -59,7 +59,7 @@ BEGIN = 1_790_000_000
 PASSES, FAILS, GONE = Found(200, "HTTP status 200"), Found(503, "HTTP status 503"), Found(None, "gaierror: no name")
 ALARM_NAME = "alarm-data-canary-failover-east-dev"
 FIRES = (
-    f"alarm {ALARM_NAME} in us-east-1 is in ALARM: Route 53 takes the region for unhealthy; "
+    f"alarm {ALARM_NAME} in us-east-1 is in ALARM: Route 53 considers the region unhealthy; "
     "'dr failback' returns clients"
 )
 HOLDS = f"us-east-1 has failed its health check for {takeover.FAILING_SECONDS} s; 'dr failback' returns clients"
@@ -230,7 +230,7 @@ def test_with_both_regions_ill_nothing_is_set(clock: Clock, status: int) -> None
 
 def test_a_function_that_reaches_neither_region_cannot_tell(clock: Clock) -> None:
     table = Table(ARMED)
-    with pytest.raises(TakeoverFault, match="neither region can be reached from here: gaierror"):
+    with pytest.raises(TakeoverFault, match="neither region is reachable: gaierror"):
         run(switch(table), Regions(clock, [GONE], [GONE]))
     assert len(table.items) == 1
 
@@ -587,7 +587,7 @@ def test_a_table_that_cannot_be_read_fails_the_run(
     with pytest.raises(TakeoverFault, match="the switch stays as it is"):
         handler({}, CONTEXT)
     line = json.loads(capsys.readouterr().out)
-    assert (line["level"], line["message"]) == ("ERROR", "cannot tell")
+    assert (line["level"], line["message"]) == ("ERROR", "inconclusive")
     assert code in line["error"]
 
 

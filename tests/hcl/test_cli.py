@@ -58,7 +58,7 @@ def test_without_terraform_it_says_what_to_install(tmp_path: Path, monkeypatch: 
     assert (told.exit_code, told.stdout) == (2, "")
     assert told.stderr.splitlines()[-2:] == [
         "error: terraform is not on the PATH",
-        "hint: install Terraform 1.5 or newer, or name it by TERRAFORM_BINARY_NAME",
+        "hint: install Terraform 1.5 or newer, or set TERRAFORM_BINARY_NAME",
     ]
     assert not (tmp_path / "lib").exists()
 

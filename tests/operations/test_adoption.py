@@ -68,11 +68,8 @@ def test_what_only_looks_like_it_is_named_and_left_alone(aws: EmbeddedAws, tmp_p
         assert set(found["aws_vpc.net"].ids) == twins
         assert "2 of that name exist" in found["aws_vpc.net"].reason
         assert "its tags are not this stack's" in found["aws_cloudwatch_log_group.logs"].reason
-        assert "would have to replace it" in found["aws_iam_role.role"].reason
-        assert (
-            "nobody has said yet how to find a aws_secretsmanager_secret"
-            in found["aws_secretsmanager_secret.it"].reason
-        )
+        assert "would replace it" in found["aws_iam_role.role"].reason
+        assert "dr adopt cannot look for a aws_secretsmanager_secret" in found["aws_secretsmanager_secret.it"].reason
         assert made.terraform.state_resources() == []
 
 
@@ -82,7 +79,7 @@ def test_what_cannot_be_imported_without_creating_something_else_is_left_alone(m
     assert {address: finding.outcome for address, finding in found.items()} == {
         "aws_cloudwatch_log_group.logs": NOT_ADOPTED
     }
-    assert "without changing aws_vpc.net: see to those first" in found["aws_cloudwatch_log_group.logs"].reason
+    assert "without changing aws_vpc.net: fix those first" in found["aws_cloudwatch_log_group.logs"].reason
     assert made.terraform.state_resources() == []
     assert made.client("ec2").describe_vpcs(Filters=[{"Name": "tag:Name", "Values": ["vpc-net"]}])["Vpcs"] == []
 

@@ -54,8 +54,8 @@ def test_a_refusal_exits_with_1(dr: Dr, stack: Stack) -> None:
     found = dr(stack, "failover", "--yes")
     assert (found.exit_code, found.stdout) == (1, "")
     assert found.stderr.splitlines()[-2:] == [
-        "error: refused, us-west-2 could not serve: the table in us-west-2 is CREATING",
-        "hint: mend that, see 'dr status'; --force does it nevertheless",
+        "error: us-west-2 could not serve: the table in us-west-2 is CREATING",
+        "hint: run 'dr status' and fix the cause; --force skips this check",
     ]
 
 
@@ -95,7 +95,7 @@ def test_failback_tells_its_outcome_as_json_alone_on_stdout(dr: Dr, stack: Stack
         "text": "The fence is removed from us-east-1. Its probe passes: HTTP status 200, healthy.",
         "until": None,
     }
-    assert "us-east-1 is fenced, so its probe cannot be asked: its table is asked directly" in found.stderr
+    assert "us-east-1 is fenced, so its probe fails: checking its table directly" in found.stderr
 
 
 def test_options_reach_the_switch(dr: Dr, stack: Stack) -> None:
@@ -103,7 +103,7 @@ def test_options_reach_the_switch(dr: Dr, stack: Stack) -> None:
     stack.parameters["primary"][NAMES[0]] = "old"
     assert dr(stack, "failback", "--yes", "--force", "--dry-run").exit_code == 0
     assert stack.reserved["primary"] == 0
-    assert "by the model of it" in dr(stack, "failback", "--yes", "--force", "--wait").stdout
+    assert "according to the model" in dr(stack, "failback", "--yes", "--force", "--wait").stdout
     assert stack.reserved["primary"] is None
 
 
@@ -111,10 +111,10 @@ def test_reason_and_end_reach_the_switch_of_the_standby_region(dr: Dr, make_stac
     stack = make_stack(switch=True)
     refused = dr(stack, "failover", "--yes", "--reason", "payments fail")
     assert refused.exit_code == 2
-    assert "hint: dr failover --reason 'payments fail' --for 60m; --no-end" in refused.stderr
+    assert "hint: dr failover --reason 'payments fail' --for 60m; with --no-end" in refused.stderr
     for wrong in ("60", "m", "0m", "-1h", "1w", "inf"):
         found = dr(stack, "failover", "--yes", "--reason", "payments fail", "--for", wrong)
-        assert (found.exit_code, f"error: --for {wrong}: that is no duration" in found.stderr) == (2, True), wrong
+        assert (found.exit_code, f"error: --for {wrong} is not a duration" in found.stderr) == (2, True), wrong
     assert stack.changes == []
     found = dr(stack, "failover", "--yes", "--reason", "payments fail", "--for", "1.5h", "--json")
     outcome = json.loads(found.stdout)
@@ -149,7 +149,7 @@ def test_an_interrupted_switch_says_how_to_see_what_it_left(dr: Dr, stack: Stack
     found = dr(stack, "failover", "--yes")
     assert (found.exit_code, found.stdout) == (130, "")
     assert found.stderr.splitlines() == [
-        "'dr status' shows whether clients are sent away from the primary region",
+        "run 'dr status' to check whether a switch or fence keeps clients away from the primary region",
         "interrupted",
     ]
 

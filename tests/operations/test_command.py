@@ -255,7 +255,7 @@ def test_output_that_nobody_reads_is_inconclusive_and_no_missed_target() -> None
         errors = run.stderr.read()
     assert run.returncode == 2
     assert errors.splitlines() == [
-        "error: the output is not read to its end",
+        "error: the reader closed the output before its end",
         "hint: read all of it, or send it to a file",
     ]
 
@@ -286,8 +286,8 @@ def test_what_the_system_refuses_is_two_lines_and_inconclusive(error: OSError, t
 @pytest.mark.parametrize(
     ("ending", "told"),
     [
-        ("pass", "error: the disk is full\nhint: make room, then run it again\n"),
-        ("raise typer.Exit(1)", "error: the disk is full\nhint: make room, then run it again\n"),
+        ("pass", "error: the disk is full\nhint: free some space, then run it again\n"),
+        ("raise typer.Exit(1)", "error: the disk is full\nhint: free some space, then run it again\n"),
         ("raise OperationError('NOT all is undone', hint='see')", "error: NOT all is undone\nhint: see\n"),
     ],
 )

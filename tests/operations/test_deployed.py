@@ -57,7 +57,7 @@ def test_outputs_come_from_terraform_in_its_directory(tmp_path: Path, monkeypatc
     [
         ("echo '│ Error: Backend initialization required' >&2; exit 1", "failed: Error: Backend initialization"),
         ("echo {}", "these outputs are missing: alarm_names, application_fqdn"),
-        ("echo Usage", "holds no outputs of Terraform"),
+        ("echo Usage", "has no Terraform outputs"),
     ],
 )
 def test_a_terraform_that_knows_nothing_is_told_of(
@@ -102,19 +102,19 @@ def test_the_health_url_is_the_apis_own_or_the_embedded_awss(tmp_path: Path, mon
     [
         (GONE, NoAnswerError, "DynamoDB does not answer"),
         (refusal(503, "ServiceUnavailable"), NoAnswerError, "DynamoDB answers 503"),
-        (refusal(400), CannotTellError, "DynamoDB refuses: AccessDeniedException"),
-        (NoCredentialsError(), CannotTellError, "DynamoDB cannot be asked: Unable to locate credentials"),
+        (refusal(400), CannotTellError, "DynamoDB rejects the call: AccessDeniedException"),
+        (NoCredentialsError(), CannotTellError, "DynamoDB cannot be reached: Unable to locate credentials"),
         (
             ProxyConnectionError(proxy_url="http://proxy", error="Tunnel connection failed: 407"),
             CannotTellError,
-            'DynamoDB cannot be asked: Failed to connect to proxy URL: "http://proxy"',
+            'DynamoDB cannot be reached: Failed to connect to proxy URL: "http://proxy"',
         ),
         (
             SSLError(
                 endpoint_url="https://…", error=OSError("[SSL: CERTIFICATE_VERIFY_FAILED] self-signed certificate")
             ),
             CannotTellError,
-            "DynamoDB cannot be asked: SSL validation failed for https://… [SSL: CERTIFICATE_VERIFY_FAILED] "
+            "DynamoDB cannot be reached: SSL validation failed for https://… [SSL: CERTIFICATE_VERIFY_FAILED] "
             "self-signed certificate",
         ),
         (SSLError(endpoint_url="https://…", error=OSError("EOF")), NoAnswerError, "DynamoDB does not answer"),
@@ -170,7 +170,7 @@ def test_on_aws_calls_go_through_the_users_proxy(tmp_path: Path, monkeypatch: py
     with Server(replies("407 Proxy Authentication Required", "")) as proxy, past_proxies():
         monkeypatch.setenv("HTTPS_PROXY", proxy.url)
         client = Deployed.read(outputs=outputs_file(tmp_path)).client("lambda", "primary")
-        with pytest.raises(CannotTellError, match="cannot be asked: Failed to connect to proxy URL") as raised:
+        with pytest.raises(CannotTellError, match="cannot be reached: Failed to connect to proxy URL") as raised:
             asked("Lambda", lambda: client.get_function_concurrency(FunctionName="any"))
     assert "HTTPS_PROXY" in raised.value.hint
     assert proxy.connections > 0

@@ -110,11 +110,11 @@ def test_a_certificate_is_not_looked_at(certificate: Path, monkeypatch: pytest.M
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        ({"port": 80, "type": "HTTP"}, "no connection: {host} listens on port 443 alone, not 80"),
-        ({"port": 80}, "no connection: {host} listens on port 443 alone, not 80"),
-        ({"port": 80, "type": "TCP"}, "no connection: {host} listens on port 443 alone, not 80"),
-        ({"type": "HTTP"}, "no answer: port 443 of {host} speaks TLS alone"),
-        ({"type": "HTTP_STR_MATCH"}, "no answer: port 443 of {host} speaks TLS alone"),
+        ({"port": 80, "type": "HTTP"}, "no connection: {host} listens on port 443 only, not on 80"),
+        ({"port": 80}, "no connection: {host} listens on port 443 only, not on 80"),
+        ({"port": 80, "type": "TCP"}, "no connection: {host} listens on port 443 only, not on 80"),
+        ({"type": "HTTP"}, "no answer: port 443 of {host} speaks TLS only"),
+        ({"type": "HTTP_STR_MATCH"}, "no answer: port 443 of {host} speaks TLS only"),
         ({"sni": False}, "no answer: SSL alert handshake_failure, as EnableSNI is false"),
         ({"sni": False, "type": "HTTPS_STR_MATCH"}, "no answer: SSL alert handshake_failure, as EnableSNI is false"),
         ({"sni": False, "type": "TCP"}, None),

@@ -64,7 +64,7 @@ def test_on_an_embedded_aws_nothing_is_left_to_do(make_stack: Callable[..., Stac
     rows = found(stack, folder({"terraform": {}, "resource": {}}), frozenset())
     assert [*rows] == ["alert subscriptions", "name servers", "certificate", "state", "settings"]
     assert {each.state for each in rows.values()} == {OK}
-    assert rows["name servers"].found == "not asked: an embedded AWS has no parent zone"
+    assert rows["name servers"].found == "not checked: an embedded AWS has no parent zone"
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ def test_on_an_embedded_aws_nothing_is_left_to_do(make_stack: Callable[..., Stac
     [
         (
             [subscription("oncall@acme.io", "PendingConfirmation")],
-            "oncall@acme.io in us-west-2 is not confirmed: open the mail of AWS Notifications",
+            "oncall@acme.io in us-west-2 is not confirmed: open the mail from AWS Notifications",
         ),
         (
             [subscription("dr-alerts@example.com", "arn:aws:sns:…:1")],
@@ -90,7 +90,7 @@ def test_alerts_that_reach_nobody_are_named(live: Stack, subscriptions: list[dic
 def test_subscriptions_that_may_not_be_listed_are_not_taken_for_confirmed(live: Stack) -> None:
     live.failing["sns", "primary"] = refusal(403)
     row = found(live)["alert subscriptions"]
-    assert (row.state, row.found) == (CANNOT_TELL, "SNS in us-east-1 refuses: AccessDeniedException")
+    assert (row.state, row.found) == (CANNOT_TELL, "SNS in us-east-1 rejects the call: AccessDeniedException")
 
 
 @pytest.mark.parametrize(
@@ -106,13 +106,13 @@ def test_a_domain_that_leads_elsewhere_is_named(live: Stack, servers: frozenset[
 def test_a_zone_that_was_there_before_the_stack_is_not_asked_about(live: Stack) -> None:
     live.outputs["hosted_zone_name_servers"] = []
     row = found(live, servers=frozenset({"ns.old.io"}))["name servers"]
-    assert (row.state, row.found) == (OK, "not asked: the zone of pay.acme.io was there before the stack")
+    assert (row.state, row.found) == (OK, "not checked: the zone of pay.acme.io is older than the stack")
 
 
 def test_a_placeholder_on_aws_is_named_and_its_settings_are_not_judged(live: Stack, folder: Folder) -> None:
     live.outputs["hosted_zone_name"] = "payment-app.test"
     rows = found(live, folder({"resource": {"aws_s3_bucket": {"documents": {"force_destroy": True}}}}))
-    text = "payment-app.test is a placeholder that resolves nowhere: set domain_name"
+    text = "payment-app.test is a placeholder that does not resolve: set domain_name"
     assert (rows["name servers"].state, rows["name servers"].found) == (BAD, text)
     assert rows["settings"].state == OK
 
@@ -137,7 +137,7 @@ def test_placeholders_are_the_names_that_nobody_can_own(domain: str, expected: b
         (
             {"terraform": {"backend": {"local": {}}}},
             "state",
-            "in a file of this machine: set PAYMENT_DR_STATE and run dr bootstrap",
+            "in a file on this machine: set PAYMENT_DR_STATE and run dr bootstrap",
         ),
         (
             {"aws_s3_bucket": {"documents": {"force_destroy": True}}},
@@ -166,7 +166,7 @@ def test_without_the_folder_of_the_stack_its_settings_are_not_looked_at(live: St
     for directory in (None, tmp_path):
         rows = found(live, directory)
         assert rows["state"] == rows["settings"]
-        assert (rows["state"].state, rows["state"].found.partition(":")[0]) == (OK, "not looked at")
+        assert (rows["state"].state, rows["state"].found.partition(":")[0]) == (OK, "not checked")
 
 
 @pytest.mark.parametrize(

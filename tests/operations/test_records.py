@@ -143,14 +143,14 @@ def dotted(record: dict[str, Any]) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("changes", "there", "error"),
     [
-        ([planned("primary", unknown={"health_check_id": True})], [], "health_check_id of a record is not known"),
-        ([planned("primary", unknown={"alias": [{"name": True}]})], [], "alias of a record is not known"),
+        ([planned("primary", unknown={"health_check_id": True})], [], "health_check_id of a record depends on"),
+        ([planned("primary", unknown={"alias": [{"name": True}]})], [], "alias of a record depends on"),
         ([], [], "the plan has weighted records of 0 names"),
         ([planned("primary"), planned("secondary", name="b.acme.io")], [], "weighted records of 2 names"),
         (
             [planned("primary")],
             [{"Name": f"{NAME}.", "Type": "TXT"}, {"Name": f"{NAME}.", "Type": "MX"}],
-            f"{NAME} has a record of type MX, TXT, beside which Route 53 takes no CNAME",
+            f"{NAME} has a record of type MX, TXT, and Route 53 allows no CNAME beside it",
         ),
     ],
 )

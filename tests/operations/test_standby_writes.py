@@ -196,7 +196,7 @@ def test_records_that_are_gone_between_two_calls_are_not_taken_for_none(stack: S
     found = writes(stack)
     assert found.missing() == []
     stack.hiccups["dynamodbstreams", "secondary", "get_records"] = [refusal(400, TRIMMED)]
-    with pytest.raises(CannotTellError, match="the stream of the table in us-west-2 has lost what was written"):
+    with pytest.raises(CannotTellError, match="the stream of the table in us-west-2 has lost writes"):
         found.missing()
 
 
@@ -208,7 +208,7 @@ def test_a_shard_that_is_gone_before_it_is_read_is_older_than_the_stream(stack: 
 
 def test_a_stream_that_is_gone_is_not_taken_for_none_written(stack: Stack) -> None:
     stack.failing["dynamodbstreams", "secondary"] = refusal(400, "ResourceNotFoundException")
-    with pytest.raises(CannotTellError, match="DynamoDB in us-west-2 refuses: ResourceNotFoundException"):
+    with pytest.raises(CannotTellError, match="DynamoDB in us-west-2 rejects the call: ResourceNotFoundException"):
         writes(stack).missing()
 
 
@@ -242,8 +242,8 @@ def test_what_is_throttled_is_asked_again(stack: Stack, place: tuple[str, str, s
 @pytest.mark.parametrize(
     ("error", "said"),
     [
-        (refusal(400), "refuses: AccessDeniedException"),
-        (refusal(400, "ThrottlingException"), "refuses: ThrottlingException"),
+        (refusal(400), "rejects the call: AccessDeniedException"),
+        (refusal(400, "ThrottlingException"), "rejects the call: ThrottlingException"),
         (GONE, "does not answer"),
     ],
 )
@@ -351,4 +351,4 @@ def test_progress_is_told_while_it_is_read(stack: Stack, monkeypatch: pytest.Mon
     stack.before_read = wait_for_it
     stack.pay("late", "secondary")
     StandbyWrites(stack, seconds=None, tell=tell).missing()
-    assert told[0] == "0 items are compared, 0 differ"
+    assert told[0] == "0 items compared, 0 differ"

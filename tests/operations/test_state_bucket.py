@@ -160,7 +160,7 @@ def test_a_bucket_of_another_account_is_left_alone(aws: EmbeddedAws, s3: Any) ->
     with Stubber(s3) as stub:
         stub.add_client_error("head_bucket", "403", http_status_code=403, expected_params=owned)
         bucket = StateBucket(s3=s3, name=NAME, region=REGION, account_id="123456789012")
-        with pytest.raises(OperationError, match="is another account's, or these credentials must not see it"):
+        with pytest.raises(OperationError, match="belongs to another account, or these credentials may not read it"):
             bucket.bootstrap()
         stub.assert_no_pending_responses()  # and nothing else was asked
 
@@ -175,7 +175,7 @@ def test_a_bucket_that_a_team_encrypts_with_its_own_key_stays_so(aws: EmbeddedAw
 @pytest.mark.parametrize(
     ("arguments", "error"),
     [
-        ([f"s3://{NAME}"], "error: state='s3://acme-terraform-state' is no location"),
+        ([f"s3://{NAME}"], "error: state='s3://acme-terraform-state' is not a location"),
         ([LOCATION, "--region", "us-west-9"], "error: region='us-west-9' is not a commercial AWS region"),
     ],
 )
@@ -183,13 +183,13 @@ def test_what_is_no_location_is_refused(monkeypatch: pytest.MonkeyPatch, argumen
     refused = bootstrap(*arguments)
     assert (refused.exit_code, refused.stdout) == (2, "")
     assert refused.stderr.startswith(error)
-    assert refused.stderr.splitlines()[-1] == "hint: give the location and the region that main.py has"
+    assert refused.stderr.splitlines()[-1] == "hint: give the location and the region of main.py"
 
 
 def test_a_refusal_of_aws_names_its_reason(aws: EmbeddedAws, s3: Any) -> None:
     with Stubber(s3) as stub:
         stub.add_client_error("head_bucket", "404", http_status_code=404)
         stub.add_client_error("create_bucket", "AccessDenied", http_status_code=403)
-        with pytest.raises(OperationError, match="S3 in us-west-2 refuses: AccessDenied") as refused:
+        with pytest.raises(OperationError, match="S3 in us-west-2 rejects the call: AccessDenied") as refused:
             StateBucket(s3=s3, name=NAME, region=REGION, account_id="123456789012").bootstrap()
     assert isinstance(refused.value.__cause__, ClientError)

@@ -63,7 +63,7 @@ def test_a_stack_that_is_well_is_told_cell_by_cell(stack: Stack) -> None:
         },
         "config": {"state": "ok", "found": "the same in both regions"},
         "serves": {"state": "ok", "found": "us-east-1 (primary)"},
-        "failover": {"state": "ok", "found": "nothing in records and health checks speaks against it"},
+        "failover": {"state": "ok", "found": "records and health checks are correct"},
     }
 
 
@@ -162,7 +162,7 @@ def test_a_missing_right_is_no_outage_but_said(stack: Stack) -> None:
     config = look_at(stack).both["config"]
     assert (config.state, config.found) == (
         "cannot tell",
-        "Parameter Store in us-west-2 refuses: AccessDeniedException",
+        "Parameter Store in us-west-2 rejects the call: AccessDeniedException",
     )
 
 
@@ -171,11 +171,11 @@ def test_a_missing_right_is_no_outage_but_said(stack: Stack) -> None:
     [
         (
             (True, False),
-            ("ACTIVE", "ACTIVE, not protected against deletion as the other region is"),
+            ("ACTIVE", "ACTIVE, not protected from deletion, unlike the other region"),
         ),
         (
             (False, True),
-            ("ACTIVE, not protected against deletion as the other region is", "ACTIVE"),
+            ("ACTIVE, not protected from deletion, unlike the other region", "ACTIVE"),
         ),
         ((True, True), ("ACTIVE", "ACTIVE")),
         ((False, False), ("ACTIVE", "ACTIVE")),

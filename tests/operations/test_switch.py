@@ -54,7 +54,7 @@ def test_failover_fences_the_primary_and_sees_its_probe_fail(stack: Stack) -> No
 
 def test_a_host_of_the_users_that_route_53_probes_cannot_be_fenced(stack: Stack) -> None:
     stack.outputs |= {"primary_endpoint_host": "east.pay.acme.io", "primary_probed_host": "east.pay.acme.io"}
-    with pytest.raises(RefusedError, match=r"Route 53 probes east\.pay\.acme\.io in us-east-1, and not"):
+    with pytest.raises(RefusedError, match=r"Route 53 probes east\.pay\.acme\.io in us-east-1 and not"):
         switch(stack, force=True).failover()
     assert stack.calls == []
     stack.outputs["primary_probed_host"] = stack.api_host("primary")  # only the name points to that host
@@ -65,7 +65,7 @@ def test_failover_twice_changes_nothing_the_second_time(stack: Stack) -> None:
     switch(stack).failover()
     again = switch(stack).failover()
     assert (again.changed, again.fenced) == (False, True)
-    assert "fenced already" in again.text
+    assert "already fenced" in again.text
     assert stack.calls == [FENCE]
 
 
@@ -85,7 +85,7 @@ def test_failback_without_a_fence_has_nothing_to_do(stack: Stack) -> None:
 
 def test_failback_without_a_fence_says_that_the_primary_is_sick(stack: Stack) -> None:
     stack.passes["primary"] = lambda: False
-    with pytest.raises(RefusedError, match="us-east-1 is not fenced, yet its probe fails: HTTP status 503"):
+    with pytest.raises(RefusedError, match="us-east-1 is not fenced, but its probe fails: HTTP status 503"):
         switch(stack).failback()
 
 
@@ -208,14 +208,14 @@ def test_too_many_documents_to_list_are_refused_but_not_called_missing(
     monkeypatch.setattr(probes, "time", clock)
     monkeypatch.setattr(clock, "monotonic", itertools.count(step=40.0).__next__)
     fenced(stack).objects["secondary"] = dict.fromkeys("ab", b"1")
-    with pytest.raises(OperationError, match="cannot tell: the documents of us-west-2 are too many") as refused:
+    with pytest.raises(OperationError, match="cannot tell: us-west-2 has too many documents") as refused:
         switch(stack).failback()
     assert not isinstance(refused.value, RefusedError)
 
 
 def test_what_cannot_be_asked_is_no_reason_but_refused_too(stack: Stack) -> None:
     fenced(stack).failing["ssm", "primary"] = refusal(400)
-    with pytest.raises(OperationError, match="cannot tell: Parameter Store in us-east-1 refuses") as refused:
+    with pytest.raises(OperationError, match="cannot tell: Parameter Store in us-east-1 rejects the call") as refused:
         switch(stack).failback()
     assert not isinstance(refused.value, RefusedError)
 
@@ -322,7 +322,9 @@ def test_a_dry_run_names_what_is_missing_and_does_not_wait(stack: Stack, clock: 
 def test_what_cannot_be_read_is_never_taken_for_nothing_missing(stack: Stack) -> None:
     fenced(stack).pay("there")
     stack.failing["dynamodb", "primary", "batch_get_item"] = refusal(400)
-    with pytest.raises(OperationError, match="cannot tell: DynamoDB in us-east-1 refuses: AccessDenied") as raised:
+    with pytest.raises(
+        OperationError, match="cannot tell: DynamoDB in us-east-1 rejects the call: AccessDenied"
+    ) as raised:
         switch(stack).failback()
     assert (raised.value.exit_code, stack.calls) == (2, [])
 
@@ -371,7 +373,7 @@ def test_the_cost_of_the_whole_table_is_said_before_it_is_read(stack: Stack) -> 
     assert stack.asked == []
     assert asked == [
         "This compares the whole table in both regions (1,000,000 items, 10,441,408 read units, about 1.31 USD on "
-        f"demand) and then lets clients return to us-east-1 in account {ACCOUNT}."
+        f"demand) and then returns clients to us-east-1 in account {ACCOUNT}."
     ]
     would = "would compare the whole table (1,000,000 items, 10,441,408 read units, about 1.31 USD on demand), and then"
     assert switch(stack, since=48 * HOUR, dry_run=True).failback().text.startswith(f"{would} remove the fence")
@@ -430,7 +432,7 @@ def test_a_primary_that_is_gone_needs_no_fence(stack: Stack) -> None:
     stack.passes["primary"] = lambda: False
     found = switch(stack).failover()
     assert (found.changed, found.fenced) == (False, None)
-    assert "its probe fails: HTTP status 503. It fails by itself: nothing needs to be done." in found.text
+    assert "its probe fails: HTTP status 503. No fence is needed: Route 53 fails over by itself." in found.text
 
 
 @pytest.mark.parametrize("place", [("lambda", "primary"), ("lambda", "primary", "put_function_concurrency")])
@@ -440,7 +442,7 @@ def test_a_lambda_api_that_is_gone_alone_is_no_failover_and_says_what_else_works
     stack.failing[place] = GONE
     with pytest.raises(NoAnswerError, match="Lambda in us-east-1 does not answer") as refused:
         switch(stack).failover()
-    throttle, _, check = refused.value.hint.partition("; if that API is away too: ")
+    throttle, _, check = refused.value.hint.partition("; if that API is down too: ")
     assert "aws apigatewayv2 update-stage --region us-east-1 --api-id primary --stage-name '$default'" in throttle
     assert check.startswith("aws route53 update-health-check --health-check-id check-primary --inverted")
     assert stack.reserved["primary"] is None
@@ -449,14 +451,14 @@ def test_a_lambda_api_that_is_gone_alone_is_no_failover_and_says_what_else_works
 def test_a_missing_right_is_not_taken_for_a_region_that_is_gone(stack: Stack) -> None:
     stack.failing["lambda", "primary"] = refusal(403)
     stack.passes["primary"] = lambda: False
-    with pytest.raises(CannotTellError, match="Lambda in us-east-1 refuses: AccessDeniedException"):
+    with pytest.raises(CannotTellError, match="Lambda in us-east-1 rejects the call: AccessDeniedException"):
         switch(stack).failover()
 
 
 @pytest.mark.parametrize("direction", ["failover", "failback"])
 def test_credentials_of_another_account_are_refused(stack: Stack, direction: str) -> None:
     stack.account = "999999999999"
-    with pytest.raises(OperationError, match=f"are of account 999999999999, the stack is in {ACCOUNT}"):
+    with pytest.raises(OperationError, match=f"are of account 999999999999, but the stack is in {ACCOUNT}"):
         getattr(switch(fenced(stack)), direction)()
     assert stack.calls == []
 
@@ -485,7 +487,7 @@ def test_waiting_takes_as_long_as_the_health_check_does(
         fenced(stack)
     started = clock.now
     found = getattr(switch(stack, wait=True), direction)()
-    assert found.text.endswith(f"Route 53 answers with {region}, by the model of it.")
+    assert found.text.endswith(f"Route 53 answers with {region}, according to the model.")
     assert 90 <= clock.now - started < 95
 
 
@@ -541,10 +543,10 @@ def test_addresses_of_neither_region_are_told_when_the_time_is_up(
     stack = make_stack(live=True, custom_domain=True)
     monkeypatch.setattr(socket, "gethostbyname_ex", lambda name: (name, [], ["192.0.2.1"]))
     stack.answered = itertools.repeat(["203.0.113.9"])
-    with pytest.raises(OperationError, match="after 10 s it cannot be told which region Route 53 answers with") as late:
+    with pytest.raises(OperationError, match="after 10 s Route 53 answers with addresses of no known region") as late:
         switch(stack, wait=True, timeout=10).failover()
     names = " ".join(stack.target(side) for side in ("primary", "secondary"))
-    assert late.value.hint.endswith(f"@ns-1.awsdns-01.org; whose they are: dig +short {names}")
+    assert late.value.hint.endswith(f"@ns-1.awsdns-01.org; addresses of both regions: dig +short {names}")
 
 
 def test_when_no_name_server_answers_the_operator_is_told_how_to_ask(make_stack: Callable[..., Stack]) -> None:
@@ -584,7 +586,7 @@ def test_a_fence_whose_effect_cannot_be_seen_from_here_stays_and_is_told_of(stac
         switch(stack).failover()
     assert (raised.value.exit_code, raised.value.message, raised.value.hint) == (
         2,
-        "us-east-1 is fenced. Whether its probe fails cannot be told: it cannot be probed through the proxy",
+        "us-east-1 is fenced. It is unknown whether its probe fails: it cannot be probed through the proxy",
         "check HTTPS_PROXY",
     )
     assert stack.calls == [FENCE]
@@ -647,7 +649,7 @@ def test_a_switch_without_an_end_has_none(switched_stack: Stack) -> None:
     [{}, {"reason": "r"}, {"seconds": 60.0}, {"no_end": True}, {"reason": "r", "seconds": 60.0, "no_end": True}],
 )
 def test_a_switch_needs_a_reason_and_one_end(switched_stack: Stack, options: dict[str, Any]) -> None:
-    with pytest.raises(OperationError, match="needs a reason, and an end") as refused:
+    with pytest.raises(OperationError, match="needs --reason, and either --for or --no-end") as refused:
         switch(switched_stack, **options).failover()
     assert "--reason 'payments fail' --for 60m" in refused.value.hint
     assert switched_stack.calls == []
@@ -663,14 +665,14 @@ def test_a_fence_takes_no_end(stack: Stack, options: dict[str, Any]) -> None:
 def test_a_reason_for_a_fence_is_said_to_be_lost(stack: Stack) -> None:
     made = switch(stack, reason="payments fail")
     assert made.failover().changed
-    assert "this stack has no switch, so the reason is recorded nowhere" in made.told  # type: ignore[attr-defined]
+    assert "this stack has no switch, so the reason is not recorded" in made.told  # type: ignore[attr-defined]
 
 
 def test_a_switch_that_is_set_stays_as_it_is_unless_forced(switched_stack: Stack, clock: Clock) -> None:
     switch(switched_stack, **REASON).failover()
     again = switch(switched_stack, reason="me too", seconds=9e9).failover()
     assert (again.changed, again.fenced, again.until) == (False, True, 1000.0 + 3600)
-    assert "already, by arn:aws:iam::123456789012:user/oncall since" in again.text
+    assert "Clients already go to us-west-2, by arn:aws:iam::123456789012:user/oncall since" in again.text
     clock.now += 60
     assert switch(switched_stack, reason="longer", seconds=7200.0, force=True).failover().until == 1060.0 + 7200
     assert [change["version"]["N"] for change in switched_stack.changes] == ["1", "2"]
@@ -689,9 +691,7 @@ def test_of_two_operators_at_once_one_is_refused(switched_stack: Stack, monkeypa
     stale = standby_switch.history(switched_stack, 2)[1]
     read = iter([stale, standby_switch.newest(switched_stack)])
     monkeypatch.setattr(standby_switch, "newest", lambda _: next(read))
-    with pytest.raises(
-        standby_switch.ChangedMeanwhileError, match="somebody else has changed the switch meanwhile: by"
-    ):
+    with pytest.raises(standby_switch.ChangedMeanwhileError, match="somebody else changed the switch meanwhile: by"):
         switch(switched_stack, **REASON, force=True).failover()
     assert len(switched_stack.changes) == 2
 
@@ -715,7 +715,7 @@ def test_a_switch_without_effect_is_released_again(switched_stack: Stack) -> Non
 
 def test_a_switch_that_cannot_be_written_leaves_everything_as_it_is(switched_stack: Stack) -> None:
     switched_stack.failing["dynamodb", "secondary", "put_item"] = refusal(400)
-    with pytest.raises(CannotTellError, match="DynamoDB in us-west-2 refuses: AccessDeniedException"):
+    with pytest.raises(CannotTellError, match="DynamoDB in us-west-2 rejects the call: AccessDeniedException"):
         switch(switched_stack, **REASON).failover()
     assert switched_stack.changes == []
 
@@ -797,7 +797,7 @@ def test_waiting_for_a_switch_takes_as_long_as_its_health_check_does(
         switch(switched_stack, **REASON).failover()
     started = clock.now
     found = getattr(switch(switched_stack, wait=True, **REASON), direction)()
-    assert found.text.endswith(f"Route 53 answers with {region}, by the model of it.")
+    assert found.text.endswith(f"Route 53 answers with {region}, according to the model.")
     assert 90 <= clock.now - started < 95
 
 

@@ -400,7 +400,7 @@ def test_a_key_in_kms_signs_the_digest_in_its_own_region(path: Path, keys: dict[
 def test_a_key_in_kms_of_another_kind_is_refused(path: Path, keys: dict[str, tuple[Path, Path]]) -> None:
     with pytest.raises(OperationError, match="does not sign with RSASSA_PKCS1_V1_5_SHA_256"):
         sign(path, f"kms:{ARN}", lambda _: Kms(keys["ada"][0], ["ECDSA_SHA_256"]))
-    with pytest.raises(OperationError, match="alias/mine is no ARN of a KMS key"):
+    with pytest.raises(OperationError, match="alias/mine is not the ARN of a KMS key"):
         sign(path, "kms:alias/mine", lambda _: Kms(keys["ada"][0], [ALGORITHM]))
 
 

@@ -151,7 +151,7 @@ def test_what_the_default_column_says_is_not_said_again() -> None:
         "3",
         "Failures in a row before a check is unhealthy.",
     )
-    assert props["ttl_seconds"].description.startswith("How long resolvers may keep an answer. Default 30; refused")
+    assert props["ttl_seconds"].description.startswith("How long resolvers may keep an answer. Default 30. Fails at synth")
     assert props["custom_domain"].description.endswith("of both endpoints.")
     props = {prop.name: prop for prop in documented(payment_dr.GlobalData).props}
     assert props["force_destroy"].description.endswith("what is in them; set it False with real documents.")

@@ -1,1 +1,1 @@
-"""What operators run on a deployed stack: look at it, fail it over and back, drill it, adopt what Terraform lost."""
+"""Commands for operators of a deployed stack: show its status, fail over and back, drill it, adopt lost resources."""

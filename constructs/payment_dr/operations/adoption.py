@@ -1,11 +1,12 @@
-"""After an interrupted deployment: bring into Terraform's state what exists in AWS but is missing there.
+"""After an interrupted deployment: import resources that exist in AWS and are missing in Terraform's state.
 
-When Terraform is killed, a resource whose creation was under way can exist without being in the state. The next apply
-then stops at "already exists" or, where AWS asks for no unique name, quietly makes a second VPC, key or API. This
-module looks for what the plan wants to create, by its planned name or tags, and imports it. Terraform itself is the
-judge of every find: it has to read the resource, its tags have to be this stack's, and it must not have to be replaced.
+When Terraform is killed, a resource that it was creating can exist without being in the state. The next apply then
+fails with "already exists" or, where AWS needs no unique name, silently creates a second VPC, key or API. This module
+looks for the resources that the plan wants to create, by their planned name or tags, and imports them. Terraform itself
+checks each of them: it must be able to read the resource, the tags must be this stack's, and it must not have to
+replace the resource.
 
-It uses Terraform and AWS's public APIs alone, so it works on any account that the given Terraform and clients reach.
+It uses only Terraform and AWS's public APIs, so it works on any account that the given Terraform and clients reach.
 
 Example:
     >>> for finding in adopt(terraform, clients=aws.client, dry_run=True):  # doctest: +SKIP
@@ -46,7 +47,7 @@ class Finding:
     Attributes:
         outcome: ``adopted``, ``to adopt`` (a dry run) or ``not adopted``.
         address: Its address in the configuration.
-        ids: What it was found as; several where it cannot be told which one it is.
+        ids: Its import ids. Several where more than one resource fits.
         reason: Why it is not adopted, and what to do.
     """
 
@@ -57,7 +58,7 @@ class Finding:
 
 
 class NotKnownYet(Exception):  # noqa: N818
-    """The plan does not know an attribute: the id of something that is to be created itself."""
+    """The plan does not know an attribute: the id of a resource that Terraform has yet to create."""
 
 
 class _Attributes(dict[str, Any]):
@@ -73,7 +74,7 @@ def _search(
     id_of: Callable[[Any, Planned], str],
     arguments: Callable[[Planned], dict[str, Any]] = lambda _: {},
 ) -> Find:
-    """Look through what one call lists."""
+    """Look through the list that one call returns."""
 
     def find(client: Callable[[str], Any], new: Planned) -> list[str]:
         found = listed(client(service), operation, items, **arguments(new))
@@ -83,7 +84,7 @@ def _search(
 
 
 def _named(service: str, operation: str, items: str, key: str, attribute: str = "name", id_: str = "") -> Find:
-    """Look for a name that only one can have; `id_` is the key of the import id, if that is not the name."""
+    """Look for a unique name. `id_` is the key of the import id, if that is not the name."""
     return _search(
         service,
         operation,
@@ -132,7 +133,7 @@ def _permissions(client: Callable[[str], Any], new: Planned) -> Iterator[str]:
 
 
 def _is_like(check: Mapping[str, Any], new: Planned) -> bool:
-    """Whether a health check asks what a planned one would ask: an endpoint, an alarm, or its children."""
+    """Whether a health check has the same endpoint, alarm or children as a planned one."""
     alarm = check.get("AlarmIdentifier", {})
     there = (check["Type"], check.get("FullyQualifiedDomainName"), alarm.get("Name"), alarm.get("Region"))
     wanted = (new["type"], new.get("fqdn"), new.get("cloudwatch_alarm_name"), new.get("cloudwatch_alarm_region"))
@@ -242,7 +243,7 @@ FIND: Mapping[str, Find] = {
         lambda endpoint, _: endpoint["VpcEndpointId"],
     ),
 }
-# Creating these again overwrites what is there, and they end with what they belong to: nothing has to be adopted.
+# Creating these again overwrites the old ones, and they are deleted with their parent: they need no adoption.
 REPEATABLE = frozenset(
     {
         "aws_acm_certificate_validation",  # waits, and makes nothing
@@ -265,19 +266,19 @@ TAGGED_LATER = frozenset({"aws_route53_health_check", "aws_route53_zone", "aws_s
 
 
 def adopt(terraform: Terraform, *, clients: Clients, dry_run: bool = False) -> list[Finding]:
-    """Import what the configuration wants to create and what exists already.
+    """Import resources that the configuration wants to create and that already exist.
 
     Args:
-        terraform: Terraform in an initialized working directory; nobody else may be applying there.
+        terraform: Terraform in an initialized working directory. Nobody else may apply there meanwhile.
         clients: Clients with the rights to list and describe.
-        dry_run: Only say what would be done.
+        dry_run: Only report what it would do.
 
     Returns:
-        What was found, by address. Nothing else stands between the state and the next apply.
+        The resources found, by address. Nothing else blocks the next apply.
 
     Raises:
         TerraformFailed: Terraform could not plan or import.
-        ClientError: AWS refuses to list something.
+        ClientError: AWS rejects a call that lists resources.
     """
     clients = functools.cache(clients)  # to make one takes longer than most calls
     found: dict[str, str] = {}
@@ -306,7 +307,7 @@ def adopt(terraform: Terraform, *, clients: Clients, dry_run: bool = False) -> l
             and change["address"] in only.actions
         ]
         if beyond:
-            reason = f"it cannot be imported without changing {', '.join(sorted(beyond))}: see to those first"
+            reason = f"it cannot be imported without changing {', '.join(sorted(beyond))}: fix those first"
             refused |= {address: Finding(NOT_ADOPTED, address, (id_,), reason) for address, id_ in found.items()}
             found = {}
         else:
@@ -318,10 +319,10 @@ def adopt(terraform: Terraform, *, clients: Clients, dry_run: bool = False) -> l
 
 
 def _look(plan: Mapping[str, Any], clients: Clients, refused: dict[str, Finding]) -> tuple[dict[str, str], set[str]]:
-    """Find what the plan wants to create; what cannot be decided goes to `refused`.
+    """Find resources that the plan wants to create. Those that a person must decide go to `refused`.
 
     Returns:
-        The id of what was found, by address; and the addresses that cannot be looked for in this plan.
+        The id of each resource found, by address, and the addresses that this plan does not know enough about.
     """
     regions = _regions(plan)
     found: dict[str, str] = {}
@@ -331,7 +332,7 @@ def _look(plan: Mapping[str, Any], clients: Clients, refused: dict[str, Finding]
         if change["change"]["actions"] != ["create"] or kind in REPEATABLE or address in refused:
             continue
         if kind not in FIND:
-            reason = f"nobody has said yet how to find a {kind}: look for it by hand, and import it if it exists"
+            reason = f"dr adopt cannot look for a {kind}: look for it yourself, and import it if it exists"
             refused[address] = Finding(NOT_ADOPTED, address, (), reason)
             continue
         try:
@@ -342,7 +343,7 @@ def _look(plan: Mapping[str, Any], clients: Clients, refused: dict[str, Finding]
         if len(ids) == 1:
             found[address] = ids[0]
         elif ids:
-            reason = f"{len(ids)} of that name exist: delete those that are not in use, or import the one that is"
+            reason = f"{len(ids)} of that name exist: delete the unused ones, or import the one in use"
             refused[address] = Finding(NOT_ADOPTED, address, tuple(ids), reason)
     return found, unknown
 
@@ -373,7 +374,7 @@ def _regions(plan: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _misfits(plan: Mapping[str, Any], found: Mapping[str, str]) -> Iterator[Finding]:
-    """What was found and is not the planned resource after all."""
+    """Resources that were found and turn out not to be the planned ones."""
     for change in plan["resource_changes"]:
         address, kind, before = change["address"], change["type"], change["change"]["before"] or {}
         if address not in found:
@@ -383,15 +384,15 @@ def _misfits(plan: Mapping[str, Any], found: Mapping[str, str]) -> Iterator[Find
         if not tags and kind in TAGGED_LATER:
             tags = wanted
         if not wanted.items() <= tags.items():
-            reason = "its tags are not this stack's: if it is, tag it so; if not, one of the two needs another name"
+            reason = "its tags are not this stack's: correct its tags if it belongs to the stack, else rename one"
             yield Finding(NOT_ADOPTED, address, ids, reason)
         elif "delete" in change["change"]["actions"]:
-            reason = "Terraform would have to replace it: delete it if it is not in use, or correct the configuration"
+            reason = "Terraform would replace it: delete it if it is not in use, or correct the configuration"
             yield Finding(NOT_ADOPTED, address, ids, reason)
 
 
 def _plan(terraform: Terraform, found: Mapping[str, str], *, targets: bool = False) -> PlanResult:
-    """Plan to import what was found, and what it depends on alone if these are the targets."""
+    """Plan to import the resources found. With targets, only these and the resources that they depend on."""
     with _import_blocks(terraform, found):
         # The state is not compared with AWS: what is in it is not looked for, and what is imported is read anyway.
         return terraform.plan(targets=sorted(found) if targets else (), refresh=False)
@@ -399,7 +400,7 @@ def _plan(terraform: Terraform, found: Mapping[str, str], *, targets: bool = Fal
 
 @contextmanager
 def _import_blocks(terraform: Terraform, found: Mapping[str, str]) -> Iterator[None]:
-    """Have import blocks in the configuration (https://developer.hashicorp.com/terraform/language/import)."""
+    """Add import blocks to the configuration (https://developer.hashicorp.com/terraform/language/import)."""
     path = terraform.directory / "adoption.tf"
     blocks = (f"import {{\n  to = {address}\n  id = {_quoted(id_)}\n}}\n" for address, id_ in found.items())
     path.write_text("".join(blocks))
@@ -418,10 +419,10 @@ def adopt_here(directory: Path, *, dry_run: bool) -> list[Finding]:
 
     Args:
         directory: An initialized working directory, such as cdktf.out/stacks/payment-dr.
-        dry_run: Only say what would be done.
+        dry_run: Only report what it would do.
 
     Raises:
-        OperationError: It is not initialized, or Terraform or AWS refuses.
+        OperationError: The directory is not initialized, or Terraform or AWS fails.
     """
     with terraform_here(directory) as (terraform, clients):
         return adopt(terraform, clients=clients, dry_run=dry_run)
@@ -438,7 +439,7 @@ def terraform_here(directory: Path) -> Iterator[tuple[Terraform, Clients]]:
         Terraform in it, and clients with the same credentials.
 
     Raises:
-        OperationError: It is not initialized, or AWS refuses what is asked in the block.
+        OperationError: The directory is not initialized, or AWS rejects a call in the block.
     """
     if not (directory / os.environ.get("TF_DATA_DIR", ".terraform")).is_dir():
         raise OperationError(f"{directory} is not initialized", hint=f"run 'terraform -chdir={directory} init' first")
@@ -450,5 +451,5 @@ def terraform_here(directory: Path) -> Iterator[tuple[Terraform, Clients]]:
         with Terraform(directory, {"AWS_EC2_METADATA_DISABLED": "false", **files, **own}) as terraform:
             yield terraform, lambda service, region: session.client(service, region)
     except (BotoCoreError, ClientError) as error:
-        hint = "check the AWS settings, and that they allow to list and describe what the stack is made of"
+        hint = "check the AWS settings, and that they allow listing and describing the stack's resources"
         raise OperationError(f"AWS does not answer: {error}", hint=hint) from error

@@ -1,4 +1,4 @@
-"""Which region an alias record has answered with: DNS tells addresses alone, those of what the alias points to."""
+"""The region that an alias record answers with. DNS gives only addresses: those of the target of the alias."""
 
 import socket
 from collections.abc import Iterable
@@ -10,7 +10,7 @@ from payment_dr.side import SIDES
 class AliasTargets:
     """The addresses of both regions' API Gateway domain names.
 
-    They change all the time, a few of many being told at once, so what was seen before stays known.
+    They change all the time, and an answer has only a few of many, so this keeps all addresses seen before.
 
     Args:
         stack: A stack with a custom domain.
@@ -21,7 +21,7 @@ class AliasTargets:
         self._seen: dict[str, str] = {}
 
     def target_of(self, addresses: Iterable[str]) -> str | None:
-        """The domain name that has one of these addresses, if that can be told now."""
+        """The domain name that has one of these addresses, if it is known now."""
         addresses = list(addresses)
         if not any(address in self._seen for address in addresses):
             for name in self._names:

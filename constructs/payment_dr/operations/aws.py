@@ -1,4 +1,4 @@
-"""Asking AWS: every answer that is none becomes an error with a next move."""
+"""Calls to AWS: each failed call becomes an error with a hint."""
 
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
@@ -12,10 +12,10 @@ T = TypeVar("T")
 
 
 class CannotTellError(OperationError):
-    """AWS refused a question, or it could not be asked."""
+    """AWS rejected a call, or the call could not be made, so the result is inconclusive."""
 
 
-PROXY_HINT = "check HTTPS_PROXY, and NO_PROXY, which names what is reached without a proxy"
+PROXY_HINT = "check HTTPS_PROXY, and NO_PROXY, which names the hosts to reach without a proxy"
 
 
 class NoAnswerError(CannotTellError):
@@ -23,16 +23,16 @@ class NoAnswerError(CannotTellError):
 
 
 def asked(what: str, call: Callable[[], T]) -> T:
-    """Ask AWS.
+    """Call AWS.
 
     Args:
-        what: Who is asked, such as "DynamoDB in us-east-1".
-        call: Asks.
+        what: The service, such as "DynamoDB in us-east-1".
+        call: Makes the call.
 
     Raises:
         NoAnswerError: No answer came, or one with 5xx.
-        CannotTellError: The question was refused or not passed on by a proxy, or there are no credentials to ask with.
-        ThisMachineError: This machine could not ask.
+        CannotTellError: AWS or a proxy rejected the call, or there are no credentials.
+        ThisMachineError: This machine could not make the call.
     """
     try:
         return call()
@@ -42,18 +42,18 @@ def asked(what: str, call: Callable[[], T]) -> T:
         if status >= 500:
             raise NoAnswerError(f"{what} answers {status}", hint="look at the AWS Health Dashboard") from error
         said = " ".join(str(code).split())  # on one line: the next one would look like a message of this program
-        raise CannotTellError(f"{what} refuses: {said}", hint="check the rights of these credentials") from error
+        raise CannotTellError(f"{what} rejects the call: {said}", hint="check these credentials") from error
     except (BotoCoreError, OSError) as error:
         if lacking := lack_of_this_machine(error):
             raise lacking from error
-        if isinstance(error, ProxyConnectionError):  # a proxy's refusal is no region's
-            raise CannotTellError(f"{what} cannot be asked: {error}", hint=PROXY_HINT) from error
+        if isinstance(error, ProxyConnectionError):  # a proxy rejected it, not the region
+            raise CannotTellError(f"{what} cannot be reached: {error}", hint=PROXY_HINT) from error
         if "CERTIFICATE_VERIFY_FAILED" in str(error):  # nor is the certificate of a proxy that reads TLS
-            hint = "AWS_CA_BUNDLE names a file with the certificates that this machine is to trust"
-            raise CannotTellError(f"{what} cannot be asked: {error}", hint=hint) from error
+            hint = "set AWS_CA_BUNDLE to a file with the certificates that this machine must trust"
+            raise CannotTellError(f"{what} cannot be reached: {error}", hint=hint) from error
         if isinstance(error, NoConnectionError | HTTPClientError):
             raise NoAnswerError(f"{what} does not answer", hint="look at the AWS Health Dashboard") from error
-        raise CannotTellError(f"{what} cannot be asked: {error}", hint="log in to AWS, or set AWS_PROFILE") from error
+        raise CannotTellError(f"{what} cannot be reached: {error}", hint="log in to AWS, or set AWS_PROFILE") from error
 
 
 def listed(client: Any, operation: str, items: str, **arguments: Any) -> Iterator[Any]:

@@ -29,16 +29,18 @@ from payment_dr.operations.status import look_at
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
 Directory = Annotated[
-    Path, typer.Option("--dir", help="Where Terraform ran; its outputs are read with 'terraform output -json'.")
+    Path, typer.Option("--dir", help="Folder where Terraform ran. Reads its outputs with 'terraform output -json'.")
 ]
-Outputs = Annotated[Path | None, typer.Option(help="A file of 'terraform output -json', in place of --dir.")]
+Outputs = Annotated[Path | None, typer.Option(help="A file of 'terraform output -json', instead of --dir.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Force = Annotated[bool, typer.Option("--force", help="Go on against the reasons not to; they are printed.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Check everything that only reads; change nothing.")]
-Yes = Annotated[bool, typer.Option("--yes", help="Do not ask, for automation.")]
-Wait = Annotated[bool, typer.Option("--wait", help="Wait until Route 53 has switched.")]
-Timeout = Annotated[float, typer.Option(min=1, help="Seconds after which waiting ends.")]
-Endpoint = Annotated[str | None, typer.Option(help="Takes the payments, by POST of JSON, in place of the table.")]
+Force = Annotated[bool, typer.Option("--force", help="Skip the safety checks. Prints each reason against it.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Run all checks and change nothing.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation. For automation.")]
+Wait = Annotated[bool, typer.Option("--wait", help="Wait until Route 53 answers with the other region.")]
+Timeout = Annotated[float, typer.Option(min=1, help="Maximum seconds to wait.")]
+Endpoint = Annotated[
+    str | None, typer.Option(help="Address that takes the payments, by POST of JSON, instead of the table.")
+]
 ThroughService = Annotated[
     bool, typer.Option("--service", help="Send the payments through the service behind the name, over TLS.")
 ]
@@ -53,30 +55,32 @@ PauseReplication = Annotated[
     ),
 ]
 NameServer = Annotated[
-    list[str] | None, typer.Option(help="HOST or HOST:PORT to ask in place of the zone's name servers; repeatable.")
+    list[str] | None, typer.Option(help="HOST or HOST:PORT to ask instead of the zone's name servers; repeatable.")
 ]
-Limit = Annotated[float, typer.Option(min=1, help="Minutes after which everything is undone.")]
-Seed = Annotated[int, typer.Option(help="Decides what is left to chance.")]
-List = Annotated[bool, typer.Option("--list", help="Describe each outage in one line, and end.")]
+Limit = Annotated[float, typer.Option(min=1, help="Minutes after which the drill undoes everything.")]
+Seed = Annotated[int, typer.Option(help="Seed of all random choices.")]
+List = Annotated[bool, typer.Option("--list", help="List the outages, one a line, and exit.")]
 Reason = Annotated[str | None, typer.Option(help="Why, for the history of the switch in the standby region.")]
 Lasts = Annotated[
-    str | None, typer.Option("--for", help="When the switch ends by itself: 90s, 60m, 2h or 1d after now.")
+    str | None, typer.Option("--for", help="Time after which the switch ends by itself: 90s, 60m, 2h or 1d.")
 ]
 Since = Annotated[
     str | None,
     typer.Option(help="Compare the items of the last 90s, 60m, 2h or 1d; beyond 23h all of the table."),
 ]
-NoEnd = Annotated[bool, typer.Option("--no-end", help="Let the switch stay set until 'dr failback'.")]
+NoEnd = Annotated[bool, typer.Option("--no-end", help="Keep the switch set until 'dr failback'.")]
 REPORTS = Path("drill-reports")
-ReportDir = Annotated[Path, typer.Option(help="Where journal and report go.")]
+ReportDir = Annotated[Path, typer.Option(help="Folder for journal and report.")]
 JournalFile = Annotated[Path, typer.Argument(help="The JSON file of a drill.")]
 State = Annotated[str, typer.Argument(envvar="PAYMENT_DR_STATE", help="s3://BUCKET/ENVIRONMENT, as main.py reads it.")]
 StateRegion = Annotated[str, typer.Option("--region", help="The stack's secondary region, or its state_region.")]
-StackDirectory = Annotated[Path, typer.Argument(help="Where Terraform ran, such as cdktf.out/stacks/payment-dr.")]
+StackDirectory = Annotated[
+    Path, typer.Argument(help="Folder where Terraform ran, such as cdktf.out/stacks/payment-dr.")
+]
 
 
 def show_version(asked: bool) -> None:
-    """Print the installed version and end."""
+    """Print the installed version and exit."""
     if asked:
         sys.stdout.write(f"payment-dr {version('payment-dr')}\n")
         raise typer.Exit
@@ -88,18 +92,18 @@ def callback(
         bool, typer.Option("--version", callback=show_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    """Look at, fail over and fail back a payments stack in two regions.
+    """Show, fail over and fail back a payments stack in two regions.
 
-    Uses your AWS settings; with AWS_ENDPOINT_URL set, an embedded AWS.
+    Uses your AWS settings, or an embedded AWS if AWS_ENDPOINT_URL is set.
     """
 
 
 @app.command()
 @command
 def status(directory: Directory = STACK_DIRECTORY, outputs: Outputs = None, as_json: AsJson = False) -> None:
-    """Show both regions as Route 53 and an operator see them, and what nobody has done yet.
+    """Show both regions as Route 53 and an operator see them, and set-up steps that are still open.
 
-    Exits with 0 when all is well, 1 when something is not as it should be, 2 when something could not be told.
+    Exits with 0 when all is well, 1 when something is wrong, 2 when a result is inconclusive.
     """
     stack = Deployed.read(outputs=outputs, directory=directory)
     with progress.status("looking at both regions"):
@@ -129,11 +133,11 @@ def failover(
 ) -> None:
     """Send clients to the secondary region, until `dr failback` or, with a switch, for the time of --for.
 
-    A stack with a switch in the standby region sets that: no call goes to the primary region. It needs --reason, and
-    --for or --no-end. Other stacks fence the primary with Lambda's API, so that its probe fails.
+    In a stack with a switch, this sets the switch in the standby region and makes no call to the primary. Give
+    --reason, and --for or --no-end. In other stacks it fences the primary with Lambda's API, so that its probe fails.
 
-    It needs no Route 53 API and deletes nothing. It is refused while the secondary region is not healthy. Exits with 0
-    when it is done, 1 when it was refused or has no effect, 2 when the result is inconclusive.
+    It needs no Route 53 API and deletes nothing. It fails while the secondary region is not healthy. Exits with 0 when
+    it is done, 1 when a check failed or it had no effect, 2 when the result is inconclusive.
     """
     stack = Deployed.read(outputs=outputs, directory=directory)
     _switch_clients(
@@ -165,15 +169,15 @@ def failback(
     timeout: Timeout = 300,
     as_json: AsJson = False,
 ) -> None:
-    """Let clients return to the primary region: release the switch, or remove the fence, of `dr failover`.
+    """Return clients to the primary region: release the switch, or remove the fence, of `dr failover`.
 
     It compares every item that was written in the secondary region in the last 24 hours, the parameters and the
-    documents. What the primary lacks is named and waited for, until --timeout. Items that clients write later, until
-    DNS sends them back, replicate as always. When clients have been away for longer than 23 hours, the whole table is
-    compared. The switch knows that; of a fence or an automatic failover, tell it with --since.
+    documents. It names data that the primary lacks and waits for them, until --timeout. Items that clients write later,
+    until DNS sends them back, replicate as always. When clients have been away for longer than 23 hours, it compares
+    the whole table. The switch records that time. After a fence or an automatic failover, give it with --since.
 
-    It is refused while the primary is not healthy, or lacks anything at the end. Exits with 0 when it is done, 1 when
-    it was refused or has no effect, 2 when the result is inconclusive.
+    It fails while the primary is not healthy, or if data are still missing at the end. Exits with 0 when it is done, 1
+    when a check failed or it had no effect, 2 when the result is inconclusive.
     """
     stack = Deployed.read(outputs=outputs, directory=directory)
     _switch_clients(
@@ -193,12 +197,12 @@ def failback(
 def _switch_clients(
     act: Callable[[switch.Switch], switch.Outcome], stack: Deployed, *, yes: bool, as_json: bool, **options: Any
 ) -> None:
-    """Fail over or back, with these options of `Switch`, and print what came of it."""
+    """Fail over or back, with these options of `Switch`, and print the result."""
     with _asking(stack, yes) as (tell, confirm):
         try:
             outcome = act(switch.Switch(stack=stack, confirm=confirm, tell=tell, **options))
         except (KeyboardInterrupt, SystemExit):  # switching is not undone: the operator decides what is next
-            say("'dr status' shows whether clients are sent away from the primary region")
+            say("run 'dr status' to check whether a switch or fence keeps clients away from the primary region")
             raise
     if as_json:
         sys.stdout.write(json.dumps(dataclasses.asdict(outcome), indent=2) + "\n")
@@ -207,10 +211,10 @@ def _switch_clients(
 
 
 def seconds_of(duration: str, option: str) -> float:
-    """The seconds of a duration such as "60m", which an option was given.
+    """The seconds of a duration such as "60m", the value of an option.
 
     Raises:
-        OperationError: It is none.
+        OperationError: It is not a duration.
 
     Example:
         >>> [seconds_of(each, "--for") for each in ("90s", "60m", "1.5h", "1d")]
@@ -218,7 +222,7 @@ def seconds_of(duration: str, option: str) -> float:
     """
     number, unit = duration[:-1], {"s": 1, "m": 60, "h": 3600, "d": 86_400}.get(duration[-1:])
     if unit is None or not re.fullmatch(r"[0-9]+([.][0-9]+)?", number) or not float(number):
-        raise OperationError(f"{option} {duration}: that is no duration", hint="write it as 90s, 60m, 2h or 1d")
+        raise OperationError(f"{option} {duration} is not a duration", hint="write it as 90s, 60m, 2h or 1d")
     return float(number) * unit
 
 
@@ -241,8 +245,8 @@ def drill(
 ) -> None:
     """Drill the deployed stack: fence its primary region, and measure what clients see until they are back.
 
-    It asks first. The fence is the one that `dr failover` sets, time is real, and everything is undone at the end.
-    `make drill` in a clone of the project needs no AWS: it drills a stack of its own on an embedded AWS, with any
+    It asks for confirmation first. It sets the same fence as `dr failover`, in real time, and undoes everything at the
+    end. `make drill` in a clone of the project needs no AWS: it drills a stack of its own on an embedded AWS, with any
     outage. Exits with 0 when every target was met, 1 when one was missed, 2 when the result is inconclusive.
     """
     # Both load what no other command should wait for: a DNS client, and Matplotlib.
@@ -307,7 +311,7 @@ def report(
 ) -> None:
     """Write the report of a drill again, beside its journal.
 
-    With --sign-with the journal gets a signature that `dr verify` checks; it is refused if the journal was changed.
+    With --sign-with it also signs the journal, for `dr verify` to check. Signing fails if the journal was changed.
     """
     from payment_dr.operations.report.write import write_report  # loads Matplotlib
 
@@ -325,14 +329,14 @@ def report(
 def verify(
     journal: JournalFile,
     public_key: Annotated[
-        Path | None, typer.Option(help="PEM file of the public key by which the journal must be signed.")
+        Path | None, typer.Option(help="PEM file of the public key that the journal's signature must match.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Make the figures of a drill again from its events and payments, and check whether its journal was changed.
+    """Compute the figures of a drill again from its events and payments, and check whether its journal was changed.
 
-    It reads one file and asks nobody. payment_dr/operations/verify.py does the same without this project. Exits with 0
-    when everything agrees, 1 when something differs, 2 when the result is inconclusive.
+    It reads one file and makes no calls. payment_dr/operations/verify.py does the same without this project. Exits with
+    0 when everything agrees, 1 when something differs, 2 when the result is inconclusive.
     """
     from payment_dr.operations.verify import verify_file
 
@@ -354,8 +358,8 @@ def bootstrap(
 ) -> None:
     """Create the bucket that holds Terraform's state, before the first deployment; run it again to repair the bucket.
 
-    Versioned, encrypted, private, reached over TLS alone. Settings that are correct stay as they are. Exits with 0 when
-    all settings are correct, or in a dry run are listed, 2 when that could not be done.
+    The bucket is versioned, encrypted and private, and requires TLS. Correct settings stay as they are. Exits with 0
+    when all settings are correct, or listed in a dry run, 2 when it failed.
     """
     from payment_dr.operations.state_bucket import bootstrap_state  # loads the constructs
 
@@ -372,14 +376,14 @@ def bootstrap(
 @app.command()
 @command
 def adopt(directory: StackDirectory, dry_run: DryRun = False, as_json: AsJson = False) -> None:
-    """After an interrupted deployment: import what exists in AWS and is missing in Terraform's state.
+    """After an interrupted deployment: import resources that exist in AWS and are missing in Terraform's state.
 
     Uses your AWS settings and the variable file of the stack. Exits with 0 when the next apply can go ahead, 1 when a
     person must decide something, 2 when the result is inconclusive.
     """
     from payment_dr.operations.adoption import NOT_ADOPTED, adopt_here
 
-    with progress.status("comparing the plan with what exists"):
+    with progress.status("comparing the plan with the account"):
         findings = adopt_here(directory.absolute(), dry_run=dry_run)
     if as_json:
         sys.stdout.write(json.dumps([dataclasses.asdict(finding) for finding in findings], indent=2) + "\n")
@@ -388,20 +392,20 @@ def adopt(directory: StackDirectory, dry_run: DryRun = False, as_json: AsJson = 
         if finding.reason:
             show(f"  {finding.reason}")
     if not findings:
-        say("Nothing that the plan wants to create exists already.")
+        say("None of the resources to create exists already.")
     raise typer.Exit(MISSED if any(finding.outcome == NOT_ADOPTED for finding in findings) else DONE)
 
 
 @app.command()
 @command
 def records(directory: StackDirectory, dry_run: DryRun = False, yes: Yes = False, as_json: AsJson = False) -> None:
-    """Change the records of the application's name in one batch, as Terraform's plan wants them.
+    """Change the records of the application's name to those of Terraform's plan, in one batch.
 
-    Route 53 refuses some changes when they are made one record at a time, as Terraform makes them: another TTL, the
-    custom domain on or off, weighted records in place of a simple one. In a batch, the name is answered at all times.
-    Terraform's state is left as it is: docs/upgrading.md says what follows.
+    Route 53 rejects some changes when Terraform makes them one record at a time: another TTL, the custom domain on or
+    off, weighted records instead of a simple one. In a batch, the name resolves at all times. Terraform's state does
+    not change: docs/upgrading.md has the next steps.
 
-    Exits with 0 when the records are as planned, 2 when that could not be done.
+    Exits with 0 when the records are as planned, 2 when it failed.
     """
     from payment_dr.operations.adoption import terraform_here
     from payment_dr.operations.records import change_at_once, planned_batch
@@ -416,7 +420,9 @@ def records(directory: StackDirectory, dry_run: DryRun = False, yes: Yes = False
         if not batch.changes:
             say("The records are as planned.")
         elif not dry_run:
-            if not yes and not _agreed(f"This changes what clients of {batch.name} get.", batch.name, typed=True):
+            if not yes and not _agreed(
+                f"This changes the answers that clients of {batch.name} get.", batch.name, typed=True
+            ):
                 raise OperationError("not confirmed; nothing was changed", hint="answer the question, or give --yes")
             with progress.status("waiting until all name servers have the batch"):
                 change_at_once(batch, clients)
@@ -430,9 +436,9 @@ def policies(
     table: Annotated[
         str, typer.Option(envvar="PAYMENT_DR_TABLE", help="The name of the stack's table, as main.py reads it.")
     ] = TABLE,
-    out: Annotated[Path | None, typer.Option(help="Folder to write a file for each. Default: print all.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for one file a policy. Default: print all.")] = None,
 ) -> None:
-    """Print the IAM policies for who deploys, plans, operates or drills the stack. Makes no call to AWS."""
+    """Print the IAM policies to deploy, plan, operate and drill the stack. Makes no call to AWS."""
     documents = policies_for(account_id, environment, table)
     if out is None:
         sys.stdout.write(json.dumps(documents, indent=2) + "\n")
@@ -449,16 +455,16 @@ def gate(
     plans: Annotated[
         list[Path] | None, typer.Argument(help="Files of 'terraform show -json', plans or states; - reads stdin.")
     ] = None,
-    target: Annotated[str, typer.Option(help="The longest that a failover may take: 180s, 3m.")] = "180s",
+    target: Annotated[str, typer.Option(help="Maximum time of a failover, such as 180s or 3m.")] = "180s",
     as_json: AsJson = False,
-    markdown: Annotated[bool, typer.Option("--markdown", help="Print the summary of a pull request.")] = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print a summary for a pull request.")] = False,
     sarif: Annotated[bool, typer.Option("--sarif", help="Print SARIF 2.1.0 for a code host.")] = False,
-    explain: Annotated[str | None, typer.Option(metavar="RULE", help="Explain a rule, and what to change.")] = None,
+    explain: Annotated[str | None, typer.Option(metavar="RULE", help="Explain a rule and its fix.")] = None,
 ) -> None:
-    """Judge whether a Terraform plan would still fail over between regions. Makes no call to AWS or Terraform.
+    """Check whether a Terraform plan would still fail over between regions. Makes no call to AWS or Terraform.
 
     It works on any stack. Each region fails on a model of Route 53, before and after the change. Exit code 0: failover
-    holds. 1: the plan breaks it. 2: the plan does not say.
+    holds. 1: the plan breaks it. 2: the gate cannot tell from the plan.
     """
     from payment_dr.operations.gate.command import explain_rule, judge_files, printed
 
@@ -472,7 +478,7 @@ def gate(
 
 @contextmanager
 def _asking(stack: Deployed, yes: bool) -> Iterator[tuple[Callable[[str], None], Callable[[str, str], None]]]:
-    """A spinner, which tells progress and gives way to a question."""
+    """A spinner that shows progress and stops for a question."""
     with progress.status("looking at both regions") as spinner:
 
         def tell(text: str) -> None:

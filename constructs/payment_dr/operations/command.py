@@ -1,4 +1,4 @@
-"""How every command of this project ends: on a signal, on an error, and with which exit code."""
+"""How every command of this project ends: signals, errors and exit codes."""
 
 import errno
 import os
@@ -33,7 +33,7 @@ _LOOPBACK = "localhost,127.0.0.1,::1,[::1]"
 
 
 class _Ending:
-    """What the signals of this process have come to."""
+    """The state of the signals of this process."""
 
     def __init__(self) -> None:
         self.begun = False
@@ -63,8 +63,8 @@ def ended_by_signals() -> Iterator[None]:
     """Let SIGINT, SIGTERM and SIGHUP unwind the ``with`` blocks inside, once.
 
     The first signal raises ``KeyboardInterrupt`` (SIGINT) or ``SystemExit(128 + signal)``. Later ones have no effect,
-    so that the undo runs whole. A signal that was ignored before, as under ``nohup``, stays ignored. Enter it in the
-    main thread, outside of what has to be undone.
+    so that the undo finishes. A signal that was ignored before, as under ``nohup``, stays ignored. Enter it in the main
+    thread, outside the blocks that must be undone.
 
     Example:
         >>> with ended_by_signals(), EmbeddedAws() as aws:  # doctest: +SKIP
@@ -87,9 +87,9 @@ def ended_by_signals() -> Iterator[None]:
 
 @contextmanager
 def undisturbed() -> Iterator[None]:
-    """Hold back signals until the block is done: an undo that has begun is finished, even when nothing went wrong.
+    """Defer signals until the block ends: an undo that has begun finishes, even when nothing went wrong.
 
-    It works inside of `ended_by_signals`; elsewhere signals do what they always do.
+    It works inside `ended_by_signals`. Elsewhere signals work as usual.
     """
     ending = _ending
     ending.undisturbed += 1
@@ -103,9 +103,9 @@ def undisturbed() -> Iterator[None]:
 
 @contextmanager
 def past_proxies() -> Iterator[None]:
-    """Reach this machine itself without the user's proxy, here and in every program that is started inside.
+    """Reach this machine itself without the user's proxy, in this process and in the programs that it starts.
 
-    Most libraries send calls to the loopback address to the proxy too. What else ``NO_PROXY`` names stays named.
+    Most libraries send calls to the loopback address to the proxy too. Other hosts in ``NO_PROXY`` stay there.
     """
     before = dict(os.environ)
     if any(os.environ.get(name) for name in before if name.lower() in ("http_proxy", "https_proxy", "all_proxy")):
@@ -121,7 +121,7 @@ def past_proxies() -> Iterator[None]:
 
 
 def allow_open_files() -> None:
-    """Raise this process's own limit of open files, and that of the programs it starts, as far as it may."""
+    """Raise the limit of open files as far as allowed, for this process and the programs that it starts."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
     if soft != resource.RLIM_INFINITY and soft < wanted:
@@ -130,13 +130,13 @@ def allow_open_files() -> None:
 
 
 def command(run: Callable[P, T]) -> Callable[P, T]:
-    """Give a command its surroundings and its endings.
+    """Run a command with this project's environment, signals and exit codes.
 
-    Loopback is reached past any proxy, and as many files may be open as a drill needs.
+    Calls to loopback bypass any proxy, and the limit of open files suits a drill.
 
-    A signal undoes what the command did and exits with 128 + its number, 130 after Ctrl-C. An `OperationError` prints
-    an ``error:`` and a ``hint:`` line on stderr and exits with its code. What the operating system refuses, such as
-    room on a disk, does so too, with 2: a command that could not write has told nothing.
+    A signal undoes the command's changes and exits with 128 + its number, 130 after Ctrl-C. An `OperationError` prints
+    an ``error:`` and a ``hint:`` line on stderr and exits with its code. An error of the operating system, such as a
+    full disk, prints them too and exits with 2: a command that could not write has no result.
     """
 
     @wraps(run)
@@ -166,17 +166,19 @@ def command(run: Callable[P, T]) -> Callable[P, T]:
 
 
 def _said_by_the_system(error: OSError) -> OperationError:
-    """A refusal of the operating system in words."""
+    """An error of the operating system, with a hint."""
     if error.errno == errno.EPIPE:
-        return OperationError("the output is not read to its end", hint="read all of it, or send it to a file")
+        return OperationError(
+            "the reader closed the output before its end", hint="read all of it, or send it to a file"
+        )
     what = error.strerror or str(error) or type(error).__name__
     return lack_of_this_machine(error) or OperationError(
-        f"{error.filename}: {what}" if error.filename else what, hint="look at that, then run it again"
+        f"{error.filename}: {what}" if error.filename else what, hint="fix that, then run it again"
     )
 
 
 def leave_stdout() -> None:
-    """Let Python, when it ends, not fail once more at what stdout has no room for, with an exit code of its own."""
+    """Keep Python from failing a second time at exit, with its own exit code, when stdout has no room."""
     try:
         sys.stdout.flush()
     except OSError:
@@ -185,26 +187,26 @@ def leave_stdout() -> None:
 
 
 def say(text: str, *, style: str | None = None) -> None:
-    """Print a line of progress on stderr: nothing in it is markup or obeyed by a terminal, and it is not wrapped.
+    """Print a line of progress on stderr, without markup, terminal commands and wrapping.
 
-    Where it cannot be printed, because a log file has no room, say, the command goes on: it may be in the middle of
-    switching regions.
+    If it cannot be printed, for example because a disk is full, the command continues: it may be in the middle of a
+    failover.
     """
     with suppress(OSError):
         progress.print(printable(text, lines=True), style=style, markup=False, highlight=False, soft_wrap=True)
 
 
 def show(text: str) -> None:
-    """Print a line of a command's result on stdout, of which a terminal obeys nothing."""
+    """Print a line of a command's result on stdout, without terminal commands."""
     sys.stdout.write(f"{printable(text)}\n")
 
 
 @contextmanager
 def progress_of(console: Console) -> Iterator[tuple[Callable[[str], None], Callable[[ResourceEvent], None]]]:
-    """Show what goes on: one line that changes on a terminal, one line a step elsewhere.
+    """Show progress: one line that changes on a terminal, one line a step elsewhere.
 
     Yields:
-        What to call with each step, and with each event of Terraform.
+        A function to call with each step, and one for each event of Terraform.
     """
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn(), TextColumn("{task.fields[now]}"))
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as display:

@@ -1,4 +1,4 @@
-"""The deployed stack as an operator sees it: its Terraform outputs, and AWS in its regions."""
+"""The deployed stack for an operator: its Terraform outputs, and AWS in its regions."""
 
 import json
 import os
@@ -49,16 +49,16 @@ T = TypeVar("T")
 def called_in_time(
     call: Callable[[float], T], seconds: float, limit: Callable[[float], float], late: tuple[type[Exception], ...]
 ) -> T:
-    """Make a call within its limit in the stack's time, and once more if it was late by real time alone.
+    """Make a call within a limit of the stack's time. Repeat it once if it was late in real time only.
 
     Args:
-        call: The call, given the real seconds that it may take. To repeat it must do no harm.
+        call: The call. It gets the real seconds that it may take. Repeating it must be harmless.
         seconds: Its limit.
         limit: The real seconds of a limit, see `Deployed.limit`.
-        late: What it raises when it is late.
+        late: The errors that it raises when it is late.
 
     Returns:
-        What it returns. What it raises goes through.
+        The result of the call. Its errors propagate.
     """
     try:
         return call(seconds)
@@ -74,10 +74,10 @@ class Deployed:
 
     Args:
         outputs: The stack's Terraform outputs by name.
-        endpoint_url: Where every AWS service is. Default: on AWS.
+        endpoint_url: Address of all AWS services. Default: AWS itself.
 
     Attributes:
-        read_from: The file or the working directory that the outputs were read from, if they were.
+        read_from: The file or the working directory of the outputs, if they were read from one.
 
     Raises:
         OperationError: Outputs are missing.
@@ -92,7 +92,7 @@ class Deployed:
         if missing := [name for name in NEEDED if name not in outputs]:
             raise OperationError(
                 f"these outputs are missing: {', '.join(missing)}",
-                hint="deploy first; --dir names the synthesized stack, --outputs a file of 'terraform output -json'",
+                hint="deploy first; --dir is the synthesized stack, --outputs a file of 'terraform output -json'",
             )
         optional = (*OF_A_CUSTOM_DOMAIN, *OF_ENDPOINTS, *OF_A_SWITCH, OF_A_TAKEOVER, OF_A_SERVICE, OF_TWO_WAY_DOCUMENTS)
         known = [*NEEDED, *(name for name in optional if name in outputs)]  # the secret ones stay out
@@ -115,7 +115,7 @@ class Deployed:
             values = {name: output["value"] for name, output in json.loads(text).items()}
         except (ValueError, AttributeError, KeyError, TypeError) as error:
             raise OperationError(
-                f"{outputs or directory} holds no outputs of Terraform", hint="write it with 'terraform output -json'"
+                f"{outputs or directory} has no Terraform outputs", hint="write it with 'terraform output -json'"
             ) from error
         stack = cls(values, os.environ.get("AWS_ENDPOINT_URL") or None)
         stack.read_from = outputs or directory
@@ -128,12 +128,12 @@ class Deployed:
 
     @property
     def account_id(self) -> str:
-        """The account that the stack was deployed to."""
+        """The account of the stack."""
         return str(self.outputs["dynamodb_table_arn"].split(":")[4])
 
     @property
     def rto_target_seconds(self) -> int:
-        """Seconds that a failover may take, as the stack was deployed."""
+        """Maximum seconds of a failover, as the stack was deployed."""
         return int(self.outputs["rto_target_seconds"])
 
     def region(self, side: Side) -> str:
@@ -141,12 +141,12 @@ class Deployed:
         return str(self.outputs[f"{side}_region"])
 
     def output(self, side: Side, name: str) -> str:
-        """An output that there is for each of both regions."""
+        """An output that exists for both regions."""
         return str(self.outputs[f"{side}_{name}"])
 
     @property
     def has_custom_domain(self) -> bool:
-        """Whether the name is served over TLS: then its records are aliases."""
+        """Whether clients reach the name over TLS. Its records are then aliases."""
         return all(name in self.outputs for name in OF_A_CUSTOM_DOMAIN)
 
     @property
@@ -161,7 +161,7 @@ class Deployed:
 
     @property
     def stays_over(self) -> bool:
-        """Whether the standby region sets the switch by itself, so that clients stay until an operator returns them."""
+        """Whether the standby region sets the switch by itself, so that clients stay until an operator fails back."""
         return OF_A_TAKEOVER in self.outputs
 
     @property
@@ -175,37 +175,37 @@ class Deployed:
         return "A" if self.has_custom_domain else "CNAME"
 
     def api_host(self, side: Side) -> str:
-        """Host of a region's API, also where an embedded AWS serves it elsewhere."""
+        """Host of a region's API, even if an embedded AWS serves it elsewhere."""
         return f"{self.output(side, 'api_id')}.execute-api.{self.region(side)}.amazonaws.com"
 
     def side_of_api(self, host: str) -> Side | None:
-        """The side of the region whose API has a host; None if it is no API of the stack."""
+        """The side of the region whose API has this host. None if it is not an API of the stack."""
         return next((side for side in SIDES if self.api_host(side).lower() == host.rstrip(".").lower()), None)
 
     def target(self, side: Side) -> str:
-        """What the record of a side points to."""
+        """The target of a side's record."""
         if self.has_custom_domain:
             return self.output(side, "target_name")
         return str(self.outputs.get(f"{side}_endpoint_host") or self.api_host(side))
 
     def probed_host(self, side: Side) -> str:
-        """Host that the health check of a side probes: that of the API, unless the stack was given another."""
+        """Host that the health check of a side probes: that of the API, unless the stack has another one."""
         return str(self.outputs.get(f"{side}_probed_host") or self.api_host(side))
 
     def not_fenced_by_its_function(self, side: Side) -> str | None:
-        """Why stopping a side's health function would not fail its health check; None if it would."""
+        """Why stopping a side's health function would not fail its health check. None if it would."""
         host = self.probed_host(side)
         if host == self.api_host(side):
             return None
-        return f"Route 53 probes {host} in {self.region(side)}, and not the health monitor, which the fence stops"
+        return f"Route 53 probes {host} in {self.region(side)} and not the health monitor, which a fence stops"
 
     @property
     def service_routes(self) -> list[str]:
-        """Routes of the service behind the name; none if there is no service."""
+        """Routes of the service behind the name. Empty without a service."""
         return list(self.outputs.get(OF_A_SERVICE, ()))
 
     def health_url(self, side: Side, path: str = HEALTH_PATH) -> str:
-        """The address of a region's health monitor; on an embedded AWS where that is served.
+        """The address of a region's health monitor, or its local address on an embedded AWS.
 
         Args:
             side: The side of the region.
@@ -216,11 +216,11 @@ class Deployed:
         return f"{self.endpoint_url}/_aws/execute-api/{self.output(side, 'api_id')}/$default{path}"
 
     def limit(self, side: Side, seconds: float) -> float:  # noqa: ARG002 - for the stack whose time is virtual
-        """Real seconds after which a call to a region has taken more than ``seconds`` of the stack's time: the same."""
+        """Real seconds that equal ``seconds`` of the stack's time. On AWS they are the same."""
         return seconds
 
     def took(self, side: Side, measured: float, headers: Mapping[str, str] | None = None) -> float:  # noqa: ARG002
-        """Seconds of the stack's time that a call to a region took: what was measured, in real time.
+        """Seconds of the stack's time that a call to a region took. On AWS that is the measured real time.
 
         Args:
             side: The side of the region.
@@ -230,13 +230,13 @@ class Deployed:
         return measured
 
     def client(self, service: str, side: Side, *, seconds: float | None = None) -> Any:
-        """A boto3 client with the credentials of the user, of short patience.
+        """A boto3 client with the credentials of the user and short timeouts.
 
         Args:
             service: The service.
             side: The side of the region.
-            seconds: Real seconds that connecting may take, and an answer; there is one attempt then. Default: two
-                attempts, each as long as an operator would wait.
+            seconds: Real seconds for a connection, and for an answer, with a single attempt. Default: two attempts,
+                each as long as an operator would wait.
         """
         key = (service, self.region(side), seconds)
         with self._lock:
@@ -269,13 +269,13 @@ def _text_of(path: Path) -> str:
 
 
 def terraform_says(directory: Path, *command: str) -> str:
-    """What a command of Terraform that only reads prints in a working directory.
+    """The output of a read-only Terraform command in a working directory.
 
     Raises:
-        OperationError: It does not run, or fails.
+        OperationError: The command does not run, or fails.
     """
     terraform = os.environ.get("TERRAFORM_BINARY_NAME") or "terraform"  # cdktf's name for it too
-    hint = "run it where the stack was deployed, name that by --dir, or give --outputs a file"
+    hint = "run it in the folder of the deployment, give that folder with --dir, or an outputs file with --outputs"
     try:
         reply = subprocess.run(
             [terraform, f"-chdir={directory}", *command],

@@ -1,4 +1,4 @@
-"""What a deployed stack's hosted zone says of its two regions, and whom Route 53 answers with by that."""
+"""Reads a deployed stack's hosted zone: its records and health checks, and the region that Route 53 answers with."""
 
 import random
 from collections.abc import Callable, Iterator, Mapping
@@ -20,7 +20,7 @@ def read_zone(stack: Deployed) -> Zone:
     """Read the zone as it is deployed.
 
     Raises:
-        CannotTellError: Route 53's API does not answer; it lives in us-east-1.
+        CannotTellError: Route 53's API, which is in us-east-1, does not answer.
         OperationError: There is no such zone.
     """
     client = stack.client("route53", "primary")
@@ -34,34 +34,34 @@ def side_of(stack: Deployed, record: Record) -> Side | None:
 
 
 def records_of(stack: Deployed, zone: Zone) -> dict[Side, Record]:
-    """The record of the application's name that points to each side's region, where there is one."""
+    """The records of the application's name, by the side that they point to."""
     group = zone.group(str(stack.outputs["application_fqdn"]), stack.record_type)
     found = {side_of(stack, record): record for record in group}
     return {side: found[side] for side in SIDES if side in found}
 
 
 def checks_of(stack: Deployed, zone: Zone) -> dict[Side, str]:
-    """The id of the health check of each side's record, where it has one."""
+    """The ids of the health checks of the records, by side."""
     return {side: r.health_check_id for side, r in records_of(stack, zone).items() if r.health_check_id}
 
 
 def endpoint_check_of(stack: Deployed, zone: Zone, side: Side) -> HealthCheck | None:
-    """The health check of an endpoint that decides on a side's record, by itself or as a child, if there is one.
+    """The health check of an endpoint that a side's record follows, directly or as a child, if there is one.
 
-    That of the switch, which the primary's record may follow too, is none.
+    The check of the switch, which the primary's record may follow too, does not count.
     """
     checks = (check for check in _deciding(stack, zone, side) if isinstance(check, HealthCheck))
     return next((check for check in checks if not is_switch(stack, check)), None)
 
 
 def probed_path(stack: Deployed, zone: Zone, side: Side) -> str:
-    """The path of a region's own API that its health check probes: the public one, where that probes another host."""
+    """The path of a region's own API that its health check probes. The public one if it probes another host."""
     check = endpoint_check_of(stack, zone, side)
     return check.path if check and stack.side_of_api(check.host) == side else HEALTH_PATH
 
 
 def is_switch(stack: Deployed, check: HealthCheck | AlarmCheck) -> bool:
-    """Whether a health check is that of the switch in the standby region."""
+    """Whether a health check is the one of the switch in the standby region."""
     return stack.has_switch and isinstance(check, HealthCheck) and check.path == stack.switch_path
 
 
@@ -71,23 +71,23 @@ def follows_switch(stack: Deployed, zone: Zone) -> bool:
 
 
 def when_well(stack: Deployed, check: HealthCheck | AlarmCheck) -> bool:
-    """The status of a health check while both regions are well and nobody has switched."""
+    """The status of a health check while both regions are healthy and the switch is not set."""
     return check.status(found=not is_switch(stack, check))
 
 
 def alarm_check_of(stack: Deployed, zone: Zone, side: Side) -> AlarmCheck | None:
-    """The health check of an alarm that decides on a side's record, by itself or as a child, if there is one."""
+    """The health check of an alarm that a side's record follows, directly or as a child, if there is one."""
     return next((check for check in _deciding(stack, zone, side) if isinstance(check, AlarmCheck)), None)
 
 
 def _deciding(stack: Deployed, zone: Zone, side: Side) -> Iterator[HealthCheck | AlarmCheck]:
-    """What decides on a side's record, as far as the model knows it."""
+    """The health checks that a side's record follows, as far as the model knows them."""
     with suppress(OperationError, KeyError):
         yield from zone.followed(checks_of(stack, zone)[side])
 
 
 def settings_of(stack: Deployed, zone: Zone) -> Settings:
-    """The settings that the recovery time depends on, as they are deployed; the defaults where there are none."""
+    """The deployed settings that the recovery time depends on. Defaults where there are none."""
     check = endpoint_check_of(stack, zone, "primary")
     ttls = [record.ttl_seconds for record in records_of(stack, zone).values()]
     settings = Settings(ttl_seconds=max(ttls, default=Settings().ttl_seconds))
@@ -104,10 +104,10 @@ def settings_of(stack: Deployed, zone: Zone) -> Settings:
 
 
 def alarm_state_now(stack: Deployed, region: str, name: str) -> AlarmState:
-    """The state that an alarm's data stream has; a region whose CloudWatch does not answer has no data.
+    """The state of an alarm's data stream. A region whose CloudWatch does not answer has no data.
 
     Raises:
-        CannotTellError: CloudWatch refuses the question, or the region is none of the stack's.
+        CannotTellError: CloudWatch rejects the call, or the region does not belong to the stack.
     """
     try:
         return probes.alarm_state(stack, region, name)
@@ -116,10 +116,10 @@ def alarm_state_now(stack: Deployed, region: str, name: str) -> AlarmState:
 
 
 def status_now(stack: Deployed, check: HealthCheck | AlarmCheck) -> bool:
-    """The status that a health check comes to if what it looks at stays as it is now.
+    """The status that a health check reaches if its endpoint or alarm stays as it is now.
 
     Raises:
-        CannotTellError: It cannot be looked at from here.
+        CannotTellError: It cannot be checked from here.
     """
     if check.disabled:
         return check.status(found=True)
@@ -134,7 +134,7 @@ def statuses(stack: Deployed, zone: Zone, status_of: Callable[[HealthCheck | Ala
     Args:
         stack: The deployed stack.
         zone: Its hosted zone.
-        status_of: Gives the status of each check of an endpoint or an alarm that these follow from.
+        status_of: Returns the status of a check of an endpoint or an alarm that these depend on.
 
     Raises:
         OperationError: The model does not know one of them.
@@ -148,15 +148,15 @@ def statuses(stack: Deployed, zone: Zone, status_of: Callable[[HealthCheck | Ala
 
 
 def answers(stack: Deployed, zone: Zone, healthy: Mapping[str, bool]) -> list[str]:
-    """Whom Route 53 answers with: set identifiers.
+    """The set identifiers of the records that Route 53 answers with.
 
     Args:
         stack: The deployed stack.
         zone: Its hosted zone.
-        healthy: As `statuses` has them.
+        healthy: The result of `statuses`.
 
     Raises:
-        OperationError: The zone is not what the model knows.
+        OperationError: The model does not support the zone.
     """
     name, rng = str(stack.outputs["application_fqdn"]), random.Random(0)  # noqa: S311 - decides between weights
     drawn = [zone.answer(name, stack.record_type, healthy, rng) for _ in range(100)]

@@ -1,4 +1,4 @@
-"""Where the command ``dr`` starts: it must run, and say what is missing, even when its extra is not installed."""
+"""Entry point of the command ``dr``. It runs and reports what is missing even without the extra ``dr``."""
 
 import sys
 
@@ -29,6 +29,6 @@ def main() -> None:
     except OSError as error:  # of --help and --version, which are no commands
         from payment_dr.operations.command import leave_stdout
 
-        sys.stderr.write(f"error: {error.strerror or error}\nhint: look at where the output goes\n")
+        sys.stderr.write(f"error: {error.strerror or error}\nhint: check where the output goes\n")
         leave_stdout()
         raise SystemExit(2) from error

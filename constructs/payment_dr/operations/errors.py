@@ -1,4 +1,4 @@
-"""What goes wrong in a command of this project, as one error with a next move."""
+"""The errors of this project's commands, each with a hint."""
 
 import errno
 import os
@@ -8,14 +8,14 @@ from typing import ClassVar
 
 
 class OperationError(Exception):
-    """A command could not do its job. Command lines print both lines on stderr and exit with `exit_code`.
+    """A command could not do its job. Command lines print message and hint on stderr and exit with `exit_code`.
 
     Args:
-        message: One sentence: what went wrong.
-        hint: The next move, one sentence.
+        message: One sentence: what is wrong.
+        hint: One sentence: what to do next.
 
     Attributes:
-        exit_code: 2, which says that the result is inconclusive; 1 says that a command ran and missed its target.
+        exit_code: 2 if the result is inconclusive, 1 if the command ran and missed its target.
 
     Example:
         >>> error = OperationError("hosted zone Z1 does not exist", hint="run terraform apply")
@@ -32,26 +32,26 @@ class OperationError(Exception):
 
 
 class ThisMachineError(OperationError):
-    """This machine lacks something, such as room on a disk. It says nothing about AWS."""
+    """This machine lacks something, such as disk space. AWS is not at fault."""
 
 
 _OPEN_FILES = "'ulimit -n' shows the limit, and 'ulimit -n 4096' raises it; then run it again"
-_ROOM = "make room, then run it again"
+_ROOM = "free some space, then run it again"
 _LACKING = {
     errno.EMFILE: ("this process cannot open any more files or connections", _OPEN_FILES),
     errno.ENFILE: ("this machine cannot open any more files or connections", "end other programs, then run it again"),
     errno.ENOSPC: ("the disk is full", _ROOM),
-    errno.EDQUOT: ("your quota of the disk is used up", _ROOM),
-    errno.EFBIG: ("a file cannot grow any more", "'ulimit -f' shows the limit; raise it, then run it again"),
+    errno.EDQUOT: ("your disk quota is used up", _ROOM),
+    errno.EFBIG: ("a file has reached the size limit", "'ulimit -f' shows the limit; raise it, then run it again"),
     errno.ENOMEM: ("this machine has no memory left", "end other programs, then run it again"),
 }
 
 
 def lack_of_this_machine(error: BaseException) -> ThisMachineError | None:
-    """What this machine lacks, if that is the cause of an error; None if it is not.
+    """The error for what this machine lacks, if that is the cause of `error`. None if it is not.
 
     Args:
-        error: Any error. Libraries put the one of the operating system behind theirs.
+        error: Any error. Libraries chain the operating system's error to theirs.
     """
     for each in _chain(error):
         if isinstance(each, ThisMachineError):
@@ -69,7 +69,7 @@ def lack_of_this_machine(error: BaseException) -> ThisMachineError | None:
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
-    """The error, and what it was raised from."""
+    """The error and its causes."""
     each: BaseException | None = error
     while each is not None:
         yield each

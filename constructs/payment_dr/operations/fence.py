@@ -17,7 +17,7 @@ def reserve(stack: Deployed, side: Side, concurrency: int | None) -> None:
         concurrency: 0 sets the fence. None removes the setting, and the fence with it.
 
     Raises:
-        CannotTellError: Lambda refuses, or does not answer.
+        CannotTellError: Lambda rejects the call, or does not answer.
     """
     client, name = stack.client("lambda", side), stack.output(side, "health_monitor_function_name")
 

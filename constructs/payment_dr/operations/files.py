@@ -1,4 +1,4 @@
-"""Files that are whole, or not there."""
+"""Write files completely, or not at all."""
 
 import os
 from contextlib import suppress
@@ -6,14 +6,14 @@ from pathlib import Path
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Write a file under another name, and rename it once it is whole.
+    """Write a file under another name, and rename it once it is complete.
 
     Args:
-        path: The file. One that is there stays as it is until the new one is whole.
-        content: All that it holds.
+        path: The file. An existing file stays as it is until the new one is complete.
+        content: The whole content.
 
     Raises:
-        OSError: It cannot be written, because the disk is full, say; nothing is left of it.
+        OSError: The file cannot be written, for example because the disk is full. Nothing is left of it.
     """
     unfinished = path.with_name(f"{path.name}.part")
     try:

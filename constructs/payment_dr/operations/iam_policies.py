@@ -1,10 +1,10 @@
-"""The rights that working with the stack takes, as IAM policies: `dr policies`.
+"""The IAM policies that people need to work with the stack: `dr policies`.
 
-Their files lie in the folder ``iam-policies``. `permission_proof.iam_policies` writes them, from recorded work.
+Their files are in the folder ``iam-policies``. `permission_proof.iam_policies` writes them, from recorded work.
 
-Who deploys has five of them, because all of it is longer than a managed policy may be: to create and destroy the stack,
-to change it, for the custom domain, for endpoints in its networks, and what only AWS's pages ask for. Then there is one
-for who operates the stack, one for who plans it (another one with a custom domain), and one for the game day.
+To deploy takes five policies, because one managed policy cannot hold all rights: to create and destroy the stack, to
+change it, for the custom domain, for endpoints in its networks, and rights that only AWS's pages ask for. There is one
+more to operate the stack, one to plan it (another one with a custom domain), and one for the game day.
 """
 
 import json
@@ -42,7 +42,7 @@ def policies_for(account_id: str, environment: str, table_name: str = TABLE) -> 
         table_name: The stack's argument ``table_name``.
 
     Raises:
-        OperationError: One of them is not what it should be.
+        OperationError: One of them is not valid.
     """
     if not re.fullmatch(r"[0-9]{12}", account_id):
         raise OperationError(
@@ -70,18 +70,18 @@ def path_of(name: str, folder: Path = FOLDER) -> Path:
 
 
 def read(name: str) -> Document:
-    """A policy as its file holds it: for ``ACCOUNT_ID`` and ``ENVIRONMENT``."""
+    """The policy in a file, with ``ACCOUNT_ID`` and ``ENVIRONMENT`` as placeholders."""
     document: Document = json.loads(path_of(name).read_text(encoding="utf-8"))
     return document
 
 
 def written(document: Document) -> str:
-    """A policy as its file holds it."""
+    """The policy in a file."""
     return json.dumps(document, indent=2) + "\n"
 
 
 def filled_in(document: Document, *, account_id: str, environment: str, table_name: str = TABLE) -> Document:
-    """A policy for one account, environment and table, made from that for `ACCOUNT_ID`, `ENVIRONMENT` and `TABLE`."""
+    """A policy with `ACCOUNT_ID`, `ENVIRONMENT` and `TABLE` replaced by one account, environment and table."""
 
     def filled(value: Any) -> Any:
         if isinstance(value, dict):

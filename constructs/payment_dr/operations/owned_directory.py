@@ -1,8 +1,8 @@
-"""Temporary directories that their owner removes, or the next run if the owner was killed.
+"""Temporary directories. Their owner removes them, or the next run does if the owner was killed.
 
-Each holds a file that its owner has locked. The operating system frees the lock when the owner ends, however that
-happens, and whoever makes such a directory removes those whose lock is free. What has no such file stays, and so does
-what belongs to another user.
+Each contains a file that its owner has locked. The operating system frees the lock whenever the owner ends. A process
+that makes such a directory removes those whose lock is free. Directories without such a file stay, and so do those of
+other users.
 """
 
 import fcntl
@@ -22,11 +22,11 @@ class OwnedDirectory(TemporaryDirectory[str]):
     """A temporary directory of this process.
 
     Args:
-        prefix: What its name begins with.
-        parent: Where it is made. Default: the machine's directory for temporary files.
+        prefix: Beginning of its name.
+        parent: Where to make it. Default: the machine's directory for temporary files.
 
     Attributes:
-        lock: A descriptor. A child process that inherits it is an owner too, for as long as it lives.
+        lock: A file descriptor. A child process that inherits it is an owner too, for as long as it lives.
 
     Example:
         >>> with OwnedDirectory("example-") as directory:
@@ -42,13 +42,13 @@ class OwnedDirectory(TemporaryDirectory[str]):
         self._release = weakref.finalize(self, os.close, self.lock)
 
     def cleanup(self) -> None:
-        """Remove it. Doing so twice is fine."""
+        """Remove it. It may be called twice."""
         super().cleanup()
         self._release()
 
 
 def own(directory: Path) -> int:
-    """Make this process the owner of a directory for as long as the descriptor that is returned is open."""
+    """Make this process the owner of a directory. It is the owner while the returned descriptor is open."""
     unlocked = directory / "unlocked"
     lock = os.open(unlocked, os.O_WRONLY | os.O_CREAT, 0o600)
     with suppress(OSError):  # a file system without locks: `remove_abandoned` cannot lock it either
@@ -58,13 +58,13 @@ def own(directory: Path) -> int:
 
 
 def take_along(directory: Path, other: Path) -> None:
-    """Have another directory removed with one, by `remove` and `remove_abandoned`."""
+    """Remove another directory together with this one, in `remove` and `remove_abandoned`."""
     with (directory / _TAKEN_ALONG).open("a", encoding="utf-8") as file:
         file.write(f"{other.lstat().st_ino} {other.absolute()}\n")
 
 
 def remove(directory: Path) -> None:
-    """Remove a directory, and those that it takes along unless replaced since."""
+    """Remove a directory and those that belong to it, unless they were replaced since."""
     with suppress(OSError):  # there are none
         for line in (directory / _TAKEN_ALONG).read_text(encoding="utf-8").splitlines():
             inode, _, along = line.partition(" ")
@@ -88,6 +88,6 @@ def remove_abandoned(parent: Path) -> None:
 
 
 def _is_own(directory: Path) -> bool:
-    """Whether this is a directory of this user, and no link to one."""
+    """Whether this is a directory of this user, and not a link."""
     seen = directory.lstat()
     return stat.S_ISDIR(seen.st_mode) and seen.st_uid == os.geteuid()

@@ -1,11 +1,11 @@
-"""Text of others as a person may see it. What AWS, a probe or a resource's name says must not command a terminal."""
+"""Makes foreign text safe to print. Text from AWS, a probe or a resource's name must not control a terminal."""
 
 
 def printable(text: str, *, lines: bool = False) -> str:
-    """The text with each character that cannot be seen replaced by its escape, such as that of ESC.
+    """Replace each invisible character by its escape, such as that of ESC.
 
-    Those are the control characters, which a terminal obeys, and the formats of Unicode, some of which change the
-    direction of the text that follows. A space, letters, signs and symbols stay as they are.
+    Those are control characters, which a terminal obeys, and Unicode's format characters, some of which change the
+    direction of the text after them. Spaces, letters, signs and symbols stay as they are.
 
     Args:
         text: Any text.

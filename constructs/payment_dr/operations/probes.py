@@ -1,4 +1,4 @@
-"""What can be seen of a deployed stack. Nothing here changes anything."""
+"""Read-only probes of a deployed stack. Nothing here changes anything."""
 
 import base64
 import contextlib
@@ -39,11 +39,11 @@ DOCUMENTS_RULE = "all-documents"  # of both buckets' replication, as the stack n
 
 @dataclass(frozen=True)
 class Health:
-    """What a probe of a region found.
+    """The result of a probe of a region.
 
     Attributes:
-        verdict: What Route 53 makes of it.
-        body: What the health monitor says; empty without an answer of its.
+        verdict: The verdict of a Route 53 health checker on it.
+        body: The answer of the health monitor. Empty without one.
     """
 
     verdict: Verdict
@@ -56,7 +56,7 @@ class Health:
 
 
 def health(stack: Deployed, side: Side, path: str = HEALTH_PATH) -> Health:
-    """Probe a health route of a region as Route 53 would, once, from here.
+    """Probe a health route of a region once, from this machine, as Route 53 would.
 
     Args:
         stack: The deployed stack.
@@ -64,7 +64,7 @@ def health(stack: Deployed, side: Side, path: str = HEALTH_PATH) -> Health:
         path: Path of the route. Default: the public one.
 
     Raises:
-        CannotTellError: A proxy did not let the probe through.
+        CannotTellError: A proxy blocked the probe.
         ThisMachineError: This machine could not probe.
     """
     check = HealthCheck(id=side, host=stack.api_host(side), path=path)
@@ -77,13 +77,13 @@ def health(stack: Deployed, side: Side, path: str = HEALTH_PATH) -> Health:
 
 
 def probe(stack: Deployed, check: HealthCheck) -> ProbeResult:
-    """Make one request as a health checker makes it for this check: to its host and port, with its limits.
+    """Make one request as a health checker does for this check: to its host and port, with its limits.
 
     Route 53's checkers use no proxy. Where ``HTTPS_PROXY`` names one, there may be no other way out, so HTTPS goes
-    through it as boto3's calls do, and what the proxy refuses is not held against the region.
+    through it as boto3's calls do. A request that the proxy blocks does not count against the region.
 
     Raises:
-        CannotTellError: A proxy did not let the probe through, or nothing on this machine stands for the host.
+        CannotTellError: A proxy blocked the probe, or this machine does not serve the host.
         ThisMachineError: This machine could not probe.
     """
     side = stack.side_of_api(check.host)
@@ -100,9 +100,9 @@ def probe(stack: Deployed, check: HealthCheck) -> ProbeResult:
         return _probe(stack, check, way)
     if side is None or check.address:
         raise CannotTellError(
-            f"the embedded AWS does not serve {check.address or check.host}, so what a health checker would meet there "
-            "is not known",
-            hint="let the health check name the host of the region's API, as terraform apply does",
+            f"the embedded AWS does not serve {check.address or check.host}, so it is unknown what a health checker "
+            "would find there",
+            hint="run terraform apply, which sets the health check's host to the region's API",
         )
     if refused := _refused_by_api_gateway(check):
         return refused
@@ -114,7 +114,7 @@ def probe(stack: Deployed, check: HealthCheck) -> ProbeResult:
 
 
 def _refused_by_api_gateway(check: HealthCheck) -> ProbeResult | None:
-    """What meets the host of an API without reaching the API, where the embedded AWS speaks HTTP alone.
+    """The error of a probe that does not reach the API. The embedded AWS speaks only HTTP, so this follows AWS's rules.
 
     "All of the APIs created with Amazon API Gateway expose HTTPS endpoints only", so nothing but port 443 listens
     (https://aws.amazon.com/api-gateway/faqs/). Many APIs share an address, so the handshake must name one: "If you
@@ -123,10 +123,11 @@ def _refused_by_api_gateway(check: HealthCheck) -> ProbeResult | None:
     """
     if check.port != HTTPS_PORT:
         return ProbeResult(
-            connect_seconds=0, error=f"no connection: {check.host} listens on port {HTTPS_PORT} alone, not {check.port}"
+            connect_seconds=0,
+            error=f"no connection: {check.host} listens on port {HTTPS_PORT} only, not on {check.port}",
         )
     if check.type != "TCP" and not check.is_tls:
-        return ProbeResult(connect_seconds=0, error=f"no answer: port {HTTPS_PORT} of {check.host} speaks TLS alone")
+        return ProbeResult(connect_seconds=0, error=f"no answer: port {HTTPS_PORT} of {check.host} speaks TLS only")
     if check.is_tls and check.server_name is None:
         return ProbeResult(connect_seconds=0, error="no answer: SSL alert handshake_failure, as EnableSNI is false")
     return None
@@ -134,7 +135,7 @@ def _refused_by_api_gateway(check: HealthCheck) -> ProbeResult | None:
 
 @dataclass(frozen=True)
 class _Way:
-    """How the endpoint of a health check is reached from here."""
+    """How to reach the endpoint of a health check from this machine."""
 
     side: Side
     host: str
@@ -196,11 +197,11 @@ def _probe(stack: Deployed, check: HealthCheck, way: _Way) -> ProbeResult:
 
 
 def _tunnel(proxy: str, host: str, port: int) -> socket.socket:
-    """A connection to a host through a proxy, on which the host has not been spoken to yet.
+    """A new connection to a host through a proxy.
 
     Raises:
-        CannotTellError: The proxy does not make it.
-        ThisMachineError: This machine could not ask the proxy.
+        CannotTellError: The proxy does not make the connection.
+        ThisMachineError: This machine could not reach the proxy.
     """
     parts = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
     named = f"{parts.hostname}:{parts.port or 80}"  # without the user's password
@@ -241,8 +242,8 @@ class Table:
 
     Attributes:
         status: Its status.
-        replica_status: That of its replica in the other region; None if there is none.
-        is_protected: Whether AWS refuses to delete it.
+        replica_status: Status of its replica in the other region. None without a replica.
+        is_protected: Whether it has deletion protection.
     """
 
     status: str
@@ -251,10 +252,10 @@ class Table:
 
 
 def table(stack: Deployed, side: Side) -> Table:
-    """Ask a region's table directly.
+    """Describe a region's table.
 
     Raises:
-        CannotTellError: It could not be asked.
+        CannotTellError: The call failed.
     """
     client = stack.client("dynamodb", side)
     name = stack.outputs["dynamodb_table_name"]
@@ -268,10 +269,10 @@ def table(stack: Deployed, side: Side) -> Table:
 
 
 def replication_latency_ms(stack: Deployed, side: Side, now: float, minutes: int = 5) -> float | None:
-    """The worst minute's mean time, of the last few, that writes took to the other region; None without a data point.
+    """The highest mean replication latency of the last few minutes. None without a data point.
 
     Raises:
-        CannotTellError: It could not be asked.
+        CannotTellError: The call failed.
     """
     dimensions = {"TableName": stack.outputs["dynamodb_table_name"], "ReceivingRegion": stack.region(OTHER[side])}
     points = _by_the_minute(stack, side, "AWS/DynamoDB", "ReplicationLatency", dimensions, "Average", now, minutes)
@@ -288,7 +289,7 @@ def _by_the_minute(
     now: float,
     minutes: int,
 ) -> list[Any]:
-    """CloudWatch's data points of the last minutes, in no order."""
+    """CloudWatch's data points of the last minutes, unordered."""
     client = stack.client("cloudwatch", side)
     answer = asked(
         f"CloudWatch in {stack.region(side)}",
@@ -307,11 +308,11 @@ def _by_the_minute(
 
 @dataclass(frozen=True)
 class DocumentCopies:
-    """How the documents of a region's bucket are copied to the other one; None where S3 has published nothing.
+    """The replication of a region's documents to the other region. None where S3 has published no data.
 
     Attributes:
-        failed: How many operations failed in the time that was asked about.
-        waiting: How many operations wait.
+        failed: Number of operations that failed in the period.
+        waiting: Number of operations that wait.
     """
 
     failed: int | None
@@ -319,12 +320,12 @@ class DocumentCopies:
 
 
 def document_copies(stack: Deployed, side: Side, now: float, minutes: int = 60) -> DocumentCopies:
-    """Ask for the replication metrics of a side's bucket, in the regions in which S3 publishes them.
+    """Get the replication metrics of a side's bucket, from the regions where S3 publishes them.
 
     https://docs.aws.amazon.com/AmazonS3/latest/userguide/repl-metrics.html
 
     Raises:
-        CannotTellError: A region could not be asked.
+        CannotTellError: A call failed.
     """
     dimensions = {
         "SourceBucket": stack.output(side, "bucket_name"),
@@ -347,7 +348,7 @@ def document_copies(stack: Deployed, side: Side, now: float, minutes: int = 60) 
 
 @dataclass(frozen=True)
 class _Newest:
-    """What is newest under a key of a bucket: the ETag of a version, or None of a deletion."""
+    """The newest entry of a key of a bucket: the ETag of a version, or None for a deletion."""
 
     key: str
     etag: str | None
@@ -355,17 +356,17 @@ class _Newest:
 
 
 def documents_of_secondary(stack: Deployed, seconds: float) -> list[str]:
-    """Keys of the documents that were written in the secondary region and that the primary has not got.
+    """Keys of the documents that were written in the secondary region and that the primary lacks.
 
-    A document counts that the primary never had, or whose version there is older. One that was deleted in the primary
-    is no loss: deletions do not replicate.
+    A document counts if the primary never had it, or has an older version. A document that was deleted in the primary
+    does not count, because deletions do not replicate.
 
     Args:
         stack: The stack.
-        seconds: Seconds that listing both buckets may take.
+        seconds: Maximum seconds to list both buckets.
 
     Raises:
-        CannotTellError: S3 could not be asked, or there are too many documents for this time.
+        CannotTellError: A call to S3 failed, or there are too many documents for this time.
     """
     deadline = time.monotonic() + seconds
     missing = []
@@ -381,13 +382,13 @@ def documents_of_secondary(stack: Deployed, seconds: float) -> list[str]:
 
 
 def _newest(stack: Deployed, side: Side, deadline: float) -> Iterator[_Newest]:
-    """The newest version or deletion of each key, in the order of S3, which is that of their bytes."""
+    """The newest version or deletion of each key, in S3's order, which is that of the key's bytes."""
     client, bucket = stack.client("s3", side), stack.output(side, "bucket_name")
     pages = iter(client.get_paginator("list_object_versions").paginate(Bucket=bucket))
     while page := asked(f"S3 in {stack.region(side)}", lambda: next(pages, None)):
         if time.monotonic() > deadline:
             raise CannotTellError(
-                f"the documents of {stack.region(side)} are too many to compare here",
+                f"{stack.region(side)} has too many documents to compare here",
                 hint="compare them with 'aws s3 sync --dryrun', see the runbook under Fail back",
             )
         newest = [each for kind in ("Versions", "DeleteMarkers") for each in page.get(kind, []) if each["IsLatest"]]
@@ -396,19 +397,19 @@ def _newest(stack: Deployed, side: Side, deadline: float) -> Iterator[_Newest]:
 
 
 def alarms(stack: Deployed, side: Side) -> dict[str, str]:
-    """State of each of the stack's alarms that is in this region, by name.
+    """State of each of the stack's alarms in this region, by name.
 
     Raises:
-        CannotTellError: It could not be asked.
+        CannotTellError: The call failed.
     """
     return {alarm["AlarmName"]: alarm["StateValue"] for alarm in described_alarms(stack, side)}
 
 
 def described_alarms(stack: Deployed, side: Side) -> list[Mapping[str, Any]]:
-    """Each of the stack's alarms that is in this region, as CloudWatch describes it.
+    """Each of the stack's alarms in this region, as CloudWatch describes it.
 
     Raises:
-        CannotTellError: It could not be asked.
+        CannotTellError: The call failed.
     """
     client = stack.client("cloudwatch", side)
     answers = _asked_in_portions(
@@ -421,16 +422,16 @@ def described_alarms(stack: Deployed, side: Side) -> list[Mapping[str, Any]]:
 
 
 def alarm(stack: Deployed, region: str, name: str) -> Mapping[str, Any] | None:
-    """A metric alarm as CloudWatch describes it; None if there is none.
+    """A metric alarm as CloudWatch describes it. None if it does not exist.
 
     Raises:
-        CannotTellError: CloudWatch could not be asked, or the region is none of the stack's.
+        CannotTellError: The call failed, or the region does not belong to the stack.
     """
     side = next((each for each in SIDES if stack.region(each) == region), None)
     if side is None:
         raise CannotTellError(
-            f"the alarm {name} is in {region}, which is no region of the stack",
-            hint="let the health check name an alarm in one of its regions",
+            f"the alarm {name} is in {region}, which is not a region of the stack",
+            hint="set the health check to an alarm in one of the stack's regions",
         )
     client = stack.client("cloudwatch", side)
     found = asked(f"CloudWatch in {region}", lambda: client.describe_alarms(AlarmNames=[name]))["MetricAlarms"]
@@ -438,10 +439,10 @@ def alarm(stack: Deployed, region: str, name: str) -> Mapping[str, Any] | None:
 
 
 def alarm_state(stack: Deployed, region: str, name: str) -> AlarmState:
-    """What the data stream of an alarm says of it: its state, as far as nobody has called SetAlarmState.
+    """The state of an alarm's data stream: that of the alarm, unless somebody has called SetAlarmState.
 
     Raises:
-        CannotTellError: CloudWatch could not be asked, or the region is none of the stack's.
+        CannotTellError: The call failed, or the region does not belong to the stack.
     """
     found = alarm(stack, region, name)
     state: AlarmState = found["StateValue"] if found else "INSUFFICIENT_DATA"  # one that is gone has no data stream
@@ -449,10 +450,10 @@ def alarm_state(stack: Deployed, region: str, name: str) -> AlarmState:
 
 
 def reserved_concurrency(stack: Deployed, side: Side) -> int | None:
-    """The reserved concurrency of a region's health function: 0 is a fence, None is what the stack deploys.
+    """The reserved concurrency of a region's health function: 0 is a fence, None the deployed setting.
 
     Raises:
-        CannotTellError: It could not be asked.
+        CannotTellError: The call failed.
     """
     client = stack.client("lambda", side)
     name = stack.output(side, "health_monitor_function_name")
@@ -462,10 +463,10 @@ def reserved_concurrency(stack: Deployed, side: Side) -> int | None:
 
 
 def drifted_parameters(stack: Deployed) -> list[str]:
-    """Names of the parameters whose values differ between the regions, or that one of them lacks.
+    """Names of the parameters that differ between the regions or are missing in one of them.
 
     Raises:
-        CannotTellError: A region could not be asked.
+        CannotTellError: A call failed.
     """
     primary, secondary = (_parameters(stack, side) for side in OTHER)
     names: list[str] = stack.outputs["ssm_parameter_names"]
@@ -484,6 +485,6 @@ def _parameters(stack: Deployed, side: Side) -> dict[str, str]:
 
 
 def _asked_in_portions(what: str, names: list[str], size: int, ask: Callable[[list[str]], Any]) -> Iterator[Any]:
-    """The answers about all names, of which a call takes only so many."""
+    """The values of all names, in as many calls as needed."""
     for start in range(0, len(names), size):
         yield asked(what, partial(ask, names[start : start + size]))

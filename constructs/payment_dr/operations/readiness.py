@@ -1,7 +1,7 @@
-"""What is left to do before a deployed stack protects real payments: rows of `dr status` that no apply turns green.
+"""Manual steps before a deployed stack protects real payments: rows of `dr status` that Terraform cannot fix.
 
-The drill does not ask for them: a stack can be drilled while its mails are not confirmed yet. An embedded AWS sends no
-mail and has no parent zone, so there the rows say what they would look at, and are no fault.
+The drill does not need them: you can drill a stack before its mails are confirmed. An embedded AWS sends no mail and
+has no parent zone. There the rows name what they would check, and are not a fault.
 """
 
 import json
@@ -30,12 +30,12 @@ NameServersOf = Callable[[str], frozenset[str]]
 def left_to_do(
     stack: Deployed, directory: Path | None, name_servers_of: NameServersOf | None = None
 ) -> dict[str, Finding]:
-    """Look at everything that a person does once, after a first deployment.
+    """Check everything that a person does once, after a first deployment.
 
     Args:
         stack: The deployed stack.
-        directory: Where it was synthesized to. None: it is not known, and its settings are not looked at.
-        name_servers_of: Gives the name servers that DNS has for a domain. Default: the resolver of this machine.
+        directory: Folder of the synthesized stack. None: unknown, and its settings are not checked.
+        name_servers_of: Returns the name servers of a domain in DNS. Default: asks the resolver of this machine.
 
     Returns:
         Findings by the name of their row.
@@ -80,22 +80,24 @@ def _subscriptions(stack: Deployed) -> Finding:
             if each["Protocol"] == "email" and is_placeholder(endpoint.rpartition("@")[2]):
                 wrong.append(f"{endpoint} in {stack.region(side)} is a placeholder: set alert_email")
             elif PENDING in str(each["SubscriptionArn"]).lower():
-                wrong.append(f"{endpoint} in {stack.region(side)} is not confirmed: open the mail of AWS Notifications")
+                wrong.append(
+                    f"{endpoint} in {stack.region(side)} is not confirmed: open the mail from AWS Notifications"
+                )
             else:
                 confirmed += 1
     if not stack.is_live:
-        return Finding("not judged: an embedded AWS sends no mail")
+        return Finding("not checked: an embedded AWS sends no mail")
     return judged(not wrong, "; ".join(wrong) or f"{confirmed} confirmed")
 
 
 def _name_servers(stack: Deployed, domain: str, name_servers_of: NameServersOf) -> Finding:
     if not stack.is_live:
-        return Finding("not asked: an embedded AWS has no parent zone")
+        return Finding("not checked: an embedded AWS has no parent zone")
     if is_placeholder(domain):
-        return Finding(f"{domain} is a placeholder that resolves nowhere: set domain_name", BAD)
+        return Finding(f"{domain} is a placeholder that does not resolve: set domain_name", BAD)
     ours = frozenset(str(each).lower().rstrip(".") for each in stack.outputs["hosted_zone_name_servers"])
     if not ours:
-        return Finding(f"not asked: the zone of {domain} was there before the stack")
+        return Finding(f"not checked: the zone of {domain} is older than the stack")
     found = name_servers_of(domain)
     if found == ours:
         return Finding(f"{domain} is delegated to this zone")
@@ -104,7 +106,7 @@ def _name_servers(stack: Deployed, domain: str, name_servers_of: NameServersOf) 
 
 
 def asked_of_dns(domain: str) -> frozenset[str]:
-    """The name servers of a domain, as the resolver of this machine finds them; none if it is not delegated.
+    """The name servers of a domain, from the resolver of this machine. Empty if it is not delegated.
 
     Raises:
         OperationError: DNS does not answer.
@@ -127,7 +129,7 @@ def asked_of_dns(domain: str) -> frozenset[str]:
 def _certificate(stack: Deployed) -> Finding:
     tls, fqdn = tls_client_of(stack), stack.outputs["application_fqdn"]
     if tls is None:
-        return Finding("not asked: the drill verifies it, with the embedded AWS's own authority")
+        return Finding("not checked: the drill verifies it, with the embedded AWS's own authority")
     for side in SIDES:
         try:
             tls.call(side)
@@ -139,18 +141,18 @@ def _certificate(stack: Deployed) -> Finding:
 
 def _state(stack: Deployed, directory: Path | None) -> Finding:
     if not stack.is_live:
-        return Finding("not judged: an embedded AWS ends with its state")
+        return Finding("not checked: an embedded AWS ends with its state")
     synthesized = _synthesized(directory)
     if synthesized is None:
         return _NOT_LOOKED_AT
     if "s3" in synthesized.get("terraform", {}).get("backend", {}):
         return Finding("in a bucket")
-    return Finding("in a file of this machine: set PAYMENT_DR_STATE and run dr bootstrap", BAD)
+    return Finding("in a file on this machine: set PAYMENT_DR_STATE and run dr bootstrap", BAD)
 
 
 def _settings(stack: Deployed, domain: str, directory: Path | None) -> Finding:
     if not stack.is_live or is_placeholder(domain):
-        return Finding("not judged: this is no stack with a domain of its own")
+        return Finding("not checked: this stack has no domain of its own")
     synthesized = _synthesized(directory)
     if synthesized is None:
         return _NOT_LOOKED_AT
@@ -176,11 +178,11 @@ def _settings(stack: Deployed, domain: str, directory: Path | None) -> Finding:
     return judged(not found, f"for testing: {'; '.join(found)}" if found else "for production")
 
 
-_NOT_LOOKED_AT = Finding("not looked at: give --dir, the folder of the synthesized stack")
+_NOT_LOOKED_AT = Finding("not checked: give --dir, the folder of the synthesized stack")
 
 
 def _synthesized(directory: Path | None) -> dict[str, Any] | None:
-    """The stack as cdktf has written it, if it is there."""
+    """The synthesized stack, if it exists."""
     if directory is None or not (file := directory / "cdk.tf.json").is_file():
         return None
     try:

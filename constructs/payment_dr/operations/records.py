@@ -1,11 +1,12 @@
-"""Changes the records of the application's name in one batch, as Terraform's plan wants them.
+"""Changes the records of the application's name to those of Terraform's plan, in one batch.
 
-Terraform changes its records one after the other. Route 53 refuses that for some changes: all weighted records of a
-name have the same TTL, none of them is beside a simple record, and nothing is beside a CNAME. A batch is made as a
-whole, and its changes are judged one after the other: what has the name now is deleted first, and then the planned
-records are created. https://docs.aws.amazon.com/Route53/latest/APIReference/API_ChangeResourceRecordSets.html
+Terraform changes its records one after the other. Route 53 rejects some changes that way: all weighted records of a
+name must have the same TTL, none of them may be beside a simple record, and no record may be beside a CNAME. A batch
+succeeds or fails as a whole, and Route 53 checks its changes in order: first the deletions of the present records of
+the name, then the planned ones.
+https://docs.aws.amazon.com/Route53/latest/APIReference/API_ChangeResourceRecordSets.html
 
-Terraform's state is left as it is: a refresh sees another TTL, and `dr adopt` imports records that are new.
+Terraform's state does not change: a refresh finds the other TTL, and `dr adopt` imports new records.
 
 Example:
     >>> batch = planned_batch(terraform, aws.client)  # doctest: +SKIP
@@ -33,13 +34,13 @@ Record = dict[str, Any]
 
 @dataclass(frozen=True, kw_only=True)
 class Batch:
-    """What is to be changed at once.
+    """The changes of one batch.
 
     Attributes:
         zone_id: The hosted zone.
         name: The name that clients use, without a dot at the end.
-        deleted: The records that have the name now.
-        created: Those that the plan wants in their place.
+        deleted: The present records of the name.
+        created: The planned records.
     """
 
     zone_id: str = ""
@@ -49,13 +50,13 @@ class Batch:
 
     @property
     def changes(self) -> list[dict[str, Any]]:
-        """The changes, in the order in which Route 53 takes them."""
+        """The changes, in the order that Route 53 accepts."""
         found = [("DELETE", record) for record in self.deleted] + [("CREATE", record) for record in self.created]
         return [{"Action": action, "ResourceRecordSet": record} for action, record in found]
 
     @property
     def lines(self) -> list[str]:
-        """What is to be changed, for people."""
+        """The changes, for people."""
         return [f"{each['Action'].lower()}: {_in_words(each['ResourceRecordSet'])}" for each in self.changes]
 
     def as_json(self) -> dict[str, Any]:
@@ -64,18 +65,18 @@ class Batch:
 
 
 def planned_batch(terraform: Terraform, clients: Clients) -> Batch:
-    """Compare the weighted records that the configuration wants with what is in the zone.
+    """Compare the planned weighted records with the records in the zone.
 
     Args:
         terraform: Terraform in an initialized working directory.
         clients: Makes a boto3 client of a service in a region.
 
     Returns:
-        The batch, which is empty if the zone has these records.
+        The batch. It is empty if the zone has these records.
 
     Raises:
-        OperationError: A record is not known before something else is applied, or the name has others in the way.
-        ClientError: AWS refuses.
+        OperationError: A record depends on a resource that does not exist yet, or other records of the name conflict.
+        ClientError: AWS rejects a call.
     """
     planned = [
         change["change"]
@@ -88,8 +89,8 @@ def planned_batch(terraform: Terraform, clients: Clients) -> Batch:
     places = {(each["zone_id"], each["name"]) for each in wanted}
     if len(places) != 1:
         raise OperationError(
-            f"the plan has weighted records of {len(places)} names, and a batch is of one",
-            hint="run it where one stack was synthesized, such as cdktf.out/stacks/payment-dr",
+            f"the plan has weighted records of {len(places)} names, but a batch can change only one",
+            hint="run it in the folder of one synthesized stack, such as cdktf.out/stacks/payment-dr",
         )
     [(zone_id, name)] = places
     there = [
@@ -104,7 +105,7 @@ def planned_batch(terraform: Terraform, clients: Clients) -> Batch:
     others = sorted({record["Type"] for record in there} - OF_ADDRESSES)
     if others and "CNAME" in {record["Type"] for record in created}:
         raise OperationError(
-            f"{name} has a record of type {', '.join(others)}, beside which Route 53 takes no CNAME",
+            f"{name} has a record of type {', '.join(others)}, and Route 53 allows no CNAME beside it",
             hint="move it to another name, or deploy with the custom domain, whose records are of type A",
         )
     if _comparable(deleted) == _comparable(created):
@@ -120,7 +121,7 @@ def change_at_once(batch: Batch, clients: Clients) -> None:
         clients: Makes a boto3 client of a service in a region.
 
     Raises:
-        ClientError: Route 53 refuses the batch; nothing was changed.
+        ClientError: Route 53 rejects the batch. Nothing was changed.
     """
     route53 = clients("route53", REGION)
     change = route53.change_resource_record_sets(**batch.as_json())["ChangeInfo"]
@@ -132,7 +133,7 @@ def _expect_known(change: Mapping[str, Any]) -> None:
     unknown = change.get("after_unknown") or {}
     if missing := [argument for argument in arguments if _holds_true(unknown.get(argument))]:
         raise OperationError(
-            f"{' and '.join(missing)} of a record is not known before something else is applied",
+            f"{' and '.join(missing)} of a record depends on a resource that is not applied yet",
             hint="apply the rest first; docs/upgrading.md and docs/from-one-region.md have the targets",
         )
 
@@ -145,7 +146,7 @@ def _holds_true(unknown: Any) -> bool:
 
 
 def _record(planned: Mapping[str, Any]) -> Record:
-    """A planned resource as Route 53 takes it."""
+    """A planned resource as a record set for Route 53."""
     record: Record = {
         "Name": f"{planned['name']}.",
         "Type": planned["type"],
@@ -162,7 +163,7 @@ def _record(planned: Mapping[str, Any]) -> Record:
 
 
 def _comparable(records: Sequence[Record]) -> list[str]:
-    """Records in a form in which those that say the same are equal: Route 53 ends names with a dot."""
+    """Records in a form to compare. Route 53 ends names with a dot."""
     return sorted(repr(sorted(_flat(record))) for record in records)
 
 

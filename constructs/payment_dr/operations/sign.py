@@ -1,7 +1,7 @@
 """Sign the seal of a drill's journal, with a key in KMS or in a file.
 
-Both make the same signature (RSA, PKCS #1 v1.5, SHA-256), which `verify` checks with the public key alone. A signature
-by KMS is also an entry of CloudTrail, with its time and caller.
+Both make the same signature (RSA, PKCS #1 v1.5, SHA-256), and `verify` needs only the public key to check it. A
+signature by KMS is also recorded in CloudTrail, with its time and caller.
 """
 
 import base64
@@ -36,12 +36,12 @@ def sign(journal: Path, key: str, kms: Callable[[str], Any] | None = None) -> No
     """Sign the seal of a journal, and write the signature into it.
 
     Args:
-        journal: The file of a drill that has ended, unchanged since.
+        journal: The unchanged file of a finished drill.
         key: ``kms:`` and the ARN of an RSA key whose usage is SIGN_VERIFY, or the path of an RSA private key in PEM.
-        kms: Gives a client of KMS in a region. Default: boto3's, with the settings of the user.
+        kms: Returns a client of KMS in a region. Default: boto3's, with the settings of the user.
 
     Raises:
-        OperationError: The journal has no seal or was changed since, or there is no such key.
+        OperationError: The journal has no seal or was changed, or there is no such key.
     """
     try:
         content = parsed(journal.read_bytes())
@@ -50,9 +50,11 @@ def sign(journal: Path, key: str, kms: Callable[[str], Any] | None = None) -> No
             f"{journal} cannot be signed: {error}", hint="give the JSON file that 'dr drill' wrote"
         ) from error
     if not content.get(SEAL):
-        raise OperationError(f"{journal} has no seal: the drill did not end", hint="sign the journal of one that ended")
+        raise OperationError(
+            f"{journal} has no seal: the drill did not end", hint="sign the journal of a drill that ended"
+        )
     if changed := changes(content):
-        raise OperationError(f"{journal} was changed after the drill: {changed[0]}", hint=f"see 'dr verify {journal}'")
+        raise OperationError(f"{journal} was changed after the drill: {changed[0]}", hint=f"run 'dr verify {journal}'")
     public_key, value = _by_kms(content, key.removeprefix(KMS), kms) if key.startswith(KMS) else _by_file(content, key)
     try:
         is_signed = is_signed_by(public_key, value, content)
@@ -73,13 +75,13 @@ def sign(journal: Path, key: str, kms: Callable[[str], Any] | None = None) -> No
 def _by_kms(content: dict[str, Any], arn: str, kms: Callable[[str], Any] | None) -> tuple[bytes, bytes]:
     """Public key and signature.
 
-    The key makes a digest's signature of any size of message, and its public key comes as SubjectPublicKeyInfo in DER:
+    KMS signs a digest, so the message may have any size. The public key comes as SubjectPublicKeyInfo in DER:
     https://docs.aws.amazon.com/kms/latest/APIReference/API_Sign.html
     https://docs.aws.amazon.com/kms/latest/APIReference/API_GetPublicKey.html
     """
     parts = arn.split(":")
     if len(parts) != 6 or parts[2] != "kms":
-        raise OperationError(f"{arn} is no ARN of a KMS key", hint="give kms:arn:aws:kms:REGION:ACCOUNT:key/ID")
+        raise OperationError(f"{arn} is not the ARN of a KMS key", hint="give kms:arn:aws:kms:REGION:ACCOUNT:key/ID")
     client = kms(parts[3]) if kms else boto3.Session().client("kms", region_name=parts[3])
     found = asked("KMS", lambda: client.get_public_key(KeyId=arn))
     if ALGORITHM not in found.get("SigningAlgorithms", ()):
@@ -110,6 +112,6 @@ def _openssl(key: str, *arguments: str, given: bytes = b"") -> bytes:
     except (OSError, subprocess.TimeoutExpired) as error:
         raise OperationError(f"openssl does not run: {error}", hint="install OpenSSL, or sign with kms:ARN") from error
     if done.returncode:
-        said = done.stderr.decode(errors="replace").strip().splitlines() or ["it says nothing"]
+        said = done.stderr.decode(errors="replace").strip().splitlines() or ["no message"]
         raise OperationError(f"{key} cannot sign: {said[0]}", hint="make a key with 'openssl genrsa -out key.pem 3072'")
     return done.stdout

@@ -1,7 +1,7 @@
-"""The switch in the standby region: what it says, and how it is changed. Every call goes to that region.
+"""Reads and changes the switch in the standby region. Every call goes to that region.
 
 The table holds one item for each change, see `handlers/lambda_switch.py`. A change is written only if nobody else has
-written one since it was read, so that of two operators at once one is refused.
+written one since the last read. When two operators write at once, one write fails.
 """
 
 import time
@@ -19,7 +19,7 @@ LONGEST_REASON = 500  # characters
 
 
 class ChangedMeanwhileError(OperationError):
-    """Somebody else has changed the switch since it was read; nothing was written."""
+    """Somebody else changed the switch since it was read. Nothing was written."""
 
     exit_code = 1
 
@@ -30,11 +30,11 @@ class Change:
 
     Attributes:
         version: Its number, 1 for the first.
-        switched: Whether clients are sent to the standby region from then on.
+        switched: Whether it sends clients to the standby region.
         at: When it was made, in seconds since 1970.
         until: When it ends by itself, in seconds since 1970. None: it does not.
-        by: ARN of who made it, as these credentials are called in AWS.
-        reason: Why, in that person's words.
+        by: ARN of the credentials that made it.
+        reason: Why, in the operator's words.
     """
 
     version: int
@@ -45,7 +45,7 @@ class Change:
     reason: str
 
     def holds(self, now: float) -> bool:
-        """Whether clients are sent to the standby region by it, at a time in seconds since 1970.
+        """Whether it sends clients to the standby region, at a time in seconds since 1970.
 
         Example:
             >>> change = Change(version=1, switched=True, at=0, until=60, by="arn", reason="test")
@@ -60,7 +60,7 @@ class Change:
 
 
 def utc(seconds: float) -> str:
-    """A time as a person reads it.
+    """A time in words.
 
     Example:
         >>> utc(1_790_000_000)
@@ -70,20 +70,20 @@ def utc(seconds: float) -> str:
 
 
 def newest(stack: Deployed) -> Change | None:
-    """The newest change of the switch; None if it was never set.
+    """The newest change of the switch. None if it was never set.
 
     Raises:
-        CannotTellError: The table in the standby region could not be asked.
+        CannotTellError: The table in the standby region could not be read.
     """
     found = history(stack, 1)
     return found[0] if found else None
 
 
 def in_force(stack: Deployed, now: float) -> Change | None:
-    """The change by which clients are sent to the standby region at a time in seconds since 1970; None if none is.
+    """The change that sends clients to the standby region at a time in seconds since 1970, if there is one.
 
     Raises:
-        CannotTellError: The table in the standby region could not be asked.
+        CannotTellError: The table in the standby region could not be read.
     """
     found = newest(stack)
     return found if found and found.holds(now) else None
@@ -94,10 +94,10 @@ def history(stack: Deployed, count: int) -> list[Change]:
 
     Args:
         stack: A deployed stack that has a switch.
-        count: How many, at most.
+        count: Maximum number of changes.
 
     Raises:
-        CannotTellError: The table in the standby region could not be asked.
+        CannotTellError: The table in the standby region could not be read.
     """
     client = stack.client("dynamodb", "secondary")
     answer = asked(
@@ -123,8 +123,8 @@ def change(
     Args:
         stack: A deployed stack that has a switch.
         before: The newest change, as it was read.
-        switched: Whether clients are sent to the standby region from now on.
-        by: ARN of who changes it.
+        switched: Whether to send clients to the standby region.
+        by: ARN of the credentials that change it.
         reason: Why.
         seconds: Seconds after which it ends by itself. None: it does not.
 
@@ -133,7 +133,7 @@ def change(
 
     Raises:
         ChangedMeanwhileError: There is a newer change than `before`.
-        CannotTellError: DynamoDB refuses, or does not answer.
+        CannotTellError: DynamoDB rejects the call, or does not answer.
     """
     now = _milliseconds(time.time())
     made = Change(
@@ -162,13 +162,13 @@ def change(
     # A write whose answer was lost is tried again by boto3, and meets itself then.
     if not asked(f"DynamoDB in {stack.region('secondary')}", write) and (there := newest(stack)) != made:
         raise ChangedMeanwhileError(
-            f"somebody else has changed the switch meanwhile: {there}", hint="see 'dr status', then decide again"
+            f"somebody else changed the switch meanwhile: {there}", hint="run 'dr status', then decide again"
         )
     return made
 
 
 def _milliseconds(seconds: float) -> float:
-    """A time as precise as the table keeps it."""
+    """A time with the precision of the table."""
     return round(seconds * 1000) / 1000
 
 

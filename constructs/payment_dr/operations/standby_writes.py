@@ -1,15 +1,15 @@
-"""What was written to the table in the standby region, and what of it the primary lacks. Nothing here changes anything.
+"""Finds items that were written in the standby region and that the primary lacks. Nothing here changes anything.
 
-AWS replicates each item by itself, so one that has arrived says nothing of another one
-(https://docs.aws.amazon.com/prescriptive-guidance/latest/dynamodb-global-tables/overview.html). So every item is
-compared whose key is in the stream of the standby's replica. That has all writes of 24 hours, those that came from the
-primary too (https://docs.aws.amazon.com/prescriptive-guidance/latest/dynamodb-global-tables/faq.html). For longer than
-that, both tables are scanned besides.
+AWS replicates each item by itself, so an item that has arrived is no evidence for another one
+(https://docs.aws.amazon.com/prescriptive-guidance/latest/dynamodb-global-tables/overview.html). This compares every
+item whose key is in the stream of the standby's replica. The stream has all writes of 24 hours, including those that
+came from the primary (https://docs.aws.amazon.com/prescriptive-guidance/latest/dynamodb-global-tables/faq.html). For a
+longer time this also scans both tables.
 
-A key is compared by its state on both sides, an item or none, with strongly consistent reads. The last writer wins, so
-both sides come to the same state, and it does not matter which write was made where. A key that is written all the
-time may differ whenever it is read, so the states of later reads are kept: one that both sides have had shows that all
-has arrived which was written in the standby before the first read.
+It compares the state of a key on both sides, an item or none, with strongly consistent reads. The last writer wins, so
+both sides reach the same state, and it does not matter which region a write was made in. A key that is written all the
+time may differ in every read. So the states of later reads are kept: a state that both sides have had shows that all
+writes in the standby before the first read have arrived.
 """
 
 import math
@@ -63,24 +63,24 @@ State = bytes | None  # of no item
 
 @dataclass
 class _States:
-    """What has been read of a key that differs, on both sides."""
+    """The states read of a key that differs, on both sides."""
 
     secondary: set[State] = field(default_factory=set)
     primary: set[State] = field(default_factory=set)
 
 
 class StandbyWrites:
-    """What was written in the standby region lately, compared with the primary.
+    """Compares recent writes in the standby region with the primary.
 
     Args:
         stack: The deployed stack.
-        seconds: How long ago the oldest write is that counts. Default: all that the stream has, which is 24 hours.
-            Beyond `STREAM_SECONDS` the whole table counts.
-        tell: Told of progress.
+        seconds: Maximum age of the writes to compare. Default: the whole stream, which has 24 hours. Beyond
+            `STREAM_SECONDS` the whole table counts.
+        tell: Called with progress.
 
     Attributes:
-        is_whole_table: Whether all items of both tables are compared, besides those in the stream.
-        compared: How many keys have been compared; one that was written twice may count twice.
+        is_whole_table: Whether to compare all items of both tables, besides those in the stream.
+        compared: Number of compared keys. A key that was written twice may count twice.
     """
 
     def __init__(self, stack: Deployed, *, seconds: float | None, tell: Callable[[str], None]) -> None:
@@ -97,10 +97,10 @@ class StandbyWrites:
 
     @property
     def cost(self) -> str:
-        """What comparing the whole table costs, in words.
+        """The cost of comparing the whole table, in words.
 
         Raises:
-            CannotTellError: DynamoDB could not be asked.
+            CannotTellError: A call to DynamoDB failed.
         """
         table = self._table()
         items, size = int(table["ItemCount"]), int(table["TableSizeBytes"])  # some hours old
@@ -110,13 +110,13 @@ class StandbyWrites:
         return f"{items:,} items, {units:,} read units, about {usd:.2f} USD on demand"
 
     def missing(self) -> list[Key]:
-        """Read what was written until now, and compare it. What was read by an earlier call is not read again.
+        """Read all writes until now, and compare them. A later call does not read them again.
 
         Returns:
             Keys that have had no state in common on both sides since this call began.
 
         Raises:
-            CannotTellError: DynamoDB could not be asked.
+            CannotTellError: A call to DynamoDB failed.
         """
         self._differing = {key: _States() for key in self._differing}
         table = self._table()
@@ -128,10 +128,10 @@ class StandbyWrites:
         return self.still_missing()
 
     def still_missing(self) -> list[Key]:
-        """Compare the missing keys once more, and no others: what is written meanwhile must not make it endless.
+        """Compare only the missing keys again. New writes must not make this endless.
 
         Raises:
-            CannotTellError: DynamoDB could not be asked.
+            CannotTellError: A call to DynamoDB failed.
         """
         keys = list(self._differing)
         starts = range(0, len(keys), KEYS_A_REQUEST)
@@ -146,7 +146,7 @@ class StandbyWrites:
         arn = table.get("LatestStreamArn")
         if not arn:
             raise CannotTellError(
-                f"the table in {self._stack.region('secondary')} has no stream, so what was written there is not known",
+                f"the table in {self._stack.region('secondary')} has no stream, so the writes there are unknown",
                 hint="run terraform apply",
             )
         read: set[str] = set()
@@ -173,7 +173,7 @@ class StandbyWrites:
             start = {"ExclusiveStartShardId": last}
 
     def _read_shard(self, arn: str, shard: str, until: float) -> None:
-        """Compare what was written in a shard, to its end, or to what was written later than that."""
+        """Compare the writes in a shard, to its end or to a given time."""
         client, region = self._stack.client("dynamodbstreams", "secondary"), self._stack.region("secondary")
         oldest = until - self._seconds - ROUNDED_SECONDS if self._seconds is not None else -math.inf
         had_place, empty = shard in self._places, 0
@@ -217,7 +217,7 @@ class StandbyWrites:
         except CannotTellError as error:
             if _code(error) == "TrimmedDataAccessException":
                 raise CannotTellError(
-                    f"the stream of the table in {region} has lost what was written since it was read first",
+                    f"the stream of the table in {region} has lost writes that were made since the first read",
                     hint="run it again",
                 ) from error
             if _code(error) != "ResourceNotFoundException" or had_place:
@@ -254,7 +254,7 @@ class StandbyWrites:
             self._compare(keys[start : start + KEYS_A_REQUEST])
 
     def _compare(self, keys: list[Key]) -> None:
-        """Compare so many keys as one request takes; the standby is read first, so that the primary may be ahead."""
+        """Compare as many keys as fit in one request. Reads the standby first, so that the primary may be ahead."""
         there, here = (self._states(side, keys) for side in ("secondary", "primary"))
         with self._lock:
             self.compared += len(keys)
@@ -281,11 +281,11 @@ class StandbyWrites:
         return states
 
     def _ask(self, side: Side, call: Callable[[], Any]) -> Any:
-        """Ask DynamoDB, again where it is too busy, or did not answer a few times."""
+        """Call DynamoDB. Retry while it throttles, and a few times when it does not answer."""
         what, pause, busy, silent = f"DynamoDB in {self._stack.region(side)}", 0.1, 0.0, 0
         while True:
             if self._stopped.is_set():
-                raise CannotTellError(f"{what} is not asked any more", hint="run it again")
+                raise CannotTellError(f"{what} was not called, because another call failed", hint="run it again")
             try:
                 return asked(what, call)
             except CannotTellError as error:
@@ -298,7 +298,7 @@ class StandbyWrites:
             pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
 
     def _all(self, tasks: Iterable[Callable[[], None]]) -> None:
-        """Run all, and none any more once one fails."""
+        """Run all. Once one fails, start no more."""
         self._stopped.clear()
         with ThreadPoolExecutor(WORKERS) as pool:
             running = {pool.submit(task) for task in tasks}
@@ -308,7 +308,7 @@ class StandbyWrites:
                     for each in done:
                         each.result()
                     if running:
-                        self._tell(f"{self.compared:,} items are compared, {len(self._differing):,} differ")
+                        self._tell(f"{self.compared:,} items compared, {len(self._differing):,} differ")
             except BaseException:
                 self._stopped.set()
                 pool.shutdown(wait=False, cancel_futures=True)
@@ -316,12 +316,12 @@ class StandbyWrites:
 
 
 def key_of(key: Mapping[str, Mapping[str, Any]]) -> Key:
-    """A key as it can be looked up, its attributes in the order of their names."""
+    """A hashable key, with its attributes in the order of their names."""
     return tuple((name, kind, value) for name, each in sorted(key.items()) for kind, value in each.items())
 
 
 def shown(key: Key) -> str:
-    """A key as a person reads it.
+    """A key in words.
 
     Example:
         >>> shown(key_of({"transaction_id": {"S": "payment-1"}, "timestamp": {"N": "1790000000"}}))
@@ -331,9 +331,9 @@ def shown(key: Key) -> str:
 
 
 def state_of(item: Mapping[str, Any]) -> bytes:
-    """A digest that is the same for items that DynamoDB holds to be equal.
+    """A digest that is the same for items that DynamoDB considers equal.
 
-    Numbers are equal whatever their zeros, and sets whatever their order.
+    Numbers are equal with any trailing zeros, and sets in any order.
 
     Example:
         >>> item = {"n": {"N": "1.0"}, "s": {"SS": ["a", "b"]}}
@@ -353,6 +353,6 @@ def _code(error: CannotTellError) -> str:
 
 
 def _time_there(answer: Mapping[str, Any]) -> float:
-    """The time by AWS's clock, which stamps the records too; this machine's may be wrong."""
+    """The time of AWS's clock, which also stamps the records. This machine's clock may be wrong."""
     date = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date")
     return parsedate_to_datetime(date).timestamp() if date else time.time()

@@ -1,7 +1,7 @@
-"""The bucket that Terraform's state is kept in, made before there is a stack: `dr bootstrap`.
+"""Makes the bucket for Terraform's state, before the first deployment: `dr bootstrap`.
 
-Each setting is read first and written only where it differs, so that the command may be run again at any time: it is
-also what mends a bucket that somebody has changed.
+It reads each setting first and writes it only where it differs. So you can run the command again at any time, also to
+fix a bucket that somebody has changed.
 """
 
 import json
@@ -37,7 +37,7 @@ class Setting:
 
     Attributes:
         what: The property, in words.
-        changed: Whether it was set now, or would be in a dry run; else it was there.
+        changed: Whether this run set it, or would set it in a dry run.
     """
 
     what: str
@@ -46,13 +46,13 @@ class Setting:
 
 @dataclass(frozen=True, kw_only=True)
 class StateBucket:
-    """A bucket for Terraform's state: versioned, encrypted, private, reached over TLS alone.
+    """A bucket for Terraform's state: versioned, encrypted, private, only over TLS.
 
     Args:
-        s3: A boto3 client of S3 in the region that the bucket belongs in.
+        s3: A boto3 client of S3 in the region of the bucket.
         name: The bucket.
         region: That region.
-        account_id: The account that must own it: names are shared by all accounts, and somebody may have been first.
+        account_id: The account that must own it. All accounts share bucket names, so another one may own the name.
 
     Example:
         >>> bucket = StateBucket(s3=s3, name="acme-terraform-state", region="us-west-2", account_id="123456789012")
@@ -66,13 +66,13 @@ class StateBucket:
     account_id: str
 
     def bootstrap(self, *, dry_run: bool = False) -> list[Setting]:
-        """Make the bucket and everything about it that is missing.
+        """Make the bucket and all settings that are missing.
 
         Args:
-            dry_run: Only tell what would be done.
+            dry_run: Only report what it would do.
 
         Raises:
-            OperationError: The bucket is another account's or in another region, or AWS refuses.
+            OperationError: The bucket is another account's or in another region, or AWS rejects a call.
         """
         exists = self._exists()
         if not exists and not dry_run:
@@ -104,8 +104,8 @@ class StateBucket:
                     return str(response["HTTPHeaders"].get("x-amz-bucket-region", "another region"))
                 if response["HTTPStatusCode"] == 403:
                     raise OperationError(
-                        f"bucket {self.name} is another account's, or these credentials must not see it",
-                        hint="choose another name, or check the rights of these credentials",
+                        f"bucket {self.name} belongs to another account, or these credentials may not read it",
+                        hint="choose another name, or check the permissions of these credentials",
                     ) from error
                 raise
 
@@ -138,7 +138,7 @@ class StateBucket:
         return answer
 
     def _differences(self, *, readable: bool) -> Iterator[tuple[str, Callable[[], Any] | None]]:
-        """Each setting, and what makes it right, or None where it is."""
+        """Each setting, with the function that corrects it, or None where it is correct."""
         read = self._read if readable else lambda _: {}
         s3, owned = self.s3, self._owned()
 
@@ -207,14 +207,14 @@ def bootstrap_state(state: str, region: str, *, dry_run: bool = False) -> list[S
 
     Args:
         state: s3://BUCKET/ENVIRONMENT.
-        region: Where the bucket belongs.
-        dry_run: Only tell what would be done.
+        region: The region of the bucket.
+        dry_run: Only report what it would do.
 
     Raises:
-        OperationError: The location or the region is none, see `StateBucket.bootstrap` for the rest.
+        OperationError: The location or the region is not valid. See `StateBucket.bootstrap` for the rest.
     """
     if mistakes := [*mistakes_in_state(state), *mistakes_in_region_name("region", region)]:
-        raise OperationError("; ".join(mistakes), hint="give the location and the region that main.py has")
+        raise OperationError("; ".join(mistakes), hint="give the location and the region of main.py")
     session = boto3.Session()
     sts = session.client("sts", region_name=region)
     account_id = asked(f"STS in {region}", sts.get_caller_identity)["Account"]
@@ -236,7 +236,7 @@ def _lifecycle() -> dict[str, Any]:
 
 
 def _with(entries: list[dict[str, Any]], key: str, wanted: dict[str, Any]) -> list[dict[str, Any]]:
-    """The entries with ours among them; those of others stay, and ours keeps its place."""
+    """The entries, with this project's entry added or replaced in place. Other entries stay."""
     if not any(entry.get(key) == wanted[key] for entry in entries):
         return [*entries, wanted]
     return [wanted if entry.get(key) == wanted[key] else entry for entry in entries]

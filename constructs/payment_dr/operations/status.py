@@ -1,4 +1,4 @@
-"""The state of a deployed stack in one look: what `dr status` prints."""
+"""The state of a deployed stack: the output of `dr status`."""
 
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -28,7 +28,7 @@ _STYLES = {OK: "green", BAD: "red", CANNOT_TELL: "yellow"}
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at: what was found, and whether it is "ok", "bad" or "cannot tell"."""
+    """The result of one check: what it found, and whether that is "ok", "bad" or "cannot tell"."""
 
     found: str
     state: str = OK
@@ -38,12 +38,12 @@ class Finding:
 
 
 def judged(good: bool, found: str) -> Finding:
-    """A finding that is as it should be, or not."""
+    """A finding that is ok, or bad."""
     return Finding(found, OK if good else BAD)
 
 
 def look(see: Callable[[], Finding]) -> Finding:
-    """Look at one thing; what AWS does not tell becomes a finding too."""
+    """Run one check. An inconclusive one becomes a finding too."""
     try:
         return see()
     except OperationError as error:
@@ -51,13 +51,13 @@ def look(see: Callable[[], Finding]) -> Finding:
 
 
 def exit_code(findings: Iterable[Finding]) -> int:
-    """0 when all is as it should be, 1 when something is not, 2 when something could not be told."""
+    """0 when all is well, 1 when something is wrong, 2 when a result is inconclusive."""
     return max((EXIT_CODES[finding.state] for finding in findings), default=0)
 
 
 @dataclass(frozen=True)
 class Status:
-    """What was found in each region, by side, and what concerns both."""
+    """The findings of each region, by side, and those of both together."""
 
     stack: Deployed
     regions: Mapping[Side, Mapping[str, Finding]]
@@ -69,7 +69,7 @@ class Status:
         return exit_code([*(each for found in self.regions.values() for each in found.values()), *self.both.values()])
 
     def as_json(self) -> dict[str, object]:
-        """What `dr status --json` prints."""
+        """The output of `dr status --json`."""
 
         def as_cells(findings: Mapping[str, Finding]) -> dict[str, dict[str, str]]:
             return {name: {"state": each.state, "found": each.found} for name, each in findings.items()}
@@ -81,7 +81,7 @@ class Status:
         }
 
     def table(self) -> Table:
-        """What `dr status` prints."""
+        """The output of `dr status`."""
         columns = ("", *(escape(printable(f"{self.stack.region(side)} ({side})")) for side in SIDES))
         table = Table(*columns, caption="serves: a model of Route 53 with the zone's records and these probes")
         for name in self.regions["primary"]:
@@ -97,11 +97,11 @@ def _cell(finding: Finding) -> Text:
 
 
 def look_at(stack: Deployed, *, failover: bool = True) -> Status:
-    """Look at everything at the same time: a region that hangs costs its limit once.
+    """Run all checks at the same time, so that a region that hangs costs its limit once.
 
     Args:
         stack: The deployed stack.
-        failover: Look for the faults of records and health checks too, which takes more probes.
+        failover: Check records and health checks for faults too, which takes more probes.
     """
     see: dict[str, Callable[[Side], Finding]] = {
         "table": lambda side: _table(tables[side], tables[OTHER[side]]),
@@ -161,7 +161,7 @@ def _probed_path(stack: Deployed, zone: Future[Zone], side: Side) -> str:
 def _table(table: Future[probes.Table], other: Future[probes.Table]) -> Finding:
     found = table.result()
     if found.status in SERVING and not found.is_protected and _is_protected(other):
-        return Finding(f"{found.status}, not protected against deletion as the other region is", BAD)
+        return Finding(f"{found.status}, not protected from deletion, unlike the other region", BAD)
     return judged(found.status in SERVING, found.status)
 
 
@@ -229,4 +229,4 @@ def _serves(stack: Deployed, zone: Zone) -> Finding:
 def _failover(stack: Deployed, zone: Zone) -> Finding:
     faults = ZoneFaults(stack, zone)
     found = dict.fromkeys([*faults.unfit(), *faults.all()])
-    return judged(not found, "; ".join(found) or "nothing in records and health checks speaks against it")
+    return judged(not found, "; ".join(found) or "records and health checks are correct")

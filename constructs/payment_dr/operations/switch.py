@@ -1,14 +1,14 @@
-"""Failing over and back by hand: `dr failover` and `dr failback`.
+"""Fail over and fail back by hand: `dr failover` and `dr failback`.
 
-Where the stack has a switch in the standby region, that is set and released: a write to a table there, and no call to
-the region that may be failing. See `StandbySwitch`.
+In a stack with a switch, both commands set and release the switch: a write to a table in the standby region, without a
+call to the region that may be failing. See `StandbySwitch`.
 
 Other stacks fence the primary region with Lambda's API: a reserved concurrency of 0 stops its health function
 (https://docs.aws.amazon.com/lambda/latest/dg/configuration-concurrency.html), so its probe fails. Nothing else stops in
 the fenced region.
 
-Either way Route 53's data plane switches by itself, and stays there until that is undone. Its API, which lives in
-us-east-1, is not needed. Should the standby region fail as well, Route 53 answers with the primary.
+Either way Route 53's data plane fails over by itself, and clients stay in the standby region until an operator undoes
+it. Route 53's API in us-east-1 is not needed. If the standby region fails too, Route 53 answers with the primary.
 """
 
 import math
@@ -51,22 +51,22 @@ CHANGES = 100  # of the switch, in which the beginning of a failover is looked f
 
 
 class RefusedError(OperationError):
-    """It would do harm, or had no effect; nothing is changed."""
+    """A failover or failback would do harm, or had no effect. Nothing is changed."""
 
     exit_code = 1
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a switch came to.
+    """The result of a failover or failback.
 
     Attributes:
         action: "failover" or "failback".
-        account_id, region: The account, and the region whose clients are sent away.
-        changed: Whether that was begun or ended now.
-        fenced: Whether they are sent away now, by the fence or the switch; None if that could not be told.
-        text: The same for a person.
-        until: When that ends by itself, in seconds since 1970; None if it does not.
+        account_id, region: The account, and the primary region.
+        changed: Whether this command began or ended the failover.
+        fenced: Whether the fence or the switch keeps clients away from the primary now. None if it is unknown.
+        text: The result for a person.
+        until: When the switch ends by itself, in seconds since 1970. None if it does not.
     """
 
     action: str
@@ -80,23 +80,23 @@ class Outcome:
 
 @dataclass(frozen=True, kw_only=True)
 class Switch:
-    """The operator's switch. Both ways may be called again: what is done already is not done twice.
+    """Fails over and fails back. Both may be called again: they do not repeat work that is done.
 
     Args:
         stack: The deployed stack.
-        confirm: Asked before anything is changed: what is done, and the word to type. It raises if it must not be.
-        tell: Told of progress.
-        force: Go on against what would make it refuse.
+        confirm: Called before any change with a description and the word to type. It raises to stop the command.
+        tell: Called with each step, for progress.
+        force: Skip the safety checks.
         dry_run: Change nothing.
-        wait: Wait until Route 53 has switched.
-        timeout: Seconds that waiting takes at most: for Route 53, and before for what the primary lacks.
-        ignored_documents: Beginning of the keys of documents that the primary may lack. Default: it may lack none.
+        wait: Wait until Route 53 answers with the other region.
+        timeout: Maximum seconds of each wait: for data that the primary lacks, and for Route 53.
+        ignored_documents: Prefix of the keys of documents that the primary may lack. Default: it may lack none.
         reason: Why, for the history of the switch. A failover needs one where the stack has a switch.
-        seconds: Seconds after which the switch ends by itself. A fence cannot.
-        no_end: Let the switch stay set until it is released. One of both is needed where the stack has a switch.
-        since: How many seconds ago the oldest write in the secondary region is that a failback compares, see
-            `StandbyWrites`. Default: since the switch was set, where that is longer ago than the stream of the table
-            reaches; else all that the stream has.
+        seconds: Seconds after which the switch ends by itself. A fence has no end.
+        no_end: Keep the switch set until it is released. Where the stack has a switch, give this or `seconds`.
+        since: Age in seconds of the oldest write in the secondary region that a failback compares, see
+            `StandbyWrites`. Default: the time since the switch was set, if the stream of the table does not reach that
+            far back; else the whole stream.
 
     Example:
         >>> Switch(stack=stack, confirm=ask, tell=print, wait=True).failover().text  # doctest: +SKIP
@@ -121,27 +121,27 @@ class Switch:
 
         Raises:
             RefusedError: The secondary region is not healthy, Route 53 probes a host that a fence does not reach, or
-                what was set had no effect and was undone.
-            ChangedMeanwhileError: Somebody else has changed the switch at the same time.
-            OperationError: Reason or end are missing, or AWS refused, or did not answer.
+                the fence or switch had no effect and was undone.
+            ChangedMeanwhileError: Somebody else changed the switch at the same time.
+            OperationError: Reason or end are missing, or a call to AWS failed.
         """
         if self.stack.has_switch:
             return self._set_switch()
         if self.seconds is not None or self.no_end:
             raise OperationError(
                 "this stack has no switch, and a fence has no end: it stays until 'dr failback'",
-                hint="leave --for and --no-end out, or deploy the stack with switch=True",
+                hint="leave out --for and --no-end, or deploy the stack with switch=True",
             )
         if self.reason:
-            self.tell("this stack has no switch, so the reason is recorded nowhere")
+            self.tell("this stack has no switch, so the reason is not recorded")
         return self._fence()
 
     def _set_switch(self) -> Outcome:
         region, other = self.stack.region("primary"), self.stack.region("secondary")
         if not self.reason or (self.seconds is None) is not self.no_end:
             raise OperationError(
-                "the switch needs a reason, and an end or the word that it has none",
-                hint="dr failover --reason 'payments fail' --for 60m; --no-end in place of --for leaves it set",
+                "the switch needs --reason, and either --for or --no-end",
+                hint="dr failover --reason 'payments fail' --for 60m; with --no-end it stays set until 'dr failback'",
             )
         self._weigh(f"{other} could not serve", self._healthy("secondary"), self._table_serves("secondary"))
         account, caller = caller_of(self.stack, "secondary")
@@ -151,7 +151,7 @@ class Switch:
             return Outcome("failover", account, region, changed, made is not None, text, made.until if made else None)
 
         if before and before.holds(time.time()) and not self.force:
-            return outcome(self._waited(f"Clients are sent to {other} already, {before}.", "secondary"), before)
+            return outcome(self._waited(f"Clients already go to {other}, {before}.", "secondary"), before)
         end = "until 'dr failback'" if self.seconds is None else f"for {self.seconds / 60:g} minutes"
         if self.dry_run:
             text = f"would set the switch in {other} in account {account}, so that clients go there {end}"
@@ -163,7 +163,7 @@ class Switch:
         try:
             text = self._switch_seen(f"The switch in {other} is set, {made}.", "pass")
         except RefusedError:
-            self.tell("releasing the switch again")
+            self.tell("no effect: releasing the switch again")
             with undisturbed():
                 standby_switch.change(self.stack, made, switched=False, by=caller, reason="it had no effect")
             raise
@@ -182,7 +182,7 @@ class Switch:
     def _fence(self) -> Outcome:
         region, other = self.stack.region("primary"), self.stack.region("secondary")
         if why_not := self.stack.not_fenced_by_its_function("primary"):
-            raise RefusedError(f"refused: {why_not}", hint="let the health page of that host fail")
+            raise RefusedError(f"a fence has no effect: {why_not}", hint="make the health page of that host fail")
         self._weigh(f"{other} could not serve", self._healthy("secondary"), self._table_serves("secondary"))
         account = account_of(self.stack, "secondary")
 
@@ -193,12 +193,12 @@ class Switch:
             reserved = probes.reserved_concurrency(self.stack, "primary")
         except NoAnswerError as error:
             found = probes.health(self.stack, "primary")
-            if found.verdict.passed:  # only Lambda's API is away
+            if found.verdict.passed:  # only Lambda's API is down
                 raise NoAnswerError(f"{error.message}, and its probe {found}", hint=self._without_a_fence) from error
-            text = f"{error.message}, and its probe {found}. It fails by itself: nothing needs to be done."
+            text = f"{error.message}, and its probe {found}. No fence is needed: Route 53 fails over by itself."
             return outcome(self._waited(text, "secondary"), fenced=None)
         if reserved == 0:
-            text = f"{region} is fenced already."
+            text = f"{region} is already fenced."
             return outcome(text if self.dry_run else self._waited(self._probed(text, "fail"), "secondary"))
         if self.dry_run:
             now = "none" if reserved is None else reserved
@@ -206,7 +206,7 @@ class Switch:
             return outcome(f"{text}, so that clients go to {other}", fenced=False)
         self.confirm(f"This fences {region} in account {account}: clients go to {other}.", f"{account}/{region}")
         if reserved is not None:
-            self.tell(f"the reserved concurrency was {reserved}: failback removes it altogether")
+            self.tell(f"the reserved concurrency was {reserved}: failback does not restore it, but removes it")
         try:
             reserve(self.stack, "primary", 0)
         except CannotTellError as error:
@@ -214,7 +214,7 @@ class Switch:
         try:
             text = self._probed(f"{region} is fenced.", "fail")
         except RefusedError:
-            self.tell("removing the fence again")
+            self.tell("no effect: removing the fence again")
             with undisturbed():
                 reserve(self.stack, "primary", reserved)
             raise
@@ -222,28 +222,28 @@ class Switch:
 
     @property
     def _without_a_fence(self) -> str:
-        """What else sends clients away, in the order in which it is worth a try."""
+        """Other ways to send clients away, in the order to try them."""
         region, outputs = self.stack.region("primary"), self.stack.outputs
         check = outputs["primary_health_check_id"]
         throttle = "ThrottlingRateLimit=0,ThrottlingBurstLimit=0"
         return (
             f"throttle its API instead: aws apigatewayv2 update-stage --region {region} --api-id "
             f"{outputs['primary_api_id']} --stage-name '$default' --default-route-settings {throttle}; if that API is "
-            f"away too: aws route53 update-health-check --health-check-id {check} --inverted; both are undone by hand, "
+            f"down too: aws route53 update-health-check --health-check-id {check} --inverted; undo both by hand, "
             "see the runbook under 'When the fence is refused'"
         )
 
     def failback(self) -> Outcome:
-        """Let clients return to the primary region, once it can serve again: remove its fence, release the switch.
+        """Return clients to the primary region when it is ready: remove its fence, release the switch.
 
-        It waits for items, documents and parameters that were written in the secondary region and are on their way.
+        It waits for items, documents and parameters that were written in the secondary region and still replicate.
 
         Raises:
-            RefusedError: The primary is unhealthy, an alarm keeps clients away from it, or it still lacks what was
-                written in the secondary; or its probe does not pass without the fence, which was then set again,
-                unless forced.
-            ChangedMeanwhileError: Somebody else has changed the switch at the same time.
-            OperationError: AWS refused, or did not answer.
+            RefusedError: The primary is unhealthy, an alarm keeps clients away from it, it still lacks data that were
+                written in the secondary, or its probe does not pass without the fence. Unless forced, the fence is then
+                set again.
+            ChangedMeanwhileError: Somebody else changed the switch at the same time.
+            OperationError: A call to AWS failed.
         """
         region = self.stack.region("primary")
         account, caller = caller_of(self.stack, "secondary" if self.stack.has_switch else "primary")
@@ -259,15 +259,15 @@ class Switch:
             not_away = f"{region} is not fenced" + (" and not switched" if self.stack.has_switch else "")
             if not (found.verdict.passed or self.wait):
                 raise RefusedError(
-                    f"{not_away}, yet its probe {found}", hint="clients return by themselves when it passes"
+                    f"{not_away}, but its probe {found}", hint="clients return by themselves when the probe passes"
                 )
             return outcome(self._waited(f"{not_away}.", "primary"))
         if fenced:
-            self.tell(f"{region} is fenced, so its probe cannot be asked: its table is asked directly")
+            self.tell(f"{region} is fenced, so its probe fails: checking its table directly")
         healthy = () if fenced else (self._healthy("primary"),)
         self._weigh(self._not_ready, *healthy, self._table_serves("primary"), look(self._no_alarm_keeps_clients_away))
         writes = StandbyWrites(self.stack, seconds=self._seconds_away(switched), tell=self.tell)
-        what = f"lets clients return to {region} in account {account}"
+        what = f"returns clients to {region} in account {account}"
         asked_before = writes.is_whole_table and not self.force
         if asked_before:
             what = f"compares the whole table in both regions ({writes.cost}) and then {what}"
@@ -295,10 +295,10 @@ class Switch:
         return f"{self.stack.region('primary')} is not ready"
 
     def _seconds_away(self, switched: Change | None) -> float | None:
-        """How long ago the oldest write is that is compared; None for all that the stream has.
+        """Age in seconds of the oldest write to compare. None for the whole stream.
 
-        Nobody may know when an automatic failover or a fence began, and a switch may be set later than that. So the
-        stream is not read from the switch on, but all of it, and the switch only says whether that is enough.
+        The start of an automatic failover or a fence may be unknown, and the switch may be set later. So this reads the
+        whole stream, not only from the switch on. The time of the switch only decides whether the stream is enough.
         """
         if self.since is not None or switched is None:
             return self.since
@@ -311,11 +311,11 @@ class Switch:
         return away if away > STREAM_SECONDS else None
 
     def _await_the_latest(self, writes: StandbyWrites) -> None:
-        """Wait until the primary has what was written until a moment ago: what took long to wait for is looked at anew.
+        """Wait until the primary has all but the latest writes: after a long wait, compare again.
 
         Raises:
-            RefusedError: When the time is up, something is missing.
-            OperationError: Something could not be told.
+            RefusedError: Data are missing when the time is up.
+            OperationError: A result is inconclusive.
         """
         took = math.inf
         while True:
@@ -326,14 +326,14 @@ class Switch:
                 return
 
     def _await_all(self, writes: StandbyWrites | None) -> None:
-        """Wait until the primary has what was written in the secondary region until now.
+        """Wait until the primary has all data that were written in the secondary region until now.
 
         Args:
-            writes: The items; None if they are not compared.
+            writes: The items. None to skip them.
 
         Raises:
-            RefusedError: When the time is up, something is missing.
-            OperationError: Something could not be told.
+            RefusedError: Data are missing when the time is up.
+            OperationError: A result is inconclusive.
         """
         sees = [self._config_is_equal, self._documents_are_there]
         if writes:
@@ -355,7 +355,7 @@ class Switch:
         self._weigh(self._not_ready, *found)
 
     def _items_are_there(self, writes: StandbyWrites) -> Callable[[], Finding]:
-        """Whether the primary has all items as they are in the secondary region; asked again, those that it lacked."""
+        """Whether the primary has all items of the secondary region. Later calls check only the missing ones."""
         first, second = self.stack.region("primary"), self.stack.region("secondary")
         is_read = False
 
@@ -363,7 +363,7 @@ class Switch:
             nonlocal is_read
             missing = writes.still_missing() if is_read else writes.missing()
             if not is_read:
-                self.tell(f"{writes.compared:,} items of {second} are compared")
+                self.tell(f"compared {writes.compared:,} items of {second}")
                 is_read = True
             keys = _named(map(shown, missing))
             return judged(not missing, f"{first} lacks items that were written in {second} {keys}")
@@ -376,7 +376,7 @@ class Switch:
         except NoAnswerError as error:
             if not (switched and self.force):
                 raise
-            self.tell(f"forced: {error.message}, so whether there is a fence too cannot be told")
+            self.tell(f"forced: {error.message}, so it is unknown whether there is a fence too")
             return False
 
     def _lift_fence(self) -> str:
@@ -396,8 +396,8 @@ class Switch:
         if against and not self.force:
             error = RefusedError if exit_code(against) == 1 else OperationError
             raise error(
-                f"refused, {objection}: {'; '.join(map(str, against))}",
-                hint="mend that, see 'dr status'; --force does it nevertheless",
+                f"{objection}: {'; '.join(map(str, against))}",
+                hint="run 'dr status' and fix the cause; --force skips this check",
             )
         for finding in against:
             self.tell(f"forced: {finding}")
@@ -410,9 +410,9 @@ class Switch:
         return look(see)
 
     def _no_alarm_keeps_clients_away(self) -> Finding:
-        """Whether the alarm that the primary's record follows, if there is one, does not fire.
+        """Whether the alarm that the primary's record follows, if there is one, is clear.
 
-        While it fires, Route 53 takes the region for unhealthy though its probe passes, and a standby that takes over
+        While it fires, Route 53 considers the region unhealthy although its probe passes, and a standby that takes over
         would set the switch again.
         """
         followed = alarm_check_of(self.stack, read_zone(self.stack), "primary")
@@ -448,17 +448,17 @@ class Switch:
         return self.stack.output("primary", "health_monitor_function_name")
 
     def _probed(self, done: str, wanted: str) -> str:
-        """Probe the primary region until that passes, or fails; what is done is said whatever comes."""
+        """Probe the primary region until the probe passes, or fails. Every outcome reports what is done."""
         region = self.stack.region("primary")
         return self._seen(done, wanted, f"the probe of {region}", lambda: probes.health(self.stack, "primary"))
 
     def _switch_seen(self, done: str, wanted: str) -> str:
-        """Probe the switch as Route 53 does, until that passes, or fails."""
+        """Probe the switch as Route 53 does, until the probe passes, or fails."""
         path = self.stack.switch_path
         return self._seen(done, wanted, "the probe of the switch", lambda: probes.health(self.stack, "secondary", path))
 
     def _seen(self, done: str, wanted: str, what: str, probe: Callable[[], probes.Health]) -> str:
-        self.tell(f"asking {what}: it must {wanted}")
+        self.tell(f"checking {what}: it must {wanted}")
         deadline = time.monotonic() + min(self.timeout, TAKES_EFFECT_SECONDS)
         while True:
             cannot_tell = None
@@ -466,19 +466,19 @@ class Switch:
                 found = probe()
                 if found.verdict.passed is (wanted == "pass"):
                     return f"{done} Its probe {found}."
-            except OperationError as error:  # it is the way from here that is at fault
+            except OperationError as error:  # the link from this machine is at fault
                 cannot_tell = error
             if time.monotonic() > deadline:
                 break
             time.sleep(POLL_SECONDS)
         if cannot_tell:
             raise OperationError(
-                f"{done} Whether its probe {wanted}s cannot be told: {cannot_tell.message}", hint=cannot_tell.hint
+                f"{done} It is unknown whether its probe {wanted}s: {cannot_tell.message}", hint=cannot_tell.hint
             ) from cannot_tell
-        raise RefusedError(f"{what} does not {wanted}: it {found}", hint="see 'dr status'")
+        raise RefusedError(f"{what} does not {wanted}: it {found}", hint="run 'dr status'")
 
     def _waited(self, done: str, side: Side) -> str:
-        """If asked to, wait until Route 53 answers with this side; what is done is told before, whatever comes."""
+        """With `wait`, wait until Route 53 answers with this side. Report what is done before."""
         if self.dry_run or not self.wait:
             return done
         region = self.stack.region(side)
@@ -489,10 +489,10 @@ class Switch:
             if time.monotonic() > deadline:
                 raise OperationError(f"after {self.timeout:.0f} s {why}", hint=self._dig)
             time.sleep(POLL_SECONDS)
-        return f"{done} Route 53 answers with {region}" + ("." if self.stack.is_live else ", by the model of it.")
+        return f"{done} Route 53 answers with {region}" + ("." if self.stack.is_live else ", according to the model.")
 
     def _answered_by_the_zone(self) -> Callable[[Side], str | None]:
-        """Ask the zone's own name servers, as the live drill does: why a side is not what they answer with, if so."""
+        """Ask the zone's own name servers, as the live drill does. Return why they do not answer with a side, if so."""
         # It loads a DNS client, for which nothing else should wait.
         from payment_dr.operations.drill.live_dns import NameServers
         from payment_dr.operations.readiness import asked_of_dns
@@ -513,7 +513,7 @@ class Switch:
             if targets:
                 target = targets.target_of(values)
                 if target is None:
-                    return f"it cannot be told which region Route 53 answers with: {', '.join(values)}"
+                    return f"Route 53 answers with addresses of no known region: {', '.join(values)}"
                 values = [target]
             return None if values == [stack.target(side).lower()] else self._does_not_answer_with(side)
 
@@ -528,11 +528,11 @@ class Switch:
         servers = self.stack.outputs["hosted_zone_name_servers"]  # none, of a zone that was there before
         hint = f"ask the zone itself: dig +short {question} @{servers[0] if servers else 'NAME_SERVER'}"
         if self.stack.has_custom_domain:  # which answers with addresses alone
-            hint += f"; whose they are: dig +short {' '.join(self.stack.target(side) for side in SIDES)}"
+            hint += f"; addresses of both regions: dig +short {' '.join(self.stack.target(side) for side in SIDES)}"
         return hint
 
     def _modelled(self) -> Callable[[Side], str | None]:
-        """Where nothing answers DNS: the probes have been as they are for as long as the health check takes to turn."""
+        """Without a DNS server: wait until the probes have been steady for as long as the health check needs."""
         zone = read_zone(self.stack)
         check = endpoint_check_of(self.stack, zone, "primary")
         if check is None:
@@ -553,22 +553,22 @@ class Switch:
 
 
 def _named(missing: Iterable[str]) -> str:
-    """How many there are, and the names of some."""
+    """The number of names, and some of them."""
     names = list(missing)
     return f"({len(names)}): {', '.join(map(printable, names[:NAMED]))}" + (", …" if len(names) > NAMED else "")
 
 
 def account_of(stack: Deployed, side: Side) -> str:
-    """The account of these credentials, asked in the region of a side.
+    """The account of these credentials, from STS in the region of a side.
 
     Raises:
-        OperationError: It is not the stack's.
+        OperationError: It is not the stack's account.
     """
     return caller_of(stack, side)[0]
 
 
 def caller_of(stack: Deployed, side: Side) -> tuple[str, str]:
-    """The account of these credentials and the ARN that they are called by, asked in the region of a side.
+    """The account and the ARN of these credentials, from STS in the region of a side.
 
     Raises:
         OperationError: It is not the stack's account.
@@ -578,7 +578,7 @@ def caller_of(stack: Deployed, side: Side) -> tuple[str, str]:
     account = str(identity["Account"])
     if account != stack.account_id:
         raise OperationError(
-            f"these credentials are of account {account}, the stack is in {stack.account_id}",
-            hint="set AWS_PROFILE, or give the outputs of the other stack",
+            f"these credentials are of account {account}, but the stack is in {stack.account_id}",
+            hint="set AWS_PROFILE, or give the outputs of a stack in this account",
         )
     return account, str(identity["Arn"])

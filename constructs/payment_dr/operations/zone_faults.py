@@ -1,6 +1,6 @@
-"""What in a deployed stack's records and health checks would keep a failover from being right, or quick enough.
+"""Finds faults in a deployed stack's records and health checks that would make a failover wrong or too slow.
 
-Each finding is a sentence that names the cause and says what to change, for `dr status` and the drill's preflight.
+Each finding is a sentence with the cause and the fix, for `dr status` and the drill's preflight.
 """
 
 from collections.abc import Iterator, Mapping
@@ -29,14 +29,14 @@ from payment_dr.side import OTHER, SIDES, Side
 
 _WITHOUT_CHECK: Mapping[Side, str] = {
     "primary": "so Route 53 never stops answering with it",
-    "secondary": "so Route 53 takes it for healthy even when it is not",
+    "secondary": "so Route 53 considers it healthy even when it is not",
 }
 NOT_FOUND, CANNOT_READ = 404, 500
 STANDARD_RESOLUTION_SECONDS = 60
 
 
 class ZoneFaults:
-    """What keeps a failover from being right: each side's health check is probed once, when that is first asked for.
+    """The faults of a stack. It probes each side's health check once, at the first use.
 
     Args:
         stack: The deployed stack.
@@ -51,10 +51,10 @@ class ZoneFaults:
         return check_faults(self._stack, self._zone)
 
     def unfit(self) -> list[str]:
-        """Why the name is not answered with the primary alone, even though both regions are healthy.
+        """Why Route 53 does not answer with the primary only, although both regions are healthy.
 
         Raises:
-            CannotTellError: What a health check sees cannot be told from here.
+            CannotTellError: The result of a health check is unknown from here.
         """
         stack, zone = self._stack, self._zone
         records, fqdn = records_of(stack, zone), stack.outputs["application_fqdn"]
@@ -67,7 +67,7 @@ class ZoneFaults:
                 weights = ", ".join(f"{stack.region(side)} {records[side].weight}" for side in SIDES)
                 found.append(
                     f"weights swapped: with both regions healthy Route 53 does not answer with "
-                    f"{stack.region('primary')} alone, because the weights of {fqdn} are {weights}"
+                    f"{stack.region('primary')} only, because the weights of {fqdn} are {weights}"
                 )
             if of_checks and not all(statuses(stack, zone, partial(status_now, stack)).values()):
                 return of_checks
@@ -78,10 +78,10 @@ class ZoneFaults:
         return found
 
     def all(self) -> list[str]:
-        """What would keep a failover from being right, or quick enough.
+        """Faults that would make a failover wrong or too slow.
 
         Raises:
-            CannotTellError: What a health check sees cannot be told from here.
+            CannotTellError: The result of a health check is unknown from here.
         """
         stack, found, fqdn = self._stack, [*self._of_checks], self._stack.outputs["application_fqdn"]
         settings = settings_of(stack, self._zone)
@@ -101,10 +101,10 @@ class ZoneFaults:
 
 
 def check_faults(stack: Deployed, zone: Zone) -> list[str]:
-    """What is wrong with the health checks of the name's records.
+    """Faults of the health checks of the name's records.
 
     Raises:
-        CannotTellError: What one sees cannot be told from here.
+        CannotTellError: The result of one is unknown from here.
     """
     found = [each for side, record in records_of(stack, zone).items() for each in _of_record(stack, zone, side, record)]
     both = [check for side in SIDES if (check := endpoint_check_of(stack, zone, side))]
@@ -128,7 +128,7 @@ def _of_record(stack: Deployed, zone: Zone, side: Side, record: Record) -> list[
     try:
         followed = list(zone.followed(check_id))
     except OperationError as error:
-        return [f"{name} has no status that can be told: {error.message}; {error.hint}"]
+        return [f"{name} has no known status: {error.message}; {error.hint}"]
     check = zone.health_checks[check_id]
     found = [*_of_calculation(name, check, side)] if isinstance(check, CalculatedCheck) else []
     for each in followed:
@@ -143,7 +143,7 @@ def _of_record(stack: Deployed, zone: Zone, side: Side, record: Record) -> list[
     if side == "primary" and stack.has_switch and not follows_switch(stack, zone):
         found.append(f"{name} does not follow the switch, so 'dr failover' sends no client away: run terraform apply")
     if not found and zone.status(check_id, {each.id: each.status(found=False) for each in followed}):
-        found.append(f"{name} is healthy even when all that it looks at fails: run terraform apply")
+        found.append(f"{name} is healthy even when all its children fail: run terraform apply")
     return found
 
 
@@ -151,7 +151,7 @@ def _of_settings(name: str, check: HealthCheck | AlarmCheck | CalculatedCheck, s
     if check.disabled:
         yield f"{name} is disabled, {_WITHOUT_CHECK[side]}: enable it"
     if check.inverted:
-        yield f"{name} is inverted, healthy counts as unhealthy: set Inverted to false"
+        yield f"{name} is inverted, so healthy counts as unhealthy: set Inverted to false"
 
 
 def _of_calculation(name: str, check: CalculatedCheck, side: Side) -> Iterator[str]:
@@ -174,7 +174,7 @@ def _of_calculation(name: str, check: CalculatedCheck, side: Side) -> Iterator[s
 def _of_switch(stack: Deployed, name: str, check: HealthCheck | AlarmCheck) -> Iterator[str]:
     assert isinstance(check, HealthCheck)  # noqa: S101 - see is_switch
     if not check.inverted:
-        yield f"{name} is not inverted, so clients are sent away while nobody has switched: set Inverted to true"
+        yield f"{name} is not inverted, so clients are sent away while the switch is not set: set Inverted to true"
     if check.disabled:
         yield f"{name} is disabled, so its status does not depend on the switch: enable it"
     host = stack.api_host("secondary")
@@ -207,7 +207,7 @@ def _of_endpoint(stack: Deployed, name: str, check: HealthCheck, side: Side) -> 
 
 
 def _of_host(name: str, check: HealthCheck, host: str) -> str | None:
-    """Whether a check probes another host than it must."""
+    """Whether a check probes the wrong host."""
     if check.host.rstrip(".").lower() == host.lower() and not check.address:
         return None
     where = check.address or check.host
@@ -215,22 +215,20 @@ def _of_host(name: str, check: HealthCheck, host: str) -> str | None:
 
 
 def handshake_fault(name: str, check: HealthCheck, host: str) -> str | None:
-    """Why a check does not come as far as an answer of an HTTP API."""
+    """Why a check does not reach an HTTP API."""
     if check.type == "TCP":
-        return f"{name} is of type TCP, which passes while the health function answers 503: make it one of type HTTPS"
+        return f"{name} is of type TCP, which passes while the health function answers 503: change its type to HTTPS"
     if not check.is_tls:
-        return f"{name} is of type {check.type}, and {host} speaks TLS alone: make it one of type HTTPS"
+        return f"{name} is of type {check.type}, but {host} speaks only TLS: change its type to HTTPS"
     if check.port != HTTPS_PORT:
-        return (
-            f"{name} probes port {check.port}, and {host} listens on {HTTPS_PORT} alone: set its port to {HTTPS_PORT}"
-        )
+        return f"{name} probes port {check.port}, but {host} listens on {HTTPS_PORT} only: set its port to {HTTPS_PORT}"
     if not check.sni:
         return f"{name} sends no SNI, so its TLS handshake with {host} fails: set EnableSNI to true"
     return None
 
 
 def _of_alarm(stack: Deployed, name: str, check: AlarmCheck) -> list[str]:
-    """Which alarms Route 53 cannot follow.
+    """Report alarms that Route 53 cannot follow.
 
     "Standard-resolution metrics. High-resolution metrics aren't supported." "Extended statistics aren't supported."
     https://docs.aws.amazon.com/Route53/latest/APIReference/API_AlarmIdentifier.html
@@ -241,10 +239,11 @@ def _of_alarm(stack: Deployed, name: str, check: AlarmCheck) -> list[str]:
         return [f"{name} follows the alarm {where}, which does not exist: run terraform apply"]
     if alarm.get("ExtendedStatistic"):
         return [
-            f"{name} follows the alarm {where}, whose statistic {alarm['ExtendedStatistic']} Route 53 does not take"
+            f"{name} follows the alarm {where}, whose statistic {alarm['ExtendedStatistic']} Route 53 does not support"
         ]
     if 0 < alarm.get("Period", 0) < STANDARD_RESOLUTION_SECONDS:
         return [
-            f"{name} follows the alarm {where}, whose period of {alarm['Period']} s Route 53 does not take: give 60 s"
+            f"{name} follows the alarm {where}, whose period of {alarm['Period']} s Route 53 does not support: set it "
+            "to 60 s"
         ]
     return []

@@ -350,7 +350,7 @@ def test_faults_of_a_region_add_up_and_are_lifted_together(account: Tenant) -> N
     ],
 )
 def test_what_is_no_fault_is_refused(failing_aws: EmbeddedAws, fault: Any) -> None:
-    with pytest.raises(EmbeddedAwsError, match="did not take PUT /_fault/us-east-1"):
+    with pytest.raises(EmbeddedAwsError, match="rejected PUT /_fault/us-east-1"):
         failing_aws.fail_region("us-east-1", **fault)
 
     assert failing_aws.failed_regions() == []
@@ -409,5 +409,5 @@ def test_the_emulator_itself_stays_reachable_in_an_outage(failing_aws: EmbeddedA
 
 
 def test_upstream_still_knows_no_outage(unpatched_aws: EmbeddedAws) -> None:
-    with pytest.raises(EmbeddedAwsError, match="did not take PUT /_fault"):  # if it does: region_outage may go
+    with pytest.raises(EmbeddedAwsError, match="rejected PUT /_fault"):  # if it does: region_outage may go
         unpatched_aws.fail_region("us-east-1")

@@ -41,7 +41,7 @@ def drill(stack: Stack, directory: Path, **options: Any) -> list[tuple[str, str]
 def test_credentials_of_another_account_are_refused_before_anybody_is_asked(tmp_path: Path) -> None:
     stack = Stack(live=True)
     stack.account = "999999999999"
-    with pytest.raises(OperationError, match=f"of account 999999999999, the stack is in {ACCOUNT}"):
+    with pytest.raises(OperationError, match=f"of account 999999999999, but the stack is in {ACCOUNT}"):
         drill(stack, tmp_path)
 
 

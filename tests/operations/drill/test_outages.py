@@ -289,7 +289,7 @@ def test_of_two_drills_on_one_stack_the_second_is_refused_and_leaves_the_first_a
     stack = make_stack(switch=switch)
     with undone(the_fence(stack), journal, well):
         before = stack.reserved["primary"], list(stack.changes)
-        who = "Clients are sent to us-west-2 already, by arn:aws:iam" if switch else "us-east-1 is fenced already"
+        who = "Clients already go to us-west-2, by arn:aws:iam" if switch else "us-east-1 is already fenced"
         with (
             pytest.raises(OperationError, match=f"somebody else fails over this stack at the same time: {who}"),
             undone(the_fence(stack), journal, well),

@@ -92,4 +92,4 @@ def test_a_refusal_quotes_no_value(stack: Stack) -> None:
     stack.failing["ssm", "primary", "put_parameter"] = refusal(400, "ValidationException")
     with pytest.raises(CannotTellError) as refused:
         made.rotate("primary")
-    assert refused.value.message == "Parameter Store in us-east-1 refuses: ValidationException"
+    assert refused.value.message == "Parameter Store in us-east-1 rejects the call: ValidationException"

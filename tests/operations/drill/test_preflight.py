@@ -88,7 +88,7 @@ def test_endpoints_of_the_users_are_drilled_while_the_monitor_is_probed(stack: S
     assert faults(stack, made) == []
     stack.outputs["primary_probed_host"] = hosts[0]
     assert unfit_to_start(stack, made) == [
-        "Route 53 probes east.pay.acme.io in us-east-1, and not the health monitor, which the fence stops"
+        "Route 53 probes east.pay.acme.io in us-east-1 and not the health monitor, which a fence stops"
     ]
 
 
@@ -127,7 +127,7 @@ def test_a_slow_health_check_is_the_cause_of_a_slow_failover(stack: Stack) -> No
         (
             "secondary",
             "the secondary record (us-west-2) has no health check, "
-            "so Route 53 takes it for healthy even when it is not",
+            "so Route 53 considers it healthy even when it is not",
         ),
     ],
 )
@@ -138,16 +138,16 @@ def test_a_record_without_a_health_check_is_named(side: Side, so: str, stack: St
 @pytest.mark.parametrize(
     ("change", "what"),
     [
-        ({"disabled": True}, "is disabled, so Route 53 takes it for healthy even when it is not: enable it"),
-        ({"inverted": True}, "is inverted, healthy counts as unhealthy: set Inverted to false"),
+        ({"disabled": True}, "is disabled, so Route 53 considers it healthy even when it is not: enable it"),
+        ({"inverted": True}, "is inverted, so healthy counts as unhealthy: set Inverted to false"),
         ({"host": "status.acme.io"}, f"probes status.acme.io, which is not that region: {ITS_NAME}"),
         ({"host": host("primary")}, f"probes {host('primary')}, which is not that region: {ITS_NAME}"),
         ({"address": "192.0.2.1"}, f"probes 192.0.2.1, which is not that region: {ITS_NAME}"),
-        ({"port": 80}, f"probes port 80, and {host('secondary')} listens on 443 alone: set its port to 443"),
-        ({"type": "HTTP"}, f"is of type HTTP, and {host('secondary')} speaks TLS alone: make it one of type HTTPS"),
+        ({"port": 80}, f"probes port 80, but {host('secondary')} listens on 443 only: set its port to 443"),
+        ({"type": "HTTP"}, f"is of type HTTP, but {host('secondary')} speaks only TLS: change its type to HTTPS"),
         (
             {"type": "TCP"},
-            "is of type TCP, which passes while the health function answers 503: make it one of type HTTPS",
+            "is of type TCP, which passes while the health function answers 503: change its type to HTTPS",
         ),
         (
             {"sni": False},
@@ -213,11 +213,11 @@ def with_check(check: AnyCheck) -> Zone:
         ({"threshold": 0}, "is always healthy, as its HealthThreshold is 0, so Route 53 never stops answering with it"),
         ({"threshold": 1}, "stays healthy while one of its 2 children fails, as its HealthThreshold is 1: set it to 2"),
         ({"threshold": 3}, "is never healthy, as its HealthThreshold is 3 and it has 2 children: set it to 2"),
-        ({"inverted": True}, "is inverted, healthy counts as unhealthy: set Inverted to false"),
+        ({"inverted": True}, "is inverted, so healthy counts as unhealthy: set Inverted to false"),
         ({"disabled": True}, "is disabled, so Route 53 never stops answering with it: enable it"),
         (
             {"children": ("check-primary", "gone")},
-            "has no status that can be told: the health check gone does not exist",
+            "has no known status: the health check gone does not exist",
         ),
     ],
 )
@@ -225,7 +225,7 @@ def test_a_calculated_check_is_looked_at_with_its_children(
     change: dict[str, Any], what: str | None, stack: Stack
 ) -> None:
     both = CalculatedCheck(id="both", children=("check-primary", "alarm"), threshold=2)
-    gone = UnknownCheck(id="gone", why="does not exist", hint="run terraform apply to make it anew")
+    gone = UnknownCheck(id="gone", why="does not exist", hint="run terraform apply to create it again")
     made = with_check(replace(both, **change))
     found = faults(stack, replace(made, health_checks={**made.health_checks, "gone": gone}))
     assert [each.startswith(f"the health check of the primary record (us-east-1) {what}") for each in found] == (
@@ -237,8 +237,8 @@ def test_a_calculated_check_is_looked_at_with_its_children(
     ("alarm", "what"),
     [
         (None, "which does not exist: run terraform apply"),
-        ({"ExtendedStatistic": "p99"}, "whose statistic p99 Route 53 does not take"),
-        ({"Period": 10}, "whose period of 10 s Route 53 does not take: give 60 s"),
+        ({"ExtendedStatistic": "p99"}, "whose statistic p99 Route 53 does not support"),
+        ({"Period": 10}, "whose period of 10 s Route 53 does not support: set it to 60 s"),
         ({"Period": 60, "Statistic": "Maximum"}, None),
     ],
 )
@@ -252,10 +252,10 @@ def test_an_alarm_that_route_53_cannot_follow_is_named(
 
 @pytest.mark.parametrize("why", ["does not exist", "is of type RECOVERY_CONTROL, which the model does not know"])
 def test_a_check_without_a_status_is_named_and_keeps_a_drill_from_starting(why: str, stack: Stack) -> None:
-    made = with_check(UnknownCheck(id="gone", why=why, hint="run terraform apply to make it anew"))
+    made = with_check(UnknownCheck(id="gone", why=why, hint="run terraform apply to create it again"))
     sentence = (
-        "the health check of the primary record (us-east-1) has no status that can be told: the health check gone "
-        f"{why}; run terraform apply to make it anew"
+        "the health check of the primary record (us-east-1) has no known status: the health check gone "
+        f"{why}; run terraform apply to create it again"
     )
     assert faults(stack, made) == unfit_zone(stack, made) == [sentence]
 
@@ -332,11 +332,11 @@ def test_nothing_is_found_in_a_zone_that_follows_the_switch(switched_stack: Stac
 @pytest.mark.parametrize(
     ("change", "what"),
     [
-        ({"inverted": False}, "is not inverted, so clients are sent away while nobody has switched: set Inverted to"),
+        ({"inverted": False}, "is not inverted, so clients are sent away while the switch is not set: set Inverted to"),
         ({"disabled": True}, "is disabled, so its status does not depend on the switch: enable it"),
         ({"host": host("primary")}, f"probes {host('primary')}, which is not that region: {ITS_NAME}"),
         ({"type": "TCP"}, "is of type TCP, which passes while the health function answers 503: make it one of type"),
-        ({"port": 80}, f"probes port 80, and {host('secondary')} listens on 443 alone: set its port to 443"),
+        ({"port": 80}, f"probes port 80, but {host('secondary')} listens on 443 only: set its port to 443"),
         ({"sni": False}, f"sends no SNI, so its TLS handshake with {host('secondary')} fails: set EnableSNI to true"),
     ],
 )

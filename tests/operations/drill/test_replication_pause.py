@@ -149,7 +149,7 @@ def test_an_experiment_that_does_not_end_is_named_with_what_to_do(pause: Replica
 
 def test_an_experiment_whose_start_was_refused_is_not_stopped(pause: ReplicationPause, fis: Stubber) -> None:
     fis.add_client_error("start_experiment", "AccessDeniedException", http_status_code=403, expected_params=STARTED)
-    with pytest.raises(OperationError, match="AWS FIS in us-east-1 refuses: AccessDeniedException"):
+    with pytest.raises(OperationError, match="AWS FIS in us-east-1 rejects the call: AccessDeniedException"):
         pause.start()
     pause.stop()
 

@@ -108,7 +108,7 @@ def test_the_target_is_what_was_asked_for(tmp_path: Path) -> None:
     said = " ".join(dr(path, "--target=100s").stdout.split())
     assert "needs 3 x 30 s, so a failover takes 127 s, beyond the target of 100 s [beyond-target]" in said
     wrong = dr(path, "--target", "soon")
-    assert (wrong.exit_code, wrong.stderr.splitlines()[0]) == (2, "error: --target soon: that is no duration")
+    assert (wrong.exit_code, wrong.stderr.splitlines()[0]) == (2, "error: --target soon is not a duration")
 
 
 def test_stdin_is_read_and_an_error_is_two_lines() -> None:

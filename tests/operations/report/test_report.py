@@ -505,7 +505,7 @@ def test_a_drill_without_a_failback_does_not_speak_of_one(
 
 def test_policies_that_find_no_room_are_not_half_written(tmp_path: Path) -> None:
     done = dr_with_short_files(3_000, "policies", "--out", str(tmp_path))
-    assert (done.returncode, done.stderr.splitlines()[0]) == (2, "error: a file cannot grow any more")
+    assert (done.returncode, done.stderr.splitlines()[0]) == (2, "error: a file has reached the size limit")
     for path in tmp_path.iterdir():
         assert path.suffix == ".json"
         assert json.loads(path.read_text())

@@ -289,7 +289,7 @@ class TestStatus:
         zone = calculated(1, "a")
         grandparent = CalculatedCheck(id="grandparent", children=("parent",), threshold=1)
         zone = Zone("Z1", (), {**zone.health_checks, "grandparent": grandparent})
-        with pytest.raises(OperationError, match="the health check grandparent monitors parent, which is calculated"):
+        with pytest.raises(OperationError, match="the health check grandparent monitors parent, which is a calculated"):
             zone.status("grandparent", {"a": True})
 
     @pytest.mark.parametrize(

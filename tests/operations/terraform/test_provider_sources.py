@@ -161,7 +161,7 @@ def test_aws_that_is_nowhere_is_an_error_that_names_where_it_looked(find: Find, 
 def test_a_named_mirror_that_does_not_exist_is_mentioned(find: Find, tmp_path: Path) -> None:
     put(tmp_path / "opt" / "plugins", AWS, "5.100.0")
     found = find(isolated_machine(tmp_path, TF_PROVIDER_MIRROR=str(tmp_path / "gone")))
-    assert found.notices == [f"TF_PROVIDER_MIRROR names {tmp_path / 'gone'}, which is no directory."]
+    assert found.notices == [f"TF_PROVIDER_MIRROR names {tmp_path / 'gone'}, which is not a directory."]
 
 
 def test_the_users_configuration_comes_first_where_it_gives_a_provider(find: Find, tmp_path: Path) -> None:
@@ -206,7 +206,7 @@ def test_providers_under_development_keep_the_users_own_file(find: Find, tmp_pat
     configuration.write_text('provider_installation {\n  dev_overrides {\n    "hashicorp/aws" = "/src"\n  }\n}\n')
     found = find(machine)
     assert found.user_file == configuration
-    assert found.notices == [f"Providers come from {configuration} alone, because it has dev_overrides."]
+    assert found.notices == [f"Providers come from {configuration} only, because it has dev_overrides."]
 
 
 def test_the_plugin_cache_is_filled_only_when_nothing_comes_from_a_mirror(find: Find, tmp_path: Path) -> None:

@@ -109,7 +109,7 @@ def test_no_terraform_is_one_sentence_and_a_hint(tmp_path: Path) -> None:
     with pytest.raises(OperationError) as caught:
         find_terraform({"PATH": str(tmp_path)})
     assert caught.value.message == "terraform is not on the PATH"
-    assert caught.value.hint == "install Terraform 1.5 or newer, or name it by TERRAFORM_BINARY_NAME"
+    assert caught.value.hint == "install Terraform 1.5 or newer, or set TERRAFORM_BINARY_NAME"
 
 
 @pytest.mark.parametrize(
@@ -163,7 +163,7 @@ def test_a_workspace_is_a_copy_without_state_locks_or_backend(tmp_path: Path, te
 
 
 def test_a_directory_without_a_stack_says_to_synthesize(tmp_path: Path) -> None:
-    with pytest.raises(OperationError, match="holds no synthesized stack") as caught, workspace(tmp_path):
+    with pytest.raises(OperationError, match="has no synthesized stack") as caught, workspace(tmp_path):
         pass
     assert caught.value.hint == "run 'cdktf synth' first"
 

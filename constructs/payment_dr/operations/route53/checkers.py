@@ -1,4 +1,4 @@
-"""What Route 53's health checkers find, and what that makes of a health check."""
+"""Route 53's health checkers, and the status of a health check that follows from their results."""
 
 import heapq
 import itertools
@@ -27,14 +27,14 @@ HEALTHY_ABOVE_PERCENT = 18
 
 @dataclass(frozen=True, kw_only=True)
 class ProbeResult:
-    """What one request to an endpoint met.
+    """The result of one request to an endpoint.
 
     Args:
-        connect_seconds: Time until the TCP connection was there, or had failed; ``math.inf`` if neither came.
-        response_seconds: Time from then to the status code; ``math.inf`` if none came.
+        connect_seconds: Time until the TCP connection succeeded or failed. ``math.inf`` if it did neither.
+        response_seconds: Time from then to the status code. ``math.inf`` if none came.
         status: HTTP status code.
         body: The beginning of the body, at least as much as a checker searches.
-        body_seconds: Time from the status code to the body; ``math.inf`` if it did not come.
+        body_seconds: Time from the status code to the body. ``math.inf`` if it did not come.
         error: Why there is no status code, such as "connection refused".
     """
 
@@ -48,7 +48,7 @@ class ProbeResult:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a health checker makes of one probe, how many seconds it took to, and why."""
+    """A health checker's verdict on one probe, its reason, and the seconds that it took."""
 
     passed: bool
     seconds: float
@@ -77,7 +77,7 @@ def judge(check: HealthCheck, result: ProbeResult) -> Verdict:
 
 
 def _searched(check: HealthCheck, result: ProbeResult, answered: Verdict) -> Verdict:
-    """The string "must appear entirely in the first 5,120 bytes of the response body", whose case counts.
+    """The string "must appear entirely in the first 5,120 bytes of the response body". It is case-sensitive.
 
     The body must come "within the next two seconds" after the status code.
     https://docs.aws.amazon.com/Route53/latest/DeveloperGuide/dns-failover-determining-health-of-endpoints.html
@@ -96,7 +96,7 @@ def _searched(check: HealthCheck, result: ProbeResult, answered: Verdict) -> Ver
 
 
 def most_healthy_of_an_unhealthy_check(checkers: int) -> int:
-    """How many checkers may report healthy while Route 53 considers the endpoint unhealthy: 18 % or fewer.
+    """Maximum number of healthy reports with which Route 53 still considers the endpoint unhealthy: 18 % or fewer.
 
     https://docs.aws.amazon.com/Route53/latest/DeveloperGuide/dns-failover-determining-health-of-endpoints.html
 
@@ -109,7 +109,7 @@ def most_healthy_of_an_unhealthy_check(checkers: int) -> int:
 
 @dataclass(frozen=True, kw_only=True)
 class Observation:
-    """One finished probe: of which checker, what it found, and what the whole check is then."""
+    """One finished probe: its checker, its verdict, and the status of the whole check after it."""
 
     time: float
     checker: int
@@ -132,7 +132,7 @@ class _Checker:
 def random_first_requests(
     check: HealthCheck, rng: random.Random, start: float = 0.0, checkers_per_region: int = CHECKERS_PER_REGION
 ) -> list[float]:
-    """When each checker sends its first request: some time in an interval, as they "don't coordinate with one another".
+    """The time of each checker's first request: random in an interval, as they "don't coordinate with one another".
 
     https://docs.aws.amazon.com/Route53/latest/DeveloperGuide/health-checks-creating-values.html (Request interval)
     """
@@ -145,12 +145,13 @@ class HealthCheckerFleet:
 
     Args:
         check: The health check.
-        probe: Makes one request at a virtual time. It is called in the order of these times, once per request.
-        first_requests: Virtual time of each checker's first request; one checker each, spread over the check's regions.
-        found: What the checkers have found before. Default: that the endpoint is healthy, as of a new health check.
+        probe: Makes one request at a virtual time. Called once per request, in the order of time.
+        first_requests: Virtual time of each checker's first request: one for each checker, spread over the check's
+            regions.
+        found: The earlier results of the checkers. Default: healthy, as in a new health check.
 
     Attributes:
-        now: Virtual time until which everything has happened.
+        now: Virtual time that the simulation has reached.
 
     Example:
         >>> check = HealthCheck(id="c", host="api.acme.io")
@@ -185,7 +186,7 @@ class HealthCheckerFleet:
 
     @property
     def healthy_checkers(self) -> int:
-        """How many checkers report that the endpoint is healthy."""
+        """Number of checkers that report the endpoint healthy."""
         return sum(checker.healthy for checker in self._checkers)
 
     @property
@@ -195,7 +196,7 @@ class HealthCheckerFleet:
         return self.check.status(found=enough)
 
     def advance(self, to: float) -> list[Observation]:
-        """Let everything happen until this time, itself included; the probes that ended meanwhile, in order."""
+        """Simulate until this time, inclusive. Return the probes that ended meanwhile, in order."""
         observations = []
         while self._events and self._events[0][0] <= to:
             time, number, verdict = heapq.heappop(self._events)
@@ -231,10 +232,10 @@ class HealthCheckerFleet:
 
 
 class FollowedAlarm:
-    """A health check of a CloudWatch alarm, whose state is looked at from time to time.
+    """A health check of a CloudWatch alarm.
 
     Route 53 "monitors the data stream for the corresponding alarm instead of monitoring the alarm state". The caller
-    gives the state that the data stream has, which is the alarm's unless somebody has called SetAlarmState.
+    passes the state of the data stream, which is the alarm's unless somebody has called SetAlarmState.
     https://docs.aws.amazon.com/Route53/latest/DeveloperGuide/dns-failover-determining-health-of-endpoints.html
 
     Attributes:

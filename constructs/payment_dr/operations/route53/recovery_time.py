@@ -1,22 +1,25 @@
 """The recovery time (RTO) as a distribution: from an outage to the first transaction completed in the other region.
 
-One run is what one client sees that pays all the time. Its phases, and the most that each can take:
+One run follows one client that pays continuously. Its phases, with the maximum of each:
 
     detect       threshold x (interval + a failed probe) + a healthy probe: a checker has just asked when the outage
                  starts, waits an interval, and then needs `threshold` failures; each wait starts with the last answer.
                  Route 53 waits for all but 18 % of the checkers, hence for one of the last.
-    switch       what Route 53's DNS servers take to learn it
-    cache        TTL: the client's resolver has asked just before the switch
+    switch       the time until all of Route 53's DNS servers have the new status
+    cache        TTL: the client's resolver asked just before the switch
     first_write  the client's pause before it tries again, and the write itself
 
 With 30 s, threshold 3 and TTL 30 that is 30 x 3 + 30 = 120 s, and what the probes and the write take: 126.7 s with the
 times assumed in `Settings`, 140.2 s when every probe hangs for the 6 s that a checker allows. Failback is the same with
-healthy and failed probes exchanged, and is faster as a rule: more than 18 % of the checkers are enough.
+healthy and failed probes exchanged. It is usually faster: more than 18 % of the checkers are enough.
 
-What the model leaves out, so that the bound is the model's and no promise of AWS's: the spread of a new status among
-Route 53's servers (AWS publishes no time; `propagation_seconds` is yours to set, 0 by default); resolvers and runtimes
-that keep an answer beyond its TTL; clients that stay on a pooled connection instead of asking again; a client whose
-first call hangs in the failed region for longer than `retry_seconds`; load that the other region cannot take.
+The bound is the model's and not a promise of AWS, because the model leaves out:
+
+- the spread of a new status among Route 53's servers: AWS publishes no time (set `propagation_seconds`, 0 by default)
+- resolvers and runtimes that keep an answer beyond its TTL
+- clients that stay on a pooled connection instead of resolving the name again
+- a client whose first call hangs in the failed region for longer than `retry_seconds`
+- load that the other region cannot handle
 """
 
 import functools
@@ -48,26 +51,26 @@ LEFT_OUT: Final = (
     "resolvers and client runtimes that cache beyond the TTL",
     "pooled connections",
 )
-"""What no bound of the model covers, for the reader of a number; the module's text says more."""
+"""Causes of delay that no bound of the model covers. The module's docstring has more."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What the recovery time depends on. The defaults are those of the stack.
+    """The settings that the recovery time depends on. The defaults are those of the stack.
 
     Args:
         request_interval_seconds, failure_threshold, ttl_seconds: As in `DnsFailover`.
-        checkers: How many health checkers there are.
-        probe_seconds: What a probe takes that finds the region healthy.
-        failed_probe_seconds: What one takes that does not, up to `HANGING_PROBE_SECONDS`: a region that does not answer
-            at all. Default 1.5, by when the health function answers 503 even though DynamoDB hangs.
-        propagation_seconds: The longest that Route 53's DNS servers take to learn of a new status.
-        retry_seconds: The longest that the client waits before its next try.
-        write_seconds: The longest that the first write takes, TLS and a cold start included.
-        evaluation_seconds: The longest that passes from the last probe to its evaluation. Route 53 makes it at once.
-        alarm_period_seconds: The period of the alarm that decides together with the probes, whose metric is published
-            once a period. None: the probes decide alone.
-        alarm_periods: How many of these must be breaching.
+        checkers: Number of health checkers.
+        probe_seconds: Duration of a probe of a healthy region.
+        failed_probe_seconds: Duration of a failed probe, up to `HANGING_PROBE_SECONDS` for a region that does not
+            answer at all. Default 1.5: by then the health function answers 503 even if DynamoDB hangs.
+        propagation_seconds: Maximum time until all of Route 53's DNS servers have a new status.
+        retry_seconds: Maximum time that the client waits before its next try.
+        write_seconds: Maximum duration of the first write, TLS and a cold start included.
+        evaluation_seconds: Maximum time from the last probe to its evaluation. Route 53 evaluates at once.
+        alarm_period_seconds: Period of the alarm that decides together with the probes. Its metric is published once a
+            period. None: only the probes decide.
+        alarm_periods: Number of periods that must breach.
     """
 
     request_interval_seconds: int = REQUEST_INTERVAL_SECONDS
@@ -84,10 +87,10 @@ class Settings:
     alarm_periods: int = 1
 
     def by_alarm(self) -> "Settings":
-        """The same, when the alarm detects the outage in place of the probes.
+        """The same, when the alarm detects the outage instead of the probes.
 
-        It is like a single checker that asks once a period: whenever a value is published. The alarm is evaluated when
-        the last period that it needs has ended.
+        The alarm acts like a single checker that probes once a period, when a value is published. CloudWatch evaluates
+        it when the last period that it needs has ended.
         """
         if self.alarm_period_seconds is None:
             return self
@@ -104,7 +107,7 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class Phases:
-    """Seconds that each phase of a failover or failback took."""
+    """Seconds of each phase of a failover or failback."""
 
     detect: float
     switch: float
@@ -121,7 +124,7 @@ PHASES: Final = ("detect", "switch", "cache", "first_write", "total")
 
 
 class _Draw(NamedTuple):
-    """The chance in one run, each as a share from 0 to 1 of the longest possible, whatever the settings are."""
+    """The random draws of one run, each a share from 0 to 1 of the maximum, for any settings."""
 
     waits: Sequence[float]  # until each checker's next request, ascending
     switch: float
@@ -135,7 +138,7 @@ _WORST: Final = _Draw([1.0], 1.0, 1.0, 1.0, 1.0, 1.0)
 
 
 def _draw(checkers: int, seed: int) -> _Draw:
-    rng = random.Random(seed)  # noqa: S311 - a simulation, which has to be repeatable
+    rng = random.Random(seed)  # noqa: S311 - a simulation must be repeatable
     waits = sorted(rng.random() for _ in range(checkers))
     # Most writes are fast, few take as long as a cold start.
     return _Draw(waits, rng.random(), rng.random(), rng.random(), rng.random() ** 3, rng.random())
@@ -144,8 +147,8 @@ def _draw(checkers: int, seed: int) -> _Draw:
 def _phases(settings: Settings, draw: _Draw, wait: float, before: float, after: float) -> Phases:
     """The phases when the decisive checker's next request comes after this share of its cycle.
 
-    Its cycle is the interval and what a probe took before the change (`before`); `failure_threshold` probes of the new
-    kind (`after`) follow, an interval between each two.
+    Its cycle is the interval and the duration of a probe before the change (`before`). Then `failure_threshold` probes
+    of the new kind (`after`) follow, with an interval between each two.
     """
     interval, threshold = settings.request_interval_seconds, settings.failure_threshold
     return Phases(
@@ -174,7 +177,7 @@ def _failback(settings: Settings, draw: _Draw) -> Phases:
 def simulate_failover(settings: Settings, seed: int) -> Phases:
     """One run: from an outage of the primary to the first transaction completed in the secondary.
 
-    The moment of detection follows from the checkers' phases in closed form; a test compares it with the event model.
+    The time of detection follows from the checkers' phases in closed form. A test compares it with the event model.
     """
     return _failover(settings, _draw(settings.checkers, seed))
 
@@ -185,7 +188,7 @@ def simulate_failback(settings: Settings, seed: int) -> Phases:
 
 
 def failover_bound(settings: Settings) -> Phases:
-    """The most that each phase of a failover can take in the model.
+    """The maximum of each phase of a failover in the model.
 
     Example:
         >>> round(failover_bound(Settings()).total, 1)
@@ -195,12 +198,12 @@ def failover_bound(settings: Settings) -> Phases:
 
 
 def failback_bound(settings: Settings) -> Phases:
-    """The most that each phase of a failback can take in the model."""
+    """The maximum of each phase of a failback in the model."""
     return _failback(settings, _WORST)
 
 
 def longest_harmless_blip(settings: Settings) -> float:
-    """Seconds that an outage may last without a failover, wherever the checkers are in their cycles.
+    """Maximum seconds of an outage that never causes a failover, wherever the checkers are in their cycles.
 
     A checker needs `failure_threshold` failed requests, and they are at least this far apart.
     """
@@ -209,7 +212,7 @@ def longest_harmless_blip(settings: Settings) -> float:
 
 @dataclass(frozen=True)
 class Percentiles:
-    """Seconds. `worst` is the longest observed, `bound` the longest possible in the model."""
+    """Seconds. `worst` is the maximum observed, `bound` the maximum possible in the model."""
 
     p50: float
     p95: float
@@ -220,13 +223,13 @@ class Percentiles:
 
 @dataclass(frozen=True)
 class Summary:
-    """What many runs took.
+    """The recovery times of many runs.
 
     Attributes:
         phases: By phase, and for the total.
-        runs_by_second: How many runs took 0 to 1 s in all, 1 to 2 s, and so on: a histogram.
-        worst_seed: The seed of the longest run, to look at it again.
-        hanging_bound: The longest possible in all when every failed probe hangs until Route 53 gives up.
+        runs_by_second: A histogram: the number of runs with a total of 0 to 1 s, 1 to 2 s, and so on.
+        worst_seed: The seed of the longest run, to repeat it.
+        hanging_bound: The maximum total when every failed probe hangs until Route 53 gives up.
     """
 
     phases: dict[str, Percentiles]
@@ -275,7 +278,7 @@ def _draws(checkers: int, runs: int, seed: int) -> tuple[_Draw, ...]:
 
 
 def _failover_totals(settings: Settings, draws: Sequence[_Draw]) -> list[float]:
-    """Totals of `_failover`, the phases of which would take as long again to make for each of many choices."""
+    """The totals of `_failover` without the phases, which would double the time for many choices."""
     decisive = len(draws[0].waits) - most_healthy_of_an_unhealthy_check(len(draws[0].waits)) - 1
     interval, failed = settings.request_interval_seconds, settings.failed_probe_seconds
     cycle, others = interval + settings.probe_seconds, (settings.failure_threshold - 1) * (interval + failed)
@@ -293,7 +296,7 @@ def _failover_totals(settings: Settings, draws: Sequence[_Draw]) -> list[float]:
 
 
 def distribution(settings: Settings, runs: int = 10_000, seed: int = 0) -> Distribution:
-    """Failover and failback over this many runs, with the bound beside the worst that was observed.
+    """Failover and failback over this many runs, with the bound beside the worst observed time.
 
     Example:
         >>> found = distribution(Settings(), runs=1000).failover.phases["total"]
@@ -312,14 +315,14 @@ def distribution(settings: Settings, runs: int = 10_000, seed: int = 0) -> Distr
 
 
 def _hanging(settings: Settings) -> Settings:
-    """The same when every failed probe hangs; where an alarm decides there is no probe that could."""
+    """The same settings with hanging probes. Where an alarm decides, there is no probe that could hang."""
     by_probes = settings.failed_probe_seconds > 0
     return replace(settings, failed_probe_seconds=HANGING_PROBE_SECONDS) if by_probes else settings
 
 
 @dataclass(frozen=True)
 class Choice:
-    """The failover's total for one setting of the stack; `hanging_bound` is the bound when every failed probe hangs."""
+    """The total of a failover for one setting. `hanging_bound` is the bound when every failed probe hangs."""
 
     request_interval_seconds: int
     failure_threshold: int
@@ -336,7 +339,7 @@ def sensitivity(
     thresholds: Sequence[int] = (1, 2, 3, 4, 5),
     ttls: Sequence[int] = (10, 30, 60, 300),
 ) -> list[Choice]:
-    """The recovery time by interval, threshold and TTL, so that an operator can choose. All see the same runs."""
+    """The recovery time by interval, threshold and TTL, for an operator to choose. All use the same random draws."""
     draws = _draws(Settings().checkers, runs, seed)
     choices = []
     for interval, threshold, ttl in itertools.product(intervals, thresholds, ttls):
@@ -348,27 +351,28 @@ def sensitivity(
 
 
 Outages = Mapping[str, tuple[float, float]]
-"""From when until when (virtual seconds) the primary and the secondary are down."""
+"""Begin and end (virtual seconds) of the outages of the primary and the secondary."""
 _NEVER: Final = (math.inf, math.inf)
 
 
 @dataclass(frozen=True)
 class Switch:
-    """From this virtual time on, Route 53 answers with the record of this set identifier."""
+    """A change of Route 53's answer: the virtual time, and the set identifier of the new record."""
 
     time: float
     set_identifier: str
 
 
 def switches(settings: Settings, outages: Outages, seed: int, until: float) -> list[Switch]:
-    """When Route 53 changes its answer under these outages, event by event; it begins with the primary.
+    """Simulate event by event when Route 53 changes its answer in these outages. It begins with the primary.
 
-    For one outage it agrees with `simulate_failover` and `simulate_failback`; it knows blips and both regions down too.
+    For one outage it agrees with `simulate_failover` and `simulate_failback`. It also simulates short outages, and both
+    regions down.
 
     Args:
-        settings: Settings of both health checks and of the records. It takes the propagation for nothing.
-        outages: When which region is down; what is down before time 0 has to be so from ``-math.inf`` on.
-        seed: At time 0 the primary's checkers are where they are in a run with this seed.
+        settings: Settings of both health checks and of the records. Propagation counts as 0.
+        outages: The outages of each region. A region that is down before time 0 must be down from ``-math.inf`` on.
+        seed: Seed of the positions of the primary's checkers at time 0.
         until: Virtual time at which to stop.
 
     Example:

@@ -1,4 +1,4 @@
-"""Who passes Route 53's answers on, and for how long each of them keeps one."""
+"""Resolvers that pass on Route 53's answers, and how long they cache them."""
 
 import random
 from collections.abc import Callable, Mapping
@@ -9,7 +9,7 @@ from payment_dr.operations.route53.zone import Record, Zone, bare
 
 @dataclass(frozen=True)
 class Answer:
-    """A record, and the virtual time from which on it must be asked for again."""
+    """A record, and the virtual time when it expires."""
 
     record: Record
     expires: float
@@ -24,8 +24,8 @@ def name_server(zone: Zone, healthy: Callable[[], Mapping[str, bool]], rng: rand
 
     Args:
         zone: The hosted zone.
-        healthy: Gives the status of every health check at the moment.
-        rng: Decides between records by weight.
+        healthy: Returns the present status of every health check.
+        rng: Chooses between records by weight.
     """
 
     def ask(fqdn: str, record_type: str, time: float) -> Answer:
@@ -36,13 +36,13 @@ def name_server(zone: Zone, healthy: Callable[[], Mapping[str, bool]], rng: rand
 
 
 class CachingResolver:
-    """A recursive resolver, or a client's own cache behind one: keeps an answer for what is left of its TTL.
+    """A recursive resolver, or a client's own cache behind one. It keeps an answer for the rest of its TTL.
 
-    A cache passes on the TTL that is left, so that caches in a row keep an answer no longer than one does.
+    A cache passes on the rest of the TTL, so several caches in a row keep an answer no longer than one.
     https://docs.aws.amazon.com/Route53/latest/DeveloperGuide/resource-record-sets-values-weighted.html (TTL)
 
     Args:
-        upstream: What it asks: a name server, or another resolver.
+        upstream: A name server, or another resolver, that it asks.
 
     Example:
         >>> client = CachingResolver(CachingResolver(name_server(zone, healthy, rng)).ask)  # doctest: +SKIP
@@ -55,7 +55,7 @@ class CachingResolver:
         self._kept: dict[tuple[str, str], Answer] = {}
 
     def ask(self, fqdn: str, record_type: str, time: float) -> Answer:
-        """The answer that is known at this time, or a new one."""
+        """The cached answer, if it is valid at this time, else a new one."""
         key = bare(fqdn), record_type
         kept = self._kept.get(key)
         if kept is None or time >= kept.expires:

@@ -1,7 +1,7 @@
-"""A hosted zone as it is deployed: its records, their health checks, and the record that Route 53 answers with.
+"""A deployed hosted zone: its records, their health checks, and the record that Route 53 answers with.
 
-The model refuses what it does not know: alias records of anything but API Gateway, routing policies other than simple
-and weighted, health checks of a routing control.
+The model raises an error for anything it does not support: alias records to services other than API Gateway, routing
+policies other than simple and weighted, health checks of a routing control.
 """
 
 import random
@@ -42,16 +42,16 @@ AlarmState = Literal["OK", "ALARM", "INSUFFICIENT_DATA"]
 
 @dataclass(frozen=True, kw_only=True)
 class _Check:
-    """What all health checks have."""
+    """The attributes that all health checks have."""
 
     id: str
     inverted: bool = False
     disabled: bool = False
 
     def status(self, *, found: bool) -> bool:
-        """Whether Route 53 considers it healthy, by what it has found.
+        """Whether Route 53 considers the check healthy, given its result.
 
-        A disabled check looks at nothing and is "always healthy", unless it is inverted: "If you want to stop routing
+        A disabled check does not probe and is "always healthy", unless it is inverted: "If you want to stop routing
         traffic to a resource, change the value of Inverted".
         https://docs.aws.amazon.com/Route53/latest/APIReference/API_HealthCheckConfig.html (Disabled, Inverted)
         """
@@ -64,9 +64,9 @@ class HealthCheck(_Check):
 
     Attributes:
         host: The domain name, else the IP address.
-        address: The IP address that is connected to. None: one of those that the host resolves to.
+        address: The IP address to connect to. None: an address that the host resolves to.
         sni: Whether the TLS handshake names the host.
-        search_string: What the beginning of the body must contain, if the type is one of string matching.
+        search_string: Text that the beginning of the body must contain, if the type is one of string matching.
     """
 
     host: str
@@ -100,7 +100,7 @@ class HealthCheck(_Check):
 
     @property
     def host_header(self) -> str:
-        """The Host header: it has the port, unless that is 80 of HTTP or 443 of HTTPS.
+        """The Host header. It includes the port, unless that is 80 for HTTP or 443 for HTTPS.
 
         https://docs.aws.amazon.com/Route53/latest/APIReference/API_HealthCheckConfig.html (FullyQualifiedDomainName)
         """
@@ -114,9 +114,8 @@ class AlarmCheck(_Check):
     Attributes:
         region: Region of the alarm.
         alarm: Its name.
-        without_data: Its status while CloudWatch has too few data: that of the last time with enough of them, or
-            always the same.
-        period_seconds, periods: The alarm's period, and how many must be breaching; of the copy that Route 53 made.
+        without_data: Its status while CloudWatch has too few data: its last status with enough data, or a fixed one.
+        period_seconds, periods: The alarm's period, and how many periods must breach, from Route 53's copy.
     """
 
     region: str
@@ -132,7 +131,8 @@ class CalculatedCheck(_Check):
 
     Attributes:
         children: Ids of the others.
-        threshold: How many of them must be healthy. 0 is always healthy, more than there are is always unhealthy.
+        threshold: Number of children that must be healthy. With 0 the check is always healthy, with more than there
+            are it is always unhealthy.
             https://docs.aws.amazon.com/Route53/latest/APIReference/API_HealthCheckConfig.html (HealthThreshold)
     """
 
@@ -142,10 +142,10 @@ class CalculatedCheck(_Check):
 
 @dataclass(frozen=True, kw_only=True)
 class UnknownCheck:
-    """A health check whose status the model cannot give.
+    """A health check whose status the model does not know.
 
     Attributes:
-        why: What is in the way, after "the health check ...".
+        why: The reason, to follow "the health check ...".
         hint: What to do.
     """
 
@@ -161,7 +161,7 @@ AnyCheck = HealthCheck | AlarmCheck | CalculatedCheck | UnknownCheck
 class Record:
     """A resource record set. `routing` is simple, weighted, or the API's field of another policy.
 
-    The value of an alias record is what it points to. `failover` is PRIMARY or SECONDARY where the policy is Failover.
+    The value of an alias record is its target. `failover` is PRIMARY or SECONDARY where the policy is Failover.
     """
 
     name: str
@@ -177,7 +177,7 @@ class Record:
 
 @dataclass(frozen=True)
 class Zone:
-    """A hosted zone with the health checks that its records name, and the children of those.
+    """A hosted zone with the health checks of its records, and their children.
 
     Example:
         >>> zone = Zone.read(boto3.client("route53"), outputs["hosted_zone_id"])  # doctest: +SKIP
@@ -222,10 +222,10 @@ class Zone:
         return [record for record in self.records if (record.name, record.type) == (name, record_type)]
 
     def followed(self, id_: str) -> Iterator[HealthCheck | AlarmCheck]:
-        """The health checks of endpoints and alarms that the status of a health check follows from.
+        """The health checks of endpoints and alarms that the status of a health check depends on.
 
         Raises:
-            OperationError: The model cannot give the status of one of them.
+            OperationError: The model does not know the status of one of them.
         """
         check = self.health_checks[id_]
         if isinstance(check, UnknownCheck):
@@ -238,7 +238,8 @@ class Zone:
                 # checks." https://docs.aws.amazon.com/Route53/latest/DeveloperGuide/health-checks-creating-values.html
                 if isinstance(self.health_checks[child], CalculatedCheck):
                     raise OperationError(
-                        f"the health check {id_} monitors {child}, which is calculated too", hint="monitor its children"
+                        f"the health check {id_} monitors {child}, which is a calculated check too",
+                        hint="monitor its children",
                     )
                 yield from self.followed(child)
 
@@ -254,7 +255,7 @@ class Zone:
             known: Status of each check of an endpoint or an alarm by its id, at the same time.
 
         Raises:
-            OperationError: The model cannot give it.
+            OperationError: The model does not know it.
         """
         check = self.health_checks[id_]
         if not isinstance(check, CalculatedCheck):
@@ -269,13 +270,13 @@ class Zone:
         https://docs.aws.amazon.com/Route53/latest/DeveloperGuide/health-checks-how-route-53-chooses-records.html
 
         Args:
-            fqdn: Name asked for; no wildcards.
-            record_type: Type asked for, such as ``CNAME``.
+            fqdn: Name in the query. No wildcards.
+            record_type: Type in the query, such as ``CNAME``.
             healthy: Status of every health check by its id.
-            rng: Decides between records by weight.
+            rng: Chooses between records by weight.
 
         Raises:
-            OperationError: There is no such record, or its routing policy is not modelled.
+            OperationError: There is no such record, or the model does not support its routing policy.
         """
         name, group = bare(fqdn), self.group(fqdn, record_type)
         if not group:
@@ -285,7 +286,8 @@ class Zone:
         for record in group:
             if record.routing not in ("simple", "weighted"):
                 raise OperationError(
-                    f"the record {name} is routed by {record.routing}, which the model of Route 53 does not know",
+                    f"the record {name} has the routing policy {record.routing}, which the model of Route 53 does not "
+                    "support",
                     hint="drill a name with weighted records",
                 )
         # "Records without a health check are always healthy."
@@ -301,13 +303,13 @@ ROUTED_BY_HEALTH = ("Failover", "Region", "MultiValueAnswer")
 
 
 def possible_answers(group: Sequence[Record], healthy: Callable[[Record], bool]) -> list[Record]:
-    """The records of a name and a type that clients may get, wherever they are.
+    """The records of a name and a type that clients anywhere may get.
 
     https://docs.aws.amazon.com/Route53/latest/DeveloperGuide/health-checks-how-route-53-chooses-records.html
 
     Args:
         group: All records of the name and the type. Their policy is simple, weighted or one of `ROUTED_BY_HEALTH`.
-        healthy: Whether Route 53 takes a record for healthy.
+        healthy: Whether Route 53 considers a record healthy.
     """
     # "If no record is healthy, all records are healthy."
     candidates = [record for record in group if healthy(record)] or list(group)
@@ -352,7 +354,7 @@ def _health_check(client: Any, id_: str) -> AnyCheck:
     except client.exceptions.NoSuchHealthCheck:
         # Route 53 lets it be deleted, but then "the future status of the health check can't be predicted".
         # https://docs.aws.amazon.com/Route53/latest/APIReference/API_DeleteHealthCheck.html
-        return UnknownCheck(id=id_, why="does not exist", hint="run terraform apply to make it anew")
+        return UnknownCheck(id=id_, why="does not exist", hint="run terraform apply to create it again")
     config = found["HealthCheckConfig"]
     kind = config["Type"]
     common = {"id": id_, "inverted": config.get("Inverted", False), "disabled": config.get("Disabled", False)}
@@ -374,7 +376,7 @@ def _health_check(client: Any, id_: str) -> AnyCheck:
     if kind not in _ENDPOINT_TYPES:
         return UnknownCheck(
             id=id_,
-            why=f"is of type {kind}, which the model of Route 53 does not know",
+            why=f"is of type {kind}, which the model of Route 53 does not support",
             hint=f"use one of {', '.join((*_ENDPOINT_TYPES, 'CLOUDWATCH_METRIC', 'CALCULATED'))}",
         )
     path = config.get("ResourcePath", "/")

@@ -1,1 +1,1 @@
-"""Terraform, run by a program, and the providers that it needs."""
+"""Runs Terraform from a program, with the providers that it needs."""

@@ -1,4 +1,4 @@
-"""A plan as Markdown, for the summary of a CI job: how many change, which, and the whole plan folded away."""
+"""A plan as Markdown, for the summary of a CI job: counts, addresses, and the whole plan folded."""
 
 import re
 from collections import Counter
@@ -14,11 +14,11 @@ def plan_markdown(plan: PlanResult, text: str) -> str:
 
     Args:
         plan: The plan.
-        text: The same plan as Terraform shows it to people, sensitive values hidden.
+        text: The same plan in Terraform's text format, with sensitive values hidden.
 
     Returns:
-        One line of counts, a line for each parameter of a stack that exists that would be created again, and two parts
-        that a click unfolds: the addresses by action, and the text.
+        One line of counts, a line for each parameter that the plan would create again in an existing stack, and two
+        folded parts: the addresses by action, and the text.
 
     Example:
         >>> nothing = PlanResult(changed=False, actions={}, outputs={}, path=Path("plan"), _show=lambda _: {})
@@ -49,13 +49,13 @@ def _seeds(plan: PlanResult) -> list[str]:
 
 
 def _exists(plan: PlanResult) -> bool:
-    """Whether anything is deployed; what is only looked up is in the state of a first plan too."""
+    """Whether anything is deployed. Data sources do not count: they are in the state of a first plan too."""
     resources = plan.json.get("prior_state", {}).get("values", {}).get("root_module", {}).get("resources", [])
     return any(resource["mode"] == "managed" for resource in resources)
 
 
 def folded(title: str, lines: Iterable[str]) -> str:
-    """Lines that a click unfolds, as they are."""
+    """Folded lines, unchanged."""
     body = "\n".join(lines)
     # A fence ends at as many backticks as it began with: https://spec.commonmark.org/0.31.2/#fenced-code-blocks
     fence = "`" * max(3, *(len(ticks) + 1 for ticks in re.findall("`+", body) or [""]))

@@ -1,9 +1,10 @@
-"""Where the providers that a configuration requires come from on this machine.
+"""Finds a source on this machine for each provider that a configuration requires.
 
-In order, first hit per provider: the user's own CLI configuration, the mirrors that TF_PROVIDER_MIRROR names, the
-mirror directories that Terraform searches by itself, a ``*/registry.terraform.io`` tree under /opt, the registry, and
-the stand-ins that the caller hands in. Terraform then gets a CLI configuration of the run's own in which every provider
-has exactly one source (https://developer.hashicorp.com/terraform/cli/config/config-file#provider-installation).
+The first hit for each provider counts, in this order: the user's own CLI configuration, the mirrors in
+TF_PROVIDER_MIRROR, the mirror directories that Terraform searches by itself, a ``*/registry.terraform.io`` tree under
+/opt, the registry, and the caller's stand-ins. Terraform then gets a CLI configuration for the run, in which every
+provider has exactly one source
+(https://developer.hashicorp.com/terraform/cli/config/config-file#provider-installation).
 """
 
 import json
@@ -28,7 +29,7 @@ _REGISTRY_SECONDS = 3.0
 
 
 def registry_answers() -> bool:
-    """Tell within three seconds whether the Terraform registry can be reached from here."""
+    """Whether the Terraform registry is reachable from here, within three seconds."""
     answered = threading.Event()
 
     def ask() -> None:
@@ -54,7 +55,7 @@ def registry_answers() -> bool:
 
 @dataclass(frozen=True)
 class Machine:
-    """What the search depends on outside of the configuration; a test gives its own.
+    """The machine that the search depends on. A test passes its own.
 
     Attributes:
         environ: Environment of the user: HOME, TF_CLI_CONFIG_FILE, TF_PROVIDER_MIRROR, XDG_*.
@@ -73,11 +74,11 @@ class Machine:
 
 
 class StandIns(Protocol):
-    """Packages that can take the place of providers which are nowhere to be had.
+    """Packages that can replace providers that are not available.
 
     Attributes:
         VERSIONS: The version of each stand-in, by the address of the provider.
-        OFFERS: What each offers of the real provider, by the same address.
+        OFFERS: The features of the real provider that each one has, by the same address.
     """
 
     VERSIONS: Mapping[str, str]
@@ -93,7 +94,7 @@ class Requirement:
 
     Attributes:
         source: Full address, such as ``registry.terraform.io/hashicorp/aws``.
-        constraint: Version constraint in Terraform's syntax; empty takes any version.
+        constraint: Version constraint in Terraform's syntax. Empty: any version.
     """
 
     source: str
@@ -111,7 +112,7 @@ class Requirement:
 def requirements(directory: Path) -> list[Requirement]:
     """Read the ``required_providers`` of a synthesized configuration (``*.tf.json``).
 
-    A file that is no valid JSON is left for Terraform to complain about.
+    A file that is not valid JSON is left for Terraform to report.
     """
     found: dict[str, Requirement] = {}
     for path in sorted(directory.glob("*.tf.json")):
@@ -145,7 +146,7 @@ _PART = re.compile(r"(=|!=|>=|<=|>|<|~>)?\s*v?(\d+(?:\.\d+){0,2})")
 
 
 def satisfies(version: str, constraint: str) -> bool:
-    """Tell whether Terraform would take a version; when the text is beyond us, assume so: Terraform decides.
+    """Whether Terraform would accept a version. True for a text that this cannot parse: Terraform decides then.
 
     Example:
         >>> satisfies("5.100.0", "~> 5.0"), satisfies("6.2.0", "~> 5.0")
@@ -199,17 +200,17 @@ class UserConfiguration:
 
     @property
     def rules_installation(self) -> bool:
-        """Whether it says where providers come from; then it also says whether the registry may be asked."""
+        """Whether it sets the source of providers. It then also decides whether to use the registry."""
         return re.search(r"^\s*provider_installation\s*\{", self.text, re.MULTILINE) is not None
 
     @property
     def overrides_providers(self) -> bool:
-        """Whether it puts a provider under development in place; such a one works with this very file only."""
+        """Whether it uses a provider under development, which works with this very file only."""
         return self.rules_installation and re.search(r"^\s*dev_overrides\s*\{", self.text, re.MULTILINE) is not None
 
 
 def user_configuration(machine: Machine) -> UserConfiguration | None:
-    """Read the user's CLI configuration; None when there is none, or the file that is named does not exist."""
+    """Read the user's CLI configuration. None without one, or if the file does not exist."""
     named = machine.environ.get("TF_CLI_CONFIG_FILE")
     path = Path(named) if named else machine.home / ".terraformrc"
     return UserConfiguration(path, path.read_text()) if path.is_file() else None
@@ -226,12 +227,12 @@ def plugin_cache(machine: Machine, configuration: UserConfiguration | None) -> P
 
 
 def named_mirrors(machine: Machine) -> list[Path]:
-    """Return the directories that TF_PROVIDER_MIRROR names, existing or not."""
+    """Return the directories in TF_PROVIDER_MIRROR, whether they exist or not."""
     return [Path(each).absolute() for each in machine.environ.get(MIRROR_VARIABLE, "").split(os.pathsep) if each]
 
 
 def mirrors(machine: Machine, directory: Path) -> Iterator[Path]:
-    """Yield the mirror directories that exist, those that the user named first."""
+    """Yield the mirror directories that exist, the user's own first."""
     environ, home = machine.environ, machine.home
     cache = plugin_cache(machine, user_configuration(machine))
     named = named_mirrors(machine)
@@ -255,10 +256,10 @@ class Installation:
 
     Attributes:
         mirrors: Mirror directory by provider address.
-        notices: What the user should be told, one sentence each.
-        cache: The user's plugin cache, to be filled by downloads; None when anything comes from a mirror, because
-            Terraform would put links to that into the cache.
-        user_file: The user's CLI configuration where it must be used as it is; then nothing else here counts.
+        notices: Notices for the user, one sentence each.
+        cache: The user's plugin cache, for downloads. None when a provider comes from a mirror, because Terraform would
+            put links to the mirror into the cache.
+        user_file: The user's CLI configuration if it must be used unchanged. Then nothing else here counts.
     """
 
     mirrors: dict[str, Path] = field(default_factory=dict)
@@ -296,21 +297,21 @@ def locate(
         directory: Working directory of Terraform.
         run: Directory of the run's own, for the stand-ins.
         platform: Terraform's name of this platform, such as ``linux_amd64``.
-        machine: Where to look.
-        by_user_configuration: Installs a provider as the given CLI configuration file says and returns the
+        machine: The machine to search.
+        by_user_configuration: Installs a provider according to the given CLI configuration file and returns the
             directory that then mirrors it, or None.
-        stand_ins: What takes the place of a provider that is nowhere to be had. Default: nothing does.
+        stand_ins: Replacements for providers that are not available. Default: none.
 
     Raises:
-        OperationError: A provider is nowhere to be had.
+        OperationError: A provider is not available.
     """
     configuration = user_configuration(machine)
     if configuration and configuration.overrides_providers:
-        notice = f"Providers come from {configuration.path} alone, because it has dev_overrides."
+        notice = f"Providers come from {configuration.path} only, because it has dev_overrides."
         return Installation(user_file=configuration.path, notices=[notice])
     installation = Installation()
     installation.notices += (
-        f"{MIRROR_VARIABLE} names {path}, which is no directory."
+        f"{MIRROR_VARIABLE} names {path}, which is not a directory."
         for path in named_mirrors(machine)
         if not path.is_dir()
     )
@@ -355,6 +356,6 @@ def _nowhere(requirement: Requirement, looked_in: Sequence[Path], platform: str,
         places.append(f"{path} (has only {', '.join(others)})" if others else str(path))
     return OperationError(
         f"Terraform provider {requirement} for {platform} is in no mirror directory, and {why}",
-        hint=f"name a mirror by {MIRROR_VARIABLE} ('terraform providers mirror DIR' makes one where there is network); "
+        hint=f"set {MIRROR_VARIABLE} to a mirror ('terraform providers mirror DIR' makes one where there is network); "
         f"looked in {', '.join(places) or 'no directory, none of the usual ones exists'}",
     )

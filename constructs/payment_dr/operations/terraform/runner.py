@@ -1,4 +1,4 @@
-"""Terraform, run by a program: found, given its providers, followed while it works, and stopped without leftovers.
+"""Runs Terraform from a program: finds it and its providers, reports its progress, and stops it without leftovers.
 
 Example:
     >>> with workspace(Path("cdktf.out/stacks/payment-dr")) as directory:  # doctest: +SKIP
@@ -77,7 +77,7 @@ class TerraformFailed(OperationError):  # noqa: N818 - named after what happened
 
 @dataclass(frozen=True)
 class ResourceEvent:
-    """Terraform began, goes on with or ended something on one resource.
+    """Terraform began, continues or ended an action on one resource.
 
     Attributes:
         address: The resource, such as ``aws_dynamodb_table.transactions``.
@@ -94,7 +94,7 @@ class ResourceEvent:
 
 @dataclass(frozen=True)
 class Changes:
-    """How many resources an apply or a destroy touched."""
+    """Numbers of resources that an apply or a destroy changed."""
 
     add: int = 0
     change: int = 0
@@ -120,7 +120,7 @@ class PlanResult:
 
     @cached_property
     def json(self) -> dict[str, Any]:
-        """The whole plan in Terraform's JSON format, sensitive values included; read when first asked for."""
+        """The whole plan in Terraform's JSON format, sensitive values included. Read at the first use."""
         return self._show(self.path)
 
 
@@ -146,14 +146,14 @@ def find_terraform(environ: Mapping[str, str] | None = None) -> TerraformBinary:
     """Find Terraform 1.5 or newer.
 
     Args:
-        environ: Environment with PATH, and TERRAFORM_BINARY_NAME where it is not called ``terraform``.
+        environ: Environment with PATH, and TERRAFORM_BINARY_NAME where the program is not called ``terraform``.
 
     Raises:
-        OperationError: There is none, it does not run, or it is too old.
+        OperationError: Terraform is missing, does not run, or is too old.
     """
     environ = os.environ if environ is None else environ
     name = environ.get(BINARY_VARIABLE) or "terraform"
-    hint = f"install Terraform 1.5 or newer, or name it by {BINARY_VARIABLE}"
+    hint = f"install Terraform 1.5 or newer, or set {BINARY_VARIABLE}"
     path = shutil.which(name, path=environ.get("PATH"))
     if path is None:
         raise OperationError(f"{name} is not on the PATH", hint=hint)
@@ -180,17 +180,17 @@ def find_terraform(environ: Mapping[str, str] | None = None) -> TerraformBinary:
 def workspace(stack_dir: Path) -> Iterator[Path]:
     """Copy a synthesized stack into a working directory of its own, which is removed at the end.
 
-    Its state lives in that directory whatever backend the stack names, and a lock file or state that Terraform left
-    beside the stack stays behind.
+    Its state is in that directory, whatever the stack's backend is. A lock file or state beside the stack is not
+    copied.
 
     Args:
-        stack_dir: What ``cdktf synth`` wrote, such as ``cdktf.out/stacks/payment-dr``.
+        stack_dir: The output of ``cdktf synth``, such as ``cdktf.out/stacks/payment-dr``.
 
     Raises:
         OperationError: There is no synthesized stack.
     """
     if not any(stack_dir.glob("*.tf.json")):
-        raise OperationError(f"{stack_dir} holds no synthesized stack", hint="run 'cdktf synth' first")
+        raise OperationError(f"{stack_dir} has no synthesized stack", hint="run 'cdktf synth' first")
     with OwnedDirectory("tfwork-") as folder:
         directory = Path(folder, "stack")
         shutil.copytree(
@@ -205,21 +205,21 @@ def workspace(stack_dir: Path) -> Iterator[Path]:
 
 
 class Terraform:
-    """Terraform in one working directory; a context manager that removes what the run needed for itself.
+    """Terraform in one working directory. A context manager that removes the run's own files.
 
-    The user's CLI configuration, plugin cache and AWS settings are not touched and, but for the sources of providers,
-    not used: the child processes get what ``env`` gives them.
+    It does not change the user's CLI configuration, plugin cache and AWS settings, and uses only their sources of
+    providers: the child processes get the environment ``env``.
 
     Args:
         directory: Working directory with the configuration, see ``workspace``.
         env: Environment variables of the run, such as AWS_ENDPOINT_URL and credentials.
         variables: Values of the configuration's variables.
         on_event: Called with each step on a resource, for a progress display.
-        machine: Where Terraform and providers are looked for.
-        stand_ins: What takes the place of providers that are nowhere to be had. Default: nothing does.
+        machine: The machine to search for Terraform and providers.
+        stand_ins: Replacements for providers that are not available. Default: none.
 
     Attributes:
-        notices: What the user should be told about this run, such as a stand-in provider; filled by ``init``.
+        notices: Notices for the user, such as a stand-in provider. ``init`` fills them.
 
     Raises:
         OperationError: Terraform is missing or too old.
@@ -280,14 +280,14 @@ class Terraform:
 
     @property
     def environment(self) -> dict[str, str]:
-        """The environment of the child processes, for tools that start Terraform themselves; complete after `init`."""
+        """The environment of the child processes, for tools that start Terraform themselves. Complete after `init`."""
         return dict(self._env)
 
     def init(self) -> None:
         """Find the providers and initialize the working directory.
 
         Raises:
-            OperationError: A provider is nowhere to be had.
+            OperationError: A provider is not available.
             TerraformFailed: Terraform could not initialize.
         """
         installation = provider_sources.locate(
@@ -311,7 +311,7 @@ class Terraform:
         self._text("init", "-input=false", "-no-color")
 
     def _install_as_the_user_does(self, required: provider_sources.Requirement, configuration: Path) -> Path | None:
-        """Let Terraform install one provider by the user's configuration; what it installs is laid out as a mirror."""
+        """Let Terraform install one provider with the user's configuration, in the layout of a mirror."""
         probe = self._run / "probe" / required.name
         probe.mkdir(parents=True, exist_ok=True)
         wanted = {required.name: {"source": required.source, "version": required.constraint or ">= 0"}}
@@ -330,7 +330,7 @@ class Terraform:
         """Check the configuration against the providers' schemas and return the warnings.
 
         Raises:
-            TerraformFailed: It is not valid.
+            TerraformFailed: The configuration is not valid.
         """
         code, text, errors = self._terraform("validate", "-no-color", "-json")
         try:
@@ -345,9 +345,9 @@ class Terraform:
         """Plan.
 
         Args:
-            out: Where to write the plan file; a place of the run's own if unset.
-            targets: Addresses to plan for, and what they depend on; everything if empty.
-            refresh: Compare the state with what is deployed first.
+            out: Path of the plan file. Default: a file of the run.
+            targets: Addresses to plan, with their dependencies. Empty: everything.
+            refresh: Compare the state with the deployed resources first.
 
         Raises:
             TerraformFailed: There is no plan.
@@ -368,11 +368,11 @@ class Terraform:
         return PlanResult(code == 2, actions, outputs, path, self._show)
 
     def text_of(self, plan: PlanResult) -> str:
-        """Return a plan as Terraform shows it to people, sensitive values hidden."""
+        """Return a plan in Terraform's text format, with sensitive values hidden."""
         return self._text("show", "-no-color", str(plan.path))
 
     def state(self) -> dict[str, Any]:
-        """Return what is deployed, sensitive values included.
+        """Return the state, sensitive values included.
 
         Its form: https://developer.hashicorp.com/terraform/internals/json-format#state-representation
         """
@@ -386,24 +386,24 @@ class Terraform:
         """Apply a plan, or the configuration as it is.
 
         Args:
-            plan: A plan, which holds targets of its own.
-            targets: Addresses to apply, and what they depend on; everything if empty.
-            refresh: Compare the state with what is deployed first.
+            plan: A plan, which has its own targets.
+            targets: Addresses to apply, with their dependencies. Empty: everything.
+            refresh: Compare the state with the deployed resources first.
 
         Raises:
-            TerraformFailed: Not everything could be applied; what was is in the state.
+            TerraformFailed: Not everything could be applied. The state has the applied part.
         """
         return self._change("apply", *([str(plan.path)] if plan else _planning_options(targets, refresh=refresh)))
 
     def destroy(self, *, targets: Sequence[str] = (), refresh: bool = True) -> Changes:
-        """Destroy what is in the state.
+        """Destroy all resources in the state.
 
         Args:
-            targets: Addresses to destroy, and what depends on them; everything if empty.
-            refresh: Compare the state with what is deployed first.
+            targets: Addresses to destroy, with all resources that depend on them. Empty: everything.
+            refresh: Compare the state with the deployed resources first.
 
         Raises:
-            TerraformFailed: Something is left; it is in the state.
+            TerraformFailed: Resources are left. The state has them.
         """
         return self._change("destroy", *_planning_options(targets, refresh=refresh))
 
@@ -449,7 +449,7 @@ class Terraform:
         return path.read_text(encoding="utf-8")
 
     def state_resources(self) -> list[str]:
-        """List the addresses in the state, data sources included; nothing when there is no state yet.
+        """List the addresses in the state, data sources included. Empty without a state.
 
         Raises:
             TerraformFailed: The state cannot be read.
@@ -513,7 +513,7 @@ def _planning_options(targets: Sequence[str], *, refresh: bool) -> list[str]:
 
 
 def _short_temporary_directory() -> str:
-    """Where providers can put their sockets, whose whole path may have 104 bytes (macOS) or 108 (Linux)."""
+    """A directory for the sockets of providers, whose whole path may have 104 bytes (macOS) or 108 (Linux)."""
     usual = gettempdir()
     return usual if len(usual) <= 50 else "/tmp"  # noqa: S108 - for an OwnedDirectory
 
@@ -529,8 +529,8 @@ def _follow(
 ) -> tuple[int, str, str]:
     """Run a command to its end and return exit code, stdout and stderr.
 
-    It runs in a session of its own, so that Ctrl-C reaches it once, through us. When we are interrupted, it gets the
-    time to write its state; after that nothing of its process group survives.
+    It runs in a session of its own, so that Ctrl-C reaches it once, through this process. After an interrupt, it gets
+    time to write its state. Then its whole process group is killed.
     """
     lines = []
     with errors.open("w") as stderr:
@@ -579,7 +579,7 @@ def _diagnostic(found: Mapping[str, Any]) -> Diagnostic:
 
 
 def _diagnostics_in(text: str) -> list[Diagnostic]:
-    """Read diagnostics from what Terraform writes for people, where it has no JSON (init, state, show)."""
+    """Read diagnostics from Terraform's text output, where it has no JSON (init, state, show)."""
     plain = "\n".join(line.strip(" \t╷│╵") for line in re.sub(r"\x1b\[[0-9;]*m", "", text).splitlines()).strip()
     _, *parts = re.split(r"^(Error|Warning): ", f"\n{plain}", flags=re.MULTILINE)
     if not parts:
@@ -595,10 +595,10 @@ def _diagnostics_in(text: str) -> list[Diagnostic]:
 def _failed(command: str, diagnostics: Sequence[Diagnostic], code: int = 1) -> TerraformFailed:
     if code < 0:
         killed = Diagnostic("error", f"it was killed by {signal.Signals(-code).name}")
-        hint = "its state may not hold all that exists: see 'A deployment was interrupted' in docs/runbook.md"
+        hint = "its state may lack existing resources: see 'A deployment was interrupted' in docs/runbook.md"
         return TerraformFailed(command, [killed, *diagnostics], hint=hint)
     if command == "init":
-        hint = f"if it is about a provider, name a mirror directory that has it by {provider_sources.MIRROR_VARIABLE}"
+        hint = f"if a provider is missing, set a mirror directory that has it with {provider_sources.MIRROR_VARIABLE}"
     else:
         hint = "set TF_LOG=debug and TF_LOG_PATH=FILE to see every call that Terraform and its providers made"
     return TerraformFailed(command, diagnostics, hint=hint)
