@@ -1,4 +1,4 @@
-"""`make bench`: every figure against its baseline in the same run. JSON on stdout, a table on stderr."""
+"""`make bench`: compare every figure with its baseline in the same run. JSON on stdout, a table on stderr."""
 
 import dataclasses
 import json
@@ -31,11 +31,11 @@ def _comparisons(runs: int) -> Iterator[Comparison]:
 @app.command()
 @command
 def main(
-    runs: Annotated[int, typer.Option(min=5, help="Runs of each side, after one that is not counted.")] = 5,
-    with_commands: Annotated[bool, typer.Option(help="Time drill and deploy-local as well.")] = False,
-    with_tests: Annotated[bool, typer.Option(help="Time drill, deploy-local and the tests as well.")] = False,
+    runs: Annotated[int, typer.Option(min=5, help="Runs of each side, after an uncounted one.")] = 5,
+    with_commands: Annotated[bool, typer.Option(help="Also time drill and deploy-local.")] = False,
+    with_tests: Annotated[bool, typer.Option(help="Also time drill, deploy-local and the tests.")] = False,
 ) -> None:
-    """Time synthesis, handlers and the gate against their baselines; exit 1 when a target is missed."""
+    """Time synthesis, handlers and the gate against their baselines. Exits with 1 when a target is missed."""
     compared = list(_comparisons(runs))
     with progress.status(f"{gate.__name__}, {runs} runs of each"):
         of_gate, timed = gate.measure(runs)

@@ -1,4 +1,4 @@
-"""How long the README's commands and their parts take on this machine, and what each part waits for."""
+"""Times the README's commands and their parts on this machine, and finds what each part waits for."""
 
 import json
 import subprocess
@@ -15,18 +15,18 @@ from embedded_aws.drill import place_of
 from payment_dr.operations.drill.run import Drill
 from payment_dr.operations.terraform.runner import ResourceEvent
 
-SHORT_SECONDS = 1.0  # a resource that is made faster is no phase
+SHORT_SECONDS = 1.0  # a resource that is created faster is not a phase
 
 
 @dataclass(frozen=True)
 class Timing:
-    """Seconds of a command, or of a part of it, and the target on two cores after set-up.
+    """The duration of a command, or of a part of it, and its target on two cores after set-up.
 
     Attributes:
         what: The command or part.
-        seconds: What it took.
-        target: What it should not exceed, in seconds.
-        phases: Seconds of what it is made of, in order.
+        seconds: Its duration.
+        target: The longest allowed duration, in seconds.
+        phases: The durations of its parts, in order.
     """
 
     what: str
@@ -41,14 +41,14 @@ class Timing:
 
 
 class CriticalPath:
-    """The resources that an apply waits for, one after the other; hand it to a deployment as `on_event`."""
+    """The chain of resources that an apply waits for. Pass it to a deployment as `on_event`."""
 
     def __init__(self) -> None:
         self._began = time.monotonic()
         self._made: dict[str, tuple[float, float]] = {}
 
     def __call__(self, event: ResourceEvent) -> None:
-        """Note when a resource's creation starts and ends."""
+        """Record when a resource's creation starts and ends."""
         now = time.monotonic()
         if (event.action, event.phase) == ("create", "start"):
             self._made[event.address] = (now, now)
@@ -60,7 +60,7 @@ class CriticalPath:
         self._began = time.monotonic()
 
     def phases(self) -> dict[str, float]:
-        """Seconds of each part, back from the last resource: what ended last before a resource began made it wait."""
+        """Durations along the chain, back from the last resource: each waited for the one that ended last before it."""
         left, found = dict(self._made), []
         before = time.monotonic()
         while candidates := [(ended, address) for address, (_, ended) in left.items() if ended <= before]:
@@ -75,7 +75,7 @@ class CriticalPath:
 
 
 def timings(*, with_tests: bool) -> Iterator[Timing]:
-    """Time the commands of the README and their parts, and the tests if asked for; once each."""
+    """Time the commands of the README, their parts and, on request, the tests, once each."""
     yield from _parts()
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         seconds, _ = _timed(sys.executable, "-m", "embedded_aws", "drill", "--json", "--report-dir", folder)

@@ -1,4 +1,4 @@
-"""Two ways to do the same, timed in turns, so that whatever else the machine does meets both alike."""
+"""Times two ways to do the same in turns, so that other load on the machine affects both equally."""
 
 import statistics
 import subprocess
@@ -10,7 +10,7 @@ from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parent.parent
 
-# A process tells its own peak memory last, without that of its children, such as jsii's Node.
+# A process prints its own peak memory last, without that of its children, such as jsii's Node.
 _EPILOGUE = """
 import resource, sys
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # kilobytes on Linux, bytes on macOS
@@ -31,12 +31,12 @@ class Comparison:
     """Medians of two ways, and their ratio.
 
     Args:
-        what: What is compared.
-        ours, baseline: What each side does.
-        unit: Of the medians: "s", "ms" or "MB".
+        what: The compared task.
+        ours, baseline: The two sides.
+        unit: Unit of the medians: "s", "ms" or "MB".
         ours_median, baseline_median: Over all runs.
-        runs: How many of each.
-        target: What the ratio should not exceed.
+        runs: The number of runs of each side.
+        target: The highest allowed ratio.
     """
 
     what: str
@@ -50,7 +50,7 @@ class Comparison:
 
     @property
     def ratio(self) -> float:
-        """Ours against the baseline: less is better."""
+        """Ours divided by the baseline. Lower is better."""
         return self.ours_median / self.baseline_median
 
     @property
@@ -60,7 +60,7 @@ class Comparison:
 
 
 def python(code: str, environment: dict[str, str] | None = None) -> Callable[[], Run]:
-    """A run of a Python program in a process of its own, in the project's folder."""
+    """Return a run of a Python program in its own process, in the project's folder."""
 
     def run() -> Run:
         started = time.perf_counter()
@@ -80,7 +80,7 @@ def python(code: str, environment: dict[str, str] | None = None) -> Callable[[],
 
 
 def in_turns(sides: Sequence[Callable[[], Run]], runs: int) -> list[Run]:
-    """The medians of each side after one run that warms caches and is not counted."""
+    """Return the medians of each side, after one uncounted run that warms caches."""
     measured = [[side() for side in sides] for _ in range(runs + 1)][1:]
     return [
         Run(

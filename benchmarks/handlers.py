@@ -1,4 +1,4 @@
-"""What the health handler costs beside the one call of DynamoDB that it makes."""
+"""The cost of the health handler in addition to its one call of DynamoDB."""
 
 import io
 import json
@@ -68,11 +68,11 @@ def compare(runs: int) -> Iterator[Comparison]:
     """Compare the handler with the bare call, in fresh processes and warm.
 
     Args:
-        runs: How often each side is run in a process of its own.
+        runs: The number of runs of each side, each in its own process.
     """
     with _dynamodb() as settings:
         environment = {**os.environ, **settings}
-        runs *= 4  # they are short, so whatever else the machine does weighs more
+        runs *= 4  # they are short, so other load on the machine weighs more
         ours, bare = in_turns([python(_HANDLER, environment), python(_BARE, environment)], runs)
         yield Comparison(
             "health handler, import and first answer",

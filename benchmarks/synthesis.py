@@ -1,4 +1,4 @@
-"""How long synthesis takes, and what each part of it costs."""
+"""The duration of synthesis, and the cost of its parts."""
 
 import os
 import tempfile
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from benchmarks.compare import Comparison, in_turns, python
 
 _MAIN = "import runpy; runpy.run_path('main.py', run_name='__main__')\n"
-# Whatever imports one class of the prebuilt provider loads all of it, if nobody has taken care before.
+# An import of one class of the prebuilt provider loads all of it, unless something prevented that before.
 _EAGER = "import cdktf_cdktf_provider_aws\n"
 _STACKS = """
 from payment_dr import App, DisasterRecoveryStack
@@ -22,7 +22,7 @@ def compare(runs: int) -> Iterator[Comparison]:
     """Compare synthesis with the eager import, with the import alone, and with more stacks.
 
     Args:
-        runs: How often each side is run.
+        runs: The number of runs of each side.
     """
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         environment = {**os.environ, "CDKTF_OUTDIR": folder}

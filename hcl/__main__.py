@@ -20,8 +20,8 @@ def main(
     stack: Annotated[Path, typer.Option(help="A synthesized stack.")] = Path("cdktf.out/stacks/payment-dr"),
     as_json: Annotated[bool, typer.Option("--json", help="Print the written files as JSON.")] = False,
 ) -> None:
-    """Write provider.tf, main.tf and the handlers; exits with 0 when they are written, 2 when they could not be."""
-    progress.print("asking the providers for their schemas", highlight=False)
+    """Write provider.tf, main.tf and the handlers. Exits with 0 when they are written, else with 2."""
+    progress.print("reading the schemas of the providers", highlight=False)
     contents = files(stack)
     write(out, contents)
     names = [str(out / name) for name in contents]

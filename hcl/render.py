@@ -1,6 +1,6 @@
-"""Terraform's JSON syntax as its native syntax; the providers' schemas say what is a block and what an attribute.
+"""Converts Terraform's JSON syntax to its native syntax. The providers' schemas tell blocks from attributes.
 
-The two syntaxes: https://developer.hashicorp.com/terraform/language/syntax/json. Layout is left to ``terraform fmt``.
+The two syntaxes: https://developer.hashicorp.com/terraform/language/syntax/json. ``terraform fmt`` does the layout.
 """
 
 import json
@@ -27,18 +27,18 @@ _REFERENCES = {"depends_on", "ignore_changes", "replace_triggered_by", "provider
 # https://developer.hashicorp.com/terraform/language/style#resource-order
 _BEFORE = ("count", "for_each", "provider")
 _AFTER = ("lifecycle", "depends_on")
-# What says which one it is comes first; the rest in the order of the configuration.
+# Identifying arguments come first, the rest in the order of the configuration.
 _LEADING = ("alias", "sid", "effect", "name", "type", "test", "variable")
 _VARIABLE = ("type", "description", "default", "sensitive", "nullable", "ephemeral")
 _OUTPUT = ("description", "value", "sensitive", "ephemeral", "depends_on")
 
 
-class NotRenderable(ValueError):  # noqa: N818 - named after what it says of its argument
-    """The configuration holds something that neither the schema nor Terraform's own language knows."""
+class NotRenderable(ValueError):  # noqa: N818 - named after a property of its argument
+    """The configuration has a part that neither the schema nor Terraform's language knows."""
 
 
 def _end(text: str, start: int) -> int:
-    """Return where the template sequence ends whose ``${`` or ``%{`` is at ``start``; strings in it may nest."""
+    """Return the end of the template sequence whose ``${`` or ``%{`` is at ``start``. Strings in it may nest."""
     depth, index = 1, start + 2
     while index < len(text):
         if text[index] == '"':
@@ -61,7 +61,7 @@ def _end(text: str, start: int) -> int:
 
 
 def literal(text: str) -> str:
-    """Quote text that is no template.
+    """Quote text that is not a template.
 
     Example:
         >>> literal("costs ${5}")
@@ -76,7 +76,7 @@ def _quoted(text: str) -> str:
 
 
 def template(text: str) -> str:
-    """Write a template, or the bare expression where the template is nothing but that.
+    """Write a template, or the bare expression if the template is nothing else.
 
     Example:
         >>> template("${aws_vpc.primary.id}"), template("vpc-${var.environment}")
@@ -93,12 +93,12 @@ def template(text: str) -> str:
 
 
 def _indexed(sequence: str) -> str:
-    """Write indices in brackets; the dot is older: https://developer.hashicorp.com/terraform/language/expressions/references."""
+    """Write indices in brackets; the dot is legacy: https://developer.hashicorp.com/terraform/language/expressions/references."""
     return sequence if '"' in sequence else re.sub(r"(?<=[A-Za-z_)\]])\.(\d+)(?=[.)\]}]|$)", r"[\1]", sequence)
 
 
 def _sequences(text: str) -> Iterator[tuple[int, int]]:
-    """Yield where template sequences start and end."""
+    """Yield the start and end of each template sequence."""
     index = 0
     while index < len(text):
         if text.startswith(("$${", "%%{"), index):
@@ -112,9 +112,9 @@ def _sequences(text: str) -> Iterator[tuple[int, int]]:
 
 
 def _json_document(text: str) -> str | None:
-    """Write a JSON document without the escapes of a quoted string; None if it is none.
+    """Write a JSON document without the escapes of a quoted string. None if the text is no JSON document.
 
-    Not ``jsonencode``: that sorts keys and leaves no spaces, which would be another value.
+    Not with ``jsonencode``, which sorts keys and removes spaces: that would be another value.
     """
     if not re.fullmatch(r"\{[^\r\n]+\}|\[[^\r\n]+\]", text):
         return None
@@ -153,20 +153,20 @@ def _key(key: str, plain: bool) -> str:
 
 
 def _bare(value: Any) -> str:
-    """Write references as JSON has them: as strings, with or without the template around them."""
+    """Write references, which JSON has as strings, with or without a template around them."""
     if isinstance(value, list):
         return _listed([_bare(each) for each in value])
     return template(value) if "${" in value else str(value)
 
 
 def block(head: str, content: Json, schema: Json, *, meta: Json | None = None, plain: bool = False) -> str:
-    """Write one block, its parts in the order of HashiCorp's style guide and one empty line between them.
+    """Write one block, with its parts in the order of HashiCorp's style guide and one empty line between them.
 
     Args:
         head: Type and labels, such as ``resource "aws_vpc" "primary"``.
         content: Its body in JSON.
         schema: The ``block`` of the provider's schema.
-        meta: What Terraform itself allows in such a block beside that.
+        meta: What Terraform itself also allows in such a block.
         plain: Whether strings are literal.
 
     Raises:
@@ -212,7 +212,7 @@ def block(head: str, content: Json, schema: Json, *, meta: Json | None = None, p
 
 
 def _rank(argument: str) -> tuple[bool, int]:
-    """Let several lines follow the single ones, which ``terraform fmt`` can align then."""
+    """Put multi-line arguments after single lines, which ``terraform fmt`` can then align."""
     name = argument.split(" ", 1)[0]
     return argument.count("\n") > 1, _LEADING.index(name) if name in _LEADING else len(_LEADING)
 
@@ -257,7 +257,7 @@ def entity(kind: str, type_: str, name: str, content: Json, schema: Json) -> str
 
 
 def path_of(content: Json) -> str:
-    """Return the path of the construct that a resource or a data source is, or nothing."""
+    """Return the construct path of a resource or a data source, or an empty string."""
     return str(content.get("//", {}).get("metadata", {}).get("path", ""))
 
 
@@ -267,7 +267,7 @@ def provider(name: str, content: Json, schema: Json) -> str:
 
 
 def variable(name: str, content: Json) -> str:
-    """Write a variable; its type is bare, its default is no template, its conditions are expressions."""
+    """Write a variable: its type bare, its default literal, its conditions as expressions."""
     head = f'variable "{name}"'
     lines = _lines(head, content, _VARIABLE, "validation", lambda key, value: value if key == "type" else _plain(value))
     return _body(head, lines, *(block("validation", each, _CONDITION) for each in _list(content.get("validation"))))
@@ -297,9 +297,9 @@ def _plain(value: Any) -> str:
 
 
 def terraform(content: Json) -> str:
-    """Write the ``terraform`` block; everything in it is literal."""
+    """Write the ``terraform`` block. Everything in it is literal."""
     if unknown := sorted(content.keys() - {"required_version", "required_providers", "backend", "//"}):
-        raise NotRenderable(f"terraform: {unknown[0]} is not written yet")
+        raise NotRenderable(f"terraform: {unknown[0]} is not supported")
     version, required = content.get("required_version"), content.get("required_providers")
     return _body(
         "terraform",
@@ -314,7 +314,7 @@ def _settings(content: Json) -> str:
 
 
 def indented(text: str) -> str:
-    r"""Indent the documents that ``terraform fmt`` leaves as they are.
+    r"""Indent the documents that ``terraform fmt`` does not change.
 
     Example:
         >>> print(indented("  a = chomp(<<-JSON\n[1]\nJSON\n  )"))

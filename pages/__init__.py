@@ -1,1 +1,1 @@
-"""Pages of docs/ that are written from the synthesized stack, so that they say what is deployed."""
+"""Pages of docs/ that are generated from the synthesized stack, so that they match it."""

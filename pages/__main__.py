@@ -1,4 +1,4 @@
-"""``python -m pages``: write the pages of docs/ that are made from the synthesized stack."""
+"""``python -m pages``: write the pages of docs/ that are generated from the synthesized stack."""
 
 import json
 import sys
@@ -25,7 +25,7 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
 def pages() -> dict[str, str]:
-    """Every page by its path below docs/."""
+    """Render every page, by its path below docs/."""
     stack = stack_of()
     return {
         "architecture.svg": architecture.render(stack),
@@ -52,13 +52,13 @@ def pages() -> dict[str, str]:
 @app.command()
 @command
 def main(
-    check: Annotated[bool, typer.Option("--check", help="Write nothing; name the pages that differ.")] = False,
+    check: Annotated[bool, typer.Option("--check", help="Write nothing. Print the pages that differ.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the names as JSON.")] = False,
     docs: Annotated[Path, typer.Option(help="Folder of the pages.")] = PROJECT / "docs",
 ) -> None:
     """Write the pages and print the names of those that changed.
 
-    Exits with 0 when they are written; with --check with 0 when none differs, else with 1.
+    Exits with 0 when the pages are written. With --check, exits with 0 when none differs, else with 1.
     """
     with progress.status("synthesizing the stack and every example"):
         found = pages()
@@ -70,7 +70,7 @@ def main(
     names = [str(docs / name) for name in changed]
     sys.stdout.write(json.dumps({"changed": names}, indent=2) + "\n" if as_json else "".join(f"{n}\n" for n in names))
     if check and changed:
-        say("error: these pages are not what the stack says", style="red")
+        say("error: these pages do not match the stack", style="red")
         say("hint: make docs")
         raise typer.Exit(MISSED)
 

@@ -1,4 +1,4 @@
-"""A picture of the stack in both states, made from what is synthesized: docs/architecture.svg."""
+"""A picture of the stack in both states, from the synthesized stack: docs/architecture.svg."""
 
 import re
 from collections.abc import Mapping
@@ -12,14 +12,14 @@ from payment_dr.side import SIDES, Side
 
 @dataclass(frozen=True)
 class Half:
-    """What stands in one region.
+    """The parts of the picture in one region.
 
     Attributes:
         region: Its name.
         side: The primary or the secondary.
         weight: Of its record.
         function, table, bucket: Names.
-        parameters: How many parameters it holds.
+        parameters: The number of its parameters.
     """
 
     region: str
@@ -33,7 +33,7 @@ class Half:
 
 @dataclass(frozen=True)
 class Architecture:
-    """What the picture shows.
+    """The contents of the picture.
 
     Attributes:
         halves: The primary, then the secondary.
@@ -41,7 +41,7 @@ class Architecture:
         records: Type and TTL of its records.
         path, interval_seconds, threshold: Of the health checks.
         table_replicates: Whether the table has a replica in the other region.
-        bucket_replicates_from, config_syncs_from: Regions whose documents or parameters are copied to the other one.
+        bucket_replicates_from, config_syncs_from: Regions whose documents or parameters replicate to the other one.
     """
 
     halves: tuple[Half, Half]
@@ -56,7 +56,7 @@ class Architecture:
 
 
 def read(template: Mapping[str, Any]) -> Architecture:
-    """Find in a synthesized stack what the picture shows."""
+    """Read the contents of the picture from a synthesized stack."""
 
     def shown(text: str) -> str:
         variables = template["variable"]
@@ -107,12 +107,12 @@ def read(template: Mapping[str, Any]) -> Architecture:
 
 
 def render(template: Mapping[str, Any]) -> str:
-    """The picture docs/architecture.svg."""
+    """Render docs/architecture.svg."""
     found = read(template)
     primary, secondary = found.halves
 
     def arrow(sources: frozenset[str]) -> str:
-        """Which ends of a line between the regions have heads."""
+        """Return which ends of a line between the regions have arrow heads."""
         return ("start " if secondary.region in sources else "") + ("end" if primary.region in sources else "")
 
     both = frozenset({primary.region, secondary.region})

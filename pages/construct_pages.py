@@ -1,4 +1,4 @@
-"""A page for each construct: example, props, attributes, what you get, diagram."""
+"""A page for each construct: example, props, attributes, resources, diagram."""
 
 import inspect
 import re
@@ -31,7 +31,7 @@ CONSTRUCTS: Final = (
     payment_dr.PythonFunction,
     payment_dr.FunctionRoutes,
 )
-LARGE: Final = 60  # resources, beyond which a page names types alone
+LARGE: Final = 60  # resources; a page with more lists only their types
 
 
 def file_name(construct: type) -> str:
@@ -40,11 +40,11 @@ def file_name(construct: type) -> str:
 
 
 def render(construct: type, template: Mapping[str, Any]) -> str:
-    """The page of one construct.
+    """Render the page of one construct.
 
     Args:
         construct: Its class.
-        template: What its minimal example synthesizes.
+        template: The synthesized minimal example.
 
     Raises:
         ValueError: Its docstring does not describe a prop.
@@ -53,7 +53,7 @@ def render(construct: type, template: Mapping[str, Any]) -> str:
     is_large = len(known) > LARGE
     kinds: dict[str, list[str]] = {}
     for element in sorted(known, key=lambda each: each.address):
-        kinds.setdefault(element.kind, []).append(_told(element, template))
+        kinds.setdefault(element.kind, []).append(_resource(element, template))
     return text_of(
         "construct.md.j2",
         name=construct.__name__,
@@ -68,36 +68,36 @@ def render(construct: type, template: Mapping[str, Any]) -> str:
 
 
 def _values(owners: Iterable[type]) -> dict[str, Documented]:
-    """What is written about the values that props of these take, and about what those take."""
+    """The documentation of the classes that props of these take, and of the classes that those take."""
     named = sorted({name for owner in owners for prop in documented(owner).props for name in _ours(prop)})
     found = {name: documented(getattr(payment_dr, name)) for name in named}
     return dict(sorted({**found, **(_values(getattr(payment_dr, name) for name in named) if named else {})}.items()))
 
 
 def _ours(prop: Prop) -> list[str]:
-    """Values of this library in its type: not what Terraform's provider brings."""
+    """Classes of this library in its type, without those of Terraform's provider."""
     known = (getattr(payment_dr, name, None) for name in re.findall(r"\w+", prop.type))
     return [each.__name__ for each in known if isinstance(each, type) and each.__module__.startswith("payment_dr.")]
 
 
 def _row(prop: Prop) -> str:
-    """Its line in a table; its type leads to what is written about it."""
+    """Its line in a table, where the type links to its documentation."""
     kind = f"`{prop.type}`".replace("|", "\\|")
     for name in _ours(prop):
         kind = f"[{kind}](values.md#{name.lower()})"
-    default = "needed" if prop.default is None else f"`{prop.default}`"
+    default = "required" if prop.default is None else f"`{prop.default}`"
     return f"| `{prop.name}` | {kind} | {default} | {prop.description} |"
 
 
-def _told(element: Element, template: Mapping[str, Any]) -> str:
-    """Where it stands, and what it says of itself; a policy says only whose it is."""
+def _resource(element: Element, template: Mapping[str, Any]) -> str:
+    """The path and description of a resource. A policy's description would only repeat its owner."""
     resource = template["resource"][element.kind][element.address.partition(".")[2]]
     description = "" if element.kind == "aws_iam_policy" else resource.get("description", "")
     return f"`{'/'.join(element.path)}`" + (f": {description}" if description else "")
 
 
 def _limits() -> list[dict[str, Any]]:
-    """The limits of props; all props that share one are in one row."""
+    """The limits of props, with one row for all props that share a limit."""
     public = (getattr(payment_dr, name) for name in payment_dr.__all__)
     owners = [each for each in public if each.__module__.startswith("payment_dr.") and each is not ConfigurationError]
     rows: dict[int, dict[str, Any]] = {}

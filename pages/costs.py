@@ -1,4 +1,4 @@
-"""What the stack costs a month: counted in the synthesized stack, by list prices and stated assumptions."""
+"""The monthly cost of the stack: computed from the synthesized stack, list prices and stated assumptions."""
 
 import copy
 import json
@@ -19,12 +19,12 @@ from payment_dr.suppressions import YEAR_DAYS
 
 Template = Mapping[str, Any]
 INTERFACE_SERVICES: Final = ("ssm", "kms", "sns", "logs")  # all that `interface_endpoints` takes
-MINUTES: Final = 730 * 60  # of a month, as AWS counts them
+MINUTES: Final = 730 * 60  # in a month, as AWS counts them
 
 
 @dataclass(frozen=True)
 class Assumption:
-    """A number that the stack does not decide, and what it is."""
+    """A number that the stack does not determine, with its meaning."""
 
     value: float
     what: str
@@ -32,21 +32,21 @@ class Assumption:
 
 @dataclass(frozen=True)
 class Assumptions:
-    """What clients and AWS do in a month."""
+    """Use by clients and AWS in a month."""
 
     probes: Assumption = Assumption(
         30,
         "probes a minute of each health check with an interval of 30 s, which is [one about every two seconds]"
         "(https://docs.aws.amazon.com/Route53/latest/DeveloperGuide/health-checks-creating-values.html)",
     )
-    probe_ms: Assumption = Assumption(30, "ms are billed for a probe, which asks DynamoDB once")
-    peer_ms: Assumption = Assumption(300, "ms are billed for the wait until the other region's monitor has answered")
-    sync_ms: Assumption = Assumption(1_000, "ms are billed for a comparison of all parameters")
+    probe_ms: Assumption = Assumption(30, "ms billed for a probe, which calls DynamoDB once")
+    peer_ms: Assumption = Assumption(300, "ms billed for the wait until the other region's monitor answers")
+    sync_ms: Assumption = Assumption(1_000, "ms billed for a comparison of all parameters")
     log_bytes: Assumption = Assumption(
         700,
-        "bytes are logged for a probe: our line, Lambda's three and the access log's, and the 26 that AWS adds to each",
+        "bytes logged for a probe: our line, Lambda's three and the access log's, and the 26 that AWS adds to each",
     )
-    resolvers: Assumption = Assumption(20, "resolvers ask for the name again as soon as its TTL is over")
+    resolvers: Assumption = Assumption(20, "resolvers that query the name again as soon as its TTL ends")
     payments: Assumption = Assumption(1_000_000, "payments, each written once, as an item of 1 KB")
     reads: Assumption = Assumption(1, "strongly consistent read of each payment where it was written")
     reads_back: Assumption = Assumption(
@@ -54,10 +54,10 @@ class Assumptions:
         "strongly consistent reads of each payment in the other region by [the client that confirms it]"
         "(no-loss.md#what-it-costs) (simulated)",
     )
-    table_gb: Assumption = Assumption(10, "GB of payments are kept")
+    table_gb: Assumption = Assumption(10, "GB of stored payments")
     documents: Assumption = Assumption(100_000, "new documents")
-    document_kb: Assumption = Assumption(10, "KB has a document")
-    documents_gb: Assumption = Assumption(10, "GB of documents are kept, former versions with them")
+    document_kb: Assumption = Assumption(10, "KB in a document")
+    documents_gb: Assumption = Assumption(10, "GB of stored documents, including former versions")
 
 
 ASSUMPTIONS: Final = Assumptions()
@@ -88,7 +88,7 @@ PRICED: Final = {
     "aws_ssm_parameter",
     "aws_vpc_endpoint",
 }
-# What costs nothing itself, or nothing that one would see, and why.
+# Types without a cost of their own, or with a negligible one, and why.
 FREE: Final[Mapping[str, str]] = {
     "aws_acm_certificate": "public certificates are free",
     "aws_acm_certificate_validation": "no resource",
@@ -125,12 +125,12 @@ FREE: Final[Mapping[str, str]] = {
 
 @dataclass(frozen=True)
 class Line:
-    """One cost of one place.
+    """One cost in one place.
 
     Attributes:
         place: A region, or `EVERYWHERE`.
-        what: What is paid for.
-        quantity, price: How many, and the key of what one costs.
+        what: The charged item.
+        quantity, price: The number of units, and the key of their price.
     """
 
     place: str
@@ -145,19 +145,19 @@ class Line:
 
 
 def estimate(template: Template, assumed: Assumptions = ASSUMPTIONS) -> list[Line]:
-    """The costs of a month.
+    """Compute the costs of a month.
 
     Args:
         template: A synthesized stack, as parsed from cdk.tf.json.
-        assumed: What the stack does not decide.
+        assumed: The numbers that the stack does not determine.
 
     Raises:
-        KeyError: It uses a resource type of which nobody has said what it costs, or a region that has no prices here.
+        KeyError: It uses a resource type or a region without a price here.
     """
-    if strange := sorted(template["resource"].keys() - FREE.keys() - PRICED):
-        raise KeyError(f"what do these cost? say so in pages/costs.py, in FREE or by a line: {', '.join(strange)}")
-    if strange := sorted(set(regions(template)) - {EAST, WEST}):
-        raise KeyError(f"pages/prices.py has no prices of {', '.join(strange)}; add them")
+    if unknown := sorted(template["resource"].keys() - FREE.keys() - PRICED):
+        raise KeyError(f"no price for {', '.join(unknown)}: add each to FREE or a line to pages/costs.py")
+    if unknown := sorted(set(regions(template)) - {EAST, WEST}):
+        raise KeyError(f"no prices for {', '.join(unknown)}: add them to pages/prices.py")
     return [
         *_of_route_53(template, assumed),
         *(line for r in regions(template) for line in _lines_of_region(template, r, assumed)),
@@ -165,7 +165,7 @@ def estimate(template: Template, assumed: Assumptions = ASSUMPTIONS) -> list[Lin
 
 
 def _probes(template: Template, region: str, assumed: Assumptions) -> dict[str, float]:
-    """Probes that the APIs of a region get in a month, by the function that answers them."""
+    """Probes that the APIs of a region receive in a month, by the function that answers them."""
     apis = resources(template, "aws_apigatewayv2_api", region)
     functions = _behind_an_api(resources(template, "aws_apigatewayv2_integration", region))
     found: dict[str, float] = {}
@@ -179,7 +179,7 @@ def _probes(template: Template, region: str, assumed: Assumptions) -> dict[str, 
 
 
 def _asked(template: Template, assumed: Assumptions) -> Iterator[tuple[str, str, float]]:
-    """Host and path of what is asked whether it is healthy, and how often a month: by Route 53, and by monitors."""
+    """Host and path of every probed endpoint, and its probes in a month: by Route 53, and by monitors."""
     for check in resources(template, "aws_route53_health_check").values():
         if "fqdn" in check:
             every = check["request_interval"]
@@ -194,7 +194,7 @@ def _apis_in(host: str) -> list[str]:
 
 
 def _peers(functions: Mapping[str, Any]) -> dict[str, str]:
-    """What a function asks in the other region every minute, by the function: a health monitor, and a takeover."""
+    """The URL that a function calls in the other region every minute, by function: health monitors, and a takeover."""
     found = {}
     for name, each in functions.items():
         variables = each["environment"]["variables"]
@@ -203,8 +203,8 @@ def _peers(functions: Mapping[str, Any]) -> dict[str, str]:
     return found
 
 
-def _lookers(template: Template, region: str) -> int:
-    """Functions that ask every minute for an alarm of this region: those that take over for it."""
+def _alarm_readers(template: Template, region: str) -> int:
+    """The number of takeover functions that read an alarm of this region every minute."""
     settings = [each["environment"]["variables"] for each in resources(template, "aws_lambda_function").values()]
     return sum("PRIMARY_ALARM_NAME" in each and each["PRIMARY_REGION"] == region for each in settings)
 
@@ -255,14 +255,14 @@ def _lines_of_region(template: Template, region: str, assumed: Assumptions) -> I
     logged = sum(runs.values()) * assumed.log_bytes.value / 1e9
     groups = here("aws_cloudwatch_log_group").values()
     yield line("logs", logged if groups else 0, "log GB")
-    # A log that is kept for good is counted for a year.
+    # A log without an end of retention is counted for a year.
     kept = max((group["retention_in_days"] or YEAR_DAYS for group in groups), default=0)
-    yield line("logs kept, uncompressed", logged * kept * 24 * 60 / MINUTES, "kept log GB")
+    yield line("logs stored, uncompressed", logged * kept * 24 * 60 / MINUTES, "stored log GB")
 
     alarms = here("aws_cloudwatch_metric_alarm").values()
-    looked_at = sum(sum("metric" in query for query in alarm.get("metric_query", [{"metric": 1}])) for alarm in alarms)
-    yield line("alarms, by the metrics that they look at", looked_at, "alarm metric")
-    yield line("looks at the alarm of the data canary", MINUTES * _lookers(template, region), "CloudWatch request")
+    metrics = sum(sum("metric" in query for query in alarm.get("metric_query", [{"metric": 1}])) for alarm in alarms)
+    yield line("alarms, by metric", metrics, "alarm metric")
+    yield line("reads of the data canary's alarm", MINUTES * _alarm_readers(template, region), "CloudWatch request")
     yield line("dashboards", len(here("aws_cloudwatch_dashboard")), "dashboard")
     spaces = [f["environment"]["variables"].get("METRIC_NAMESPACE") for f in here("aws_lambda_function").values()]
     yield line("metrics of config sync", 3 * spaces.count(SYNC_NAMESPACE), "custom metric")
@@ -285,7 +285,7 @@ def _lines_of_region(template: Template, region: str, assumed: Assumptions) -> I
 
 
 def _replication_metrics(template: Template, region: str) -> int:
-    """Metrics that S3 publishes in a region: of each rule one in the source's, three in the destination's."""
+    """Metrics that S3 publishes in a region: one of each rule in the source region, three in the destination region."""
     # https://docs.aws.amazon.com/AmazonS3/latest/userguide/repl-metrics.html
     kind = "aws_s3_bucket_replication_configuration"
     here = resources(template, kind, region)
@@ -298,7 +298,7 @@ def _replication_metrics(template: Template, region: str) -> int:
 
 
 def _behind_an_api(integrations: Mapping[str, Any]) -> dict[str, str]:
-    """The function of each integration that leads to one."""
+    """The function of each integration that has one."""
     return {
         name: found
         for name, each in integrations.items()
@@ -307,7 +307,7 @@ def _behind_an_api(integrations: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _scheduled(targets: Mapping[str, Any], rules: Mapping[str, Any]) -> Iterator[tuple[str, float, int]]:
-    """Functions that run on a schedule: how often a month, and every how many minutes."""
+    """Functions that run on a schedule, with the runs in a month and the interval in minutes."""
     for target in targets.values():
         rule = rules[re.findall(r"aws_cloudwatch_event_rule\.(\w+)\.", target["rule"])[0]]
         if every := re.fullmatch(r"rate\((\d+) minutes?\)", rule.get("schedule_expression", "")):
@@ -318,7 +318,7 @@ def _scheduled(targets: Mapping[str, Any], rules: Mapping[str, Any]) -> Iterator
 def _table(template: Template, region: str, assumed: Assumptions) -> Iterator[tuple[str, float, str]]:
     kind = "aws_dynamodb_table"
     for name, table in resources(template, kind).items():
-        if "replica" not in table:  # the switch's, which its function reads once for each probe
+        if "replica" not in table:  # the table of the switch, which its function reads once per probe
             readers = [
                 function
                 for function, each in resources(template, "aws_lambda_function", region).items()
@@ -334,7 +334,7 @@ def _table(template: Template, region: str, assumed: Assumptions) -> Iterator[tu
         written = assumed.payments.value
         yield ("payments written", written, "table write" if is_home else "replicated write")
         yield ("payments read", written * (assumed.reads if is_home else assumed.reads_back).value, "table read")
-        yield ("payments kept", assumed.table_gb.value, "table GB")
+        yield ("payments stored", assumed.table_gb.value, "table GB")
         yield ("point-in-time recovery", assumed.table_gb.value * recovers, "recovery GB")
         yield ("payments sent to the other region", written / 1e6 * is_home, "GB between regions")
 
@@ -344,19 +344,19 @@ def _documents(template: Template, region: str, assumed: Assumptions) -> Iterato
     for _ in resources(template, kind, region):
         replicates = bool(resources(template, "aws_s3_bucket_replication_configuration", region))
         sent = assumed.documents.value * assumed.document_kb.value / 1e6
-        yield ("documents kept", assumed.documents_gb.value, "object GB")
+        yield ("documents stored", assumed.documents_gb.value, "object GB")
         yield ("documents written", assumed.documents.value, "object put")
         yield ("documents sent to the other region", sent * replicates, "GB between regions")
 
 
 def total(lines: list[Line]) -> float:
-    """US dollars a month."""
+    """The sum in US dollars a month."""
     return sum(line.usd for line in lines)
 
 
 @dataclass(frozen=True)
 class Lever:
-    """A change of settings, and what it does to a copy of the stack."""
+    """A change of settings, and its effect on a copy of the stack."""
 
     what: str
     but: str
@@ -387,19 +387,18 @@ def _options(with_canary: Template, with_switch: Template, with_endpoints: Templ
     return (
         Lever(
             "`data_canary=True`",
-            "a failover when reads and writes fail while the probe passes; its reads and writes are cents and not "
+            "fails over when reads and writes fail while the probe passes; its reads and writes cost cents and are not "
             "counted",
             lambda stack: stack.update(with_canary),
         ),
         Lever(
             "`switch=True`",
-            "an operator fails over with the standby region alone, for a limited time; two health checks more",
+            "an operator can fail over with the standby region alone, for a limited time; adds two health checks",
             lambda stack: stack.update(with_switch),
         ),
         Lever(
             f"all of `interface_endpoints`: {', '.join(INTERFACE_SERVICES)}",
-            "what runs in the private subnets reaches these services; each GB through them is $0.01 more, and not "
-            "counted",
+            "the private subnets reach these services; each GB through them is $0.01 more and not counted",
             lambda stack: stack.update(with_endpoints),
         ),
     )
@@ -418,7 +417,7 @@ LEVERS: Final = (
     ),
     Lever(
         "no point-in-time recovery",
-        "a wrong write is replicated and cannot be taken back; an edit of `GlobalData`",
+        "a wrong write is replicated and cannot be undone; needs an edit of `GlobalData`",
         _no_recovery,
     ),
     Lever("no alarms", "nobody is notified; for comparison only", _no_alarms),
@@ -426,7 +425,7 @@ LEVERS: Final = (
 
 
 def render(template: Template, with_canary: Template, with_switch: Template, with_endpoints: Template) -> str:
-    """The page docs/costs.md.
+    """Render docs/costs.md.
 
     Args:
         template: The synthesized stack, as parsed from cdk.tf.json.
@@ -476,7 +475,7 @@ def _row(what: str, lines: list[Line], places: list[str]) -> dict[str, Any]:
 
 
 def _unseen(place: str, lines: list[Line]) -> list[str]:
-    """Prices that nobody has seen for a place, of what is paid there."""
+    """Prices that were not seen for a place, among those charged there."""
     paid = dict.fromkeys(line.price for line in lines if line.place == place and line.quantity)
     return [price for price in paid if place not in PRICES[price].seen_for]
 

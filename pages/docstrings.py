@@ -1,4 +1,4 @@
-"""What a construct's signature and docstring say about its props and attributes."""
+"""Props and attributes of a construct, read from its signature and docstring."""
 
 import inspect
 import re
@@ -11,7 +11,7 @@ _ITEM = re.compile(r"^    (?P<names>[\w, *]+): (?P<text>.*(?:\n {5,}.*)*)", re.M
 
 @dataclass(frozen=True)
 class Prop:
-    """One keyword of a construct or a value; `default` is None where it has to be given."""
+    """One keyword of a construct or a value. `default` is None if it is required."""
 
     name: str
     type: str
@@ -21,14 +21,14 @@ class Prop:
 
 @dataclass(frozen=True)
 class Documented:
-    """What is written about a construct.
+    """The docstring of a construct, in parts.
 
     Attributes:
         summary: The first sentence.
-        text: What follows it.
+        text: The text after it.
         props: Its keywords, in the order of the signature.
-        attributes: Description by names: several names can share one.
-        refusals: What its `ConfigurationError` says is wrong.
+        attributes: Description by names. Several names can share one.
+        refusals: The reasons for its `ConfigurationError`.
     """
 
     summary: str
@@ -39,7 +39,7 @@ class Documented:
 
 
 def documented(construct: type) -> Documented:
-    """Read what is written about a construct.
+    """Read the docstring of a construct.
 
     Raises:
         ValueError: A keyword is not described.
@@ -50,8 +50,8 @@ def documented(construct: type) -> Documented:
     described = dict(each for names, text in _items(section.get("Args", "")) for each in _each(names, text))
     parameters = inspect.signature(vars(construct)["__init__"]).parameters.values()  # that of the class is jsii's
     keywords = [parameter for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY]
-    if silent := [keyword.name for keyword in keywords if keyword.name not in described]:
-        raise ValueError(f"{construct.__name__} does not describe {', '.join(silent)}: add that to its docstring")
+    if undescribed := [keyword.name for keyword in keywords if keyword.name not in described]:
+        raise ValueError(f"{construct.__name__} does not describe {', '.join(undescribed)}: add that to its docstring")
     return Documented(
         summary=summary.replace("\n", " "),
         text=text.strip(),
@@ -65,7 +65,7 @@ def documented(construct: type) -> Documented:
 
 
 def described(dictionary: type) -> tuple[str, dict[str, str]]:
-    """What is written about a dictionary with typed keys: about all of it, and about its keys."""
+    """Read the docstring of a dictionary with typed keys: its text, and the description of each key."""
     body, *sections = _SECTION.split(inspect.getdoc(dictionary) or "")
     section = dict(zip(sections[::2], sections[1::2], strict=True))
     keys = ((name, text) for names, text in _items(section.get("Attributes", "")) for name in re.split(r",\s*", names))
@@ -78,7 +78,7 @@ def _items(text: str) -> Iterator[tuple[str, str]]:
 
 
 def _each(names: str, text: str) -> Iterator[tuple[str, str]]:
-    """What a section says of several names, for each: "Default 30 and 3." is one default for each of two."""
+    """Split a description of several names: "Default 30 and 3." is one default for each of two."""
     every = re.split(r",\s*", names)
     defaults = re.search(r"\bDefault ([^:].*)\.$", text)
     values = re.split(r", | and ", defaults[1]) if defaults else []
@@ -96,11 +96,11 @@ def _default(parameter: inspect.Parameter) -> str | None:
     if parameter.default is parameter.empty:
         return None
     shown = repr(parameter.default).replace("'", '"')
-    return "{}" if shown == "<factory>" else shown  # how dataclasses show that each value gets its own
+    return "{}" if shown == "<factory>" else shown  # how dataclasses show a default factory
 
 
 def _without_default(description: str, parameter: inspect.Parameter) -> str:
-    """What the table says in a column of its own need not be said twice."""
+    """Remove the default, which the table has in its own column."""
     said = '"?' + ("(?:False|no)" if parameter.default is False else re.escape(str(parameter.default))) + '"?'
     description = re.sub(rf"\.\s+Default {said};", ";", description)
     return re.sub(rf"\s*\bDefault {said}\.(\s|$)", " ", description).strip()

@@ -1,12 +1,12 @@
-"""How long a flood of `GET /health` takes to cause a failover: the table of docs/security.md.
+"""The time that a flood of `GET /health` takes to cause a failover: the table of docs/security.md.
 
 API Gateway throttles with a token bucket: each request takes a token, `rate` tokens come back a second, and the bucket
-holds `burst` at most. A request that finds no token is answered 429, which Route 53 takes for unhealthy.
+holds `burst` at most. A request that finds no token is answered 429, which Route 53 considers unhealthy.
 https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-throttling.html
 
 The requests of a flood are not simulated one by one. A flood of more than `rate` requests a second empties the bucket
-within burst / (flood - rate) seconds. From then on `rate` requests are served each second, and a probe is served as
-often as any other request: with a probability of rate / flood.
+within burst / (flood - rate) seconds. After that, `rate` requests are served each second, and a probe is served with
+the same probability as any other request: rate / flood.
 """
 
 import random
@@ -22,7 +22,7 @@ from payment_dr.operations.route53.zone import HealthCheck
 Template = Mapping[str, Any]
 BEGIN: Final = "<!-- begin of what `make docs` writes: floods -->\n"
 END: Final = "<!-- end of what `make docs` writes -->\n"
-FLOODED: Final = "GET /health"  # the route that everybody knows
+FLOODED: Final = "GET /health"  # the public route
 FLOODS: Final = (200, 300, 400, 500, 1_000, 2_000, 5_000)  # requests a second; the account's own throttle is 10,000
 HOUR: Final = 3600.0
 SEEDS: Final = range(5)
@@ -30,11 +30,11 @@ SEEDS: Final = range(5)
 
 @dataclass(frozen=True)
 class Throttle:
-    """The token bucket of the route that Route 53 probes, under a flood that begins at the time 0.
+    """The token bucket of the route that Route 53 probes, under a flood that begins at time 0.
 
     Args:
-        rate, burst: Requests a second in the long run, and at once.
-        flood: Requests of the flood a second that take their tokens from it.
+        rate, burst: Sustained requests a second, and requests at once.
+        flood: Requests a second of the flood that use its tokens.
     """
 
     rate: float
@@ -48,7 +48,7 @@ class Throttle:
 
 
 def throttle_of(template: Template, flood: float) -> Throttle:
-    """The throttle that probes of the primary region meet while somebody floods `GET /health`.
+    """The throttle for probes of the primary region during a flood of `GET /health`.
 
     Args:
         template: The synthesized stack, as parsed from cdk.tf.json.
@@ -64,21 +64,21 @@ def throttle_of(template: Template, flood: float) -> Throttle:
 
 
 def seconds_until_failover(throttle: Throttle, seed: int, until: float = HOUR) -> float | None:
-    """When Route 53 finds a region unhealthy that is well and flooded; None if it does not.
+    """Seconds until Route 53 finds a healthy, flooded region unhealthy. None if it does not.
 
     Args:
-        throttle: What the probes meet.
-        seed: Decides when the checkers ask, and which of them are served.
-        until: Seconds after which nobody looks any more.
+        throttle: The throttle for the probes.
+        seed: Determines when the checkers probe, and which probes are served.
+        until: The end of the simulation, in seconds.
     """
-    rng = random.Random(seed)  # noqa: S311 - a simulation, which has to be repeatable
+    rng = random.Random(seed)  # noqa: S311 - a simulation, which must be repeatable
     check = HealthCheck(id="primary", host="primary")
 
     def probe(_check: HealthCheck, at: float) -> ProbeResult:
         status = 200 if throttle.serves(at, rng) else 429
         return ProbeResult(connect_seconds=0.1, response_seconds=0.1, status=status)
 
-    # Each checker has asked for the first time when the flood begins.
+    # Each checker has probed once when the flood begins.
     fleet = HealthCheckerFleet(check, probe, random_first_requests(check, rng, start=-check.request_interval_seconds))
     for now in range(0, int(until), check.request_interval_seconds):
         for seen in fleet.advance(now + check.request_interval_seconds):
@@ -88,7 +88,7 @@ def seconds_until_failover(throttle: Throttle, seed: int, until: float = HOUR) -
 
 
 def written_into(page: str, default: Template, private: Template) -> str:
-    """A page with its table as it is now.
+    """Return a page with the current table.
 
     Args:
         page: Its text, with the marks `BEGIN` and `END`.
@@ -101,19 +101,19 @@ def written_into(page: str, default: Template, private: Template) -> str:
         raise ValueError(f"the page lacks a line {BEGIN.strip()} or {END.strip()}")
     limits = throttle_of(default, 0)
     lines = [
-        f"| requests of a flood a second | probes refused | minutes:seconds until a failover, throttle {limits.rate:g} "
+        f"| flood, requests a second | probes answered 429 | minutes:seconds to a failover, throttle {limits.rate:g} "
         f"a second and {limits.burst} at once | with `private_probe_route` |",
         "|---:|---:|---|---|",
     ]
     for flood in FLOODS:
         refused = max(0.0, 1 - limits.rate / flood)
-        cells = (_said(throttle_of(template, flood)) for template in (default, private))
+        cells = (_cell(throttle_of(template, flood)) for template in (default, private))
         lines.append(f"| {flood:,} | {refused:.0%} | {' | '.join(cells)} |")
     return "".join([before, BEGIN, "".join(f"{line}\n" for line in lines), END, after])
 
 
-def _said(throttle: Throttle) -> str:
-    """What the runs with all seeds make of a flood."""
+def _cell(throttle: Throttle) -> str:
+    """The result of the runs with all seeds."""
     if throttle.flood <= throttle.rate:
         return "never"
     found = [seconds_until_failover(throttle, seed) for seed in SEEDS]

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-# Drawn as an arrow between what they join, by the arguments that name both ends.
+# Drawn as an arrow between the resources that they join. The arguments name both ends.
 JOINTS: Final = {
     "aws_apigatewayv2_api_mapping": ("domain_name", "api_id"),
     "aws_apigatewayv2_integration": ("api_id", "integration_uri"),
@@ -16,7 +16,7 @@ JOINTS: Final = {
     "aws_route_table_association": ("subnet_id", "route_table_id"),
     "aws_s3_bucket_replication_configuration": ("bucket", "rule"),
 }
-# Settings of what is drawn, and rights: they would hide the shape. Arrows lead through them to what they name.
+# Settings of drawn resources, and rights, which would hide the shape. Arrows lead through them to what they reference.
 LEFT_OUT: Final = {
     "aws_acm_certificate_validation",
     "aws_apigatewayv2_route",
@@ -71,8 +71,8 @@ class Element:
 
     Attributes:
         address: Terraform's address.
-        path: Where it stands in the construct tree, below the stack.
-        region: Of its provider, or `GLOBAL` where it is in none.
+        path: Its place in the construct tree, below the stack.
+        region: The region of its provider, or `GLOBAL`.
     """
 
     address: str
@@ -104,7 +104,7 @@ def _is_regional(kind: str) -> bool:
 
 
 def references(template: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Which drawn resource names which, by address: itself, or through what is left out, as the rights of its role."""
+    """Which drawn resource references which, by address, also through resources that are left out, such as policies."""
     known = elements(template)
     named: dict[str, list[str]] = {}
     for address in known:
@@ -139,7 +139,7 @@ def _named(value: Any, known: Mapping[str, Element]) -> list[str]:
 
 
 def _arns(template: Mapping[str, Any]) -> dict[str, str]:
-    """Addresses of what policies name by a written ARN, as `_resolved` leaves it."""
+    """Addresses of the resources that policies name by a literal ARN, in the form of `_resolved`."""
     where = elements(template)
     return {
         **{
@@ -154,7 +154,7 @@ def _arns(template: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _resolved(text: str, template: Mapping[str, Any]) -> str:
-    """With names of regions in place of their expressions, and without the account."""
+    """Replace the expressions of regions with their names, and remove the account."""
     of_provider = regions_of_providers(template)
     for name, data in template.get("data", {}).get("aws_region", {}).items():
         text = text.replace(f"${{data.aws_region.{name}.name}}", of_provider[data.get("provider")])
@@ -162,7 +162,7 @@ def _resolved(text: str, template: Mapping[str, Any]) -> str:
 
 
 def regions(template: Mapping[str, Any]) -> list[str]:
-    """The regions of the stack, the primary first."""
+    """The regions of the stack, beginning with the primary."""
     return [provider["region"] for provider in template["provider"]["aws"]]
 
 
@@ -174,12 +174,12 @@ def resources(template: Mapping[str, Any], kind: str, region: str | None = None)
 
 
 def regions_of_providers(template: Mapping[str, Any]) -> dict[str | None, str]:
-    """Region by what a resource calls its provider."""
+    """The region of each provider, by the reference that resources use."""
     return {f"aws.{each['alias']}" if "alias" in each else None: each["region"] for each in template["provider"]["aws"]}
 
 
 def resources_as_mermaid(template: Mapping[str, Any]) -> str:
-    """The resources of a small stack, by region."""
+    """Draw the resources of a small stack, by region."""
     drawn = {address: element for address, element in elements(template).items() if element.kind in DRAWN}
     boxes: dict[str, list[str]] = {}
     for element in drawn.values():
@@ -196,12 +196,12 @@ def resources_as_mermaid(template: Mapping[str, Any]) -> str:
 
 
 def constructs_as_mermaid(template: Mapping[str, Any]) -> str:
-    """The constructs of a large stack by region, and which uses which."""
+    """Draw the constructs of a large stack, by region, and which uses which."""
     known = elements(template)
     places: dict[str, set[str]] = {}
     for element in known.values():
         places.setdefault(element.path[0], set())
-        if not element.kind.startswith("aws_iam_"):  # a role is where its user is
+        if not element.kind.startswith("aws_iam_"):  # a role is in the region of its user
             places[element.path[0]].add(element.region)
     boxes: dict[str, list[str]] = {}
     for name, where in sorted(places.items()):

@@ -1,4 +1,4 @@
-"""Inputs and outputs of the stack, as Terraform shows them to the one who deploys."""
+"""Inputs and outputs of the stack, as Terraform shows them."""
 
 import json
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ from pages.text import text_of
 
 
 def render(template: Mapping[str, Any], with_custom_domain: Mapping[str, Any], with_switch: Mapping[str, Any]) -> str:
-    """The page docs/inputs-and-outputs.md.
+    """Render docs/inputs-and-outputs.md.
 
     Args:
         template: The synthesized stack, as parsed from cdk.tf.json.

@@ -1,4 +1,4 @@
-"""The page of the outages that a drill can make: what each does, and what must happen."""
+"""The page of the outages that a drill can make: the effect of each, and the required outcome."""
 
 from pages.text import text_of
 from payment_dr.operations.drill.outages import LIVE_OUTAGE, OUTAGES
@@ -6,7 +6,7 @@ from payment_dr.operations.route53.recovery_time import Settings
 
 
 def render() -> str:
-    """The page docs/outages.md."""
+    """Render docs/outages.md."""
     settings = Settings()
     return text_of(
         "outages.md.j2",

@@ -11,11 +11,11 @@ MILLION: Final = 1_000_000
 
 @dataclass(frozen=True)
 class Source:
-    """Where prices were seen: AWS's own pages could not be opened from where this was written.
+    """Where prices were seen, because AWS's own pages could not be opened when this was written.
 
     Attributes:
-        what, url: What it is, and its address.
-        places: The regions that it has prices of, or `EVERYWHERE`.
+        what, url: Its name and address.
+        places: The regions whose prices it has, or `EVERYWHERE`.
     """
 
     what: str
@@ -56,14 +56,14 @@ WEST_LIST: Final = Source(
 
 @dataclass(frozen=True)
 class Price:
-    """What something costs.
+    """A price.
 
     Attributes:
         usd: US dollars for ``per`` units.
-        unit: Of what, in the plural where ``per`` is more than one.
+        unit: The unit, in the plural if ``per`` is more than one.
         page: AWS's page.
-        seen_in: Where the price was seen. A region that none of these has is taken to have the same.
-        per: How many units.
+        seen_in: The sources of the price. A region without a source is assumed to have the same price.
+        per: The number of units.
     """
 
     usd: float
@@ -114,7 +114,7 @@ PRICES: Final = {
     "custom metric": Price(0.30, "metric", _CLOUDWATCH, (CLOUDWATCH_SUMMARY, WEST_LIST)),
     "CloudWatch request": Price(0.01, "requests", _CLOUDWATCH, (CLOUDWATCH_SUMMARY,), 1000),
     "log GB": Price(0.50, "GB", _CLOUDWATCH, (INFRACOST, WEST_LIST)),
-    "kept log GB": Price(0.03, "GB", _CLOUDWATCH, (INFRACOST,)),
+    "stored log GB": Price(0.03, "GB", _CLOUDWATCH, (INFRACOST,)),
     "endpoint hour": Price(0.01, "hour and subnet", _PRIVATELINK, (INFRACOST,)),
     "KMS key": Price(1.00, "key", _KMS, (INFRACOST, WEST_LIST)),  # as much again for each of its first two rotations
     "KMS request": Price(0.03, "requests", _KMS, (INFRACOST, WEST_LIST), 10_000),

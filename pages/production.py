@@ -1,4 +1,4 @@
-"""The page of the preset `production`: what it changes, why, and what that costs."""
+"""The page of the preset `production`: its changes, their reasons and their costs."""
 
 from collections.abc import Mapping
 from dataclasses import Field, fields
@@ -13,7 +13,7 @@ RUNBOOK = "https://wiki.acme.io/payments-dr"  # of the stack that is priced
 
 
 def render(default: Mapping[str, Any]) -> str:
-    """The page docs/production.md.
+    """Render docs/production.md.
 
     Args:
         default: The default stack, as parsed from cdk.tf.json.

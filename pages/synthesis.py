@@ -1,4 +1,4 @@
-"""Synthesizes apps in this process: loading cdktf and the provider is the slow part, and is done once."""
+"""Synthesizes apps in this process, so that cdktf and the provider, which load slowly, load only once."""
 
 import json
 import runpy
@@ -13,7 +13,7 @@ Template = dict[str, Any]
 
 
 def stack_of(**props: Any) -> Template:
-    """The whole stack, as `template_of`.
+    """Synthesize the whole stack, as `template_of` does.
 
     Args:
         **props: Arguments of `DisasterRecoveryStack`.
@@ -26,10 +26,10 @@ def stack_of(**props: Any) -> Template:
 
 
 def template_of(program: Path) -> Template:
-    """Run a program that makes one app with one stack; the stack as cdktf writes it, parsed.
+    """Run a program that makes one app with one stack, and parse the stack that cdktf writes.
 
     Args:
-        program: A Python file, run as ``python FILE`` runs it, but for the folder that it writes to.
+        program: A Python file, run as ``python FILE`` runs it, with a temporary folder to write to.
     """
     original = payment_dr.App
     with OwnedDirectory("synth-") as folder:

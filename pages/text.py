@@ -1,4 +1,4 @@
-"""Text of pages from templates beside this file."""
+"""Renders pages from the templates beside this file."""
 
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,6 @@ def text_of(template: str, **values: Any) -> str:
 
     Args:
         template: Its file name.
-        **values: What it names.
+        **values: The variables of the template.
     """
     return _TEMPLATES.get_template(template).render(**values)

@@ -1,1 +1,1 @@
-"""The permission proof: every right that the stack grants is needed, every condition holds, the rest is refused."""
+"""The permission proof: the stack needs every right that it grants, every condition holds, and the rest is refused."""

@@ -27,16 +27,16 @@ def main(
     production: Annotated[
         bool, typer.Option("--production", help="Prove the stack with the production preset.")
     ] = False,
-    write: Annotated[Path | None, typer.Option(help="Write the report to this file too, as Markdown.")] = None,
+    write: Annotated[Path | None, typer.Option(help="Also write the report to this file, as Markdown.")] = None,
 ) -> None:
-    """Deploy the stack on an embedded AWS and prove that each right is needed, each condition holds, no more is open.
+    """Deploy the stack on an embedded AWS, and prove that each right is needed and sufficient.
 
-    The stack has two-way documents, so that the roles of both directions are there, or, with --production, all of the
-    production preset. One in --stack-dir needs the same.
+    The stack has two-way documents, for the roles of both directions. With --production, it has the production preset.
+    A stack in --stack-dir needs the same settings.
 
-    Exits with 0 when all is proven, 1 when there is a gap, which is named, 2 when nothing could be said.
+    Exits with 0 when all is proven, 1 when there is a gap, which is named, 2 when the proof could not run.
     """
-    from main import TWO_WAY_DOCUMENTS  # loads the constructs, which --help should not wait for
+    from main import TWO_WAY_DOCUMENTS  # loads the constructs, for which --help should not wait
 
     settings, claims = ({TWO_WAY_DOCUMENTS: "1"}, CLAIMS)
     if production:

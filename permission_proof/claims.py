@@ -1,4 +1,4 @@
-"""Which scenario proves which right, by owner, statement, and action or condition. What is not here is a gap."""
+"""Which scenario proves which right, by owner, statement, and action or condition. A right without a claim is a gap."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -76,17 +76,17 @@ WrongValue = Callable[[Stage, Side], tuple[str, str]]
 
 @dataclass(frozen=True)
 class Claim:
-    """How something is proven.
+    """How one right or condition is proven.
 
     Args:
-        scenario: For an action, what passes with it and is refused without it. For a condition, what is refused with
-            it and passes without it: a request that is not meant, or, with `wrong_value`, the one that is meant.
-        wrong_value: Old and new text in the condition's value, where the request that is not meant cannot be made:
-            with the new value the condition refuses the request that is meant.
-        hidden_by: Statements of the same policy that would hide this one; the proof removes them meanwhile.
-        about: What the scenario is about, such as a parameter.
-        outside: Requests for something else with the same action; they are refused by the policy as deployed.
-        basis: What the embedded AWS's refusal rests on, where a service acts without being called.
+        scenario: For an action, a request that passes with it and is refused without it. For a condition, a request
+            that is refused with it and passes without it: an unintended one, or, with `wrong_value`, the intended one.
+        wrong_value: Old and new text in the condition's value, where an unintended request cannot be made. With the new
+            value, the condition refuses the intended request.
+        hidden_by: Statements of the same policy that would hide this one. The proof removes them for both runs.
+        about: The subject of the scenario, such as a parameter.
+        outside: Requests for something else with the same action, which the policy as deployed refuses.
+        basis: The sentence that the embedded AWS's refusal relies on, where a service acts without being called.
     """
 
     scenario: Scenario
@@ -159,20 +159,22 @@ def _function_role(purpose: str, owner: str) -> dict[tuple[str, str, str], Claim
     }
 
 
-def _reads_of_another(owner: str, operation: str, *, abroad: bool) -> Scenario:
+def _reads_of_another(owner: str, operation: str, *, other_region: bool) -> Scenario:
     text = "The role reads a parameter that is not ours"
-    return call(text, owner, "ssm", operation, lambda _, __: {"Name": f"/{NAME}/x"}, abroad=abroad)
+    return call(text, owner, "ssm", operation, lambda _, __: {"Name": f"/{NAME}/x"}, other_region=other_region)
 
 
-def _use_of_parameters(verb: str, owner: str, *, abroad: bool) -> dict[tuple[str, str, str], Claim]:
-    key = (reads_with_another_key(owner, abroad=abroad),)
-    read = compared if abroad else copied  # a value in the other region that cannot be read is replaced
+def _use_of_parameters(verb: str, owner: str, *, other_region: bool) -> dict[tuple[str, str, str], Claim]:
+    key = (reads_with_another_key(owner, other_region=other_region),)
+    read = compared if other_region else copied  # config sync replaces a value in the other region that it cannot read
     return {
         **_statement(
             owner,
             f"{verb}Parameters",
             {
-                action: Claim(read, about=_parameter, outside=(_reads_of_another(owner, operation, abroad=abroad),))
+                action: Claim(
+                    read, about=_parameter, outside=(_reads_of_another(owner, operation, other_region=other_region),)
+                )
                 for action, operation in {
                     "ssm:GetParameter": "get_parameter",
                     "ssm:GetParameterHistory": "get_parameter_history",
@@ -184,8 +186,8 @@ def _use_of_parameters(verb: str, owner: str, *, abroad: bool) -> dict[tuple[str
             f"{verb}ParametersWithKey",
             {
                 "kms:Decrypt": Claim(read, outside=key),
-                VIA: Claim(target_decrypts if abroad else sync_decrypts),
-                FOR_PARAMETER: Claim(reads_another_parameter(owner, abroad=abroad)),
+                VIA: Claim(target_decrypts if other_region else sync_decrypts),
+                FOR_PARAMETER: Claim(reads_another_parameter(owner, other_region=other_region)),
                 f"each value of {FOR_PARAMETER}": Claim(copied, about=_parameter),
             },
         ),
@@ -220,7 +222,7 @@ _publishes_abroad = call(
     "sns",
     "publish",
     lambda stage, side: {"TopicArn": stage.stack.value(f"{stage.other(side)}_sns_topic_arn"), "Message": "?"},
-    abroad=True,
+    other_region=True,
 )
 
 
@@ -257,7 +259,7 @@ _switch_is_set = call(
 
 
 def _queries_elsewhere(owner: str) -> tuple[Scenario, Scenario]:
-    """Requests with which the switch is read, for what is not the switch."""
+    """The requests that read the switch, for something other than the switch."""
 
     def of_payments(stage: Stage, _: Side) -> dict[str, Any]:
         return {
@@ -294,12 +296,12 @@ _takeover_writes_payment = call(
     lambda stage, _: {"TableName": stage.stack.value("dynamodb_table_name"), "Item": PAYMENT_ITEM},
 )
 _takeover_sees_elsewhere = tuple(
-    call(text, "switch takeover role", "cloudwatch", "describe_alarms", arguments, abroad=abroad)
-    for text, arguments, abroad in (
-        ("The role sees another alarm of the primary region", lambda *_: {"AlarmNames": [NAME]}, True),
-        ("The role sees all alarms of the primary region", lambda *_: {}, True),
+    call(text, "switch takeover role", "cloudwatch", "describe_alarms", arguments, other_region=other_region)
+    for text, arguments, other_region in (
+        ("The role reads another alarm of the primary region", lambda *_: {"AlarmNames": [NAME]}, True),
+        ("The role reads all alarms of the primary region", lambda *_: {}, True),
         (
-            "The role sees an alarm of that name in its own region",
+            "The role reads an alarm of that name in its own region",
             lambda stage, side: {"AlarmNames": [seen_alarm(stage, side)]},
             False,
         ),
@@ -315,7 +317,7 @@ def _alarm_statement(basis: Basis) -> dict[str, Claim]:
     }
 
 
-# Those of the stack with two-way documents.
+# The claims of the stack with two-way documents.
 CLAIMS: Claims = {
     **_function_role(MONITOR, "health monitor role"),
     **_statement(
@@ -338,7 +340,7 @@ CLAIMS: Claims = {
         },
     ),
     **_function_role(SYNC, "config sync role"),
-    **_use_of_parameters("Read", "config sync role", abroad=False),
+    **_use_of_parameters("Read", "config sync role", other_region=False),
     **_statement(
         "config sync role",
         "WriteToOtherRegion",
@@ -352,7 +354,7 @@ CLAIMS: Claims = {
         "AssumedByConfigSync",
         {"sts:AssumeRole": Claim(copied), "ArnEquals aws:PrincipalArn": Claim(wrong_role_assumes)},
     ),
-    **_use_of_parameters("Write", "cross-region role", abroad=True),
+    **_use_of_parameters("Write", "cross-region role", other_region=True),
     **_statement(
         "cross-region role",
         "WriteParameters",
@@ -362,7 +364,7 @@ CLAIMS: Claims = {
                 about=_parameter,
                 outside=(
                     writes("The role writes a parameter that is not ours", name=f"/{NAME}/x"),
-                    writes("The role writes in the wrong region", abroad=False),
+                    writes("The role writes in the wrong region", other_region=False),
                 ),
             )
         },
@@ -468,7 +470,7 @@ def _payment(_: Stage, __: Side) -> str:
     return NAME
 
 
-# Those of the production preset: what only that stack has, besides.
+# The claims of the production preset, which has more rights.
 PRODUCTION_CLAIMS: Claims = {
     **CLAIMS,
     **_statement(
@@ -489,8 +491,8 @@ PRODUCTION_CLAIMS: Claims = {
                 outside=(
                     canary_writes("The role writes a payment", _payment),
                     canary_writes("The role writes the item of the other region's canary", _another_region),
-                    canary_writes("The role writes an item whose key begins as that of its own item", _longer),
-                    canary_writes("The role writes its item in the other region", of_region, abroad=True),
+                    canary_writes("The role writes an item whose key begins with that of its own item", _longer),
+                    canary_writes("The role writes its item in the other region", of_region, other_region=True),
                     canary_uses_another_table("The role writes its item to another table", "put_item", "Item"),
                 ),
             ),
@@ -506,8 +508,8 @@ PRODUCTION_CLAIMS: Claims = {
                 canary_looks,
                 outside=(
                     canary_reads("The role reads a payment", _payment),
-                    canary_reads("The role reads an item whose key begins as that of its own item", _longer),
-                    canary_reads("The role reads its item in the other region", of_region, abroad=True),
+                    canary_reads("The role reads an item whose key begins with that of its own item", _longer),
+                    canary_reads("The role reads its item in the other region", of_region, other_region=True),
                     canary_uses_another_table("The role reads its item from another table", "get_item", "Key"),
                 ),
             ),
@@ -561,12 +563,12 @@ def _uses_table(what: str, operation: str, **arguments: Any) -> tuple[Scenario, 
         return {"TableName": stage.stack.value("dynamodb_table_name"), **arguments}
 
     return (
-        call(f"The role {what} in the other region", owner, "dynamodb", operation, of_the_stack, abroad=True),
+        call(f"The role {what} in the other region", owner, "dynamodb", operation, of_the_stack, other_region=True),
         uses_another_table(f"The role {what} in another table", owner, operation, lambda *_: arguments),
     )
 
 
-# Those of the payments service of the examples; another service has its own actions and routes.
+# The claims of the example payments service. Another service has its own actions and routes.
 SERVICE_CLAIMS: Claims = {
     **_function_role(SERVICE, "service role"),
     **_statement(
@@ -592,7 +594,7 @@ SERVICE_CLAIMS: Claims = {
 }
 ALL_CLAIMS: Claims = {**PRODUCTION_CLAIMS, **SERVICE_CLAIMS}
 
-# Beyond the actions that a role has: what it must not do at all.
+# Actions that a role must not have at all.
 REFUSED: tuple[tuple[str, str, Scenario], ...] = (
     ("health monitor role", "sts:AssumeRole", _assumes_cross_region_role("health monitor role")),
     ("config sync role", "sts:AssumeRole", wrong_function_assumes),

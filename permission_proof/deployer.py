@@ -1,7 +1,7 @@
-"""The rights that deploying the stack takes, found by watching a deployment.
+"""The rights that a deployment needs, derived from a recorded one.
 
-The embedded AWS records which action it was asked for at each call of Terraform. `deployer_scopes` says where each of
-them may happen, and what AWS asks for beyond that, with its page.
+The embedded AWS records the action of each call of Terraform. `deployer_scopes` has the resources of each action, and
+what AWS requires beyond that, with its page.
 """
 
 import json
@@ -40,23 +40,24 @@ from permission_proof.deployer_scopes import (
 from permission_proof.recorder import RecordingAws, authorized
 
 DEPLOYER = "deployer"
-# https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html: of a managed policy, without white space.
+# Characters of a managed policy, without white space:
+# https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
 LONGEST_POLICY = 6144
 EVERYTHING = {"Effect": "Allow", "Action": "*", "Resource": "*"}
 
 Used = Iterable[tuple[str, str]]
-"""IAM actions that were seen, with the ARN that was asked about, in any order."""
+"""Recorded IAM actions with their ARNs, in any order."""
 
 
 def policies_of(deployed: Used, changed: Used) -> dict[str, Document]:
-    """The policies that allow what was used where the stack needs it, and what AWS asks for beyond, by name.
+    """The policies, by name: what was used, on the resources of the stack, and what AWS requires beyond that.
 
     Args:
-        deployed: What creating and destroying the stack took.
-        changed: What changing it in place took.
+        deployed: What creating and destroying the stack used.
+        changed: What changing it in place used.
 
     Raises:
-        EmbeddedAwsError: It is not known where an action happens.
+        EmbeddedAwsError: The resources of an action are not known.
     """
     always, with_domain = by_use(deployed)
     to_change, to_change_domain = by_use(changed)
@@ -70,10 +71,10 @@ def policies_of(deployed: Used, changed: Used) -> dict[str, Document]:
 
 
 def policy_of_endpoints(used: Used) -> Document:
-    """The policy that allows what only endpoints in a network need, beside the policies of the stack.
+    """The policy of what only endpoints in a network need, in addition to the policies of the stack.
 
     Args:
-        used: What creating, changing and destroying a network with endpoints took.
+        used: What creating, changing and destroying a network with endpoints used.
     """
     of_the_stack = {
         action for name in (DEPLOY, CHANGE) for each in read(name)["Statement"] for action in each["Action"]
@@ -83,7 +84,7 @@ def policy_of_endpoints(used: Used) -> Document:
 
 
 def scope_of(action: str, arn: str) -> str:
-    """The service, or the part of it that has resources of its own."""
+    """The service, or the part of it with its own resources."""
     service = action.partition(":")[0]
     if service == "apigateway" and "::/tags/" in arn:
         return "apigateway tags"
@@ -113,15 +114,15 @@ def _is_of_a_custom_domain(action: str, arn: str) -> bool:
 def statements(
     used: Iterable[tuple[str, str]], scopes: Mapping[str, tuple[str, ...]], *, prefix: str = ""
 ) -> Iterator[Document]:
-    """A statement for each scope, and one for what names no resource.
+    """A statement for each scope, and one for actions without a resource.
 
     Args:
         used: Scopes and actions.
         scopes: The resources of each scope.
-        prefix: What the names of the statements begin with.
+        prefix: The beginning of the names of the statements.
 
     Raises:
-        EmbeddedAwsError: It is not known where an action happens.
+        EmbeddedAwsError: The resources of an action are not known.
     """
     by_scope: dict[str, list[str]] = {}
     anywhere = []
@@ -132,7 +133,7 @@ def statements(
             by_scope.setdefault(scope, []).append(action)
         else:
             raise EmbeddedAwsError(
-                f"{action} was used, and nothing says on which resources",
+                f"{action} was used, and its resources are not known",
                 hint="add its service to SCOPES in permission_proof/deployer_scopes.py",
             )
     for scope, found in by_scope.items():
@@ -143,7 +144,7 @@ def statements(
 
 
 def document_of(statements: Iterable[Document]) -> Document:
-    """A policy of these statements, each of which allows."""
+    """A policy of these statements, each with the effect Allow."""
     return {
         "Version": "2012-10-17",
         "Statement": [{"Sid": each["Sid"], "Effect": "Allow", **each} for each in statements],
@@ -151,7 +152,7 @@ def document_of(statements: Iterable[Document]) -> Document:
 
 
 def allows(document: Document, action: str, resource_arn: str) -> bool:
-    """Whether a policy of this module allows an action on a resource, conditions aside."""
+    """Whether a policy of this module allows an action on a resource. Ignores conditions."""
     return any(
         action in statement["Action"] and any(fnmatchcase(resource_arn, arn) for arn in statement["Resource"])
         for statement in document["Statement"]
@@ -159,7 +160,7 @@ def allows(document: Document, action: str, resource_arn: str) -> bool:
 
 
 def for_the_embedded_aws(document: Document) -> Document:
-    """The same policy with what the embedded AWS asks about another ARN than AWS."""
+    """Return the policy with the actions for which the embedded AWS checks another ARN than AWS."""
     named = {action for statement in document["Statement"] for action in statement["Action"]}
     extra = {
         "Sid": "AskedOtherwise",
@@ -170,7 +171,7 @@ def for_the_embedded_aws(document: Document) -> Document:
     return {**document, "Statement": [*document["Statement"], *([extra] if extra["Action"] else [])]}
 
 
-# What a newer version of the stack may change in place, by type of resource.
+# Attributes that a newer version of the stack may change in place, by type of resource.
 _NEWER: Mapping[str, Mapping[str, Any]] = {
     "aws_apigatewayv2_api": {"description": "newer"},
     "aws_apigatewayv2_stage": {"default_route_settings": {"throttling_burst_limit": 40, "throttling_rate_limit": 20}},
@@ -182,7 +183,7 @@ _NEWER: Mapping[str, Mapping[str, Any]] = {
     "aws_kms_key": {"description": "newer"},
     "aws_lambda_function": {"description": "newer", "memory_size": 512},
     "aws_lambda_function_event_invoke_config": {"maximum_event_age_in_seconds": 3600},
-    "aws_route53_health_check": {"disabled": True},  # what every type of them takes
+    "aws_route53_health_check": {"disabled": True},  # which every type of health check has
     "aws_route53_zone": {"comment": "newer"},
     "aws_s3_bucket_server_side_encryption_configuration": {
         "rule": [{"apply_server_side_encryption_by_default": {"sse_algorithm": "AES256"}, "bucket_key_enabled": True}]
@@ -190,24 +191,24 @@ _NEWER: Mapping[str, Mapping[str, Any]] = {
     "aws_security_group": {"ingress": []},
     "aws_sns_topic": {"display_name": "newer"},
 }
-# Types that need no line above, and why.
+# Types that need no line above, with the reason.
 _NOT_NEWER: Mapping[str, str] = {
     "aws_acm_certificate": "its tags change; another name replaces it",
-    "aws_acm_certificate_validation": "makes nothing",
+    "aws_acm_certificate_validation": "creates nothing",
     "aws_apigatewayv2_api_mapping": "the right is documented, in DOCUMENTED_FOR_CUSTOM_DOMAIN",
     "aws_apigatewayv2_domain_name": "its tags change; the right to the rest is in DOCUMENTED_FOR_CUSTOM_DOMAIN",
-    "aws_apigatewayv2_integration": "takes the right that its API takes, PATCH",
-    "aws_apigatewayv2_route": "takes the right that its API takes, PATCH",
+    "aws_apigatewayv2_integration": "needs the same right as its API, PATCH",
+    "aws_apigatewayv2_route": "needs the same right as its API, PATCH",
     "aws_cloudwatch_dashboard": "changes by the call that creates it, PutDashboard",
     "aws_cloudwatch_event_target": "changes by the call that creates it, PutTargets",
     "aws_default_security_group": "its tags change; it has no rules",
     "aws_iam_policy": "every policy changes",
     "aws_iam_role_policy_attachment": "another one replaces it",
-    "aws_kms_alias": "names its key for good: no other can decrypt what is there",
+    "aws_kms_alias": "always names the same key: no other can decrypt the data",
     "aws_lambda_permission": "another one replaces it",
     "aws_route53_record": "changes by the call that creates it, ChangeResourceRecordSets",
     "aws_route_table": "its tags change; it has no routes",
-    "aws_route_table_association": "a subnet has no other table to go to",
+    "aws_route_table_association": "a subnet has no other table",
     "aws_s3_bucket": "its tags change; its settings are types of their own",
     "aws_s3_bucket_policy": "every policy changes",
     "aws_s3_bucket_public_access_block": "changes by the call that creates it, PutPublicAccessBlock",
@@ -238,18 +239,18 @@ def _newer(stack: Document) -> Document:
 
 
 class Deployer:
-    """An IAM user who deploys the stack on a recording embedded AWS, having one policy.
+    """An IAM user with one policy who deploys the stack on a recording embedded AWS.
 
     Args:
         aws: A `RecordingAws`, or a branch of one.
         directory: Working directory of Terraform, with the stack.
-        credentials: The user's, as variables of an environment.
+        credentials: The user's, as environment variables.
 
     Attributes:
         aws: The embedded AWS.
         terraform: Terraform with the user's credentials.
-        deployed, changed: What was taken so far: each action that was allowed, with the ARN that the embedded AWS asked
-            about, to create and destroy the stack, and to change it.
+        deployed, changed: Each action that was allowed so far, with its ARN: to create and destroy the stack, and to
+            change it.
     """
 
     def __init__(self, aws: EmbeddedAws, directory: Path, credentials: Mapping[str, str]) -> None:
@@ -267,7 +268,7 @@ class Deployer:
         )
 
     def gets(self, document: Document) -> None:
-        """Have this policy and no other."""
+        """Give the user this policy and no other."""
         iam = self.aws.client("iam", DEFAULT_REGION)
         iam.put_user_policy(UserName=DEPLOYER, PolicyName=DEPLOYER, PolicyDocument=json.dumps(document))
 
@@ -275,16 +276,16 @@ class Deployer:
         """Apply, and plan again.
 
         Raises:
-            EmbeddedAwsError: A step of it failed, or the plan after the apply is not empty.
+            EmbeddedAwsError: A step failed, or the plan after the apply is not empty.
         """
         with self._recording(self.deployed):
             self.terraform.apply()
             self._expect_no_changes(self.terraform)
 
     def change(self) -> None:
-        """Change all that may be changed in place, and plan again.
+        """Change everything that can be changed in place, and plan again.
 
-        The plan before has compared the state with what is deployed; so it does for `destroy`.
+        Without a refresh, because the plan before compared the state with the deployment; the same for `destroy`.
         """
         with (
             self._recording(self.changed),
@@ -309,7 +310,7 @@ class Deployer:
 
     @contextmanager
     def branch(self) -> Iterator["Deployer"]:
-        """Make another deployer who has all that this one has at this moment; neither sees what the other does then."""
+        """Copy this deployer with everything it has now. Neither sees what the other does later."""
         with self.aws.branch() as aws, workspace(self._directory) as directory:
             state = self._directory / "terraform.tfstate"
             (directory / state.name).write_text(at_new_port(state.read_text(), self.aws.port, aws.port))
@@ -319,7 +320,7 @@ class Deployer:
                 yield branched
 
     def keep_a_document_in_each_bucket(self) -> None:
-        """Put a document into each bucket: to destroy one that is empty takes fewer rights."""
+        """Put a document into each bucket, because destroying an empty bucket needs fewer rights."""
         s3 = self.aws.client("s3", DEFAULT_REGION)
         for bucket in s3.list_buckets()["Buckets"]:
             s3.put_object(Bucket=bucket["Name"], Key="document", Body=b"")
@@ -333,7 +334,7 @@ class Deployer:
 
     @contextmanager
     def newer_stack(self) -> Iterator[None]:
-        """Have what a newer version of the stack may change in place changed, for a while."""
+        """Change what a newer version of the stack may change in place, and restore it at the end."""
         stack = self._directory / "cdk.tf.json"
         handlers = list(self._directory.rglob("lambda_*.py"))
         before = {path: path.read_text(encoding="utf-8") for path in (stack, *handlers)}

@@ -1,4 +1,4 @@
-"""Where each action of a deployment happens, by the names of the stack, and what AWS asks for beyond what was seen."""
+"""The resources of each action of a deployment, by the stack's names, and what AWS requires beyond the recording."""
 
 from collections.abc import Mapping
 
@@ -12,12 +12,12 @@ _TAGS_OF_APIS = ("arn:aws:apigateway:*::/tags/*",)
 PAYMENTS = f"arn:aws:dynamodb:*:{ACCOUNT_ID}:table/{TABLE}"
 SWITCH = f"arn:aws:dynamodb:*:{ACCOUNT_ID}:table/table-switch-*-{ENVIRONMENT}"
 
-# Where the actions of a service happen; names that AWS chooses (ids of keys, networks, APIs, zones) cannot be known.
+# The resources of each service. Names that AWS chooses (ids of keys, networks, APIs, zones) cannot be known.
 SCOPES: Mapping[str, tuple[str, ...]] = {
     "apigateway": ("arn:aws:apigateway:*::/apis", "arn:aws:apigateway:*::/apis/*"),
     "apigateway tags": _TAGS_OF_APIS,
     "cloudwatch": (f"arn:aws:cloudwatch:*:{ACCOUNT_ID}:alarm:alarm-*-{ENVIRONMENT}",),
-    # Of no region: https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazoncloudwatch.html
+    # They have no region: https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazoncloudwatch.html
     "cloudwatch dashboards": (f"arn:aws:cloudwatch::{ACCOUNT_ID}:dashboard/dashboard-*-{ENVIRONMENT}",),
     "dynamodb": (PAYMENTS, SWITCH),
     "ec2": tuple(f"arn:aws:ec2:*:{ACCOUNT_ID}:{kind}/*" for kind in ("route-table", "security-group", "subnet", "vpc")),
@@ -47,8 +47,8 @@ OF_A_CUSTOM_DOMAIN: Mapping[str, tuple[str, ...]] = {
 OF_ENDPOINTS: Mapping[str, tuple[str, ...]] = {
     "ec2": (*SCOPES["ec2"], f"arn:aws:ec2:*:{ACCOUNT_ID}:vpc-endpoint/*"),
 }
-# What names no resource, by https://docs.aws.amazon.com/service-authorization/latest/reference/ and the page of the
-# service there; DescribeAlarms and DescribeLogGroups are lists, which Terraform filters by prefix.
+# Actions without a resource, by https://docs.aws.amazon.com/service-authorization/latest/reference/ and the page of
+# the service there. DescribeAlarms and DescribeLogGroups are lists, which Terraform filters by prefix.
 ANYWHERE = frozenset(
     {
         "acm:RequestCertificate",
@@ -77,7 +77,7 @@ ANYWHERE = frozenset(
 # https://docs.aws.amazon.com/STS/latest/APIReference/API_GetCallerIdentity.html: no permissions are required.
 FREE = frozenset({"sts:GetCallerIdentity"})
 
-# What ministack 1.5.33 asks about another ARN than AWS, mostly "*": the proof must allow it there as well.
+# Actions for which ministack 1.5.33 checks another ARN than AWS, mostly "*": the proof must allow it there too.
 ASKED_OTHERWISE = frozenset(
     {
         "cloudwatch:DeleteAlarms",
@@ -120,7 +120,7 @@ ASKED_OTHERWISE = frozenset(
 # The same of a network with endpoints.
 ASKED_OTHERWISE_FOR_ENDPOINTS = frozenset({"ec2:ModifyVpcEndpoint"})
 
-# What AWS asks for and the embedded AWS does not: from AWS's pages, not proven.
+# What AWS requires and the embedded AWS does not: from AWS's pages, not proven.
 DOCUMENTED: tuple[Document, ...] = (
     {
         # https://docs.aws.amazon.com/IAM/latest/UserGuide/id_roles_use_passrole.html
@@ -153,14 +153,14 @@ DOCUMENTED: tuple[Document, ...] = (
         "Resource": [PAYMENTS],
     },
     {
-        # Tags given at creation are asked for by themselves, and PUT is the older way to change them:
+        # Tags at creation need a right of their own, and PUT is the older way to change them:
         # https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-tagging-iam-policy.html
         "Sid": "DocumentedApis",
         "Action": ["apigateway:PUT", "apigateway:TagResource"],
         "Resource": [*SCOPES["apigateway"], *SCOPES["apigateway tags"]],
     },
     {
-        # A policy has five versions at most; the sixth takes the place of the oldest:
+        # A policy has five versions at most; the sixth replaces the oldest:
         # https://docs.aws.amazon.com/IAM/latest/UserGuide/access_policies_managed-versioning.html
         "Sid": "DocumentedVersions",
         "Action": ["iam:DeletePolicyVersion"],
@@ -185,7 +185,7 @@ DOCUMENTED: tuple[Document, ...] = (
 )
 
 
-# The same for the custom domain alone.
+# The same, only for the custom domain.
 DOCUMENTED_FOR_CUSTOM_DOMAIN: tuple[Document, ...] = (
     {
         # https://docs.aws.amazon.com/apigateway/latest/developerguide/using-service-linked-roles.html
@@ -203,7 +203,7 @@ DOCUMENTED_FOR_CUSTOM_DOMAIN: tuple[Document, ...] = (
 )
 
 
-# The same for endpoints alone.
+# The same, only for endpoints.
 DOCUMENTED_FOR_ENDPOINTS: tuple[Document, ...] = (
     {
         # Tags are given at creation: https://docs.aws.amazon.com/vpc/latest/privatelink/vpc-endpoints-iam.html

@@ -1,4 +1,4 @@
-"""What AWS documents of rights that a service uses without being called, and what it does not."""
+"""What AWS documents about rights that a service uses without being called, and what it does not."""
 
 from dataclasses import dataclass
 
@@ -7,13 +7,13 @@ _AWS = "https://docs.aws.amazon.com"
 
 @dataclass(frozen=True)
 class Basis:
-    """Why a service needs a right, or why a condition is met, where nothing here calls the service.
+    """Why a service needs a right, or meets a condition, where nothing here calls the service.
 
     Attributes:
-        page: The page that says so.
-        section: Where on the page.
-        says: What it says, in our words.
-        documented: Whether the page says it of this very service and call. If not, the line rests on experience.
+        page: The page.
+        section: The section of the page.
+        says: Its statement, in our words.
+        documented: Whether the page says it about exactly this service and call. If not, the line relies on experience.
     """
 
     page: str
@@ -30,7 +30,7 @@ LAMBDA_LOGS = Basis(
     f"{_AWS}/lambda/latest/dg/monitoring-cloudwatchlogs.html",
     "Required IAM permissions",
     "Lambda writes logs with the execution role, which needs `logs:CreateLogStream` and `logs:PutLogEvents` (and "
-    "`logs:CreateLogGroup`, where no log group is made beforehand).",
+    "`logs:CreateLogGroup`, if no log group exists).",
 )
 LAMBDA_ASSUMES = Basis(
     f"{_AWS}/lambda/latest/dg/lambda-intro-execution-role.html",
@@ -41,7 +41,7 @@ LAMBDA_NAMES_FUNCTION = Basis(
     "https://github.com/aws/aws-parallelcluster/pull/6926",
     "description",
     "No page of AWS says that Lambda sends `aws:SourceArn` and `aws:SourceAccount` when it assumes an execution role. "
-    "A change of AWS ParallelCluster relies on it, and found that creating a function outside of a VPC works so.",
+    "A change of AWS ParallelCluster relies on it, and reports that creating a function outside of a VPC works.",
     documented=False,
 )
 RULE_INVOKES = Basis(
@@ -53,8 +53,8 @@ RULE_INVOKES = Basis(
 API_INVOKES = Basis(
     f"{_AWS}/lambda/latest/dg/services-apigateway.html",
     "Permissions",
-    "API Gateway gets the right to invoke a function from the function's policy, which can be limited by the source's "
-    "ARN to one API, stage, method and path.",
+    "The function's policy lets API Gateway invoke the function. The source's ARN can limit that to one API, stage, "
+    "method and path.",
 )
 S3_ASSUMES = Basis(_S3, "Creating an IAM role", "S3 assumes the role. Its trust policy names `s3.amazonaws.com`.")
 S3_SETTINGS = Basis(

@@ -1,6 +1,6 @@
-"""What is granted too widely: found by reading the account, and by asking for what lies next to each granted thing.
+"""Grants that are too wide: found by reading the account, and by requesting the neighbours of each granted resource.
 
-No right is taken away here, so it takes seconds.
+This removes no right, so it takes seconds.
 """
 
 import re
@@ -24,19 +24,19 @@ _BUCKET = re.compile(r"(arn:aws:s3:::[^:/*?]+)/\*")
 # In a key's policy this is the key itself:
 # https://docs.aws.amazon.com/kms/latest/developerguide/key-policy-overview.html#key-policy-elements
 _THIS_KEY = "*"
-# The keys of a statement that `rows_of` takes apart. Any other one, such as NotResource, can widen it unseen.
+# The keys of a statement that `rows_of` reads. Any other one, such as NotResource, could widen it unnoticed.
 _ELEMENTS = {"Sid", "Effect", "Principal", "Action", "Resource", "Condition"}
 
 _LAMBDA, _EVENTS, _ALARMS, _APIS = (
     f"Service {name}.amazonaws.com" for name in ("lambda", "events", "cloudwatch", "apigateway")
 )
 _ACCOUNT = "AWS arn:aws:iam::{account}:root"
-# The owners that one region alone has.
+# The owners that exist in one region only.
 ONE_SIDED: Mapping[str, Sequence[Side]] = {
     owner: ["secondary"]
     for owner in ("switch role", "switch function", "switch takeover role", "switch takeover function")
 }
-# Who a statement is for, by owner and statement; {account} is the stack's own.
+# The principal of a statement, by owner and statement. {account} is the stack's own.
 PRINCIPALS: Mapping[tuple[str, str], str] = {
     ("health monitor role", "AssumedByItsFunction"): _LAMBDA,
     ("config sync role", "AssumedByItsFunction"): _LAMBDA,
@@ -62,12 +62,12 @@ PRINCIPALS: Mapping[tuple[str, str], str] = {
     ("switch takeover role", "AssumedByItsFunction"): _LAMBDA,
     ("switch takeover function", "AllowSchedule"): _EVENTS,
 }
-# The one wildcard in a condition: all alarms of the account and the region, since those that the stack makes and those
-# that its user adds publish to the same topic.
+# The one wildcard in a condition: all alarms of the account and the region, because the stack's alarms and those that
+# its user adds publish to the same topic.
 _OF_ALARMS = {("topic", "AlarmsPublish"), ("key", "AlarmsPublishToEncryptedTopic")}
 ALARMS_OF_REGION = "arn:aws:cloudwatch:{region}:{account}:alarm:*"
 
-# What can act, or let others act, and is not in the stack at all.
+# What can act, or let others act, and does not exist in the stack.
 ABSENT = (
     "IAM users",
     "IAM groups",
@@ -86,11 +86,11 @@ ABSENT = (
 
 @dataclass(frozen=True)
 class Ask:
-    """How an action is asked for.
+    """The call that requests an action.
 
     Attributes:
         operation: Name of the call in boto3.
-        arguments: Its arguments, given the ARN of what is asked for.
+        arguments: Its arguments, for the ARN of the resource.
         by_arn: Whether the call names an ARN, which may be that of another account.
     """
 
@@ -113,7 +113,7 @@ def _bucket(arn: str) -> Mapping[str, Any]:
 
 
 def _item(arn: str) -> Mapping[str, Any]:
-    """An item that the role may write, of switch or canary, so that it is the table for which it is refused."""
+    """An item of the switch or canary that the role may write, so that a refusal is about the table."""
     if ":table/table-switch-" in arn:
         return {"region": {"S": OF_SWITCH["ExpressionAttributeValues"][":region"]["S"]}, "version": {"N": "1"}}
     return {"transaction_id": {"S": f"{OF_CANARY}{arn.split(':')[3]}"}, "timestamp": {"N": "0"}}
@@ -145,7 +145,7 @@ ASKS: Mapping[str, Ask] = {
     "s3:GetObjectVersionAcl": Ask("get_object_acl", _object),
     "s3:GetObjectVersionTagging": Ask("get_object_tagging", _object),
 }
-# Used through another service, or by S3 itself, so that no call of a role asks for them: `outside` of their claim does.
+# Used through another service, or by S3 itself. No call of a role requests them; `outside` of their claim does.
 NOT_ASKED = frozenset(
     {"kms:Decrypt", "kms:Encrypt", "kms:GenerateDataKey", "s3:GetObjectVersionForReplication", "s3:ReplicateObject"}
 )
@@ -153,16 +153,16 @@ NOT_ASKED = frozenset(
 
 @dataclass(frozen=True)
 class Asked:
-    """A request for something next to what is granted, or by somebody next to whom it is granted to.
+    """A request for a neighbour of a granted resource, or by another principal than the granted one.
 
     Attributes:
-        owner: Whose policy decides.
+        owner: The owner of the policy that decides.
         side: ``primary`` or ``secondary``.
-        action: What was asked for.
-        granted: ARN of what the policy is about.
-        neighbour: What is different about this request, for the report.
-        refused: Whether it was refused, for lack of this very right.
-        found: What came of it, if it was not.
+        action: The requested action.
+        granted: ARN of the resource in the policy.
+        neighbour: The difference of this request, for the report.
+        refused: Whether it was refused because exactly this right is missing.
+        found: The result, if it was not.
     """
 
     owner: str
@@ -175,12 +175,12 @@ class Asked:
 
 
 def excess_in(stack: Deployment, policies: Sequence[Policy], claims: Claims = CLAIMS) -> list[str]:
-    """Read the account, and name what is granted beyond the claims, one line each; nothing is changed or tried.
+    """Read the account, and name each grant beyond the claims, one line each. Changes and tries nothing.
 
     Args:
         stack: The stack, applied.
         policies: Its policies, as deployed.
-        claims: What it may be granted.
+        claims: The grants that it may have.
     """
     rows = [row for policy in policies for row in rows_of(policy)]
     wide = [found for policy in policies for found in _too_wide(policy, stack)]
@@ -188,7 +188,7 @@ def excess_in(stack: Deployment, policies: Sequence[Policy], claims: Claims = CL
 
 
 def ask_neighbours(stage: Stage, policies: Sequence[Policy]) -> list[Asked]:
-    """Ask for what lies next to each granted thing, and as who is next to those it is granted to.
+    """Request the neighbours of each granted resource, and each granted resource as another principal.
 
     Args:
         stage: The stack.
@@ -198,10 +198,10 @@ def ask_neighbours(stage: Stage, policies: Sequence[Policy]) -> list[Asked]:
     return [*_neighbours(stage, rows), *_strangers(stage, policies)]
 
 
-def let_in(asked: Iterable[Asked]) -> list[str]:
-    """Name the requests that were not refused, one line each."""
+def not_refused(asked: Iterable[Asked]) -> list[str]:
+    """Name each request that was not refused, one line each."""
     return [
-        f"not refused: {ask.owner} ({ask.side}): {ask.action} on {ask.granted}, asked for: {ask.neighbour}: {ask.found}"
+        f"not refused: {ask.owner} ({ask.side}): {ask.action} on {ask.granted}, requested: {ask.neighbour}: {ask.found}"
         for ask in asked
         if not ask.refused
     ]
@@ -211,16 +211,16 @@ def let_in(asked: Iterable[Asked]) -> list[str]:
 
 
 def gaps_between(rows: Sequence[Row], claims: Claims = CLAIMS) -> list[str]:
-    """Name what is in the policies and has no scenario, and what has a scenario and is in the policies no more."""
+    """Name each right without a scenario, and each scenario whose right is no longer in the policies."""
     gaps = [f"no scenario: {row}" for row in rows if row.claim not in claims]
     there = {(*row.claim, row.policy.side) for row in rows}
     for owner, sid, what in claims:
         for side in ONE_SIDED.get(owner, SIDES):
             if (owner, sid, what, side) not in there:
                 gaps.append(f"dropped: {owner} ({side}), statement {sid}: {what}")
-    # A role's own right needs a request for something else, too.
+    # A role's own right also needs a request for something else.
     gaps += [
-        f"nothing outside is asked for: {row}"
+        f"no request outside of it: {row}"
         for row in rows
         if row.policy.part == "permissions"
         and not row.condition
@@ -231,17 +231,17 @@ def gaps_between(rows: Sequence[Row], claims: Claims = CLAIMS) -> list[str]:
 
 
 def _policies_too_many(policies: Sequence[Policy]) -> Iterator[str]:
-    """A claim does not say in which policy its statement stands: each owner has one of a part, and none inline."""
+    """Name extra policies. A claim names no policy, so each owner has one policy of each part, and none inline."""
     seen: set[tuple[str, str, str]] = set()
     for policy in policies:
         part = policy.owner, policy.side, policy.part
         if part in seen or policy.part.startswith("inline"):
-            yield f"one policy more: {policy.owner} ({policy.side}), {policy.part}"
+            yield f"extra policy: {policy.owner} ({policy.side}), {policy.part}"
         seen.add(part)
 
 
 def _too_wide(policy: Policy, stack: Deployment) -> Iterator[str]:
-    """Name every wildcard, principal and element of a policy that is none of those the stack needs."""
+    """Name every wildcard, principal and element of a policy that the stack does not need."""
     account, region = stack.aws.account_id, stack.region(policy.side)
     for statement in policy.document["Statement"]:
         if statement["Effect"] == "Deny":
@@ -278,7 +278,7 @@ def _is_wide_resource(resource: str) -> bool:
 
 
 def _unclaimed(stack: Deployment) -> Iterator[str]:
-    """What can act, or let others act, besides the policies: see `ABSENT`."""
+    """Name what can act, or let others act, apart from the policies: see `ABSENT`."""
     iam = stack.client("iam", "primary")
     for kind, operation, items, name in (
         ("IAM user", "list_users", "Users", "UserName"),
@@ -289,22 +289,22 @@ def _unclaimed(stack: Deployment) -> Iterator[str]:
         ("instance profile", "list_instance_profiles", "InstanceProfiles", "InstanceProfileName"),
     ):
         for found in listed(iam, operation, items):
-            yield f"nobody claims: {kind} {found[name]}"
+            yield f"not in the stack: {kind} {found[name]}"
             if kind == "IAM user":
                 for key in listed(iam, "list_access_keys", "AccessKeyMetadata", UserName=found[name]):
-                    yield f"nobody claims: access key {key['AccessKeyId']} of IAM user {found[name]}"
+                    yield f"not in the stack: access key {key['AccessKeyId']} of IAM user {found[name]}"
     for found in listed(iam, "list_policies", "Policies", Scope="Local"):
         if not list(listed(iam, "list_entities_for_policy", "PolicyRoles", PolicyArn=found["Arn"])):
-            yield f"nobody claims: managed policy {found['PolicyName']}, which no role has"
+            yield f"not in the stack: managed policy {found['PolicyName']}, which no role has"
     for side in SIDES:
-        yield from (f"nobody claims: {found} ({side})" for found in _unclaimed_on(stack, side))
+        yield from (f"not in the stack: {found} ({side})" for found in _unclaimed_on(stack, side))
     s3 = stack.client("s3", "primary")
     for bucket in s3.list_buckets()["Buckets"]:
         acl = s3.get_bucket_acl(Bucket=bucket["Name"])
         for grant in acl["Grants"]:
             grantee = grant["Grantee"].get("ID") or grant["Grantee"].get("URI")
             if grantee != acl["Owner"]["ID"]:
-                yield f"nobody claims: {grant['Permission']} for {grantee} in the ACL of bucket {bucket['Name']}"
+                yield f"not in the stack: {grant['Permission']} for {grantee} in the ACL of bucket {bucket['Name']}"
 
 
 def _unclaimed_on(stack: Deployment, side: Side) -> Iterator[str]:
@@ -342,7 +342,7 @@ def _unclaimed_on(stack: Deployment, side: Side) -> Iterator[str]:
 
 
 def _neighbours(stage: Stage, rows: Iterable[Row]) -> Iterator[Asked]:
-    """With each right of a role, ask for what a wildcard in its resource would let in as well."""
+    """With each right of a role, request what a wildcard in its resource would also allow."""
     for row in rows:
         if row.policy.part != "permissions" or row.condition or row.claim not in ALL_CLAIMS or row.action in NOT_ASKED:
             continue
@@ -357,9 +357,9 @@ def _neighbours(stage: Stage, rows: Iterable[Row]) -> Iterator[Asked]:
 
 
 def _neighbours_of(granted: str, stage: Stage) -> Iterator[tuple[str, str]]:
-    """The name and more, the other region, another account: whichever of them the ARN has."""
+    """The ARN with a longer name, in the other region, and in another account, as far as it has these parts."""
     if granted.count(":") < 5:
-        return  # a lone *, which is too wide already
+        return  # a lone *, which is reported as too wide
     pattern = _LOG_GROUP.fullmatch(granted) or _BUCKET.fullmatch(granted)
     arn = pattern[1] if pattern else granted
     in_bucket = f"/{NAME}" if _BUCKET.fullmatch(granted) else ""
@@ -373,7 +373,7 @@ def _neighbours_of(granted: str, stage: Stage) -> Iterator[tuple[str, str]]:
 
 
 def _strangers(stage: Stage, policies: Iterable[Policy]) -> Iterator[Asked]:
-    """Who is next to those that a trust or a topic's policy names asks, with every right of his own to do so."""
+    """Request what a trust or a topic's policy grants, as another role and another account's root with every right."""
     outsider = {"AccessKeyId": ANOTHER_ACCOUNT, "SecretAccessKey": stage.stack.aws.secret_access_key}
     for policy in policies:
         arn = policy.name
@@ -387,7 +387,7 @@ def _strangers(stage: Stage, policies: Iterable[Policy]) -> Iterator[Asked]:
             client = stage.as_role("operator", policy.side, "sts", policy.side)
             neighbour = "by another role"
             yield _ask(stage, policy, "sts:AssumeRole", arn, neighbour, client, f"/{NAME}/", arn)
-        # ministack takes any root for a service, so only a trust in an account can be asked by one.
+        # ministack treats any root as a service, so only a trust in an account can be requested by one.
         if policy.owner == "cross-region role" and policy.part == "trust":
             yield by_outsider("sts", "sts:AssumeRole")
         if policy.owner == "topic":
@@ -399,7 +399,7 @@ def _ask(
 ) -> Asked:
     ask = ASKS[action]
     outcome = stage.outcome(lambda: getattr(client, ask.operation)(**ask.arguments(arn)))
-    # SNS's refusal of another account is in the answer alone.
+    # SNS's refusal of another account is only in the answer.
     refusals = [*outcome.refusals, *refusals_in(outcome.why)]
     refused = not outcome.passed and any(
         refusal.action == action and by in refusal.principal and refusal.resource.startswith(arn)

@@ -20,10 +20,10 @@ def observed() -> dict[str, Document]:
     """Deploy, operate, drill, plan, change and destroy a stack with the production preset, with all rights.
 
     Returns:
-        The policies of what was used, by name.
+        The policies of the rights that were used, by name.
 
     Raises:
-        OperationError: A step failed, or it is not known where an action happens.
+        OperationError: A step failed, or the resources of an action are not known.
     """
     with (
         synthesized(settings=UNPROTECTED_SETTINGS) as out,
@@ -47,7 +47,7 @@ def observed_endpoints() -> set[tuple[str, str]]:
     """Deploy, change and destroy a network with every endpoint, with all rights.
 
     Returns:
-        Each action that was used, with the ARN that the embedded AWS asked about.
+        Each action that was used, with its ARN.
 
     Raises:
         OperationError: A step failed.
@@ -66,8 +66,8 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 @app.command()
 @command
 def main() -> None:
-    """Record what people do with a stack on an embedded AWS, and write the policies that `dr policies` prints."""
-    with progress.status("watching people deploy, operate, plan and drill"):
+    """Record a deployment, operations, a plan and a drill on an embedded AWS; write the policies of `dr policies`."""
+    with progress.status("recording a deployment, operations, a plan and a drill"):
         documents = observed()
     for name, document in documents.items():
         path_of(name).write_text(written(document), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""An app of one network with every endpoint: what deploying it takes is recorded."""
+"""An app of one network with every endpoint, deployed to record the rights that this needs."""
 
 from payment_dr import App, AwsProvider, Region, RegionalNetwork, TerraformStack, require_versions
 

@@ -1,6 +1,6 @@
-"""The rights that operating, planning and drilling a deployed stack take, found by watching who does it.
+"""The rights that operating, planning and drilling a deployed stack need, derived from recorded work.
 
-The stack is deployed on an embedded AWS that records what it is asked for. Who works there has a role of their own.
+The stack is deployed on an embedded AWS that records each action. Each job has its own role.
 """
 
 import json
@@ -43,8 +43,8 @@ ITEMS = frozenset(f"dynamodb:{operation}" for operation in ("DeleteItem", "GetIt
 COMPARED = frozenset(f"dynamodb:{operation}" for operation in ("BatchGetItem", "Scan"))
 STREAM = frozenset(f"dynamodb:{operation}" for operation in ("DescribeStream", "GetRecords", "GetShardIterator"))
 
-# Of the functions, who operates changes the health monitors alone: their reserved concurrency is the fence. Of the
-# tables, only that of the payments is described.
+# An operator changes only the health monitor functions, whose reserved concurrency is the fence, and describes only the
+# table of the payments.
 _SCOPES_OF_OPERATORS: Mapping[str, tuple[str, ...]] = {
     **SCOPES,
     "dynamodb": (PAYMENTS,),
@@ -53,25 +53,25 @@ _SCOPES_OF_OPERATORS: Mapping[str, tuple[str, ...]] = {
 _SCOPES_OF_PARTS: Mapping[str, tuple[str, ...]] = {
     "items": (PAYMENTS,),
     "compared items": (PAYMENTS,),
-    # AWS chooses its label, the time at which it was made:
+    # AWS chooses its label, which is its creation time:
     # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/iam-policy-read-stream-only.html
     "stream": (f"{PAYMENTS}/stream/*",),
     "switch": (SWITCH,),
     "secrets": (f"arn:aws:kms:*:{ACCOUNT_ID}:key/*",),
 }
-# AWS chooses the ids of keys, but Parameter Store says which parameter it decrypts:
+# AWS chooses the ids of keys, but Parameter Store names the parameter that it decrypts:
 # https://docs.aws.amazon.com/systems-manager/latest/userguide/secure-string-parameter-kms-encryption.html
 _OF_THE_STACKS_PARAMETERS = {"StringLike": {"kms:EncryptionContext:PARAMETER_ARN": [*SCOPES["ssm"]]}}
 
 
 def policies_of_operators(used: Mapping[str, Used]) -> dict[str, Document]:
-    """The policies that allow what was used where the stack needs it, by name.
+    """The policies, by name: what was used, on the resources of the stack.
 
     Args:
-        used: What operating, planning and the game day took.
+        used: What operating, planning and the game day used.
 
     Raises:
-        EmbeddedAwsError: It is not known where an action happens.
+        EmbeddedAwsError: The resources of an action are not known.
     """
     planned, planned_with_domain = by_use(used[PLAN], _part)
     operated, _ = by_use(used[OPERATE], _part)
@@ -97,7 +97,7 @@ def _part(action: str, arn: str) -> str:
 
 
 def _narrowed(found: Iterator[Document]) -> Iterator[Document]:
-    """The same statements, with conditions: no other item of the table than those of a drill, no other secret."""
+    """Add conditions: only the items of a drill, only the stack's secrets."""
     # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/specifying-conditions.html
     own_items = {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": [f"{PREFIX}*"]}}
     conditions = {"Items": own_items, "Secrets": _OF_THE_STACKS_PARAMETERS}
@@ -107,11 +107,11 @@ def _narrowed(found: Iterator[Document]) -> Iterator[Document]:
 
 
 class Operator:
-    """Somebody who works on a deployed stack with the credentials of a role, which has one policy.
+    """An operator who works on a deployed stack with the credentials of a role with one policy.
 
     Args:
         aws: A recording embedded AWS.
-        name: The role's.
+        name: The name of the role.
     """
 
     def __init__(self, aws: EmbeddedAws, name: str) -> None:
@@ -135,17 +135,17 @@ class Operator:
         }
 
     def gets(self, document: Document) -> None:
-        """Have this policy and no other."""
+        """Give the role this policy and no other."""
         self._iam.put_role_policy(RoleName=self._name, PolicyName=self._name, PolicyDocument=json.dumps(document))
 
     @property
     def used(self) -> set[tuple[str, str]]:
-        """Each action that was allowed so far, with the ARN that was asked about."""
+        """Each action that was allowed so far, with its ARN."""
         return set(authorized(self._aws, self.credentials["AccessKeyId"]))
 
     @contextmanager
     def working(self) -> Iterator[None]:
-        """Have this process's AWS settings be the role's, for a while."""
+        """Use the role's AWS settings in this process until the end."""
         with mock.patch.dict(os.environ, self.environment):
             os.environ.pop("AWS_PROFILE", None)
             yield
@@ -155,15 +155,15 @@ class Operator:
 def dr_on(outputs: Mapping[str, Any], directory: Path) -> Iterator[Callable[..., str]]:
     """Make a function that runs `dr` in this process, on a stack of an embedded AWS.
 
-    DNS is modelled, as nothing answers it there; to ask it takes no right.
+    DNS is modelled, because nothing answers it there. Queries need no right.
 
     Args:
-        outputs: The stack's.
-        directory: Where a file of them goes, and the journals of drills.
+        outputs: The outputs of the stack.
+        directory: Folder for a file of the outputs, and for the journals of drills.
 
     Yields:
-        The function. It takes the command and its arguments, returns what was printed, and raises EmbeddedAwsError if
-        the exit code is not 0.
+        The function. It takes the command and its arguments, returns the output, and raises EmbeddedAwsError if the
+        exit code is not 0.
     """
     file = directory / "outputs.json"
     file.write_text(json.dumps({name: {"value": value} for name, value in outputs.items()}), encoding="utf-8")
@@ -182,18 +182,18 @@ def dr_on(outputs: Mapping[str, Any], directory: Path) -> Iterator[Callable[...,
 
 
 def work(user: Deployer, policy_of: Callable[[str], Document], directory: Path) -> dict[str, set[tuple[str, str]]]:
-    """Do what each policy is for, with a role that has nothing else.
+    """Do the work of each policy, with a role that has nothing else.
 
     Args:
-        user: Who has deployed the stack.
-        policy_of: Gives the policy of `OPERATE`, `GAME_DAY` or `PLAN`, the last with that of a custom domain.
-        directory: Where the drill's journal goes.
+        user: The deployer of the stack.
+        policy_of: Returns the policy of `OPERATE`, `GAME_DAY` or `PLAN`, the last with that of a custom domain.
+        directory: Folder for the drill's journal.
 
     Returns:
-        By policy, each action that was allowed, with the ARN that was asked about.
+        By policy, each action that was allowed, with its ARN.
 
     Raises:
-        OperationError: A right is missing, or the work did not come to what it should.
+        OperationError: A right is missing, or the work did not succeed.
     """
     outputs = {name: output.value for name, output in user.terraform.output().items()}
     people = {name: Operator(user.aws, name) for name in (OPERATE, GAME_DAY, PLAN)}
@@ -207,7 +207,7 @@ def work(user: Deployer, policy_of: Callable[[str], Document], directory: Path) 
             dr("failback", "--yes", "--wait")
         with people[GAME_DAY].working():
             dr("drill", "--yes", f"--report-dir={directory}")
-            dr("failover", "--yes", *_BY_SWITCH)  # the switch, should a drill leave it
+            dr("failover", "--yes", *_BY_SWITCH)  # the switch, in case a drill leaves it
             dr("failback", "--yes")
     with dr_on({name: value for name, value in outputs.items() if name not in OF_A_SWITCH}, directory) as dr:
         for name in (OPERATE, GAME_DAY):  # as of a stack without a switch

@@ -1,4 +1,4 @@
-"""The deployed policies: read from AWS, taken apart into what has to be proven, changed for a moment and put back."""
+"""The deployed policies: reads them from AWS, splits them into rows to prove, changes one for a moment, restores it."""
 
 import copy
 import json
@@ -15,7 +15,7 @@ from payment_dr.operations.deployed import OF_A_SERVICE, OF_TWO_WAY_DOCUMENTS
 from payment_dr.side import SIDES, Side
 
 Document = dict[str, Any]
-# By owner and part, the order in which policies are reported. One that is not listed is a gap.
+# The order of owners in the report. An owner that is not listed is a gap.
 OWNERS = (
     "health monitor role",
     "config sync role",
@@ -35,7 +35,7 @@ OWNERS = (
     "service role",
     "service function",
 )
-# The stack has no output with role and function of these options and of a service: they are found by the handler.
+# The stack has no output for role and function of these options and of a service: the handler identifies them.
 _OPTIONS = {
     "lambda_data_canary.handler": "data canary",
     "lambda_switch.handler": "switch",
@@ -49,7 +49,7 @@ class Policy:
     """One deployed policy.
 
     Attributes:
-        owner: What it is attached to, such as ``health monitor role``; the name if that is none of ours.
+        owner: What it is attached to, such as ``health monitor role``. The name, if it is not part of the stack.
         side: ``primary`` or ``secondary``. A cross-region role belongs to the side whose function assumes it.
         part: ``permissions`` and ``trust`` of a role, else ``policy``.
         name: Name or ARN of the role, key, topic or function.
@@ -66,12 +66,12 @@ class Policy:
 
     @property
     def document(self) -> Document:
-        """The policy, each of its lists a list."""
+        """The policy in the form of `normal`."""
         return normal(json.loads(self.text))
 
     @contextmanager
     def changed(self, document: Document) -> Iterator[None]:
-        """Another policy in its place, until the end."""
+        """Put another policy in its place, and restore it at the end."""
         if document == self.document:
             yield
             return
@@ -84,18 +84,18 @@ class Policy:
 
 @dataclass(frozen=True)
 class Row:
-    """One thing to prove: an action on a resource is needed, or a condition holds.
+    """One statement to prove: an action on a resource is needed, or a condition holds.
 
     Attributes:
-        policy: Where it stands.
-        sid: Which statement.
-        action: The action; all of the statement's where a condition is to be proven.
-        resource: The resource; all of the statement's where a condition is to be proven.
-        principal: Who, such as ``Service s3.amazonaws.com``, all where a condition is to be proven; empty in a role's
+        policy: The policy.
+        sid: The statement.
+        action: The action; for a condition, all actions of the statement.
+        resource: The resource; for a condition, all resources of the statement.
+        principal: The principal, such as ``Service s3.amazonaws.com``; for a condition, all of them; empty in a role's
             own policy.
-        condition: The condition to be proven, such as ``StringEquals aws:SourceAccount``; empty for an action.
-        value: The one value of it that is to be proven, where it has several.
-        denies: Whether the statement denies its actions; that is proven for each resource and condition.
+        condition: The condition to prove, such as ``StringEquals aws:SourceAccount``; empty for an action.
+        value: The value to prove, if the condition has several.
+        denies: Whether the statement denies its actions. That is proven for each resource and condition.
     """
 
     policy: Policy
@@ -109,7 +109,7 @@ class Row:
 
     @property
     def claim(self) -> tuple[str, str, str]:
-        """By which a scenario is found: owner, statement, and action or condition."""
+        """The key of its claim: owner, statement, and action or condition."""
         what = f"each value of {self.condition}" if self.value else self.condition or self.action
         return self.policy.owner, self.sid, f"deny {self.action}: {what}" if self.denies else what
 
@@ -123,7 +123,7 @@ class Row:
 
 
 def normal(document: Document) -> Document:
-    """The same policy with every action, resource, principal and condition value in a sorted list."""
+    """Return the policy with every action, resource, principal and condition value in a sorted list."""
 
     def listed(value: Any) -> list[str]:
         return [value] if isinstance(value, str) else sorted(value)
@@ -141,12 +141,12 @@ def normal(document: Document) -> Document:
 
 
 def principals_of(statement: Document) -> list[str]:
-    """Who a statement is for, such as ``Service s3.amazonaws.com``; empty in a role's own policy."""
+    """The principals of a statement, such as ``Service s3.amazonaws.com``; none in a role's own policy."""
     return [f"{kind} {name}" for kind, names in statement.get("Principal", {}).items() for name in names]
 
 
 def rows_of(policy: Policy) -> list[Row]:
-    """All that has to be proven of a policy, in the same order whatever the order of its statements."""
+    """Every row to prove of a policy, in an order that does not depend on the order of its statements."""
     rows = []
     for statement in sorted(policy.document["Statement"], key=lambda each: str(each.get("Sid", ""))):
         conditions = {
@@ -175,7 +175,7 @@ def rows_of(policy: Policy) -> list[Row]:
 
 
 def without(document: Document, row: Row) -> Document:
-    """The policy less exactly what the row is about; the rest of its statement stays."""
+    """Return the policy without exactly the row. The rest of its statement stays."""
     changed: list[Document] = []
     for statement in copy.deepcopy(document)["Statement"]:
         if statement.get("Sid", "") != row.sid:
@@ -191,7 +191,7 @@ def without(document: Document, row: Row) -> Document:
                 del statement["Condition"][operator][key]
             changed.append(statement)
         else:
-            # Apart: the other actions, this action on the other resources, and it by the other principals.
+            # What stays: the other actions, and this action on the other resources and by the other principals.
             apart = [{**statement, "Action": [a for a in statement["Action"] if a != row.action]}]
             alone = {**statement, "Action": [row.action]}
             if "Resource" in statement:
@@ -206,13 +206,13 @@ def without(document: Document, row: Row) -> Document:
 
 
 def without_statements(document: Document, sids: Sequence[str]) -> Document:
-    """The policy less whole statements."""
+    """Return the policy without these statements."""
     left = [statement for statement in document["Statement"] if statement.get("Sid", "") not in sids]
     return {**document, "Statement": left or [_nothing(document)]}
 
 
 def with_condition_value(document: Document, row: Row, old: str, new: str) -> Document:
-    """The policy with another value in the row's condition: as it would be seen from elsewhere."""
+    """Return the policy with another value in the row's condition."""
     changed = copy.deepcopy(document)
     operator, key = row.condition.split()
     for statement in changed["Statement"]:
@@ -223,13 +223,13 @@ def with_condition_value(document: Document, row: Row, old: str, new: str) -> Do
 
 
 def _nothing(document: Document) -> Document:
-    """A statement that grants nothing: a policy has to have one."""
+    """A statement that grants nothing, because a policy must have one."""
     first = document["Statement"][0]
     return {**first, "Action": [f"{first['Action'][0].partition(':')[0]}:NothingAtAll"]}
 
 
 def deployed_policies(stack: Deployment) -> list[Policy]:
-    """Every policy in the account, whoever made it, ours in the order of `OWNERS`."""
+    """Every policy in the account, whoever created it; the stack's in the order of `OWNERS`."""
     owners = owners_of(stack)
 
     def policy(name: str, part: str, text: Any, put: Callable[[str], None]) -> Policy:
@@ -300,7 +300,7 @@ def owners_of(stack: Deployment) -> Mapping[str, tuple[str, Side]]:
             if name.startswith(f"{side}_"):
                 owners[arn] = ("cross-region role", side)
     owners[value("s3_replication_role_arn")] = ("replication role", "primary")
-    if OF_TWO_WAY_DOCUMENTS in stack.outputs:  # without them there is a gap
+    if OF_TWO_WAY_DOCUMENTS in stack.outputs:  # without them, the proof reports a gap
         owners[value(OF_TWO_WAY_DOCUMENTS)] = ("replication role", "secondary")
     for side in SIDES:
         owners[value(f"{side}_kms_key_arn")] = ("key", side)
@@ -323,7 +323,7 @@ def _put(call: Callable[..., Any], argument: str, text: str, **arguments: Any) -
 
 
 def _put_managed(iam: Any, arn: str, text: str) -> None:
-    """One more version, and none besides: a policy can have five."""
+    """Put a new version and delete all others, because a policy can have only five."""
     iam.create_policy_version(PolicyArn=arn, PolicyDocument=text, SetAsDefault=True)
     for version in iam.list_policy_versions(PolicyArn=arn)["Versions"]:
         if not version["IsDefaultVersion"]:

@@ -1,4 +1,4 @@
-"""The proof itself: each right taken away for a moment, each condition too, and what is outside asked for."""
+"""The proof: removes each right and each condition for a moment, and requests what no right covers."""
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
@@ -11,7 +11,7 @@ from embedded_aws.checks import CheckFailed, check_parameter_follows, check_seco
 from embedded_aws.deployment import Deployment
 from payment_dr.side import SIDES, Side
 from permission_proof.claims import ALL_CLAIMS, ALL_REFUSED, CLAIMS, Claim, Claims
-from permission_proof.excess import Asked, ask_neighbours, excess_in, let_in
+from permission_proof.excess import Asked, ask_neighbours, excess_in, not_refused
 from permission_proof.policies import (
     Document,
     Policy,
@@ -34,12 +34,12 @@ class Proof:
     """A line of the table.
 
     Attributes:
-        row: What was to be proven.
-        scenario: What was done.
-        how: What was arranged for it: a condition turned round, or statements set aside.
-        with_it: What came of it with the right, or with the condition.
-        without_it: What came of it without.
-        proven: Whether both are as they have to be.
+        row: The right or condition.
+        scenario: The scenario that ran.
+        how: The setup: another value in the condition, or statements set aside.
+        with_it: The result with the right or condition.
+        without_it: The result without it.
+        proven: Whether both results are as they must be.
     """
 
     row: Row
@@ -52,7 +52,7 @@ class Proof:
 
 @dataclass(frozen=True)
 class Refused:
-    """A request that has to be refused by the policies as deployed."""
+    """A request that the policies as deployed must refuse."""
 
     owner: str
     side: Side
@@ -64,13 +64,13 @@ class Refused:
 
 @dataclass(frozen=True)
 class Report:
-    """All that was found.
+    """All results of a proof.
 
     Attributes:
         proofs: A line for each right and condition that has a scenario.
-        refused: A line for each request that has to be refused.
+        refused: A line for each request that must be refused.
         asked: A request for each neighbour of what is granted.
-        gaps: What is not proven, one line each; empty when all is well.
+        gaps: What is not proven, one line each. Empty when all is proven.
     """
 
     proofs: list[Proof]
@@ -89,35 +89,35 @@ def prove(
 
     Args:
         stack: The stack, applied.
-        on_step: Told each step before it begins.
+        on_step: Called with each step before it begins.
         claims: `CLAIMS`, `PRODUCTION_CLAIMS` of the production preset, or `SERVICE_CLAIMS`.
-        owners: Whose policies are looked at, such as "service role". Default: all that are in the account.
+        owners: Whose policies to prove, such as "service role". Default: all in the account.
     """
     deployed = deployed_policies(stack)
     policies = [policy for policy in deployed if not owners or policy.owner in owners]
     rows = [row for policy in policies for row in rows_of(policy)]
-    on_step("look for what is granted too widely")
+    on_step("look for grants that are too wide")
     gaps = excess_in(stack, policies, claims)
     if not owners:
-        on_step("let the functions do their jobs")
+        on_step("run the jobs of the functions")
         gaps += list(_jobs_not_done(stack))
     with Stage(stack, deployed) as stage:
         proofs = list(_proofs(stage, [row for row in rows if row.claim in ALL_CLAIMS], on_step))
-        on_step("ask for what is outside")
+        on_step("request what no right covers")
         refused = list(_refused(stage, rows))
-        on_step("ask for what is next to each granted thing")
+        on_step("request the neighbours of each granted resource")
         asked = ask_neighbours(stage, policies)
     gaps += [f"not proven: {p.row}: with it {p.with_it}, without it {p.without_it}" for p in proofs if not p.proven]
     gaps += [f"not refused: {r.owner} ({r.side}): {r.scenario.text}: {r.found}" for r in refused if not r.proven]
-    gaps += let_in(asked)
-    on_step("look whether all policies are as deployed")
+    gaps += not_refused(asked)
+    on_step("check that all policies are as deployed")
     gaps += list(_not_restored(stack, deployed))
     place = {row: number for number, row in enumerate(rows)}
     return Report(sorted(proofs, key=lambda proof: place[proof.row]), refused, asked, gaps)
 
 
 def _jobs_not_done(stack: Deployment) -> Iterator[str]:
-    """Whether parameters are copied on their own, by the rules as deployed."""
+    """Check that the rules as deployed copy parameters."""
     for source, target in (SIDES, SIDES[::-1]):
         try:
             check_parameter_follows(stack, source, target)
@@ -147,10 +147,10 @@ def _proofs(stage: Stage, rows: Sequence[Row], on_step: Callable[[str], None]) -
     groups: dict[object, list[Row]] = {}
     for row in rows:
         claim = ALL_CLAIMS[row.claim]
-        # Rights that the same play needs are taken away one after the other, while it goes on.
+        # Rights that the same scenario needs are removed one after the other, in one set-up.
         alone = row if row.condition and not row.value else None
-        same_play = claim.scenario.text, row.policy.side, claim.about(row), claim.hidden_by, alone
-        groups.setdefault(same_play, []).append(row)
+        same_setup = claim.scenario.text, row.policy.side, claim.about(row), claim.hidden_by, alone
+        groups.setdefault(same_setup, []).append(row)
     subject = ""
     for group in groups.values():
         claim, side = ALL_CLAIMS[group[0].claim], group[0].policy.side
@@ -161,7 +161,7 @@ def _proofs(stage: Stage, rows: Sequence[Row], on_step: Callable[[str], None]) -
                 yield from _prove_group(stage, group, claim, run)
         except _Failed as failed:
             for row in group:
-                yield Proof(row, claim.scenario, "", f"could not be set up: {failed}", "", proven=False)
+                yield Proof(row, claim.scenario, "", f"setup failed: {failed}", "", proven=False)
 
 
 def _prove_group(stage: Stage, group: Sequence[Row], claim: Claim, run: Run) -> Iterator[Proof]:
@@ -194,7 +194,7 @@ def _prove_group(stage: Stage, group: Sequence[Row], claim: Claim, run: Run) -> 
 
 
 def _named(outcome: Outcome, row: Row) -> Refusal | None:
-    """The refusal that is due to the row, if there is one."""
+    """The refusal that the missing right of the row causes, if there is one."""
     principals = row.principal.split(", ")
     by = [name for principal in principals for kind, _, name in [principal.partition(" ")] if kind == "Service"]
     if row.policy.part == "permissions":
@@ -211,7 +211,7 @@ def _text(outcome: Outcome, row: Row) -> str:
     if outcome.passed:
         return PASSES
     refusal = _named(outcome, row)
-    return f"refused: {refusal.action}" if refusal else f"stopped otherwise: {outcome.why}"
+    return f"refused: {refusal.action}" if refusal else f"failed for another reason: {outcome.why}"
 
 
 def _refused(stage: Stage, rows: Sequence[Row]) -> Iterator[Refused]:
@@ -224,7 +224,7 @@ def _refused(stage: Stage, rows: Sequence[Row]) -> Iterator[Refused]:
             if key not in asked:
                 asked.add(key)
                 yield _ask(stage, row.policy.owner, row.policy.side, row.action, scenario)
-    owners = {(row.policy.owner, row.policy.side) for row in rows}  # the switch is in one region alone
+    owners = {(row.policy.owner, row.policy.side) for row in rows}  # the switch is in one region only
     for owner, action, scenario in ALL_REFUSED:
         for side in (side for side in SIDES if (owner, side) in owners):
             yield _ask(stage, owner, side, action, scenario)
@@ -238,4 +238,4 @@ def _ask(stage: Stage, owner: str, side: Side, action: str, scenario: Scenario) 
         proven = not outcome.passed and bool(resources)
         found = f"refused: {action} on {', '.join(sorted(resources))}" if proven else outcome.why or PASSES
         return Refused(owner, side, action, scenario, found, proven)
-    return Refused(owner, side, action, scenario, "could not be set up", proven=False)
+    return Refused(owner, side, action, scenario, "setup failed", proven=False)

@@ -1,7 +1,7 @@
-"""An embedded AWS that writes down what it authorizes: which action on which resource, by whose access key.
+"""An embedded AWS that records what it authorizes: the action, the resource and the access key.
 
-ministack leaves no trace of what it allows. This is no patch of the emulator's answers, so it is not with the patches:
-only ``permission_proof.deployer`` starts it, for the other recorded work too.
+ministack does not log what it allows. This changes no answer of the emulator, so it is not one of the patches. Only
+``permission_proof.deployer`` starts it, also for the other recorded work.
 """
 
 import json
@@ -16,17 +16,17 @@ _MARK = "authorized: "
 
 
 class RecordingAws(EmbeddedAws):
-    """An embedded AWS that remembers what it was asked to authorize, and did; its branches do so too."""
+    """An embedded AWS that logs what it authorizes. Its branches do too."""
 
     _command: ClassVar[tuple[str, ...]] = (sys.executable, "-m", "permission_proof.recorder")
 
 
 def authorized(aws: EmbeddedAws, access_key: str) -> Iterator[tuple[str, str]]:
-    """Each action that a caller was allowed so far, and the ARN it was asked about, in the order of the calls.
+    """Each action that a caller was allowed so far, and its ARN, in the order of the calls.
 
     Args:
-        aws: A `RecordingAws`, or a branch of one, which knows what happened since it began.
-        access_key: Of an IAM user; the account's root is never asked about.
+        aws: A `RecordingAws`, or a branch of one, which has the log since it began.
+        access_key: The key of an IAM user. The account's root needs no authorization.
     """
     for line in aws.log_text().splitlines():
         _, mark, record = line.partition(_MARK)

@@ -29,94 +29,101 @@ _JOBS = {
 }
 _HEAD = """# Permissions
 
-Every right that the stack grants, and what shows that it is needed. `make prove-permissions` deploys the stack, with
-`two_way_documents` for the roles of both directions, on the embedded AWS, reads all policies from there (of roles,
-keys, topics and functions), takes each action and each condition away for a moment, and puts it back. It fails, and
-names the line, when a right has no scenario, when a scenario has lost its right, when something works without the
-right that it is said to need, when something is refused for another reason than the missing right, when something is
-granted [too widely](#too-wide), and when a policy is not as deployed at the end. This file is what it wrote (`make
-prove-permissions ARGS="--write docs/permissions.md"`); a test compares the two.
+This page lists every right that the stack grants, with the evidence that it is needed. Read it to review the stack's
+IAM policies. [permissions-production.md](permissions-production.md) lists what the production preset adds.
 
-[permissions-production.md](permissions-production.md) has what the production preset grants besides.
+`make prove-permissions` deploys the stack on the embedded AWS, with `two_way_documents` for the roles of both
+directions. It reads all policies of roles, keys, topics and functions there, removes each action and each condition for
+a moment, and restores it. It fails, and names the line, if
+
+- a right has no scenario, or a scenario has no right;
+- a request works without the right that it needs, or is refused for another reason than the missing right;
+- a grant is [too wide](#too-wide);
+- a policy is not as deployed at the end.
+
+This page is its output (`make prove-permissions ARGS="--write docs/permissions.md"`). A test compares the two.
 
 How to read a line:
 
-- An **action**: the scenario passes *with* it, and without it AWS refuses this very action. Of an action on several
-  resources, each is taken away by itself.
-- A **condition** (in bold): a request that is not meant is refused *with* it, and passes without it. Where such a
-  request cannot be made here, the condition is turned round ("names …"): then the request that is meant is the wrong
-  one. Each value of a condition that has several is taken away like an action.
-- **Set aside**: another statement of the same policy would hide this one, so it is taken away for both runs.
-- **Roles called directly**: where no function makes a call, the proof takes a session of the role, which trusts the
+- **Action**: the scenario passes with the action. Without it, AWS refuses exactly this action. If an action has several
+  resources, each is removed by itself.
+- **Condition** (in bold): an unintended request is refused with the condition and passes without it. If such a request
+  cannot be made here, the condition gets another value ("names …") and must refuse the intended request. If a condition
+  has several values, each is removed like an action.
+- **Set aside**: another statement of the same policy would hide this one, so both runs are without it.
+- **Roles called directly**: if no function makes a call, the proof uses a session of the role, which trusts the
   account's root for that moment.
-- **Enforced**: IAM decides on the call as it is made. **Documented** and **not documented**: a service acts without
-  being called (S3 replicates, CloudWatch alarms, EventBridge delivers, Lambda logs). The embedded AWS asks for the
-  right and refuses without it. That AWS does the same rests on the sentence of that number in
-  [what the lines rest on](#what-the-lines-rest-on). No line is only compared with a page: all are run.
-- The key that encrypts parameters and alerts is used through Parameter Store and SNS; which KMS action they ask for is
-  [documented](https://docs.aws.amazon.com/systems-manager/latest/userguide/secure-string-parameter-kms-encryption.html)
-  [as well](https://docs.aws.amazon.com/sns/latest/dg/sns-key-management.html).
+- **Enforced**: IAM decides on the call.
+- **Documented** and **not documented**: a service acts without being called (S3 replicates, CloudWatch alarms,
+  EventBridge delivers, Lambda logs). The embedded AWS requires the right and refuses without it. That AWS does the same
+  relies on the sentence of that number in [what the lines rest on](#what-the-lines-rest-on).
+- **Key**: Parameter Store and SNS use the key that encrypts parameters and alerts. Which KMS action they need is
+  documented for [Parameter Store][1] and [SNS][2].
 
-What only AWS itself can show: that its documentation lists every right a service asks for; what is not documented;
-how long a changed policy takes to be in force everywhere. A write that names no key takes the AWS managed key of
-Parameter Store, which the account's roles may use through it; the sync always names the key.
+[1]: https://docs.aws.amazon.com/systems-manager/latest/userguide/secure-string-parameter-kms-encryption.html
+[2]: https://docs.aws.amazon.com/sns/latest/dg/sns-key-management.html
+
+Every line was run. Only AWS itself can show that its documentation lists every right a service needs, that the lines
+without documentation hold, and how long a changed policy takes to apply everywhere. A write that names no key uses the
+AWS managed key of Parameter Store, which the account's roles may use through it. Config sync always names the key.
 """
 _PRODUCTION_HEAD = """# Permissions of the production stack
 
-What the stack with the [production preset](production.md) grants besides what is in [permissions.md](permissions.md):
-the rights of the data canary in each region, of the switch in the standby region and of the function that sets it by
-itself, and the private route that Route 53 probes. `make prove-permissions ARGS=--production` deploys that stack and
-proves all its rights, those of the other page too, in the way that page describes. This page has only the lines that
-are not there. It is what the run wrote (`make prove-permissions ARGS="--production --write
-docs/permissions-production.md"`); a test compares the two.
+This page lists what the stack with the [production preset](production.md) grants in addition to
+[permissions.md](permissions.md): the rights of the data canary in each region, of the switch in the standby region and
+of its takeover function, and the private route that Route 53 probes.
 
-`PutItem`, `GetItem` and `Query` always name a key. So the request that the `Null` condition refuses, one without a key,
-cannot be made with these actions, and the condition is turned round ("names true").
+`make prove-permissions ARGS=--production` deploys that stack and proves all its rights as the other page describes.
+This page has only the lines that the other page lacks. It is the output of the run (`make prove-permissions
+ARGS="--production --write docs/permissions-production.md"`). A test compares the two.
+
+`PutItem`, `GetItem` and `Query` always name a key. The `Null` condition refuses a request without a key, which these
+actions cannot make, so the condition gets another value ("names true").
 """
 _RESTS_ON = """
 ## What the lines rest on
 
-The sentences behind the lines above that a service causes without being called.
+The sentences that the lines above rely on when a service acts without being called.
 """
 _NOT_THERE = fill(
-    "**Not there.** The proof looks in the account and in both regions for what else could act or let others act, and "
-    f"finds none of these: {'; '.join(ABSENT)}.",
+    "**Absent.** The proof searches the account and both regions for anything else that could act or let others act. "
+    f"It finds none of these: {'; '.join(ABSENT)}.",
     width=120,
     break_on_hyphens=False,
 )
 _TOO_WIDE = f"""
 ## Too wide
 
-What the lines above leave open: more is granted than its scenario needs.
+This section covers what the lines above leave open: a grant that is wider than its scenario needs.
 
-**Asked for.** With each right of a role, the proof asks for the neighbours of what the right is about: a longer name
-(`-permission-proof` is added to it), the same name in the other region and, where the call takes an ARN, in another
-account. Another role, which may assume every role, asks for each role. The root of another account asks for each
-cross-region role and publishes to each topic. Each must be refused for lack of this very right. Two kinds of rights
-cannot be tried like this: a key is used through Parameter Store and SNS, and two actions are for S3 alone. *Refused*
-has their requests, for another key and another bucket. Nor can the proof act as an AWS service: what a service may do
-is read.
+**Requested.** With each right of a role, the proof requests the neighbours of the granted resource: a longer name (with
+`-permission-proof` added), the same name in the other region and, if the call takes an ARN, in another account. Another
+role, which may assume every role, requests each role. The root of another account requests each cross-region role and
+publishes to each topic. Each request must be refused because exactly this right is missing. Two kinds of rights cannot
+be tried like this: a key is used through Parameter Store and SNS, and two actions are only for S3. *Refused* has their
+requests, for another key and another bucket. The proof cannot act as an AWS service, so what a service may do is read.
 
-**Read.** In all that the policies of roles and their trusts, keys, topics and functions allow, no resource and no
-condition has a `*`, a `?` or a policy variable, except
+**Read.** In all policies of roles and their trusts, keys, topics and functions, no resource and no condition has a
+`*`, a `?` or a policy variable, except
 
 - `:*` after one log group and `/*` after one bucket, because names of log streams and documents are not known before;
 - `*` as the resource in a key's policy, where it means that key;
-- `alarm:*` in who may publish to a topic and use its key for that: all alarms of the account in that region.
+- `alarm:*` for the alarms that may publish to a topic and use its key for that: all alarms of the account in that
+  region.
 
-An action with a wildcard needs a line of its own above. The principal of each statement is the one that the statement
-is for, no statement has an element such as `NotResource`, and each owner has one policy of a kind.
+An action with a wildcard needs a line of its own above. The principal of each statement is the intended one, no
+statement has an element such as `NotResource`, and each owner has one policy of a kind.
 
 {_NOT_THERE}
 
-**Not looked at**: resource policies of parameters, which the embedded AWS does not have; other regions; who can change
-the stack, that is, the account's administrators and who deploys. The embedded AWS lists KMS grants but evaluates
-none, so what a grant allows is not tried.
+**Not checked**: resource policies of parameters, which the embedded AWS does not have; other regions; everyone who can
+change the stack, that is, the account's administrators and the role that deploys. The embedded AWS lists KMS grants but
+evaluates none, so the proof does not try what a grant allows.
 """
 
 
 def _shortener(stack: Deployment) -> Callable[[str], str]:
-    """Make names readable, and the same in every run."""
+    """Return a function that makes names readable, and the same in every run."""
 
     def short(text: str) -> str:
         for side in SIDES:
@@ -132,8 +139,8 @@ def as_data(stack: Deployment, report: Report) -> dict[str, Any]:
     """The report as JSON: every line with names made readable.
 
     Args:
-        stack: The deployment that it is about.
-        report: What was found.
+        stack: The deployment.
+        report: The results.
     """
     short = _shortener(stack)
     return {
@@ -174,15 +181,15 @@ def _refused_line(refused: Refused, short: Callable[[str], str]) -> dict[str, An
 
 
 def _neighbours(asked: Sequence[Asked], short: Callable[[str], str]) -> Iterator[dict[str, Any]]:
-    """A line for each right on each thing, whose neighbours were asked for."""
+    """A line for each right on each resource whose neighbours were requested."""
     lines: dict[tuple[str, str, str], list[Asked]] = {}
     for ask in asked:
         lines.setdefault((f"{ask.owner}, {ask.side}", ask.action, short(ask.granted)), []).append(ask)
     for (role, action, granted), asks in lines.items():
         refused = [ask.neighbour for ask in asks if ask.refused]
-        let_in = [ask.neighbour for ask in asks if not ask.refused]
+        allowed = [ask.neighbour for ask in asks if not ask.refused]
         found = "; ".join(
-            f"{what}: {', '.join(which)}" for what, which in (("refused", refused), ("let in", let_in)) if which
+            f"{what}: {', '.join(which)}" for what, which in (("refused", refused), ("allowed", allowed)) if which
         )
         yield {
             "role": role,
@@ -190,7 +197,7 @@ def _neighbours(asked: Sequence[Asked], short: Callable[[str], str]) -> Iterator
             "granted": granted,
             "found": found,
             "production": asks[0].owner not in _OWNERS,
-            "proven": not let_in,
+            "proven": not allowed,
         }
 
 
@@ -243,11 +250,11 @@ def print_report(data: dict[str, Any]) -> None:
 
 
 def as_markdown(data: dict[str, Any], *, production: bool = False) -> str:
-    """docs/permissions.md.
+    """Return docs/permissions.md.
 
     Args:
         data: The report.
-        production: Make docs/permissions-production.md of it, which has what the production preset grants besides.
+        production: Return docs/permissions-production.md, with what the production preset grants in addition.
     """
     if production:
         lines = {kind: [line for line in data[kind] if line["production"]] for kind in _KINDS}
@@ -267,20 +274,20 @@ def _tables(data: Mapping[str, Any], too_wide: str) -> str:
             how = f"{_kind(basis)}, {bases.index(basis) + 1}"
         cells = [line["role"], f"`{line['action']}`", f"`{line['resource']}`", condition]
         parts.append(_row([*cells, *(line[column] for column in ("scenario", "with", "without")), how]))
-    parts += [_RESTS_ON, _row(["", "kind", "page", "section", "what it says, in our words"]), _row(["---"] * 5)]
+    parts += [_RESTS_ON, _row(["", "kind", "page", "section", "its statement, in our words"]), _row(["---"] * 5)]
     for number, basis in enumerate(bases, start=1):
         page = f"[{basis['page'].removeprefix('https://').removesuffix('.html')}]({basis['page']})"
         parts.append(_row([str(number), _kind(basis), page, basis["section"], basis["says"]]))
     parts += [
-        "\n## Whole jobs\n\nEach function has its own policy and no other, and with it does all of this. Besides, by "
-        "the rules as deployed, a\nparameter that is changed in either region is copied to the other one.\n",
+        "\n## Whole jobs\n\nEach function has its own policy and no other, and does all of this with it. The rules as "
+        "deployed also copy a\nparameter that changes in either region to the other one.\n",
         _row(["function", "job", "done"]),
         _row(["---"] * 3),
     ]
     parts += [_row([job["function"], "; ".join(job["job"]), "yes" if job["done"] else "no"]) for job in data["jobs"]]
     parts += [
-        "\n## Refused\n\nRequests with the policies as deployed: for something else with an action that the role has, "
-        "and for what the role\nmust not do at all. Reading a secret without the key is `kms:Decrypt` above.\n",
+        "\n## Refused\n\nRequests with the policies as deployed: for something else with an action of the role, and "
+        "for actions that the role\nmust not have. Reading a secret without the key is `kms:Decrypt` above.\n",
         _row(["role", "request", "found"]),
         _row(["---"] * 3),
     ]

@@ -1,6 +1,6 @@
-"""What the stack does with its rights, as small plays on the deployed stack; and what nobody may do with them.
+"""Scenarios on the deployed stack: what it does with its rights, and what nobody may do with them.
 
-A scenario is entered once for several runs. A run comes to its end, or raises what stopped it.
+A scenario is set up once for several runs. A run completes, or raises what stopped it.
 """
 
 import io
@@ -41,11 +41,11 @@ PURPOSES = {
 
 @dataclass(frozen=True)
 class Scenario:
-    """Something that is done.
+    """One use of a right, or one attempt to go beyond it.
 
     Attributes:
-        text: What, for the report.
-        play: Given the stage, the side, and what it is about (a parameter, say), a context manager that yields a run.
+        text: What happens, for the report.
+        play: A context manager of the stage, the side and the subject (such as a parameter), which yields a run.
     """
 
     text: str
@@ -69,12 +69,12 @@ def call(
     operation: str,
     arguments: Callable[[Stage, Side], Any],
     *,
-    abroad: bool = False,
+    other_region: bool = False,
 ) -> Scenario:
-    """A call with a role's session, in the region of the side or, `abroad`, in the other one."""
+    """A call with a role's session, in the region of the side or, with `other_region`, in the other one."""
 
     def play(stage: Stage, side: Side, _: str) -> Iterator[Run]:
-        client = stage.as_role(owner, side, service, stage.other(side) if abroad else side)
+        client = stage.as_role(owner, side, service, stage.other(side) if other_region else side)
         yield lambda: getattr(client, operation)(**arguments(stage, side))
 
     return named(text)(play)
@@ -91,7 +91,7 @@ def health_answers(stage: Stage, side: Side, _: str) -> Iterator[Run]:
 
 @scenario
 def private_route_answers(stage: Stage, side: Side, _: str) -> Iterator[Run]:
-    """GET on the private route, which Route 53 probes, answers."""
+    """GET on the private route that Route 53 probes answers."""
     api = stage.stack.value(f"{side}_api_id")
     routes = [route["RouteKey"] for route in stage.client("apigatewayv2", side).get_routes(ApiId=api)["Items"]]
     (path,) = [route.removeprefix("GET ") for route in routes if route.startswith("GET /health/")]
@@ -100,13 +100,13 @@ def private_route_answers(stage: Stage, side: Side, _: str) -> Iterator[Run]:
 
 @scenario
 def monitor_mails(stage: Stage, side: Side, _: str) -> Iterator[Run]:
-    """The monitor, pointed at another table, mails that it cannot tell."""
+    """The monitor, pointed at another table, mails that the health is unknown."""
     with stage.restarted(side, MONITOR, DYNAMODB_TABLE_NAME=NAME), stage.mailbox(side) as received:
 
         def run() -> None:
             try:
                 stage.invoke(side, MONITOR, {"detail-type": "Scheduled Event"})
-            except NotPassed as failed:  # as it has to, not knowing
+            except NotPassed as failed:  # as it must when the health is unknown
                 if "health is unknown" not in str(failed):
                     raise
             stage.expect(lambda: received("Verdict:      unknown"), "the mail", ignoring="dynamodb:DescribeTable")
@@ -184,9 +184,9 @@ def _another_rule(stage: Stage, side: Side, target: str) -> Iterator[str]:
 
 
 def another_api_asks(purpose: str, route: str = "GET /health") -> Scenario:
-    """An API that is not the stack's asks a function of it."""
+    """An API that is not the stack's invokes a function of it."""
 
-    @named(f"Another API asks the {PURPOSES[purpose].removeprefix('health ')}")
+    @named(f"Another API invokes the {PURPOSES[purpose].removeprefix('health ')}")
     def play(stage: Stage, side: Side, _: str) -> Iterator[Run]:
         gateway = stage.client("apigatewayv2", side)
         target = stage.function_arn(side, purpose)
@@ -206,25 +206,25 @@ def another_api_asks(purpose: str, route: str = "GET /health") -> Scenario:
 
 @scenario
 def switch_answers(stage: Stage, side: Side, _: str) -> Iterator[Run]:
-    """GET on the route of the switch, which Route 53 probes, says that it is not set."""
+    """GET on the route of the switch that Route 53 probes returns that it is not set."""
     api, path = stage.stack.value(f"{side}_api_id"), stage.stack.value("switch_path")
     yield lambda: _ask(stage, api, f"GET {path}")
 
 
 @scenario
 def switch_reads(stage: Stage, side: Side, _: str) -> Iterator[Run]:
-    """The function of the switch reads its table."""
+    """The switch function reads its table."""
     yield lambda: stage.invoke(side, SWITCH, {})
 
 
 @scenario
 def takeover_arms(stage: Stage, side: Side, _: str) -> Iterator[Run]:
-    """The function that takes over finds no change of the switch, probes the primary and notes that it answers."""
+    """The takeover function finds no change of the switch, probes the primary and records that it answers."""
     table, dynamodb = stage.stack.value("switch_table_name"), stage.client("dynamodb", side)
 
     def run() -> None:
         outcome = ""
-        for _ in range(3):  # a run of its schedule may come between
+        for _ in range(3):  # a scheduled run may interfere
             _empty(dynamodb, table)
             outcome = stage.invoke(side, TAKEOVER, {})["outcome"]
             if outcome == "armed":
@@ -236,7 +236,7 @@ def takeover_arms(stage: Stage, side: Side, _: str) -> Iterator[Run]:
 
 @scenario
 def takeover_sees_alarm(stage: Stage, side: Side, _: str) -> Iterator[Run]:
-    """The function that takes over finds the primary's alarm firing while the primary answers, and sets the switch."""
+    """The takeover function finds the primary's alarm firing while the primary answers, and sets the switch."""
     table, dynamodb = stage.stack.value("switch_table_name"), stage.client("dynamodb", side)
     cloudwatch, alarm = stage.client("cloudwatch", stage.other(side)), seen_alarm(stage, side)
     (before,) = cloudwatch.describe_alarms(AlarmNames=[alarm])["MetricAlarms"]
@@ -246,7 +246,7 @@ def takeover_sees_alarm(stage: Stage, side: Side, _: str) -> Iterator[Run]:
         _empty(dynamodb, table)
         dynamodb.put_item(TableName=table, Item=armed)
         outcome = stage.invoke(side, TAKEOVER, {})["outcome"]
-        # A run of its schedule may have come between.
+        # A scheduled run may have interfered.
         if outcome not in ("taken over", "switched already", "changed meanwhile"):
             raise NotPassed(f"the outcome is {outcome!r}")
 
@@ -259,7 +259,7 @@ def takeover_sees_alarm(stage: Stage, side: Side, _: str) -> Iterator[Run]:
 
 
 def seen_alarm(stage: Stage, side: Side) -> str:
-    """Name of the alarm that the function which takes over asks for."""
+    """Name of the alarm that the takeover function reads."""
     found = stage.client("lambda", side).get_function_configuration(FunctionName=stage.function(side, TAKEOVER))
     return str(found["Environment"]["Variables"]["PRIMARY_ALARM_NAME"])
 
@@ -270,7 +270,7 @@ def _empty(dynamodb: Any, table: str) -> None:
 
 
 def takeover_sets(text: str, region: str) -> Scenario:
-    """The role of the function that takes over sets the switch of a region."""
+    """The takeover role sets the switch of a region."""
 
     @named(text)
     def play(stage: Stage, side: Side, _: str) -> Iterator[Run]:
@@ -295,7 +295,7 @@ def _ask(stage: Stage, api: str, route: str) -> None:
         with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310
             answer.read()
     except urllib.error.HTTPError as error:
-        if b'"not switched"' not in error.read():  # what the function of the switch itself says with 503
+        if b'"not switched"' not in error.read():  # the switch function's own 503
             raise NotPassed(f"{method} {url} answers {error.code}") from error
 
 
@@ -348,7 +348,7 @@ def copied_advanced(stage: Stage, side: Side, _: str) -> Iterator[Run]:
     name = stage.parameters()[0]
     try:
         yield from _copying(stage, side, name, "Advanced")
-    finally:  # an advanced parameter stays one, and the other scenarios are about the standard tier
+    finally:  # an advanced parameter stays one, and the other scenarios need the standard tier
         of_parameter: Any = {"ResourceType": "Parameter", "ResourceId": name}
         clients = {each: stage.client("ssm", each) for each in SIDES}
         tags = {each: ssm.list_tags_for_resource(**of_parameter)["TagList"] for each, ssm in clients.items()}
@@ -371,13 +371,13 @@ def _copying(stage: Stage, side: Side, name: str, tier: str) -> Iterator[Run]:
         if target.get_parameter(Name=name, WithDecryption=True)["Parameter"]["Value"] != value:
             raise NotPassed(f"{name} was not copied")
 
-    with stage.restarted(side, SYNC):  # or it would go on with the session that it has
+    with stage.restarted(side, SYNC):  # or it would use the session that it has
         yield run
 
 
 @scenario
 def compared(stage: Stage, side: Side, name: str) -> Iterator[Run]:
-    """Equal values in both regions are found to be equal."""
+    """Equal values in both regions compare as equal."""
     name, value = name or stage.parameters()[0], str(uuid.uuid4())
     for each in (side, stage.other(side)):
         stage.client("ssm", each).put_parameter(
@@ -403,7 +403,7 @@ def assumes_another_role(stage: Stage, side: Side, _: str) -> Iterator[Run]:
 def wrong_function_assumes(stage: Stage, side: Side, _: str) -> Iterator[Run]:
     """Another function with the same role assumes the cross-region role.
 
-    The role is lent to a function of the proof's; the role's own trust lets it be, for a moment.
+    A function of the proof uses the role. The role's own trust allows that for a moment.
     """
     trust = stage.policy("config sync role", side, "trust")
     role = stage.policy("cross-region role", side, "trust").name
@@ -429,19 +429,19 @@ def wrong_function_assumes(stage: Stage, side: Side, _: str) -> Iterator[Run]:
 
 @scenario
 def wrong_role_assumes(stage: Stage, side: Side, _: str) -> Iterator[Run]:
-    """The health monitor's role, with the right to, assumes the cross-region role."""
+    """The health monitor's role, given the right, assumes the cross-region role."""
     role = stage.policy("cross-region role", side, "trust").name
     sts = stage.as_role("health monitor role", side, "sts", side)
     with stage.also_may("health monitor role", side, "sts:AssumeRole", role):
         yield lambda: sts.assume_role(RoleArn=role, RoleSessionName=NAME)
 
 
-def reads_another_parameter(owner: str, *, abroad: bool) -> Scenario:
-    """A SecureString with the right key and another name."""
+def reads_another_parameter(owner: str, *, other_region: bool) -> Scenario:
+    """A SecureString with the stack's key and another name."""
 
-    @named("With the right to its name, another parameter with the same key is read")
+    @named("The role, given the right to its name, reads another parameter with the same key")
     def play(stage: Stage, side: Side, _: str) -> Iterator[Run]:
-        where = stage.other(side) if abroad else side
+        where = stage.other(side) if other_region else side
         name, root = f"/{NAME}/{uuid.uuid4()}", stage.client("ssm", where)
         root.put_parameter(Name=name, Value="a secret", Type="SecureString", KeyId=stage.key(where))
         arn = f"arn:aws:ssm:{stage.region(where)}:{stage.stack.aws.account_id}:parameter{name}"
@@ -455,17 +455,17 @@ def reads_another_parameter(owner: str, *, abroad: bool) -> Scenario:
     return play
 
 
-def reads_with_another_key(owner: str, *, abroad: bool) -> Scenario:
-    """One of our parameters that somebody has encrypted with another key."""
+def reads_with_another_key(owner: str, *, other_region: bool) -> Scenario:
+    """One of the stack's parameters, encrypted with another key."""
 
-    @named("A parameter that was encrypted with another key is read")
+    @named("The role reads a parameter that is encrypted with another key")
     def play(stage: Stage, side: Side, _: str) -> Iterator[Run]:
-        where, name = stage.other(side) if abroad else side, stage.parameters()[0]
+        where, name = stage.other(side) if other_region else side, stage.parameters()[0]
         root = stage.client("ssm", where)
 
         def encrypt(key: str) -> str:
             answer = root.put_parameter(Name=name, Value="a secret", Type="SecureString", KeyId=key, Overwrite=True)
-            return f"{name}:{answer['Version']}"  # by its number: the sync encrypts the parameter anew with our key
+            return f"{name}:{answer['Version']}"  # by number: config sync encrypts it again with our key
 
         version = encrypt(stage.other_key(where))
         try:
@@ -486,22 +486,22 @@ def _decryption(stage: Stage, where: Side) -> dict[str, Any]:
 
 
 sync_decrypts = call(
-    "The role asks KMS itself to decrypt",
+    "The role calls KMS directly to decrypt",
     "config sync role",
     "kms",
     "decrypt",
     lambda stage, side: _decryption(stage, side),
 )
 target_decrypts = call(
-    "The role asks KMS itself to decrypt",
+    "The role calls KMS directly to decrypt",
     "cross-region role",
     "kms",
     "decrypt",
     lambda stage, side: _decryption(stage, stage.other(side)),
-    abroad=True,
+    other_region=True,
 )
 monitor_asks_for_a_key = call(
-    "The role asks KMS itself for a data key",
+    "The role calls KMS directly for a data key",
     "health monitor role",
     "kms",
     "generate_data_key",
@@ -509,16 +509,18 @@ monitor_asks_for_a_key = call(
 )
 
 
-def writes(text: str, *, name: str = "", own_key: bool = True, abroad: bool = True, tier: str = "Standard") -> Scenario:
+def writes(
+    text: str, *, name: str = "", own_key: bool = True, other_region: bool = True, tier: str = "Standard"
+) -> Scenario:
     """The cross-region role writes a parameter."""
 
     def arguments(stage: Stage, side: Side) -> dict[str, Any]:
-        where = stage.other(side) if abroad else side
+        where = stage.other(side) if other_region else side
         key = stage.key(where) if own_key else stage.other_key(where)
         name_ = name or stage.parameters()[0]
         return {"Name": name_, "Value": "x", "Type": "SecureString", "KeyId": key, "Tier": tier, "Overwrite": True}
 
-    return call(text, "cross-region role", "ssm", "put_parameter", arguments, abroad=abroad)
+    return call(text, "cross-region role", "ssm", "put_parameter", arguments, other_region=other_region)
 
 
 # The data canary
@@ -539,7 +541,7 @@ def _table(stage: Stage) -> str:
 
 @scenario
 def canary_looks(stage: Stage, side: Side, _: str) -> Iterator[Run]:
-    """The canary writes its item, reads it back, and reads that of the other region."""
+    """The canary writes its item, reads it back, and reads the item of the other region."""
     there, dynamodb = stage.other(side), stage.client("dynamodb", side)
     stage.invoke(there, CANARY, {})
     of_there = {"TableName": _table(stage), "Key": _item(of_region(stage, there))}
@@ -548,7 +550,7 @@ def canary_looks(stage: Stage, side: Side, _: str) -> Iterator[Run]:
     def run() -> None:
         found = stage.invoke(side, CANARY, {})
         if found["failure"] or found["replication_age_seconds"] is None:
-            raise NotPassed(f"the canary has found {found}")
+            raise NotPassed(f"the canary found {found}")
 
     yield run
 
@@ -556,11 +558,11 @@ def canary_looks(stage: Stage, side: Side, _: str) -> Iterator[Run]:
 Key = Callable[[Stage, Side], str]
 
 
-def canary_writes(text: str, key: Key, *, abroad: bool = False) -> Scenario:
+def canary_writes(text: str, key: Key, *, other_region: bool = False) -> Scenario:
     """The canary's role writes an item."""
 
     def play(stage: Stage, side: Side, _: str) -> Iterator[Run]:
-        where = stage.other(side) if abroad else side
+        where = stage.other(side) if other_region else side
         dynamodb, item = stage.as_role("data canary role", side, "dynamodb", where), _item(key(stage, side))
         try:
             yield lambda: dynamodb.put_item(TableName=_table(stage), Item={**item, "written_at": {"N": "0"}})
@@ -571,13 +573,13 @@ def canary_writes(text: str, key: Key, *, abroad: bool = False) -> Scenario:
     return named(text)(play)
 
 
-def canary_reads(text: str, key: Key, *, abroad: bool = False) -> Scenario:
-    """The canary's role reads an item, which need not be there."""
+def canary_reads(text: str, key: Key, *, other_region: bool = False) -> Scenario:
+    """The canary's role reads an item, which may not exist."""
 
     def arguments(stage: Stage, side: Side) -> dict[str, Any]:
         return {"TableName": _table(stage), "Key": _item(key(stage, side))}
 
-    return call(text, "data canary role", "dynamodb", "get_item", arguments, abroad=abroad)
+    return call(text, "data canary role", "dynamodb", "get_item", arguments, other_region=other_region)
 
 
 def canary_uses_another_table(text: str, operation: str, argument: str) -> Scenario:
@@ -617,7 +619,7 @@ def uses_another_table(
 
 
 def takes_role(purpose: str) -> Scenario:
-    """Lambda assumes a role for the function that it was made for."""
+    """Lambda assumes a role for the role's own function."""
 
     @named(f"Lambda assumes the role for the {PURPOSES[purpose]}")
     def play(stage: Stage, side: Side, _: str) -> Iterator[Run]:
@@ -680,7 +682,7 @@ operator_describes = call(
     "An operator describes the key", "operator", "kms", "describe_key", lambda stage, side: {"KeyId": stage.key(side)}
 )
 operator_encrypts = call(
-    "An operator asks KMS itself to encrypt",
+    "An operator calls KMS directly to encrypt",
     "operator",
     "kms",
     "encrypt",
@@ -696,7 +698,7 @@ operator_reads = call(
 
 
 def operator_writes(tier: str) -> Scenario:
-    """An operator writes a parameter of his own."""
+    """An operator writes a parameter that is not the stack's."""
 
     @named(f"An operator writes a parameter of the {tier.lower()} tier")
     def play(stage: Stage, side: Side, _: str) -> Iterator[Run]:
@@ -717,7 +719,7 @@ def read_without_tls(stage: Stage, side: Side, resource: str) -> Iterator[Run]: 
 
     def run() -> None:
         if resource.endswith("/*"):
-            with suppress(s3.exceptions.NoSuchKey):  # nothing of that name is there
+            with suppress(s3.exceptions.NoSuchKey):  # no document has that name
                 s3.get_object(Bucket=bucket, Key=NAME)
         else:
             s3.list_objects_v2(Bucket=bucket)
@@ -746,7 +748,7 @@ def _put_document(s3: Any, bucket: str, key: str) -> None:
         raise NotPassed(f"replication of {key}: {status}")
 
 
-@named("Another bucket is replicated, to another one, with the role")
+@named("S3 replicates another bucket with the role")
 def another_bucket_replicated(stage: Stage, side: Side, _: str) -> Iterator[Run]:  # noqa: D103
     s3 = stage.client("s3", "primary")
     buckets = source, destination = f"{NAME}-source", f"{NAME}-destination"

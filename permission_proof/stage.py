@@ -1,4 +1,4 @@
-"""Where the scenarios play: the deployed stack, what stands around it meanwhile, and the record of what was refused."""
+"""Where the scenarios run: the deployed stack, temporary resources around it, and the log of refusals."""
 
 import json
 import re
@@ -17,19 +17,19 @@ from embedded_aws.deployment import Deployment
 from payment_dr.side import OTHER, SIDES, Side
 from permission_proof.policies import Document, Policy, owners_of
 
-NAME = "permission-proof"  # of everything that stands here for the time of the proof alone
+NAME = "permission-proof"  # of every resource that exists only during the proof
 DEADLINE_SECONDS = 20.0
 _OPERATORS = ("kms:*", "ssm:*", "sts:AssumeRole", "s3:GetObject", "s3:ListBucket")  # rights of the role for people
 _REFUSAL = re.compile(r"(\S+) is not authorized to perform: (\S+) on resource: (\S+)$", re.MULTILINE)
 
 
-class NotPassed(Exception):  # noqa: N818 - it is what a scenario finds, not a fault of the program
-    """The scenario did not come to its end; the text says where."""
+class NotPassed(Exception):  # noqa: N818 - a result of a scenario, not a fault of the program
+    """The scenario did not complete. The text says where it stopped."""
 
 
 @dataclass(frozen=True)
 class Refusal:
-    """An action that AWS has refused, to whom and on what."""
+    """An action that AWS refused: the principal, the action and the resource."""
 
     principal: str
     action: str
@@ -38,12 +38,12 @@ class Refusal:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of one run of a scenario.
+    """The result of one run of a scenario.
 
     Attributes:
-        passed: Whether it came to its end.
+        passed: Whether it completed.
         why: What stopped it.
-        refusals: What was refused meanwhile.
+        refusals: What AWS refused during the run.
     """
 
     passed: bool
@@ -52,12 +52,12 @@ class Outcome:
 
 
 def refusals_in(text: str) -> tuple[Refusal, ...]:
-    """The refusals that a text, such as a log or an error's message, tells of in AWS's words."""
+    """The refusals in a text, such as a log or an error message, in AWS's words."""
     return tuple(Refusal(*found) for found in _REFUSAL.findall(text))
 
 
 class Stage:
-    """The deployed stack with its rules quiet; a context manager that puts everything back.
+    """The deployed stack with its rules paused; a context manager that restores everything.
 
     Args:
         stack: The deployment.
@@ -124,7 +124,7 @@ class Stage:
         return str(self.stack.value(f"{side}_kms_key_arn"))
 
     def other_key(self, side: Side) -> str:
-        """ARN of a key in the side's region that is not the stack's; its policy lets the account's roles use it."""
+        """ARN of a key in the side's region that is not the stack's. Its policy lets the account's roles use it."""
         return self._other_keys[side]
 
     def parameters(self) -> list[str]:
@@ -132,18 +132,18 @@ class Stage:
         return list(self.stack.value("ssm_parameter_names"))
 
     def rule(self, side: Side, purpose: str, trigger: str = "") -> str:
-        """ARN of the rule that starts a function; the trigger is ``change`` or ``reconcile`` where it has two."""
+        """ARN of the rule that starts a function. If it has two, the trigger is ``change`` or ``reconcile``."""
         target = self.function_arn(side, purpose)
         names = self.client("events", side).list_rule_names_by_target(TargetArn=target)["RuleNames"]
         (name,) = [name for name in names if trigger in name]
         return f"arn:aws:events:{self.region(side)}:{self.stack.aws.account_id}:rule/{name}"
 
-    # Acting as somebody
+    # Acting as a role
 
     def as_role(self, owner: str, side: Side, service: str, where: Side) -> Any:
         """A client with a session of one of the stack's roles, or of the ``operator``, in the region of a side.
 
-        To get the session the role trusts the account's root for a moment.
+        To get the session, the role trusts the account's root for a moment.
         """
         arn = self._operator_arn if owner == "operator" else self.policy(owner, side, "trust").name
         if (arn, service, where) not in self._clients:
@@ -171,7 +171,7 @@ class Stage:
 
     @contextmanager
     def also_may(self, owner: str, side: Side, action: str, resource: str) -> Iterator[None]:
-        """One more right for a role, to take the layer away that would hide the one in question."""
+        """Give a role one more right, which removes the layer that would hide the right to prove."""
         iam, role = self.client("iam", side), self.policy(owner, side, "trust").name.rsplit("/", 1)[1]
         document = _document({"Effect": "Allow", "Action": action, "Resource": resource})
         iam.put_role_policy(RoleName=role, PolicyName=NAME, PolicyDocument=document)
@@ -192,7 +192,7 @@ class Stage:
 
     @contextmanager
     def restarted(self, side: Side, purpose: str, **variables: str) -> Iterator[None]:
-        """A function that remembers nothing, with other settings until the end."""
+        """Restart a function, which then remembers nothing, with other settings until the end."""
         lambda_, name = self.client("lambda", side), self.function(side, purpose)
         deployed = lambda_.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
 
@@ -208,7 +208,7 @@ class Stage:
 
     @contextmanager
     def mailbox(self, side: Side, key_arn: str | None = None) -> Iterator[Callable[[str], bool]]:
-        """A queue behind the side's topic; yields whether a message with this text has arrived.
+        """Put a queue behind the side's topic, and yield a check whether a message with this text has arrived.
 
         Args:
             side: Whose topic.
@@ -228,7 +228,7 @@ class Stage:
             sqs.delete_queue(QueueUrl=url)
 
     def received(self, side: Side, queue_url: str, text: str) -> bool:
-        """Whether a message with this text is in a queue; messages that are read are removed."""
+        """Whether a message with this text is in a queue. Messages that are read are removed."""
         sqs = self.client("sqs", side)
         messages = sqs.receive_message(QueueUrl=queue_url, MaxNumberOfMessages=10, MessageAttributeNames=["All"]).get(
             "Messages", []
@@ -238,7 +238,7 @@ class Stage:
         return any(text in json.dumps(message) for message in messages)
 
     def fire(self, side: Side, rule_arn: str) -> None:
-        """Let a rule fire."""
+        """Make a rule fire."""
         entry = {"Source": NAME, "DetailType": NAME, "Detail": "{}", "Resources": [rule_arn]}
         self.client("events", side).put_events(Entries=[entry])
 
@@ -254,11 +254,11 @@ class Stage:
         return Outcome(True, "", self.refusals())
 
     def refusals(self) -> tuple[Refusal, ...]:
-        """What has been refused since the scenario began."""
+        """What AWS has refused since the scenario began."""
         return refusals_in(self.stack.aws.log_text()[self._mark :])
 
     def expect(self, observe: Callable[[], bool], what: str, ignoring: str = "") -> None:
-        """Wait until something is so; fail once something has been refused, unless it is a part of the scenario."""
+        """Wait for a condition. Fail as soon as AWS refuses something, unless the scenario includes that refusal."""
         deadline = time.monotonic() + DEADLINE_SECONDS
         while not observe():
             refused = [refusal for refusal in self.refusals() if refusal.action != ignoring]
@@ -272,7 +272,7 @@ class Stage:
 
     @contextmanager
     def _rules_listen_to_nothing_else(self, side: Side) -> Iterator[None]:
-        """Rules that fire when they are told to: no run on schedule gets in between."""
+        """Make the rules fire only for the proof, so that no scheduled run interferes."""
         events = self.client("events", side)
         rules = events.list_rules()["Rules"]
         try:
@@ -297,7 +297,7 @@ class Stage:
 
     @contextmanager
     def _operator(self) -> Iterator[None]:
-        """A role for people, who may use all parameters, keys, roles and documents as far as other policies allow."""
+        """Create a role that may use all parameters, keys, roles and documents as far as other policies allow."""
         iam = self.client("iam", "primary")
         role = iam.create_role(RoleName=NAME, AssumeRolePolicyDocument=_document(self._root_assumes))["Role"]
         self._operator_arn: str = role["Arn"]

@@ -62,7 +62,7 @@ def test_links_lead_somewhere(page: Path) -> None:
 @each_page
 def test_targets_of_make_exist(page: Path) -> None:
     targets = set(re.findall(r"^([a-z-]+):.*## ", (PROJECT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
-    code = re.findall(r"`[^`]*`|^\$ .*$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    code = re.findall(r"`[^`]*`|^ *\$ .*$", page.read_text(encoding="utf-8"), re.MULTILINE)
     assert {target for each in code for target in re.findall(r"\bmake ([a-z-]+)", each)} <= targets
 
 
@@ -75,10 +75,10 @@ def test_the_layout_in_contributing_is_that_of_the_project() -> None:
     assert [name for name in named if not (PROJECT / name).exists()] == []
 
 
-def told(page: Path) -> Iterator[tuple[str, list[str]]]:
-    """The commands of this project that a page tells the reader to type, and their words."""
+def commands_of(page: Path) -> Iterator[tuple[str, list[str]]]:
+    """The commands of this project that a page has, and their words."""
     text = page.read_text(encoding="utf-8")
-    for code in re.findall(r"`([^`\n]*)`|^\$ (.*)$", text, re.MULTILINE):
+    for code in re.findall(r"`([^`\n]*)`|^ *\$ (.*)$", text, re.MULTILINE):
         for name in COMMANDS:
             found = re.match(rf"(?:\.venv/bin/)?{re.escape(name)}((?: [^#|&;]*)?)$", "".join(code).partition("  #")[0])
             if found:
@@ -87,7 +87,7 @@ def told(page: Path) -> Iterator[tuple[str, list[str]]]:
 
 @each_page
 def test_commands_and_their_options_exist(page: Path) -> None:
-    for name, words in told(page):
+    for name, words in commands_of(page):
         command = typer.main.get_command(COMMANDS[name])
         said = [word for word in words if not word.startswith("-")]
         if subcommands := getattr(command, "commands", {}):

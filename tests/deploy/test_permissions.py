@@ -193,9 +193,9 @@ def test_a_widening_is_named_by_reading(stage: Stage, policies: list[Policy], ch
             {"Condition": {}},
             {
                 "The role reads a payment",
-                "The role reads an item whose key begins as that of its own item",
+                "The role reads an item whose key begins with that of its own item",
                 "The role writes a payment",
-                "The role writes an item whose key begins as that of its own item",
+                "The role writes an item whose key begins with that of its own item",
                 "The role writes the item of the other region's canary",
             },
             id="all items",

@@ -30,7 +30,7 @@ def test_the_names_are_the_data_and_the_rest_is_progress(tmp_path: Path, written
     told = run("--out", str(tmp_path / "lib"))
     assert told.exit_code == 0
     assert told.stdout.splitlines() == [str(tmp_path / "lib" / name) for name in CONTENTS]
-    assert told.stderr == "asking the providers for their schemas\n"
+    assert told.stderr == "reading the schemas of the providers\n"
     assert {path.name: path.read_text() for path in (tmp_path / "lib").iterdir()} == CONTENTS
 
 

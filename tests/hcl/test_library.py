@@ -113,7 +113,7 @@ def test_a_section_says_what_the_outermost_constructs_are_that_made_it(tmp_path:
         (
             {"resource": {"aws_vpc": {"a": {"cidr": "10.0.0.0/16"}}}},
             'resource "aws_vpc" "a": the schema knows no cidr',
-            "say how it is written in hcl/render.py",
+            "add it to hcl/render.py",
         ),
     ],
 )
@@ -130,7 +130,7 @@ def test_what_nobody_knows_is_one_sentence_and_a_hint(
     [
         (None, "has no synthesized stack", "run 'make synth' first"),
         ("{", r"cdk\.tf\.json is not JSON: ", "run 'make synth' again"),
-        ('{"moved": [], "check": {}}', "no HCL is written for check, moved", "add it to hcl/library.py"),
+        ('{"moved": [], "check": {}}', "no HCL for check, moved", "add it to hcl/library.py"),
     ],
 )
 def test_what_is_no_stack_is_refused(tmp_path: Path, text: str | None, message: str, hint: str) -> None:

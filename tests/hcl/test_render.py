@@ -143,7 +143,7 @@ def test_variables_and_outputs_begin_with_what_they_are() -> None:
     [
         (lambda: render.variable("v", {"tpye": "string"}), 'variable "v": Terraform knows no tpye'),
         (lambda: render.output("o", {"vlaue": 1}), 'output "o": Terraform knows no vlaue'),
-        (lambda: render.terraform({"cloud": {}}), "terraform: cloud is not written yet"),
+        (lambda: render.terraform({"cloud": {}}), "terraform: cloud is not supported"),
         (lambda: render.template("${a"), r"a template is not closed: \$\{a"),
         (
             lambda: render.entity("resource", "t", "x", {"dynamic": {"rlue": {}}}, SCHEMA),

@@ -53,13 +53,13 @@ def test_every_resource_type_has_a_price_or_a_reason_to_have_none(
 
 def test_a_type_that_nobody_has_priced_is_named(changed: Any) -> None:
     changed["resource"]["aws_nat_gateway"] = {}
-    with pytest.raises(KeyError, match=r"what do these cost\? .* aws_nat_gateway"):
+    with pytest.raises(KeyError, match=r"no price for aws_nat_gateway: add"):
         estimate(changed)
 
 
 def test_a_region_without_prices_is_named(changed: Any) -> None:
     changed["provider"]["aws"][1]["region"] = "eu-west-1"
-    with pytest.raises(KeyError, match=r"pages/prices\.py has no prices of eu-west-1"):
+    with pytest.raises(KeyError, match=r"no prices for eu-west-1: add them to pages/prices\.py"):
         estimate(changed)
 
 
@@ -80,7 +80,7 @@ def test_a_log_is_paid_for_as_long_as_it_is_kept(changed: Any) -> None:
         group["retention_in_days"] = 365
     lines = estimate(changed)
     (logged,) = (line.quantity for line in lines if (line.what, line.place) == ("logs", EAST))
-    assert of(lines, "logs kept, uncompressed")[EAST] == round(logged * 12 * 0.03, 4)
+    assert of(lines, "logs stored, uncompressed")[EAST] == round(logged * 12 * 0.03, 4)
 
 
 def test_lines_by_hand(stack: Template) -> None:
@@ -94,7 +94,7 @@ def test_lines_by_hand(stack: Template) -> None:
     gb_seconds = 43_800 * (32 * 0.030 + 0.3 + 0.2) / 4
     assert of(lines, "probes and schedules: Lambda duration")["us-east-1"] == round(gb_seconds * 16.6667e-6, 4)
     # nine operations are summed by one alarm, which so looks at nine metrics
-    assert of(lines, "alarms, by the metrics that they look at") == {"us-east-1": 2.4, "us-west-2": 2.2}
+    assert of(lines, "alarms, by metric") == {"us-east-1": 2.4, "us-west-2": 2.2}
     assert of(lines, "metrics of the health monitor") == {"us-east-1": 0.3, "us-west-2": 0.3}
     # of one rule, three of its four metrics in the region of the destination
     assert of(lines, "metrics of document replication") == {"us-east-1": 0.3, "us-west-2": 0.9}
@@ -162,16 +162,14 @@ def test_a_switch_costs_two_checks_and_what_its_probes_take(stack: Template) -> 
     probes = "probes: API Gateway"
     assert usd(with_switch, probes, EAST) == usd(stack, probes, EAST)
     assert usd(with_switch, probes, WEST) == pytest.approx(usd(stack, probes, WEST) * 61 / 31)
-    assert usd(with_switch, "payments kept", WEST) == usd(stack, "payments kept", WEST)  # its own table holds nothing
+    assert usd(with_switch, "payments stored", WEST) == usd(stack, "payments stored", WEST)  # its table is empty
     row = row_of(costs.render(stack, stack, with_switch, stack), "`switch=True`")
     assert row
 
 
 def test_an_operators_failback_costs_a_run_and_a_probe_of_the_primary_each_minute(stack: Template) -> None:
     with_switch, held = stack_of(switch=True), stack_of(switch=True, failback="operator")
-    assert usd(held, "alarms, by the metrics that they look at", WEST) == pytest.approx(
-        usd(with_switch, "alarms, by the metrics that they look at", WEST) + 2 * 0.10
-    )
+    assert usd(held, "alarms, by metric", WEST) == pytest.approx(usd(with_switch, "alarms, by metric", WEST) + 2 * 0.10)
     a_minute = 60 * 730
     runs = "probes and schedules: Lambda requests"
     for place in (EAST, WEST):  # the probe is a run of the primary's monitor
@@ -184,7 +182,7 @@ def test_an_operators_failback_costs_a_run_and_a_probe_of_the_primary_each_minut
 
 
 def test_the_alarm_of_the_data_canary_is_asked_for_once_a_minute_with_an_operators_failback() -> None:
-    looks, with_canary = "looks at the alarm of the data canary", {"switch": True, "data_canary": True}
+    looks, with_canary = "reads of the data canary's alarm", {"switch": True, "data_canary": True}
     assert of(estimate(stack_of(**with_canary)), looks) == {EAST: 0, WEST: 0}
     assert of(estimate(stack_of(**with_canary, failback="operator")), looks) == {
         EAST: pytest.approx(60 * 730 * 0.01 / 1000),
@@ -297,9 +295,7 @@ def test_the_page_names_the_largest_line_and_adds_up(stack: Template) -> None:
 
 def test_another_line_dominates_when_it_is_the_largest(changed: Any) -> None:
     changed["resource"]["aws_cloudwatch_metric_alarm"] |= {f"alarm_{n}": {"metric_name": "Errors"} for n in range(100)}
-    assert "The dominant line is **alarms, by the metrics that they look at**,\n$14.60." in costs.render(
-        changed, changed, changed, changed
-    )
+    assert "The dominant line is **alarms, by metric**,\n$14.60." in costs.render(changed, changed, changed, changed)
 
 
 def test_levers_move_the_total_the_way_they_say(stack: Template, with_custom_domain: Template) -> None:

@@ -234,7 +234,7 @@ class TestTheDiagrams:
 
 def test_the_type_of_a_prop_leads_to_what_is_written_about_it(written: dict[str, str]) -> None:
     assert (
-        "| `primary` | [`Endpoint`](values.md#endpoint) | needed | What the name points to. |\n"
+        "| `primary` | [`Endpoint`](values.md#endpoint) | required | What the name points to. |\n"
         in written["constructs/dns_failover.md"]
     )
     headings = {each.lower() for each in re.findall(r"^## (.+)$", written["constructs/values.md"], re.MULTILINE)}

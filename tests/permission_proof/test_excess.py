@@ -8,7 +8,7 @@ import pytest
 
 from embedded_aws.deployment import Deployment
 from permission_proof.claims import CLAIMS, PRODUCTION_CLAIMS
-from permission_proof.excess import ASKS, NOT_ASKED, PRINCIPALS, ask_neighbours, excess_in, let_in
+from permission_proof.excess import ASKS, NOT_ASKED, PRINCIPALS, ask_neighbours, excess_in, not_refused
 from permission_proof.policies import deployed_policies
 from permission_proof.stage import Stage
 from tests.permission_proof.widening import Widening, any_route, branch_of_account, statement, without_condition
@@ -90,8 +90,8 @@ CROSS_REGION = "cross-region role", "trust", "AssumedByConfigSync"
             "ArnLike AWS:SourceArn = arn:aws:execute-api:",
             id="every route of an API",
         ),
-        pytest.param(grant, "nobody claims: KMS grant of Decrypt on ", id="a KMS grant"),
-        pytest.param(administrator, "nobody claims: IAM user eve", id="a user who may do all"),
+        pytest.param(grant, "not in the stack: KMS grant of Decrypt on ", id="a KMS grant"),
+        pytest.param(administrator, "not in the stack: IAM user eve", id="a user who may do all"),
         pytest.param(
             statement(*MONITOR, "DescribeTable", Action=["dynamodb:DescribeTable", "dynamodb:GetItem"]),
             "no scenario: health monitor role (primary), permissions, statement DescribeTable: dynamodb:GetItem",
@@ -175,21 +175,21 @@ def test_all_that_can_act_and_is_not_claimed_is_named(account: Deployment) -> No
 
     gaps = excess_in(account, deployed_policies(account))
     for named in (
-        "nobody claims: IAM group admins",
-        "nobody claims: instance profile machine",
-        "nobody claims: identity provider arn:aws:iam::000000000000:oidc-provider/ci.example",
-        "nobody claims: identity provider arn:aws:iam::000000000000:saml-provider/office",
-        "nobody claims: managed policy spare, which no role has",
-        "one policy more: replication role (primary), inline policy more",
-        "one policy more: replication role (primary), permissions",
+        "not in the stack: IAM group admins",
+        "not in the stack: instance profile machine",
+        "not in the stack: identity provider arn:aws:iam::000000000000:oidc-provider/ci.example",
+        "not in the stack: identity provider arn:aws:iam::000000000000:saml-provider/office",
+        "not in the stack: managed policy spare, which no role has",
+        "extra policy: replication role (primary), inline policy more",
+        "extra policy: replication role (primary), permissions",
         "no scenario: arn:aws:iam::000000000000:role/stranger (primary), trust",
-        f"nobody claims: URL of function {function} for NONE (secondary)",
-        f"nobody claims: policy of function {function}:{version} (secondary)",
+        f"not in the stack: URL of function {function} for NONE (secondary)",
+        f"not in the stack: policy of function {function}:{version} (secondary)",
         "no scenario: config sync function (secondary), policy, statement All: lambda:InvokeFunction by AWS *",
-        "nobody claims: policy of event bus default (primary)",
-        f"nobody claims: policy of table {account.value('dynamodb_table_name')} (secondary)",
-        "nobody claims: policy of log groups others (primary)",
-        f"nobody claims: READ for http://acs.amazonaws.com/groups/global/AllUsers in the ACL of bucket {bucket}",
+        "not in the stack: policy of event bus default (primary)",
+        f"not in the stack: policy of table {account.value('dynamodb_table_name')} (secondary)",
+        "not in the stack: policy of log groups others (primary)",
+        f"not in the stack: READ for http://acs.amazonaws.com/groups/global/AllUsers in the ACL of bucket {bucket}",
         "no scenario: bucket (primary), policy, statement All: s3:*",
     ):
         assert [gap for gap in gaps if gap.startswith(named)], (named, gaps)
@@ -199,11 +199,11 @@ def test_the_key_of_a_user_and_of_the_root_is_named(account: Deployment) -> None
     administrator(account)
     account.client("iam", "primary").create_access_key()
     gaps = "\n".join(excess_in(account, deployed_policies(account)))
-    assert re.search(r"^nobody claims: access key AKIA\w+ of IAM user eve$", gaps, re.MULTILINE)
-    assert re.search(r"^nobody claims: access key of the root AKIA\w+$", gaps, re.MULTILINE)
+    assert re.search(r"^not in the stack: access key AKIA\w+ of IAM user eve$", gaps, re.MULTILINE)
+    assert re.search(r"^not in the stack: access key of the root AKIA\w+$", gaps, re.MULTILINE)
 
 
-def test_each_neighbour_that_is_let_in_is_named(account: Deployment) -> None:
+def test_each_neighbour_that_is_not_refused_is_named(account: Deployment) -> None:
     sync = "config sync role", "permissions"
     for widening in (
         statement(*MONITOR, "DescribeTable", Resource="arn:aws:dynamodb:us-east-1:{account}:table/transactions*"),
@@ -233,8 +233,8 @@ def test_each_neighbour_that_is_let_in_is_named(account: Deployment) -> None:
         ("cross-region role", "primary", "sts:AssumeRole", "by another account's root"),
         ("topic", "primary", "sns:Publish", "by another account's root"),
     }
-    assert len(let_in(asked)) == 11
-    assert let_in(asked)[0].startswith("not refused: health monitor role (primary): dynamodb:DescribeTable on ")
+    assert len(not_refused(asked)) == 11
+    assert not_refused(asked)[0].startswith("not refused: health monitor role (primary): dynamodb:DescribeTable on ")
 
 
 def test_each_claimed_right_has_a_neighbour_that_is_asked_for_and_each_statement_a_principal(

@@ -149,7 +149,7 @@ def test_a_role_of_the_stack_has_a_request_for_something_else_for_each_action(po
     key = ("config sync role", "WriteToOtherRegion", "sts:AssumeRole")
     claims = {**CLAIMS, key: replace(CLAIMS[key], outside=())}
     gaps = gaps_between([row for policy in policies for row in rows_of(policy)], claims)
-    assert [gap.partition(" (")[0] for gap in gaps] == ["nothing outside is asked for: config sync role"] * 2
+    assert [gap.partition(" (")[0] for gap in gaps] == ["no request outside of it: config sync role"] * 2
 
 
 def test_a_right_that_nothing_needs_is_not_proven(stage: Stage, policies: list[Policy]) -> None:
