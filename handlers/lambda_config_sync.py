@@ -473,14 +473,25 @@ def _without_false_copies(home: list[Version], target: list[Version], reader: _R
     Somebody has deleted the parameter and created it again with its old description.
     """
     versions = home + target
-    # Not copies: in a parameter that was created again, a copy can have the number and time of a write that is gone.
-    originals = {version.own: version for version in versions if not version.is_copy}
-    for current in (*home[-1:], *target[-1:]):
-        original = originals.get(current.write)
-        if original:
-            values = reader.look(original), reader.look(current)
-            if None not in values and values[0] != values[1]:
-                versions[versions.index(current)] = replace(current, copy_of=None)
+
+    def original_of(copy: Version, among: Iterable[Version]) -> Version | None:
+        return next((each for each in among if each.own == copy.write and each != copy), None)
+
+    def differ(one: Version, other: Version) -> bool:
+        values = reader.look(one), reader.look(other)
+        return None not in values and values[0] != values[1]
+
+    writes = [version for version in versions if not version.is_copy]
+    copies = [version for version in (*home[-1:], *target[-1:]) if version.is_copy]
+    originals = {copy: original_of(copy, writes) for copy in copies}
+    # Nothing is a copy of a true copy. But in a parameter that was created again, in a region whose clock is behind, a
+    # true copy can have the number and the time of a write that is gone.
+    true = [copy for copy, original in originals.items() if original and not differ(copy, original)]
+    doubtful = [version for version in versions if version.is_copy and version not in true]
+    for copy in copies:
+        original = originals[copy] or original_of(copy, doubtful)
+        if original and differ(copy, original):
+            versions[versions.index(copy)] = replace(copy, copy_of=None)
     return versions
 
 
