@@ -237,8 +237,7 @@ class Call:
 
     def sleep(self, seconds: float) -> None:
         """Wait."""
-        world = self.world
-        self.run.ask(lambda run: world.at(world.now + seconds, lambda: run.answer(None)))
+        self.run.sleep(seconds)
 
     def alone(self) -> Any:
         """What the process in this region knows of the operators' choice."""
@@ -312,8 +311,9 @@ class Payer:
 
         if world.say:
             world.say(world.now, f"call {number} ({region}): {what} {key} {self.pay.amount if what == 'pay' else ''}")
+        world.changes.append(Change(world.now, "begin", region, key, None, None, number))
         play.served[region].append(self)
-        self._run = Run(body, lambda outcome: self._ended(what, region, number, outcome))
+        self._run = Run(body, lambda outcome: self._ended(what, region, number, outcome), world.after)
         client = play.client(
             Call(play, self, region, number, self._run)
         )  # has no state of its own: one for all replays
@@ -401,6 +401,7 @@ class Play:
         """The process that serves payers in a region ends, with all its calls, and another one begins."""
         if self.world.say:
             self.world.say(self.world.now, f"the process in {region} crashes and restarts")
+        self.world.changes.append(Change(self.world.now, "crash", region, "", None, None))
         self._start(region)
         payers, self.served[region] = self.served[region], []
         for payer in payers:

@@ -283,6 +283,7 @@ MUTANTS = (
         "if any(False for each in self.read_by",
     ),
     Mutant("checker", "has all the time in the world", "EARLY = 3.5", "EARLY = 0.0"),
+    Mutant("checker", "excuses every skipped wait", "change.call not in self.may_skip", "False"),
     Mutant("checker", "believes one region", "!= payment and until < change", "!= payment and until < 0 * change"),
     Mutant(
         "checker",
