@@ -164,9 +164,9 @@ class Refused:
 Outcome = Confirmed | OneRegion | Unknown | Refused
 
 
-def connect(region: str) -> Any:
-    """A client of DynamoDB with the time limits and the single attempt that `ConfirmedPayments` needs."""
-    return boto3.client("dynamodb", region_name=region, config=CONFIG)
+def connect(region: str, service: Literal["dynamodb", "ssm"] = "dynamodb") -> Any:
+    """A client of boto3 with short time limits and the single attempt that `ConfirmedPayments` needs."""
+    return boto3.client(service, region_name=region, config=CONFIG)
 
 
 class Breaker:
@@ -201,15 +201,16 @@ class Breaker:
 
 
 class Live:
-    """Reads a setting that operators change, at most once in `seconds`, and keeps the last value if it cannot be read.
+    """Reads a setting that operators change, at most once in `seconds`.
 
     Args:
         read: Reads it.
-        first: What holds until it was read once.
-        seconds: How long a value is kept.
+        first: What holds before the first read, and when the last one is too old.
+        seconds: How long a value is kept without a new read.
+        keep: How long a value still holds while new reads fail.
 
     Example:
-        >>> alone = Live(lambda: ssm.get_parameter(Name="/pay/alone")["Parameter"]["Value"])  # doctest: +SKIP
+        >>> alone = parameter(connect("us-east-1", "ssm"), "/pay/alone")  # doctest: +SKIP
         >>> ConfirmedPayments(home, other, "transactions", alone=alone)  # doctest: +SKIP
     """
 
@@ -219,10 +220,12 @@ class Live:
         *,
         first: Alone = "refuse",
         seconds: float = 5.0,
+        keep: float = 60.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._read, self._value, self._seconds, self._clock = read, first, seconds, clock
-        self._until = float("-inf")
+        self._first, self._keep = first, keep
+        self._until = self._kept_until = float("-inf")
         self._lock = threading.Lock()
 
     def __call__(self) -> Alone:
@@ -234,10 +237,27 @@ class Live:
                 try:
                     value = self._read()
                 except (BotoCoreError, ClientError) as error:
-                    _log("WARNING", "cannot read whether one region alone is enough", error=str(error))
+                    if now >= self._kept_until:
+                        self._value = self._first
+                    _log("WARNING", f"cannot read `alone`, {self._value!r} holds", error=str(error))
                 else:
                     self._value = "accept" if value == "accept" else "refuse"
+                    self._kept_until = now + self._keep
             return self._value
+
+
+def parameter(ssm: Any, name: str) -> Live:
+    """An operator's choice in an SSM parameter of the region, for `alone`.
+
+    Only the value "accept" accepts. "refuse" holds where the parameter is missing, or cannot be read for a minute.
+    It needs the right ssm:GetParameter on this name. Each process reads it every 5 s at most, because AWS limits reads
+    by account and region (https://docs.aws.amazon.com/systems-manager/latest/userguide/parameter-store-throughput.html).
+
+    Args:
+        ssm: `connect(region, "ssm")`, with the region of the client's `home`.
+        name: Of a parameter of type String.
+    """
+    return Live(lambda: ssm.get_parameter(Name=name)["Parameter"]["Value"])
 
 
 def print_metrics(line: Mapping[str, Any]) -> None:
@@ -264,7 +284,7 @@ class ConfirmedPayments:
         other: `connect` of the other region.
         table: Name of the global table.
         alone: Called when it matters: whether a payment that this region alone has is acknowledged. An operator's
-            choice, see `Live`.
+            choice: `parameter` reads it from SSM.
         key_of: Makes the item's primary key of a payment's key. It must give the same one each time: a time in it
             would make two payments of a retry.
         patience: Seconds that a call may take before it answers.
@@ -306,7 +326,7 @@ class ConfirmedPayments:
         Args:
             key: The payment's id, chosen by who sends it, and the same in every retry.
             payment: All other attributes. What is stored has the attribute `write_id` too:
-                a hash of the payment, which tells it from others, and an id of the call.
+                a hash of the payment, which differs for every other payment, and an id of the call.
 
         Raises:
             ValueError: The payment has no attributes, or one of the key's, `write_id` or `void`.
