@@ -26,7 +26,7 @@ KINDS = {
     "confirmed another": "the payment of the caller is not the one that was confirmed",
     "changed since": "a payment was confirmed again after others had changed it",
     "happened": "a payment was refused and exists, or a call that wrote nothing has written",
-    "not told": "a payment was refused for good, and what exists instead is not in both regions",
+    "not in both": "a payment was refused for good, and what exists instead is not in both regions",
     "one region, missing": "a payment was acknowledged by one region, which did not have it",
     "one region, unexplained": "a payment acknowledged by one region is gone, and no region or conflict explains it",
     "disputed": "a payment was acknowledged by one region by a call that had read another payment",
@@ -75,7 +75,7 @@ class Verdict:
 
 
 def identity(item: Item | None) -> str | None:
-    """What tells one payment from another."""
+    """What distinguishes a payment from others."""
     if item is None:
         return None
     return "void" if "void" in item else _number(item["amount"]["N"]) + (" with a set" if "tags" in item else "")
@@ -188,7 +188,7 @@ class Checker:
                 if change.call in self.wrote:
                     self._wrong("happened", f"call {change.call} has written, and answered that it had not")
             else:
-                self._is_final(key, identity(outcome.existing), "not told")
+                self._is_final(key, identity(outcome.existing), "not in both")
                 self._is_stored(outcome.existing, key)
                 if identity(outcome.existing) != own:
                     self.refused.add((key, own))

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from no_loss.checker import check, identity
-from no_loss.histories import Alone, Crash, Dns, Event, Fault, Lag, Lost, Meets, Pay, Play, Update
+from no_loss.histories import Alone, Crash, Dns, Event, Fault, Goes, Lag, Lost, Meets, Pay, Play, Update
 from no_loss.world import EAST, WEST
 from payment_dr.confirmed import Confirmed, OneRegion, Refused, Unknown
 
@@ -54,7 +54,7 @@ def test_a_late_retry_does_not_bring_back_what_was_refunded() -> None:
     assert played.last.existing["status"] == played.holds(WEST)["status"] == {"S": "REFUNDED"}
 
 
-def test_of_two_payments_with_one_key_the_second_is_refused_and_told_which_exists() -> None:
+def test_of_two_payments_with_one_key_the_second_is_refused_with_the_first() -> None:
     played = Played(Pay(0, 1, "a", "100"), Pay(10, 2, "a", "7"))
     assert [type(each.new) for each in played.ends] == [Confirmed, Refused]
     assert identity(played.last.existing) == identity(played.holds(EAST)) == "100"
@@ -164,6 +164,13 @@ def test_a_process_that_restarts_waits_for_the_other_region_again() -> None:
 def test_a_confirmed_payment_outlives_either_region() -> None:
     for region in (EAST, WEST):
         assert isinstance(Played(Pay(0, 1, "a", "7"), Lost(2, region)).first, Confirmed)
+
+
+def test_a_payment_that_dns_sends_to_one_region_and_then_to_the_other_is_taken_once() -> None:
+    stalls = Fault(0, 30, WEST, "does not replicate")
+    goes = Goes(1, 0, WEST), Goes(1, 1, EAST)
+    played = Played(Alone(0, WEST, "refuse"), stalls, Pay(0.1, 1, "a", "7"), *goes)
+    assert [(each.where, type(each.new)) for each in played.ends] == [(WEST, Unknown), (EAST, Confirmed)]
 
 
 @pytest.mark.parametrize("crash", [0, 1, 2])
