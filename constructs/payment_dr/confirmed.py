@@ -1,4 +1,4 @@
-"""Takes each payment once into a global table of two regions, and says what is certain about it. Needs boto3 alone.
+"""Takes each payment once into a global table of two regions, and reports what is certain. Needs boto3 alone.
 
 A global table with two regions acknowledges a write before it replicates it, "usually within a second". What a region
 has acknowledged in its last moment before it fails is missing in the other one until the first is back
@@ -8,13 +8,14 @@ a payment here, reads it in the other region, and answers with one of four outco
 ``Confirmed``  Both regions have the payment. The loss of either region does not lose it, and no other payment will
                ever take its place.
 ``OneRegion``  This region has it, and `alone` accepts that. It is lost if this region never comes back, or if the
-               other region has taken another payment with the same key. `lookup` says later what became of it.
+               other region has taken another payment with the same key. `lookup` reports later what became of it.
 ``Unknown``    It may have been taken and may still arrive. Call `pay` again with the same key and payment, or `lookup`,
                or `void`, which ends it for certain. Do not acknowledge it.
 ``Refused``    With `existing`: both regions hold that under the key, so this payment does not exist and never will.
                Without: this call has written nothing, so try again. An earlier call for the key may still be Unknown.
 
-What waiting does not end (no right, no such table, a wrong attribute) raises boto3's exception, and nothing is written.
+An error that waiting does not end (no right, no such table, a wrong attribute) raises boto3's exception. Nothing is
+written then.
 
 What each state of the two regions means for `pay`:
 
@@ -25,9 +26,9 @@ replication stalls                The same, after `patience` seconds.
 this one is away                  Refused if nothing was sent, else Unknown. Pay with a client whose home is the other.
 
 Two clients may pay in different regions at once, because a condition is checked in one region alone. If they use one
-key for two payments, one of them at most is ever Confirmed. The client takes that for granted:
+key for two payments, at most one of them is ever Confirmed. The client assumes:
 
-- Payments are written by this client alone. Other code may update their items, and never deletes or replaces one.
+- This client alone writes payments. Other code may update their items, and never deletes or replaces one.
 - An update has a later timestamp than the version of the item that it changes. The clocks of the regions may differ.
 - The table has two replicas, with multi-Region eventual consistency. With three regions take strong consistency.
 
@@ -105,7 +106,7 @@ class Confirmed:
 
     Attributes:
         item: As it is stored now. Others may have updated it.
-        seconds, reads: What it took: time, and reads in both regions.
+        seconds, reads: Time, and reads in both regions.
     """
 
     item: Item
@@ -119,8 +120,8 @@ class OneRegion:
 
     Attributes:
         item: As it was seen last.
-        why: What the other region did.
-        seconds, reads: What it took.
+        why: How the other region behaved.
+        seconds, reads: As in `Confirmed`.
     """
 
     item: Item
@@ -134,9 +135,9 @@ class Unknown:
     """The payment may be taken or not, now or later.
 
     Attributes:
-        why: What is not known.
+        why: The reason.
         existing: What a region holds under the key, if that was seen.
-        seconds, reads: What it took.
+        seconds, reads: As in `Confirmed`.
     """
 
     why: str
@@ -152,7 +153,7 @@ class Refused:
     Attributes:
         why: The reason.
         existing: What both regions hold under the key, for good.
-        seconds, reads: What it took.
+        seconds, reads: As in `Confirmed`.
     """
 
     why: str
@@ -294,7 +295,7 @@ class ConfirmedPayments:
         clock, sleep, new_id: Time in seconds, waiting, and ids that are never the same; for tests.
 
     Raises:
-        ValueError: A client of boto3 repeats its calls by itself.
+        ValueError: A boto3 client retries its calls by itself.
     """
 
     def __init__(
@@ -315,7 +316,7 @@ class ConfirmedPayments:
     ) -> None:
         for client in (home, other):
             if client.meta.config.retries.get("total_max_attempts") != 1:
-                raise ValueError("a client of boto3 repeats its calls: make it with connect(), or with CONFIG")
+                raise ValueError("a boto3 client retries its calls: make it with connect(), or with CONFIG")
         self._home, self._other, self._table, self._alone, self._key_of = home, other, table, alone, key_of
         self._patience, self._first_look, self._breaker = patience, first_look, breaker or Breaker()
         self._metrics, self._clock, self._sleep, self._new_id = metrics, clock, sleep, new_id
