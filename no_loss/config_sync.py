@@ -296,7 +296,7 @@ class World:
         must("secret" not in self.log.getvalue(), "a value is in the log")
 
     def check_reports(self) -> None:
-        """Nothing is reported as lost that the later write knew of. What has to be reported is seen at each copy."""
+        """Nothing is reported as lost that the later write knew of. What must be reported is seen at each copy."""
         for report in self.reports():
             name = report["parameter"]
             if self.deleted[name]:  # a run may take what was created again within a second for what was there before

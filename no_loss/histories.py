@@ -480,7 +480,7 @@ _FAULTS = tuple(FAULTS)
 
 def drawn(seed: int) -> History:
     """The history of a seed."""
-    rng = random.Random(seed)  # noqa: S311 - it has to be reproducible
+    rng = random.Random(seed)  # noqa: S311 - it must be reproducible
     draw, pick = rng.random, rng.choice
 
     def moment() -> float:
