@@ -14,13 +14,13 @@ from typing import Annotated, Any
 import typer
 
 from no_loss.checker import KINDS, Verdict
-from no_loss.config_sync_histories import Played, play
+from no_loss.config_sync_histories import Played, play, play_again
 from no_loss.control import WAYS, ways_of_the_first_client
 from no_loss.first_client import FirstClient
 from no_loss.histories import confirmed_payments, drawn
-from no_loss.mutants import AS_IT_IS, MUTANTS, Caught, changed, hunt, hunt_in_checker, hunt_in_config_sync
+from no_loss.mutants import AS_IT_IS, MUTANTS, Caught, changed, hunt, hunt_in_checker, hunt_in_config_sync, module_of
 from no_loss.reads import PAYMENTS, reads_of_a_payment
-from no_loss.report import played, told, violations
+from no_loss.report import lines_of, played, violations
 from no_loss.search import WORLDS, search, together
 from no_loss.shrink import shortest
 from payment_dr.operations.command import DONE, MISSED, command, say, show
@@ -44,9 +44,11 @@ def main(
         int | None, typer.Option(min=0, help="Play the history of this seed alone, and print it.")
     ] = None,
     replay_sync: Annotated[
-        int | None, typer.Option(min=0, help="Play config sync from this seed alone, and print what fails.")
+        str | None, typer.Option(help="Play one history of config sync, as a failure prints it.")
     ] = None,
-    mutant: Annotated[str | None, typer.Option(help="With a replay: play it with this mutant.")] = None,
+    mutant: Annotated[
+        str | None, typer.Option(help="Replay with this mutant. Alone: print the shortest history that catches it.")
+    ] = None,
     first_client: Annotated[
         bool, typer.Option("--first-client", help="Print what is found wrong with the client before this one.")
     ] = False,
@@ -65,7 +67,7 @@ def main(
     elif replay_sync is not None:
         lines, failed = _replayed_sync(replay_sync, mutant)
     elif mutant:
-        raise OperationError("--mutant needs a history", hint="add --replay=SEED or --replay-sync=SEED")
+        lines, failed = _hunted_alone(mutant)
     else:
         with multiprocessing.get_context("spawn").Pool(processes) as pool:
             report = _report(pool, histories, sync_histories, seed)
@@ -131,7 +133,7 @@ def _report(pool: Pool, histories: int, sync_histories: int, seed: int) -> dict[
             "seconds": round(sync_seconds, 1),
             "calls": sync.calls,
             "kills": sync.kills,
-            "failures": [_explained_sync(sync_failed[0], sync.failure)] if sync_failed else [],
+            "failures": [_explained_sync(sync)] if sync_failed else [],
         },
         "search": {
             "worlds": found.worlds,
@@ -146,7 +148,7 @@ def _report(pool: Pool, histories: int, sync_histories: int, seed: int) -> dict[
                 "name": each.mutant.name,
                 "caught": each.seed is not None,
                 "seed": each.seed,
-                "length": len(each.history) or len(each.told),
+                "length": len(each.history) or len(each.log),
                 "wrong": sorted(each.kinds),
                 "by": each.by,
             }
@@ -211,37 +213,52 @@ def _explained(seed: int) -> list[str]:
     return [
         f"seed {seed} fails at commit {_commit()}: {KINDS[kind]}",
         f"  again: make prove-no-loss ARGS=--replay={seed}",
-        *told(short, confirmed_payments, kind),
+        *lines_of(short, confirmed_payments, kind),
     ]
 
 
-def _explained_sync(first: int, failure: tuple[str, ...]) -> list[str]:
+def _explained_sync(sync: Played) -> list[str]:
     return [
-        f"config sync from seed {first} fails at commit {_commit()}:",
-        f"  again: make prove-no-loss ARGS=--replay-sync={first}",
-        *(f"  {line}" for line in failure),
+        f"config sync fails at commit {_commit()}:",
+        f"  again: make prove-no-loss ARGS=--replay-sync={sync.again}",
+        *(f"  {line}" for line in sync.failure),
     ]
 
 
 def _replayed(seed: int, name: str | None) -> tuple[list[str], bool]:
     subject = changed(_mutant(name, "client", "model")) if name else AS_IT_IS
-    lines = told(drawn(seed), subject.client, world=subject.world, breaker=subject.breaker, live=subject.live)
+    lines = lines_of(drawn(seed), subject.client, world=subject.world, breaker=subject.breaker, live=subject.live)
     failed = "WRONG" in lines[-1]
     return lines if failed else [*lines, "nothing is wrong"], failed
 
 
-def _replayed_sync(seed: int, name: str | None) -> tuple[list[str], bool]:
-    """With a mutant, as many histories as are played to catch one."""
-    hunted = hunt_in_config_sync(_mutant(name, "config sync"), seed).told if name else None
-    failure = play(seed, SYNC_CHUNK).failure if hunted is None else hunted
-    return list(failure or ["no history fails"]), bool(failure)
+def _replayed_sync(again: str, name: str | None) -> tuple[list[str], bool]:
+    try:
+        failure = play_again(again, *([module_of(_mutant(name, "config sync"))] if name else [])).failure
+    except ValueError as error:
+        raise OperationError(f"--replay-sync: {error}", hint="give it as a failure prints it after 'again:'") from error
+    return list(failure or ["nothing is wrong"]), bool(failure)
+
+
+def _hunted_alone(name: str) -> tuple[list[str], bool]:
+    """The shortest history that catches a mutant."""
+    mutant = _mutant(name, "client", "model", "config sync")
+    caught = hunt_in_config_sync(mutant) if mutant.part == "config sync" else hunt(mutant)
+    if caught.seed is None:
+        hint = "this is a hole in the proof: add what catches it to no_loss/histories.py"
+        raise OperationError(f"no history catches the mutant {name!r}", hint=hint)
+    if caught.log:
+        return [*caught.log, f"again: --replay-sync={caught.again} --mutant='{name}'"], True
+    subject = changed(mutant)
+    lines = lines_of(caught.history, subject.client, world=subject.world, breaker=subject.breaker, live=subject.live)
+    return [*lines, f"again: --replay={caught.seed} --mutant='{name}'"], True
 
 
 def _mutant(name: str, *parts: str) -> Any:
     names = {each.name: each for each in MUTANTS if each.part in parts}
     if name not in names:
         near = get_close_matches(name, names, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else "a run without --replay and --replay-sync lists all of them"
+        hint = f"did you mean {near[0]!r}?" if near else "a run without --mutant lists all of them"
         raise OperationError(f"there is no mutant {name!r} of {' or '.join(parts)}", hint=hint)
     return names[name]
 
@@ -259,7 +276,7 @@ def _control() -> list[str]:
         f"They show {len(found)} of its {len(WAYS)} known faults:",
     ]
     for way, (seed, kind, history) in found.items():
-        *happened, wrong = told(history, FirstClient, kind)
+        *happened, wrong = lines_of(history, FirstClient, kind)
         shown = len(history) + 8
         lines += ["", f"{way} (seed {seed})", *happened[:shown]]
         lines += [*(["       ..."] if len(happened) > shown else []), wrong]

@@ -9,7 +9,7 @@ from collections.abc import Container, Iterable, Mapping, Set
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from no_loss.world import OTHER, REGIONS, Change, Item, Version, short
+from no_loss.world import EAST, OTHER, REGIONS, WEST, Change, Item, Version, short
 from payment_dr.confirmed import Confirmed, OneRegion, Refused, Unknown
 
 EARLY = 3.5  # seconds; a client that has waited its patience of 5 s has waited at least this long
@@ -26,7 +26,7 @@ KINDS = {
     "confirmed another": "the payment of the caller is not the one that was confirmed",
     "changed since": "a payment was confirmed again after others had changed it",
     "happened": "a payment was refused and exists, or a call that wrote nothing has written",
-    "not told": "a payment was refused for good, and what exists instead is not in both regions",
+    "not in both": "a payment was refused for good, and what exists instead is not in both regions",
     "one region, missing": "a payment was acknowledged by one region, which did not have it",
     "one region, unexplained": "a payment acknowledged by one region is gone, and no region or conflict explains it",
     "disputed": "a payment was acknowledged by one region by a call that had read another payment",
@@ -75,7 +75,7 @@ class Verdict:
 
 
 def identity(item: Item | None) -> str | None:
-    """What tells one payment from another."""
+    """What distinguishes a payment from others."""
     if item is None:
         return None
     return "void" if "void" in item else _number(item["amount"]["N"]) + (" with a set" if "tags" in item else "")
@@ -102,7 +102,9 @@ class Checker:
         self.acknowledged: list[tuple[str, str | None]] = []
         self.unserved: Container[int] = ()
         self.read_by: Mapping[int, list[Item]] = {}
-        self.streak = dict.fromkeys(REGIONS, 0)
+        self.unconfirmed = dict.fromkeys(REGIONS, 0)  # payments in a row, by region
+        self.waiting: dict[str, dict[int, float]] = {EAST: {}, WEST: {}}  # by region: calls, and when they began
+        self.may_skip: set[int] = set()  # calls that need not wait for the other region
 
     def read(
         self,
@@ -125,6 +127,11 @@ class Checker:
             self.now = change.at
             if change.what in ("insert", "replace", "update", "replicate"):
                 self._changed(change)
+            elif change.what == "begin":
+                self._began(change)
+            elif change.what == "crash":  # what a process knew of the other region, and its calls, are gone
+                self.unconfirmed[change.where] = 0
+                self.waiting[change.where].clear()
             else:
                 self._ended(change, chosen.get(position, frozenset()))
 
@@ -150,8 +157,17 @@ class Checker:
             self.held_until[change.where, key, identity(change.old)] = change.at
         self.held[change.where, key] = change.new
 
+    def _began(self, change: Change) -> None:
+        """A client may skip the other region once it has given up FEW payments, of which some may not have ended."""
+        waiting = self.waiting[change.where]
+        given_up = sum(change.at - began >= EARLY for began in waiting.values())
+        if self.unconfirmed[change.where] + given_up >= FEW:
+            self.may_skip.add(change.call)
+        waiting[change.call] = change.at
+
     def _ended(self, change: Change, chosen: Set[str]) -> None:
         outcome, key, here = change.new, change.key, change.where
+        self.waiting[here].pop(change.call, None)
         self.verdict.outcomes[type(outcome).__name__] += 1
         own = identity(change.payment)
         if isinstance(outcome, Confirmed):
@@ -172,7 +188,7 @@ class Checker:
                 if change.call in self.wrote:
                     self._wrong("happened", f"call {change.call} has written, and answered that it had not")
             else:
-                self._is_final(key, identity(outcome.existing), "not told")
+                self._is_final(key, identity(outcome.existing), "not in both")
                 self._is_stored(outcome.existing, key)
                 if identity(outcome.existing) != own:
                     self.refused.add((key, own))
@@ -186,9 +202,9 @@ class Checker:
         else:
             self._wrong("raised", repr(outcome))
         if isinstance(outcome, OneRegion | Unknown) and outcome.reads:
-            self.streak[here] += 1
+            self.unconfirmed[here] += 1
         elif isinstance(outcome, Confirmed) or (isinstance(outcome, Refused) and outcome.existing is not None):
-            self.streak[here] = 0
+            self.unconfirmed[here] = 0
 
     def _is_final(self, key: str, payment: str | None, otherwise: str) -> None:
         for region in REGIONS:
@@ -213,7 +229,7 @@ class Checker:
             self._wrong("disputed", f"{payment} was acknowledged, and call {change.call} had read another payment")
         if "accept" not in chosen:
             self._wrong("not accepted", f"{here} alone has {payment}")
-        if outcome.seconds < EARLY and (outcome.reads or self.streak[here] < FEW):
+        if outcome.seconds < EARLY and (outcome.reads or change.call not in self.may_skip):
             self._wrong("early", f"after {outcome.seconds:.2f} s, {OTHER[here]} was given up")
         self.acknowledged.append((key, payment))
 

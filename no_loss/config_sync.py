@@ -29,6 +29,7 @@ NAME = NAMES[0]
 KEYS = {region: f"arn:aws:kms:{region}:111122223333:key/{region}" for region in REGIONS}
 SCHEDULE = {"source": "aws.events", "detail-type": "Scheduled Event", "detail": {}}
 HOUR_MS = 3_600_000
+PATIENCE = 60  # seconds for a function's next call; it takes less than a millisecond
 
 
 def must(holds: object, otherwise: str) -> None:
@@ -108,7 +109,7 @@ class World:
         if error:
             error.add_note("\n".join(self.history))
 
-    def tell(self, text: str) -> None:
+    def record(self, text: str) -> None:
         """Add a line to the history."""
         time = f"{self.clock.now():%M:%S.%f}"[: -len("000")]
         self.history.append(f"{time} {text.replace(NAMES[0].rpartition('/')[0] + '/', '').rstrip()}")
@@ -170,7 +171,7 @@ class World:
         request: dict[str, Any] = {"Type": "String" if how == "String" else "SecureString", "KeyId": key}
         request |= {"Tier": "Advanced"} if how == "Advanced" or len(value) > 4096 else {}
         self.disturbances[name] += how in ("no key", "String")
-        self.tell(f"somebody writes {value[:40]} in {region} to {name} ({how})")
+        self.record(f"somebody writes {value[:40]} in {region} to {name} ({how})")
         self.stores[region].put_parameter(Name=name, Value=value, Overwrite=True, Description=forms.get(how), **request)
         version = self.stores[region].parameters[name][-1]
         claims = self._claim(region, here, version)
@@ -191,9 +192,9 @@ class World:
     def delete(self, region: str, name: str) -> None:
         """Somebody deletes a parameter, if it is there and the region answers."""
         if self.stores[region].value(name) is not None and self.troubles.get(region) != "away":
-            self.tell(f"somebody deletes {name} in {region}")
+            self.record(f"somebody deletes {name} in {region}")
             self.stores[region].delete_parameter(Name=name)
-            self.clock.advance(1)  # or what is created next could not be told from what was there
+            self.clock.advance(1)  # or what is created next would look like what was there
             self.disturbances[name] += 1
             self.deleted[name] += 1
 
@@ -223,7 +224,7 @@ class World:
         """
         self.kill()
         self.late_puts.clear()
-        self.tell(f"for an hour: {trouble} in {region}")
+        self.record(f"for an hour: {trouble} in {region}")
         self.troubles[region] = trouble
         for writer, name, how in writes:
             self.clock.advance(HOUR_MS // (len(writes) + 1))
@@ -232,7 +233,7 @@ class World:
                 self.start(OTHER[region]).until("the end")
         self.clock.advance(HOUR_MS // (len(writes) + 1))
         self.troubles.clear()
-        self.tell("the hour is over, and its events arrive")
+        self.record("the hour is over, and its events arrive")
         events, self.events = self.events, []
         for each in reversed(events) if backwards else events:
             self.start(*each)
@@ -274,8 +275,8 @@ class World:
                 newer = [w for w in alive if w.at_ms > winner.at_ms + self.skew_ms and not w.is_seed]
                 must(not newer, f"lost, and newer by more than the clocks differ: {[w.value for w in newer]}")
             if len(winners) == 1:
-                replaced = [w for w in alive if winner.value in w.replaced and w.is_seed <= winner.is_seed]
-                must(not replaced, "what was replaced came back")
+                later = [w for w in writes[writes.index(winner) + 1 :] if w in alive and w.is_seed <= winner.is_seed]
+                must(not any(winner.value in w.replaced for w in later), "what was replaced came back")
 
     def _can_be_checked(self, name: str, write: UserWrite) -> bool:
         claimed = self.written(name, write.claims) if write.claims else None
@@ -295,7 +296,7 @@ class World:
         must("secret" not in self.log.getvalue(), "a value is in the log")
 
     def check_reports(self) -> None:
-        """Nothing is reported as lost that the later write knew of. What has to be reported is seen at each copy."""
+        """Nothing is reported as lost that the later write knew of. What must be reported is seen at each copy."""
         for report in self.reports():
             name = report["parameter"]
             if self.deleted[name]:  # a run may take what was created again within a second for what was there before
@@ -368,7 +369,7 @@ class Invocation:
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._run, daemon=True)
         why = "{operation} of {name}".format(**event["detail"]) if event["detail"] else "reconciliation"
-        world.tell(f"{self._label} starts: {why}")
+        world.record(f"{self._label} starts: {why}")
         self._thread.start()
         self._wait()
 
@@ -390,7 +391,7 @@ class Invocation:
             self.summary = handler.run(self._event, configuration, lambda: sync, choose_first=lambda _: 0)
             self._look_at_summary(handler.names_to_sync(self._event, NAMES)[0])
         except (handler.SyncFailed, Crash) as error:
-            self._world.tell(f"{self._label} ends: {error!r}")
+            self._world.record(f"{self._label} ends: {error!r}")
         except BaseException as error:
             self._error = error
         self._stops.put(True)
@@ -410,7 +411,12 @@ class Invocation:
         self._wait()
 
     def _wait(self) -> None:
-        self.done = self._stops.get(timeout=30)
+        for _ in range(PATIENCE):  # one second each, so that a machine that stood still for long uses up only one
+            with contextlib.suppress(queue.Empty):
+                self.done = self._stops.get(timeout=1)
+                break
+        else:
+            raise TimeoutError(f"{self._label} has neither made a call nor ended within {PATIENCE} s")
         if self.done:
             self._thread.join()
         if self._error:
@@ -434,7 +440,7 @@ class Invocation:
         trouble = world.troubles.get(store.region)
         if not fate and (trouble == "away" or (trouble == "throttles" and operation == "put_parameter")):
             fate = "timeout" if trouble == "away" else "throttled"
-        world.tell(f"{self._label} {operation} {request['Name']} in {store.region} {fate}")
+        world.record(f"{self._label} {operation} {request['Name']} in {store.region} {fate}")
         if fate == "killed":
             raise Crash
         if fate == "throttled":
@@ -463,7 +469,7 @@ class Invocation:
                 world.copies[name] += 1
                 world.crossed[name] += crossed
                 world.look_at_copy(store, request, crossed)
-                world.tell(f"{self._label} {request['Value'][:40]} arrives in {store.region}{' crossed' * crossed}")
+                world.record(f"{self._label} {request['Value'][:40]} arrives in {store.region}{' crossed' * crossed}")
             elif operation == "get_parameter_history":
                 self._read.pop(store.region, None)
             answer = getattr(store, operation)(**request)

@@ -3,7 +3,10 @@
 Hypothesis draws the histories and makes one that fails short.
 """
 
+import base64
 import contextlib
+import json
+import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import ModuleType
@@ -196,15 +199,18 @@ class Played:
     Attributes:
         histories, calls, kills: How many histories, API calls, and functions that were killed.
         failure: The shortest history that fails, and why; empty if none does.
+        again: That history, for `play_again`.
     """
 
     histories: int = 0
     calls: int = 0
     kills: int = 0
     failure: tuple[str, ...] = ()
+    again: str = ""
 
     def add(self, other: "Played") -> None:
         """Add others. The first failure stays."""
+        self.again = self.again or other.again
         self.histories += other.histories
         self.calls += other.calls
         self.kills += other.kills
@@ -219,15 +225,11 @@ def play(first: int, histories: int, handler: ModuleType = lambda_config_sync) -
         histories: How many.
         handler: The handler's code.
     """
-    played = Played()
+    played, last = Played(), list[Any]()
 
     def one(story: list[Action], skew_ms: int, order: list[int], survivors: bool) -> None:
-        world = World(skew_ms, handler)
-        with world:
-            last_write_stays(story, order, world, survivors=survivors)
-        played.histories += 1
-        played.calls += world.calls
-        played.kills += world.kills
+        last[:] = story, skew_ms, order, survivors
+        _play_one(played, handler, story, skew_ms, order, survivors)
 
     searched = settings(
         max_examples=histories,
@@ -241,6 +243,44 @@ def play(first: int, histories: int, handler: ModuleType = lambda_config_sync) -
     try:
         seed(first)(searched(any_history(one)))()
     except Exception as error:  # the handler's own too
-        wrong = str(error) if isinstance(error, AssertionError) else repr(error)
-        played.failure = (*error.__notes__[0].splitlines(), f"WRONG: {wrong:.300}")
+        played.failure = _failure(error)
+        played.again = base64.urlsafe_b64encode(zlib.compress(json.dumps(last).encode(), 9)).decode()
     return played
+
+
+def play_again(again: str, handler: ModuleType = lambda_config_sync) -> Played:
+    """Play one history.
+
+    Args:
+        again: The history, as `Played` has it.
+        handler: The handler's code.
+
+    Raises:
+        ValueError: It is no history.
+    """
+    try:
+        story, skew_ms, order, survivors = json.loads(zlib.decompress(base64.urlsafe_b64decode(again)))
+    except (ValueError, zlib.error) as error:
+        raise ValueError(f"{again!r} is no history") from error
+    played = Played(again=again)
+    try:
+        _play_one(played, handler, story, skew_ms, order, survivors)
+    except Exception as error:
+        played.failure = _failure(error)
+    return played
+
+
+def _play_one(
+    played: Played, handler: ModuleType, story: list[Action], skew_ms: int, order: list[int], survivors: bool
+) -> None:
+    world = World(skew_ms, handler)
+    with world:
+        last_write_stays(story, order, world, survivors=survivors)
+    played.histories += 1
+    played.calls += world.calls
+    played.kills += world.kills
+
+
+def _failure(error: Exception) -> tuple[str, ...]:
+    wrong = str(error) if isinstance(error, AssertionError) else repr(error)
+    return (*error.__notes__[0].splitlines(), f"WRONG: {wrong:.300}")

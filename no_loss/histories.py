@@ -18,6 +18,7 @@ DEADLINE = HEALED_AT + 120.0  # by then every call must have ended the payment
 TTL = 60.0
 PATIENCE = 5.0
 RETRIES = (1.0, 5.0, 20.0)
+TRIES = 6  # of a payer, that may go to any region; by then both serve
 KEPT = 5.1  # seconds for which `Live` keeps what it has read, and a last read takes
 RESTART = 30.0  # seconds until another operator goes on
 
@@ -94,6 +95,17 @@ class Dns(NamedTuple):
         return f"{self.at:g} s: Route 53 answers with {self.region}"
 
 
+class Goes(NamedTuple):
+    """A payer's nth try goes to a region, whatever Route 53 answers and however long ago."""
+
+    payer: int
+    nth: int
+    region: str
+
+    def __str__(self) -> str:
+        return f"try {self.nth} of payer {self.payer} goes to {self.region}"
+
+
 class Alone(NamedTuple):
     """An operator chooses what holds for payments that one region alone has."""
 
@@ -138,7 +150,7 @@ class Lag(NamedTuple):
         return f"replication from {self.region} takes {self.seconds:g} s"
 
 
-Event = Pay | Meets | Crash | Fault | Lost | Dns | Alone | Update | Clock | Lag
+Event = Pay | Meets | Crash | Fault | Lost | Dns | Goes | Alone | Update | Clock | Lag
 History = tuple[Event, ...]
 
 
@@ -237,8 +249,7 @@ class Call:
 
     def sleep(self, seconds: float) -> None:
         """Wait."""
-        world = self.world
-        self.run.ask(lambda run: world.at(world.now + seconds, lambda: run.answer(None)))
+        self.run.sleep(seconds)
 
     def alone(self) -> Any:
         """What the process in this region knows of the operators' choice."""
@@ -287,18 +298,19 @@ class Payer:
             self.payment["tags"] = {"SS": ["a", "b"]}
         self.meets: dict[int, str] = {}
         self.crashes: set[int] = set()
+        self.goes: dict[int, str] = {}
         self.asked = self.tries = 0
         self.open = True
         self._region, self._expires = EAST, -1.0
         self._run: Run | None = None
 
     def send(self, what: str = "pay") -> None:
-        """Call the service in the region that DNS has answered with."""
+        """Call the service in the region that DNS has answered with, or in any."""
         play, world = self.play, self.play.world
         if world.now >= self._expires:
             self._region, self._expires = play.answers, world.now + TTL
         play.calls += 1
-        number, region, key = play.calls, self._region, self.pay.key
+        number, region, key = play.calls, self.goes.get(self.tries, self._region), self.pay.key
         self.tries += 1
 
         def body(_run: Run) -> Any:
@@ -312,8 +324,9 @@ class Payer:
 
         if world.say:
             world.say(world.now, f"call {number} ({region}): {what} {key} {self.pay.amount if what == 'pay' else ''}")
+        world.changes.append(Change(world.now, "begin", region, key, None, None, number))
         play.served[region].append(self)
-        self._run = Run(body, lambda outcome: self._ended(what, region, number, outcome))
+        self._run = Run(body, lambda outcome: self._ended(what, region, number, outcome), world.after)
         client = play.client(
             Call(play, self, region, number, self._run)
         )  # has no state of its own: one for all replays
@@ -401,6 +414,7 @@ class Play:
         """The process that serves payers in a region ends, with all its calls, and another one begins."""
         if self.world.say:
             self.world.say(self.world.now, f"the process in {region} crashes and restarts")
+        self.world.changes.append(Change(self.world.now, "crash", region, "", None, None))
         self._start(region)
         payers, self.served[region] = self.served[region], []
         for payer in payers:
@@ -419,6 +433,8 @@ class Play:
                 self.payers[payer].meets[nth] = fate
             case Crash(payer, nth) if payer in self.payers:
                 self.payers[payer].crashes.add(nth)
+            case Goes(payer, nth, region) if payer in self.payers:
+                self.payers[payer].goes[nth] = region
             case Fault(at, until, region, fault):
                 world.at(at, lambda: world.fail(region, fault))
                 world.at(until, lambda: world.recover(region, fault))
@@ -464,7 +480,7 @@ _FAULTS = tuple(FAULTS)
 
 def drawn(seed: int) -> History:
     """The history of a seed."""
-    rng = random.Random(seed)  # noqa: S311 - it has to be reproducible
+    rng = random.Random(seed)  # noqa: S311 - it must be reproducible
     draw, pick = rng.random, rng.choice
 
     def moment() -> float:
@@ -522,7 +538,11 @@ def drawn(seed: int) -> History:
         events.append(Clock(pick(REGIONS), pick((0.05, 2.0, 300.0))))
     if draw() < 0.4:
         events.append(Lag(pick(REGIONS), pick((0.01, 3.0, 20.0))))
-    return tuple(_varied(event, draw) for event in events)
+    varied = [_varied(event, draw) for event in events]
+    if draw() < 0.3:  # DNS reaches a payer late, or answers differently each time
+        payer = 1 + int(draw() * number)
+        varied += [Goes(payer, nth, pick(REGIONS)) for nth in range(TRIES) if draw() < 0.7]
+    return tuple(varied)
 
 
 def _varied(event: Event, draw: Callable[[], float]) -> Event:

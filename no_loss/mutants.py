@@ -266,7 +266,7 @@ MUTANTS = (
         'if False:\n                    self._wrong("happened", f"call',
     ),
     Mutant(
-        "checker", "believes what exists instead", 'self._is_final(key, identity(outcome.existing), "not told")', ""
+        "checker", "believes what exists instead", 'self._is_final(key, identity(outcome.existing), "not in both")', ""
     ),
     Mutant("checker", "does not compare the payment", "if identity(outcome.item) != own:", "if False:"),
     Mutant(
@@ -283,6 +283,7 @@ MUTANTS = (
         "if any(False for each in self.read_by",
     ),
     Mutant("checker", "has all the time in the world", "EARLY = 3.5", "EARLY = 0.0"),
+    Mutant("checker", "excuses every skipped wait", "change.call not in self.may_skip", "False"),
     Mutant("checker", "believes one region", "!= payment and until < change", "!= payment and until < 0 * change"),
     Mutant(
         "checker",
@@ -317,7 +318,7 @@ MUTANTS = (
     Mutant(
         "config sync",
         "takes what was created again for a copy",
-        "if original and original != current:",
+        "if original:",
         "if False:",
     ),
     Mutant("config sync", "copies into the standard tier", '"Advanced" if is_advanced else "Standard"', '"Standard"'),
@@ -438,7 +439,7 @@ class Caught:
         history: The shortest one; empty for config sync, whose histories are not made of these events.
         kinds: What is wrong in it; for a mutant of the checker, what it judges otherwise.
         by: Whose history it is, for a mutant of the checker.
-        told: For config sync, all that happens in the shortest one.
+        log, again: For config sync, all that happens in the shortest one, and that history for `play_again`.
     """
 
     mutant: Mutant
@@ -446,7 +447,8 @@ class Caught:
     history: History = ()
     kinds: frozenset[str] = frozenset()
     by: str = ""
-    told: tuple[str, ...] = ()
+    log: tuple[str, ...] = ()
+    again: str = ""
 
 
 def hunt(mutant: Mutant, at_most: int = AT_MOST) -> Caught:
@@ -463,8 +465,10 @@ def hunt(mutant: Mutant, at_most: int = AT_MOST) -> Caught:
 
 def hunt_in_config_sync(mutant: Mutant, seed: int = 0) -> Caught:
     """Search for a history that catches a mutant of config sync, and make it short."""
-    failure = play(seed, AT_MOST_SYNCED, module_of(mutant)).failure
-    return Caught(mutant, seed, kinds=frozenset({failure[-1]}), told=failure) if failure else Caught(mutant)
+    played = play(seed, AT_MOST_SYNCED, module_of(mutant))
+    if not played.failure:
+        return Caught(mutant)
+    return Caught(mutant, seed, kinds=frozenset(played.failure[-1:]), log=played.failure, again=played.again)
 
 
 def judged_otherwise(subject: Subject, judge: Callable[[Play], Any], history: History) -> frozenset[str]:

@@ -29,7 +29,7 @@ def reads_of_a_payment(client: Callable[[Call], Client] = confirmed_payments, pa
         client: Makes the client.
         payments: How many are played.
     """
-    rng, reads = random.Random(0), 0  # noqa: S311 - it has to be reproducible
+    rng, reads = random.Random(0), 0  # noqa: S311 - it must be reproducible
     for _ in range(payments):
         history = Pay(0, 1, "a", "7"), Lag(EAST, MEDIAN * rng.lognormvariate(0, SPREAD))
         play = Play(history, client, world=_Counting)

@@ -28,7 +28,7 @@ def played(seeds: range) -> tuple[Verdict, list[int]]:
     return total, failed
 
 
-def told(history: History, client: Callable[[Call], Client], kind: str | None = None, **parts: Any) -> list[str]:
+def lines_of(history: History, client: Callable[[Call], Client], kind: str | None = None, **parts: Any) -> list[str]:
     """The lines of a history: its events, what happened, and what is wrong.
 
     Args:

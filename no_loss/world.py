@@ -68,7 +68,7 @@ class Change(NamedTuple):
     """Something that the checker must know."""
 
     at: float
-    what: str  # "insert", "replace", "update", "replicate", or "end" of a call
+    what: str  # "insert", "replace", "update", "replicate"; "begin" of a call, or what ends ("pay"...); "crash"
     where: str
     key: str
     old: Item | None
@@ -117,6 +117,10 @@ class World:
         """Let something happen at a time."""
         self._sequence += 1
         heapq.heappush(self._events, (time, self._sequence, happens))
+
+    def after(self, seconds: float, happens: Callable[[], None]) -> None:
+        """Let something happen in so many seconds."""
+        self.at(self.now + seconds, happens)
 
     def run(self, until: float) -> None:
         """Let time pass."""

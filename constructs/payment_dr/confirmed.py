@@ -1,4 +1,4 @@
-"""Takes each payment once into a global table of two regions, and says what is certain about it. Needs boto3 alone.
+"""Takes each payment once into a global table of two regions, and reports what is certain. Needs boto3 alone.
 
 A global table with two regions acknowledges a write before it replicates it, "usually within a second". What a region
 has acknowledged in its last moment before it fails is missing in the other one until the first is back
@@ -8,13 +8,14 @@ a payment here, reads it in the other region, and answers with one of four outco
 ``Confirmed``  Both regions have the payment. The loss of either region does not lose it, and no other payment will
                ever take its place.
 ``OneRegion``  This region has it, and `alone` accepts that. It is lost if this region never comes back, or if the
-               other region has taken another payment with the same key. `lookup` says later what became of it.
+               other region has taken another payment with the same key. `lookup` reports later what became of it.
 ``Unknown``    It may have been taken and may still arrive. Call `pay` again with the same key and payment, or `lookup`,
                or `void`, which ends it for certain. Do not acknowledge it.
 ``Refused``    With `existing`: both regions hold that under the key, so this payment does not exist and never will.
                Without: this call has written nothing, so try again. An earlier call for the key may still be Unknown.
 
-What waiting does not end (no right, no such table, a wrong attribute) raises boto3's exception, and nothing is written.
+An error that waiting does not end (no right, no such table, a wrong attribute) raises boto3's exception. Nothing is
+written then.
 
 What each state of the two regions means for `pay`:
 
@@ -25,9 +26,9 @@ replication stalls                The same, after `patience` seconds.
 this one is away                  Refused if nothing was sent, else Unknown. Pay with a client whose home is the other.
 
 Two clients may pay in different regions at once, because a condition is checked in one region alone. If they use one
-key for two payments, one of them at most is ever Confirmed. The client takes that for granted:
+key for two payments, at most one of them is ever Confirmed. The client assumes:
 
-- Payments are written by this client alone. Other code may update their items, and never deletes or replaces one.
+- This client alone writes payments. Other code may update their items, and never deletes or replaces one.
 - An update has a later timestamp than the version of the item that it changes. The clocks of the regions may differ.
 - The table has two replicas, with multi-Region eventual consistency. With three regions take strong consistency.
 
@@ -105,7 +106,7 @@ class Confirmed:
 
     Attributes:
         item: As it is stored now. Others may have updated it.
-        seconds, reads: What it took: time, and reads in both regions.
+        seconds, reads: Time, and reads in both regions.
     """
 
     item: Item
@@ -119,8 +120,8 @@ class OneRegion:
 
     Attributes:
         item: As it was seen last.
-        why: What the other region did.
-        seconds, reads: What it took.
+        why: How the other region behaved.
+        seconds, reads: As in `Confirmed`.
     """
 
     item: Item
@@ -134,9 +135,9 @@ class Unknown:
     """The payment may be taken or not, now or later.
 
     Attributes:
-        why: What is not known.
+        why: The reason.
         existing: What a region holds under the key, if that was seen.
-        seconds, reads: What it took.
+        seconds, reads: As in `Confirmed`.
     """
 
     why: str
@@ -152,7 +153,7 @@ class Refused:
     Attributes:
         why: The reason.
         existing: What both regions hold under the key, for good.
-        seconds, reads: What it took.
+        seconds, reads: As in `Confirmed`.
     """
 
     why: str
@@ -164,9 +165,9 @@ class Refused:
 Outcome = Confirmed | OneRegion | Unknown | Refused
 
 
-def connect(region: str) -> Any:
-    """A client of DynamoDB with the time limits and the single attempt that `ConfirmedPayments` needs."""
-    return boto3.client("dynamodb", region_name=region, config=CONFIG)
+def connect(region: str, service: Literal["dynamodb", "ssm"] = "dynamodb") -> Any:
+    """A client of boto3 with short time limits and the single attempt that `ConfirmedPayments` needs."""
+    return boto3.client(service, region_name=region, config=CONFIG)
 
 
 class Breaker:
@@ -201,15 +202,16 @@ class Breaker:
 
 
 class Live:
-    """Reads a setting that operators change, at most once in `seconds`, and keeps the last value if it cannot be read.
+    """Reads a setting that operators change, at most once in `seconds`.
 
     Args:
         read: Reads it.
-        first: What holds until it was read once.
-        seconds: How long a value is kept.
+        first: What holds before the first read, and when the last one is too old.
+        seconds: How long a value is kept without a new read.
+        keep: How long a value still holds while new reads fail.
 
     Example:
-        >>> alone = Live(lambda: ssm.get_parameter(Name="/pay/alone")["Parameter"]["Value"])  # doctest: +SKIP
+        >>> alone = parameter(connect("us-east-1", "ssm"), "/pay/alone")  # doctest: +SKIP
         >>> ConfirmedPayments(home, other, "transactions", alone=alone)  # doctest: +SKIP
     """
 
@@ -219,10 +221,12 @@ class Live:
         *,
         first: Alone = "refuse",
         seconds: float = 5.0,
+        keep: float = 60.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._read, self._value, self._seconds, self._clock = read, first, seconds, clock
-        self._until = float("-inf")
+        self._first, self._keep = first, keep
+        self._until = self._kept_until = float("-inf")
         self._lock = threading.Lock()
 
     def __call__(self) -> Alone:
@@ -234,10 +238,27 @@ class Live:
                 try:
                     value = self._read()
                 except (BotoCoreError, ClientError) as error:
-                    _log("WARNING", "cannot read whether one region alone is enough", error=str(error))
+                    if now >= self._kept_until:
+                        self._value = self._first
+                    _log("WARNING", f"cannot read `alone`, {self._value!r} holds", error=str(error))
                 else:
                     self._value = "accept" if value == "accept" else "refuse"
+                    self._kept_until = now + self._keep
             return self._value
+
+
+def parameter(ssm: Any, name: str) -> Live:
+    """An operator's choice in an SSM parameter of the region, for `alone`.
+
+    Only the value "accept" accepts. "refuse" holds where the parameter is missing, or cannot be read for a minute.
+    It needs the right ssm:GetParameter on this name. Each process reads it every 5 s at most, because AWS limits reads
+    by account and region (https://docs.aws.amazon.com/systems-manager/latest/userguide/parameter-store-throughput.html).
+
+    Args:
+        ssm: `connect(region, "ssm")`, with the region of the client's `home`.
+        name: Of a parameter of type String.
+    """
+    return Live(lambda: ssm.get_parameter(Name=name)["Parameter"]["Value"])
 
 
 def print_metrics(line: Mapping[str, Any]) -> None:
@@ -264,7 +285,7 @@ class ConfirmedPayments:
         other: `connect` of the other region.
         table: Name of the global table.
         alone: Called when it matters: whether a payment that this region alone has is acknowledged. An operator's
-            choice, see `Live`.
+            choice: `parameter` reads it from SSM.
         key_of: Makes the item's primary key of a payment's key. It must give the same one each time: a time in it
             would make two payments of a retry.
         patience: Seconds that a call may take before it answers.
@@ -274,7 +295,7 @@ class ConfirmedPayments:
         clock, sleep, new_id: Time in seconds, waiting, and ids that are never the same; for tests.
 
     Raises:
-        ValueError: A client of boto3 repeats its calls by itself.
+        ValueError: A boto3 client retries its calls by itself.
     """
 
     def __init__(
@@ -295,7 +316,7 @@ class ConfirmedPayments:
     ) -> None:
         for client in (home, other):
             if client.meta.config.retries.get("total_max_attempts") != 1:
-                raise ValueError("a client of boto3 repeats its calls: make it with connect(), or with CONFIG")
+                raise ValueError("a boto3 client retries its calls: make it with connect(), or with CONFIG")
         self._home, self._other, self._table, self._alone, self._key_of = home, other, table, alone, key_of
         self._patience, self._first_look, self._breaker = patience, first_look, breaker or Breaker()
         self._metrics, self._clock, self._sleep, self._new_id = metrics, clock, sleep, new_id
@@ -306,7 +327,7 @@ class ConfirmedPayments:
         Args:
             key: The payment's id, chosen by who sends it, and the same in every retry.
             payment: All other attributes. What is stored has the attribute `write_id` too:
-                a hash of the payment, which tells it from others, and an id of the call.
+                a hash of the payment, which differs for every other payment, and an id of the call.
 
         Raises:
             ValueError: The payment has no attributes, or one of the key's, `write_id` or `void`.

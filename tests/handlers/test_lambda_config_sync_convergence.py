@@ -43,6 +43,36 @@ def test_after_the_last_reconciliation_both_regions_hold_the_last_write(
         last_write_stays(story, order, world, survivors=survivors)
 
 
+def test_a_write_of_the_value_that_is_there_does_not_replace_that_value() -> None:
+    """The copy of the second write is all that the deletes leave, and its value is no old one that came back."""
+    story: list[Action] = [
+        ("write", EAST, (NAME, "plain")),
+        ("write", WEST, (NAME, "same value")),
+        ("write", WEST, (NAME, "same value")),
+        ("delete", EAST, NAME),
+        ("reconcile", WEST, True),
+        ("delete", WEST, NAME),
+    ]
+    with World() as world:
+        last_write_stays(story, [0], world, survivors=False)
+
+
+def test_a_value_that_is_written_again_after_it_was_replaced_has_not_come_back() -> None:
+    """Deletes leave only copies of the write that replaced the value, and of the one that wrote it again."""
+    with World() as world:
+        world.write(EAST)
+        world.start(EAST).until("the end")
+        world.write(EAST)
+        slow = world.start(EAST).until("put_parameter")
+        world.write(EAST, how="same value")  # the first one's, which the other region still holds
+        world.delete(WEST, NAME)
+        slow.until("the end")
+        world.start(EAST).until("the end")
+        world.delete(EAST, NAME)
+        world.start(WEST).until("the end")
+        world.check_converged()
+
+
 # New values only: only the next reconciliation repairs a copy that crosses a write of the very value it replaces.
 @seed(SEED)
 @property_of_histories

@@ -1,6 +1,7 @@
 """The client outside of the simulator: what it takes, raises, counts, and does in the background."""
 
 import asyncio
+import json
 import re
 import subprocess
 import sys
@@ -16,6 +17,7 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError, EndpointConnectionError
 
+from no_loss.parameter_store import Clock, ParameterStore
 from payment_dr.confirmed import (
     Breaker,
     Confirmed,
@@ -26,6 +28,7 @@ from payment_dr.confirmed import (
     Refused,
     Unknown,
     connect,
+    parameter,
     print_metrics,
 )
 
@@ -208,14 +211,30 @@ class Setting:
         return value
 
 
-def test_a_live_setting_is_kept_for_a_while_and_beyond_if_it_cannot_be_read(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_setting_that_cannot_be_read_again_is_kept_for_a_minute(capsys: pytest.CaptureFixture[str]) -> None:
     now = [0.0]
-    alone = Live(Setting(GONE, "accept", GONE, "nonsense"), seconds=5, clock=lambda: now[0])
+    values = (GONE, "accept", GONE, GONE, GONE, "accept", "nonsense")
+    alone = Live(Setting(*values), seconds=5, keep=60, clock=lambda: now[0])
     seen = []
-    for now[0] in (0.0, 4.9, 5.0, 10.0, 15.0):
+    for now[0] in (0.0, 4.9, 5.0, 10.0, 64.0, 69.0, 74.0, 79.0):
         seen.append(alone())
-    assert seen == ["refuse", "refuse", "accept", "accept", "refuse"]
-    assert capsys.readouterr().out.count("cannot read whether one region alone is enough") == 2
+    assert seen == ["refuse", "refuse", "accept", "accept", "accept", "refuse", "accept", "refuse"]
+    warnings = [json.loads(line)["message"] for line in capsys.readouterr().out.splitlines()]
+    assert warnings == [f"cannot read `alone`, {each!r} holds" for each in ("refuse", "accept", "accept", "refuse")]
+
+
+def test_operators_choose_in_a_parameter_of_the_region() -> None:
+    for value, expected in (("accept", "accept"), ("refuse", "refuse"), ("Accept", "refuse"), (None, "refuse")):
+        store = ParameterStore("us-east-1", Clock())
+        if value:
+            store.put_parameter(Name="/pay/alone", Value=value, Type="String")
+        assert parameter(store, "/pay/alone")() == expected
+
+
+def test_a_client_of_the_parameter_store_gives_up_as_soon_as_one_of_the_table() -> None:
+    for client in (connect("us-east-1"), connect("us-east-1", "ssm")):
+        config = client.meta.config
+        assert (config.connect_timeout, config.read_timeout, config.retries["total_max_attempts"]) == (1, 1, 1)
 
 
 def test_an_open_breaker_lets_one_payment_through_each_time() -> None:

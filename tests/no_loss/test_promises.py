@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from no_loss.checker import check, identity
-from no_loss.histories import Alone, Dns, Event, Fault, Lag, Lost, Meets, Pay, Play, Update
+from no_loss.histories import Alone, Crash, Dns, Event, Fault, Goes, Lag, Lost, Meets, Pay, Play, Update
 from no_loss.world import EAST, WEST
 from payment_dr.confirmed import Confirmed, OneRegion, Refused, Unknown
 
@@ -54,7 +54,7 @@ def test_a_late_retry_does_not_bring_back_what_was_refunded() -> None:
     assert played.last.existing["status"] == played.holds(WEST)["status"] == {"S": "REFUNDED"}
 
 
-def test_of_two_payments_with_one_key_the_second_is_refused_and_told_which_exists() -> None:
+def test_of_two_payments_with_one_key_the_second_is_refused_with_the_first() -> None:
     played = Played(Pay(0, 1, "a", "100"), Pay(10, 2, "a", "7"))
     assert [type(each.new) for each in played.ends] == [Confirmed, Refused]
     assert identity(played.last.existing) == identity(played.holds(EAST)) == "100"
@@ -126,9 +126,51 @@ def test_while_the_other_region_is_away_later_payments_are_refused_before_anythi
     assert isinstance(played.last, Confirmed)  # once it is back
 
 
+def test_a_payment_may_skip_the_other_region_when_the_third_one_has_given_it_up_and_has_not_ended() -> None:
+    played = Played(
+        Pay(0.476, 1, "a", "100"),
+        Pay(1.624, 2, "b", "7"),
+        Pay(8, 3, "c", "3"),
+        Meets(3, 4, "answer lost"),  # the third one's last look at its own region
+        Meets(1, 6, "throttled"),
+        Crash(2, 1),
+        Fault(0, 20.0, EAST, "is away, and replicates"),
+        Dns(0.381, WEST),
+    )
+    skipped = next(each.new for each in played.ends if isinstance(each.new, OneRegion) and each.new.reads == 0)
+    assert skipped.why == "the other region has not confirmed the latest payments"
+
+
+def test_a_payment_skips_the_other_region_although_another_is_confirmed_before_it_ends() -> None:
+    played = Played(
+        Pay(0, 1, "a", "3"),
+        Pay(8, 2, "b", "7"),
+        Meets(2, 7, "answer lost"),  # of a put, while the first payment is confirmed
+        Fault(0, FOR_LONG, EAST, "does not replicate"),
+        Alone(40, EAST, "accept"),
+    )
+    first, second = played.ends[-2:]
+    assert (first.key, type(first.new), second.key, type(second.new)) == ("a", Confirmed, "b", OneRegion)
+    assert second.new.reads == 0
+
+
+def test_a_process_that_restarts_waits_for_the_other_region_again() -> None:
+    accept, away = Alone(0, EAST, "accept"), Fault(0, FOR_LONG, WEST, "hangs")
+    three = [Pay(0.1, number, f"{number}", "7") for number in range(1, 4)]
+    played = Played(accept, away, *three, Pay(10, 4, "d", "7"), Crash(4, 0), Pay(20, 5, "e", "7"))
+    assert [each.new.reads > 0 for each in played.ends if each.key in "de"] == [True, True]
+
+
 def test_a_confirmed_payment_outlives_either_region() -> None:
     for region in (EAST, WEST):
         assert isinstance(Played(Pay(0, 1, "a", "7"), Lost(2, region)).first, Confirmed)
+
+
+def test_a_payment_that_dns_sends_to_one_region_and_then_to_the_other_is_taken_once() -> None:
+    stalls = Fault(0, 30, WEST, "does not replicate")
+    goes = Goes(1, 0, WEST), Goes(1, 1, EAST)
+    played = Played(Alone(0, WEST, "refuse"), stalls, Pay(0.1, 1, "a", "7"), *goes)
+    assert [(each.where, type(each.new)) for each in played.ends] == [(WEST, Unknown), (EAST, Confirmed)]
 
 
 @pytest.mark.parametrize("crash", [0, 1, 2])

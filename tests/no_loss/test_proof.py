@@ -1,6 +1,8 @@
 """The proof itself, small: `make prove-no-loss` runs it with a million histories and all mutants."""
 
 import json
+from collections import Counter
+from itertools import pairwise, product
 from multiprocessing.pool import ThreadPool
 
 import pytest
@@ -11,7 +13,7 @@ from embedded_aws.server import TYPICAL_REPLICATION_SECONDS, TYPICAL_REPLICATION
 from no_loss.__main__ import app
 from no_loss.control import ways_of_the_first_client
 from no_loss.first_client import FirstClient
-from no_loss.histories import Meets, Pay, confirmed_payments, drawn
+from no_loss.histories import TRIES, TTL, Goes, Meets, Pay, Play, confirmed_payments, drawn
 from no_loss.mutants import (
     FILES,
     MUTANTS,
@@ -24,8 +26,9 @@ from no_loss.mutants import (
     module_of,
 )
 from no_loss.reads import MEDIAN, SPREAD, reads_of_a_payment
-from no_loss.report import told, violations
+from no_loss.report import lines_of, violations
 from no_loss.search import WORLDS, search
+from no_loss.world import REGIONS, Change
 
 HISTORIES = 300
 READABLE = 12  # events
@@ -35,6 +38,26 @@ ENOUGH = 8  # of the nine known ways; the rarest one needs 519 histories
 def test_random_histories() -> None:
     failed = {seed: wrong for seed in range(HISTORIES) if (wrong := violations(drawn(seed), confirmed_payments))}
     assert failed == {}
+
+
+def test_payers_go_to_any_region_whatever_dns_answers() -> None:
+    """Each cache of DNS is one of these ways: a region at each try, changed at any time, and back."""
+    histories = [drawn(seed) for seed in range(1_000)]
+    tries = {(event.nth, event.region) for history in histories for event in history if isinstance(event, Goes)}
+    assert tries == set(product(range(TRIES), REGIONS))
+    ways = Counter[str]()
+    for history in histories:
+        play = Play(history)
+        play.run()
+        ends: dict[int, list[Change]] = {}
+        for change in play.world.changes:
+            if change.payment:
+                ends.setdefault(id(change.payment), []).append(change)
+        for each in ends.values():
+            moved = [after.at - one.at for one, after in pairwise(each) if one.where != after.where]
+            ways["within the TTL"] += any(seconds < TTL for seconds in moved)
+            ways["and back"] += len(moved) > 1
+    assert all(ways[way] >= 10 for way in ("within the TTL", "and back")), ways
 
 
 def test_the_first_client_fails_in_the_ways_that_are_known() -> None:
@@ -111,7 +134,7 @@ def test_what_a_payment_costs_is_measured_with_the_lags_of_the_drill() -> None:
 
 def test_a_history_is_told_until_it_goes_wrong() -> None:
     history = (Pay(0, 1, "a", "7"), Meets(1, 0, "answer lost"))
-    lines = told(history, FirstClient, "happened")
+    lines = lines_of(history, FirstClient, "happened")
     assert lines == [
         "  0 s: payer 1 sends 7 EUR as a",
         "  call 0 of payer 1: answer lost",
@@ -153,20 +176,36 @@ def test_a_seed_is_replayed_alone(caught: list[Caught]) -> None:
     assert "WRONG" in wrong.stdout
 
 
-def test_a_seed_is_replayed_with_a_mutant_of_each_part_that_has_histories(caught: list[Caught]) -> None:
-    (model,) = (each for each in caught if each.mutant.part == "model")
-    for arguments in (
-        [f"--replay={model.seed}", f"--mutant={model.mutant.name}"],
-        ["--replay-sync=0", "--mutant=does not make again what was deleted"],
-    ):
-        result = CliRunner().invoke(app, arguments)
-        assert (result.exit_code, "WRONG" in result.stdout.splitlines()[-1]) == (1, True)
+def test_a_history_of_config_sync_is_replayed_alone() -> None:
+    name = "does not make again what was deleted"
+    shown = CliRunner().invoke(app, [f"--mutant={name}"])
+    assert shown.exit_code == 1
+    *happened, again = shown.stdout.splitlines()
+    assert happened[-1].startswith("WRONG")
+    replay = again.removeprefix("again: ").partition(" ")[0]
+    assert again == f"again: {replay} --mutant='{name}'"
+    replayed = CliRunner().invoke(app, [replay, f"--mutant={name}"])
+    assert (replayed.exit_code, replayed.stdout.splitlines()) == (1, happened)
+    without = CliRunner().invoke(app, [replay])
+    assert (without.exit_code, without.stdout) == (0, "nothing is wrong\n")
+
+
+def test_a_mutant_is_shown_with_the_shortest_history_that_catches_it(caught: list[Caught]) -> None:
+    for part in ("client", "model"):
+        (found, *_) = (each for each in caught if each.mutant.part == part)
+        shown = CliRunner().invoke(app, [f"--mutant={found.mutant.name}"])
+        *happened, wrong, again = shown.stdout.splitlines()
+        assert (shown.exit_code, again) == (1, f"again: --replay={found.seed} --mutant='{found.mutant.name}'")
+        assert [each.strip() for each in happened[: len(found.history)]] == [str(event) for event in found.history]
+        assert wrong.startswith("  WRONG")
+        assert CliRunner().invoke(app, [f"--replay={found.seed}", f"--mutant={found.mutant.name}"]).exit_code == 1
 
 
 @pytest.mark.parametrize(
     ("arguments", "error", "hint"),
     [
-        (["--mutant=overwrites"], "error: --mutant needs a history", "hint: add --replay=SEED or --replay-sync=SEED"),
+        (["--mutant=looks once"], "error: there is no mutant 'looks once' of", "hint: a run without --mutant"),
+        (["--replay-sync=12"], "error: --replay-sync: '12' is no history", "hint: give it as a failure prints it"),
         (["--replay=0", "--mutant=looks once"], "error: there is no mutant 'looks once' of", "hint: a run without"),
         (["--replay=0", "--mutant=overwrite"], "error: there is no mutant 'overwrite' of", "hint: did you mean 'overw"),
     ],
