@@ -7,7 +7,6 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +14,6 @@ import pytest
 from typer.testing import CliRunner
 
 from payment_dr.operations import cli
-from payment_dr.operations.drill import payments
-from payment_dr.operations.drill.confirmed_write import ConfirmedWriter
 from payment_dr.operations.drill.journal import Content
 from payment_dr.operations.errors import OperationError
 from payment_dr.operations.route53.recovery_time import HANGING_PROBE_SECONDS, Settings
@@ -68,9 +65,7 @@ def first_paid(journal: Any) -> Any:
 def test_a_journal_as_the_drill_wrote_it_is_verified(
     kind: str,
     drill: Callable[..., Content],  # noqa: F811
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(payments, "ConfirmedWriter", partial(ConfirmedWriter, patience=0.1))
     written: Any = drill(kind)
     found = verify(json.dumps(written, indent=1).encode())
     assert (found.exit_code, found.differing) == (VERIFIED, [])

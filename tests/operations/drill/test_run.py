@@ -11,11 +11,12 @@ from typing import Any
 
 import pytest
 
+from payment_dr.confirmed import Confirmed, ConfirmedPayments
 from payment_dr.operations import probes
 from payment_dr.operations.drill import clients, journal, parameters, payments, run, verification
 from payment_dr.operations.drill.alarm_watch import METRIC
-from payment_dr.operations.drill.confirmed_write import ConfirmedWriter, Receipt
 from payment_dr.operations.drill.journal import PAYMENT_PHASES, WAYS, Content, CouldNotTellError, overwritten
+from payment_dr.operations.drill.ledger import key_of
 from payment_dr.operations.drill.outages import REPLICATION, until_clients_are_back
 from payment_dr.operations.drill.payments import Payments
 from payment_dr.operations.drill.replication_pause import ReplicationPause
@@ -26,7 +27,7 @@ from payment_dr.operations.route53.recovery_time import Settings
 from payment_dr.operations.route53.zone import HealthCheck
 from payment_dr.side import OTHER, SIDES, Side
 from tests.operations.drill.parts import Maker, deployed_zone, place_on
-from tests.operations.stack import GONE, NAMES, REGIONS, Clock, Stack, refusal
+from tests.operations.stack import GONE, NAMES, REGIONS, Stack, refusal
 
 
 class FailingStack(Maker):
@@ -106,6 +107,7 @@ def stack(make_stack: Callable[..., Stack], monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(run, "RUNS", 100)
     monkeypatch.setattr(clients, "RUSH_ACKNOWLEDGED", 4)
     monkeypatch.setattr(clients, "RUSH_AFTER_SECONDS", 0.1)
+    monkeypatch.setattr(payments, "ConfirmedPayments", partial(ConfirmedPayments, patience=0.1, first_look=0.001))
     return made
 
 
@@ -245,10 +247,7 @@ def test_what_holds_replication_back_lasts_until_clients_are_back(
     assert steps[-4:] == ["recovery", "failback", "replication catches up", "verification"]
 
 
-def test_payments_in_an_outage_that_must_stop_some_of_them_are_judged(
-    drill: Callable[..., Content], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(payments, "ConfirmedWriter", partial(ConfirmedWriter, patience=1.0))
+def test_payments_in_an_outage_that_must_stop_some_of_them_are_judged(drill: Callable[..., Content]) -> None:
     journal = drill("secondary")
     judged = {each["what"]: each["met"] for each in journal["targets"] if "during the outage" in each["what"]}
     assert {what.rpartition(",")[0]: met for what, met in judged.items()} == {
@@ -258,9 +257,8 @@ def test_payments_in_an_outage_that_must_stop_some_of_them_are_judged(
 
 
 def test_of_a_payment_that_both_regions_take_the_version_written_last_stays_and_the_other_is_named(
-    drill: Callable[..., Content], monkeypatch: pytest.MonkeyPatch
+    drill: Callable[..., Content],
 ) -> None:
-    monkeypatch.setattr(payments, "ConfirmedWriter", partial(ConfirmedWriter, patience=0.1))
     journal = drill("partition")
     assert (journal["verdict"], journal["causes"]) == ("passed", [])
     found = journal["after"]["split_brain"]
@@ -290,12 +288,11 @@ def test_of_a_payment_that_both_regions_take_the_version_written_last_stays_and_
 
 
 def test_a_payment_of_both_regions_that_is_not_as_it_was_written_last_misses(
-    drill: Callable[..., Content], stack: Stack, monkeypatch: pytest.MonkeyPatch
+    drill: Callable[..., Content], stack: Stack
 ) -> None:
     class FirstWins(FailingStack):
         stays = 0
 
-    monkeypatch.setattr(payments, "ConfirmedWriter", partial(ConfirmedWriter, patience=0.1))
     journal = drill("partition", maker=FirstWins(stack))
     (missed,) = (each for each in journal["targets"] if each["met"] is False)
     assert missed["what"].startswith("split brain: payments not as written last, of ")
@@ -328,15 +325,14 @@ class Pause(ReplicationPause):
         self.ended += 1
         self._of.replicates = True
         if self.works[1]:
-            items = self._of.items
-            for side in SIDES:
-                items[side] += [item for item in items[OTHER[side]] if item not in items[side]]
+            items = self._of.items  # of one key the secondary's version is the later one
+            merged = {str(key_of(item)): item for side in SIDES for item in items[side]}
+            items.update({side: list(merged.values()) for side in SIDES})
 
 
 @pytest.fixture
 def pause(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> Pause:
-    """A pause of replication; a client that waits for it gives up at once."""
-    monkeypatch.setattr("payment_dr.operations.drill.confirmed_write.time", Clock())
+    """A pause of replication."""
     monkeypatch.setattr(run, "RESUMED_SECONDS", 0.1)
     monkeypatch.setattr(run, "RESUME_POLL_SECONDS", 0.05)
     return Pause(stack)
@@ -362,11 +358,12 @@ def test_a_fence_with_replication_paused_tests_confirmed_mode(
 def test_a_client_that_acknowledges_without_reading_is_found_while_replication_is_paused(
     drill: Callable[..., Content], pause: Pause, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def careless(writer: ConfirmedWriter, item: Any) -> Receipt:
-        writer._home.put_item(TableName="transactions", Item=item)
-        return Receipt(confirmed=True, seconds=0.0)
+    def careless(client: ConfirmedPayments, key: str, payment: Any) -> Confirmed:
+        item = {**payment, "transaction_id": {"S": key}, "timestamp": {"N": "0"}}
+        client._home.put_item(TableName="transactions", Item=item)
+        return Confirmed(item, 0.0, 0)
 
-    monkeypatch.setattr(ConfirmedWriter, "write", careless)
+    monkeypatch.setattr(ConfirmedPayments, "pay", careless)
     journal = drill("fence", pause=pause)
     assert journal["verdict"] == "missed"
     (missed,) = (each for each in journal["targets"] if each["tested"] and not each["met"])

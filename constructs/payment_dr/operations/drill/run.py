@@ -27,6 +27,7 @@ from payment_dr.operations.drill.journal import (
     CONFIRMED,
     COULD_NOT_TELL,
     LOCAL,
+    MODES,
     After,
     ChoiceRecord,
     CouldNotTellError,
@@ -65,7 +66,7 @@ from payment_dr.operations.route53.recovery_time import (
 from payment_dr.operations.route53.zone import Zone
 from payment_dr.operations.switch import RefusedError
 from payment_dr.operations.zone_faults import ZoneFaults
-from payment_dr.side import SIDES
+from payment_dr.side import OTHER, SIDES, Side
 
 QUIET_SECONDS = 30.0  # of drill time, before the outage and after the failback
 ALARMS_FIRE_SECONDS = 300.0  # of drill time; one on a health check needs a minute or two
@@ -126,6 +127,7 @@ class Drill:
             tls=place.tls,
             service=place.service,
             confirms=place.confirms,
+            clock=lambda: self._journal.now,
         )
         self._alarms = AlarmWatch(self._stack, self._journal) if place.alarms_ring else None
         self._judge = Judge(
@@ -464,11 +466,11 @@ class StartedDrill:
         )
 
     def _resume(self) -> None:
-        """Stop the pause, and wait until the other region has what it did not get."""
+        """Stop the pause, and wait until each region has what it did not get."""
         if self.place.pause:
             self.place.pause.stop()
         deadline = time.monotonic() + RESUMED_SECONDS
-        while left := self._missing(self.payments.ledger.acknowledged(LOCAL)):
+        while left := self._missing([each for mode in MODES for each in self.payments.ledger.acknowledged(mode)]):
             if time.monotonic() > deadline:
                 raise OperationError(
                     f"{len(left)} payments have not arrived {RESUMED_SECONDS:.0f} s after the pause was ended",
@@ -477,9 +479,14 @@ class StartedDrill:
             time.sleep(RESUME_POLL_SECONDS)
 
     def _missing(self, entries: list[Entry]) -> list[str]:
-        first, second = (self.place.stack.region(side) for side in SIDES)
-        there = asked(f"DynamoDB in {second}", lambda: self.payments.items("secondary"))
-        return missing([entry for entry in entries if entry.region == first], there)
+        """Ids of those that have not arrived in the other region than the one that acknowledged them."""
+        return [id_ for side in SIDES for id_ in self._missing_of(side, entries)]
+
+    def _missing_of(self, side: Side, entries: list[Entry]) -> list[str]:
+        stack, other = self.place.stack, OTHER[side]
+        if not (sent := [entry for entry in entries if entry.region == stack.region(side)]):
+            return []
+        return missing(sent, asked(f"DynamoDB in {stack.region(other)}", lambda: self.payments.items(other)))
 
     def _end_outage(self, outage: ExitStack, pause: ExitStack) -> float:
         """Undo the outage; the drill time after that."""

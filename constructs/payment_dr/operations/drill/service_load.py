@@ -9,7 +9,6 @@ from payment_dr.operations.errors import OperationError
 from payment_dr.side import Side
 
 ROUTE = "POST /payments"
-SENT = ("transaction_id", "timestamp", "amount", "currency")
 
 
 def refuse_without_load(*, confirms: bool, has_load: bool) -> None:
@@ -74,8 +73,3 @@ class ServiceClient:
         )
         if not 200 <= status < 300:
             raise NotServedError(f"HTTP status {status}")
-
-
-def as_sent(item: Item) -> Item:
-    """An item with the attributes that the client has sent, without those that the service has added."""
-    return {name: item[name] for name in SENT if name in item}

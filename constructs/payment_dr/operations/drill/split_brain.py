@@ -13,8 +13,9 @@ from payment_dr.operations.aws import asked
 from payment_dr.operations.deployed import Deployed
 from payment_dr.operations.drill import ledger
 from payment_dr.operations.drill.journal import LOCAL, MODES, ConflictRecord, SplitBrainRecord, VersionRecord
-from payment_dr.operations.drill.ledger import Item, content_hash, key_of
+from payment_dr.operations.drill.ledger import Item, key_of
 from payment_dr.operations.drill.payments import Payments
+from payment_dr.operations.standby_writes import state_of
 from payment_dr.side import OTHER, SIDES, Side
 
 ROUNDS = 10  # of payments; in the first of them one is made in both regions
@@ -102,8 +103,8 @@ class SplitBrain:
 
     def _amounts(self, items: Iterable[Item]) -> list[str | None]:
         """The amount of each conflicting payment as a table has it; None where it has none."""
-        there = {content_hash(key_of(item)): str(item["amount"]["N"]) for item in items}
-        return [there.get(content_hash(conflict.key)) for conflict in self._conflicts]
+        there = {state_of(key_of(item)): str(item["amount"]["N"]) for item in items}
+        return [there.get(state_of(conflict.key)) for conflict in self._conflicts]
 
     def _items(self, side: Side) -> list[Item]:
         return asked(f"DynamoDB in {self._stack.region(side)}", lambda: self._payments.items(side))
