@@ -20,10 +20,10 @@ from payment_dr.operations.route53.recovery_time import HANGING_PROBE_SECONDS, S
 from payment_dr.operations.sign import sign
 from payment_dr.operations.verify import (
     ALGORITHM,
-    CANNOT_TELL,
     DEFAULTS,
     DIFFERS,
     HANGING,
+    INCONCLUSIVE,
     SEAL,
     VERIFIED,
     canonical,
@@ -134,7 +134,7 @@ def test_what_was_looked_up_after_recovery_is_counted_again(journal: Any) -> Non
     for state, name in (("ALARM", "down"), ("ALARM", "slow"), ("OK", "down")):
         journal["events"].append({**journal["events"][-1], "kind": "alarm", "name": name, "state": state})
     counts = {
-        "after recovery: alarms that ring, of 2 that fired": 1,
+        "after recovery: alarms that have not cleared, of 2 that fired": 1,
         "health checks of us-east-1 whose alarm did not fire": 0,
         "alarms that reached nobody, of 2 that fired": 1,
         "parameter rotated in us-east-1 and not copied to us-west-2": 0,
@@ -253,13 +253,13 @@ def test_what_the_file_looks_like_is_not_sealed_but_what_it_says(journal: Any) -
 )
 def test_what_cannot_be_checked_is_inconclusive(content: bytes, said: str) -> None:
     found = verify(content)
-    assert (found.exit_code, found.lines) == (CANNOT_TELL, [said, "could not tell"])
+    assert (found.exit_code, found.lines) == (INCONCLUSIVE, [said, "inconclusive"])
 
 
 def test_without_its_seal_a_journal_whose_figures_agree_is_inconclusive(journal: Any) -> None:
     journal[SEAL] = None
     found = verify(json.dumps(journal).encode())
-    assert (found.exit_code, found.differing) == (CANNOT_TELL, [])
+    assert (found.exit_code, found.differing) == (INCONCLUSIVE, [])
     assert found.notes[-1] == "there is no seal: what is recorded may have been changed"
     journal["verdict"] = "missed"
     assert found_in(journal)[0] == DIFFERS
@@ -419,7 +419,7 @@ def test_the_file_runs_alone_and_takes_nothing_but_the_standard_library(path: Pa
     path.write_text(path.read_text().replace('"seed": 1,', '"seed": 2,', 1))
     assert run() == (DIFFERS, "differs")
     path.unlink()
-    assert run() == (CANNOT_TELL, "could not tell")
+    assert run() == (INCONCLUSIVE, "inconclusive")
 
 
 def test_json_has_the_same(path: Path) -> None:

@@ -30,7 +30,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
-VERIFIED, DIFFERS, CANNOT_TELL = 0, 1, 2
+VERIFIED, DIFFERS, INCONCLUSIVE = 0, 1, 2
 SCHEMA: Final = 1
 SEAL: Final = "seal"
 LISTS: Final = ("events", "payments")  # sealed element by element
@@ -478,9 +478,9 @@ class Figures:
                 "what it measures is",
             )
         results = [target["met"] for target in targets if target.get("tested", True)]
-        verdict = "missed" if False in results else "could not tell" if None in results else "passed"
+        verdict = "missed" if False in results else "inconclusive" if None in results else "passed"
         # A drill that broke off has targets that were met until then, and says why it has no verdict.
-        if self.content["verdict"] != "could not tell" or not self.content["causes"]:
+        if self.content["verdict"] != "inconclusive" or not self.content["causes"]:
             self.check("verdict", self.content["verdict"], verdict, "the targets make it")
 
     def _measured(self, what: str) -> Json:
@@ -540,7 +540,7 @@ class Figures:
             for payment in self.content.get("payments", [])
             if (payment["mode"], payment["region"]) == (mode, region) and began < payment["at"] < recovered
         ]
-        counts = {"refused": ended.count(False), "acknowledged": ended.count(True)}
+        counts = {"failed": ended.count(False), "acknowledged": ended.count(True)}
         return {
             f"{mode} payments to {region} {what} during the outage, of {len(ended)}": count if ended else None
             for what, count in counts.items()
@@ -568,7 +568,7 @@ def _of_alarms(alarms: Json, regions: Mapping[str, str]) -> dict[str, Json]:
     fired, expected = alarms["fired"], alarms.get("expected") or {}
     silent = [side for side, names in expected.items() if not set(names) & set(fired)]
     known = {
-        f"after recovery: alarms that ring, of {len(fired)} that fired": len(alarms["still"]),
+        f"after recovery: alarms that have not cleared, of {len(fired)} that fired": len(alarms["still"]),
         f"health checks of {' and '.join(regions[side] for side in expected)} whose alarm did not fire": len(silent),
     }
     if alarms.get("undelivered") is not None:
@@ -697,7 +697,7 @@ class Verification:
     @property
     def lines(self) -> list[str]:
         """Everything, as it is printed."""
-        word = {VERIFIED: "verified", DIFFERS: "differs", CANNOT_TELL: "could not tell"}[self.exit_code]
+        word = {VERIFIED: "verified", DIFFERS: "differs", INCONCLUSIVE: "inconclusive"}[self.exit_code]
         return [*self.differing, *self.notes, word]
 
 
@@ -739,7 +739,7 @@ def verify(data: bytes, public_key: bytes | None = None) -> Verification:
 
     Example:
         >>> verify(b"{}").lines
-        ['this is no journal of schema 1', 'could not tell']
+        ['this is no journal of schema 1', 'inconclusive']
     """
     try:
         content = parsed(data)
@@ -750,7 +750,7 @@ def verify(data: bytes, public_key: bytes | None = None) -> Verification:
                 return Verification(DIFFERS, changed, [f"figures were not made again: {type(error).__name__}: {error}"])
             raise CannotTellError(f"this journal lacks something: {type(error).__name__}: {error}") from None
     except CannotTellError as error:
-        return Verification(CANNOT_TELL, [], [str(error)])
+        return Verification(INCONCLUSIVE, [], [str(error)])
 
 
 def _changes_at_all(content: Content) -> list[str]:
@@ -776,7 +776,7 @@ def _verified(content: Content, public_key: bytes | None) -> Verification:
         notes.append(f"taken as recorded: {'; '.join(figures.taken)}")
     if not seal:
         notes.append("there is no seal: what is recorded may have been changed")
-        return Verification(DIFFERS if differing else CANNOT_TELL, differing, notes)
+        return Verification(DIFFERS if differing else INCONCLUSIVE, differing, notes)
     if not changed:
         notes.append(f"sealed: sha256 {seal['sha256']}")
     if signature := seal.get("signature"):
@@ -802,7 +802,7 @@ def verify_file(path: Path, public_key: Path | None = None) -> Verification:
         key = der_of(public_key.read_text(encoding="ascii")) if public_key else None
         return verify(path.read_bytes(), key)
     except (OSError, UnicodeDecodeError, CannotTellError) as error:
-        return Verification(CANNOT_TELL, [], [str(error)])
+        return Verification(INCONCLUSIVE, [], [str(error)])
 
 
 def main(arguments: Sequence[str]) -> int:

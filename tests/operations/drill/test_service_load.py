@@ -209,7 +209,7 @@ def test_the_journal_says_which_way_payments_went(
 def test_nothing_is_judged_by_what_a_service_confirms_where_there_is_none() -> None:
     refuse_without_load(confirms=False, has_load=False)
     refuse_without_load(confirms=True, has_load=True)
-    with pytest.raises(OperationError, match="--confirms is given, and no service"):
+    with pytest.raises(OperationError, match="--confirms needs a service"):
         refuse_without_load(confirms=True, has_load=False)
 
 

@@ -18,7 +18,7 @@ from payment_dr.operations.verify import seal_of
 from payment_dr.side import SIDES, Side
 
 SCHEMA = 1
-PASSED, MISSED, COULD_NOT_TELL = "passed", "missed", "could not tell"
+PASSED, MISSED, INCONCLUSIVE = "passed", "missed", "inconclusive"
 
 Way = Literal["failover", "failback"]
 WAYS: Final[tuple[Way, ...]] = ("failover", "failback")
@@ -349,7 +349,7 @@ def verdict_on(targets: Iterable[Target]) -> str:
     results = [target["met"] for target in targets if target["tested"]]
     if False in results:
         return MISSED
-    return COULD_NOT_TELL if None in results else PASSED
+    return INCONCLUSIVE if None in results else PASSED
 
 
 class _Timed(TypedDict):
@@ -616,7 +616,7 @@ class Content(KnownFromTheStart, total=False):
     seal: SealRecord | None
 
 
-class CouldNotTellError(OperationError):
+class InconclusiveError(OperationError):
     """A drill has ended without a result.
 
     Attributes:
@@ -669,7 +669,7 @@ class Journal:
             "rpo": {},
             "after": {},
             "targets": [],
-            "verdict": COULD_NOT_TELL,
+            "verdict": INCONCLUSIVE,
             "causes": [],
             "payments": [],
             "events": [],

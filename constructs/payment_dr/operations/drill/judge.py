@@ -120,7 +120,7 @@ class Judge:
             raise OperationError(
                 f"probes of {' and '.join(self._regions.values())} failed at the same time, which the outage does not "
                 "explain: this machine is too busy",
-                hint="run it again while the machine has nothing else to do",
+                hint="run it again on an idle machine",
             )
 
     def _probes_failed_by_themselves(self, evidence: Evidence) -> bool:
@@ -245,15 +245,14 @@ class Judge:
         for side in SIDES if evidence.outage.splits else SIDES[:1]:
             region = self._regions[side]
             for mode, go_on in evidence.outage.payments.items():
-                done, refused = payments_during(self._journal.content["payments"], region, mode, evidence)
-                wrong = refused if go_on else done
-                what = "refused" if go_on else "acknowledged"
+                done, failed = payments_during(self._journal.content["payments"], region, mode, evidence)
+                wrong, what, did = (failed, "failed", "failed") if go_on else (done, "acknowledged", "were acknowledged")
                 self.add_target(
-                    f"{mode} payments to {region} {what} during the outage, of {done + refused}",
+                    f"{mode} payments to {region} {what} during the outage, of {done + failed}",
                     "payments",
                     0,
-                    wrong if done + refused else None,
-                    f"{wrong} of {done + refused} {mode} payments to {region} were {what} during the outage",
+                    wrong if done + failed else None,
+                    f"{wrong} of {done + failed} {mode} payments to {region} {did} during the outage",
                     kind="payments during the outage",
                 )
 
@@ -390,11 +389,11 @@ class Judge:
             self._judge_alarms(after["alarms"])
             still = after["alarms"]["still"]
             self.add_target(
-                f"after recovery: alarms that ring, of {len(after['alarms']['fired'])} that fired",
+                f"after recovery: alarms that have not cleared, of {len(after['alarms']['fired'])} that fired",
                 "alarms",
                 0,
                 len(still),
-                f"after recovery these alarms ring: {', '.join(still)}",
+                f"after recovery these alarms have not cleared: {', '.join(still)}",
                 kind="alarms cleared",
             )
 
@@ -467,12 +466,12 @@ class Judge:
                 f"too few of its probes failed ({last})" if last else "its probe passed all the time"
             )
         if not evidence.switches:
-            return f"Route 53 went on answering with {first}, although it was unhealthy"
+            return f"Route 53 kept answering with {first}, although it was unhealthy"
         return f"no client completed a transaction in {second} before {first} was back"
 
 
 def payments_during(records: Iterable[PaymentRecord], region: str, mode: str, evidence: Evidence) -> tuple[int, int]:
-    """How many payments of a mode to a region that were begun in the outage were acknowledged, and refused.
+    """How many payments of a mode to a region that clients began in the outage were acknowledged, and failed.
 
     Those of its first moment do not count: the clock stands still while the outage is made.
     """
@@ -514,8 +513,8 @@ def _first_change(changes: Sequence[Change], side: Side, since: float, *, health
         if change.side == side and change.healthy == healthy and change.at >= since:
             return change.at
     raise OperationError(
-        f"clients were served by the {side} region, and DNS was not seen to turn to it",
-        hint="read the events of the journal; a drill that starts while DNS changes tells nothing",
+        f"clients paid in the {side} region, but DNS was never seen to answer with it",
+        hint="read the events of the journal, and start a drill only while DNS does not change",
     )
 
 

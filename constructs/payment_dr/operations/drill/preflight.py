@@ -30,7 +30,7 @@ def unfit_to_start(stack: Deployed, faults: ZoneFaults) -> list[str]:
     first, second = (stack.region(side) for side in SIDES)
     table = str(stack.outputs["dynamodb_table_name"])
     if probes.table(stack, "primary").replica_status not in SERVING:
-        found.append(f"no replica in {second}: the table {table} of {first} is not replicated, so a failover loses all")
+        found.append(f"no replica in {second}: the table {table} of {first} is not replicated, so a failover loses it")
     if not stack.has_switch:
         found += [why_not for side in SIDES if (why_not := stack.not_fenced_by_its_function(side))]
     return [*found, *faults.unfit()]
@@ -117,5 +117,5 @@ def refuse_a_degraded_start(stack: Deployed) -> None:
     ] + [f"{name}: {finding}" for name, finding in found.both.items() if finding.state != OK]
     if bad:
         raise OperationError(
-            f"the drill does not start from a degraded state: {'; '.join(bad)}", hint="mend that, see 'dr status'"
+            f"the drill does not start from a degraded state: {'; '.join(bad)}", hint="fix that, see 'dr status'"
         )

@@ -25,12 +25,12 @@ from payment_dr.operations.drill.clients import Clients
 from payment_dr.operations.drill.documents import Documents
 from payment_dr.operations.drill.journal import (
     CONFIRMED,
-    COULD_NOT_TELL,
+    INCONCLUSIVE,
     LOCAL,
     MODES,
     After,
     ChoiceRecord,
-    CouldNotTellError,
+    InconclusiveError,
     Journal,
     OutageRecord,
     SimulatedRuns,
@@ -147,7 +147,7 @@ class Drill:
             The journal, which is in its file too; its verdict is "passed" or "missed".
 
         Raises:
-            CouldNotTellError: The result is inconclusive: the drill did not get to its end, or a target could not be
+            InconclusiveError: The result is inconclusive: the drill did not get to its end, or a target could not be
                 judged and no other was missed. What was done is undone, and the journal says how far the drill came.
         """
         try:
@@ -156,18 +156,18 @@ class Drill:
         except (OperationError, BotoCoreError, ClientError, OSError) as caught:
             error = lack_of_this_machine(caught) or caught
             self._break_off(str(error).splitlines()[0])
-            left = "all that was done is undone" if self._all_undone else "NOT all that was done is undone"
+            left = "every change was undone" if self._all_undone else "NOT every change was undone"
             hint = error.hint if isinstance(error, OperationError) else "run it again"
-            raise CouldNotTellError(
-                f"could not tell: {error}; {left}", hint=f"{hint}; see {self._journal.path}", journal=self._journal.path
+            raise InconclusiveError(
+                f"inconclusive: {error}; {left}", hint=f"{hint}; see {self._journal.path}", journal=self._journal.path
             ) from caught
         except BaseException as error:
             self._break_off(f"interrupted: {type(error).__name__}")
             raise
         self._close(self._judge.verdict, self._judge.causes)
-        if self._judge.verdict == COULD_NOT_TELL:
-            raise CouldNotTellError(
-                f"could not tell: {self._judge.causes[-1]}; all that was done is undone",
+        if self._judge.verdict == INCONCLUSIVE:
+            raise InconclusiveError(
+                f"inconclusive: {self._judge.causes[-1]}; every change was undone",
                 hint=f"run it again; see {self._journal.path}",
                 journal=self._journal.path,
             )
@@ -176,7 +176,7 @@ class Drill:
     def _break_off(self, cause: str) -> None:
         self._payments.note_in(self._journal)
         with suppress(OSError):  # no room for the journal; what the drill says of its undo is more important
-            self._close(COULD_NOT_TELL, [*self._judge.causes, cause])
+            self._close(INCONCLUSIVE, [*self._judge.causes, cause])
 
     def _close(self, verdict: str, causes: list[str]) -> None:
         after: After = {**self._journal.content["after"], "undone": self._all_undone}
@@ -193,8 +193,8 @@ class Drill:
         if self._outage.splits and self._stack.stays_over:
             # The standby sets the switch after 30 s, and clients that follow DNS leave the other side of the cut.
             raise OperationError(
-                "with failback='operator' the standby region takes over when it does not reach the primary, so clients "
-                "do not stay in both regions, which this outage needs",
+                "this outage needs clients in both regions, but with failback='operator' the standby region takes over "
+                "when it does not reach the primary",
                 hint="drill it on a stack with failback='automatic'",
             )
         self._journal.set(system=identified(self._stack, self._journal.content["system"]))
@@ -461,7 +461,7 @@ class StartedDrill:
             if paid and len(self._missing(paid)) == len(paid):
                 return
         raise OperationError(
-            f"replication goes on {TAKES_EFFECT_SECONDS:.0f} s after its pause began",
+            f"replication still runs {TAKES_EFFECT_SECONDS:.0f} s after its pause began",
             hint="look at the experiment in the console of AWS FIS",
         )
 
@@ -473,7 +473,7 @@ class StartedDrill:
         while left := self._missing([each for mode in MODES for each in self.payments.ledger.acknowledged(mode)]):
             if time.monotonic() > deadline:
                 raise OperationError(
-                    f"{len(left)} payments have not arrived {RESUMED_SECONDS:.0f} s after the pause was ended",
+                    f"{len(left)} payments have not arrived {RESUMED_SECONDS:.0f} s after the pause ended",
                     hint="see 'dr status'",
                 )
             time.sleep(RESUME_POLL_SECONDS)

@@ -18,7 +18,7 @@ def refuse_without_load(*, confirms: bool, has_load: bool) -> None:
         OperationError: It is said to confirm, and there is none.
     """
     if confirms and not has_load:
-        raise OperationError("--confirms is given, and no service", hint="give --service with it")
+        raise OperationError("--confirms needs a service", hint="add --service")
 
 
 def refuse_without_service(routes: Sequence[str], *, has_custom_domain: bool) -> None:
@@ -37,7 +37,7 @@ def refuse_without_service(routes: Sequence[str], *, has_custom_domain: bool) ->
         raise OperationError(f"the stack does not take {ROUTE}: {what}", hint=f"give it service=Service(...), {where}")
     if not has_custom_domain:
         raise OperationError(
-            "the stack's name is not served over TLS, so that no client reaches its service by name",
+            "the stack's name is not served over TLS, so no client reaches its service by name",
             hint=f"give it custom_domain=True, {where}",
         )
 

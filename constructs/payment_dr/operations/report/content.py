@@ -6,7 +6,7 @@ from typing import Final, Literal, NamedTuple, TypeVar
 
 from payment_dr.operations.drill.journal import (
     CONFIRMED,
-    COULD_NOT_TELL,
+    INCONCLUSIVE,
     LOCAL,
     MISSED,
     MODES,
@@ -41,12 +41,13 @@ from payment_dr.side import OTHER, SIDES, Side
 
 T = TypeVar("T")
 
+UNMEASURED: Final = "not measured"
 LONGEST_DRILL_SECONDS: Final = 7 * 24 * 3600
 
 
 def seconds(value: float | None) -> str:
     """A duration in seconds, to a tenth."""
-    return COULD_NOT_TELL if value is None else f"{value:,.1f} s"
+    return UNMEASURED if value is None else f"{value:,.1f} s"
 
 
 def clock(value: float) -> str:
@@ -56,7 +57,7 @@ def clock(value: float) -> str:
 
 def number(value: float | None, unit: str = "") -> str:
     """A count or a measured value, with separators and at most one decimal."""
-    return COULD_NOT_TELL if value is None else f"{value:,.1f}".removesuffix(".0") + (unit and f" {unit}")
+    return UNMEASURED if value is None else f"{value:,.1f}".removesuffix(".0") + (unit and f" {unit}")
 
 
 def sentence(text: str) -> str:
@@ -148,7 +149,7 @@ class ReportContent:
     @property
     def verdict(self) -> str:
         """The drill's verdict; one that has not ended has none."""
-        return (self.journal.get("ended") and self.journal.get("verdict")) or COULD_NOT_TELL
+        return (self.journal.get("ended") and self.journal.get("verdict")) or INCONCLUSIVE
 
     @property
     def kind(self) -> str:
@@ -215,10 +216,10 @@ class ReportContent:
                 "overwritten"
             )
         found = {mode: lost for mode, _, lost in self.modes()}
-        if COULD_NOT_TELL in found.values():
+        if UNMEASURED in found.values():
             return None
         if not self.measured.get("failover"):
-            return "DNS did not switch, so no client could lose a payment by that"
+            return "DNS did not switch, so no client could lose a payment at a switch"
         who = {LOCAL: "a client that does not confirm", CONFIRMED: "one that confirms"}
         if mode := mode_of_service(self.journal.get("load")):
             who |= {CONFIRMED: "a client that confirms", mode: "the service"}
@@ -271,7 +272,7 @@ class ReportContent:
         """What a failover or failback took, or why there is no such number."""
         if way in self.measured:
             return seconds(self.measured[way]["total"])
-        return COULD_NOT_TELL if self.verdict == COULD_NOT_TELL else "none"
+        return UNMEASURED if self.verdict == INCONCLUSIVE else "none"
 
     def log(self) -> Iterator[tuple[Event, str]]:
         """Every event but probes and transactions, and what it says."""
@@ -333,7 +334,7 @@ class ReportContent:
             rpo: Rpo = (self.journal.get("rpo") or {}).get(mode) or {}
             missing = rpo.get("missing_at_switch")
             lost = f"{number(None if missing is None else len(missing))} of {number(rpo.get('acknowledged'))}"
-            yield mode, rpo, COULD_NOT_TELL if missing is None else lost
+            yield mode, rpo, UNMEASURED if missing is None else lost
 
     def actions_with_undo(self) -> Iterator[tuple[ActionEvent, ActionEvent | None]]:
         """Every action with its undo."""
@@ -368,7 +369,7 @@ class ReportContent:
         yield "everything undone", after.get("undone"), ""
         if alarms := after.get("alarms"):  # where alarms are evaluated
             fired, still = (", ".join(names) or "none" for names in (alarms["fired"], alarms["still"]))
-            yield "alarms silent", not alarms["still"], f"rang: {fired}; still ringing: {still}"
+            yield "alarms cleared", not alarms["still"], f"fired: {fired}; not cleared: {still}"
 
     def documents(self, documents: DocumentsRecord) -> Iterator[str]:
         """What was found of the documents, a phrase each."""
@@ -463,7 +464,7 @@ def _said_by(event: Event) -> str | None:
         return f"the first payment in {event['region']} is acknowledged"
     if event["kind"] == "strange answer":
         addresses = ", ".join(event["addresses"])
-        return f"DNS answers {addresses}, known of neither region: taken for {event['taken_for']}"
+        return f"DNS answers {addresses}, known of neither region: counted as {event['taken_for']}"
     if event["kind"] == "alarm":
         return f"{event['name']}: {event['state']}"
     if event["kind"] == "action":
