@@ -354,9 +354,9 @@ def paid(region: str, mode: str, at: float, acknowledged: int, failed: int) -> l
     ("mode", "found", "cause"),
     [
         ("local", (4, 0), None),
-        ("local", (3, 1), "1 of 4 local payments to us-east-1 failed during the outage"),
+        ("local", (3, 1), "local payments to us-east-1 failed during the outage: 1 of 4"),
         ("confirmed", (0, 4), None),
-        ("confirmed", (1, 3), "1 of 4 confirmed payments to us-east-1 were acknowledged during the outage"),
+        ("confirmed", (1, 3), "confirmed payments to us-east-1 acknowledged during the outage: 1 of 4"),
     ],
 )
 def test_payments_that_must_go_on_or_stop_during_an_outage_are_judged(

@@ -246,13 +246,14 @@ class Judge:
             region = self._regions[side]
             for mode, go_on in evidence.outage.payments.items():
                 done, failed = payments_during(self._journal.content["payments"], region, mode, evidence)
-                wrong, what, did = (failed, "failed", "failed") if go_on else (done, "acknowledged", "were acknowledged")
+                wrong, count = failed if go_on else done, done + failed
+                what = f"{mode} payments to {region} {'failed' if go_on else 'acknowledged'} during the outage"
                 self.add_target(
-                    f"{mode} payments to {region} {what} during the outage, of {done + failed}",
+                    f"{what}, of {count}",
                     "payments",
                     0,
-                    wrong if done + failed else None,
-                    f"{wrong} of {done + failed} {mode} payments to {region} {did} during the outage",
+                    wrong if count else None,
+                    f"{what}: {wrong} of {count}",
                     kind="payments during the outage",
                 )
 

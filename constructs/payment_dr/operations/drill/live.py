@@ -61,7 +61,8 @@ def announcement(
     if stack.has_switch:
         how = (
             f"it sets the switch in {second}, which sends ALL clients of {fqdn} there, and releases it some minutes "
-            f"later. The switch ends by itself after {limit_minutes:g} minutes, even if this computer is lost. Meanwhile"
+            f"later. The switch ends by itself after {limit_minutes:g} minutes, even if this computer is lost. "
+            "Meanwhile"
         )
     else:
         how = (
