@@ -243,8 +243,8 @@ def test_what_the_file_looks_like_is_not_sealed_but_what_it_says(journal: Any) -
         (b'{"schema": 2}', "this is no journal of schema 1"),
         (b'{"schema": 1, "seed": 1, "seed": 2}', "the key 'seed' is there twice in one object"),
         (b'{"schema": 1, "seed": NaN}', "NaN is no number of JSON"),
-        (b'{"schema": 1}', "this drill did not come to its end, so there are no figures"),
-        (json.dumps(journals.killed()).encode(), "this drill did not come to its end, so there are no figures"),
+        (b'{"schema": 1}', "this drill did not end, so there are no figures"),
+        (json.dumps(journals.killed()).encode(), "this drill did not end, so there are no figures"),
         (
             b'{"schema": 1, "ended": "now", "rto": {"distribution": {"runs": 1}}}',
             "this journal lacks something: KeyError: 'events'",
@@ -260,7 +260,7 @@ def test_without_its_seal_a_journal_whose_figures_agree_is_inconclusive(journal:
     journal[SEAL] = None
     found = verify(json.dumps(journal).encode())
     assert (found.exit_code, found.differing) == (INCONCLUSIVE, [])
-    assert found.notes[-1] == "there is no seal: what is recorded may have been changed"
+    assert found.notes[-1] == "there is no seal: the journal may have been changed"
     journal["verdict"] = "missed"
     assert found_in(journal)[0] == DIFFERS
 
@@ -297,7 +297,7 @@ def dr(*arguments: object) -> tuple[int, list[str]]:
 
 
 def test_a_signature_shows_who_has_sealed(path: Path, keys: dict[str, tuple[Path, Path]]) -> None:
-    assert "not signed: whoever changed everything could have sealed it anew" in dr("verify", path)[1]
+    assert "not signed: anyone who can write the file can seal it again" in dr("verify", path)[1]
     assert dr("verify", path, "--public-key", keys["ada"][1])[0] == DIFFERS
     exit_code, written = dr("report", path, "--sign-with", keys["ada"][0])
     assert (exit_code, written) == (0, [str(path), *(str(path.with_suffix(s)) for s in (".html", ".png"))])
