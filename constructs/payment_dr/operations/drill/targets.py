@@ -20,7 +20,7 @@ MISSES_WHEN: Final[Mapping[str, str]] = {
     "staying over": "Clients return without an operator, although the stack requires one.",
     "missing at the failback": "Clients return before the primary has what the other region acknowledged.",
     "payments during the outage": "Payments to the primary stop in an outage that spares them, or the other way round.",
-    "conflicts": "A payment that both regions took with different amounts does not have its last version in both regions.",
+    "conflicts": "A payment that both regions took with different amounts is not in both as written last.",
     "items": "An item is missing or different in one of the tables at the end.",
     "written twice": "A payment that a client retried is stored twice.",
     "parameters": "A parameter has different values in the two regions at the end, or exists in one of them alone.",
