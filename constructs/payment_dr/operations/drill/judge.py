@@ -1,4 +1,4 @@
-"""What a drill has to meet, what was measured, and why a target was missed."""
+"""The targets of a drill, the measured values, and the causes of a miss."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -63,7 +63,7 @@ class Evidence:
 
 
 class Judge:
-    """Compares what a drill has measured with its targets.
+    """Compares the measured values of a drill with its targets.
 
     Args:
         journal: Its rto, rpo and after are judged; the phases of the recovery are put into it.
@@ -178,13 +178,13 @@ class Judge:
             self.causes.append(cause)
 
     def leave_untested(self, what: str, unit: str, target: float, why: str, *, kind: str) -> None:
-        """Name a target that this drill cannot make any system miss, whatever was measured."""
+        """Add a target that no system can miss in this drill, as not tested."""
         self._append(what, unit, target, None, met=None, tested=False, how=f"not tested {why}", kind=kind)
 
     def leave_inconclusive(
         self, what: str, unit: str, target: float, measured: float | None, cause: str, *, kind: str
     ) -> None:
-        """Name a target of which this run cannot tell whether it is met; noted in `causes` too."""
+        """Add a target that this run neither met nor missed. The cause goes into `causes` too."""
         self._append(what, unit, target, measured, met=None, how=f"inconclusive: {cause}", kind=kind)
         self.causes.append(cause)
 
@@ -276,7 +276,7 @@ class Judge:
             self._judge_failback(evidence)
 
     def _judge_switch(self, evidence: Evidence) -> None:
-        """Judge what confirmed mode lost at the switch; local mode is its control group, which must lose something."""
+        """Judge the losses of confirmed mode at the switch. Its control group is local mode, which must lose some."""
         rpo, second = self._journal.content["rpo"], self._regions["secondary"]
         lost, count = rpo[CONFIRMED]["missing_at_switch"], rpo[CONFIRMED]["acknowledged"]
         kind = "missing at the switch"
@@ -300,7 +300,7 @@ class Judge:
             )
 
     def _judge_staying_over(self, evidence: Evidence) -> None:
-        """Judge whether clients stayed in the other region until an operator returned them, where that is deployed."""
+        """Judge whether clients stayed in the other region until an operator returned them, if that is required."""
         if evidence.released is None:
             return
         first = self._regions["primary"]
@@ -315,7 +315,7 @@ class Judge:
         )
 
     def _judge_failback(self, evidence: Evidence) -> None:
-        """Judge whether clients returned to a region that lacked what was acknowledged to them in the other one."""
+        """Judge whether clients returned to a region that lacked payments of the other one."""
         first, second = (self._regions[side] for side in SIDES)
         found = self._journal.content["rpo"][CONFIRMED]
         missing, count = found["missing_at_failback"], found["acknowledged_in_secondary"]

@@ -1,4 +1,4 @@
-"""The ledger of a drill: which transactions were acknowledged to the client, and which of them a region has not got."""
+"""The ledger of a drill: acknowledged transactions, and those of them that a region lacks."""
 
 import threading
 from collections import Counter
@@ -24,7 +24,7 @@ def id_of(item: Item) -> str:
 
 @dataclass(frozen=True)
 class Entry:
-    """An acknowledged transaction: what the client sent, in which mode, where, how long it waited, and for what."""
+    """An acknowledged transaction: the item as sent, mode, region, the client's wait, and whether both have it."""
 
     sent: Item
     mode: str
@@ -59,12 +59,12 @@ class Ledger:
         self._lock = threading.Lock()
 
     def acknowledge(self, item: Item, mode: str, region: str, seconds: float, *, confirmed: bool = False) -> None:
-        """The client was told that this is paid, and whether both regions are known to have it."""
+        """Note an acknowledgement, and whether it says that both regions have the item."""
         with self._lock:
             self._entries.append(Entry(item, mode, region, seconds, confirmed))
 
     def leave_open(self, item: Item, mode: str) -> None:
-        """The client was told nothing: it may have happened or not."""
+        """Note a payment without an acknowledgement: it may have been taken or not."""
         with self._lock:
             self._open.append((mode, item))
 
@@ -81,9 +81,9 @@ class Ledger:
 
 
 def missing(entries: Iterable[Entry], items: Iterable[Item]) -> list[str]:
-    """Ids of the transactions that are not among these items with what the client sent.
+    """Ids of the transactions that these items lack, by key and by the attributes that the client sent.
 
-    Whatever else an item has, such as `write_id`, belongs to who wrote it. Of a key that was acknowledged with several
+    Other attributes of an item, such as `write_id`, are not compared. If one key was acknowledged with several
     contents, one of them is enough: a table has one item of a key.
     """
     entries = list(entries)

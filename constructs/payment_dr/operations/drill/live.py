@@ -38,7 +38,7 @@ PAUSE_IS_REAL = "replication of the table: paused by AWS FIS from before the out
 
 
 class _NoMaker:
-    """Nothing is made to fail on a stack that others use."""
+    """Makes no outage: others use the stack."""
 
     def __getattr__(self, name: str) -> Callable[..., None]:
         raise OperationError(f"a live stack does not support {name}", hint="its only outage is the fence")
@@ -52,7 +52,7 @@ def announcement(
     limit_minutes: float,
     pause_seconds: float | None = None,
 ) -> str:
-    """What a drill will do to a stack, for the one who has to agree."""
+    """The effects of a drill on a stack, for the person who must agree."""
     first, second = stack.region("primary"), stack.region("secondary")
     where = f"written to the table {stack.outputs['dynamodb_table_name']}"
     if endpoint or service:

@@ -53,7 +53,7 @@ class Clock:
 
 
 class NameServers:
-    """A zone's authoritative name servers; what they say is never from a cache.
+    """A zone's authoritative name servers, whose answers never come from a cache.
 
     Args:
         servers: Their names or addresses, each with a port where it is not 53: ``ns-1.awsdns-01.org``,
@@ -149,7 +149,7 @@ class LiveDns(ClientDns):
         super().__init__(stack, zone, journal, self._ask, clock.now())
 
     def advance(self, to: float) -> float:
-        """Watch until a time; what time it is then.
+        """Watch until a time, and return the time afterwards.
 
         Raises:
             OperationError: The time limit is reached, or the zone does not answer.

@@ -33,7 +33,7 @@ CLIENT_SECONDS = 2.0  # a payment that takes longer has failed for its client, w
 
 
 class Payments:
-    """Makes payments and keeps the ledger of what was acknowledged.
+    """Makes payments and keeps the ledger of acknowledged ones.
 
     Args:
         stack: The deployed stack.
@@ -238,7 +238,7 @@ class Payments:
                     list(pool.map(lambda item: client.delete_item(TableName=self._table, Key=key_of(item)), items))  # noqa: B023
 
     def note_in(self, journal: Journal) -> None:
-        """Note in the journal every payment, and by second of drill time what has happened since the last time."""
+        """Note every payment in the journal, and the counts by second of drill time since the last call."""
         with self._lock:
             seen, self._seen = self._seen, Counter()
             records = list(self._records)

@@ -1,8 +1,8 @@
-"""The drill: a deployed stack fails over and back, and what its clients saw is measured.
+"""The drill: it fails a deployed stack over and back, and measures what clients see.
 
-`Drill` looks whether a stack can be drilled, and closes the journal however a drill ends. `StartedDrill` is its course
-from the first payment to the last comparison, phase by phase. What passes the time is in `clients`, what is compared in
-`verification`, what that means in `judge`.
+`Drill` checks that a stack is fit for a drill, and closes the journal however the drill ends. `StartedDrill` runs it
+from the first payment to the last comparison, phase by phase. `clients` lets time pass, `verification` compares the
+regions, and `judge` gives the verdict.
 """
 
 import dataclasses
@@ -141,14 +141,14 @@ class Drill:
         )
 
     def run(self) -> Journal:
-        """Do it all.
+        """Run the drill.
 
         Returns:
             The journal, which is in its file too; its verdict is "passed" or "missed".
 
         Raises:
-            InconclusiveError: The result is inconclusive: the drill did not get to its end, or a target could not be
-                judged and no other was missed. What was done is undone, and the journal says how far the drill came.
+            InconclusiveError: The result is inconclusive: the drill did not end, or a target was neither met nor missed
+                and no other was missed. Every change is undone, and the journal shows how far the drill came.
         """
         try:
             with ExitStack() as undo:
@@ -466,7 +466,7 @@ class StartedDrill:
         )
 
     def _resume(self) -> None:
-        """Stop the pause, and wait until each region has what it did not get."""
+        """Stop the pause, and wait until each region has the payments that it lacked."""
         if self.place.pause:
             self.place.pause.stop()
         deadline = time.monotonic() + RESUMED_SECONDS
@@ -529,9 +529,9 @@ class StartedDrill:
         return ends
 
     def _await_failback(self, recovered: float, *, failed_over: bool, stays_over: bool) -> tuple[AtSwitch | None, bool]:
-        """Wait until the primary serves again; whether it does, and what it has of what the secondary acknowledged.
+        """Wait until the primary serves again. Return what it has of the secondary's payments, and whether it serves.
 
-        What it has is None after a failover without a failback, and where clients never left.
+        The first is None after a failover without a failback, and if clients never left.
         """
         # "both" may leave Route 53 with the secondary for a moment, which is waited out as well
         latest = recovered + failover_bound(self.settings).total + SERVING_SECONDS

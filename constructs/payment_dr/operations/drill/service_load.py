@@ -12,17 +12,17 @@ ROUTE = "POST /payments"
 
 
 def refuse_without_load(*, confirms: bool, has_load: bool) -> None:
-    """Refuse to judge a service by what it confirms where no payment is sent to one.
+    """Reject --confirms without a service or an endpoint that takes payments.
 
     Raises:
-        OperationError: It is said to confirm, and there is none.
+        OperationError: There is none.
     """
     if confirms and not has_load:
         raise OperationError("--confirms needs a service", hint="add --service")
 
 
 def refuse_without_service(routes: Sequence[str], *, has_custom_domain: bool) -> None:
-    """Refuse a stack through whose service no payment can be sent.
+    """Reject a stack whose service cannot take payments.
 
     Args:
         routes: The routes of its service.

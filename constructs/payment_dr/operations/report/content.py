@@ -1,4 +1,4 @@
-"""What a journal says, in the order of the report."""
+"""The content of a journal, in the order of the report."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby
@@ -76,10 +76,10 @@ class Outcome(NamedTuple):
 
 
 class ReportContent:
-    """What a journal says, in the report's order.
+    """The content of a journal, in the order of the report.
 
     Somebody else may have written the journal, so any of its keys may be absent or of another type. Where a drill that
-    broke off has no such key, this has an empty value; anything else ends in the error that Python raises.
+    broke off has no such key, this has an empty value; anything else raises Python's own error.
 
     Args:
         journal: The journal.
@@ -172,7 +172,7 @@ class ReportContent:
 
     @property
     def person(self) -> str:
-        """Whose credentials and machine the drill used, and what of this project; empty where that is not known."""
+        """Credentials, machine, and version of this project. Empty if not known."""
         system = self.journal.get("system")
         if not system:
             return ""
@@ -183,7 +183,7 @@ class ReportContent:
         )
 
     def system(self) -> Iterator[tuple[str, str]]:
-        """What was drilled and by whom: names and values."""
+        """The system under drill and the person: names and values."""
         system = self.journal.get("system")
         if not system:
             return
@@ -234,7 +234,7 @@ class ReportContent:
 
     @property
     def measured(self) -> dict[Way, PhaseSeconds]:
-        """Seconds by phase of this run's failover and failback, without what did not happen."""
+        """Seconds by phase of the failover and failback that this run had."""
         return {way: phases for way in WAYS if (phases := self.rto.get(way))}
 
     @property
@@ -244,7 +244,7 @@ class ReportContent:
         return {way: found for way in WAYS if (found := runs.get(way))}
 
     def bounds(self) -> Iterator[str]:
-        """The bounds of failover and failback, and what they leave out, a sentence each."""
+        """The bounds of failover and failback, and what they do not include, a sentence each."""
         for way, found in self.simulated.items():
             bound, hanging = found["phases"]["total"]["bound"], found.get("hanging_bound")
             if_they_hang = "" if hanging is None else f", {seconds(hanging)} if probes hang"
@@ -275,7 +275,7 @@ class ReportContent:
         return UNMEASURED if self.verdict == INCONCLUSIVE else "none"
 
     def log(self) -> Iterator[tuple[Event, str]]:
-        """Every event but probes and transactions, and what it says."""
+        """Every event except probes and transactions, in words."""
         for event in self.events:
             if (said := _said_by(event)) is not None:
                 yield event, said
@@ -300,7 +300,7 @@ class ReportContent:
             yield f"{regions[side]} lacked {number(split_brain['unseen'][side])} payments of {regions[OTHER[side]]}"
 
     def conflicts(self, split_brain: SplitBrainRecord) -> Iterator[tuple[str, str, str, str]]:
-        """Payments that both regions took: id, what each acknowledged in order, what is there, what is overwritten."""
+        """Payments that both regions took: id, acknowledged versions, versions in the tables, overwritten ones."""
         for conflict in split_brain["conflicts"]:
             there = {amount or "nothing" for amount in conflict["after"].values()}
             versions, lost = (
@@ -311,7 +311,7 @@ class ReportContent:
 
     @property
     def load(self) -> str:
-        """Which way payments went, in words; empty where the journal does not say."""
+        """Where payments were sent, in words. Empty if the journal does not say."""
         load = self.journal.get("load")
         return load_in_words(load) if load else ""
 
@@ -329,7 +329,7 @@ class ReportContent:
         return mode == mode_of_service(self.journal.get("load"))
 
     def modes(self) -> Iterator[tuple[str, Rpo, str]]:
-        """The client modes: name, what the journal says of its payments, and what is lost in words."""
+        """The client modes: name, the record of its payments, and its loss in words."""
         for mode in MODES:
             rpo: Rpo = (self.journal.get("rpo") or {}).get(mode) or {}
             missing = rpo.get("missing_at_switch")
@@ -347,7 +347,7 @@ class ReportContent:
             yield action, next(undone, None)
 
     def checks(self) -> Iterator[tuple[str, bool | None, str]]:
-        """What was looked at after recovery, whether it was as it should be, and what was found."""
+        """The checks after recovery: name, result and details."""
         after = self.journal.get("after") or {}
         items, twice = after.get("items") or {}, after.get("written_twice")
         counts = f"{number(items.get('primary'))} and {number(items.get('secondary'))} items"
@@ -451,7 +451,7 @@ def _ended(event: TransactionsEvent) -> tuple[bool, bool]:
 
 
 def _said_by(event: Event) -> str | None:
-    """What an event says; None of those that are counted."""
+    """An event in words. None for events that are counted."""
     if event["kind"] == "step":
         return event["name"]
     if event["kind"] == "verdict":

@@ -1,4 +1,4 @@
-"""What a drill prints when it has ended: its targets, what was lost, and where journal and report are."""
+"""The printed result of a drill: its targets, its losses, and the paths of journal and report."""
 
 import json
 import sys
@@ -43,7 +43,7 @@ def reported(drill: Callable[[], Journal], *, as_json: bool) -> int:
         The exit code: 0 when every target was met, 1 when one was missed.
 
     Raises:
-        InconclusiveError: The drill ended without a result; its report shows how far it came.
+        InconclusiveError: The result is inconclusive. The report shows how far the drill came.
     """
     try:
         journal = drill()
@@ -51,7 +51,7 @@ def reported(drill: Callable[[], Journal], *, as_json: bool) -> int:
         try:
             for path in (error.journal, *write_report(error.journal)):
                 say(str(path))
-        except (OperationError, OSError) as unwritten:  # what the drill says of its undo is more important
+        except (OperationError, OSError) as unwritten:  # the drill's message about its undo is more important
             say(str(unwritten))
         raise
     paths = (journal.path, *write_report(journal.path))
@@ -76,7 +76,7 @@ def reported(drill: Callable[[], Journal], *, as_json: bool) -> int:
 
 
 def result_of(content: Content, paths: Iterable[Path]) -> Iterator[tuple[str, str]]:
-    """What a drill prints, a line each with its style: one screen of 80 columns that names system, person and verdict.
+    """The printed result, a line each with its style: one screen of 80 columns that names system, person and verdict.
 
     Args:
         content: The journal.
