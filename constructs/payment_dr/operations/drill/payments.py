@@ -116,7 +116,7 @@ class Payments:
         began = started = time.monotonic()
         confirmed = False
         try:
-            if self._tls and not self._is_by_name(mode):  # which goes over TLS itself
+            if self._tls and not isinstance(self._theirs(mode, side), ServiceClient):  # which goes over TLS itself
                 self._tls.call(side)
             started = time.monotonic()  # the latency is that of the write, with a custom domain and without
             confirmed = self._pay(mode, side, item, pinned=pinned)
@@ -153,7 +153,7 @@ class Payments:
 
     def _pay(self, mode: str, side: Side, item: Item, *, pinned: bool) -> bool:
         """Send a payment; whether both regions are known to have it."""
-        if theirs := self._theirs(mode, side):  # what it acknowledges is its own word, which nobody looks after here
+        if theirs := self._theirs(mode, side):  # the drill does not confirm its acknowledgement
             theirs.put_item(TableName=self._table, Item=item)
             return False
         if mode == LOCAL:
@@ -182,14 +182,11 @@ class Payments:
             return None
         return self._services[side] if self._services else self._endpoint
 
-    def _is_by_name(self, mode: str) -> bool:
-        return self._services is not None and mode == self.modes[0]
-
     def new_item(self, mode: str) -> Item:
         """A payment that nobody has made yet."""
         number = next(self._numbers)
         theirs = self._theirs(mode, "primary")
-        has_time = theirs is self._endpoint if theirs else mode == LOCAL  # else the id alone is the payment's key
+        has_time = isinstance(theirs, PaymentEndpoint) if theirs else mode == LOCAL  # else its id alone is its key
         item = {
             "transaction_id": {"S": f"{self.prefix}-{mode}-{number}"},
             "timestamp": {"N": str(time.time_ns() // 1000) if has_time else "0"},
