@@ -734,7 +734,7 @@ def verify(data: bytes, public_key: bytes | None = None) -> Verification:
 
     Args:
         data: The file's bytes.
-        public_key: The key in DER by which it has to be signed. Default: a signature is checked with the key that the
+        public_key: The key in DER by which it must be signed. Default: a signature is checked with the key that the
             journal names, and may be absent.
 
     Example:

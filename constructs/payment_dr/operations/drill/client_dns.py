@@ -24,7 +24,7 @@ class Change:
     Attributes:
         at: Seconds of drill time.
         side: The side of the region.
-        healthy: Whether the region is healthy from then on, where the change is one of its health check.
+        healthy: Whether the region is healthy after that, where the change is one of its health check.
     """
 
     at: float
@@ -46,7 +46,7 @@ class ClientDns(ABC):
     Attributes:
         healthy: Status of the health check of each of the name's records, by its id.
         answered: Side of the region that DNS answers with.
-        verdicts: Changes of health checks; their side's region is healthy from then on, or not.
+        verdicts: Changes of health checks; their side's region is healthy after that, or not.
         switches: Changes of the answer.
         expired: When the client's cache was rid of the former answer, after each switch.
         last_failure: Why a side's latest failed probe failed.

@@ -189,7 +189,7 @@ class PaymentRecord(TypedDict):
         at: Seconds of drill time at which the client began.
         done: Seconds of drill time at which it was acknowledged or had failed.
         seconds: Real seconds until then; where drill time is virtual, an answer takes none of it.
-        acknowledged: Whether the client was told that it is paid.
+        acknowledged: Whether the client got an acknowledgement.
         confirmed: Whether it was read in the other region before that.
         phase: The phase of the drill at `at`.
         pinned: True of a client that stays with the secondary region, whatever DNS answers; absent of all others.

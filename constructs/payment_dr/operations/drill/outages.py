@@ -495,7 +495,7 @@ class _Operator:
         """Let clients return as an operator does: first with all checks, then by force.
 
         Raises:
-            OperationError: It had to be forced, or somebody else has set the switch meanwhile, which stays set.
+            OperationError: Only force released it, or somebody else has set the switch meanwhile, which stays set.
         """
         if self._is_of_others:
             return

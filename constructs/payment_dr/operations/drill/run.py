@@ -272,7 +272,7 @@ class Drill:
             undo.enter_context(undone(self._deletion(), self._journal, self._place.check))
         pool = undo.enter_context(ThreadPoolExecutor(WORKERS))
         undo.callback(pool.shutdown, wait=False, cancel_futures=True)
-        rng = random.Random(self._seed)  # noqa: S311 - it has to be repeatable
+        rng = random.Random(self._seed)  # noqa: S311 - it must be repeatable
         dns = self._place.dns(self._stack, zone, self._journal, rng, pool)
         documents, parameters = Documents(self._place, self._id), Parameters(self._place)
         split = SplitBrain(self._stack, self._payments) if self._outage.splits else None

@@ -411,7 +411,7 @@ class ReportContent:
         """From each change until the next.
 
         Args:
-            changes: Seconds of drill time, and what is so from then on.
+            changes: Seconds of drill time, and the state after that.
             normal: What is so at the start; what changes from it first was so before.
         """
         known = list(changes)
