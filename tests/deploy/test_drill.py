@@ -23,7 +23,7 @@ from main import TWO_WAY_DOCUMENTS
 from payment_dr.operations.drill.journal import MODES, overwritten
 from payment_dr.operations.drill.run import Drill
 from payment_dr.operations.errors import OperationError
-from payment_dr.operations.verify import CANNOT_TELL, verify
+from payment_dr.operations.verify import INCONCLUSIVE, verify
 
 pytestmark = [pytest.mark.xdist_group("drill"), pytest.mark.slow]
 
@@ -56,7 +56,7 @@ def regions_of(journal: Any, kind: str) -> list[Any]:
 def verified(journal: Any) -> list[str]:
     """What differs when the figures of a journal are made again; it is as it was sealed."""
     found = verify(json.dumps(journal).encode())
-    assert found.exit_code != CANNOT_TELL
+    assert found.exit_code != INCONCLUSIVE
     return found.differing
 
 
@@ -277,7 +277,7 @@ def test_an_interrupted_drill_is_undone_and_leaves_its_journal(stack: Deployment
     assert stack.aws.failed_regions() == []
     (path,) = tmp_path.glob("*.json")
     left = json.loads(path.read_text())
-    assert (left["verdict"], left["causes"]) == ("could not tell", ["interrupted: KeyboardInterrupt"])
+    assert (left["verdict"], left["causes"]) == ("inconclusive", ["interrupted: KeyboardInterrupt"])
     assert left["after"]["undone"]
 
 
@@ -301,10 +301,10 @@ def test_a_drill_whose_aws_ends_midway_exits_with_2_and_says_so(
     found = CliRunner().invoke(app, ["drill", "--report-dir", str(tmp_path)])
     assert found.exit_code == 2, found.output
     assert asked_for == ["plan", "apply"]
-    assert "error: could not tell: the embedded AWS ended by itself" in found.stderr
-    assert "all that was done is undone" in found.stderr
+    assert "error: inconclusive: the embedded AWS ended by itself" in found.stderr
+    assert "every change was undone" in found.stderr
     (path,) = tmp_path.glob("*.json")
-    assert json.loads(path.read_text())["verdict"] == "could not tell"
+    assert json.loads(path.read_text())["verdict"] == "inconclusive"
 
 
 def change_records(stack: Deployment, change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:

@@ -191,7 +191,7 @@ def test_payments_go_to_the_endpoint_that_the_user_gives(
     assert left_in(branched) == before
 
 
-def test_at_its_time_limit_it_ends_undoes_all_and_could_not_tell(
+def test_at_its_time_limit_it_ends_undoes_all_and_is_inconclusive(
     branched: Deployment,
     before: set[str],
     stack: EmulatedStack,
@@ -206,10 +206,10 @@ def test_at_its_time_limit_it_ends_undoes_all_and_could_not_tell(
         done = dr("--yes", "--name-server", server.address, "--limit", "6")
     assert done.exit_code == 2, done.output
     assert "the time limit is reached" in done.stderr, done.stderr
-    assert "all that was done is undone" in done.stderr
+    assert "every change was undone" in done.stderr
     journal = journal_in(tmp_path)
     assert "fence us-east-1" in [event["name"] for event in journal["events"] if event["kind"] == "action"]
-    assert (journal["verdict"], journal["after"]["undone"]) == ("could not tell", True)
+    assert (journal["verdict"], journal["after"]["undone"]) == ("inconclusive", True)
     assert probes.reserved_concurrency(stack, "primary") is None
     assert left_in(branched) == before
 
@@ -229,7 +229,7 @@ def test_nothing_is_touched_without_a_yes(branched: Deployment, clock: FollowedC
     done = dr("--name-server", "127.0.0.1:1", answer="n\n")
     assert done.exit_code == 2
     assert "This drills account" in done.stderr
-    assert "us-east-1 is fenced, so that ALL clients of app.payment-app.test go to us-west-2" in done.stderr
+    assert "it fences us-east-1, which sends ALL clients of app.payment-app.test to us-west-2" in done.stderr
     assert "not confirmed; nothing was changed" in done.stderr
     assert not (tmp_path / "reports").exists()
 

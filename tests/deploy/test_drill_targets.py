@@ -55,7 +55,7 @@ def test_targets_are_missed_where_the_parts_behind_them_are_absent(
         "parameter rotated in us-west-2 and not copied to us-east-1": 1,
         f"after recovery: documents of us-east-1 missing in us-west-2, of {documents}": 2,
         "health checks of us-east-1 whose alarm did not fire": 1,
-        "after recovery: alarms that ring, of 1 that fired": 1,
+        "after recovery: alarms that have not cleared, of 1 that fired": 1,
     }
     assert (parameters_of(branched), journal["after"]["undone"]) == (before, True)
     assert not any(value in json.dumps(journal) for values in before.values() for value in values.values())

@@ -21,7 +21,7 @@ from payment_dr.operations.drill import live
 from payment_dr.operations.drill.journal import CONFIRMED, LOCAL
 from payment_dr.operations.drill.modelled_dns import ModelledDns
 from payment_dr.operations.drill.outages import LIVE_OUTAGE, OUTAGES, Action, action_of
-from payment_dr.operations.drill.payments import Payments, _DynamoDb
+from payment_dr.operations.drill.payments import NotAcknowledgedError, Payments
 from payment_dr.operations.drill.run import PREFIX
 from payment_dr.operations.errors import OperationError
 from payment_dr.operations.iam_policies import (
@@ -39,7 +39,6 @@ from payment_dr.operations.iam_policies import (
 )
 from payment_dr.operations.standby_writes import StandbyWrites
 from payment_dr.operations.terraform.runner import Terraform, TerraformFailed
-from payment_dr.side import SIDES
 from permission_proof.deployer import Deployer, allows, for_the_embedded_aws
 from permission_proof.deployer_scopes import ASKED_OTHERWISE, FREE
 from permission_proof.operators import Operator, dr_on, policies_of_operators, work
@@ -201,10 +200,14 @@ def test_without_one_action_to_look_with_a_drill_does_not_start(
         assert steps == ["preflight"], action
 
 
+def pay(payments: Payments, mode: str) -> None:
+    payments._pay(mode, "primary", payments.new_item(mode), pinned=False)
+
+
 # What a drill does once it has started, and the same role to fail back afterwards, by the action that it needs.
 DRILLED: dict[str, Callable[[Payments, Action], object]] = {
-    "dynamodb:PutItem": lambda payments, _: payments._write(LOCAL, "primary", payments.new_item(LOCAL)),
-    "dynamodb:GetItem": lambda payments, _: payments._write(CONFIRMED, "primary", payments.new_item(CONFIRMED)),
+    "dynamodb:PutItem": lambda payments, _: pay(payments, LOCAL),
+    "dynamodb:GetItem": lambda payments, _: pay(payments, CONFIRMED),
     "dynamodb:Query": lambda payments, _: payments.items("primary"),
     "dynamodb:DeleteItem": lambda payments, _: payments.delete(),
     "lambda:PutFunctionConcurrency": lambda _, fence: fence.do(),
@@ -225,15 +228,16 @@ def test_without_one_action_of_a_drill_its_payments_or_its_fence_are_refused(
     lambda_ = user.aws.client("lambda", stack.region("primary"))
     for number, (action, act) in enumerate(DRILLED.items()):
         with working_as(game_day):  # somebody whose rights are taken away in the middle of a drill
-            payments = Payments(EmulatedStack(stack.outputs, user.aws.endpoint_url), f"{PREFIX}{number}", by_key=True)
-            assert payments.transact(LOCAL, "primary", at=0.0)
+            paid = Payments(EmulatedStack(stack.outputs, user.aws.endpoint_url), f"{PREFIX}{number}", by_key=True)
+            assert paid.transact(LOCAL, "primary", at=0.0)
         with working_as(without_actions({action}, game_day)):
             refused_stack = EmulatedStack(stack.outputs, user.aws.endpoint_url)
-            payments._stack, payments._clients = refused_stack, {side: _DynamoDb(refused_stack, side) for side in SIDES}
+            payments = Payments(refused_stack, paid.prefix, by_key=True)
+            payments._made = paid._made
             fence = action_of(OUTAGES[LIVE_OUTAGE], refused_stack, live._NoMaker(), seed=1)
             if action == "lambda:DeleteFunctionConcurrency":
                 fence.do()
-            with pytest.raises((ClientError, OperationError), match="AccessDenied"):
+            with pytest.raises((ClientError, OperationError, NotAcknowledgedError), match="AccessDenied"):
                 act(payments, fence)
         lambda_.delete_function_concurrency(FunctionName=function)
 

@@ -16,7 +16,7 @@ from embedded_aws.drill import place_of
 from embedded_aws.emulated_stack import PATIENCE_SECONDS, EmulatedStack
 from embedded_aws.server import FUNCTION_SECONDS
 from payment_dr.operations import cli
-from payment_dr.operations.drill.journal import CouldNotTellError, Journal
+from payment_dr.operations.drill.journal import InconclusiveError, Journal
 from payment_dr.operations.drill.outages import OUTAGES
 from payment_dr.operations.errors import OperationError
 from payment_dr.side import SIDES
@@ -70,14 +70,14 @@ def test_a_missed_target_exits_with_1_and_names_the_cause(
     assert told["id"].endswith("-fence")
 
 
-def test_a_drill_that_could_not_tell_exits_with_2(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_inconclusive_drill_exits_with_2(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: Any, **_options: Any) -> Journal:
-        raise OperationError("could not tell: it ended", hint="run it again")
+        raise OperationError("inconclusive: it ended", hint="run it again")
 
     monkeypatch.setattr(embedded_drill, "deploy_and_drill", fail)
     done = run("drill", "--report-dir", str(tmp_path))
     assert (done.exit_code, done.stdout) == (2, "")
-    assert done.stderr == "error: could not tell: it ended\nhint: run it again\n"
+    assert done.stderr == "error: inconclusive: it ended\nhint: run it again\n"
 
 
 def test_an_outage_that_is_not_known_is_refused_with_those_that_are(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -115,20 +115,20 @@ def test_the_report_is_written_again_beside_its_journal(tmp_path: Path, monkeypa
     assert path.with_suffix(".html").read_text().startswith("<!DOCTYPE html>")
 
 
-def test_a_drill_that_could_not_tell_leaves_a_report_of_how_far_it_came(
+def test_an_inconclusive_drill_leaves_a_report_of_how_far_it_came(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = journals.write(journals.killed(), tmp_path)
 
     def fail(*_: object, **_options: object) -> Journal:
-        raise CouldNotTellError("could not tell: AWS is gone", hint="run it again", journal=made)
+        raise InconclusiveError("inconclusive: AWS is gone", hint="run it again", journal=made)
 
     monkeypatch.setattr(embedded_drill, "deploy_and_drill", fail)
     done = run("drill")
     assert (done.exit_code, done.stdout) == (2, "")
     assert made.with_suffix(".html").exists()
     assert [str(made.with_suffix(suffix)) for suffix in (".json", ".html", ".png")] == done.stderr.splitlines()[:3]
-    assert done.stderr.splitlines()[3:] == ["error: could not tell: AWS is gone", "hint: run it again"]
+    assert done.stderr.splitlines()[3:] == ["error: inconclusive: AWS is gone", "hint: run it again"]
 
 
 class Emulator:

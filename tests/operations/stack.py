@@ -417,6 +417,13 @@ class _Client:
                 raise refusal(400, "ConditionalCheckFailedException")
             self._stack.changes.append(item)
             return
+        if "ConditionExpression" in arguments:
+            assert arguments["ConditionExpression"] == "attribute_not_exists(#key)"
+            key = {name: arguments["Item"][name] for name in ("transaction_id", "timestamp")}
+            if there := [each for each in self._stack.items[self._role] if key.items() <= each.items()]:
+                refused = refusal(400, "ConditionalCheckFailedException")
+                refused.response["Item"] = there[0]  # type: ignore[typeddict-unknown-key]
+                raise refused
         for side in SIDES if self._stack.replicates else [self._role]:
             there, item = self._stack.items[side], arguments["Item"]
             key = {name: item[name] for name in ("transaction_id", "timestamp")}

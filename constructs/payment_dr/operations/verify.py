@@ -4,15 +4,15 @@ This file needs Python 3.11 and nothing else, so that an auditor can read it who
 
     python verify.py 2026-11-26T14-34-05Z-region.json
 
-It makes every figure again that follows from the recorded events and payments: the phases of the recovery times,
-counts, latencies, the model's bounds and percentiles (which a seed decides), targets and the verdict. What was looked
-up in AWS, such as the items that a region lacks, is taken as recorded; only its counts are made again.
+It recomputes every figure that follows from the recorded events and payments: the phases of the recovery times,
+counts, latencies, the model's bounds and percentiles (which a seed decides), targets and the verdict. It takes what the
+drill read in AWS as recorded, such as the items that a region lacks, and recomputes only the counts of these.
 
-When a drill ends, its journal is sealed: with one SHA-256 over everything, and a short one for each value, event and
-payment, which say where a change is. A seal shows a change by accident or by somebody who did not seal anew. Only a
-signature shows who sealed: whoever has the private key. None of this shows that the drill took place.
+A drill seals its journal when it ends: with one SHA-256 over everything, and a short one for each value, event and
+payment, which locate a change. A seal shows a change by accident, or by somebody who did not seal again. Only a
+signature shows who sealed: an owner of the private key. None of this shows that the drill took place.
 
-Exit codes: 0 all agrees, 1 something differs, 2 it cannot be told (no journal, no seal, a drill that did not end).
+Exit codes: 0 everything agrees, 1 something differs, 2 inconclusive (no journal, no seal, a drill that did not end).
 """
 
 import argparse
@@ -30,7 +30,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
-VERIFIED, DIFFERS, CANNOT_TELL = 0, 1, 2
+VERIFIED, DIFFERS, INCONCLUSIVE = 0, 1, 2
 SCHEMA: Final = 1
 SEAL: Final = "seal"
 LISTS: Final = ("events", "payments")  # sealed element by element
@@ -211,12 +211,12 @@ def _decoded(text: Json, what: str) -> bytes:
 
 @dataclass
 class Figures:
-    """The figures of a journal, made again.
+    """The figures of a journal, recomputed.
 
     Attributes:
         content: The journal.
         differing: What differs, a line each: the JSON path, what it says, and what follows from the events.
-        recomputed: How many figures were made again.
+        recomputed: How many figures were recomputed.
         taken: Targets that were taken as recorded, by what they measure.
     """
 
@@ -478,9 +478,9 @@ class Figures:
                 "what it measures is",
             )
         results = [target["met"] for target in targets if target.get("tested", True)]
-        verdict = "missed" if False in results else "could not tell" if None in results else "passed"
+        verdict = "missed" if False in results else "inconclusive" if None in results else "passed"
         # A drill that broke off has targets that were met until then, and says why it has no verdict.
-        if self.content["verdict"] != "could not tell" or not self.content["causes"]:
+        if self.content["verdict"] != "inconclusive" or not self.content["causes"]:
             self.check("verdict", self.content["verdict"], verdict, "the targets make it")
 
     def _measured(self, what: str) -> Json:
@@ -540,7 +540,7 @@ class Figures:
             for payment in self.content.get("payments", [])
             if (payment["mode"], payment["region"]) == (mode, region) and began < payment["at"] < recovered
         ]
-        counts = {"refused": ended.count(False), "acknowledged": ended.count(True)}
+        counts = {"failed": ended.count(False), "acknowledged": ended.count(True)}
         return {
             f"{mode} payments to {region} {what} during the outage, of {len(ended)}": count if ended else None
             for what, count in counts.items()
@@ -568,7 +568,7 @@ def _of_alarms(alarms: Json, regions: Mapping[str, str]) -> dict[str, Json]:
     fired, expected = alarms["fired"], alarms.get("expected") or {}
     silent = [side for side, names in expected.items() if not set(names) & set(fired)]
     known = {
-        f"after recovery: alarms that ring, of {len(fired)} that fired": len(alarms["still"]),
+        f"after recovery: alarms that have not cleared, of {len(fired)} that fired": len(alarms["still"]),
         f"health checks of {' and '.join(regions[side] for side in expected)} whose alarm did not fire": len(silent),
     }
     if alarms.get("undelivered") is not None:
@@ -685,9 +685,9 @@ class Verification:
     """What was found.
 
     Attributes:
-        exit_code: 0 all agrees, 1 something differs, 2 it cannot be told.
+        exit_code: 0 everything agrees, 1 something differs, 2 inconclusive.
         differing: What differs, a line each.
-        notes: What else there is to know, a line each.
+        notes: Everything else, a line each.
     """
 
     exit_code: int
@@ -696,8 +696,8 @@ class Verification:
 
     @property
     def lines(self) -> list[str]:
-        """Everything, as it is printed."""
-        word = {VERIFIED: "verified", DIFFERS: "differs", CANNOT_TELL: "could not tell"}[self.exit_code]
+        """All lines to print."""
+        word = {VERIFIED: "verified", DIFFERS: "differs", INCONCLUSIVE: "inconclusive"}[self.exit_code]
         return [*self.differing, *self.notes, word]
 
 
@@ -734,12 +734,12 @@ def verify(data: bytes, public_key: bytes | None = None) -> Verification:
 
     Args:
         data: The file's bytes.
-        public_key: The key in DER by which it has to be signed. Default: a signature is checked with the key that the
+        public_key: The key in DER by which it must be signed. Default: a signature is checked with the key that the
             journal names, and may be absent.
 
     Example:
         >>> verify(b"{}").lines
-        ['this is no journal of schema 1', 'could not tell']
+        ['this is no journal of schema 1', 'inconclusive']
     """
     try:
         content = parsed(data)
@@ -747,10 +747,10 @@ def verify(data: bytes, public_key: bytes | None = None) -> Verification:
             return _verified(content, public_key)
         except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
             if SEAL in content and (changed := _changes_at_all(content)):
-                return Verification(DIFFERS, changed, [f"figures were not made again: {type(error).__name__}: {error}"])
+                return Verification(DIFFERS, changed, [f"figures not recomputed: {type(error).__name__}: {error}"])
             raise CannotTellError(f"this journal lacks something: {type(error).__name__}: {error}") from None
     except CannotTellError as error:
-        return Verification(CANNOT_TELL, [], [str(error)])
+        return Verification(INCONCLUSIVE, [], [str(error)])
 
 
 def _changes_at_all(content: Content) -> list[str]:
@@ -766,23 +766,23 @@ def _verified(content: Content, public_key: bytes | None) -> Verification:
     if not (content.get("rto") or {}).get("distribution") or not content.get("ended"):
         if changed:
             return Verification(DIFFERS, changed, [])
-        raise CannotTellError("this drill did not come to its end, so there are no figures")
+        raise CannotTellError("this drill did not end, so there are no figures")
     figures = Figures(content)
     figures.all()
     differing, notes = [*changed, *figures.differing], []
     counts = f"{len(content['events']):,} events and {len(content.get('payments', [])):,} payments"
-    notes.append(f"{figures.recomputed:,} figures were made again from {counts}: {len(figures.differing):,} differ")
+    notes.append(f"{figures.recomputed:,} figures recomputed from {counts}: {len(figures.differing):,} differ")
     if figures.taken:
         notes.append(f"taken as recorded: {'; '.join(figures.taken)}")
     if not seal:
-        notes.append("there is no seal: what is recorded may have been changed")
-        return Verification(DIFFERS if differing else CANNOT_TELL, differing, notes)
+        notes.append("there is no seal: the journal may have been changed")
+        return Verification(DIFFERS if differing else INCONCLUSIVE, differing, notes)
     if not changed:
         notes.append(f"sealed: sha256 {seal['sha256']}")
     if signature := seal.get("signature"):
         key = _decoded(signature["public_key"], "seal.signature.public_key")
         if public_key is not None and key != public_key:
-            differing.append(f"seal.signature.public_key: has the SHA-256 {fingerprint(key)}, and your key is another")
+            differing.append(f"seal.signature.public_key: has the SHA-256 {fingerprint(key)}, which is not your key")
         if not is_signed_by(key, _decoded(signature["value"], "seal.signature.value"), content):
             differing.append("seal.signature.value: is no signature of this content by this key")
         elif public_key is None:
@@ -790,7 +790,7 @@ def _verified(content: Content, public_key: bytes | None) -> Verification:
         else:
             notes.append(f"signed by {signature['key']}, whose public key you gave")
     elif public_key is None:
-        notes.append("not signed: whoever changed everything could have sealed it anew")
+        notes.append("not signed: anyone who can write the file can seal it again")
     else:
         differing.append("seal.signature: is absent, and you gave a public key")
     return Verification(DIFFERS if differing else VERIFIED, differing, notes)
@@ -802,14 +802,14 @@ def verify_file(path: Path, public_key: Path | None = None) -> Verification:
         key = der_of(public_key.read_text(encoding="ascii")) if public_key else None
         return verify(path.read_bytes(), key)
     except (OSError, UnicodeDecodeError, CannotTellError) as error:
-        return Verification(CANNOT_TELL, [], [str(error)])
+        return Verification(INCONCLUSIVE, [], [str(error)])
 
 
 def main(arguments: Sequence[str]) -> int:
     """Check the journal that the arguments name; the exit code."""
     parser = argparse.ArgumentParser(description="Check the journal of a drill.")
     parser.add_argument("report", type=Path, help="the JSON file of a drill")
-    parser.add_argument("--public-key", type=Path, help="PEM file of the key by which it has to be signed")
+    parser.add_argument("--public-key", type=Path, help="PEM file of the public key that must verify its signature")
     given = parser.parse_args(arguments)
     found = verify_file(given.report, given.public_key)
     for line in found.lines:

@@ -19,7 +19,7 @@ def test_a_step_saves_what_is_known_until_then(tmp_path: Path) -> None:
     found.note({"kind": "action", "name": "fail us-east-1", "undone": False})
     found.step("outage")
     saved = json.loads(found.path.read_text())
-    assert (saved["seed"], saved["verdict"], saved["ended"]) == (7, "could not tell", None)
+    assert (saved["seed"], saved["verdict"], saved["ended"]) == (7, "inconclusive", None)
     assert [(event["at"], event["kind"]) for event in saved["events"]] == [(12.5, "action"), (12.5, "step")]
     assert found.path.name == f"{saved['id']}.json"
     assert saved["id"].endswith("Z-blip")

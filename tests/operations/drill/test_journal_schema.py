@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from pages.journal_schema import DIALECT, schema, violations
-from payment_dr.operations.drill.journal import Content, CouldNotTellError
+from payment_dr.operations.drill.journal import Content, InconclusiveError
 from tests.operations.drill.test_run import drill, stack, steps  # noqa: F401 - the fixtures of a drill on fakes
 from tests.operations.report import journals
 
@@ -31,7 +31,7 @@ def test_a_drill_that_broke_off_is_as_the_schema_says_too(
     stack: Any,  # noqa: F811
 ) -> None:
     stack.parameters["secondary"].clear()
-    with pytest.raises(CouldNotTellError) as ended:
+    with pytest.raises(InconclusiveError) as ended:
         drill()
     assert wrong(json.loads(ended.value.journal.read_text())) == []
 

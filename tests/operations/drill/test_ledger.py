@@ -17,6 +17,15 @@ def test_what_was_acknowledged_is_missing_unless_key_and_content_are_there() -> 
     assert missing(ledger.acknowledged("local"), there) == ["gone", "changed", "moved"]
 
 
+def test_what_the_client_did_not_send_is_not_compared_and_equal_values_are_equal() -> None:
+    ledger = Ledger()
+    ledger.acknowledge(item("a"), "confirmed", "us-east-1", 0.5)
+    stored = {**item("a"), "amount": {"N": "5.0"}, "write_id": {"S": "f.1"}}
+    assert missing(ledger.acknowledged("confirmed"), [stored]) == []
+    assert missing(ledger.acknowledged("confirmed"), [{**item("a", amount=6), "write_id": {"S": "f.1"}}]) == ["a"]
+    assert different([stored], [{**stored, "write_id": {"S": "f.2"}}]) == ["a"]
+
+
 def test_of_two_contents_that_were_acknowledged_with_one_key_one_is_enough() -> None:
     ledger = Ledger()
     for amount in (5, 6):

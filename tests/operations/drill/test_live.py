@@ -49,9 +49,9 @@ def test_who_does_not_agree_has_changed_nothing(tmp_path: Path) -> None:
     stack = Stack(live=True)
     ((what, word),) = drill(stack, tmp_path)
     assert word == f"{ACCOUNT}/us-east-1"
-    assert "us-east-1 is fenced, so that ALL clients of app.pay.acme.io go to us-west-2" in what
+    assert "it fences us-east-1, which sends ALL clients of app.pay.acme.io to us-west-2" in what
     assert "written to the table transactions, and deleted afterwards in both regions" in what
-    assert "After 20 minutes at the latest" in what
+    assert "after 20 minutes at the latest" in what
     assert stack.calls == []
     assert list(tmp_path.iterdir()) == []
 
@@ -60,7 +60,7 @@ def test_who_does_not_agree_has_changed_nothing(tmp_path: Path) -> None:
     ("switch", "says"),
     [
         (False, "If this computer is lost before that, the fence stays: then run 'dr failback' on another one."),
-        (True, "It ends by itself 20 minutes after it was set, even if this computer is lost."),
+        (True, "The switch ends by itself after 20 minutes, even if this computer is lost."),
     ],
 )
 def test_what_a_lost_computer_leaves_behind_is_announced(tmp_path: Path, switch: bool, says: str) -> None:
@@ -103,9 +103,9 @@ def test_a_pause_of_replication_is_announced_with_its_length_and_price(
     monkeypatch.setattr(ReplicationPause, "seconds", seconds)
     ((what, _),) = drill(stack, tmp_path, pause_replication="EXT1")
     assert asked == ["EXT1"]
-    assert "Replication of the table is paused in both directions for up to 20 minutes, for ALL writers" in what
+    assert "It pauses replication of the table in both directions for up to 20 minutes, for ALL writers" in what
     assert "$0.10 a minute" in what
     ((what, _),) = drill(stack, tmp_path)
     assert "paused" not in what
-    with pytest.raises(OperationError, match="--confirms is given, and no service"):
+    with pytest.raises(OperationError, match="--confirms needs a service"):
         drill(stack, tmp_path, confirms=True)

@@ -187,7 +187,7 @@ def test_the_addresses_of_an_alias_tell_the_region_and_strange_ones_are_waited_f
         assert [*seen, dns.answered] == ["primary", "primary", "secondary"]
         server.answers = ["203.0.113.77"]
         with pytest.raises(
-            OperationError, match=f"it cannot be told which region {FQDN} answers with: 203.0.113.77"
+            OperationError, match=f"it is unknown which region {FQDN} answers with: 203.0.113.77"
         ) as unknown:
             dns.advance(100)
     assert unknown.value.hint == f"see whose they are: dig +short {east} {west}"

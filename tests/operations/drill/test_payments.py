@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import threading
+from functools import partial
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any, ClassVar
@@ -11,12 +12,14 @@ from typing import Any, ClassVar
 import pytest
 from botocore.exceptions import ConnectTimeoutError, EndpointConnectionError, ReadTimeoutError
 
+from payment_dr.confirmed import ConfirmedPayments
 from payment_dr.operations.drill import payments
 from payment_dr.operations.drill.journal import Journal
-from payment_dr.operations.drill.payments import PaymentEndpoint, PaymentRefusedError, Payments, paced
+from payment_dr.operations.drill.ledger import missing
+from payment_dr.operations.drill.payments import NotAcknowledgedError, PaymentEndpoint, Payments, paced
 from payment_dr.operations.errors import OperationError, ThisMachineError
-from payment_dr.side import SIDES, Side
-from tests.operations.stack import Clock, Stack
+from payment_dr.side import OTHER, SIDES, Side
+from tests.operations.stack import GONE, Clock, Stack
 
 
 class SlowStack(Stack):
@@ -49,6 +52,13 @@ class SlowStack(Stack):
 @pytest.fixture
 def slow() -> SlowStack:
     return SlowStack()
+
+
+@pytest.fixture
+def no_time(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The client of confirmed mode waits in no time."""
+    made = partial(ConfirmedPayments, clock=clock.monotonic, sleep=clock.sleep)
+    monkeypatch.setattr(payments, "ConfirmedPayments", made)
 
 
 @pytest.mark.parametrize("mode", ["local", "confirmed"])
@@ -115,6 +125,48 @@ def test_a_confirmed_payment_has_waited_for_both_regions(
     assert {each["mode"]: each["done"] for each in journal.content["payments"]} == {"local": 10.0, "confirmed": 12.0}
 
 
+@pytest.mark.parametrize("fault", ["lag", "away"])
+@pytest.mark.parametrize(
+    ("side", "pinned", "acknowledged"), [("primary", False, 0), ("secondary", False, 1), ("secondary", True, 0)]
+)
+def test_one_region_alone_acknowledges_only_where_the_client_has_failed_over(
+    side: Side, fault: str, acknowledged: int, slow: SlowStack, no_time: None, *, pinned: bool
+) -> None:
+    slow.replicates = False
+    if fault == "away":
+        slow.failing["dynamodb", OTHER[side]] = GONE
+    paying = Payments(slow, "dr-drill-1")
+    assert paying.transact("confirmed", side, 0.0, pinned=pinned) == bool(acknowledged)
+    assert [entry.confirmed for entry in paying.ledger.acknowledged("confirmed")] == [False] * acknowledged
+    assert len(paying.ledger.take_open()) == 1 - acknowledged
+
+
+def test_a_payment_of_which_nothing_is_known_is_sent_again_with_its_key_and_taken_once(
+    slow: SlowStack, no_time: None
+) -> None:
+    slow.replicates = False
+    paying = Payments(slow, "dr-drill-1")
+    assert not paying.transact("confirmed", "primary", 0.0)
+    ((mode, item),) = paying.ledger.take_open()
+    slow.items["secondary"] = list(slow.items["primary"])
+    assert paying.transact(mode, "secondary", 1.0, item)
+    (entry,) = paying.ledger.acknowledged("confirmed")
+    assert (entry.confirmed, len(slow.items["secondary"])) == (True, 1)
+    assert missing([entry], paying.items("secondary")) == []
+
+
+def test_the_other_region_is_tried_again_after_drill_time(slow: SlowStack, no_time: None) -> None:
+    now, slow.replicates = 0.0, False
+    paying = Payments(slow, "dr-drill-1", clock=lambda: now)
+    for _ in range(4):
+        assert not paying.transact("confirmed", "primary", now)
+    assert len(slow.items["primary"]) == 3  # the fourth one was refused before anything was written
+    slow.replicates = True
+    assert not paying.transact("confirmed", "primary", now)
+    now = 10.0
+    assert paying.transact("confirmed", "primary", now)
+
+
 def test_a_payment_that_this_machine_cannot_make_has_not_failed(
     slow: SlowStack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -174,7 +226,7 @@ def test_the_users_endpoint_is_posted_a_payment_and_its_status_acknowledges_it()
         try:
             endpoint = PaymentEndpoint(f"http://127.0.0.1:{server.server_port}/pay")
             endpoint.put_item(TableName="transactions", Item=item)
-            with pytest.raises(PaymentRefusedError, match="503"):
+            with pytest.raises(NotAcknowledgedError, match="503"):
                 endpoint.put_item(TableName="transactions", Item={**item, "amount": {"N": "500"}})
         finally:
             server.shutdown()

@@ -11,11 +11,12 @@ from typing import Any
 
 import pytest
 
+from payment_dr.confirmed import Confirmed, ConfirmedPayments
 from payment_dr.operations import probes
 from payment_dr.operations.drill import clients, journal, parameters, payments, run, verification
 from payment_dr.operations.drill.alarm_watch import METRIC
-from payment_dr.operations.drill.confirmed_write import ConfirmedWriter, Receipt
-from payment_dr.operations.drill.journal import PAYMENT_PHASES, WAYS, Content, CouldNotTellError, overwritten
+from payment_dr.operations.drill.journal import PAYMENT_PHASES, WAYS, Content, InconclusiveError, overwritten
+from payment_dr.operations.drill.ledger import key_of
 from payment_dr.operations.drill.outages import REPLICATION, until_clients_are_back
 from payment_dr.operations.drill.payments import Payments
 from payment_dr.operations.drill.replication_pause import ReplicationPause
@@ -26,7 +27,7 @@ from payment_dr.operations.route53.recovery_time import Settings
 from payment_dr.operations.route53.zone import HealthCheck
 from payment_dr.side import OTHER, SIDES, Side
 from tests.operations.drill.parts import Maker, deployed_zone, place_on
-from tests.operations.stack import GONE, NAMES, REGIONS, Clock, Stack, refusal
+from tests.operations.stack import GONE, NAMES, REGIONS, Stack, refusal
 
 
 class FailingStack(Maker):
@@ -106,6 +107,7 @@ def stack(make_stack: Callable[..., Stack], monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(run, "RUNS", 100)
     monkeypatch.setattr(clients, "RUSH_ACKNOWLEDGED", 4)
     monkeypatch.setattr(clients, "RUSH_AFTER_SECONDS", 0.1)
+    monkeypatch.setattr(payments, "ConfirmedPayments", partial(ConfirmedPayments, patience=0.1, first_look=0.001))
     return made
 
 
@@ -175,10 +177,10 @@ def test_every_payment_that_counts_is_among_the_events(
 def test_an_outage_in_which_not_even_the_local_client_loses_anything_is_inconclusive(
     drill: Callable[..., Content], stack: Stack
 ) -> None:
-    with pytest.raises(CouldNotTellError, match="a client that does not wait for us-west-2 lost nothing") as ended:
+    with pytest.raises(InconclusiveError, match="a client that does not wait for us-west-2 lost nothing") as ended:
         drill(in_flight=0)
     journal = json.loads(ended.value.journal.read_text())
-    assert (journal["verdict"], len(journal["causes"])) == ("could not tell", 1)
+    assert (journal["verdict"], len(journal["causes"])) == ("inconclusive", 1)
     assert (journal["ended"] is not None, journal["after"]["undone"]) == (True, True)
     assert [(each["what"][:25], each["met"]) for each in journal["targets"] if each["tested"] and not each["met"]] == [
         ("confirmed mode: missing i", None)
@@ -234,7 +236,7 @@ def test_clients_that_return_before_the_primary_has_what_the_secondary_took_are_
 def test_what_holds_replication_back_lasts_until_clients_are_back(
     drill: Callable[..., Content], steps: list[str]
 ) -> None:
-    with pytest.raises(CouldNotTellError, match="there was no backlog") as ended:
+    with pytest.raises(InconclusiveError, match="there was no backlog") as ended:
         drill("recovery-backlog")  # these regions share their items: nothing is held back
     journal = json.loads(ended.value.journal.read_text())
     actions = [e for e in journal["events"] if e["kind"] == "action" and e["name"].startswith(("fail", "stop"))]
@@ -245,22 +247,18 @@ def test_what_holds_replication_back_lasts_until_clients_are_back(
     assert steps[-4:] == ["recovery", "failback", "replication catches up", "verification"]
 
 
-def test_payments_in_an_outage_that_must_stop_some_of_them_are_judged(
-    drill: Callable[..., Content], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(payments, "ConfirmedWriter", partial(ConfirmedWriter, patience=1.0))
+def test_payments_in_an_outage_that_must_stop_some_of_them_are_judged(drill: Callable[..., Content]) -> None:
     journal = drill("secondary")
     judged = {each["what"]: each["met"] for each in journal["targets"] if "during the outage" in each["what"]}
     assert {what.rpartition(",")[0]: met for what, met in judged.items()} == {
-        "local payments to us-east-1 refused during the outage": True,
+        "local payments to us-east-1 failed during the outage": True,
         "confirmed payments to us-east-1 acknowledged during the outage": True,
     }
 
 
 def test_of_a_payment_that_both_regions_take_the_version_written_last_stays_and_the_other_is_named(
-    drill: Callable[..., Content], monkeypatch: pytest.MonkeyPatch
+    drill: Callable[..., Content],
 ) -> None:
-    monkeypatch.setattr(payments, "ConfirmedWriter", partial(ConfirmedWriter, patience=0.1))
     journal = drill("partition")
     assert (journal["verdict"], journal["causes"]) == ("passed", [])
     found = journal["after"]["split_brain"]
@@ -285,17 +283,16 @@ def test_of_a_payment_that_both_regions_take_the_version_written_last_stays_and_
     assert judged == {
         f"{mode} payments to {region} {what} during the outage"
         for region in REGIONS.values()
-        for mode, what in (("local", "refused"), ("confirmed", "acknowledged"))
+        for mode, what in (("local", "failed"), ("confirmed", "acknowledged"))
     }
 
 
 def test_a_payment_of_both_regions_that_is_not_as_it_was_written_last_misses(
-    drill: Callable[..., Content], stack: Stack, monkeypatch: pytest.MonkeyPatch
+    drill: Callable[..., Content], stack: Stack
 ) -> None:
     class FirstWins(FailingStack):
         stays = 0
 
-    monkeypatch.setattr(payments, "ConfirmedWriter", partial(ConfirmedWriter, patience=0.1))
     journal = drill("partition", maker=FirstWins(stack))
     (missed,) = (each for each in journal["targets"] if each["met"] is False)
     assert missed["what"].startswith("split brain: payments not as written last, of ")
@@ -328,15 +325,14 @@ class Pause(ReplicationPause):
         self.ended += 1
         self._of.replicates = True
         if self.works[1]:
-            items = self._of.items
-            for side in SIDES:
-                items[side] += [item for item in items[OTHER[side]] if item not in items[side]]
+            items = self._of.items  # of one key the secondary's version is the later one
+            merged = {str(key_of(item)): item for side in SIDES for item in items[side]}
+            items.update({side: list(merged.values()) for side in SIDES})
 
 
 @pytest.fixture
 def pause(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> Pause:
-    """A pause of replication; a client that waits for it gives up at once."""
-    monkeypatch.setattr("payment_dr.operations.drill.confirmed_write.time", Clock())
+    """A pause of replication."""
     monkeypatch.setattr(run, "RESUMED_SECONDS", 0.1)
     monkeypatch.setattr(run, "RESUME_POLL_SECONDS", 0.05)
     return Pause(stack)
@@ -362,11 +358,12 @@ def test_a_fence_with_replication_paused_tests_confirmed_mode(
 def test_a_client_that_acknowledges_without_reading_is_found_while_replication_is_paused(
     drill: Callable[..., Content], pause: Pause, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def careless(writer: ConfirmedWriter, item: Any) -> Receipt:
-        writer._home.put_item(TableName="transactions", Item=item)
-        return Receipt(confirmed=True, seconds=0.0)
+    def careless(client: ConfirmedPayments, key: str, payment: Any) -> Confirmed:
+        item = {**payment, "transaction_id": {"S": key}, "timestamp": {"N": "0"}}
+        client._home.put_item(TableName="transactions", Item=item)
+        return Confirmed(item, 0.0, 0)
 
-    monkeypatch.setattr(ConfirmedWriter, "write", careless)
+    monkeypatch.setattr(ConfirmedPayments, "pay", careless)
     journal = drill("fence", pause=pause)
     assert journal["verdict"] == "missed"
     (missed,) = (each for each in journal["targets"] if each["tested"] and not each["met"])
@@ -378,7 +375,7 @@ def test_a_pause_that_does_not_stop_replication_ends_the_drill(
     drill: Callable[..., Content], stack: Stack, pause: Pause, steps: list[str]
 ) -> None:
     pause.works = False, True
-    with pytest.raises(CouldNotTellError, match="replication goes on 300 s after its pause began; all that was done"):
+    with pytest.raises(InconclusiveError, match="replication still runs 300 s after its pause began; every change"):
         drill("fence", pause=pause)
     assert ("outage" in steps, pause.ended, stack.reserved["primary"]) == (False, 1, None)
 
@@ -387,7 +384,7 @@ def test_replication_that_does_not_go_on_after_its_pause_is_named(
     drill: Callable[..., Content], stack: Stack, pause: Pause
 ) -> None:
     pause.works = True, False
-    with pytest.raises(CouldNotTellError, match=r"payments have not arrived .*NOT all that was done is undone"):
+    with pytest.raises(InconclusiveError, match=r"payments have not arrived .*NOT every change was undone"):
         drill("fence", pause=pause)
     assert stack.reserved["primary"] is None
 
@@ -558,16 +555,16 @@ def test_a_degraded_stack_is_refused_and_the_journal_says_why(
     drill: Callable[..., Content], stack: Stack, tmp_path: Path
 ) -> None:
     stack.parameters["secondary"].clear()
-    with pytest.raises(CouldNotTellError, match="does not start from a degraded state: config: differs") as refused:
+    with pytest.raises(InconclusiveError, match="does not start from a degraded state: config: differs") as refused:
         drill()
     journal = json.loads(refused.value.journal.read_text())
-    assert (journal["verdict"], journal["after"]) == ("could not tell", {"undone": True})
+    assert (journal["verdict"], journal["after"]) == ("inconclusive", {"undone": True})
     assert stack.calls == []
 
 
 def test_a_split_brain_needs_clients_that_stay_in_both_regions(drill: Callable[..., Content], stack: Stack) -> None:
     stack.outputs["switch_takeover_function_name"] = "lambda-switch-takeover-west-dev"
-    with pytest.raises(CouldNotTellError, match="takes over when it does not reach the primary") as refused:
+    with pytest.raises(InconclusiveError, match="takes over when it does not reach the primary") as refused:
         drill(kind="partition")
     assert "drill it on a stack with failback='automatic'" in refused.value.hint
     assert stack.calls == []
@@ -580,7 +577,7 @@ def test_a_place_that_ends_midway_ends_the_drill_and_what_was_done_is_undone(
         if "switch" in steps:
             raise OperationError("it ended", hint="start it")
 
-    with pytest.raises(CouldNotTellError, match="could not tell: it ended; all that was done is undone") as ended:
+    with pytest.raises(InconclusiveError, match="inconclusive: it ended; every change was undone") as ended:
         drill(check=check)
     journal = json.loads(ended.value.journal.read_text())
     assert journal["causes"] == ["it ended"]
@@ -597,9 +594,9 @@ def test_an_answer_that_is_missing_midway_ends_the_drill_too(
         if "switch" in steps and errors:
             raise errors.pop()
 
-    with pytest.raises(CouldNotTellError) as ended:
+    with pytest.raises(InconclusiveError) as ended:
         drill(check=check)
-    assert str(ended.value) == f"could not tell: {error}; all that was done is undone"
+    assert str(ended.value) == f"inconclusive: {error}; every change was undone"
     assert json.loads(ended.value.journal.read_text())["causes"] == [str(error)]
 
 
@@ -616,7 +613,7 @@ def test_an_interruption_at_any_step_lifts_the_outage(
     assert stack.failing == {}
     (path,) = tmp_path.glob("*.json")
     left = json.loads(path.read_text())
-    assert (left["verdict"], left["causes"]) == ("could not tell", ["interrupted: KeyboardInterrupt"])
+    assert (left["verdict"], left["causes"]) == ("inconclusive", ["interrupted: KeyboardInterrupt"])
     assert left["after"]["undone"]
 
 
@@ -643,7 +640,7 @@ def test_a_journal_that_there_is_no_room_for_hides_nothing_of_the_undo(
         if name == "detection":
             monkeypatch.setattr(journal, "write_whole", no_room)
 
-    with pytest.raises(CouldNotTellError, match="the disk is full; all that was done is undone") as ended:
+    with pytest.raises(InconclusiveError, match="the disk is full; every change was undone") as ended:
         drill(tell=fill_the_disk)
     assert "make room" in ended.value.hint
     assert stack.failing == {}

@@ -3,15 +3,18 @@
 import json
 import re
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import pytest
 
+from payment_dr.confirmed import ConfirmedPayments
+from payment_dr.operations.drill import payments
 from payment_dr.operations.drill.journal import LoadRecord, load_in_words, mode_of_service
 from payment_dr.operations.drill.ledger import missing
 from payment_dr.operations.drill.payments import Payments
 from payment_dr.operations.drill.place import Place
-from payment_dr.operations.drill.service_load import ServiceClient, as_sent, refuse_without_load, refuse_without_service
+from payment_dr.operations.drill.service_load import ServiceClient, refuse_without_load, refuse_without_service
 from payment_dr.operations.drill.tls_client import NotServedError, TlsClient
 from payment_dr.operations.errors import OperationError
 from payment_dr.side import SIDES, Side
@@ -104,10 +107,7 @@ def test_what_the_service_adds_is_its_own_and_what_it_changes_is_a_loss(
     paying: Payments, service: Service, stack: Stack
 ) -> None:
     assert paying.transact("local", "primary", 0.0)
-    (item,) = paying.items("secondary")
-    assert item.keys() == {"transaction_id", "timestamp", "amount", "currency"}
-    assert stack.items["secondary"][0].keys() - item.keys() == {"taken_at"}
-    assert as_sent({"currency": {"S": "EUR"}}) == {"currency": {"S": "EUR"}}
+    assert "taken_at" in paying.items("secondary")[0]
     assert missing(paying.ledger.acknowledged("local"), paying.items("primary")) == []
     service.adds = {"amount": {"N": "1"}}
     assert paying.transact("local", "primary", 0.0)
@@ -131,14 +131,16 @@ def test_the_other_mode_is_the_drills_own_client_of_the_table(
 ) -> None:
     called: list[Side] = []
     monkeypatch.setattr(service, "call", called.append)
-    monkeypatch.setattr("payment_dr.operations.drill.confirmed_write.time", clock)
+    monkeypatch.setattr(
+        payments, "ConfirmedPayments", partial(ConfirmedPayments, clock=clock.monotonic, sleep=clock.sleep)
+    )
     paying = Payments(stack, "dr-drill-1", tls=service, service=True, confirms=confirms)
     other = paying.modes[1]
     assert other == ("local" if confirms else "confirmed")
     assert paying.transact(other, "primary", 0.0)
     assert (service.sent, called) == ([], ["primary"])
     (entry,) = paying.ledger.acknowledged(other)
-    assert (entry.confirmed, entry.key["timestamp"] == {"N": "0"}) == (not confirms, False)
+    assert (entry.confirmed, entry.key["timestamp"] == {"N": "0"}) == (not confirms, not confirms)
     assert missing([entry], paying.items("secondary")) == []
     stack.replicates = False
     assert paying.transact(other, "primary", 1.0) == confirms
@@ -207,7 +209,7 @@ def test_the_journal_says_which_way_payments_went(
 def test_nothing_is_judged_by_what_a_service_confirms_where_there_is_none() -> None:
     refuse_without_load(confirms=False, has_load=False)
     refuse_without_load(confirms=True, has_load=True)
-    with pytest.raises(OperationError, match="--confirms is given, and no service"):
+    with pytest.raises(OperationError, match="--confirms needs a service"):
         refuse_without_load(confirms=True, has_load=False)
 
 

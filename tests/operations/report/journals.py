@@ -46,7 +46,7 @@ def killed() -> Journal:
     events = [event for event in journal["events"] if event["at"] < 120]
     causes = ["the embedded AWS stopped answering in step detection"]
     left: Journal = {"ended": None, "events": events, "rto": {}, "rpo": {}, "after": {}, "targets": []}
-    return journal | left | {"verdict": "could not tell", "causes": causes}
+    return journal | left | {"verdict": "inconclusive", "causes": causes}
 
 
 def write(journal: Journal, folder: Path) -> Path:

@@ -15,7 +15,7 @@ from xml.etree import ElementTree
 import matplotlib as mpl
 import pytest
 
-from payment_dr.operations.drill.journal import CouldNotTellError
+from payment_dr.operations.drill.journal import InconclusiveError
 from payment_dr.operations.errors import OperationError
 from payment_dr.operations.report import summary, write
 from payment_dr.operations.report.figures import COLOURS
@@ -90,19 +90,17 @@ class TestTheTop:
         how = "computed; 410.2 s if probes hang"
         assert ["failover, bound of the model", "180 s", "396.7 s", "✗ no", how] in rows(found)
 
-    def test_a_killed_drill_could_not_tell_whatever_it_had_hoped_for(self, page: Any) -> None:
+    def test_a_killed_drill_is_inconclusive_whatever_it_had_hoped_for(self, page: Any) -> None:
         journal = journals.killed()
         found = page(journal | {"verdict": "passed"})
-        assert text(found, ".//h1") == "? Rehearsal on an emulated AWS: could not tell"
+        assert text(found, ".//h1") == "? Rehearsal on an emulated AWS: inconclusive"
         assert journal["causes"][0] in text(found, ".//header")
         assert "the journal stops 1:59 (min:s) after its start" in text(found, ".//header")
         measured = {title: card for title, card in cards(found).items() if not title.startswith("Outage")}
         assert len(measured) == 4
-        assert [card for card in measured.values() if not card.startswith("could not tell")] == []
+        assert [card for card in measured.values() if not card.startswith("not measured")] == []
         assert ["fail us-east-1", "1:00", "✗ no undo recorded"] in rows(found)
-        assert ["tables equal, item by item", "? could not tell", "could not tell and could not tell items"] in rows(
-            found
-        )
+        assert ["tables equal, item by item", "? inconclusive", "not measured and not measured items"] in rows(found)
 
     def test_documents_that_are_not_copied_back_are_counted_and_no_fault(self, page: Any) -> None:
         (row,) = (row for row in rows(page(journals.passed())) if row[0] == "documents copied")
@@ -121,14 +119,14 @@ class TestTheTop:
         }
         top = cards(page(journals.killed() | refused))
         assert top["Outage of us-east-1"].startswith("did not begin")
-        assert top["Failover (RTO), one draw, seed 42"].startswith("none target could not tell")
+        assert top["Failover (RTO), one draw, seed 42"].startswith("none target not measured")
 
     def test_an_outage_that_is_not_to_fail_over_has_no_recovery_time(self, page: Any) -> None:
         journal = journals.passed()
         journal["rto"] |= {"failover": None, "failback": None}
         found = page(journal)
         assert cards(found)["Failover (RTO), one draw, seed 42"].startswith("none target 180 s")
-        assert "DNS did not switch, so no client could lose a payment by that." in text(found, ".//header")
+        assert "DNS did not switch, so no client could lose a payment at a switch." in text(found, ".//header")
 
 
 class TestTheRest:
@@ -426,7 +424,7 @@ def test_a_target_that_an_outage_does_not_test_is_neither_met_nor_missed(
     journal["targets"][3] |= {"measured": None, "met": None, "tested": False, "how": why}
     (row,) = (row for row in rows(page(journal)) if why in row)
     assert row == ["lost transactions, confirmed mode", "0 transactions", "", "not tested", why]
-    assert "lost transactions, confirmed mode: not tested by 0 not tested this outage" in printed(journal)
+    assert "lost transactions, confirmed mode: not tested 0 not tested by this outage" in printed(journal)
     headline = "✓ Rehearsal on an emulated AWS passed: every target that it tests was met"
     assert text(page(journal), ".//h1") == headline
 
@@ -518,13 +516,13 @@ def test_what_a_drill_says_of_its_undo_is_said_though_its_report_finds_no_room(
     path = journals.write(journals.killed(), tmp_path)
 
     def drill() -> Any:
-        raise CouldNotTellError("could not tell; NOT all that was done is undone", hint="undo", journal=path)
+        raise InconclusiveError("inconclusive; NOT every change was undone", hint="undo", journal=path)
 
     def fail(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(write, "write_whole", fail)
-    with pytest.raises(CouldNotTellError, match="NOT all that was done is undone"):
+    with pytest.raises(InconclusiveError, match="NOT every change was undone"):
         reported(drill, as_json=False)
 
 

@@ -23,7 +23,7 @@ class AlarmWatch:
         journal: Takes each change, and gives the drill time.
 
     Attributes:
-        expected: Names of the alarms of which one must fire, by the side whose failure it tells of.
+        expected: Names of the alarms of which one must fire, by the side whose failure it reports.
         fired: Names of the alarms that were in ALARM at any time, in their order.
         hanging: Sides of regions that answer nothing now, so that asking them costs minutes.
 

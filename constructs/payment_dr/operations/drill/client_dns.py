@@ -1,4 +1,4 @@
-"""What DNS answers with for a deployed stack's name, and what one client's cache knows of that."""
+"""The DNS answer for a deployed stack's name, and the cache of one client."""
 
 import threading
 from abc import ABC, abstractmethod
@@ -19,12 +19,12 @@ from payment_dr.side import SIDES, Side
 
 @dataclass(frozen=True)
 class Change:
-    """A change, at a time, in what is true of one region.
+    """A change of one region, at a time.
 
     Attributes:
         at: Seconds of drill time.
         side: The side of the region.
-        healthy: Whether the region is healthy from then on, where the change is one of its health check.
+        healthy: Whether the region is healthy after that, where the change is one of its health check.
     """
 
     at: float
@@ -33,7 +33,7 @@ class Change:
 
 
 class ClientDns(ABC):
-    """One client of the stack, and what Route 53 makes of its regions meanwhile.
+    """One client of the stack, and Route 53's view of its regions.
 
     Args:
         stack: The deployed stack.
@@ -46,7 +46,7 @@ class ClientDns(ABC):
     Attributes:
         healthy: Status of the health check of each of the name's records, by its id.
         answered: Side of the region that DNS answers with.
-        verdicts: Changes of health checks; their side's region is healthy from then on, or not.
+        verdicts: Changes of health checks; their side's region is healthy after that, or not.
         switches: Changes of the answer.
         expired: When the client's cache was rid of the former answer, after each switch.
         last_failure: Why a side's latest failed probe failed.
@@ -84,14 +84,14 @@ class ClientDns(ABC):
 
     @abstractmethod
     def advance(self, to: float) -> float:
-        """Let drill time pass until then; what time it is afterwards."""
+        """Let drill time pass until then, and return the time afterwards."""
 
     @abstractmethod
     def running_from(self, base: float) -> Callable[[], float]:
         """A clock of drill time, which is ``base`` now, while real time passes."""
 
     def standing_still(self) -> AbstractContextManager[None]:
-        """Stop that clock for the length of a block; real time goes on."""
+        """Stop that clock for the length of a block, while real time passes."""
         return nullcontext()
 
     def took(self, side: Side, measured: float) -> float:
@@ -99,7 +99,7 @@ class ClientDns(ABC):
         return self._stack.took(side, measured)
 
     def forget(self) -> None:  # noqa: B027 - who knows nothing in advance has nothing to forget
-        """Something was changed: what was found before tells nothing any more."""
+        """Drop earlier findings, because the stack has changed."""
 
     def _on_new_answer(self, at: float, side: Side) -> None:  # noqa: B027 - a model of the zone knows it already
         """The client's own question got another region as its answer than before."""

@@ -1,4 +1,4 @@
-"""The clients of a drill: they ask DNS, pay in the region that it answers with, and try again what did not work.
+"""The clients of a drill: they ask DNS, pay in the region of the answer, and retry payments that failed.
 
 Drill time passes here. It is virtual wherever only Route 53 and its caches are waited for: their model says at which
 moments something happens, and at these the probes and transactions are made for real, one after the other, as fast as
@@ -141,7 +141,7 @@ class Clients:
         return began
 
     def retry_open(self) -> None:
-        """Try again what was not acknowledged, in the region that serves now, with the same key."""
+        """Retry payments that were not acknowledged, with the same key, in the region that serves now."""
         tried = [
             self._pool.submit(self._payments.transact, mode, self.serving, self.now, item)
             for mode, item in self._payments.ledger.take_open()

@@ -18,7 +18,7 @@ from payment_dr.operations.verify import seal_of
 from payment_dr.side import SIDES, Side
 
 SCHEMA = 1
-PASSED, MISSED, COULD_NOT_TELL = "passed", "missed", "could not tell"
+PASSED, MISSED, INCONCLUSIVE = "passed", "missed", "inconclusive"
 
 Way = Literal["failover", "failback"]
 WAYS: Final[tuple[Way, ...]] = ("failover", "failback")
@@ -34,7 +34,7 @@ REPORTED: Final[tuple[Percentile, ...]] = ("p50", "p95", "p99", "bound")  # the 
 
 
 class OutageRecord(TypedDict):
-    """The outage: its kind, the primary region, what happens in words, and its seconds (None: not known yet)."""
+    """The outage: its kind, the primary region, a description, and its seconds (None: not known yet)."""
 
     kind: str
     region: str
@@ -189,7 +189,7 @@ class PaymentRecord(TypedDict):
         at: Seconds of drill time at which the client began.
         done: Seconds of drill time at which it was acknowledged or had failed.
         seconds: Real seconds until then; where drill time is virtual, an answer takes none of it.
-        acknowledged: Whether the client was told that it is paid.
+        acknowledged: Whether the client got an acknowledgement.
         confirmed: Whether it was read in the other region before that.
         phase: The phase of the drill at `at`.
         pinned: True of a client that stays with the secondary region, whatever DNS answers; absent of all others.
@@ -249,7 +249,7 @@ class DocumentsRecord(TypedDict):
 
 
 def copied_sides(documents: DocumentsRecord) -> Sequence[Side]:
-    """The sides whose documents the stack copies to the other one."""
+    """The sides whose documents the stack copies to the other side."""
     return SIDES if documents["copied_back"] else ("primary",)
 
 
@@ -349,7 +349,7 @@ def verdict_on(targets: Iterable[Target]) -> str:
     results = [target["met"] for target in targets if target["tested"]]
     if False in results:
         return MISSED
-    return COULD_NOT_TELL if None in results else PASSED
+    return INCONCLUSIVE if None in results else PASSED
 
 
 class _Timed(TypedDict):
@@ -482,7 +482,7 @@ def mode_of_service(load: LoadRecord | None) -> str | None:
 
 
 def load_in_words(load: LoadRecord) -> str:
-    """Which way payments went, and what that makes of an acknowledgement."""
+    """Where payments were sent, and who acknowledges in which mode, in words."""
     if load["way"] == "table":
         return f"payments written to the table {load['to']} directly"
     sent = f"payments sent to {load['to']}"
@@ -524,7 +524,7 @@ class ToolRecord(TypedDict):
 
 
 class SystemRecord(TypedDict, total=False):
-    """Which system was drilled, by whom, and with what.
+    """The system under drill, the person and the tools.
 
     Attributes:
         is_emulated: Whether the AWS was emulated on this machine.
@@ -554,7 +554,7 @@ class SystemRecord(TypedDict, total=False):
 
 
 class KnownFromTheStart(TypedDict, total=False):
-    """What a journal says of a drill before it has begun; `made_of` says what is real, emulated and simulated.
+    """The part of a journal that is known before the drill. `made_of` lists what is real, emulated and simulated.
 
     Attributes:
         time: What the events' `at` counts: seconds that passed, or of a clock that the drill moves forward.
@@ -616,8 +616,8 @@ class Content(KnownFromTheStart, total=False):
     seal: SealRecord | None
 
 
-class CouldNotTellError(OperationError):
-    """A drill has ended without a result.
+class InconclusiveError(OperationError):
+    """A drill has ended without a verdict of passed or missed.
 
     Attributes:
         journal: How far it came.
@@ -633,7 +633,7 @@ def _utc() -> str:
 
 
 class Journal:
-    """What a drill has met so far, in memory; `save` puts it into a file that is whole at any time.
+    """The record of a drill, in memory. `save` writes it to a file that is complete at any time.
 
     Args:
         directory: Where the file goes; made if need be.
@@ -669,7 +669,7 @@ class Journal:
             "rpo": {},
             "after": {},
             "targets": [],
-            "verdict": COULD_NOT_TELL,
+            "verdict": INCONCLUSIVE,
             "causes": [],
             "payments": [],
             "events": [],
@@ -691,12 +691,12 @@ class Journal:
             self._content["events"].append(cast(Event, times | event))
 
     def step(self, name: str) -> None:
-        """A new step begins; what is known until then is saved."""
+        """Begin a new step, and save everything before it."""
         self.note({"kind": "step", "name": name})
         self.save()
 
     def set(self, **known: Unpack[Content]) -> None:
-        """Put what is known now in the place of what was known before."""
+        """Replace values."""
         self._content.update(known)
 
     @property
@@ -707,7 +707,7 @@ class Journal:
         return {**self._content, "events": events}
 
     def close(self, verdict: str, causes: list[str]) -> None:
-        """The drill has ended: what it says is sealed."""
+        """End the drill and seal the journal."""
         self.set(verdict=verdict, causes=causes, ended=_utc())
         self.set(seal=cast(SealRecord, seal_of(json.loads(json.dumps(self.content)))))
         self.save()

@@ -1,4 +1,4 @@
-"""What a drill has to meet, what was measured, and why a target was missed."""
+"""The targets of a drill, the measured values, and the causes of a miss."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -63,7 +63,7 @@ class Evidence:
 
 
 class Judge:
-    """Compares what a drill has measured with its targets.
+    """Compares the measured values of a drill with its targets.
 
     Args:
         journal: Its rto, rpo and after are judged; the phases of the recovery are put into it.
@@ -120,7 +120,7 @@ class Judge:
             raise OperationError(
                 f"probes of {' and '.join(self._regions.values())} failed at the same time, which the outage does not "
                 "explain: this machine is too busy",
-                hint="run it again while the machine has nothing else to do",
+                hint="run it again on an idle machine",
             )
 
     def _probes_failed_by_themselves(self, evidence: Evidence) -> bool:
@@ -178,13 +178,13 @@ class Judge:
             self.causes.append(cause)
 
     def leave_untested(self, what: str, unit: str, target: float, why: str, *, kind: str) -> None:
-        """Name a target that this drill cannot make any system miss, whatever was measured."""
+        """Add a target that no system can miss in this drill, as not tested."""
         self._append(what, unit, target, None, met=None, tested=False, how=f"not tested {why}", kind=kind)
 
     def leave_inconclusive(
         self, what: str, unit: str, target: float, measured: float | None, cause: str, *, kind: str
     ) -> None:
-        """Name a target of which this run cannot tell whether it is met; noted in `causes` too."""
+        """Add a target that this run neither met nor missed. The cause goes into `causes` too."""
         self._append(what, unit, target, measured, met=None, how=f"inconclusive: {cause}", kind=kind)
         self.causes.append(cause)
 
@@ -245,15 +245,15 @@ class Judge:
         for side in SIDES if evidence.outage.splits else SIDES[:1]:
             region = self._regions[side]
             for mode, go_on in evidence.outage.payments.items():
-                done, refused = payments_during(self._journal.content["payments"], region, mode, evidence)
-                wrong = refused if go_on else done
-                what = "refused" if go_on else "acknowledged"
+                done, failed = payments_during(self._journal.content["payments"], region, mode, evidence)
+                wrong, count = failed if go_on else done, done + failed
+                what = f"{mode} payments to {region} {'failed' if go_on else 'acknowledged'} during the outage"
                 self.add_target(
-                    f"{mode} payments to {region} {what} during the outage, of {done + refused}",
+                    f"{what}, of {count}",
                     "payments",
                     0,
-                    wrong if done + refused else None,
-                    f"{wrong} of {done + refused} {mode} payments to {region} were {what} during the outage",
+                    wrong if count else None,
+                    f"{what}: {wrong} of {count}",
                     kind="payments during the outage",
                 )
 
@@ -276,7 +276,7 @@ class Judge:
             self._judge_failback(evidence)
 
     def _judge_switch(self, evidence: Evidence) -> None:
-        """Judge what confirmed mode lost at the switch; local mode is its control group, which must lose something."""
+        """Judge the losses of confirmed mode at the switch. Its control group is local mode, which must lose some."""
         rpo, second = self._journal.content["rpo"], self._regions["secondary"]
         lost, count = rpo[CONFIRMED]["missing_at_switch"], rpo[CONFIRMED]["acknowledged"]
         kind = "missing at the switch"
@@ -300,7 +300,7 @@ class Judge:
             )
 
     def _judge_staying_over(self, evidence: Evidence) -> None:
-        """Judge whether clients stayed in the other region until an operator returned them, where that is deployed."""
+        """Judge whether clients stayed in the other region until an operator returned them, if that is required."""
         if evidence.released is None:
             return
         first = self._regions["primary"]
@@ -315,7 +315,7 @@ class Judge:
         )
 
     def _judge_failback(self, evidence: Evidence) -> None:
-        """Judge whether clients returned to a region that lacked what was acknowledged to them in the other one."""
+        """Judge whether clients returned to a region that lacked payments of the other one."""
         first, second = (self._regions[side] for side in SIDES)
         found = self._journal.content["rpo"][CONFIRMED]
         missing, count = found["missing_at_failback"], found["acknowledged_in_secondary"]
@@ -390,11 +390,11 @@ class Judge:
             self._judge_alarms(after["alarms"])
             still = after["alarms"]["still"]
             self.add_target(
-                f"after recovery: alarms that ring, of {len(after['alarms']['fired'])} that fired",
+                f"after recovery: alarms that have not cleared, of {len(after['alarms']['fired'])} that fired",
                 "alarms",
                 0,
                 len(still),
-                f"after recovery these alarms ring: {', '.join(still)}",
+                f"after recovery these alarms have not cleared: {', '.join(still)}",
                 kind="alarms cleared",
             )
 
@@ -467,12 +467,12 @@ class Judge:
                 f"too few of its probes failed ({last})" if last else "its probe passed all the time"
             )
         if not evidence.switches:
-            return f"Route 53 went on answering with {first}, although it was unhealthy"
+            return f"Route 53 kept answering with {first}, although it was unhealthy"
         return f"no client completed a transaction in {second} before {first} was back"
 
 
 def payments_during(records: Iterable[PaymentRecord], region: str, mode: str, evidence: Evidence) -> tuple[int, int]:
-    """How many payments of a mode to a region that were begun in the outage were acknowledged, and refused.
+    """How many payments of a mode to a region that clients began in the outage were acknowledged, and failed.
 
     Those of its first moment do not count: the clock stands still while the outage is made.
     """
@@ -514,8 +514,8 @@ def _first_change(changes: Sequence[Change], side: Side, since: float, *, health
         if change.side == side and change.healthy == healthy and change.at >= since:
             return change.at
     raise OperationError(
-        f"clients were served by the {side} region, and DNS was not seen to turn to it",
-        hint="read the events of the journal; a drill that starts while DNS changes tells nothing",
+        f"clients paid in the {side} region, but DNS was never seen to answer with it",
+        hint="read the events of the journal, and start a drill only while DNS does not change",
     )
 
 

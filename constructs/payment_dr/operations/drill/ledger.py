@@ -1,20 +1,15 @@
-"""The ledger of a drill: which transactions were acknowledged to the client, and which of them a region has not got."""
+"""The ledger of a drill: acknowledged transactions, and those of them that a region lacks."""
 
-import hashlib
-import json
 import threading
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from payment_dr.operations.standby_writes import state_of
+
 Item = dict[str, Any]
 KEY = ("transaction_id", "timestamp")
-
-
-def content_hash(item: Item) -> str:
-    """SHA-256 of an item's content, whatever the order of its attributes."""
-    return hashlib.sha256(json.dumps(item, sort_keys=True).encode()).hexdigest()
 
 
 def key_of(item: Item) -> Item:
@@ -29,10 +24,9 @@ def id_of(item: Item) -> str:
 
 @dataclass(frozen=True)
 class Entry:
-    """An acknowledged transaction: what was paid, in which mode, where, how long the client waited, and for what."""
+    """An acknowledged transaction: the item as sent, mode, region, the client's wait, and whether both have it."""
 
-    key: Item
-    content: str
+    sent: Item
     mode: str
     region: str
     seconds: float
@@ -41,7 +35,12 @@ class Entry:
     @property
     def id(self) -> str:
         """The transaction's id."""
-        return id_of(self.key)
+        return id_of(self.sent)
+
+    @property
+    def key(self) -> Item:
+        """The item's key."""
+        return key_of(self.sent)
 
 
 class Ledger:
@@ -60,12 +59,12 @@ class Ledger:
         self._lock = threading.Lock()
 
     def acknowledge(self, item: Item, mode: str, region: str, seconds: float, *, confirmed: bool = False) -> None:
-        """The client was told that this is paid, and whether both regions are known to have it."""
+        """Note an acknowledgement, and whether it says that both regions have the item."""
         with self._lock:
-            self._entries.append(Entry(key_of(item), content_hash(item), mode, region, seconds, confirmed))
+            self._entries.append(Entry(item, mode, region, seconds, confirmed))
 
     def leave_open(self, item: Item, mode: str) -> None:
-        """The client was told nothing: it may have happened or not."""
+        """Note a payment without an acknowledgement: it may have been taken or not."""
         with self._lock:
             self._open.append((mode, item))
 
@@ -82,22 +81,24 @@ class Ledger:
 
 
 def missing(entries: Iterable[Entry], items: Iterable[Item]) -> list[str]:
-    """Ids of the transactions that are not among these items, by key and content.
+    """Ids of the transactions that these items lack, by key and by the attributes that the client sent.
 
-    Of a key that was acknowledged with several contents, one of them is enough: a table has one item of a key.
+    Other attributes of an item, such as `write_id`, are not compared. If one key was acknowledged with several
+    contents, one of them is enough: a table has one item of a key.
     """
     entries = list(entries)
-    there = {content_hash(key_of(item)): content_hash(item) for item in items}
-    acknowledged: dict[str, set[str]] = {}
-    for entry in entries:
-        acknowledged.setdefault(content_hash(entry.key), set()).add(entry.content)
-    keys = ((entry.id, content_hash(entry.key)) for entry in entries)
-    return [id_ for id_, key in keys if there.get(key) not in acknowledged[key]]
+    there = {state_of(key_of(item)): item for item in items}
+    found = {state_of(entry.key) for entry in entries if _is_in(there.get(state_of(entry.key), {}), entry.sent)}
+    return [entry.id for entry in entries if state_of(entry.key) not in found]
+
+
+def _is_in(item: Item, sent: Item) -> bool:
+    return state_of({name: value for name, value in item.items() if name in sent}) == state_of(sent)
 
 
 def different(primary: Iterable[Item], secondary: Iterable[Item]) -> list[str]:
     """Ids of the items that are not the same in both tables, or only in one."""
-    first, second = ({(id_of(item), content_hash(item)) for item in items} for items in (primary, secondary))
+    first, second = ({(id_of(item), state_of(item)) for item in items} for items in (primary, secondary))
     return sorted({id_ for id_, _ in first ^ second})
 
 

@@ -38,10 +38,10 @@ PAUSE_IS_REAL = "replication of the table: paused by AWS FIS from before the out
 
 
 class _NoMaker:
-    """Nothing is made to fail on a stack that others use."""
+    """Makes no outage: others use the stack."""
 
     def __getattr__(self, name: str) -> Callable[..., None]:
-        raise OperationError(f"{name} is not done to a live stack", hint="its outage is the fence")
+        raise OperationError(f"a live stack does not support {name}", hint="its only outage is the fence")
 
 
 def announcement(
@@ -52,7 +52,7 @@ def announcement(
     limit_minutes: float,
     pause_seconds: float | None = None,
 ) -> str:
-    """What a drill will do to a stack, for the one who has to agree."""
+    """The effects of a drill on a stack, for the person who must agree."""
     first, second = stack.region("primary"), stack.region("secondary")
     where = f"written to the table {stack.outputs['dynamodb_table_name']}"
     if endpoint or service:
@@ -60,25 +60,26 @@ def announcement(
     fqdn = stack.outputs["application_fqdn"]
     if stack.has_switch:
         how = (
-            f"the switch in {second} is set, so that ALL clients of {fqdn} go there, and released some minutes later. "
-            f"It ends by itself {limit_minutes:g} minutes after it was set, even if this computer is lost. Meanwhile"
+            f"it sets the switch in {second}, which sends ALL clients of {fqdn} there, and releases it some minutes "
+            f"later. The switch ends by itself after {limit_minutes:g} minutes, even if this computer is lost. "
+            "Meanwhile"
         )
     else:
         how = (
-            f"{first} is fenced, so that ALL clients of {fqdn} go to {second}, and the fence is removed some minutes "
+            f"it fences {first}, which sends ALL clients of {fqdn} to {second}, and lifts the fence some minutes "
             "later. If this computer is lost before that, the fence stays: then run 'dr failback' on another one. "
             "Meanwhile"
         )
     paused = ""
     if pause_seconds is not None:
         paused = (
-            f"Replication of the table is paused in both directions for up to {pause_seconds / 60:g} minutes, for ALL "
-            "writers; AWS charges $0.10 a minute. "
+            f"It pauses replication of the table in both directions for up to {pause_seconds / 60:g} minutes, for ALL "
+            "writers. AWS charges $0.10 a minute. "
         )
     return (
         f"This drills account {stack.account_id}: {how} payments whose transaction_id begins with dr-drill- are "
-        f"{where}, and deleted afterwards in both regions. {paused}After {limit_minutes:g} minutes at "
-        "the latest it begins to undo all of that, also after Ctrl-C."
+        f"{where}, and deleted afterwards in both regions. {paused}The drill begins to undo all of that after "
+        f"{limit_minutes:g} minutes at the latest, or on Ctrl-C."
     )
 
 

@@ -53,7 +53,7 @@ class Clock:
 
 
 class NameServers:
-    """A zone's authoritative name servers; what they say is never from a cache.
+    """A zone's authoritative name servers, whose answers never come from a cache.
 
     Args:
         servers: Their names or addresses, each with a port where it is not 53: ``ns-1.awsdns-01.org``,
@@ -88,7 +88,7 @@ class NameServers:
                 failures.append(f"{host}: {str(error) or type(error).__name__}")
         raise OperationError(
             f"no name server of the zone answers for {fqdn}: {'; '.join(failures)}",
-            hint="UDP and TCP to port 53 have to be open; --name-server names others",
+            hint="UDP and TCP to port 53 must be open; --name-server names others",
         )
 
     @staticmethod
@@ -149,7 +149,7 @@ class LiveDns(ClientDns):
         super().__init__(stack, zone, journal, self._ask, clock.now())
 
     def advance(self, to: float) -> float:
-        """Watch until a time; what time it is then.
+        """Watch until a time, and return the time afterwards.
 
         Raises:
             OperationError: The time limit is reached, or the zone does not answer.
@@ -204,7 +204,7 @@ class LiveDns(ClientDns):
         """What to take addresses of neither region's domain name for: the same region as before, for a while."""
         if self._last_known is None or at - self._last_known[0] >= STRANGE_SECONDS:
             raise OperationError(
-                f"it cannot be told which region {self._fqdn} answers with: {', '.join(addresses)}",
+                f"it is unknown which region {self._fqdn} answers with: {', '.join(addresses)}",
                 hint=f"see whose they are: dig +short {' '.join(self._stack.target(side) for side in SIDES)}",
             )
         taken_for = self._stack.region(self.answered)

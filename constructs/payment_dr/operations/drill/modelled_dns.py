@@ -110,7 +110,7 @@ class ModelledDns(ClientDns):
         super().__init__(stack, zone, journal, resolver.ask, asked_before, healthy)
 
     def advance(self, to: float) -> float:
-        """Let the checkers work until a time, and see what DNS answers after each of them; what time it is then."""
+        """Let the checkers work until a time, read the DNS answer after each probe, and return the time afterwards."""
         seen = [
             (found.time, id_, found.healthy, found)
             for id_, fleet in self._fleets.items()
@@ -159,7 +159,7 @@ class ModelledDns(ClientDns):
 
     @contextmanager
     def standing_still(self) -> Iterator[None]:
-        """Stop the clock for the length of a block: what is done meanwhile is done at one moment, however long."""
+        """Stop the clock for the length of a block: everything in it happens at one moment of drill time."""
         now = self._now()
         self._running = now, None
         try:
@@ -168,6 +168,6 @@ class ModelledDns(ClientDns):
             self._running = now, time.monotonic()
 
     def forget(self) -> None:
-        """Something was changed: probes that were made before tell nothing any more."""
+        """Drop earlier probes, because the stack has changed."""
         for prober in self._probers.values():
             prober.forget()

@@ -1,4 +1,4 @@
-"""Whether an alarm that fired has reached anybody."""
+"""Whether alarms that fired reached a subscriber."""
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime
@@ -13,7 +13,7 @@ from payment_dr.side import SIDES, Side
 def undelivered(stack: Deployed, names: list[str], since: datetime) -> list[str]:
     """Why alarms that fired have reached nobody, a sentence for each.
 
-    Whether a subscriber has confirmed is not judged: `dr status` says it.
+    This does not check whether a subscriber has confirmed: `dr status` reports that.
 
     Args:
         stack: The deployed stack.

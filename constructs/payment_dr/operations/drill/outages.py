@@ -1,4 +1,4 @@
-"""What a drill breaks, and how that ends: every outage is a context manager that undoes itself, whatever happens."""
+"""The outages of a drill. Each is a context manager that undoes itself, whatever happens."""
 
 import math
 import time
@@ -375,7 +375,7 @@ def _place_is_gone(check: Callable[[], object]) -> bool:
 def action_of(
     outage: Outage, stack: Deployed, maker: OutageMaker, seed: int, *, limit_seconds: float = LIMIT_SECONDS
 ) -> Action:
-    """What brings an outage about.
+    """The action that makes an outage.
 
     Args:
         outage: The outage.
@@ -411,7 +411,7 @@ def action_of(
 
 
 def backlog_of(stack: Deployed, maker: OutageMaker) -> Action:
-    """What holds replication back, also when the primary has returned: the secondary neither sends nor receives."""
+    """The action that stops replication even after the primary has returned: the secondary sends and gets nothing."""
     region = stack.region("secondary")
     return Action(
         f"stop replication with {region}",
@@ -435,14 +435,14 @@ def let_return(stack: Deployed, *, timeout: float) -> None:
 
 
 def _switch_of(stack: Deployed, **options: Any) -> Switch:
-    """The operator's switch, which asks nobody, reports to nobody, and lets the primary lack the drill's documents."""
+    """The operator's switch without questions and reports. It does not require the drill's documents in the primary."""
     return Switch(
         stack=stack, confirm=lambda *_: None, tell=lambda _: None, ignored_documents=DOCUMENTS_PREFIX, **options
     )
 
 
 class _Operator:
-    """Who fails a stack over by hand and back again, and leaves alone what somebody else has set.
+    """An operator who fails a stack over and back by hand, and never releases a switch that somebody else has set.
 
     A switch ends by itself, whatever becomes of this computer. A fence does not.
 
@@ -466,7 +466,7 @@ class _Operator:
 
     @property
     def hint(self) -> str:
-        """How an operator undoes it."""
+        """How an operator undoes it by hand."""
         if self._stack.has_switch:
             end = f"it ends by itself {self._limit_seconds / 60:g} minutes after it was set"
             return f"see 'dr status'; 'dr failback --force' releases the switch; {end}"
@@ -492,10 +492,10 @@ class _Operator:
             )
 
     def fail_back(self) -> None:
-        """Let clients return, as an operator does, who is refused while anything speaks against it; then by force.
+        """Let clients return as an operator does: first with all checks, then by force.
 
         Raises:
-            OperationError: It had to be forced, or somebody else has set the switch meanwhile, which stays set.
+            OperationError: Only force released it, or somebody else has set the switch meanwhile, which stays set.
         """
         if self._is_of_others:
             return

@@ -1,4 +1,4 @@
-"""A parameter that a drill rotates: changed in each region that serves, and looked for in the other one."""
+"""The parameter that a drill rotates in each region that serves, and then reads in the other one."""
 
 import secrets
 import time
@@ -60,7 +60,7 @@ class Parameters:
             self._put(side, self._written[side])
 
     def await_copy(self, side: Side) -> bool:
-        """Wait until the other region has what was written last in this one, at most for `COPIED_SECONDS`.
+        """Wait until the other region has the last value of this one, for `COPIED_SECONDS` at most.
 
         Args:
             side: The side of the region in which it was written.
@@ -77,13 +77,13 @@ class Parameters:
         return self.is_copied(side)
 
     def is_copied(self, side: Side) -> bool:
-        """Whether the other region has had what was written last in this one; True if nothing was."""
+        """Whether the other region has had the last value that was written in this one. True if none was."""
         if side in self._written and not self._copied.get(side):
             self._copied[side] = self._value(OTHER[side]) == self._written[side]
         return self._copied.get(side, True)
 
     def all_copied(self) -> bool:
-        """Whether what was written last has arrived: what was replaced meanwhile does not any more."""
+        """Whether the last value has arrived. A value that was replaced meanwhile does not arrive."""
         return not self._written or self.is_copied(list(self._written)[-1])
 
     def compare(self) -> RotationRecord | None:

@@ -11,17 +11,18 @@ from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Any, Literal
+from types import SimpleNamespace
+from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError, ConnectTimeoutError, ReadTimeoutError
 
+from payment_dr.confirmed import CONFIG, Breaker, Confirmed, ConfirmedPayments, OneRegion
 from payment_dr.operations.aws import asked
 from payment_dr.operations.deployed import Deployed, called_in_time
-from payment_dr.operations.drill.confirmed_write import ConfirmedWriter, NotConfirmedError
 from payment_dr.operations.drill.journal import CONFIRMED, LOCAL, MODES, Journal, PaymentRecord, TransactionsEvent
 from payment_dr.operations.drill.ledger import Item, Ledger, id_of, key_of
 from payment_dr.operations.drill.payment_figures import with_phases
-from payment_dr.operations.drill.service_load import ServiceClient, as_sent
+from payment_dr.operations.drill.service_load import ServiceClient
 from payment_dr.operations.drill.tls_client import NotServedError, TlsClient
 from payment_dr.operations.errors import OperationError, lack_of_this_machine
 from payment_dr.side import OTHER, SIDES, Side
@@ -32,7 +33,7 @@ CLIENT_SECONDS = 2.0  # a payment that takes longer has failed for its client, w
 
 
 class Payments:
-    """Makes payments and keeps the ledger of what was acknowledged.
+    """Makes payments and keeps the ledger of acknowledged ones.
 
     Args:
         stack: The deployed stack.
@@ -42,6 +43,7 @@ class Payments:
         tls: Called before each payment, in the region that it goes to. Default: the name is not served over TLS.
         service: Whether payments go through the service behind the name, see `ServiceClient`; needs `tls`.
         confirms: Whether the endpoint or the service acknowledges only what both regions have.
+        clock: The drill time, in which the client of confirmed mode tries the other region again.
 
     Attributes:
         ledger: What was acknowledged.
@@ -71,6 +73,7 @@ class Payments:
         tls: TlsClient | None = None,
         service: bool = False,
         confirms: bool = False,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.ledger = Ledger()
         self.prefix = prefix
@@ -83,13 +86,18 @@ class Payments:
         self._made: list[Item] = []
         self._clients = {side: _DynamoDb(stack, side) for side in SIDES}
         self._table = str(stack.outputs["dynamodb_table_name"])
+        self._confirmed = {
+            (side, pinned): self._confirmed_payments(side, clock, pinned=pinned)
+            for side in SIDES
+            for pinned in (False, True)
+        }
         self._numbers = itertools.count()
         self._lock = threading.Lock()
         self._seen: Counter[tuple[int, str, str, bool, bool]] = Counter()
         self._records: list[PaymentRecord] = []
 
     def transact(self, mode: str, side: Side, at: float, item: Item | None = None, *, pinned: bool = False) -> bool:
-        """One payment at a drill time, in the region of a side; whether it was acknowledged.
+        """One payment at a drill time, in the region of a side.
 
         Args:
             mode: "local" acknowledges after the write, "confirmed" when the other region has it.
@@ -98,6 +106,9 @@ class Payments:
             item: One that is still open, or that the other region has too. Default: a new one.
             pinned: Whether the client stays with the secondary region, whatever DNS answers.
 
+        Returns:
+            Whether it was acknowledged. If not, it may have been taken: it stays open, to be sent again with its key.
+
         Raises:
             ThisMachineError: This machine could not make it.
         """
@@ -105,11 +116,11 @@ class Payments:
         began = started = time.monotonic()
         confirmed = False
         try:
-            if self._tls and not self._is_by_name(mode):  # which goes over TLS itself
+            if self._tls and not isinstance(self._theirs(mode, side), ServiceClient):  # which goes over TLS itself
                 self._tls.call(side)
             started = time.monotonic()  # the latency is that of the write, with a custom domain and without
-            confirmed = self._write(mode, side, item)
-        except (BotoCoreError, ClientError, NotConfirmedError, NotServedError, PaymentRefusedError) as error:
+            confirmed = self._pay(mode, side, item, pinned=pinned)
+        except (BotoCoreError, ClientError, NotServedError, NotAcknowledgedError) as error:
             if lacking := lack_of_this_machine(error):
                 raise lacking from error
             done, ended = False, time.monotonic()
@@ -140,28 +151,45 @@ class Payments:
         asked_of = (side,) if mode == LOCAL else (side, OTHER[side])
         return max(self._stack.took(each, measured) for each in asked_of)
 
-    def _write(self, mode: str, side: Side, item: Item) -> bool:
-        theirs = self._services[side] if self._services else self._endpoint
-        if theirs and mode == self.modes[0]:  # what it acknowledges is its own word, which nobody looks after here
+    def _pay(self, mode: str, side: Side, item: Item, *, pinned: bool) -> bool:
+        """Send a payment; whether both regions are known to have it."""
+        if theirs := self._theirs(mode, side):  # the drill does not confirm its acknowledgement
             theirs.put_item(TableName=self._table, Item=item)
             return False
-        home, other = self._clients[side], self._clients[OTHER[side]]
         if mode == LOCAL:
-            home.put_item(TableName=self._table, Item=item)
+            self._clients[side].put_item(TableName=self._table, Item=item)
             return False
-        # In its usual region the client insists on a copy. Where it has failed over to, there may be no other region.
-        alone: Literal["refuse", "accept"] = "refuse" if side == "primary" else "accept"
-        return ConfirmedWriter(home, other, self._table, alone=alone).write(item).confirmed
+        payment = {name: value for name, value in item.items() if name not in key_of(item)}
+        outcome = self._confirmed[side, pinned].pay(id_of(item), payment)
+        if isinstance(outcome, Confirmed | OneRegion):
+            return isinstance(outcome, Confirmed)
+        raise NotAcknowledgedError(outcome.why)
 
-    def _is_by_name(self, mode: str) -> bool:
-        return self._services is not None and mode == self.modes[0]
+    def _confirmed_payments(self, side: Side, clock: Callable[[], float], *, pinned: bool) -> ConfirmedPayments:
+        """The client of confirmed mode in a region. Its operator accepts one region alone where it has failed over."""
+        return ConfirmedPayments(
+            self._clients[side],
+            self._clients[OTHER[side]],
+            self._table,
+            alone=lambda: "accept" if side == "secondary" and not pinned else "refuse",
+            breaker=_DrillTimeBreaker(clock),
+            metrics=lambda _: None,
+        )
+
+    def _theirs(self, mode: str, side: Side) -> "ServiceClient | PaymentEndpoint | None":
+        """The service or the endpoint that payments of a mode go to; None if they are written to the table."""
+        if mode != self.modes[0]:
+            return None
+        return self._services[side] if self._services else self._endpoint
 
     def new_item(self, mode: str) -> Item:
         """A payment that nobody has made yet."""
         number = next(self._numbers)
+        theirs = self._theirs(mode, "primary")
+        has_time = isinstance(theirs, PaymentEndpoint) if theirs else mode == LOCAL  # else its id alone is its key
         item = {
             "transaction_id": {"S": f"{self.prefix}-{mode}-{number}"},
-            "timestamp": {"N": "0" if self._is_by_name(mode) else str(time.time_ns() // 1000)},
+            "timestamp": {"N": str(time.time_ns() // 1000) if has_time else "0"},
             "amount": {"N": str(100 + number)},
             "currency": {"S": "EUR"},
         }
@@ -169,14 +197,7 @@ class Payments:
         return item
 
     def items(self, side: Side) -> list[Item]:
-        """All items of the table as a region has them; those of these payments alone, if others use the table too.
-
-        Of what a service has written, only what it was sent.
-        """
-        items = self._items(side)
-        return [as_sent(item) for item in items] if self._services else items
-
-    def _items(self, side: Side) -> list[Item]:
+        """All items of the table as a region has them; those of these payments alone, if others use the table too."""
         client = self._stack.client("dynamodb", side)  # of more patience than that of a payment
         if self._by_key:
             with ThreadPoolExecutor(LOOKING_UP) as pool:
@@ -214,7 +235,7 @@ class Payments:
                     list(pool.map(lambda item: client.delete_item(TableName=self._table, Key=key_of(item)), items))  # noqa: B023
 
     def note_in(self, journal: Journal) -> None:
-        """Note in the journal every payment, and by second of drill time what has happened since the last time."""
+        """Note every payment in the journal, and the counts by second of drill time since the last call."""
         with self._lock:
             seen, self._seen = self._seen, Counter()
             records = list(self._records)
@@ -236,13 +257,38 @@ class Payments:
             journal.note(event, at=at)
 
 
+class _DrillTimeBreaker(Breaker):
+    """A breaker whose pause passes in drill time, which may run ahead of real time.
+
+    Args:
+        clock: The drill time.
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        super().__init__()
+        self._clock = clock
+
+    def lets_through(self, now: float) -> bool:  # noqa: ARG002 - real time
+        """Whether a payment that begins now waits for the other region."""
+        return super().lets_through(self._clock())
+
+    def note(self, now: float, *, confirmed: bool) -> None:  # noqa: ARG002
+        """Note how a payment ended that has waited for the other region."""
+        super().note(self._clock(), confirmed=confirmed)
+
+
 class _DynamoDb:
     """DynamoDB in a region, in the place of boto3's client, for clients who wait `CLIENT_SECONDS` of the stack's time.
 
     Args:
         stack: The deployed stack.
         side: The side of the region.
+
+    Attributes:
+        meta: Of boto3: each call is one attempt.
     """
+
+    meta = SimpleNamespace(config=CONFIG)
 
     def __init__(self, stack: Deployed, side: Side) -> None:
         self._stack, self._side = stack, side
@@ -260,11 +306,16 @@ class _DynamoDb:
             return getattr(self._stack.client("dynamodb", self._side, seconds=seconds), operation)(**arguments)
 
         late = (ConnectTimeoutError, ReadTimeoutError)
-        return called_in_time(call, CLIENT_SECONDS, partial(self._stack.limit, self._side), late)
+        try:
+            return called_in_time(call, CLIENT_SECONDS, partial(self._stack.limit, self._side), late)
+        except (BotoCoreError, ClientError) as error:
+            if lacking := lack_of_this_machine(error):  # the client that confirms would take it for an outage
+                raise lacking from error
+            raise
 
 
-class PaymentRefusedError(Exception):
-    """The user's endpoint has not acknowledged a payment."""
+class NotAcknowledgedError(Exception):
+    """A payment was not acknowledged: it may have been taken or not."""
 
 
 class PaymentEndpoint:
@@ -285,7 +336,7 @@ class PaymentEndpoint:
         """Send one payment.
 
         Raises:
-            PaymentRefusedError: It was not acknowledged.
+            NotAcknowledgedError: It was not acknowledged.
         """
         payment = {name: int(value["N"]) if "N" in value else value["S"] for name, value in Item.items()}
         request = urllib.request.Request(  # noqa: S310 - the address is the user's
@@ -295,7 +346,7 @@ class PaymentEndpoint:
             with urllib.request.urlopen(request, timeout=CLIENT_SECONDS):  # noqa: S310
                 pass
         except (OSError, http.client.HTTPException) as error:
-            raise PaymentRefusedError(str(error)) from error
+            raise NotAcknowledgedError(str(error)) from error
 
 
 def paced(transact: Callable[[], None], per_second: float, stop: threading.Event) -> None:

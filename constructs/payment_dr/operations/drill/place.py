@@ -1,4 +1,4 @@
-"""Where a drill happens, and what is real there."""
+"""The place of a drill: its stack, and which of its parts are real."""
 
 import random
 from collections.abc import Callable, Mapping, Sequence
@@ -33,7 +33,7 @@ class Place:
             that cannot be asked.
         made_of: What is real, emulated and simulated there, in sentences.
         versions: Versions of what matters, by name.
-        check: Raises an `OperationError` if the place itself is gone: no drill could tell that from an outage.
+        check: Raises an `OperationError` if the place itself is gone: a drill cannot distinguish that from an outage.
         dns: What clients ask there, and what Route 53 makes of its regions.
         time: What a second of the drill is, "real" or "virtual".
         run_schedules: Runs every deployed schedule once, where they would not run by themselves in drill time.

@@ -1,6 +1,6 @@
-"""What is wrong with a deployed stack before anything has failed: each finding a sentence that names the cause.
+"""Faults of a deployed stack before a drill: each finding is a sentence that names the cause.
 
-What is wrong with its records and health checks is in `zone_faults`, for `dr status` too.
+Faults of its records and health checks are in `zone_faults`, which `dr status` uses too.
 """
 
 from collections.abc import Callable
@@ -25,19 +25,19 @@ HEALTHY, UNHEALTHY = "healthy", "unhealthy"  # what a health function says
 
 
 def unfit_to_start(stack: Deployed, faults: ZoneFaults) -> list[str]:
-    """Why a drill would measure nothing: the data are not in both regions, or DNS answers something else already."""
+    """Why a drill would measure nothing: one region lacks the data, or DNS already answers with something else."""
     found = []
     first, second = (stack.region(side) for side in SIDES)
     table = str(stack.outputs["dynamodb_table_name"])
     if probes.table(stack, "primary").replica_status not in SERVING:
-        found.append(f"no replica in {second}: the table {table} of {first} is not replicated, so a failover loses all")
+        found.append(f"no replica in {second}: the table {table} of {first} is not replicated, so a failover loses it")
     if not stack.has_switch:
         found += [why_not for side in SIDES if (why_not := stack.not_fenced_by_its_function(side))]
     return [*found, *faults.unfit()]
 
 
 def regions_not_served(stack: Deployed, tls: TlsClient | None) -> list[str]:
-    """The regions that do not serve the name over TLS: clients would not get what DNS sends them to.
+    """The regions that do not serve the name over TLS, so that clients could not follow DNS there.
 
     Args:
         stack: The deployed stack.
@@ -103,7 +103,7 @@ def blind_health_functions(
 
 
 def refuse_a_degraded_start(stack: Deployed) -> None:
-    """Look at everything that `dr status` looks at, but for the faults of the zone, which the drill goes on with.
+    """Check everything that `dr status` checks, except faults of the zone, which do not stop the drill.
 
     Raises:
         OperationError: Something is not as it should be.
@@ -117,5 +117,5 @@ def refuse_a_degraded_start(stack: Deployed) -> None:
     ] + [f"{name}: {finding}" for name, finding in found.both.items() if finding.state != OK]
     if bad:
         raise OperationError(
-            f"the drill does not start from a degraded state: {'; '.join(bad)}", hint="mend that, see 'dr status'"
+            f"the drill does not start from a degraded state: {'; '.join(bad)}", hint="fix that, see 'dr status'"
         )

@@ -1,8 +1,8 @@
-"""The drill: a deployed stack fails over and back, and what its clients saw is measured.
+"""The drill: it fails a deployed stack over and back, and measures what clients see.
 
-`Drill` looks whether a stack can be drilled, and closes the journal however a drill ends. `StartedDrill` is its course
-from the first payment to the last comparison, phase by phase. What passes the time is in `clients`, what is compared in
-`verification`, what that means in `judge`.
+`Drill` checks that a stack is fit for a drill, and closes the journal however the drill ends. `StartedDrill` runs it
+from the first payment to the last comparison, phase by phase. `clients` lets time pass, `verification` compares the
+regions, and `judge` gives the verdict.
 """
 
 import dataclasses
@@ -25,11 +25,12 @@ from payment_dr.operations.drill.clients import Clients
 from payment_dr.operations.drill.documents import Documents
 from payment_dr.operations.drill.journal import (
     CONFIRMED,
-    COULD_NOT_TELL,
+    INCONCLUSIVE,
     LOCAL,
+    MODES,
     After,
     ChoiceRecord,
-    CouldNotTellError,
+    InconclusiveError,
     Journal,
     OutageRecord,
     SimulatedRuns,
@@ -65,7 +66,7 @@ from payment_dr.operations.route53.recovery_time import (
 from payment_dr.operations.route53.zone import Zone
 from payment_dr.operations.switch import RefusedError
 from payment_dr.operations.zone_faults import ZoneFaults
-from payment_dr.side import SIDES
+from payment_dr.side import OTHER, SIDES, Side
 
 QUIET_SECONDS = 30.0  # of drill time, before the outage and after the failback
 ALARMS_FIRE_SECONDS = 300.0  # of drill time; one on a health check needs a minute or two
@@ -126,6 +127,7 @@ class Drill:
             tls=place.tls,
             service=place.service,
             confirms=place.confirms,
+            clock=lambda: self._journal.now,
         )
         self._alarms = AlarmWatch(self._stack, self._journal) if place.alarms_ring else None
         self._judge = Judge(
@@ -139,14 +141,14 @@ class Drill:
         )
 
     def run(self) -> Journal:
-        """Do it all.
+        """Run the drill.
 
         Returns:
             The journal, which is in its file too; its verdict is "passed" or "missed".
 
         Raises:
-            CouldNotTellError: The result is inconclusive: the drill did not get to its end, or a target could not be
-                judged and no other was missed. What was done is undone, and the journal says how far the drill came.
+            InconclusiveError: The result is inconclusive: the drill did not end, or a target was neither met nor missed
+                and no other was missed. Every change is undone, and the journal shows how far the drill came.
         """
         try:
             with ExitStack() as undo:
@@ -154,18 +156,18 @@ class Drill:
         except (OperationError, BotoCoreError, ClientError, OSError) as caught:
             error = lack_of_this_machine(caught) or caught
             self._break_off(str(error).splitlines()[0])
-            left = "all that was done is undone" if self._all_undone else "NOT all that was done is undone"
+            left = "every change was undone" if self._all_undone else "NOT every change was undone"
             hint = error.hint if isinstance(error, OperationError) else "run it again"
-            raise CouldNotTellError(
-                f"could not tell: {error}; {left}", hint=f"{hint}; see {self._journal.path}", journal=self._journal.path
+            raise InconclusiveError(
+                f"inconclusive: {error}; {left}", hint=f"{hint}; see {self._journal.path}", journal=self._journal.path
             ) from caught
         except BaseException as error:
             self._break_off(f"interrupted: {type(error).__name__}")
             raise
         self._close(self._judge.verdict, self._judge.causes)
-        if self._judge.verdict == COULD_NOT_TELL:
-            raise CouldNotTellError(
-                f"could not tell: {self._judge.causes[-1]}; all that was done is undone",
+        if self._judge.verdict == INCONCLUSIVE:
+            raise InconclusiveError(
+                f"inconclusive: {self._judge.causes[-1]}; every change was undone",
                 hint=f"run it again; see {self._journal.path}",
                 journal=self._journal.path,
             )
@@ -174,7 +176,7 @@ class Drill:
     def _break_off(self, cause: str) -> None:
         self._payments.note_in(self._journal)
         with suppress(OSError):  # no room for the journal; what the drill says of its undo is more important
-            self._close(COULD_NOT_TELL, [*self._judge.causes, cause])
+            self._close(INCONCLUSIVE, [*self._judge.causes, cause])
 
     def _close(self, verdict: str, causes: list[str]) -> None:
         after: After = {**self._journal.content["after"], "undone": self._all_undone}
@@ -191,8 +193,8 @@ class Drill:
         if self._outage.splits and self._stack.stays_over:
             # The standby sets the switch after 30 s, and clients that follow DNS leave the other side of the cut.
             raise OperationError(
-                "with failback='operator' the standby region takes over when it does not reach the primary, so clients "
-                "do not stay in both regions, which this outage needs",
+                "this outage needs clients in both regions, but with failback='operator' the standby region takes over "
+                "when it does not reach the primary",
                 hint="drill it on a stack with failback='automatic'",
             )
         self._journal.set(system=identified(self._stack, self._journal.content["system"]))
@@ -270,7 +272,7 @@ class Drill:
             undo.enter_context(undone(self._deletion(), self._journal, self._place.check))
         pool = undo.enter_context(ThreadPoolExecutor(WORKERS))
         undo.callback(pool.shutdown, wait=False, cancel_futures=True)
-        rng = random.Random(self._seed)  # noqa: S311 - it has to be repeatable
+        rng = random.Random(self._seed)  # noqa: S311 - it must be repeatable
         dns = self._place.dns(self._stack, zone, self._journal, rng, pool)
         documents, parameters = Documents(self._place, self._id), Parameters(self._place)
         split = SplitBrain(self._stack, self._payments) if self._outage.splits else None
@@ -459,27 +461,32 @@ class StartedDrill:
             if paid and len(self._missing(paid)) == len(paid):
                 return
         raise OperationError(
-            f"replication goes on {TAKES_EFFECT_SECONDS:.0f} s after its pause began",
+            f"replication still runs {TAKES_EFFECT_SECONDS:.0f} s after its pause began",
             hint="look at the experiment in the console of AWS FIS",
         )
 
     def _resume(self) -> None:
-        """Stop the pause, and wait until the other region has what it did not get."""
+        """Stop the pause, and wait until each region has the payments that it lacked."""
         if self.place.pause:
             self.place.pause.stop()
         deadline = time.monotonic() + RESUMED_SECONDS
-        while left := self._missing(self.payments.ledger.acknowledged(LOCAL)):
+        while left := self._missing([each for mode in MODES for each in self.payments.ledger.acknowledged(mode)]):
             if time.monotonic() > deadline:
                 raise OperationError(
-                    f"{len(left)} payments have not arrived {RESUMED_SECONDS:.0f} s after the pause was ended",
+                    f"{len(left)} payments have not arrived {RESUMED_SECONDS:.0f} s after the pause ended",
                     hint="see 'dr status'",
                 )
             time.sleep(RESUME_POLL_SECONDS)
 
     def _missing(self, entries: list[Entry]) -> list[str]:
-        first, second = (self.place.stack.region(side) for side in SIDES)
-        there = asked(f"DynamoDB in {second}", lambda: self.payments.items("secondary"))
-        return missing([entry for entry in entries if entry.region == first], there)
+        """Ids of those that have not arrived in the other region than the one that acknowledged them."""
+        return [id_ for side in SIDES for id_ in self._missing_of(side, entries)]
+
+    def _missing_of(self, side: Side, entries: list[Entry]) -> list[str]:
+        stack, other = self.place.stack, OTHER[side]
+        if not (sent := [entry for entry in entries if entry.region == stack.region(side)]):
+            return []
+        return missing(sent, asked(f"DynamoDB in {stack.region(other)}", lambda: self.payments.items(other)))
 
     def _end_outage(self, outage: ExitStack, pause: ExitStack) -> float:
         """Undo the outage; the drill time after that."""
@@ -522,9 +529,9 @@ class StartedDrill:
         return ends
 
     def _await_failback(self, recovered: float, *, failed_over: bool, stays_over: bool) -> tuple[AtSwitch | None, bool]:
-        """Wait until the primary serves again; whether it does, and what it has of what the secondary acknowledged.
+        """Wait until the primary serves again. Return what it has of the secondary's payments, and whether it serves.
 
-        What it has is None after a failover without a failback, and where clients never left.
+        The first is None after a failover without a failback, and if clients never left.
         """
         # "both" may leave Route 53 with the secondary for a moment, which is waited out as well
         latest = recovered + failover_bound(self.settings).total + SERVING_SECONDS

@@ -9,21 +9,20 @@ from payment_dr.operations.errors import OperationError
 from payment_dr.side import Side
 
 ROUTE = "POST /payments"
-SENT = ("transaction_id", "timestamp", "amount", "currency")
 
 
 def refuse_without_load(*, confirms: bool, has_load: bool) -> None:
-    """Refuse to judge a service by what it confirms where no payment is sent to one.
+    """Reject --confirms without a service or an endpoint that takes payments.
 
     Raises:
-        OperationError: It is said to confirm, and there is none.
+        OperationError: There is none.
     """
     if confirms and not has_load:
-        raise OperationError("--confirms is given, and no service", hint="give --service with it")
+        raise OperationError("--confirms needs a service", hint="add --service")
 
 
 def refuse_without_service(routes: Sequence[str], *, has_custom_domain: bool) -> None:
-    """Refuse a stack through whose service no payment can be sent.
+    """Reject a stack whose service cannot take payments.
 
     Args:
         routes: The routes of its service.
@@ -38,7 +37,7 @@ def refuse_without_service(routes: Sequence[str], *, has_custom_domain: bool) ->
         raise OperationError(f"the stack does not take {ROUTE}: {what}", hint=f"give it service=Service(...), {where}")
     if not has_custom_domain:
         raise OperationError(
-            "the stack's name is not served over TLS, so that no client reaches its service by name",
+            "the stack's name is not served over TLS, so no client reaches its service by name",
             hint=f"give it custom_domain=True, {where}",
         )
 
@@ -74,8 +73,3 @@ class ServiceClient:
         )
         if not 200 <= status < 300:
             raise NotServedError(f"HTTP status {status}")
-
-
-def as_sent(item: Item) -> Item:
-    """An item with the attributes that the client has sent, without those that the service has added."""
-    return {name: item[name] for name in SENT if name in item}

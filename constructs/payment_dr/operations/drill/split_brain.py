@@ -1,4 +1,4 @@
-"""Payments of one key that both regions take while they do not reach each other, and what becomes of them.
+"""Payments with one key that both regions take while they do not reach each other, and the version that stays.
 
 A global table keeps the version of an item that was written last, by the time of the write, in every region: "last
 writer wins" (https://docs.aws.amazon.com/prescriptive-guidance/latest/dynamodb-global-tables/overview.html). Of two
@@ -13,8 +13,9 @@ from payment_dr.operations.aws import asked
 from payment_dr.operations.deployed import Deployed
 from payment_dr.operations.drill import ledger
 from payment_dr.operations.drill.journal import LOCAL, MODES, ConflictRecord, SplitBrainRecord, VersionRecord
-from payment_dr.operations.drill.ledger import Item, content_hash, key_of
+from payment_dr.operations.drill.ledger import Item, key_of
 from payment_dr.operations.drill.payments import Payments
+from payment_dr.operations.standby_writes import state_of
 from payment_dr.side import OTHER, SIDES, Side
 
 ROUNDS = 10  # of payments; in the first of them one is made in both regions
@@ -51,7 +52,7 @@ class SplitBrain:
         self._unseen: dict[Side, int] = {}
 
     def pay(self, at: float) -> None:
-        """One round at a drill time: in every tenth a payment is made in both regions, each first in turn."""
+        """One round at a drill time. Every tenth makes a payment in both regions, which take turns in being first."""
         number, is_due = divmod(self._rounds, ROUNDS)
         self._rounds += 1
         if is_due:
@@ -68,7 +69,7 @@ class SplitBrain:
             self._conflicts.append(_Conflict(key_of(item), versions))
 
     def look(self) -> None:
-        """See what clients of each region see while it does not reach the other one.
+        """Count the payments that clients of each region do not see while it does not reach the other one.
 
         Raises:
             CannotTellError: A table does not answer.
@@ -83,7 +84,7 @@ class SplitBrain:
                 conflict.seen[side] = amount
 
     def record(self, items: Mapping[Side, Iterable[Item]]) -> SplitBrainRecord:
-        """What was seen, and what has become of each conflict, as the journal has it.
+        """The counts and the outcome of each conflict, for the journal.
 
         Args:
             items: All items of both tables in the end.
@@ -102,8 +103,8 @@ class SplitBrain:
 
     def _amounts(self, items: Iterable[Item]) -> list[str | None]:
         """The amount of each conflicting payment as a table has it; None where it has none."""
-        there = {content_hash(key_of(item)): str(item["amount"]["N"]) for item in items}
-        return [there.get(content_hash(conflict.key)) for conflict in self._conflicts]
+        there = {state_of(key_of(item)): str(item["amount"]["N"]) for item in items}
+        return [there.get(state_of(conflict.key)) for conflict in self._conflicts]
 
     def _items(self, side: Side) -> list[Item]:
         return asked(f"DynamoDB in {self._stack.region(side)}", lambda: self._payments.items(side))

@@ -1,4 +1,4 @@
-"""Which system a drill was of, who did it, and with what: so that a report names them."""
+"""The system under drill, the person and the tools, for the report."""
 
 import hashlib
 import json
@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 
 def system_of(stack: Deployed, terraform: TerraformRecord | None = None) -> SystemRecord:
-    """What the outputs of a stack say of it, and this project on this machine; AWS is not asked.
+    """The system according to the stack's outputs and this machine, without a call to AWS.
 
     Args:
         stack: The deployed stack.
@@ -44,9 +44,9 @@ def system_of(stack: Deployed, terraform: TerraformRecord | None = None) -> Syst
 
 
 def identified(stack: Deployed, system: SystemRecord) -> SystemRecord:
-    """The same with what AWS alone knows: the ids of the table's replicas, and whose credentials these are.
+    """The same with values that only AWS knows: the ids of the table's replicas, and the caller's ARN.
 
-    What cannot be asked stays None: a drill does not depend on it.
+    A value that AWS does not return stays None, because a drill does not depend on it.
     """
     table = str(stack.outputs["dynamodb_table_name"])
 

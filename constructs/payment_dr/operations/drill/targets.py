@@ -1,6 +1,6 @@
 """What makes each target of a drill miss: a target that no fault can miss proves nothing.
 
-A test breaks a stack in each of these ways once and sees the target miss. docs/drill-targets.md has the same table.
+Tests break a stack in each of these ways and see the target miss. docs/drill-targets.md has the same table.
 """
 
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ from typing import Final
 
 MISSES_WHEN: Final[Mapping[str, str]] = {
     "unfit": "A replica, record, health check or TLS endpoint is missing or wrong, so a drill would measure nothing.",
-    "zone": "A record or a health check is not what a failover needs: no check, a long TTL, a wrong host or path.",
+    "zone": "A record or a health check is unfit for a failover: no check, a long TTL, a wrong host or path.",
     "health functions": "A region's deployed health function does not answer 503 while its DynamoDB fails.",
     "failover": "Clients complete no payment in the other region within the target after the outage began.",
     "failback": "Clients complete no payment in the primary region within the target after the outage ended.",
@@ -17,12 +17,12 @@ MISSES_WHEN: Final[Mapping[str, str]] = {
     "returned": "DNS or clients are not back in the primary region at the end.",
     "missing after recovery": "A payment that was acknowledged is missing in the table of one region at the end.",
     "missing at the switch": "A payment was acknowledged as confirmed before the other region had it.",
-    "staying over": "Clients return by themselves, although the stack leaves that to an operator.",
-    "missing at the failback": "Clients are sent back before the primary has what the other region acknowledged.",
+    "staying over": "Clients return without an operator, although the stack requires one.",
+    "missing at the failback": "Clients return before the primary has what the other region acknowledged.",
     "payments during the outage": "Payments to the primary stop in an outage that spares them, or the other way round.",
-    "conflicts": "A payment that both regions took with different amounts is not as it was written last, in both.",
+    "conflicts": "A payment that both regions took with different amounts is not in both as written last.",
     "items": "An item is missing or different in one of the tables at the end.",
-    "written twice": "A payment that a client tried again is stored twice.",
+    "written twice": "A payment that a client retried is stored twice.",
     "parameters": "A parameter has different values in the two regions at the end, or exists in one of them alone.",
     "rotated parameter": "Config sync of the region that serves is absent, disabled or without a right it needs.",
     "documents": "Replication of the bucket is absent or disabled, or its role may not copy.",

@@ -1,4 +1,4 @@
-"""What a drill compares: what the secondary has not got when clients switch, and both regions after recovery."""
+"""The comparisons of a drill: payments that a region lacks when clients switch, and both regions after recovery."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -39,7 +39,7 @@ class AtSwitch:
 
 
 class Verification:
-    """Compares the regions of a stack with each other, and with what its clients were told.
+    """Compares the regions of a stack with each other, and with the acknowledgements of clients.
 
     Args:
         place: Where the drill happens.
@@ -70,7 +70,7 @@ class Verification:
         self._began = datetime.now(UTC)
 
     def at_switch(self, *, failed_over: bool) -> AtSwitch:
-        """What is acknowledged now, and what the secondary has not got of it.
+        """The payments acknowledged so far, and those that the secondary lacks.
 
         Drill time is ahead of replication, so this waits for what can still arrive: as long as something is on its way,
         or for three seconds where that cannot be asked.
@@ -87,7 +87,7 @@ class Verification:
         return self._arrived(at_risk, "secondary")
 
     def at_failback(self) -> AtSwitch:
-        """What was acknowledged in the secondary, and what the primary has not got of it, when clients have returned.
+        """The payments acknowledged in the secondary, and those that the primary lacks when clients have returned.
 
         It waits as `at_switch` does.
 

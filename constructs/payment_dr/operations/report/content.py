@@ -1,4 +1,4 @@
-"""What a journal says, in the order of the report."""
+"""The content of a journal, in the order of the report."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby
@@ -6,7 +6,7 @@ from typing import Final, Literal, NamedTuple, TypeVar
 
 from payment_dr.operations.drill.journal import (
     CONFIRMED,
-    COULD_NOT_TELL,
+    INCONCLUSIVE,
     LOCAL,
     MISSED,
     MODES,
@@ -41,12 +41,13 @@ from payment_dr.side import OTHER, SIDES, Side
 
 T = TypeVar("T")
 
+UNMEASURED: Final = "not measured"
 LONGEST_DRILL_SECONDS: Final = 7 * 24 * 3600
 
 
 def seconds(value: float | None) -> str:
     """A duration in seconds, to a tenth."""
-    return COULD_NOT_TELL if value is None else f"{value:,.1f} s"
+    return UNMEASURED if value is None else f"{value:,.1f} s"
 
 
 def clock(value: float) -> str:
@@ -56,7 +57,7 @@ def clock(value: float) -> str:
 
 def number(value: float | None, unit: str = "") -> str:
     """A count or a measured value, with separators and at most one decimal."""
-    return COULD_NOT_TELL if value is None else f"{value:,.1f}".removesuffix(".0") + (unit and f" {unit}")
+    return UNMEASURED if value is None else f"{value:,.1f}".removesuffix(".0") + (unit and f" {unit}")
 
 
 def sentence(text: str) -> str:
@@ -75,10 +76,10 @@ class Outcome(NamedTuple):
 
 
 class ReportContent:
-    """What a journal says, in the report's order.
+    """The content of a journal, in the order of the report.
 
     Somebody else may have written the journal, so any of its keys may be absent or of another type. Where a drill that
-    broke off has no such key, this has an empty value; anything else ends in the error that Python raises.
+    broke off has no such key, this has an empty value; anything else raises Python's own error.
 
     Args:
         journal: The journal.
@@ -148,7 +149,7 @@ class ReportContent:
     @property
     def verdict(self) -> str:
         """The drill's verdict; one that has not ended has none."""
-        return (self.journal.get("ended") and self.journal.get("verdict")) or COULD_NOT_TELL
+        return (self.journal.get("ended") and self.journal.get("verdict")) or INCONCLUSIVE
 
     @property
     def kind(self) -> str:
@@ -171,7 +172,7 @@ class ReportContent:
 
     @property
     def person(self) -> str:
-        """Whose credentials and machine the drill used, and what of this project; empty where that is not known."""
+        """Credentials, machine, and version of this project. Empty if not known."""
         system = self.journal.get("system")
         if not system:
             return ""
@@ -182,7 +183,7 @@ class ReportContent:
         )
 
     def system(self) -> Iterator[tuple[str, str]]:
-        """What was drilled and by whom: names and values."""
+        """The system under drill and the person: names and values."""
         system = self.journal.get("system")
         if not system:
             return
@@ -215,10 +216,10 @@ class ReportContent:
                 "overwritten"
             )
         found = {mode: lost for mode, _, lost in self.modes()}
-        if COULD_NOT_TELL in found.values():
+        if UNMEASURED in found.values():
             return None
         if not self.measured.get("failover"):
-            return "DNS did not switch, so no client could lose a payment by that"
+            return "DNS did not switch, so no client could lose a payment at a switch"
         who = {LOCAL: "a client that does not confirm", CONFIRMED: "one that confirms"}
         if mode := mode_of_service(self.journal.get("load")):
             who |= {CONFIRMED: "a client that confirms", mode: "the service"}
@@ -233,7 +234,7 @@ class ReportContent:
 
     @property
     def measured(self) -> dict[Way, PhaseSeconds]:
-        """Seconds by phase of this run's failover and failback, without what did not happen."""
+        """Seconds by phase of the failover and failback that this run had."""
         return {way: phases for way in WAYS if (phases := self.rto.get(way))}
 
     @property
@@ -243,7 +244,7 @@ class ReportContent:
         return {way: found for way in WAYS if (found := runs.get(way))}
 
     def bounds(self) -> Iterator[str]:
-        """The bounds of failover and failback, and what they leave out, a sentence each."""
+        """The bounds of failover and failback, and what they do not include, a sentence each."""
         for way, found in self.simulated.items():
             bound, hanging = found["phases"]["total"]["bound"], found.get("hanging_bound")
             if_they_hang = "" if hanging is None else f", {seconds(hanging)} if probes hang"
@@ -271,10 +272,10 @@ class ReportContent:
         """What a failover or failback took, or why there is no such number."""
         if way in self.measured:
             return seconds(self.measured[way]["total"])
-        return COULD_NOT_TELL if self.verdict == COULD_NOT_TELL else "none"
+        return UNMEASURED if self.verdict == INCONCLUSIVE else "none"
 
     def log(self) -> Iterator[tuple[Event, str]]:
-        """Every event but probes and transactions, and what it says."""
+        """Every event except probes and transactions, in words."""
         for event in self.events:
             if (said := _said_by(event)) is not None:
                 yield event, said
@@ -299,7 +300,7 @@ class ReportContent:
             yield f"{regions[side]} lacked {number(split_brain['unseen'][side])} payments of {regions[OTHER[side]]}"
 
     def conflicts(self, split_brain: SplitBrainRecord) -> Iterator[tuple[str, str, str, str]]:
-        """Payments that both regions took: id, what each acknowledged in order, what is there, what is overwritten."""
+        """Payments that both regions took: id, acknowledged versions, versions in the tables, overwritten ones."""
         for conflict in split_brain["conflicts"]:
             there = {amount or "nothing" for amount in conflict["after"].values()}
             versions, lost = (
@@ -310,7 +311,7 @@ class ReportContent:
 
     @property
     def load(self) -> str:
-        """Which way payments went, in words; empty where the journal does not say."""
+        """Where payments were sent, in words. Empty if the journal does not say."""
         load = self.journal.get("load")
         return load_in_words(load) if load else ""
 
@@ -328,12 +329,12 @@ class ReportContent:
         return mode == mode_of_service(self.journal.get("load"))
 
     def modes(self) -> Iterator[tuple[str, Rpo, str]]:
-        """The client modes: name, what the journal says of its payments, and what is lost in words."""
+        """The client modes: name, the record of its payments, and its loss in words."""
         for mode in MODES:
             rpo: Rpo = (self.journal.get("rpo") or {}).get(mode) or {}
             missing = rpo.get("missing_at_switch")
             lost = f"{number(None if missing is None else len(missing))} of {number(rpo.get('acknowledged'))}"
-            yield mode, rpo, COULD_NOT_TELL if missing is None else lost
+            yield mode, rpo, UNMEASURED if missing is None else lost
 
     def actions_with_undo(self) -> Iterator[tuple[ActionEvent, ActionEvent | None]]:
         """Every action with its undo."""
@@ -346,7 +347,7 @@ class ReportContent:
             yield action, next(undone, None)
 
     def checks(self) -> Iterator[tuple[str, bool | None, str]]:
-        """What was looked at after recovery, whether it was as it should be, and what was found."""
+        """The checks after recovery: name, result and details."""
         after = self.journal.get("after") or {}
         items, twice = after.get("items") or {}, after.get("written_twice")
         counts = f"{number(items.get('primary'))} and {number(items.get('secondary'))} items"
@@ -368,7 +369,7 @@ class ReportContent:
         yield "everything undone", after.get("undone"), ""
         if alarms := after.get("alarms"):  # where alarms are evaluated
             fired, still = (", ".join(names) or "none" for names in (alarms["fired"], alarms["still"]))
-            yield "alarms silent", not alarms["still"], f"rang: {fired}; still ringing: {still}"
+            yield "alarms cleared", not alarms["still"], f"fired: {fired}; not cleared: {still}"
 
     def documents(self, documents: DocumentsRecord) -> Iterator[str]:
         """What was found of the documents, a phrase each."""
@@ -410,7 +411,7 @@ class ReportContent:
         """From each change until the next.
 
         Args:
-            changes: Seconds of drill time, and what is so from then on.
+            changes: Seconds of drill time, and the state after that.
             normal: What is so at the start; what changes from it first was so before.
         """
         known = list(changes)
@@ -450,7 +451,7 @@ def _ended(event: TransactionsEvent) -> tuple[bool, bool]:
 
 
 def _said_by(event: Event) -> str | None:
-    """What an event says; None of those that are counted."""
+    """An event in words. None for events that are counted."""
     if event["kind"] == "step":
         return event["name"]
     if event["kind"] == "verdict":
@@ -463,7 +464,7 @@ def _said_by(event: Event) -> str | None:
         return f"the first payment in {event['region']} is acknowledged"
     if event["kind"] == "strange answer":
         addresses = ", ".join(event["addresses"])
-        return f"DNS answers {addresses}, known of neither region: taken for {event['taken_for']}"
+        return f"DNS answers {addresses}, known of neither region: counted as {event['taken_for']}"
     if event["kind"] == "alarm":
         return f"{event['name']}: {event['state']}"
     if event["kind"] == "action":

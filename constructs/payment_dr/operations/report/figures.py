@@ -30,7 +30,7 @@ COLOURS: Final = {
     "cache": ("#0c7377", "#5fd0d3"),
     "first_write": ("#6b6210", "#d6c95a"),
 }
-# So that phases are told apart without colour, as the bands of the timeline are.
+# To distinguish phases without colour, as the bands of the timeline are.
 HATCHES: Final[dict[Phase, str]] = {"detect": "", "switch": "\\\\\\", "cache": "////", "first_write": "xxxx"}
 INK, MUTED, RULE, PAPER, SHADE, ON, PRIMARY, SECONDARY, GOOD, BAD, DOUBT, *_ = (light for light, _ in COLOURS.values())
 STYLE: Final = {

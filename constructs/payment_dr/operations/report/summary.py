@@ -1,4 +1,4 @@
-"""What a drill prints when it has ended: its targets, what was lost, and where journal and report are."""
+"""The printed result of a drill: its targets, its losses, and the paths of journal and report."""
 
 import json
 import sys
@@ -15,7 +15,7 @@ from payment_dr.operations.drill.journal import (
     PASSED,
     WAYS,
     Content,
-    CouldNotTellError,
+    InconclusiveError,
     Journal,
     Target,
     load_in_words,
@@ -27,7 +27,7 @@ from payment_dr.operations.report.content import ReportContent
 from payment_dr.operations.report.write import write_report
 
 COLUMNS: Final = 80
-WHAT: Final = 50  # of them for what a target measures
+WHAT: Final = 48  # of them for what a target measures
 NAMED: Final = 5  # of the payments that are overwritten
 WIDTHS: Final = (8, 7, 13, 14, 13, 11)  # of the cells of payments
 
@@ -43,15 +43,15 @@ def reported(drill: Callable[[], Journal], *, as_json: bool) -> int:
         The exit code: 0 when every target was met, 1 when one was missed.
 
     Raises:
-        CouldNotTellError: The drill ended without a result; its report shows how far it came.
+        InconclusiveError: The result is inconclusive. The report shows how far the drill came.
     """
     try:
         journal = drill()
-    except CouldNotTellError as error:
+    except InconclusiveError as error:
         try:
             for path in (error.journal, *write_report(error.journal)):
                 say(str(path))
-        except (OperationError, OSError) as unwritten:  # what the drill says of its undo is more important
+        except (OperationError, OSError) as unwritten:  # the drill's message about its undo is more important
             say(str(unwritten))
         raise
     paths = (journal.path, *write_report(journal.path))
@@ -76,7 +76,7 @@ def reported(drill: Callable[[], Journal], *, as_json: bool) -> int:
 
 
 def result_of(content: Content, paths: Iterable[Path]) -> Iterator[tuple[str, str]]:
-    """What a drill prints, a line each with its style: one screen of 80 columns that names system, person and verdict.
+    """The printed result, a line each with its style: one screen of 80 columns that names system, person and verdict.
 
     Args:
         content: The journal.
@@ -121,12 +121,12 @@ def _wrapped(text: str, *, style: str = "", indent: str = "  ") -> Iterator[tupl
 
 
 def _targets(targets: Sequence[Target]) -> Iterator[tuple[str, str]]:
-    """A row for each target, but for those met by a count of 0 of 0, which share a paragraph."""
+    """A row for each target, except for counts of 0 that meet theirs: one line has how many there are."""
     yield f"{'target':<{WHAT}}{'measured':>10}{'at most':>8}", "bold"
-    share = []
+    zeros = 0
     for target in targets:
         if target["met"] and target["measured"] == target["target"] == 0 and target["unit"] != "s":
-            share.append(target["what"].removeprefix("after recovery: "))
+            zeros += 1
             continue
         unit = " s" if target["unit"] == "s" else ""
         measured = (
@@ -140,14 +140,14 @@ def _targets(targets: Sequence[Target]) -> Iterator[tuple[str, str]]:
         at_most = f"{target['target']:g}{unit}"
         yield f"{first:<{WHAT}}{measured:>10}{at_most:>8}  {judged}", style
         yield from ((line, "") for line in rest)
-    if share:
-        yield from _wrapped(f"met, {len(share)} counts that must be 0 and are: {'; '.join(share)}")
+    if zeros:
+        yield f"{f'{zeros} counts that must be 0, listed in the report':<{WHAT}}{0:>10}{0:>8}  met", ""
 
 
 def _judged(target: Target) -> tuple[str, str]:
     if not target["tested"]:
         return "not tested", ""
-    return {True: ("met", ""), False: ("MISSED", "red"), None: ("unknown", "red")}[target["met"]]
+    return {True: ("met", ""), False: ("MISSED", "red"), None: ("inconclusive", "red")}[target["met"]]
 
 
 def _payments(content: Content) -> Iterator[tuple[str, str]]:
