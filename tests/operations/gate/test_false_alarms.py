@@ -339,7 +339,7 @@ def test_a_copy_in_a_region_that_serves_no_name_may_go(after: list[str]) -> None
 
 def test_a_failover_to_a_page_of_the_same_region_is_named_as_not_judged() -> None:
     found = judged({"format_version": "1.2", "resource_changes": ONE_REGION["a sorry page in the same region"]})
-    assert found.notes == (f"app.acme.io is meant to fail over within {WEST} alone",)
+    assert found.notes == (f"app.acme.io fails over only within {WEST}",)
 
 
 def test_a_pair_of_which_another_stack_has_one_record_is_named_as_not_known() -> None:
