@@ -4,8 +4,8 @@
 
 takes an hour or more, so it is no test. It synthesizes the stack of each commit with the packages that are installed
 now, by default and with the production preset, plans each stack that differs from the one before it against an empty
-embedded AWS, and lets the gate judge each plan, and each change from one commit to the next. FOLDER keeps the plans, so
-another run, after a change of a rule, takes minutes.
+embedded AWS, and lets the gate judge each plan, and its change from the commit before it on its branch. FOLDER keeps
+the plans, so another run, after a change of a rule, takes minutes.
 """
 
 import gzip
@@ -32,6 +32,7 @@ from payment_dr.operations.gate.verdict import judge_plan
 from payment_dr.operations.terraform.runner import Terraform, workspace
 
 TARGET_SECONDS = 180
+SYNTHESIZED = ("constructs", "main.py", ":!constructs/payment_dr/operations")
 PRESETS: dict[str, dict[str, str]] = {"default": {}, "production": PRODUCTION_SETTINGS}
 
 
@@ -39,10 +40,9 @@ def git(*arguments: str) -> bytes:
     return subprocess.run(["git", *arguments], cwd=PROJECT, check=True, capture_output=True).stdout
 
 
-def commits() -> list[tuple[str, str]]:
-    """Those that changed what is synthesized, the oldest first: hash and subject."""
-    paths = ("constructs", "main.py", "handlers", ":!constructs/payment_dr/operations")
-    lines = git("log", "--reverse", "--format=%h %s", "--", *paths).decode().splitlines()
+def commits(*options: str) -> list[tuple[str, str]]:
+    """Those that changed what is synthesized, but for the code of handlers: hash and subject."""
+    lines = git("log", "--format=%h %s", *options, "--", *SYNTHESIZED).decode().splitlines()
     return [(line.partition(" ")[0], line.partition(" ")[2]) for line in lines]
 
 
@@ -123,26 +123,30 @@ def between(old: View, new: View) -> Plan:
 
 
 def judged(preset: str, plans: Plans) -> Iterator[tuple[str, str, str]]:
-    """Commit and subject, and what the gate says: of its plan, and of the change to it."""
-    last: Path | None = None
-    before: View | None = None
-    for commit, subject in commits():
+    """Commit and subject, and the verdicts: on its plan, and on the change to it."""
+    for commit, subject in commits("--reverse"):
         file = plans.file_of(commit, preset)
         if isinstance(file, str):
             yield commit, subject, file
             continue
-        if file == last:
+        before = [plans.file_of(each, preset) for each, _ in commits("-2", commit)[1:]]
+        if before == [file]:
             yield commit, subject, "same stack"
             continue
-        plan = parse(BytesIO(gzip.decompress(file.read_bytes())), commit)
-        found = judge_plan(plan, TARGET_SECONDS)
-        change = judge_plan(between(before, plan.after), TARGET_SECONDS) if before else None
-        last, before = file, plan.after
-        said = f"plan {found.verdict}, change {change.verdict if change else 'none'}"
-        for each in (found, change):
-            if each and each.verdict != "holds":
-                said += f"; {headline(each)}"
-        yield commit, subject, said
+        plan = _read(file)
+        found = [judge_plan(plan, TARGET_SECONDS)]
+        found += [
+            judge_plan(between(_read(each).after, plan.after), TARGET_SECONDS)
+            for each in before
+            if isinstance(each, Path)
+        ]
+        said = [" and change ".join(["plan " + found[0].verdict, *(each.verdict for each in found[1:])])]
+        said += [headline(each) for each in found if each.verdict != "holds"]
+        yield commit, subject, "; ".join(said)
+
+
+def _read(file: Path) -> Plan:
+    return parse(BytesIO(gzip.decompress(file.read_bytes())), file.name)
 
 
 def main() -> None:
