@@ -317,3 +317,17 @@ def test_each_rule_is_explained_with_its_page(rule: str) -> None:
     assert any(line.startswith("hint: ") for line in done.stdout.splitlines())
     assert re.fullmatch(r"https://docs\.aws\.amazon\.com/\S+\.html", done.stdout.splitlines()[-1])
     assert [line for line in done.stdout.splitlines()[:-1] if len(line) > 80] == []
+
+
+@pytest.mark.parametrize(
+    ("rule", "when"),
+    [
+        ("no-health-check", "stops every plan that has it"),
+        ("unprotected", "stops a plan that adds it to an existing resource, and warns otherwise"),
+        ("alarm-action-elsewhere", "stops a plan that adds it, and warns otherwise"),
+        ("apply-needs-both", "never stops a plan"),
+    ],
+)
+def test_an_explanation_says_which_plans_the_rule_stops(rule: str, when: str) -> None:
+    said = " ".join(dr("--explain", rule).stdout.split())
+    assert said.startswith(f"{rule}: {when} {RULES[rule].sentence}")
