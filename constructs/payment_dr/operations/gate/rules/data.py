@@ -41,7 +41,8 @@ def _copy_stopped(state: State) -> Iterator[Found]:
             if bucket.address in replicated and status not in ("Enabled", ""):
                 yield Found(versioning.address, f"suspends the versioning of {bucket.address}, so replication stops")
     for table in state.view.of_type("aws_dynamodb_table"):
-        if table.items("replica") and table.get("stream_enabled") is False:
+        modes = [table.text("replica", number, "consistency_mode") for number in range(len(table.items("replica")))]
+        if any(mode != "STRONG" for mode in modes) and table.get("stream_enabled") is False:
             yield Found(table.address, "has replicas but no stream, which replication needs")
 
 
@@ -245,9 +246,11 @@ RULES: Final = (
     ),
     Rule(
         "copy-stopped",
-        "Replication stops: S3 needs versioning on both buckets, and DynamoDB replicas need a stream.",
+        "Replication stops: S3 needs versioning on both buckets, DynamoDB a stream, except with strong consistency.",
         "Set the versioning status to Enabled, and keep stream_enabled = true.",
-        f"{_S3}replication-requirements.html",  # DynamoDB: globaltables_reqs_bestpractices.html
+        # DynamoDB: "For Multi-Region Strong Consistency (MRSC), Streams are not required", says
+        # https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-properties-dynamodb-globaltable-streamspecification.html
+        f"{_S3}replication-requirements.html",
         check=_copy_stopped,
     ),
     Rule(
