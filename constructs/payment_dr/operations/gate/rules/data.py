@@ -246,7 +246,7 @@ RULES: Final = (
     ),
     Rule(
         "copy-stopped",
-        "Replication stops: S3 needs versioning on both buckets, DynamoDB a stream, except with strong consistency.",
+        "Replication stops: S3 needs versioning on both buckets, DynamoDB a stream (not with strong consistency).",
         "Set the versioning status to Enabled, and keep stream_enabled = true.",
         # DynamoDB: "For Multi-Region Strong Consistency (MRSC), Streams are not required", says
         # https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-properties-dynamodb-globaltable-streamspecification.html
