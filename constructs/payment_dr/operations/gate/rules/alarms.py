@@ -76,8 +76,9 @@ def _watched(state: State) -> dict[str, str]:
 
 def _alarm_lost(after: State, before: State) -> Iterator[Found]:
     was, is_ = _watched(before), _watched(after)
+    watched = {part for check in is_ for part in after.parts(check)}  # an alarm on a calculated check watches its parts
     for check, alarm in was.items():
-        if check in after.deciding and check not in is_:
+        if check in after.deciding and check not in watched:
             yield Found(alarm, f"no longer watches {check}, and no other alarm does")
 
 
