@@ -297,7 +297,7 @@ def test_a_part_of_the_extra_that_is_missing_is_named_when_it_is_needed(installe
 def test_a_plan_of_any_stack_is_judged_by_the_wheel(dr: Callable[..., str], tmp_path: Path) -> None:
     (tmp_path / "plan.json").write_text(json.dumps(document("alb_failover")))
     assert dr("gate", "plan.json").endswith(
-        "Failover holds: www.shop.acme.io leaves us-east-1 within 157 s of 180 s.\n"
+        "Failover holds: www.shop.acme.io leaves us-east-1 within 157 s, target 180 s\n"
     )
 
 

@@ -1,20 +1,23 @@
 """The gate on this repository's own history: each commit that changed the stack, planned by Terraform, and as a change.
 
-    .venv/bin/python -m tests.operations.gate.history
+    .venv/bin/python -m tests.operations.gate.history FOLDER
 
-takes an hour or two, so it is no test. It synthesizes the default stack of each commit with the packages that are
-installed now, plans those that differ against an empty embedded AWS, and lets the gate judge each plan, and each
-change from one commit to the next.
+takes an hour or more, so it is no test. It synthesizes the stack of each commit with the packages that are installed
+now, by default and with the production preset, plans each stack that differs from the one before it against an empty
+embedded AWS, and lets the gate judge each plan, and its change from the commit before it on its branch. FOLDER keeps
+the plans, so another run, after a change of a rule, takes minutes.
 """
 
-import hashlib
+import gzip
 import json
 import os
+import re
 import subprocess
 import sys
 import tarfile
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -29,16 +32,17 @@ from payment_dr.operations.gate.verdict import judge_plan
 from payment_dr.operations.terraform.runner import Terraform, workspace
 
 TARGET_SECONDS = 180
+SYNTHESIZED = ("constructs", "main.py", ":!constructs/payment_dr/operations")
+PRESETS: dict[str, dict[str, str]] = {"default": {}, "production": PRODUCTION_SETTINGS}
 
 
 def git(*arguments: str) -> bytes:
     return subprocess.run(["git", *arguments], cwd=PROJECT, check=True, capture_output=True).stdout
 
 
-def commits() -> list[tuple[str, str]]:
-    """Those that changed what is synthesized, the oldest first: hash and subject."""
-    paths = ("constructs", "main.py", "handlers", ":!constructs/payment_dr/operations")
-    lines = git("log", "--reverse", "--format=%h %s", "--", *paths).decode().splitlines()
+def commits(*options: str) -> list[tuple[str, str]]:
+    """Those that changed what is synthesized, but for the code of handlers: hash and subject."""
+    lines = git("log", "--format=%h %s", *options, "--", *SYNTHESIZED).decode().splitlines()
     return [(line.partition(" ")[0], line.partition(" ")[2]) for line in lines]
 
 
@@ -57,8 +61,15 @@ def synthesized(commit: str, folder: Path, settings: dict[str, str]) -> Path | N
     return None if done.returncode else next((out / "stacks").iterdir(), None)
 
 
-def planned(stack: Path, aws: EmbeddedAws, init: list[Path]) -> Plan:
-    """The first plan of a stack."""
+def digest(stack: Path, folder: Path) -> str:
+    """Of what Terraform reads, without cdktf's comments and the hashes of handlers' sources: the gate reads neither."""
+    text = (stack / "cdk.tf.json").read_text().replace(str(folder), "")
+    read = json.loads(text, object_hook=lambda found: {name: each for name, each in found.items() if name != "//"})
+    return sha256(re.sub("[0-9A-F]{32}", "", json.dumps(read)).encode()).hexdigest()[:16]
+
+
+def planned(stack: Path, aws: EmbeddedAws) -> bytes:
+    """The first plan of a stack, as JSON."""
     with (
         workspace(stack) as directory,
         Terraform(
@@ -66,7 +77,40 @@ def planned(stack: Path, aws: EmbeddedAws, init: list[Path]) -> Plan:
         ) as terraform,
     ):
         terraform.init()
-        return parse(BytesIO(json.dumps(terraform.plan().json).encode()), "plan")
+        return json.dumps(terraform.plan().json).encode()
+
+
+@dataclass(frozen=True)
+class Plans:
+    """The first plan of each commit, kept in a folder by the digest of its stack: equal stacks are planned once."""
+
+    folder: Path
+    aws: EmbeddedAws
+
+    def file_of(self, commit: str, preset: str) -> Path | str:
+        """The plan of a commit, or why there is none."""
+        known = self.folder / f"{commit}-{preset}"
+        if not known.exists():
+            known.write_text(self._make(commit, preset))
+        found = known.read_text()
+        return self.folder / found if found.endswith(".json.gz") else found
+
+    def _make(self, commit: str, preset: str) -> str:
+        app = git("show", f"{commit}:main.py").decode()
+        if preset != "default" and not any(setting in app for setting in PRESETS[preset]):  # it came later
+            found = self.file_of(commit, "default")
+            return found if isinstance(found, str) else found.name
+        with TemporaryDirectory() as name:
+            stack = synthesized(commit, Path(name), PRESETS[preset])
+            if stack is None:
+                return "no synth"
+            file = self.folder / f"{digest(stack, Path(name))}.json.gz"
+            if not file.exists():
+                try:
+                    file.write_bytes(gzip.compress(planned(stack, self.aws)))
+                except OperationError as error:
+                    return f"no plan: {error.message[:150]}"
+            return file.name
 
 
 def between(old: View, new: View) -> Plan:
@@ -78,43 +122,42 @@ def between(old: View, new: View) -> Plan:
     )
 
 
-def judged(settings: dict[str, str]) -> Iterator[tuple[str, str, str]]:
-    """Commit and subject, and what the gate says: of its plan, and of the change to it."""
-    seen: dict[str, str] = {}
-    before: View | None = None
-    with EmbeddedAws() as aws:
-        for commit, subject in commits():
-            with TemporaryDirectory() as name:
-                stack = synthesized(commit, Path(name), settings)
-                if stack is None:
-                    yield commit, subject, "no synth"
-                    continue
-                text = (stack / "cdk.tf.json").read_bytes()
-                digest = hashlib.sha256(text.replace(str(name).encode(), b"")).hexdigest()
-                if digest in seen:
-                    yield commit, subject, f"as {seen[digest]}"
-                    continue
-                seen[digest] = commit
-                try:
-                    plan = planned(stack, aws, [])
-                except OperationError as error:
-                    yield commit, subject, f"no plan: {error.message[:150]}"
-                    continue
-            found = judge_plan(plan, TARGET_SECONDS)
-            change = judge_plan(between(before, plan.after), TARGET_SECONDS) if before else None
-            before = plan.after
-            said = f"plan {found.verdict}, change {change.verdict if change else 'none'}"
-            for each in (found, change):
-                if each and each.verdict != "holds":
-                    said += f"; {headline(each)}"
-            yield commit, subject, said
+def judged(preset: str, plans: Plans) -> Iterator[tuple[str, str, str]]:
+    """Commit and subject, and the verdicts: on its plan, and on the change to it."""
+    for commit, subject in commits("--reverse"):
+        file = plans.file_of(commit, preset)
+        if isinstance(file, str):
+            yield commit, subject, file
+            continue
+        before = [plans.file_of(each, preset) for each, _ in commits("-2", commit)[1:]]
+        if before == [file]:
+            yield commit, subject, "same stack"
+            continue
+        plan = _read(file)
+        found = [judge_plan(plan, TARGET_SECONDS)]
+        found += [
+            judge_plan(between(_read(each).after, plan.after), TARGET_SECONDS)
+            for each in before
+            if isinstance(each, Path)
+        ]
+        said = [" and change ".join(["plan " + found[0].verdict, *(each.verdict for each in found[1:])])]
+        said += [headline(each) for each in found if each.verdict != "holds"]
+        yield commit, subject, "; ".join(said)
+
+
+def _read(file: Path) -> Plan:
+    return parse(BytesIO(gzip.decompress(file.read_bytes())), file.name)
 
 
 def main() -> None:
-    settings = PRODUCTION_SETTINGS if "--production" in sys.argv else {}
-    for commit, subject, said in judged(dict(settings)):
-        sys.stdout.write(f"{commit} {said} | {subject}\n")
-        sys.stdout.flush()
+    (name,) = sys.argv[1:]
+    folder = Path(name)
+    folder.mkdir(parents=True, exist_ok=True)
+    with EmbeddedAws() as aws:
+        for preset in PRESETS:
+            for commit, subject, said in judged(preset, Plans(folder, aws)):
+                sys.stdout.write(f"{preset} {commit} {said} | {subject}\n")
+                sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -56,7 +56,7 @@ def test_a_plan_that_holds_exits_with_0_and_says_how_long_it_takes(tmp_path: Pat
         "    failback                                                    124 s      124 s",
         "  us-west-2 fails                                          unaffected unaffected",
     ]
-    assert lines[-1] == "Failover holds: app.payment-app.test leaves us-east-1 within 127 s of 180 s."
+    assert lines[-1] == "Failover holds: app.payment-app.test leaves us-east-1 within 127 s, target 180 s"
 
 
 def test_a_plan_that_breaks_exits_with_1_and_says_what_the_change_makes_of_it(tmp_path: Path) -> None:
@@ -83,7 +83,7 @@ def test_what_was_broken_before_stops_too_and_is_not_called_new(tmp_path: Path) 
     assert done.exit_code == 1
     said = " ".join(done.stdout.split())
     assert f"breaks, not new: {DNS1} has no health check" in said
-    assert "Failover is broken already in what this plan makes" in said
+    assert "Failover stays broken after this plan" in said
 
 
 def test_a_plan_of_which_too_little_is_known_exits_with_2_and_says_what(tmp_path: Path) -> None:
@@ -317,3 +317,17 @@ def test_each_rule_is_explained_with_its_page(rule: str) -> None:
     assert any(line.startswith("hint: ") for line in done.stdout.splitlines())
     assert re.fullmatch(r"https://docs\.aws\.amazon\.com/\S+\.html", done.stdout.splitlines()[-1])
     assert [line for line in done.stdout.splitlines()[:-1] if len(line) > 80] == []
+
+
+@pytest.mark.parametrize(
+    ("rule", "when"),
+    [
+        ("no-health-check", "stops every plan that has it"),
+        ("unprotected", "stops a plan that adds it to an existing resource, and warns otherwise"),
+        ("alarm-action-elsewhere", "stops a plan that adds it, and warns otherwise"),
+        ("apply-needs-both", "never stops a plan"),
+    ],
+)
+def test_an_explanation_says_which_plans_the_rule_stops(rule: str, when: str) -> None:
+    said = " ".join(dr("--explain", rule).stdout.split())
+    assert said.startswith(f"{rule}: {when} {RULES[rule].sentence}")

@@ -337,9 +337,36 @@ def test_a_copy_in_a_region_that_serves_no_name_may_go(after: list[str]) -> None
     assert (found.verdict, [each.sentence for each in found.stopping]) == ("holds", [])
 
 
+def test_an_alarm_may_move_from_a_check_to_the_calculated_check_above_it() -> None:
+    """The production preset of this project does so."""
+    record_a, *rest = pair((FAILOVER[0], FAILOVER[1]))
+    above = {"id": "above", "type": "CALCULATED", "child_healthchecks": ["check-a"], "child_health_threshold": 1}
+    watch = {"namespace": "AWS/Route53", "metric_name": "HealthCheckStatus", "dimensions": {"HealthCheckId": "check-a"}}
+    alarm = resource("aws_cloudwatch_metric_alarm.a", {**watch, "alarm_actions": ["arn:aws:sns:us-east-1:1:calls"]})
+    changes = [
+        edited(record_a, health_check_id="above"),
+        *standing(*rest),
+        resource("aws_route53_health_check.above", above),
+        edited(alarm, dimensions={"HealthCheckId": "above"}),
+    ]
+    found = judged({"format_version": "1.2", "resource_changes": changes})
+    assert (found.verdict, [each.sentence for each in found.stopping]) == ("holds", [])
+
+
+@pytest.mark.parametrize(("consistency", "verdict"), [("STRONG", "holds"), ("EVENTUAL", "breaks")])
+def test_a_table_with_strongly_consistent_replicas_needs_no_stream(consistency: str, verdict: str) -> None:
+    replicas = [{"region_name": each, "consistency_mode": consistency} for each in (NORTH, "us-west-2")]
+    table = in_region("aws_dynamodb_table.orders", WEST, name="orders", replica=replicas, stream_enabled=True)
+    found = judged({"format_version": "1.2", "resource_changes": [*two_regions(), edited(table, stream_enabled=False)]})
+    assert (found.verdict, {each.rule for each in found.stopping}) == (
+        verdict,
+        set() if verdict == "holds" else {"copy-stopped"},
+    )
+
+
 def test_a_failover_to_a_page_of_the_same_region_is_named_as_not_judged() -> None:
     found = judged({"format_version": "1.2", "resource_changes": ONE_REGION["a sorry page in the same region"]})
-    assert found.notes == (f"app.acme.io is meant to fail over within {WEST} alone",)
+    assert found.notes == (f"app.acme.io fails over only within {WEST}",)
 
 
 def test_a_pair_of_which_another_stack_has_one_record_is_named_as_not_known() -> None:

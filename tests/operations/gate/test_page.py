@@ -30,7 +30,7 @@ def test_the_output_on_the_page_is_what_is_printed(tmp_path: Path, monkeypatch: 
 
 
 def test_the_page_lists_every_rule_and_no_other() -> None:
-    stops = {"error": "always", "warning": "if the change brings it", "note": "never"}
+    stops = {"error": "always", "warning": "if the change adds it", "note": "never"}
     assert re.findall(r"^\| `.*\|$", PAGE, re.MULTILINE) == [
         f"| `{rule.id}` | {rule.sentence} | {rule.hint} | {stops[rule.level]} | [AWS]({rule.page}) |"
         for rule in RULES.values()

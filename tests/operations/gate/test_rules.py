@@ -116,7 +116,7 @@ def test_each_policy_that_health_decides_is_executed(policies: tuple[Document, D
 def test_a_policy_that_the_model_does_not_know_is_no_verdict(policy: str) -> None:
     found = plan(*pair(({policy: [{}]}, {policy: [{}]})))
     assert (found.verdict, found.exit_code) == ("cannot tell", 2)
-    assert "which the model does not know" in found.unclear[0]
+    assert "which the model does not support" in found.unclear[0]
 
 
 def test_a_check_of_another_stack_is_named_as_what_is_not_known() -> None:
@@ -154,7 +154,7 @@ def test_hosts_of_other_stacks_are_places_of_their_own() -> None:
     assert (found.verdict, [*only(found).normal], found.notes) == ("holds", ["one.acme.io"], ())
     found = plan(*records, *(check(n, f"status.{h}") for n, h in zip("ab", hosts, strict=True)))
     assert found.verdict == "holds"
-    assert "status.one.acme.io, which is not in this plan: taken to fail with its region" in found.notes[0]
+    assert "status.one.acme.io, which is not in this plan: assumed to fail with its region" in found.notes[0]
 
 
 def test_weighted_records_of_one_region_are_not_judged() -> None:

@@ -1,4 +1,4 @@
-"""What `dr gate` does: read files, judge each, print the verdicts."""
+"""`dr gate`: read each file, judge it, print the verdicts."""
 
 import difflib
 import json
@@ -21,14 +21,14 @@ def judge_files(files: Sequence[Path], target_seconds: float, formats: Sequence[
 
     Args:
         files: Their paths; "-" is stdin.
-        target_seconds: What a failover may take.
-        formats: Those that were asked for, at most one.
+        target_seconds: The longest that a failover may take.
+        formats: The requested output formats, at most one.
 
     Raises:
-        OperationError: There is no file, one is no plan, or two formats were asked for.
+        OperationError: There is no file, a file is not a plan, or two formats were requested.
     """
     if len(formats) > 1:
-        raise OperationError(f"--{formats[0]} and --{formats[1]} exclude each other", hint="give one of them")
+        raise OperationError(f"--{formats[0]} and --{formats[1]} exclude each other", hint="use one of them")
     if not files:
         raise OperationError("no plan was given", hint=f"{HOW_TO_WRITE_ONE} && dr gate plan.json")
     judged = []
@@ -38,7 +38,7 @@ def judge_files(files: Sequence[Path], target_seconds: float, formats: Sequence[
         try:
             judged.append(Judged(name, judge_plan(plan, target_seconds)))
         except RecursionError as error:  # a plan whose parts name each other in thousands of steps
-            what = f"{name} has names that lead to each other too often"
+            what = f"{name} has too many names that lead to one another"
             raise OperationError(what, hint="gate a smaller plan") from error
     return judged
 
@@ -59,7 +59,7 @@ def printed(judged: Sequence[Judged], how: str) -> int:
 
 
 def explain_rule(id_: str) -> None:
-    """Print what is wrong where a rule finds something, and what to change.
+    """Print what a rule finds and what to change.
 
     Raises:
         OperationError: There is no such rule.

@@ -1,7 +1,7 @@
-"""Each region fails, and comes back, on the model of Route 53: whom do clients of a name get, and after how long?
+"""Each region fails and returns on a model of Route 53: where do clients of a name land, and after how long?
 
-What the plan does not say is assumed here, and each assumption ends in a note: an alarm of another region fires when
-the region of its record fails; a host that no resource of the plan has fails with the region of its record.
+Where the plan does not say, two assumptions apply, and each adds a note: an alarm of another region fires when the
+region of its record fails, and a host that is no resource of the plan fails with the region of its record.
 """
 
 from collections.abc import Iterator, Mapping
@@ -28,7 +28,7 @@ MOST_PLACES: Final = 100  # of one name: no more than the regions of AWS
 
 
 class UnclearError(Exception):
-    """What decides is known only after apply, or is outside of the plan.
+    """A value that decides is known only after apply, or is outside the plan.
 
     Attributes:
         what: What is not known.
@@ -45,12 +45,12 @@ class Outage:
 
     Attributes:
         region: The region.
-        to: Where clients get afterwards; the failed region among them if some never leave it.
+        to: Where clients land; includes the failed region if some never leave it.
         entries: The records that still lead to the failed region.
-        seconds: The most that it takes until the last client has left the failed region. None: AWS publishes no time
-            for what detects it.
-        back_seconds: The same, until they are back after its return.
-        decided_by: The record, and its health check, that take the longest.
+        seconds: The longest time until the last client has left the failed region. None: AWS publishes no time for
+            its detection.
+        back_seconds: The same, until they are back after the region returns.
+        decided_by: The record and the health check that take the longest.
     """
 
     region: str
@@ -73,13 +73,13 @@ class Executed:
     Attributes:
         key: The name.
         entries: Its records.
-        regions: The regions that they lead to, whether answered or not. A host of which no region is known is a place
-            of its own, by its name.
+        regions: The regions that they lead to, whether Route 53 answers with them or not. A host without a known
+            region counts as one, by its name.
         fails_over: Whether it is meant to: by a policy to two regions, or what it leads to is.
-        normal: Where clients get while all is well.
+        normal: Where clients land while no region has failed.
         outages: What happens when each region fails.
-        unclear: What keeps the model from an answer.
-        notes: What it assumed.
+        unclear: What the model would have to know for an answer.
+        notes: The assumptions.
     """
 
     key: Key
@@ -100,7 +100,7 @@ class Executed:
 
 @dataclass(frozen=True)
 class _Bound:
-    """The most that a failover and a failback take, and the record and the check that decide it."""
+    """The longest failover and failback of a record, and the record and check that decide it."""
 
     seconds: float | None
     back_seconds: float | None
@@ -135,7 +135,7 @@ class Model:
     def within_a_region(self) -> list[str]:
         """The names that fail over to something in the same region, such as a page that says sorry."""
         return [
-            f"{key.fqdn} is meant to fail over within {', '.join(executed.regions)} alone"
+            f"{key.fqdn} fails over only within {', '.join(executed.regions)}"
             for key, executed in self.names.items()
             if not executed.fails_over and not executed.unclear
             if any(entry.record.routing == "Failover" for entry in executed.entries)
@@ -186,7 +186,7 @@ class Model:
         below = {each for target in targets for each in keys_below(target)} - self.topology.tangled
         return key not in self.topology.tangled and any(self._is_meant(each) for each in below)
 
-    # Where clients get
+    # Where clients land
 
     def regions(self, key: Key) -> frozenset[str]:
         """The regions that the records of a name lead to."""
@@ -204,7 +204,7 @@ class Model:
         return frozenset().union(*inside, *map(self.regions_of, target.members))
 
     def lands(self, key: Key, down: str | None) -> frozenset[str]:
-        """Where clients of a name get while a region is down."""
+        """Where clients of a name land while a region is down."""
         if (key, down) not in self._lands:
             targets = [target for entry in self.answers(key, down) for target in entry.targets]
             self._lands[key, down] = frozenset().union(*(self._lands_at(target, down) for target in targets))
@@ -232,7 +232,7 @@ class Model:
         for entry in entries:
             if entry.record.routing not in ("simple", "weighted", *ROUTED_BY_HEALTH):
                 raise UnclearError(
-                    f"{entry.address} is routed by {entry.record.routing}, which the model does not know"
+                    f"{entry.address} is routed by {entry.record.routing}, which the model does not support"
                 )
         if key in self.topology.tangled:
             raise UnclearError(f"where {key.fqdn} leads")
@@ -247,7 +247,7 @@ class Model:
     # Health
 
     def healthy(self, entry: Entry, down: str | None) -> bool:
-        """Whether Route 53 takes a record for healthy while a region is down."""
+        """Whether Route 53 treats a record as healthy while a region is down."""
         if (entry.address, down) not in self._healthy:
             check = entry.record.health_check_id
             well = check is None or self.status(check, entry, down)
@@ -257,7 +257,7 @@ class Model:
         return self._healthy[entry.address, down]
 
     def _target_healthy(self, target: Target, down: str | None) -> bool:
-        """What an alias takes for the health of its target.
+        """The health of its target, as an alias evaluates it.
 
         https://docs.aws.amazon.com/Route53/latest/APIReference/API_AliasTarget.html (EvaluateTargetHealth)
         """
@@ -298,7 +298,7 @@ class Model:
             raise UnclearError(error.message) from error
 
     def finds(self, check: HealthCheck | AlarmCheck, entry: Entry, down: str | None) -> bool:
-        """Whether what a check looks at is well while a region is down, before inversion."""
+        """Whether a check's endpoint or alarm is healthy while a region is down, before inversion."""
         if check.disabled:
             return True
         if isinstance(check, AlarmCheck):
@@ -317,7 +317,7 @@ class Model:
             return True  # it follows the name to the region that is well
         if regions := self.regions_of(target) - {target.what}:
             return regions != {down}
-        self._notes.append(f"{check} probes {target.what}, which is not in this plan: taken to fail with its region")
+        self._notes.append(f"{check} probes {target.what}, which is not in this plan: assumed to fail with its region")
         return down is None or down not in home
 
     def _alarm_finds(self, check: AlarmCheck, entry: Entry, down: str | None) -> bool:
@@ -331,7 +331,7 @@ class Model:
             return followed.see("INSUFFICIENT_DATA") != check.inverted
         fires = down in self.home(entry)
         if fires:
-            self._notes.append(f"the alarm {check.alarm or 'of ' + check.id} is taken to fire when {down} fails")
+            self._notes.append(f"the alarm {check.alarm or 'of ' + check.id} is assumed to fire when {down} fails")
         return not fires
 
     def home(self, entry: Entry) -> frozenset[str]:

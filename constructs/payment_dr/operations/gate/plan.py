@@ -1,6 +1,6 @@
-"""A plan or a state as `terraform show -json` writes it: what stands before the change, and what stands after it.
+"""A plan or a state as `terraform show -json` writes it: the stack before the change and after it.
 
-The file is a stranger's: its size, its depth and each type are checked, and whatever is wrong ends in one line.
+The file is not trusted: its size, its depth and every type are checked, and any fault ends in one line and a hint.
 The format: https://developer.hashicorp.com/terraform/internals/json-format
 """
 
@@ -32,7 +32,7 @@ _NO_RESOURCE = ("var", "local", "module", "each", "count", "path", "self", "terr
 
 
 class Unknown:
-    """A value that Terraform learns when it applies the plan."""
+    """A value that is known only after apply."""
 
     def __repr__(self) -> str:
         return "(known after apply)"
@@ -380,7 +380,7 @@ def read(file: Path) -> Plan:
     """Read a file.
 
     Raises:
-        OperationError: It is neither a plan nor a state.
+        OperationError: It is not a plan or a state.
     """
     try:
         with file.open("rb") as stream:
@@ -395,15 +395,15 @@ def parse(stream: BinaryIO, name: str) -> Plan:
     """Read a plan or a state from a stream.
 
     Args:
-        stream: Of bytes.
-        name: How messages call it.
+        stream: The bytes.
+        name: Its name in messages.
 
     Raises:
-        OperationError: It is neither a plan nor a state.
+        OperationError: It is not a plan or a state.
     """
     content = stream.read(MOST_BYTES + 1)
     if len(content) > MOST_BYTES:
-        _refuse(name, f"has more than {MOST_BYTES // 1024**2} MB", "gate a smaller plan, such as that of one stack")
+        _refuse(name, f"has more than {MOST_BYTES // 1024**2} MB", "gate a smaller plan, such as one stack")
     if content[:4] == b"PK\x03\x04":
         _refuse(name, "is a plan file, not its JSON", f"terraform show -json {name} > plan.json")
     try:
@@ -457,13 +457,13 @@ def _is_data(address: str) -> bool:
 def _plan(document: Any, name: str) -> Plan:
     if not isinstance(document, dict) or "format_version" not in document:
         if isinstance(document, dict) and "serial" in document and "lineage" in document:
-            _refuse(name, "is a state as Terraform stores it", f"terraform show -json {name} > state.json")
-        _refuse(name, "is JSON, but neither a plan nor a state")
+            _refuse(name, "is a raw state file", f"terraform show -json {name} > state.json")
+        _refuse(name, "is JSON, but not a plan or a state")
     version = document["format_version"]
     if not isinstance(version, str) or version.partition(".")[0] not in ("0", "1"):
-        _refuse(name, f"has the format {str(version)[:20]!r}, and this gate knows 0 and 1", "upgrade payment-dr")
+        _refuse(name, f"has the format {str(version)[:20]!r}, and this gate supports 0 and 1", "upgrade payment-dr")
     if document.get("errored") is True:
-        _refuse(name, "is a plan that failed, so parts of it are missing", "let terraform plan succeed first")
+        _refuse(name, "is a failed plan, so parts of it are missing", "fix the error of terraform plan first")
     if "resource_changes" in document or "planned_values" in document:
         return _of_plan(document, name)
     if "values" in document:

@@ -1,4 +1,4 @@
-"""The verdict of the gate for people, programs, pull requests and code hosts."""
+"""The verdict as text, JSON, Markdown and SARIF."""
 
 import hashlib
 import re
@@ -24,14 +24,14 @@ _SARIF_SCHEMA: Final = "https://json.schemastore.org/sarif-2.1.0.json"
 
 @dataclass(frozen=True)
 class Judged:
-    """A file and what the gate says of it."""
+    """A file and the verdict on it."""
 
     file: str
     judgement: Judgement
 
 
 def exit_code_of(judged: Sequence[Judged]) -> int:
-    """1 if one breaks, else 2 if one cannot be told, else 0."""
+    """1 if a plan breaks failover, else 2 if one has no verdict, else 0."""
     codes = {each.judgement.exit_code for each in judged}
     return next((code for code in (MISSED, INCONCLUSIVE) if code in codes), DONE)
 
@@ -40,7 +40,7 @@ def exit_code_of(judged: Sequence[Judged]) -> int:
 
 
 def time_of(executed: Executed | None, region: str, *, back: bool = False) -> str:
-    """How long clients of a name need to leave a region that fails, in a word or two."""
+    """How long clients of a name need to leave a failed region, in a word or two."""
     if executed is None or not (executed.fails_over or executed.unclear):
         return "-"
     if executed.unclear:
@@ -63,9 +63,9 @@ def headline(judgement: Judgement) -> str:
         times = _times_of(judgement, first)
         if first.new:
             return f"This plan would break failover: {times}{first.sentence}"
-        what = "in this state" if judgement.is_state else "in what this plan makes"
-        already = " already" if any(each.before for each in judgement.names) else ""
-        return f"Failover is broken{already} {what}: {times}{first.sentence}"
+        where = "in this state" if judgement.is_state else "after this plan"
+        verb = "stays" if any(each.before for each in judgement.names) else "is"
+        return f"Failover {verb} broken {where}: {times}{first.sentence}"
     if judgement.verdict == "cannot tell":
         return f"Cannot tell whether failover holds: {judgement.unclear[0]}"
     slowest = [(outage, name) for name in judgement.names if (outage := _slowest(name.after))]
@@ -73,9 +73,9 @@ def headline(judgement: Judgement) -> str:
         return "Failover holds."
     outage, name = max(slowest, key=lambda each: each[0].seconds if each[0].seconds is not None else -1)
     if outage.seconds is None:
-        return f"Failover holds: {name.key.fqdn} leaves {outage.region}, for which AWS publishes no time."
+        return f"Failover holds: {name.key.fqdn} leaves {outage.region}; AWS publishes no time for its detection"
     target = f"{judgement.target_seconds:.0f} s"
-    return f"Failover holds: {name.key.fqdn} leaves {outage.region} within {outage.seconds:.0f} s of {target}."
+    return f"Failover holds: {name.key.fqdn} leaves {outage.region} within {outage.seconds:.0f} s, target {target}"
 
 
 def hint_of(judgement: Judgement) -> str:
@@ -84,8 +84,8 @@ def hint_of(judgement: Judgement) -> str:
         return RULES[judgement.stopping[0].rule].hint
     if judgement.verdict == "cannot tell":
         if not judgement.takes_part:
-            return "Give it the plan of the stack that has the Route 53 records, or leave this stack out."
-        return "Apply it and gate the state (terraform show -json > state.json), or look at what is not known."
+            return "Gate the plan of the stack that has the Route 53 records, or leave this stack out."
+        return "Apply the plan and gate the state (terraform show -json > state.json), or set what is not known."
     return ""
 
 
@@ -94,7 +94,7 @@ def _slowest(executed: Executed | None) -> Outage | None:
 
 
 def _times_of(judgement: Judgement, finding: Finding) -> str:
-    """How the time of the name changes that a finding is about: "failover 127 s -> never: ", or nothing."""
+    """How the recovery time changes for the name of a finding: "failover 127 s -> never: ", or nothing."""
     for name in judgement.names:
         about = {entry.address for each in (name.before, name.after) if each for entry in each.entries}
         about |= {
@@ -288,7 +288,7 @@ def markdown(judged: Judged) -> str:
 
 
 def _inline(what: str) -> str:
-    """Text of a plan, of which a page obeys nothing: neither Markdown nor HTML, nor a mention of anybody."""
+    """Text of a plan, escaped: no Markdown, no HTML and no mention takes effect."""
     return re.sub(r"([\\`*_\[\]<>&|#~@!])", r"\\\1", printable(what)).replace("\\@", "@\u200b")
 
 
@@ -383,13 +383,14 @@ def _uri(file: str) -> str:
 
 
 def explained(rule: Rule) -> Iterator[str]:
-    """What a rule says, what to change, and AWS's page."""
+    """What is wrong, what to change, and AWS's page."""
+    added = "adds it" if rule.also_created else "adds it to an existing resource"
     stops = {
-        "error": "stops each plan that has it",
-        "warning": "stops a plan whose change brings it, and warns otherwise",
+        "error": "stops every plan that has it",
+        "warning": f"stops a plan that {added}, and warns otherwise",
         "note": "never stops a plan",
     }[rule.level]
-    yield f"{rule.id}: {stops}"
+    yield from _wrapped(f"{rule.id}: {stops}", indent="")
     yield from _wrapped(rule.sentence, indent="")
     yield from _wrapped(f"hint: {rule.hint}", indent="")
     yield rule.page

@@ -1,4 +1,4 @@
-"""What of a plan takes part in a failover: names, what they point to, their health checks, and data that are copied."""
+"""The parts of a plan that matter for a failover: names, their targets and health checks, and data that is copied."""
 
 import re
 from collections import defaultdict
@@ -19,7 +19,7 @@ from payment_dr.operations.route53.zone import (
     UnknownCheck,
 )
 
-# From a name by aliases to another name, and so on: three are many.
+# From a name by aliases to another name, and so on: three steps are already many.
 MOST_STEPS: Final = 10
 RECORD, CHECK, ALARM = "aws_route53_record", "aws_route53_health_check", "aws_cloudwatch_metric_alarm"
 
@@ -29,9 +29,9 @@ _REGION: Final = re.compile(
 )
 _ARN: Final = re.compile(r"arn:aws[\w-]*:[\w-]+:([a-z]{2}[\w-]*-\d):")
 _AWS_HOST: Final = re.compile(r"\.(amazonaws\.com(\.cn)?|on\.aws|awsapprunner\.com)$")
-# AWS's answer for these comes from many places, and what is behind them decides.
+# These hosts are in no region: the origin or the endpoint behind them decides.
 _EVERYWHERE_HOST: Final = re.compile(r"\.(cloudfront\.net|awsglobalaccelerator\.com)$")
-# Their records prove ownership of a name, and no client asks for them.
+# Clients do not use these records to reach a service.
 _VALIDATION_TYPES: Final = ("CAA", "DS", "MX", "NS", "PTR", "SOA", "SPF", "SRV", "TXT", "NAPTR")
 _POLICIES: Final = {
     "weighted_routing_policy": "weighted",
@@ -63,10 +63,10 @@ class Target:
     """What a record or a health check leads to.
 
     Attributes:
-        kind: "region"; "name": other records of this plan; "any": whichever of `members` is well, the first one first;
+        kind: "region"; "name": other records of this plan; "any": the first healthy one of `members`;
             "all": each of `members`; "outside": a host of which the plan knows no region; "unclear".
         what: The region, the host, or what is not known.
-        address: The resource that is led to, where the plan has it.
+        address: The resource, if the plan has it.
         keys: The names, of kind "name".
         members: Of kind "any" and "all".
     """
@@ -80,15 +80,15 @@ class Target:
 
 @dataclass(frozen=True, eq=False)
 class Entry:
-    """A record with what the model of a zone does not hold.
+    """A record of the zone's model, with its resource and its targets.
 
     Attributes:
-        record: The record. Its health check is named by its address.
+        record: The record. Its health check's id is the address of that resource.
         resource: The record as the plan has it.
-        evaluates: Whether it is an alias that takes the health of what it points to.
+        evaluates: Whether it is an alias that evaluates the health of its target.
         is_alias: Whether it is an alias.
-        targets: What it points to.
-        unclear: What of it is known after apply, and counts.
+        targets: Where it leads.
+        unclear: Values that matter here and are known only after apply.
     """
 
     record: Record
@@ -109,12 +109,12 @@ class Copy:
     """Data of one region that AWS copies to another.
 
     Attributes:
-        kind: What is copied: "DynamoDB table", say.
-        source: Address of what is copied.
-        name: What it is called.
+        kind: Such as "DynamoDB table".
+        source: Address of the source.
+        name: Its name.
         source_region: Where it is; empty if that is not known.
         region: Where its copy is.
-        by: Addresses of what makes the copy.
+        by: Addresses of the resources that make the copy.
     """
 
     kind: str
@@ -126,10 +126,10 @@ class Copy:
 
 
 class Topology:
-    """What of a view takes part in a failover.
+    """The parts of a view that matter for a failover.
 
     Args:
-        view: What stands before or after the change.
+        view: The stack before or after the change.
     """
 
     def __init__(self, view: View) -> None:
@@ -491,7 +491,7 @@ class Topology:
             )
         if kind not in ("HTTP", "HTTPS", "HTTP_STR_MATCH", "HTTPS_STR_MATCH", "TCP"):
             why = (
-                f"is of type {kind}, which the model of Route 53 does not know"
+                f"is of type {kind}, which the model of Route 53 does not support"
                 if kind
                 else "has a type that is unknown"
             )

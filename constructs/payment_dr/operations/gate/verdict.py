@@ -19,15 +19,15 @@ EXIT_CODES: Final[dict[Verdict, int]] = {"holds": DONE, "breaks": MISSED, "canno
 
 @dataclass(frozen=True)
 class Finding:
-    """Something that a rule found.
+    """A finding of a rule.
 
     Attributes:
         rule: Its id.
         level: Its level.
         address: The resource.
-        what: What is wrong with it, to be read after the address.
-        new: Whether the change brings it. Where nothing stands before, nothing is new.
-        stops: Whether the plan is stopped by it.
+        what: What is wrong; continues the sentence that the address begins.
+        new: Whether the change adds it. Nothing is new in a first plan.
+        stops: Whether it stops the plan.
     """
 
     rule: str
@@ -45,11 +45,11 @@ class Finding:
 
 @dataclass(frozen=True)
 class NameChange:
-    """What the change makes of one name.
+    """One name before and after the change.
 
     Attributes:
         key: The name.
-        before, after: What the model found; None where there is no such name.
+        before, after: What the model found; None if the name does not exist.
     """
 
     key: Key
@@ -59,18 +59,18 @@ class NameChange:
 
 @dataclass(frozen=True)
 class Judgement:
-    """What the gate says of a plan.
+    """The verdict on a plan, with its reasons.
 
     Attributes:
         verdict: In one word.
-        target_seconds: What a failover may take.
+        target_seconds: The longest that a failover may take.
         changed: How many resources the plan changes.
         is_state: Whether it is a state.
         names: The names that fail over, before or after.
-        copies: The data that are copied after the change.
-        findings: What the rules found, what stops first.
-        unclear: What keeps the gate from a verdict.
-        notes: What was assumed.
+        copies: The data that is copied after the change.
+        findings: What the rules found; findings that stop the plan come first.
+        unclear: What the gate would have to know for a verdict.
+        notes: The assumptions.
         takes_part: Whether anything fails over or is copied, before or after.
     """
 
@@ -101,7 +101,7 @@ def judge_plan(plan: Plan, target_seconds: float) -> Judgement:
 
     Args:
         plan: The plan.
-        target_seconds: What a failover may take, from an outage to the last client that has left.
+        target_seconds: The longest time from an outage until the last client has left the failed region.
     """
     after = State(plan.after)
     before = State(plan.before) if plan.before else None
@@ -158,7 +158,7 @@ _Found = tuple[str, str, str]  # rule, address, what
 
 
 def _standing(state: State | None, before: State | None, target_seconds: float) -> Iterator[_Found]:
-    """What is wrong with what stands, by the model and by the rules."""
+    """What is wrong on one side of the plan, by the model and by the rules."""
     if state is None:
         return
     for name in state.judged:
@@ -186,13 +186,13 @@ def _why_slow(state: State, outage: Outage, target_seconds: float) -> _Found:
 
 def _why_never(state: State, before: State | None, name: Executed, outage: Outage) -> Iterator[_Found]:
     region = outage.region
-    if region not in name.normal:  # the region that waits fails, and takes clients with it
+    if region not in name.normal:  # the standby region fails, and clients leave the active one
         for entry in state.model.answers(name.key, None):
             if entry.record.health_check_id and not state.model.healthy(entry, region):
                 check = entry.record.health_check_id
                 kind = state.topology.checks.get(check)
                 rule = "alarm-not-followed" if isinstance(kind, AlarmCheck) else "check-probes-elsewhere"
-                what = f"is unhealthy when {region} fails, so clients leave {_places(state, entry)}, which is well"
+                what = f"is unhealthy when {region} fails, so clients leave {_places(state, entry)}, which still works"
                 yield rule, check, what
                 return
     for entry in outage.entries:
@@ -208,7 +208,7 @@ def _why_stays(state: State, before: State | None, entry: Entry, region: str) ->
         if found:
             yield "no-other-region", found.address, found.what
         else:
-            what = f"leads to {region}, and no record of {key.fqdn} to another region alone"
+            what = f"leads to {region}, and no record of {key.fqdn} leads only to another region"
             yield "no-other-region", entry.address, what
         return
     if state.model.healthy(entry, region):
@@ -217,10 +217,10 @@ def _why_stays(state: State, before: State | None, entry: Entry, region: str) ->
             yield _why_healthy(state, entry, check, region)
         elif entry.is_alias and not (old and old.record.health_check_id):
             verb = "no longer evaluates" if old and old.evaluates else "does not evaluate"
-            yield "alias-not-evaluated", entry.address, f"{verb} its target's health, and has no health check"
+            yield "alias-not-evaluated", entry.address, f"{verb} its target's health and has no health check"
         else:
             verb = "loses its health check" if old and old.record.health_check_id else "has no health check"
-            yield "no-health-check", entry.address, f"{verb}, so it is answered when {region} fails"
+            yield "no-health-check", entry.address, f"{verb}, so Route 53 answers with it when {region} fails"
         return
     for other in others:
         if not state.model.healthy(other, region):
@@ -231,7 +231,7 @@ def _why_stays(state: State, before: State | None, entry: Entry, region: str) ->
                 what = f"is unhealthy too when {region} fails, so {other.address} does not take over"
                 yield "standby-not-healthy", check, what
             return
-    yield "standby-not-healthy", others[0].address, f"is not answered when {region} fails"
+    yield "standby-not-healthy", others[0].address, f"does not take over when {region} fails"
 
 
 def _why_healthy(state: State, entry: Entry, check: str, region: str) -> _Found:
@@ -241,16 +241,17 @@ def _why_healthy(state: State, entry: Entry, check: str, region: str) -> _Found:
             return "check-cannot-fail", each, "is disabled, so it is always healthy"
         if isinstance(found, CalculatedCheck) and found.threshold < len(found.children):
             what = (
-                f"stays healthy when {region} fails, as {found.threshold} of its {len(found.children)} children suffice"
+                f"stays healthy when {region} fails: it needs {found.threshold} of its {len(found.children)} children"
             )
             return "check-cannot-fail", each, what
         if isinstance(found, AlarmCheck) and found.region == region:
-            what = f"follows an alarm in {region}, and is {found.without_data} while that has no data"
+            what = f"follows an alarm in {region}, and is {found.without_data} while that alarm has no data"
             return "alarm-not-followed", each, what
         if isinstance(found, HealthCheck) and region not in state.model.probed_regions(each) and not found.inverted:
             where = ", ".join(sorted(state.model.probed_regions(each))) or found.host
-            return "check-probes-elsewhere", each, f"probes {where}, and so stays healthy when {region} fails"
-    return "check-stays-healthy", check, f"stays healthy when {region} fails, so {entry.address} is still answered"
+            return "check-probes-elsewhere", each, f"probes {where}, so it stays healthy when {region} fails"
+    what = f"stays healthy when {region} fails, so Route 53 still answers with {entry.address}"
+    return "check-stays-healthy", check, what
 
 
 def _places(state: State, entry: Entry) -> str:

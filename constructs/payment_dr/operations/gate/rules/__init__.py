@@ -1,8 +1,8 @@
 """The rules of the gate, by what they judge.
 
-A rule of level "error" stops a plan whenever it finds something. One of level "warning" stops it only if a resource
-that is there loses something: a table that never had a protection is no fault of this change. A note never stops, and
-no rule stops a plan in which nothing fails over and nothing is copied.
+A finding of level "error" always stops the plan. A "warning" stops it only if the change adds the fault to an existing
+resource: a table that never had protection is not this change's fault. A "note" never stops it. No rule stops a plan
+in which nothing fails over and nothing is copied.
 """
 
 from typing import Final

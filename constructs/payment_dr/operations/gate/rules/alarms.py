@@ -1,4 +1,4 @@
-"""Rules for alarms and topics: does somebody learn of a failover?"""
+"""Rules for alarms and topics: is anyone notified of a failover?"""
 
 from collections.abc import Iterator
 from typing import Final
@@ -15,7 +15,7 @@ def _metric_elsewhere(state: State) -> Iterator[Found]:
         region = state.topology.region_of(alarm)
         if alarm.text("namespace") == "AWS/Route53" and region not in ("", ROUTE53_METRICS_REGION):
             yield Found(
-                alarm.address, f"is in {region}, and Route 53 publishes its metrics in {ROUTE53_METRICS_REGION} alone"
+                alarm.address, f"is in {region}, but Route 53 publishes metrics only in {ROUTE53_METRICS_REGION}"
             )
 
 
@@ -25,9 +25,7 @@ def _action_elsewhere(state: State) -> Iterator[Found]:
         for text in state.view.behind(alarm, "alarm_actions").texts:
             part = text.split(":")
             if len(part) > 4 and part[2] == "sns" and region and part[3] and part[3] != region:
-                yield Found(
-                    alarm.address, f"is in {region}, and its action in {part[3]}: an alarm acts in its own region alone"
-                )
+                yield Found(alarm.address, f"is in {region} and notifies a topic in {part[3]}: CloudWatch rejects it")
         if not state.view.behind(alarm, "alarm_actions").texts and region:
             topics = state.view.behind(alarm, "alarm_actions", types=("aws_sns_topic",)).resources
             for topic in topics:
@@ -35,7 +33,7 @@ def _action_elsewhere(state: State) -> Iterator[Found]:
                 if topic.type == "aws_sns_topic" and other and other != region:
                     yield Found(
                         alarm.address,
-                        f"is in {region}, and its action in {other}: an alarm acts in its own region alone",
+                        f"is in {region} and notifies a topic in {other}: CloudWatch rejects it",
                     )
 
 
@@ -47,12 +45,12 @@ def _silent(state: State) -> Iterator[Found]:
         if alarm.get("actions_enabled") is False:
             yield Found(alarm.address, "has its actions disabled")
         elif alarm.get("alarm_actions") in (None, []):
-            yield Found(alarm.address, "has no action, so it reaches nobody")
+            yield Found(alarm.address, "has no action, so it notifies nobody")
         if alarm.text("metric_name") == "HealthCheckStatus" and alarm.text("treat_missing_data") in (
             "notBreaching",
             "ignore",
         ):
-            yield Found(alarm.address, "does not fire when the health check reports nothing")
+            yield Found(alarm.address, "does not fire when the health check reports no data")
 
 
 def _counts(state: State, alarm: Resource) -> bool:
@@ -78,8 +76,9 @@ def _watched(state: State) -> dict[str, str]:
 
 def _alarm_lost(after: State, before: State) -> Iterator[Found]:
     was, is_ = _watched(before), _watched(after)
+    watched = {part for check in is_ for part in after.parts(check)}  # an alarm on a calculated check watches its parts
     for check, alarm in was.items():
-        if check in after.deciding and check not in is_:
+        if check in after.deciding and check not in watched:
             yield Found(alarm, f"no longer watches {check}, and no other alarm does")
 
 
@@ -93,16 +92,19 @@ def _unheard(after: State, before: State) -> Iterator[Found]:
     }
     for topic, subscription in was.items():
         if topic in alarmed and topic in after.view.resources and topic not in is_:
-            yield Found(subscription, f"was the only subscription of {topic}, whose messages reach nobody now")
+            yield Found(subscription, f"is the last subscription of {topic}, so its messages reach nobody")
 
 
 _HEALTH: Final = f"{ROUTE53_GUIDE}monitoring-health-checks.html"
-_ACTIONS: Final = "https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/AlarmThatSendsEmail.html"
+_MISSING_DATA: Final = "https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/alarms-and-missing-data.html"
+# AWS states nowhere that the topic must be in the alarm's region. PutMetricAlarm answers "ValidationError: Invalid
+# region ca-central-1 specified. Only us-west-2 is supported.": https://github.com/cds-snc/notification-terraform/pull/128
+_PUT_ALARM: Final = "https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutMetricAlarm.html"
 
 RULES: Final = (
     Rule(
         "alarm-metric-elsewhere",
-        "An alarm watches Route 53 outside of us-east-1, where Route 53 publishes no metrics.",
+        "An alarm outside us-east-1 watches a Route 53 metric, and Route 53 publishes metrics only in us-east-1.",
         "Create the alarm in us-east-1.",
         _HEALTH,
         "warning",
@@ -111,24 +113,24 @@ RULES: Final = (
     ),
     Rule(
         "alarm-action-elsewhere",
-        "An alarm names a topic of another region, which it cannot notify.",
-        "Name a topic in the region of the alarm.",
-        _ACTIONS,
+        "An alarm notifies a topic of another region, and CloudWatch rejects such an alarm.",
+        "Use a topic in the region of the alarm.",
+        _PUT_ALARM,
         "warning",
         check=_action_elsewhere,
         also_created=True,
     ),
     Rule(
         "alarm-silent",
-        "An alarm has no action, has its actions disabled, or does not fire without data.",
+        "An alarm has no action, has its actions disabled, or does not fire when data is missing.",
         'Set alarm_actions, actions_enabled = true, and treat_missing_data = "breaching".',
-        _ACTIONS,
+        _MISSING_DATA,
         "warning",
         check=_silent,
     ),
     Rule(
         "alarm-lost",
-        "No alarm watches a health check any more that decides a failover.",
+        "A health check that decides a failover loses its last alarm.",
         "Keep an alarm on HealthCheckStatus of this health check.",
         _HEALTH,
         change=_alarm_lost,
@@ -136,7 +138,7 @@ RULES: Final = (
     Rule(
         "topic-unheard",
         "A topic that alarms use loses its last subscription.",
-        "Keep a subscription, or create the new one before the old one goes.",
+        "Keep a subscription, or create the new one before you remove the old one.",
         "https://docs.aws.amazon.com/sns/latest/dg/sns-create-subscribe-endpoint-to-topic.html",
         change=_unheard,
     ),

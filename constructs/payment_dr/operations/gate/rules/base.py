@@ -1,4 +1,4 @@
-"""What a rule is, and one side of a plan as rules see it."""
+"""A rule, and one side of a plan as the rules see it."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -16,12 +16,12 @@ ROUTE53_GUIDE: Final = "https://docs.aws.amazon.com/Route53/latest/DeveloperGuid
 ROUTE53_API: Final = "https://docs.aws.amazon.com/Route53/latest/APIReference/"
 RELIABILITY: Final = "https://docs.aws.amazon.com/wellarchitected/latest/reliability-pillar/"
 
-# Who sends clients to a function.
+# Services that forward clients to a function.
 _FRONTS: Final = ("apigateway", "elasticloadbalancing")
 
 
 class State:
-    """One side of a plan: what stands, what of it takes part in a failover, and what the model makes of that."""
+    """One side of a plan: its resources, its topology and the model of both."""
 
     def __init__(self, view: View) -> None:
         self.view = view
@@ -104,7 +104,7 @@ class State:
 
 @dataclass(frozen=True)
 class Found:
-    """What a check found: where, and what is wrong there, to be read after the address."""
+    """A finding: the address, and what is wrong there, which continues the sentence."""
 
     address: str
     what: str
@@ -118,11 +118,11 @@ class Rule:
         id: Its name.
         sentence: What is wrong.
         hint: What to change.
-        page: The page of AWS that it follows.
-        level: Whether it stops a plan.
-        check: Finds it in what stands. Default: the model finds it.
-        change: Finds it in what changes: after, before.
-        also_created: Whether a warning stops a plan too that creates what it finds.
+        page: AWS's page behind it.
+        level: When it stops a plan: see ``rules/__init__.py``.
+        check: Finds it on one side of the plan. Default: the model finds it.
+        change: Finds it by comparing both sides: after, before.
+        also_created: Whether a warning also stops a plan that creates the resource.
     """
 
     id: str

@@ -21,7 +21,7 @@ def _control_plane(state: State) -> Iterator[Found]:
         for policy in state.view.of_type(kind):
             actions = sorted(set(filter(_CONTROL_PLANE.match, _allowed(policy.text("policy")))))
             if actions and any(_runs_by_itself(state, each) for each in _given_by(state, policy)):
-                yield Found(policy.address, f"lets a program call {', '.join(actions)}, which us-east-1 alone answers")
+                yield Found(policy.address, f"lets a program call {', '.join(actions)}, which only us-east-1 accepts")
 
 
 def _given_by(state: State, policy: Resource) -> list[Resource]:
@@ -56,7 +56,8 @@ def _remote_state(state: State) -> Iterator[Found]:
     for data in state.view.of_type("data.terraform_remote_state"):
         region = data.text("config", "region")
         if data.text("backend") == "s3" and region and region in state.regions:
-            yield Found(data.address, f"reads the state of another stack in {region}: no plan while that region fails")
+            what = f"reads the state of another stack in {region}, so no plan works while that region is down"
+            yield Found(data.address, what)
 
 
 def _needs_both(state: State) -> Iterator[Found]:
@@ -67,7 +68,7 @@ def _needs_both(state: State) -> Iterator[Found]:
         both = " and ".join(sorted(busy & state.regions))
         yield Found(
             first,
-            f"is in one plan with what serves in {both}, all of which Terraform needs: no apply during a failover",
+            f"is in one plan with resources in {both}, and Terraform needs both regions to apply it",
         )
 
 
@@ -76,8 +77,8 @@ _FAULTS: Final = "https://docs.aws.amazon.com/whitepapers/latest/aws-fault-isola
 RULES: Final = (
     Rule(
         "control-plane-needed",
-        "A program may change DNS records or IAM policies, and only us-east-1 takes such changes.",
-        "Let health checks move clients, and create roles and policies beforehand.",
+        "A program may change DNS records or IAM policies, and only us-east-1 accepts such changes.",
+        "Let health checks move clients, and create roles and policies in advance.",
         f"{_FAULTS}global-services.html",
         "warning",
         check=_control_plane,
@@ -85,16 +86,16 @@ RULES: Final = (
     ),
     Rule(
         "state-in-a-region",
-        "The plan reads Terraform state that is stored in a region of the failover.",
-        "Copy the state's bucket to the other region, or pass the values in.",
-        f"{_FAULTS}control-planes-and-data-planes.html",
+        "The plan reads Terraform state from a bucket in one of the failover's regions.",
+        "Replicate the bucket to the other region, or pass the values as variables.",
+        f"{_FAULTS}regional-services.html",
         "note",
         check=_remote_state,
     ),
     Rule(
         "apply-needs-both",
-        "One plan manages both regions, so nobody can apply it while one of them is down.",
-        "Let no failover need an apply, or split the stack by region.",
+        "One plan manages both regions, so Terraform cannot apply all of it while one of them is down.",
+        "Make sure that no failover needs an apply, or split the stack by region.",
         f"{RELIABILITY}rel_withstand_component_failures_avoid_control_plane.html",
         "note",
         check=_needs_both,

@@ -19,7 +19,7 @@ def _copy_lost(after: State, before: State) -> Iterator[Found]:
         if copy.source in elsewhere and copy.region not in after.regions:  # names lead to another copy
             continue
         if not copy.region or (copy.source not in after.view.resources and copy.by[0] not in after.view.resources):
-            yield Found(copy.source, f"is destroyed, and with it its copy in {copy.region}")
+            yield Found(copy.source, f"is destroyed together with its copy in {copy.region}")
         else:
             yield Found(copy.by[0], f"no longer copies the {copy.kind} {copy.name} to {copy.region}")
 
@@ -29,7 +29,8 @@ def _copy_same_region(after: State, before: State) -> Iterator[Found]:
     far = {copy.source for copy in before.copies if copy.source_region != copy.region}
     for copy in after.copies:
         if copy.source_region and copy.source_region == copy.region and copy.source in far:
-            yield Found(copy.by[0], f"copies the {copy.kind} {copy.name} within {copy.region}, which fails as one")
+            what = f"copies the {copy.kind} {copy.name} within {copy.region}, so one outage takes both"
+            yield Found(copy.by[0], what)
 
 
 def _copy_stopped(state: State) -> Iterator[Found]:
@@ -40,8 +41,9 @@ def _copy_stopped(state: State) -> Iterator[Found]:
             if bucket.address in replicated and status not in ("Enabled", ""):
                 yield Found(versioning.address, f"suspends the versioning of {bucket.address}, so replication stops")
     for table in state.view.of_type("aws_dynamodb_table"):
-        if table.items("replica") and table.get("stream_enabled") is False:
-            yield Found(table.address, "has replicas and no stream, which carries the writes to them")
+        modes = [table.text("replica", number, "consistency_mode") for number in range(len(table.items("replica")))]
+        if any(mode != "STRONG" for mode in modes) and table.get("stream_enabled") is False:
+            yield Found(table.address, "has replicas but no stream, which replication needs")
 
 
 def _buckets_of(state: State, rules: Resource) -> Iterator[str]:
@@ -69,7 +71,7 @@ def _rights_lost(after: State, before: State) -> Iterator[Found]:
     for kind in ("aws_iam_role_policy", "aws_iam_role_policy_attachment"):
         for role, policy in before.parents(kind, "role", "aws_iam_role").items():
             if role in roles and role not in has:
-                yield Found(policy, f"was the only policy of {role}, which still has its work")
+                yield Found(policy, f"is the last policy of {role}, which is still in use")
 
 
 def _with_policies(state: State) -> set[str]:
@@ -107,11 +109,11 @@ def _without_recovery(state: State) -> Iterator[Found]:
     for resource, _ in _copied(state):
         if resource.type == "aws_dynamodb_table":
             if not resource.truth("point_in_time_recovery", 0, "enabled"):
-                yield Found(resource.address, "has no point-in-time recovery: a wrong write is copied within a second")
+                yield Found(resource.address, "has no point-in-time recovery, and replication copies a wrong write")
             for number in range(len(resource.items("replica"))):
                 if not resource.truth("replica", number, "point_in_time_recovery"):
                     region = resource.text("replica", number, "region_name")
-                    yield Found(resource.address, f"has no point-in-time recovery of its replica in {region}")
+                    yield Found(resource.address, f"has no point-in-time recovery for its replica in {region}")
         if resource.type == "aws_dynamodb_table_replica" and not resource.truth("point_in_time_recovery"):
             yield Found(resource.address, "has no point-in-time recovery")
         if resource.type in ("aws_rds_cluster", "aws_db_instance"):
@@ -132,12 +134,12 @@ def _unprotected(state: State) -> Iterator[Found]:
     for resource, _ in _copied(state):
         attribute = attributes.get(resource.type)
         if attribute and not resource.truth(attribute):
-            yield Found(resource.address, f"has no deletion protection, and a deletion is copied: {attribute}")
+            yield Found(resource.address, f"has no deletion protection: {attribute}")
         if resource.type in ("aws_rds_cluster", "aws_db_instance") and resource.truth("skip_final_snapshot"):
-            yield Found(resource.address, "leaves no snapshot when it is destroyed: skip_final_snapshot")
+            yield Found(resource.address, "leaves no snapshot when Terraform destroys it: skip_final_snapshot")
     for bucket in _replicated_buckets(state):
         if bucket.truth("force_destroy"):
-            yield Found(bucket.address, "is destroyed with all that it holds: force_destroy")
+            yield Found(bucket.address, "can be destroyed with all its objects: force_destroy")
     for balancer in state.view.of_type("aws_lb"):
         if balancer.get("enable_deletion_protection") is False and balancer.address in state.serving:
             yield Found(balancer.address, "has no deletion protection: enable_deletion_protection")
@@ -159,28 +161,28 @@ def _key_elsewhere(state: State) -> Iterator[Found]:
                 region, arn = (resource.text("replica", number, each) for each in (its_region, its_key))
                 where = arn.split(":")[3] if arn.count(":") >= 5 else ""
                 if where and region and where != region:
-                    yield Found(resource.address, f"has a replica in {region} that a key of {where} encrypts")
+                    yield Found(resource.address, f"has a replica in {region} with a key of {where}")
 
 
 def _key_unusable(state: State) -> Iterator[Found]:
     for key in state.view.of_type("aws_kms_key", "aws_kms_replica_key"):
         disabled = key.get("is_enabled") is False or key.get("enabled") is False
         if disabled and _users_of(state, key):
-            yield Found(key.address, "is disabled, so nothing that it encrypted can be read")
+            yield Found(key.address, "is disabled, so data that it encrypted cannot be read")
 
 
 _KEPT: Final = {
-    "aws_route53_zone": "the zone with all of its records",
-    "aws_dynamodb_table": "the table with all that it holds",
-    "aws_s3_bucket": "the bucket with all that it holds",
-    "aws_kms_key": "the key, and with it all that it encrypted",
-    "aws_kms_replica_key": "the key, and with it all that it encrypted",
-    "aws_rds_global_cluster": "the cluster of all regions",
-    "aws_rds_cluster": "the database with all that it holds",
-    "aws_db_instance": "the database with all that it holds",
-    "aws_docdb_cluster": "the database with all that it holds",
+    "aws_route53_zone": "the zone with all its records",
+    "aws_dynamodb_table": "the table with all its items",
+    "aws_s3_bucket": "the bucket with all its objects",
+    "aws_kms_key": "the key, so data that it encrypted cannot be read",
+    "aws_kms_replica_key": "the key, so data that it encrypted cannot be read",
+    "aws_rds_global_cluster": "the global cluster",
+    "aws_rds_cluster": "the database with all its data",
+    "aws_db_instance": "the database with all its data",
+    "aws_docdb_cluster": "the database with all its data",
     "aws_secretsmanager_secret": "the secret",
-    "aws_elasticache_global_replication_group": "the cache of all regions",
+    "aws_elasticache_global_replication_group": "the global cache",
 }
 
 
@@ -200,7 +202,7 @@ def _destroyed(after: State, before: State) -> Iterator[Found]:
     for name in before.judged:
         for entry in name.entries:
             if entry.resource.action == "replace" and entry.address in after.view.resources:
-                yield Found(entry.address, f"is replaced, and {name.key.fqdn} is not answered with it meanwhile")
+                yield Found(entry.address, f"is replaced, so {name.key.fqdn} is without it in the meantime")
 
 
 def _users_of(state: State, key: Resource) -> set[str]:
@@ -230,22 +232,24 @@ _S3: Final = "https://docs.aws.amazon.com/AmazonS3/latest/userguide/"
 RULES: Final = (
     Rule(
         "copy-lost",
-        "Data are no longer copied to the region that takes over.",
-        "Keep the replica or the replication rule, or create the new one before the old one goes.",
+        "Data is no longer copied to the region that takes over.",
+        "Keep the replica or the replication rule, or create the new one before you remove the old one.",
         f"{RELIABILITY}rel_planning_for_recovery_disaster_recovery.html",
         change=_copy_lost,
     ),
     Rule(
         "copy-in-same-region",
-        "A copy moves into the region of its source and fails with it.",
-        "Put the copy into another region.",
+        "A copy moves into the region of its source, so one outage takes both.",
+        "Keep the copy in another region.",
         f"{RELIABILITY}rel_fault_isolation_multiaz_region_system.html",
         change=_copy_same_region,
     ),
     Rule(
         "copy-stopped",
-        "Replication stops: S3 needs versioning of both buckets, and DynamoDB a stream.",
+        "Replication stops: S3 needs versioning on both buckets, DynamoDB a stream (not with strong consistency).",
         "Set the versioning status to Enabled, and keep stream_enabled = true.",
+        # DynamoDB: "For Multi-Region Strong Consistency (MRSC), Streams are not required", says
+        # https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-properties-dynamodb-globaltable-streamspecification.html
         f"{_S3}replication-requirements.html",
         check=_copy_stopped,
     ),
@@ -258,15 +262,15 @@ RULES: Final = (
     ),
     Rule(
         "no-recovery",
-        "Data have no backup on one side, and a wrong write is copied to the other.",
-        "Enable point-in-time recovery of the table and of each replica, and keep backups for more than a day.",
+        "Data has no backup in one region, and replication copies a wrong write there.",
+        "Enable point-in-time recovery for the table and each replica, and keep database backups for more than a day.",
         f"{_DYNAMODB}Point-in-time-recovery.html",
         "warning",
         check=_without_recovery,
     ),
     Rule(
         "unprotected",
-        "Copied data, or a load balancer that serves a name, can be deleted by one call.",
+        "One call can delete copied data, or a load balancer that serves a name.",
         "Enable deletion protection, and remove force_destroy and skip_final_snapshot.",
         f"{_DYNAMODB}WorkingWithTables.Basics.html",
         "warning",
@@ -274,14 +278,14 @@ RULES: Final = (
     ),
     Rule(
         "key-elsewhere",
-        "A replica names a key of another region.",
-        "Name a key of the replica's region.",
+        "A replica uses a key of another region.",
+        "Use a key of the replica's region.",
         f"{_KMS}multi-region-keys-overview.html",
         check=_key_elsewhere,
     ),
     Rule(
         "key-unusable",
-        "A key is disabled, so nothing that it encrypted can be read.",
+        "A key is disabled, so data that it encrypted cannot be read.",
         "Enable the key.",
         f"{_KMS}enabling-keys.html",
         "warning",
@@ -290,7 +294,7 @@ RULES: Final = (
     Rule(
         "destroyed",
         "The plan destroys or replaces a zone, a record, data or a key that a failover needs.",
-        "Change it in place, or create the new one beside it first. lifecycle.prevent_destroy stops this earlier.",
+        "Change it in place, or create the new one first. lifecycle.prevent_destroy stops this earlier.",
         f"{RELIABILITY}rel_planning_for_recovery_config_drift.html",
         change=_destroyed,
     ),

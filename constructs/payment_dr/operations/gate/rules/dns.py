@@ -15,18 +15,19 @@ def _inconsistent(state: State) -> Iterator[Found]:
         records = list(name.entries)
         policies = {entry.record.routing for entry in records}
         if len(policies) > 1:
-            yield Found(records[0].address, f"has records of other policies beside it: {', '.join(sorted(policies))}")
+            what = f"shares its name with records of other routing policies: {', '.join(sorted(policies))}"
+            yield Found(records[0].address, what)
         identifiers = Counter(entry.record.set_identifier for entry in records if entry.record.routing != "simple")
         for identifier, count in identifiers.items():
             if count > 1 and identifier is not None:
                 same = [entry.address for entry in records if entry.record.set_identifier == identifier]
-                yield Found(same[-1], f"has the set identifier {identifier} of {same[0]}")
+                yield Found(same[-1], f"has the same set identifier as {same[0]}: {identifier}")
         plain_records = [entry for entry in records if not entry.is_alias]
         ttls = {entry.record.ttl_seconds for entry in plain_records}
         if "weighted" in policies and len(ttls) > 1:
             yield Found(
                 plain_records[-1].address,
-                f"has another TTL than the other records of {name.key.fqdn}: {sorted(ttls)} s",
+                f"has a different TTL than the other records of {name.key.fqdn}: {sorted(ttls)} s",
             )
 
 
@@ -42,9 +43,9 @@ def _contradicting(state: State) -> Iterator[Found]:
                 each.record.weight and _STANDBY.search(each.record.set_identifier or "") for each in name.entries
             )
             if record.routing == "weighted" and not record.weight and standby_answers and _ACTIVE.search(identifier):
-                yield Found(entry.address, f"has the weight 0, though it is called {identifier}")
+                yield Found(entry.address, f"has weight 0, but is named {identifier}")
             if record.failover == "SECONDARY" and _ACTIVE.search(identifier) and not _STANDBY.search(identifier):
-                yield Found(entry.address, f"is the SECONDARY record, though it is called {identifier}")
+                yield Found(entry.address, f"is the SECONDARY record, but is named {identifier}")
 
 
 def _traffic_moves(after: State, before: State) -> Iterator[Found]:
@@ -59,7 +60,7 @@ def _traffic_moves(after: State, before: State) -> Iterator[Found]:
             was, is_ = ", ".join(sorted(old.normal)), ", ".join(sorted(name.normal))
             changed = [entry for entry in name.entries if entry.resource.action != "no-op"]
             address = (changed or list(name.entries))[0].address
-            yield Found(address, f"moves clients of {name.key.fqdn} while all is well: {was} -> {is_}")
+            yield Found(address, f"moves clients of {name.key.fqdn} although no region has failed: {was} -> {is_}")
 
 
 def _name_lost(after: State, before: State) -> Iterator[Found]:
@@ -68,7 +69,7 @@ def _name_lost(after: State, before: State) -> Iterator[Found]:
         fqdn = name.key.fqdn
         if new is None:
             if not any(each.key.fqdn == fqdn and each.key.type in ("A", "CNAME") for each in after.judged):
-                yield Found(name.entries[0].address, f"is destroyed, and nothing answers {fqdn} ({name.key.type})")
+                yield Found(name.entries[0].address, f"is destroyed, and no record answers {fqdn} ({name.key.type})")
         elif not new.fails_over and len(name.regions) > 1:
             if found := blamed(after, before, name):
                 yield found
@@ -83,14 +84,14 @@ def blamed(after: State, before: State | None, name: Executed) -> Found | None:
     regions = ", ".join(sorted(after.model.regions(name.key))) or "no region"
     for entry in old:
         if entry.address not in after.view.resources:
-            return Found(entry.address, f"is destroyed, and {name.key.fqdn} leads to {regions} alone")
+            return Found(entry.address, f"is destroyed, and {name.key.fqdn} leads only to {regions}")
     for entry in old:
         new = after.topology.entry_at.get(entry.address)
         if not before or not new or new.unclear or any(target.kind == "unclear" for target in new.targets):
             continue
         if after.model.home(new) != before.model.home(entry):
             was, is_ = (", ".join(sorted(home)) for home in (before.model.home(entry), after.model.home(new)))
-            return Found(entry.address, f"leads to {is_ or 'no region'}, and no longer to {was}")
+            return Found(entry.address, f"leads to {is_ or 'no region'} instead of {was}")
     return None
 
 
@@ -102,25 +103,25 @@ RULES: Final = (
     # What the model finds; `verdict` names the cause.
     Rule(
         "no-health-check",
-        "A record has no health check, so Route 53 answers it even when its region is down.",
+        "A record has no health check, so Route 53 answers with it even when its region is down.",
         "Set its health_check_id to a health check that probes its region.",
         _CHOOSES,
     ),
     Rule(
         "alias-not-evaluated",
-        "An alias has no health check and ignores the health of its target, so Route 53 always answers it.",
+        "An alias has no health check and ignores the health of its target, so Route 53 always answers with it.",
         "Set evaluate_target_health = true in its alias, or give it a health_check_id.",
         _CHOOSES,
     ),
     Rule(
         "no-other-region",
-        "Each record of a name leads to the region that fails, so no record takes over.",
-        "Add a record that leads to another region alone.",
+        "Every record of a name leads to the failed region, so no record can take over.",
+        "Add a record that leads only to another region.",
         _TYPES,
     ),
     Rule(
         "standby-not-healthy",
-        "The records that should take over are unhealthy too, and Route 53 then answers as if all were healthy.",
+        "The records that should take over are unhealthy too, so Route 53 treats all records as healthy.",
         "Give the standby a health check that does not depend on the region that fails.",
         _CHOOSES,
     ),
@@ -132,29 +133,29 @@ RULES: Final = (
     ),
     Rule(
         "traffic-moves",
-        "The change moves clients to another region while all is well.",
-        "Restore the weight, role or target. If you mean to move clients, do it in a change of its own.",
+        "The change moves clients to another region although no region has failed.",
+        "Restore the weight, role or target. To move clients on purpose, make a separate change and skip the gate.",
         _WEIGHTED,
         change=_traffic_moves,
     ),
     Rule(
         "name-lost",
-        "A name that fails over loses its second region, or all of its records.",
+        "A name that fails over loses its second region or all of its records.",
         "Keep a record for each region.",
         _TYPES,
         change=_name_lost,
     ),
     Rule(
         "records-differ",
-        "Records of one name mix policies, have different TTLs though they are weighted, or share a set identifier.",
-        "Give them one policy and one TTL, and each a set_identifier of its own.",
+        "Records of one name mix routing policies, share a set identifier, or are weighted with different TTLs.",
+        "Use one policy and one TTL, and a different set_identifier for each record.",
         f"{ROUTE53_GUIDE}resource-record-sets-values-weighted.html",
         check=_inconsistent,
     ),
     Rule(
         "weights-contradict",
-        "Clients get the record that is called standby, and not the one that is called active.",
-        "Swap the weights or roles, or rename the records.",
+        "Clients get the record named standby instead of the record named active.",
+        "Swap the weights or the roles, or rename the records.",
         _WEIGHTED,
         "warning",
         check=_contradicting,

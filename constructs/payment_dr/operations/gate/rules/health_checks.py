@@ -20,7 +20,7 @@ def _cannot_fail(state: State) -> Iterator[Found]:
             yield Found(address, "is disabled, so it is always healthy" + (" inverted" if check.inverted else ""))
         threshold = state.view.resources[address].get("child_health_threshold")
         if isinstance(check, CalculatedCheck) and check.threshold <= 0 and threshold is not UNKNOWN:
-            yield Found(address, "is always healthy, as its threshold is 0")
+            yield Found(address, "is always healthy: its threshold is 0")
         if isinstance(check, HealthCheck) and check.type == "TCP" and _api_probed(state, address):
             yield Found(address, "is of type TCP, which passes while the API answers 503")
 
@@ -32,7 +32,7 @@ def _fewer_suffice(after: State, before: State) -> Iterator[Found]:
         if isinstance(old, CalculatedCheck) and isinstance(new, CalculatedCheck):
             count = len(new.children)
             if old.threshold >= len(old.children) > 0 and 0 < new.threshold < count:
-                what = f"stays healthy while one of its {count} children fails: threshold {new.threshold}"
+                what = f"stays healthy when one of its {count} children fails: threshold {new.threshold}"
                 yield Found(address, what)
 
 
@@ -51,9 +51,7 @@ def _cannot_pass(state: State) -> Iterator[Found]:
     for address in state.deciding:
         check = state.topology.checks[address]
         if isinstance(check, CalculatedCheck) and check.threshold > len(check.children) > 0:
-            yield Found(
-                address, f"is never healthy, as its threshold is {check.threshold} of {len(check.children)} children"
-            )
+            yield Found(address, f"can never be healthy: it needs {check.threshold} of {len(check.children)} children")
         if not isinstance(check, HealthCheck) or check.disabled:
             continue
         if api := _api_probed(state, address):
@@ -80,7 +78,7 @@ def _no_way_in(
         return
     if resource.type in ("aws_lb", "aws_alb"):
         if resource.truth("internal"):
-            yield Found(address, f"probes {resource.address}, which is internal: no health checker reaches it")
+            yield Found(address, f"probes {resource.address}, which is internal, so no health checker reaches it")
         listeners = state.belonging("aws_lb_listener", "load_balancer_arn").get(resource.address, [])
         ports = {int(each.number("port", default=0)) for each in listeners}
         if ports and check.port not in ports:
@@ -95,7 +93,7 @@ def _no_way_in(
             yield Found(address, f"is of type HTTP, and {resource.address} speaks HTTPS on that port")
     if resource.type == "aws_apigatewayv2_api":
         if by_its_own_host and resource.truth("disable_execute_api_endpoint"):
-            yield Found(address, f"probes the own host of {resource.address}, which is disabled")
+            yield Found(address, f"probes the default endpoint of {resource.address}, which is disabled")
         of_route = state.belonging("aws_apigatewayv2_route", "api_id").get(resource.address, ())
         routes = [each.text("route_key") for each in of_route]
         of_stage = state.belonging("aws_apigatewayv2_stage", "api_id").get(resource.address, ())
@@ -104,7 +102,7 @@ def _no_way_in(
         stages += [each.text("api_mapping_key") for each in of_mapping]
         path_known = state.view.resources[address].get("resource_path") is not UNKNOWN
         if routes and path_known and not any(_serves(route, check.path, stages) for route in routes):
-            yield Found(address, f"probes a path of which {resource.address} has no route")
+            yield Found(address, f"probes a path for which {resource.address} has no route")
     if resource.type == "aws_instance" and resource.text("instance_state") in ("stopped", "terminated"):
         yield Found(address, f"probes {resource.address}, which is stopped")
 
@@ -134,12 +132,12 @@ def _probes_elsewhere(state: State) -> Iterator[Found]:
                 continue
             targets = state.topology.probed(address)
             if any(key.fqdn == name.key.fqdn for target in targets for key in target.keys):
-                what = f"probes {name.key.fqdn} itself, and so follows the name to the region that is well"
+                what = f"probes {name.key.fqdn} itself, so it follows the name to the healthy region"
                 yield Found(address, what)
             probed = state.model.probed_regions(address)
             if probed and not probed & home:
                 there, here = (", ".join(sorted(regions)) for regions in (probed, home))
-                yield Found(address, f"probes {there}, and decides on {entry.address}, which leads to {here}")
+                yield Found(address, f"probes {there}, but decides on {entry.address}, which leads to {here}")
 
 
 def _shared(state: State) -> Iterator[Found]:
@@ -152,7 +150,7 @@ def _shared(state: State) -> Iterator[Found]:
             homes = {state.model.home(entry) for entry in entries}
             if len(homes) > 1:
                 both = " and ".join(entry.address for entry in entries[:2])
-                yield Found(check, f"decides on both {both}, so both are unhealthy at once")
+                yield Found(check, f"decides on both {both}, so both become unhealthy together")
 
 
 def _inverted_anew(after: State, before: State) -> Iterator[Found]:
@@ -160,7 +158,7 @@ def _inverted_anew(after: State, before: State) -> Iterator[Found]:
         old, new = before.view.resources.get(address), after.view.resources[address]
         if old and old.truth("invert_healthcheck") != new.truth("invert_healthcheck"):
             was, is_ = old.truth("invert_healthcheck"), new.truth("invert_healthcheck")
-            what = f"invert_healthcheck {str(was).lower()} -> {str(is_).lower()}: healthy is unhealthy from then on"
+            what = f"has invert_healthcheck {str(was).lower()} -> {str(is_).lower()}, so healthy becomes unhealthy"
             yield Found(address, what)
 
 
@@ -173,12 +171,12 @@ def _another_path(after: State, before: State) -> Iterator[Found]:
         if old.path != new.path:
             known = {each.text("health_check", 0, "path") for each in after.view.of_type("aws_lb_target_group")}
             if old.path in known and new.path not in known:
-                yield Found(address, "probes another path than before, and no target group has its own check there")
+                yield Found(address, "probes a different path than before, and no target group checks that path")
         lost = before.model.probed_regions(address) and not after.model.probed_regions(address)
         if old.host != new.host and lost:
-            yield Found(address, f"probes {new.host} in place of {old.host}, and the plan knows no region of that")
+            yield Found(address, f"probes {new.host} instead of {old.host}, and the plan does not show its region")
         if old.search_string and new.search_string and old.search_string != new.search_string:
-            yield Found(address, "searches the body for another text than before")
+            yield Found(address, "searches the body for a different text than before")
 
 
 def _unfollowable(state: State) -> Iterator[Found]:
@@ -191,14 +189,14 @@ def _unfollowable(state: State) -> Iterator[Found]:
         named = [each for each in state.view.of_type(ALARM) if check.alarm and each.text("alarm_name") == check.alarm]
         if alarm is None and named:
             region = state.topology.region_of(named[0])
-            yield Found(address, f"follows {named[0].address} in {check.region}, and that alarm is in {region}")
+            yield Found(address, f"follows {named[0].address} in {check.region}, but that alarm is in {region}")
         if alarm is None:
             continue
         if alarm.text("extended_statistic"):
             statistic = alarm.text("extended_statistic")
-            yield Found(address, f"follows {alarm.address}, whose statistic {statistic} Route 53 does not take")
+            yield Found(address, f"follows {alarm.address}, whose statistic {statistic} Route 53 does not support")
         if 0 < alarm.number("period", default=0) < STANDARD_RESOLUTION_SECONDS:
-            yield Found(address, f"follows {alarm.address}, whose period of less than 60 s Route 53 does not take")
+            yield Found(address, f"follows {alarm.address}, whose period below 60 s Route 53 does not support")
 
 
 def _normally_unhealthy(state: State) -> Iterator[Found]:
@@ -206,7 +204,8 @@ def _normally_unhealthy(state: State) -> Iterator[Found]:
         check = entry.record.health_check_id
         try:
             if check and not state.model.status(check, entry, None):
-                yield Found(check, f"is unhealthy while all is well, so {entry.address} is not answered")
+                what = f"is unhealthy although no region has failed, so Route 53 does not answer with {entry.address}"
+                yield Found(check, what)
         except UnclearError:
             continue
 
@@ -225,7 +224,7 @@ def _closed(after: State, before: State) -> Iterator[Found]:
             if opened and open_ is False:
                 groups = after.view.behind(balancer, "security_groups", types=("aws_security_group",)).resources
                 address = groups[0].address if groups else balancer.address
-                yield Found(address, f"no longer lets health checkers reach port {port} of {balancer.address}")
+                yield Found(address, f"no longer allows health checkers on port {port} of {balancer.address}")
 
 
 def _opens(state: State, balancer: Resource, port: int) -> bool | None:
@@ -255,70 +254,70 @@ RULES: Final = (
     Rule(  # found by the model
         "check-stays-healthy",
         "A health check stays healthy when the region of its record fails.",
-        "Let it probe something in that region.",
+        "Probe an endpoint in that region.",
         _DETERMINES,
     ),
     Rule(
         "unhealthy-when-well",
-        "A health check is unhealthy while all is well, so Route 53 does not answer its record.",
-        "Check invert_healthcheck and child_health_threshold, and what it probes.",
+        "A health check is unhealthy although no region has failed, so Route 53 does not answer with its record.",
+        "Check invert_healthcheck, child_health_threshold and the endpoint that it probes.",
         _CONFIG,
         check=_normally_unhealthy,
     ),
     Rule(
         "check-cannot-fail",
-        "A health check stays healthy whatever happens, or no longer fails with each of its parts.",
-        "Enable it, probe HTTPS in place of TCP, and let child_health_threshold be the number of children.",
+        "A health check can never fail, or it no longer fails when one of its children fails.",
+        "Enable it, use HTTPS instead of TCP, and set child_health_threshold to the number of children.",
         _CONFIG,
         check=_cannot_fail,
         change=_fewer_suffice,
     ),
     Rule(
         "check-cannot-pass",
-        "A health check can never pass, so Route 53 does not answer its record.",
-        "Let it ask for a protocol, port, host and path that its target serves.",
+        "A health check can never pass, so Route 53 does not answer with its record.",
+        "Use a protocol, port, host and path that its target serves.",
         _DETERMINES,
         check=_cannot_pass,
     ),
     Rule(
         "check-probes-elsewhere",
-        "A health check probes another region than the one its record leads to.",
-        "Let it probe the target of its record, and never the name that fails over.",
-        f"{ROUTE53_GUIDE}dns-failover-types.html",
+        "A health check probes a different region than the one its record leads to.",
+        "Probe the target of the record, never the name that fails over.",
+        _CONFIG,  # FullyQualifiedDomainName
         check=_probes_elsewhere,
     ),
     Rule(
         "check-shared",
-        "Records of two regions have the same health check, so both are unhealthy at once.",
+        "Records of two regions share one health check, so both become unhealthy together.",
         "Create a health check for each region.",
-        f"{ROUTE53_GUIDE}health-checks-how-route-53-chooses-records.html",
+        _CONFIG,  # FullyQualifiedDomainName
         check=_shared,
     ),
     Rule(
         "check-inverted",
-        "The change inverts a health check: what was healthy is unhealthy from then on.",
+        "The change inverts a health check, so healthy becomes unhealthy.",
         "Restore invert_healthcheck.",
         _CONFIG,
         change=_inverted_anew,
     ),
     Rule(
         "check-changed",
-        "A health check asks for something else than before, and nothing in the plan shows that its target answers.",
-        "Change the target's own health check in the same plan, or ask the target yourself first.",
+        "A health check probes something else than before, and nothing in the plan shows that its target answers.",
+        "Change the target's own health check in the same plan, or send the new request to the target first.",
         _DETERMINES,
         change=_another_path,
     ),
     Rule(
         "alarm-not-followed",
-        "A health check follows an alarm that Route 53 cannot follow, or that fails with the region it watches.",
-        "Use an alarm with a period of 60 s or more, outside of the region it watches, and name its region.",
+        "A health check follows an alarm that Route 53 does not support, or that fails with the region it watches.",
+        "Use an alarm with a period of 60 s or more outside the region it watches, and set cloudwatch_alarm_region.",
         f"{ROUTE53_API}API_AlarmIdentifier.html",
         check=_unfollowable,
     ),
     Rule(
         "checkers-locked-out",
-        "A security group no longer lets Route 53's health checkers in.",
-        "Allow the port from the prefix list com.amazonaws.REGION.route53-healthchecks.",
+        "A security group no longer allows Route 53's health checkers.",
+        "Allow the port for the prefix list com.amazonaws.REGION.route53-healthchecks.",
         f"{ROUTE53_GUIDE}dns-failover-router-firewall-rules.html",
         change=_closed,
     ),

@@ -40,7 +40,7 @@ def _part_lost(after: State, before: State) -> Iterator[Found]:
         for parent, part in before.parents(kind, attribute, parent_kind).items():
             region = after.region_of(parent)
             if parent in after.view.resources and parent not in is_ and region in after.regions | copied:
-                yield Found(part, f"was the only {kind} of {parent}, which serves {region}")
+                yield Found(part, f"is the last {kind} of {parent}, which serves {region}")
 
 
 def _empty(state: State) -> Iterator[Found]:
@@ -56,7 +56,7 @@ def _empty(state: State) -> Iterator[Found]:
     functions = _functions(state)
     for function in functions:
         if function.get("reserved_concurrent_executions") == 0:
-            yield Found(function.address, "may not run: its reserved concurrency is 0")
+            yield Found(function.address, "cannot run: its reserved concurrency is 0")
     for distribution in state.view.of_type("aws_cloudfront_distribution", "aws_globalaccelerator_accelerator"):
         if distribution.get("enabled") is False and distribution.address in state.serving:
             yield Found(distribution.address, "is disabled")
@@ -65,7 +65,7 @@ def _empty(state: State) -> Iterator[Found]:
         for rule in state.view.behind(target, "rule", types=("aws_cloudwatch_event_rule",)).resources:
             disabled = rule.text("state") == "DISABLED" or rule.get("is_enabled") is False
             if disabled and any(each in functions for each in started):
-                yield Found(rule.address, "is disabled, so nothing that it started runs")
+                yield Found(rule.address, "is disabled, so the function that it starts no longer runs")
 
 
 def _is_balanced(state: State, group: Resource) -> bool:
@@ -92,13 +92,13 @@ RULES: Final = (
     Rule(
         "part-lost",
         "A load balancer, API, function or cluster loses its last listener, target, stage, route or instance.",
-        "Keep one, or create the new one before the old one goes.",
+        "Keep one, or create the new one before you remove the old one.",
         f"{RELIABILITY}rel_planning_for_recovery_config_drift.html",
         change=_part_lost,
     ),
     Rule(
         "serves-nothing",
-        "Nothing runs in a region: it has no instance or task left, or a part is disabled.",
+        "A region serves nothing: it has no instance or task left, or a part is disabled.",
         "Keep at least one instance or task in each region, and enable the part.",
         f"{RELIABILITY}rel_planning_for_recovery_disaster_recovery.html",
         "warning",
