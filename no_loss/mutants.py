@@ -318,7 +318,7 @@ MUTANTS = (
     Mutant(
         "config sync",
         "takes what was created again for a copy",
-        "if original:",
+        "if original and differ(copy, original):",
         "if False:",
     ),
     Mutant("config sync", "copies into the standard tier", '"Advanced" if is_advanced else "Standard"', '"Standard"'),

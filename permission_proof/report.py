@@ -36,9 +36,9 @@ IAM policies. [permissions-production.md](permissions-production.md) lists what 
 directions. It reads all policies of roles, keys, topics and functions there, removes each action and each condition for
 a moment, and restores it. It fails, and names the line, if
 
-- a right has no scenario, or a scenario has no right;
-- a request works without the right that it needs, or is refused for another reason than the missing right;
-- a grant is [too wide](#too-wide);
+- a right has no scenario, or a scenario has no right,
+- a request works without the right that it needs, or is refused for another reason than the missing right,
+- a grant is [too wide](#too-wide),
 - a policy is not as deployed at the end.
 
 This page is its output (`make prove-permissions ARGS="--write docs/permissions.md"`). A test compares the two.
@@ -87,7 +87,7 @@ The sentences that the lines above rely on when a service acts without being cal
 """
 _NOT_THERE = fill(
     "**Absent.** The proof searches the account and both regions for anything else that could act or let others act. "
-    f"It finds none of these: {'; '.join(ABSENT)}.",
+    f"It finds none of these: {', '.join(ABSENT)}.",
     width=120,
     break_on_hyphens=False,
 )
@@ -106,8 +106,8 @@ requests, for another key and another bucket. The proof cannot act as an AWS ser
 **Read.** In all policies of roles and their trusts, keys, topics and functions, no resource and no condition has a
 `*`, a `?` or a policy variable, except
 
-- `:*` after one log group and `/*` after one bucket, because names of log streams and documents are not known before;
-- `*` as the resource in a key's policy, where it means that key;
+- `:*` after one log group and `/*` after one bucket, because names of log streams and documents are not known before,
+- `*` as the resource in a key's policy, where it means that key,
 - `alarm:*` for the alarms that may publish to a topic and use its key for that: all alarms of the account in that
   region.
 
@@ -116,9 +116,9 @@ statement has an element such as `NotResource`, and each owner has one policy of
 
 {_NOT_THERE}
 
-**Not checked**: resource policies of parameters, which the embedded AWS does not have; other regions; everyone who can
-change the stack, that is, the account's administrators and the role that deploys. The embedded AWS lists KMS grants but
-evaluates none, so the proof does not try what a grant allows.
+**Not checked**: resource policies of parameters, which the embedded AWS does not have, other regions, and everyone who
+can change the stack, that is, the account's administrators and the role that deploys. The embedded AWS lists KMS grants
+but evaluates none, so the proof does not try what a grant allows.
 """
 
 

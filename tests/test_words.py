@@ -62,7 +62,7 @@ def prose(page: Path) -> list[str]:
     """The lines of a page without code, tables and the addresses of links."""
     text = page.read_text(encoding="utf-8")
     text = re.sub(r"^ *```.*?^ *```", lambda code: "\n" * code[0].count("\n"), text, flags=re.M | re.S)
-    text = re.sub(r"^ *\|.*$|\]\([^)]*\)|https?://\S+", "", text, flags=re.M)
+    text = re.sub(r"^ {4,}.*$|^ *\|.*$|\]\([^)]*\)|https?://\S+", "", text, flags=re.M)
     return re.sub(r"`[^`]*`", lambda code: "`" + "\n" * code[0].count("\n"), text).split("\n")
 
 

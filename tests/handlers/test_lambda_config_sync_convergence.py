@@ -73,6 +73,17 @@ def test_a_value_that_is_written_again_after_it_was_replaced_has_not_come_back()
         world.check_converged()
 
 
+def test_a_copy_in_a_parameter_that_was_created_again_is_not_taken_for_the_write_that_had_its_number() -> None:
+    """In a region whose clock is behind both have the same time too, the first moment after what they replaced."""
+    story: list[Action] = [
+        ("replace", WEST, (NAME, "plain")),
+        ("race", WEST, (EAST, "get_parameter", "", "again")),
+        ("write", WEST, (NAME, "again")),
+    ]
+    with World(skew_ms=-1000) as world:
+        last_write_stays(story, [0], world, survivors=False)
+
+
 # New values only: only the next reconciliation repairs a copy that crosses a write of the very value it replaces.
 @seed(SEED)
 @property_of_histories
