@@ -233,9 +233,9 @@ STATED: Mapping[str, Sequence[str]] = {
     "docs/gate.md": (
         "28 changes, target {target} s",
         "1 change, target {target} s",
-        "within 85 s of {target} s.",
+        "leaves us-east-2 within 85 s, target {target} s",
         "The default is {target} s.",
-        "the TTL of {alias_ttl} s that an alias of API Gateway has",
+        "the TTL expires, which is {alias_ttl} s for an alias of API Gateway",
     ),
     "constructs/payment_dr/operations/route53/recovery_time.py": (
         "With {interval} s, threshold {threshold} and TTL {ttl} that is {interval} x {threshold} + {ttl} = {budget} s, "

@@ -642,7 +642,7 @@ def test_a_journal_that_there_is_no_room_for_hides_nothing_of_the_undo(
 
     with pytest.raises(InconclusiveError, match="the disk is full; every change was undone") as ended:
         drill(tell=fill_the_disk)
-    assert "make room" in ended.value.hint
+    assert "free some space" in ended.value.hint
     assert stack.failing == {}
 
 
