@@ -195,7 +195,7 @@ def test_a_setting_that_is_neither_on_nor_off_is_refused(setting: str) -> None:
     with pytest.raises(EmbeddedAwsError) as refused, synthesized(settings={setting: "yes"}):
         pass
     assert refused.value.message == f"{setting}='yes' is neither 0 nor 1"
-    assert refused.value.hint == "set it to 1, or leave it out"
+    assert refused.value.hint == "set it to 1 or 0, or unset it"
 
 
 def test_an_account_that_is_none_is_refused_and_a_users_own_stays_outside(monkeypatch: pytest.MonkeyPatch) -> None:

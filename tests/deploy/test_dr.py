@@ -105,7 +105,7 @@ def test_over_and_back_by_hand_with_terraform_in_between(
     assert fenced["serves"]["found"] == "us-west-2 (secondary)"
 
     assert stack.plan().actions == {}
-    assert "fenced already" in dr("failover", "--yes").stdout
+    assert "already fenced" in dr("failover", "--yes").stdout
 
     back = dr("failback", "--yes", "--wait")
     assert (back.exit_code, back.stdout) == (
