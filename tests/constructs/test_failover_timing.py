@@ -204,8 +204,8 @@ STATED: Mapping[str, Sequence[str]] = {
         "Fails at synth with `custom_domain`, because an alias has API Gateway's TTL of {alias_ttl} s.",
     ),
     "docs/deploy.md": (
-        "and the TTL: {canary} + {ttl} = {canary_budget} s, with a custom domain {canary} + {alias_ttl} = "
-        "{canary_alias_budget} s.",
+        "and the TTL: {canary} + {ttl} = {canary_budget} s, or {canary} + {alias_ttl} = {canary_alias_budget} s with a "
+        "custom domain.",
         "Setting the switch takes {threshold} probes x {interval} s and the TTL, {ttl} s, to the last cached answer of "
         "the primary, as an outage does: {budget} s, and {alias_budget} s with a custom domain.",
     ),
