@@ -176,7 +176,7 @@ FAULTS: dict[str, tuple[Change, str, str]] = {
     "primary that points elsewhere": (to_host("primary", "www.acme.io"), "failover", "has no record of us-east-1"),
     "no secondary record": (without_record("secondary"), "failover", "has no record of us-west-2"),
     "no primary record": (without_record("primary"), "failover", "has no record of us-east-1"),
-    "a third record": (a_third_record, "failover", "Route 53 does not answer with us-east-1 alone"),
+    "a third record": (a_third_record, "failover", "Route 53 does not answer with us-east-1 only"),
     "no health function": (lambda_call("secondary", "delete_function"), "secondary health", "HTTP status 500"),
     "primary fenced": (fenced("primary"), "primary fenced", "FENCED"),
     "secondary fenced": (fenced("secondary"), "secondary fenced", "FENCED"),
