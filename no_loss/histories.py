@@ -336,7 +336,7 @@ class Payer:
         """The process that served it has ended: it sends the payment again."""
         if self._run:
             self._run.dead = True
-        self.play.world.at(self.play.world.now + 2.0, self.send)
+        self.play.world.after(2.0, self.send)
 
     def _ended(self, what: str, region: str, number: int, outcome: Any) -> None:
         world = self.play.world
@@ -357,7 +357,7 @@ class Payer:
         next_ = self.pay.then if kind is Unknown and what == "pay" else "pay" if kind is not Unknown else self.pay.then
         if what == "lookup" and kind is Unknown:
             next_ = "pay"
-        world.at(world.now + pause, lambda: self.send(next_))
+        world.after(pause, lambda: self.send(next_))
 
 
 class Play:

@@ -201,7 +201,7 @@ MUTANTS = (
     Mutant(
         "model",
         "nothing is replicated",
-        "self.at(self.now + self.lag[source], lambda: self._arrive(source, key, version))",
+        "self.after(self.lag[source], lambda: self._arrive(source, key, version))",
         "pass",
     ),
     Mutant("model", "what is held back is lost", "self._pending.append((source, key, version))\n", "pass\n"),

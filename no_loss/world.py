@@ -183,25 +183,25 @@ class World:
                     self.read_by.setdefault(number, []).append(answer["Item"])
                 if self.say:
                     self.say(self.now, f"call {number}: {what} in {region}: {_short(answer, what)}")
-                self.at(self.now + latency / 2, lambda: run.answer(answer))
+                self.after(latency / 2, lambda: run.answer(answer))
 
-            self.at(self.now + latency / 2, served)
+            self.after(latency / 2, served)
             return
         if fate in ("answer lost", "500 done", "done twice"):
             results: list[Any] = []
-            self.at(self.now + latency / 2, lambda: results.append(do()))
+            self.after(latency / 2, lambda: results.append(do()))
             if fate == "done twice":
-                self.at(self.now + latency, lambda: run.answer(results[0]))
-                self.at(self.now + 2.0, lambda: (do(), None)[1])
+                self.after(latency, lambda: run.answer(results[0]))
+                self.after(2.0, lambda: (do(), None)[1])
                 return
         elif fate == "done late":
-            self.at(self.now + CLIENT_TIMEOUT + 2.5, lambda: (do(), None)[1])
-        after, answer = {
+            self.after(CLIENT_TIMEOUT + 2.5, lambda: (do(), None)[1])
+        seconds, answer = {
             "500": (latency, SERVER_ERROR),
             "throttled": (latency, THROTTLED),
             "not sent": (0.001, NOT_SENT),
         }.get(fate.partition(" done")[0].partition(" not done")[0], (CLIENT_TIMEOUT, NO_ANSWER))
-        self.at(self.now + after, lambda: run.answer(answer))
+        self.after(seconds, lambda: run.answer(answer))
 
     def put(self, region: str, key: tuple[str, str], item: Item, *, insert: bool, give_old: bool, call: int) -> Any:
         """PutItem, as the region does it."""
@@ -234,7 +234,7 @@ class World:
         self._send(region, key, version)
 
     def _send(self, source: str, key: tuple[str, str], version: Version) -> None:
-        self.at(self.now + self.lag[source], lambda: self._arrive(source, key, version))
+        self.after(self.lag[source], lambda: self._arrive(source, key, version))
 
     def _arrive(self, source: str, key: tuple[str, str], version: Version) -> None:
         target = OTHER[source]
