@@ -86,10 +86,10 @@ def missing(entries: Iterable[Entry], items: Iterable[Item]) -> list[str]:
     Other attributes of an item, such as `write_id`, are not compared. If one key was acknowledged with several
     contents, one of them is enough: a table has one item of a key.
     """
-    entries = list(entries)
     there = {state_of(key_of(item)): item for item in items}
-    found = {state_of(entry.key) for entry in entries if _is_in(there.get(state_of(entry.key), {}), entry.sent)}
-    return [entry.id for entry in entries if state_of(entry.key) not in found]
+    keyed = [(state_of(entry.key), entry) for entry in entries]
+    found = {key for key, entry in keyed if _is_in(there.get(key, {}), entry.sent)}
+    return [entry.id for key, entry in keyed if key not in found]
 
 
 def _is_in(item: Item, sent: Item) -> bool:
