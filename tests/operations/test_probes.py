@@ -1,11 +1,13 @@
 """A probe has the limits of Route 53's health checkers, against real sockets."""
 
 import errno
+import gc
 import os
 import socket
 import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from http.client import HTTPResponse
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -263,6 +265,16 @@ def test_what_a_proxy_refuses_is_no_fault_of_the_region(
             probes.health(Stack(live=True), "primary")
     assert "secret" not in raised.value.message + raised.value.hint
     assert "HTTPS_PROXY" in raised.value.hint
+
+
+def test_a_proxy_that_refuses_leaves_no_connection_open(behind: Callable[[str], None]) -> None:
+    with Server(replies("407 Proxy Authentication Required", "")) as proxy:
+        behind(proxy.url)
+        with pytest.raises(CannotTellError) as raised:
+            probes.health(Stack(live=True), "primary")
+    assert raised.value.__cause__  # whose traceback keeps what was not closed
+    answers = [each for each in gc.get_objects() if isinstance(each, HTTPResponse)]
+    assert [each for each in answers if not each.isclosed()] == []
 
 
 def test_a_proxy_that_is_gone_is_no_fault_of_the_region(behind: Callable[[str], None]) -> None:

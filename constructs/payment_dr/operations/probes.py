@@ -215,6 +215,13 @@ def _tunnel(proxy: str, host: str, port: int) -> socket.socket:
         user = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
         headers["Proxy-Authorization"] = f"Basic {base64.b64encode(user.encode()).decode()}"
     connection.set_tunnel(host, port, headers)
+    answers: list[http.client.HTTPResponse] = []  # Python 3.11.2 leaves them open, and the socket too
+
+    def answer(*arguments: Any, **options: Any) -> http.client.HTTPResponse:
+        answers.append(http.client.HTTPResponse(*arguments, **options))
+        return answers[-1]
+
+    connection.response_class = answer  # type: ignore[assignment]
     try:
         connection.connect()
     except (OSError, http.client.HTTPException) as error:
@@ -222,6 +229,9 @@ def _tunnel(proxy: str, host: str, port: int) -> socket.socket:
         if lacking := lack_of_this_machine(error):
             raise lacking from error
         raise CannotTellError(f"{host} cannot be probed through the proxy {named}: {error}", hint=PROXY_HINT) from error
+    finally:
+        for each in answers:
+            each.close()
     made = connection.sock
     assert made is not None  # noqa: S101 - it is connected
     return made
