@@ -586,10 +586,18 @@ def test_a_fence_whose_effect_cannot_be_seen_from_here_stays_and_is_told_of(stac
         switch(stack).failover()
     assert (raised.value.exit_code, raised.value.message, raised.value.hint) == (
         2,
-        "us-east-1 is fenced. It is unknown whether its probe fails: it cannot be probed through the proxy",
+        "us-east-1 is fenced. Its probe must fail, but its result is unknown: it cannot be probed through the proxy",
         "check HTTPS_PROXY",
     )
     assert stack.calls == [FENCE]
+
+
+def test_a_fence_that_was_removed_and_whose_effect_cannot_be_checked_stays_removed(stack: Stack) -> None:
+    stack.reserved["primary"] = 0
+    stack.passes["primary"] = behind_a_proxy
+    with pytest.raises(OperationError, match="Its probe must pass, but its result is unknown: it cannot be probed"):
+        switch(stack).failback()
+    assert stack.reserved["primary"] is None
 
 
 def test_a_proxy_that_comes_back_is_waited_for(stack: Stack) -> None:

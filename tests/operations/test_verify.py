@@ -241,7 +241,7 @@ def test_what_the_file_looks_like_is_not_sealed_but_what_it_says(journal: Any) -
         (b'{"schema": 1, "a": \xff}', "byte 19 is not UTF-8"),
         (b"[]", "this is no journal of schema 1"),
         (b'{"schema": 2}', "this is no journal of schema 1"),
-        (b'{"schema": 1, "seed": 1, "seed": 2}', "the key 'seed' is there twice in one object"),
+        (b'{"schema": 1, "seed": 1, "seed": 2}', "the key 'seed' occurs twice in one object"),
         (b'{"schema": 1, "seed": NaN}', "NaN is no number of JSON"),
         (b'{"schema": 1}', "this drill did not end, so there are no figures"),
         (json.dumps(journals.killed()).encode(), "this drill did not end, so there are no figures"),

@@ -83,7 +83,7 @@ class Status:
     def table(self) -> Table:
         """The output of `dr status`."""
         columns = ("", *(escape(printable(f"{self.stack.region(side)} ({side})")) for side in SIDES))
-        table = Table(*columns, caption="serves: a model of Route 53 with the zone's records and these probes")
+        table = Table(*columns, caption="serves: computed from the zone's records and these probes")
         for name in self.regions["primary"]:
             table.add_row(name, *(_cell(self.regions[side][name]) for side in SIDES))
         table.add_section()

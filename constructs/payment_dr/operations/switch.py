@@ -473,7 +473,8 @@ class Switch:
             time.sleep(POLL_SECONDS)
         if cannot_tell:
             raise OperationError(
-                f"{done} It is unknown whether its probe {wanted}s: {cannot_tell.message}", hint=cannot_tell.hint
+                f"{done} Its probe must {wanted}, but its result is unknown: {cannot_tell.message}",
+                hint=cannot_tell.hint,
             ) from cannot_tell
         raise RefusedError(f"{what} does not {wanted}: it {found}", hint="run 'dr status'")
 

@@ -712,7 +712,7 @@ def parsed(data: bytes) -> dict[str, Json]:
         found = dict(pairs)
         if len(found) < len(pairs):  # of which readers would take different ones
             twice = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
-            raise CannotTellError(f"the key {twice!r} is there twice in one object")
+            raise CannotTellError(f"the key {twice!r} occurs twice in one object")
         return found
 
     def refuse(constant: str) -> Json:

@@ -598,7 +598,7 @@ def _failed(command: str, diagnostics: Sequence[Diagnostic], code: int = 1) -> T
         hint = "its state may lack existing resources: see 'A deployment was interrupted' in docs/runbook.md"
         return TerraformFailed(command, [killed, *diagnostics], hint=hint)
     if command == "init":
-        hint = f"if a provider is missing, set a mirror directory that has it with {provider_sources.MIRROR_VARIABLE}"
+        hint = f"if a provider is missing, set {provider_sources.MIRROR_VARIABLE} to a mirror directory that has it"
     else:
         hint = "set TF_LOG=debug and TF_LOG_PATH=FILE to see every call that Terraform and its providers made"
     return TerraformFailed(command, diagnostics, hint=hint)
