@@ -101,7 +101,7 @@ def test_over_and_back_by_hand_with_terraform_in_between(
         "model.\n",
     )
     fenced = json.loads(dr("status", "--json").stdout)
-    assert fenced["regions"]["us-east-1"]["fenced"] == {"state": "bad", "found": "FENCED"}
+    assert fenced["regions"]["us-east-1"]["fenced"] == {"state": "bad", "found": "FENCED until 'dr failback'"}
     assert fenced["serves"]["found"] == "us-west-2 (secondary)"
 
     assert stack.plan().actions == {}

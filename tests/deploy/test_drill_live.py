@@ -114,7 +114,7 @@ def test_a_fence_fails_over_and_back_and_nothing_of_the_drill_is_left(
     table = branched.value("dynamodb_table_name")
     branched.client("dynamodb", "primary").put_item(TableName=table, Item=ours)
     with name_server_of(stack, clock, tmp_path) as server:
-        done = dr("--yes", "--name-server", server.address)
+        done = dr("--yes", "--no-end", "--name-server", server.address)
     assert done.exit_code == 0, done.output
     journal = journal_in(tmp_path)
     assert (journal["verdict"], journal["causes"]) == ("passed", [])
@@ -179,7 +179,7 @@ def test_payments_go_to_the_endpoint_that_the_user_gives(
     ):
         threading.Thread(target=service.serve_forever, daemon=True).start()
         address = f"http://127.0.0.1:{service.server_port}/payments"
-        done = dr("--yes", "--name-server", server.address, "--endpoint", address)
+        done = dr("--yes", "--no-end", "--name-server", server.address, "--endpoint", address)
         service.shutdown()
     assert done.exit_code == 0, done.output
     journal = journal_in(tmp_path)
@@ -203,7 +203,7 @@ def test_at_its_time_limit_it_ends_undoes_all_and_is_inconclusive(
     monkeypatch.setattr(outages, "SERVING_SECONDS", 900.0)  # the outage goes on beyond the limit
     with NameServer() as server:  # which goes on answering with the primary
         server.answers = [f"{stack.target('primary')}."]
-        done = dr("--yes", "--name-server", server.address, "--limit", "6")
+        done = dr("--yes", "--no-end", "--name-server", server.address, "--limit", "6")
     assert done.exit_code == 2, done.output
     assert "the time limit is reached" in done.stderr, done.stderr
     assert "every change was undone" in done.stderr
@@ -219,14 +219,14 @@ def test_a_zone_that_does_not_answer_is_not_drilled(
 ) -> None:
     monkeypatch.setattr(live_dns, "ANSWER_SECONDS", 0.2)
     with NameServer() as server:
-        done = dr("--yes", "--name-server", server.address)
+        done = dr("--yes", "--no-end", "--name-server", server.address)
     assert done.exit_code == 2
     assert "no name server of the zone answers for app.payment-app.test" in done.stderr
     assert "fence us-east-1" not in (tmp_path / "reports").joinpath(journal_in(tmp_path)["id"] + ".json").read_text()
 
 
 def test_nothing_is_touched_without_a_yes(branched: Deployment, clock: FollowedClock, dr: Dr, tmp_path: Path) -> None:
-    done = dr("--name-server", "127.0.0.1:1", answer="n\n")
+    done = dr("--no-end", "--name-server", "127.0.0.1:1", answer="n\n")
     assert done.exit_code == 2
     assert "This drills account" in done.stderr
     assert "it fences us-east-1, which sends ALL clients of app.payment-app.test to us-west-2" in done.stderr
@@ -238,7 +238,7 @@ def test_a_degraded_stack_is_not_drilled(
     branched: Deployment, stack: EmulatedStack, clock: FollowedClock, dr: Dr
 ) -> None:
     branched.aws.fail_region("us-west-2", service="execute-api")
-    done = dr("--yes", "--name-server", "127.0.0.1:1")
+    done = dr("--yes", "--no-end", "--name-server", "127.0.0.1:1")
     assert done.exit_code == 2
     assert "does not start from a degraded state" in done.stderr
 
@@ -249,7 +249,7 @@ def test_a_drill_that_is_interrupted_leaves_no_fence_and_no_transaction(
 ) -> None:
     with NameServer() as server:
         server.answers = [f"{stack.target('primary')}."]
-        arguments = ["--yes", "--outputs", str(outputs), "--name-server", server.address]
+        arguments = ["--yes", "--no-end", "--outputs", str(outputs), "--name-server", server.address]
         faster = (
             "from embedded_aws.emulated_stack import EmulatedStack; "
             "from payment_dr.operations import cli, entry_point; from payment_dr.operations.drill import live, run; "
@@ -309,6 +309,7 @@ def test_an_alarm_that_rings_is_told_and_has_to_be_silent_again(
             tell=tell,
             confirm=lambda *_: None,
             limit_minutes=30,
+            no_end=True,
             name_servers=[server.address],
             clock=clock,
         ).content

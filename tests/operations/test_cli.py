@@ -83,6 +83,24 @@ def test_on_aws_account_and_region_have_to_be_typed(
     assert (found.exit_code, stack.reserved["primary"]) == (code, reserved)
 
 
+def test_a_drill_without_a_switch_needs_no_end_before_it_asks(
+    dr: Dr, make_stack: Callable[..., Stack], tmp_path: Path
+) -> None:
+    stack = make_stack(live=True)
+    reports = ("--report-dir", str(tmp_path))
+    found = dr(stack, "drill", "--yes", *reports)
+    assert (found.exit_code, found.stdout) == (2, "")
+    assert found.stderr.splitlines() == [
+        "error: this stack has no switch, and a fence has no end: it stays until 'dr failback'",
+        "hint: deploy the stack with switch=True (PAYMENT_DR_SWITCH=1), or add --no-end to drill with a fence",
+    ]
+    assert stack.calls == []
+    found = dr(stack, "drill", "--no-end", *reports, typed="n\n")
+    assert "If this computer is lost before that, the fence stays: then run 'dr failback'" in found.stderr
+    assert "not confirmed; nothing was changed" in found.stderr
+    assert (found.exit_code, stack.calls, list(tmp_path.iterdir())) == (2, [], [])
+
+
 def test_failback_tells_its_outcome_as_json_alone_on_stdout(dr: Dr, stack: Stack) -> None:
     stack.reserved["primary"] = 0
     found = dr(stack, "failback", "--yes", "--json")

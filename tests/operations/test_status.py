@@ -80,7 +80,8 @@ def test_a_stack_that_is_well_is_told_cell_by_cell(stack: Stack) -> None:
         ),
         (breaks(alarms={"primary": {"alarm-drift-east-dev": "ALARM"}}), "alarms", "alarm-drift-east-dev"),
         (breaks(alarms={"primary": {}}), "alarms", "none of the stack's alarms exists here"),
-        (breaks(reserved={"primary": 0}), "fenced", "FENCED"),
+        (breaks(reserved={"primary": 0}), "fenced", "FENCED until 'dr failback'"),
+        (breaks(reserved={"secondary": 0}), "secondary fenced", "FENCED"),
         (breaks(parameters={"secondary": {NAMES[0]: "other", NAMES[1]: "hunter2"}}), "config", f"differs: {NAMES[0]}"),
         (breaks(parameters={"secondary": {}}), "config", f"differs: {', '.join(NAMES)}"),
         (breaks(passes={"primary": lambda: False}), "serves", "us-west-2 (secondary)"),
@@ -91,7 +92,8 @@ def test_what_is_not_as_it_should_be_is_bad_and_exits_with_1(
 ) -> None:
     broken(stack)
     status = look_at(stack)
-    cells = {**status.regions["primary"], **status.both}
+    of_secondary = {f"secondary {name}": cell for name, cell in status.regions["secondary"].items()}
+    cells = {**status.regions["primary"], **of_secondary, **status.both}
     assert (cells[where].state, cells[where].found) == ("bad", found)
     assert status.exit_code == 1
 

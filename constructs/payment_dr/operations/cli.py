@@ -69,6 +69,12 @@ Since = Annotated[
     typer.Option(help="Compare the items of the last 90s, 60m, 2h or 1d; beyond 23h all of the table."),
 ]
 NoEnd = Annotated[bool, typer.Option("--no-end", help="Keep the switch set until 'dr failback'.")]
+FenceHasNoEnd = Annotated[
+    bool,
+    typer.Option(
+        "--no-end", help="Without a switch: set a fence. If this computer is lost, it stays until 'dr failback'."
+    ),
+]
 REPORTS = Path("drill-reports")
 ReportDir = Annotated[Path, typer.Option(help="Folder for journal and report.")]
 JournalFile = Annotated[Path, typer.Argument(help="The JSON file of a drill.")]
@@ -237,16 +243,19 @@ def drill(
     pause_replication: PauseReplication = None,
     name_server: NameServer = None,
     limit: Limit = 30,
+    no_end: FenceHasNoEnd = False,
     seed: Seed = 42,
     report_dir: ReportDir = REPORTS,
     yes: Yes = False,
     as_json: AsJson = False,
     list_: List = False,
 ) -> None:
-    """Drill the deployed stack: fence its primary region, and measure what clients see until they are back.
+    """Drill the deployed stack: send its clients to the secondary region, and measure what they see until the return.
 
-    It asks for confirmation first. It sets the same fence as `dr failover`, in real time, and undoes everything at the
-    end. `make drill` in a clone of the project needs no AWS: it drills a stack of its own on an embedded AWS, with any
+    It asks for confirmation first. It sets the switch for the time of --limit, in real time, and undoes everything at
+    the end. On a stack without a switch it needs --no-end, and sets a fence.
+
+    `make drill` in a clone of the project needs no AWS: it drills a stack of its own on an embedded AWS, with any
     outage. Exits with 0 when every target was met, 1 when one was missed, 2 when the result is inconclusive.
     """
     # Both load what no other command should wait for: a DNS client, and Matplotlib.
@@ -271,6 +280,7 @@ def drill(
                 seed=seed,
                 directory=report_dir,
                 limit_minutes=limit,
+                no_end=no_end,
                 endpoint=endpoint,
                 service=service,
                 confirms=confirms,

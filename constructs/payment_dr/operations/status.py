@@ -23,6 +23,7 @@ from payment_dr.side import OTHER, SIDES, Side
 FAILOVER = "failover"  # what would keep one from being right
 OK, BAD, CANNOT_TELL = "ok", "bad", "cannot tell"
 EXIT_CODES = {OK: 0, BAD: 1, CANNOT_TELL: 2}
+_STAYS: dict[Side, str] = {"primary": " until 'dr failback'", "secondary": ""}  # a failback ends no other fence
 _STYLES = {OK: "green", BAD: "red", CANNOT_TELL: "yellow"}
 
 
@@ -206,7 +207,7 @@ def _alarms(stack: Deployed, side: Side) -> Finding:
 
 def _fenced(stack: Deployed, side: Side) -> Finding:
     is_fenced = probes.reserved_concurrency(stack, side) == 0
-    return judged(not is_fenced, "FENCED" if is_fenced else "no")
+    return judged(not is_fenced, f"FENCED{_STAYS[side]}" if is_fenced else "no")
 
 
 def _switched(stack: Deployed) -> Finding:

@@ -47,6 +47,7 @@ LISTING_SECONDS = 60.0  # some hundred thousand versions
 RECENT_SECONDS = 30.0
 LONGEST_POLL_SECONDS = 15.0  # to list documents costs
 NAMED = 5  # of the items or documents that are missing
+NO_SWITCH = "this stack has no switch, and a fence has no end: it stays until 'dr failback'"
 CHANGES = 100  # of the switch, in which the beginning of a failover is looked for
 
 
@@ -129,7 +130,7 @@ class Switch:
             return self._set_switch()
         if self.seconds is not None or self.no_end:
             raise OperationError(
-                "this stack has no switch, and a fence has no end: it stays until 'dr failback'",
+                NO_SWITCH,
                 hint="leave out --for and --no-end, or deploy the stack with switch=True",
             )
         if self.reason:

@@ -27,6 +27,7 @@ def drill(stack: Stack, directory: Path, **options: Any) -> list[tuple[str, str]
     with pytest.raises(NotConfirmedError):
         live.drill(
             stack,
+            no_end=not stack.has_switch,
             seed=1,
             directory=directory,
             tell=lambda _: None,
@@ -52,6 +53,37 @@ def test_who_does_not_agree_has_changed_nothing(tmp_path: Path) -> None:
     assert "it fences us-east-1, which sends ALL clients of app.pay.acme.io to us-west-2" in what
     assert "written to the table transactions, and deleted afterwards in both regions" in what
     assert "after 20 minutes at the latest" in what
+    assert stack.calls == []
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("switch", "no_end", "says", "hint"),
+    [
+        (False, False, "this stack has no switch, and a fence has no end: it stays until 'dr failback'", "switch=True"),
+        (True, True, "this stack has a switch, and --limit ends the switch of a drill", "leave out --no-end"),
+    ],
+)
+def test_a_drill_sets_what_ends_by_itself_unless_its_operator_accepts_a_fence(
+    tmp_path: Path, switch: bool, no_end: bool, says: str, hint: str
+) -> None:
+    stack = Stack(live=True, switch=switch)
+
+    def confirm(*_: str) -> None:
+        raise AssertionError("asked, although the drill cannot start")
+
+    with pytest.raises(OperationError, match=says) as refused:
+        live.drill(
+            stack,
+            seed=1,
+            directory=tmp_path,
+            tell=lambda _: None,
+            confirm=confirm,
+            limit_minutes=20,
+            no_end=no_end,
+            name_servers=["127.0.0.1"],
+        )
+    assert hint in refused.value.hint
     assert stack.calls == []
     assert list(tmp_path.iterdir()) == []
 

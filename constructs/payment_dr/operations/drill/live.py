@@ -17,7 +17,7 @@ from payment_dr.operations.drill.service_load import ROUTE, refuse_without_load,
 from payment_dr.operations.drill.system import state_of
 from payment_dr.operations.drill.tls_client import tls_client_of
 from payment_dr.operations.errors import OperationError
-from payment_dr.operations.switch import account_of
+from payment_dr.operations.switch import NO_SWITCH, account_of
 
 MADE_OF = {
     "real": [
@@ -83,6 +83,19 @@ def announcement(
     )
 
 
+def _refuse_without_end(stack: Deployed, *, no_end: bool) -> None:
+    """Do not start a drill that a lost computer could leave set for ever, unless its operator accepts that."""
+    if stack.has_switch and no_end:
+        raise OperationError(
+            "this stack has a switch, and --limit ends the switch of a drill", hint="leave out --no-end"
+        )
+    if not (stack.has_switch or no_end):
+        raise OperationError(
+            NO_SWITCH,
+            hint="deploy the stack with switch=True (PAYMENT_DR_SWITCH=1), or add --no-end to drill with a fence",
+        )
+
+
 def drill(
     stack: Deployed,
     *,
@@ -91,6 +104,7 @@ def drill(
     tell: Callable[[str], None],
     confirm: Callable[[str, str], None],
     limit_minutes: float,
+    no_end: bool = False,
     endpoint: str | None = None,
     service: bool = False,
     confirms: bool = False,
@@ -108,6 +122,7 @@ def drill(
         tell: Takes the name of each step.
         confirm: Asked before anything is changed: what is done, and the word to type. It raises if it must not be.
         limit_minutes: Minutes of drill time after which all is undone, whatever it has come to.
+        no_end: Set a fence on a stack without a switch, although it stays if this computer is lost.
         endpoint: Takes the payments, see `PaymentEndpoint`. Default: the table takes them.
         service: Send the payments through the service behind the name, see `ServiceClient`.
         confirms: The endpoint or the service acknowledges only what both regions have, and is judged by that.
@@ -117,9 +132,10 @@ def drill(
         dns: What clients ask. Default: the name servers.
 
     Raises:
-        OperationError: It was not confirmed, there is no service, or its result is inconclusive; what was done is
-            undone.
+        OperationError: The stack has no switch and `no_end` is not given, or it has one and it is. It was not
+            confirmed, there is no service, or its result is inconclusive; what was done is undone.
     """
+    _refuse_without_end(stack, no_end=no_end)
     tls = tls_client_of(stack)
     refuse_without_load(confirms=confirms, has_load=service or endpoint is not None)
     if service:
