@@ -4,7 +4,8 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent import futures
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
@@ -179,6 +180,39 @@ def test_the_first_payment_to_be_confirmed_in_another_region_does_not_wait_for_t
     assert tried.count(("confirmed", "primary")) == clients.CONFIRMED_AT_A_TIME
     times = {mode: at for mode, side, at, _ in payments.tried if side == "secondary"}
     assert times == dict.fromkeys(("local", "confirmed"), pytest.approx(paying.served[0].at, abs=0.1))
+
+
+def test_time_does_not_run_ahead_of_the_first_payment_back_in_the_primary(
+    dns: Dns, payments: Paying, journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its client rejects others until it is confirmed."""
+    asked, ahead = threading.Event(), list[float]()
+
+    def transact(mode: str, side: Side, at: float) -> bool:
+        if (mode, side) == ("confirmed", "primary") and is_over and not ahead:
+            assert asked.wait(10)
+            ahead.append(journal.now - at)
+        return True
+
+    def wait(first_back: set[Future[bool]], timeout: float) -> None:
+        if first_back:
+            waits.append(timeout)
+            asked.set()
+            assert futures.wait(first_back, timeout=10).not_done == set()
+
+    waits, is_over = list[float](), list[bool]()
+    monkeypatch.setattr(payments, "transact", transact)
+    monkeypatch.setattr(clients, "wait", wait)
+    with ThreadPoolExecutor(20) as pool:
+        paying = Clients(dns, payments, journal, pool=pool, rng=random.Random(1), watch=well)  # noqa: S311
+        dns.switch(0.0, "secondary")
+        paying.run(until=40.0, stop=lambda: bool(paying.served))
+        assert waits == []
+        is_over.append(True)
+        dns.switch(paying.now, "primary")
+        paying.run(until=90.0, stop=lambda: bool(ahead))
+    assert ahead == [0.0]
+    assert all(0 <= each <= 1 for each in waits)
 
 
 def test_they_are_back_when_the_primary_serves_is_answered_with_and_both_are_healthy(paying: Clients, dns: Dns) -> None:

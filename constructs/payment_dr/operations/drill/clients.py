@@ -10,7 +10,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from functools import partial
 
 from payment_dr.operations.drill.client_dns import Change, ClientDns
@@ -66,6 +66,7 @@ class Clients:
         self._next_try = 0.0
         self._confirming: set[Future[bool]] = set()
         self._pinned_confirming: set[Future[bool]] = set()
+        self._first_back: set[Future[bool]] = set()
         self.split: SplitBrain | None = None
         self.serving = dns.answered
         self.served: list[Change] = []
@@ -91,7 +92,9 @@ class Clients:
         """
         while self.now < until and not stop():
             self._watch()
-            self._advance(min(until, self.now + 1, max(self._next_try, self.now)))
+            to = min(until, self.now + 1, max(self._next_try, self.now))
+            wait(self._first_back, timeout=to - self.now)
+            self._advance(to)
             if self.now >= self._next_try:
                 self._pay()
 
@@ -162,12 +165,18 @@ class Clients:
 
         It is left out while many wait already, which in virtual time is no delay of their clients. The first ones of
         another region than before are never left out: they say when this client was served there.
+
+        While the first one back in the primary waits, its client rejects others, as it has failed there before. So time
+        does not run ahead of that one. Otherwise a second would look like an outage of many.
         """
         first, second = self._payments.modes
         side, at = self._dns.resolve(self.now), self.now
         self._confirming = {each for each in self._confirming if not each.done()}
         if len(self._confirming) < CONFIRMED_AT_A_TIME or side != self.serving:
-            self._confirming.add(self._pool.submit(self._payments.transact, second, side, at))
+            confirming = self._pool.submit(self._payments.transact, second, side, at)
+            self._confirming.add(confirming)
+            if side != self.serving and side == "primary":
+                self._first_back = {confirming}
         started = time.monotonic()
         done = self._payments.transact(first, side, at)
         took = self._dns.took(side, time.monotonic() - started)
@@ -175,10 +184,10 @@ class Clients:
             self.serving = side
             self.served.append(Change(at + took, side))
             self._dns.note_served(at + took, side)
-        wait = self._rng.uniform(0.5, 1.5)  # payments do not keep step with caches
-        self._next_try = at + wait
+        pause = self._rng.uniform(0.5, 1.5)  # payments do not keep step with caches
+        self._next_try = at + pause
         if took > SLOW_SECONDS:  # nothing changes before the client asks again
-            self._next_try = min(at + SLOW_PAUSE_SECONDS, max(at, self._dns.expires) + wait)
+            self._next_try = min(at + SLOW_PAUSE_SECONDS, max(at, self._dns.expires) + pause)
         if self.split:
             self._pay_in_the_secondary(at)
             self.split.pay(at)

@@ -134,8 +134,8 @@ class Drill:
             self._journal,
             regions,
             rto_target_seconds=self._stack.rto_target_seconds,
-            counted_how=f"counted, {place.name}",
-            rto_how=f"one draw of seed {seed}, virtual time"
+            counted_how=f"counted, {'live' if self._stack.is_live else 'emulated'} AWS",
+            rto_how=f"one draw of seed {seed}, virtual time; real probes, simulated DNS"
             if place.time == "virtual"
             else "real, the zone's name servers",
         )

@@ -28,6 +28,7 @@ from payment_dr.operations.drill.journal import (
     SimulatedWay,
     SplitBrainRecord,
     StepEvent,
+    Target,
     TransactionsEvent,
     VerdictEvent,
     Way,
@@ -36,6 +37,7 @@ from payment_dr.operations.drill.journal import (
     mode_of_service,
     overwritten,
 )
+from payment_dr.operations.drill.targets import MISSES_WHEN
 from payment_dr.operations.route53.recovery_time import LEFT_OUT
 from payment_dr.side import OTHER, SIDES, Side
 
@@ -94,6 +96,7 @@ class ReportContent:
         rto: What the journal says of recovery times.
         target: Seconds that a failover may take; None if the journal does not say.
         is_emulated: Whether the AWS was.
+        is_virtual: Whether time was, and DNS a model.
         run_in_short: What this run is, in a label.
         run_made_of, ledger_made_of: What this run and its counts are made of, in words.
 
@@ -124,10 +127,10 @@ class ReportContent:
         self.rto: Rto = journal.get("rto") or {}
         self.target = journal["settings"].get("rto_target_seconds")
         self.is_emulated = journal["place"] != "live AWS"
-        self._is_virtual = journal.get("time", "virtual") == "virtual"
-        self.run_in_short = f"one draw, seed {journal['seed']}" if self._is_virtual else "measured"
+        self.is_virtual = journal.get("time", "virtual") == "virtual"
+        self.run_in_short = f"one draw, seed {journal['seed']}" if self.is_virtual else "measured"
         self.run_made_of = "real time, emulated AWS" if self.is_emulated else "real, live AWS"
-        if self._is_virtual:
+        if self.is_virtual:
             ran = max((event.get("real", 0) for event in self.events), default=0)
             self.run_made_of = (
                 f"one draw of seed {journal['seed']} in virtual time, run in {number(ran, 's')}: "
@@ -170,14 +173,14 @@ class ReportContent:
         system = self.journal.get("system")
         return f". {system['fqdn']}, account {system['account']}" if system else ""
 
-    @property
-    def person(self) -> str:
-        """Credentials, machine, and version of this project. Empty if not known."""
+    def person(self, digits: int = 40) -> str:
+        """Credentials, machine, and version of this project with so many digits of its commit. Empty if not known."""
         system = self.journal.get("system")
         if not system:
             return ""
         tool = system["tool"]
-        commit = f", commit {tool['commit']}" if tool["commit"] else ""
+        sha, *changed = (tool["commit"] or "").partition("-")
+        commit = f", commit {sha[:digits]}{''.join(changed)}" if sha else ""
         return (
             f"{system['caller'] or 'unknown credentials'} on {system['host']}, {tool['name']} {tool['version']}{commit}"
         )
@@ -203,11 +206,11 @@ class ReportContent:
         yield "buckets", both(system["buckets"])
         terraform = system["terraform"]
         yield "Terraform", ", ".join(f"{name} {value}" for name, value in (terraform or {}).items()) or "unknown"
-        yield "drilled by", self.person
+        yield "drilled by", self.person()
 
     @property
     def loss(self) -> str | None:
-        """What each client lost, a sentence that stands beside the verdict; None if that is not known."""
+        """What was missing of each client, a sentence that stands beside the verdict; None if that is not known."""
         if split_brain := self.split_brain:
             conflicts = split_brain["conflicts"]
             return (
@@ -219,17 +222,15 @@ class ReportContent:
         if UNMEASURED in found.values():
             return None
         if not self.measured.get("failover"):
-            return "DNS did not switch, so no client could lose a payment at a switch"
-        who = {LOCAL: "a client that does not confirm", CONFIRMED: "one that confirms"}
-        if mode := mode_of_service(self.journal.get("load")):
-            who |= {CONFIRMED: "a client that confirms", mode: "the service"}
-        lost = f"{who[LOCAL]} lost {found[LOCAL]} payments at the switch, {who[CONFIRMED]} {found[CONFIRMED]}"
-        return sentence(lost)
+            return "DNS did not switch, so no payment could be missing at a switch"
+        whose = {mode: "of the service" if self.is_of_service(mode) else f"in {mode} mode" for mode in MODES}
+        missing = f"{found[LOCAL]} payments {whose[LOCAL]}, {found[CONFIRMED]} {whose[CONFIRMED]}"
+        return f"Missing at the switch: {missing}"
 
     def phase(self, phase: Phase | Literal["total"], value: float, *, of_the_model: bool = False) -> str:
         """Seconds of a phase, or why there is no such number."""
         if phase == "switch" and not value:
-            return "not modelled" if of_the_model or self._is_virtual else "in detect"
+            return "not modelled" if of_the_model or self.is_virtual else "in detect"
         return seconds(value)
 
     @property
@@ -321,8 +322,14 @@ class ReportContent:
             where = "both regions" if mode == CONFIRMED else "one region"
             return f"acknowledged by the service, after its write in {where}: what such a service gives"
         if mode == CONFIRMED:
-            return "acknowledged after the drill's own client has read it back in the other region"
+            return "acknowledged by the drill's own client when both regions have it, and after a failover by one alone"
         return "acknowledged after the local write: what a global table gives"
+
+    def target_at_switch(self, mode: str) -> Target | None:
+        """The target for what is missing at the switch. Only confirmed mode has one."""
+        targets = self.journal.get("targets") or [] if mode == CONFIRMED else []
+        at_switch = MISSES_WHEN["missing at the switch"]
+        return next((target for target in targets if target.get("misses_when") == at_switch), None)
 
     def is_of_service(self, mode: str) -> bool:
         """Whether a service or an endpoint of the user's acknowledged the payments of a client mode."""
@@ -362,7 +369,7 @@ class ReportContent:
             yield "documents copied", None, ""
         elif documents := after["documents"]:  # where there are buckets
             yield (
-                "documents copied",
+                "documents copied" if documents["copied_back"] else f"documents of {self.primary} copied",
                 not any(documents["missing"][side] for side in copied_sides(documents)),
                 ", ".join(self.documents(documents)),
             )

@@ -9,7 +9,7 @@ from matplotlib.patches import PathPatch, Rectangle
 from matplotlib.path import Path as Shape
 from matplotlib.ticker import FuncFormatter, MultipleLocator
 
-from payment_dr.operations.drill.journal import PHASES, REPORTED, WAYS, Phase, PhaseSeconds, ProbeEvent
+from payment_dr.operations.drill.journal import CONFIRMED, PHASES, REPORTED, WAYS, Phase, PhaseSeconds, ProbeEvent
 from payment_dr.operations.report.content import Outcome, ReportContent, clock, number
 
 # Light and dark. The light ones mark in the SVG what the page's style sheet may repaint, so no two are the same.
@@ -95,13 +95,13 @@ def draw_timeline(figure: FigureBase, drill: ReportContent) -> None:
         verdicts = drill.spans(
             ((each["at"], each["healthy"]) for each in drill.verdicts if each["region"] == region), normal=True
         )
-        _label(strip, "Route 53 finds it")
+        _label(strip, "Route 53 (simulated)" if drill.is_virtual else "Route 53 finds it")
         _band(strip, [
             (start, end, ("✓ healthy" if healthy else "✗ unhealthy", "✓" if healthy else "✗"),
              GOOD if healthy else BAD, ON, None if healthy else "////")
             for start, end, healthy in verdicts
         ])  # fmt: skip
-    _label(axes[5], "DNS answers with")
+    _label(axes[5], "DNS (simulated)" if drill.is_virtual else "DNS answers with")
     answers = drill.spans(((each["at"], each["region"]) for each in drill.answers), normal=drill.primary)
     _band(axes[5], [
         (start, end, (line(region, 30), ""), colours.get(region, MUTED), ON,
@@ -110,7 +110,7 @@ def draw_timeline(figure: FigureBase, drill: ReportContent) -> None:
     ])  # fmt: skip
     for ax, (mode, rpo, lost) in zip(axes[6:], drill.modes(), strict=True):
         _label(ax, f"{mode} mode", weight="bold", y=0.76)
-        _label(ax, f"lost: {lost}", BAD if rpo.get("missing_at_switch") else INK, y=0.2)
+        _label(ax, f"missing: {lost}", BAD if mode == CONFIRMED and rpo.get("missing_at_switch") else INK, y=0.2)
         _band(ax, [(start, end, *_style(found, drill, colours)) for start, end, found in drill.outcomes(mode)])
     step = next(size for size in (10, 15, 30, 60, 120, 300, 900, 3600, 86400) if drill.end / size <= 16)
     axes[-1].xaxis.set_major_locator(MultipleLocator(step))
@@ -188,7 +188,7 @@ def draw_bars(figure: FigureBase, drill: ReportContent) -> None:
         if way in drill.measured:
             bars.append((f"{way}\n{drill.run_in_short}", drill.measured[way]))
         if way in drill.simulated:
-            bars.append((f"{way}\nbound of the model", drill.bound(way)))
+            bars.append((f"{way}\nbound, computed", drill.bound(way)))
     ax.set_xlim(0, 1.2 * max([target, *(bar["total"] for _, bar in bars)]))
     for row, (_, bar) in enumerate(bars):
         left = 0.0
@@ -242,5 +242,5 @@ def draw_distribution(figure: FigureBase, drill: ReportContent) -> None:
         ax.spines["left"].set_bounds(0, top)
         ax.tick_params(labelbottom=row == len(found) - 1)
         _label(ax, name, weight="bold", y=0.9)
-        _label(ax, f"share of\n{drill.runs:,} runs", y=0.72)
+        _label(ax, f"share of {drill.runs:,}\nsimulated runs", y=0.72)
     ax.set_xlabel("recovery time in s (bars of 1 s)", labelpad=2)

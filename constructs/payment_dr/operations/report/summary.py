@@ -28,6 +28,7 @@ from payment_dr.operations.report.write import write_report
 
 COLUMNS: Final = 80
 WHAT: Final = 48  # of them for what a target measures
+DIGITS: Final = 12  # of the commit
 NAMED: Final = 5  # of the payments that are overwritten
 WIDTHS: Final = (8, 7, 13, 14, 13, 11)  # of the cells of payments
 
@@ -88,19 +89,18 @@ def result_of(content: Content, paths: Iterable[Path]) -> Iterator[tuple[str, st
     yield from _wrapped(f"{drill.kind}: {content['outage']['description']}{lasted}", style="bold")
     if system := content.get("system"):
         yield from _wrapped(f"{system['fqdn']}, account {system['account']}, zone {system['zone']['id']}")
-        yield from _wrapped(f"by {drill.person}")
+        yield from _wrapped(f"by {drill.person(DIGITS)}")
     if load := content.get("load"):
         yield from _wrapped(f"load: {load_in_words(load)}")
-    yield "", ""
     yield from _targets(content["targets"])
-    yield from _payments(content)
     for line in [*drill.bounds()][-1:]:
         yield from _wrapped(line)
+    yield from _payments(content)
     documents = content["after"].get("documents")
     if documents and not documents["copied_back"] and (count := documents["written"]["secondary"]):
         missing = len(documents["missing"]["secondary"])
         lost = f"{missing} of {count} documents of {drill.secondary} are not in {drill.primary}"
-        yield from _wrapped(f"{lost}: the stack does not copy them back")
+        yield from _wrapped(f"{lost}: the stack copies one way")
     if split_brain := drill.split_brain:
         yield from _wrapped(f"split brain: {', '.join(drill.unseen(split_brain))}, until they reached each other")
         conflicts = list(drill.conflicts(split_brain))
@@ -122,11 +122,11 @@ def _wrapped(text: str, *, style: str = "", indent: str = "  ") -> Iterator[tupl
 
 def _targets(targets: Sequence[Target]) -> Iterator[tuple[str, str]]:
     """A row for each target, except for counts of 0 that meet theirs: one line has how many there are."""
-    yield f"{'target':<{WHAT}}{'measured':>10}{'at most':>8}", "bold"
-    zeros = 0
+    yield f"{'target':<{WHAT}}{'result':>10}{'at most':>8}", "bold"
+    zeros: list[Target] = []
     for target in targets:
         if target["met"] and target["measured"] == target["target"] == 0 and target["unit"] != "s":
-            zeros += 1
+            zeros.append(target)
             continue
         unit = " s" if target["unit"] == "s" else ""
         measured = (
@@ -136,12 +136,21 @@ def _targets(targets: Sequence[Target]) -> Iterator[tuple[str, str]]:
         # Where the value is no count, how it came about stands beside it; so does why there is no result.
         explains = target["unit"] == "s" or target["met"] is None
         text = printable(f"{target['what']}: {target['how']}" if explains else target["what"])
-        first, *rest = textwrap.wrap(text, WHAT - 1, subsequent_indent="  ", break_on_hyphens=False)
+        first, *rest = _in_the_first_column(text)
         at_most = f"{target['target']:g}{unit}"
         yield f"{first:<{WHAT}}{measured:>10}{at_most:>8}  {judged}", style
         yield from ((line, "") for line in rest)
     if zeros:
-        yield f"{f'{zeros} counts that must be 0, listed in the report':<{WHAT}}{0:>10}{0:>8}  met", ""
+        how = printable(zeros[0]["how"])
+        yield f"{f'{len(zeros)} counts that must be 0: {how}':<{WHAT}}{0:>10}{0:>8}  met", ""
+
+
+def _in_the_first_column(text: str) -> Iterator[str]:
+    """The lines of what a target measures. A phrase after a semicolon begins a line, so that none is cut in two."""
+    for place, phrase in enumerate(text.split("; ")):
+        yield from textwrap.wrap(
+            phrase, WHAT - 1, initial_indent="  " * bool(place), subsequent_indent="  ", break_on_hyphens=False
+        )
 
 
 def _judged(target: Target) -> tuple[str, str]:
@@ -155,7 +164,7 @@ def _payments(content: Content) -> Iterator[tuple[str, str]]:
     if not content["rpo"]:
         return
     yield _row("payments", "acknow-", "by one", "missing at", "missing at", "failover,", "p50, p95"), "bold"
-    yield _row("", "ledged", "region", "the switch", "the failback", "failback s", "ms"), "bold"
+    yield _row("(counted)", "ledged", "region", "the switch", "the failback", "failback s", "real ms"), "bold"
     of_service = mode_of_service(content.get("load"))
     for mode, rpo in content["rpo"].items():
         paid, alone, missing = rpo["acknowledged_in_all"], rpo["acknowledged_by_one_region"], rpo["missing_at_failback"]

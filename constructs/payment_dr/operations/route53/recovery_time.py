@@ -47,8 +47,8 @@ from payment_dr.operations.route53.checkers import (
 from payment_dr.operations.route53.zone import CHECKER_REGIONS, HealthCheck, Record, Zone
 
 LEFT_OUT: Final = (
-    "how long Route 53's DNS servers take to learn a new status (AWS publishes no time)",
-    "resolvers and client runtimes that cache beyond the TTL",
+    "spread of a new status in Route 53 (AWS publishes no time)",
+    "caches beyond the TTL in resolvers and client runtimes",
     "pooled connections",
 )
 """Causes of delay that no bound of the model covers. The module's docstring has more."""
