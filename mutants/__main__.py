@@ -26,8 +26,9 @@ from payment_dr.operations.command import DONE, MISSED, command, progress, say
 from payment_dr.operations.errors import OperationError
 from payment_dr.operations.owned_directory import OwnedDirectory
 
-# Where the code is, and where the tests are that judge it; folders below have theirs below.
+# Where the code is, and where the tests are that judge it; folders below have theirs below, or none of their own.
 PARTS = {
+    "constructs/payment_dr/confirmed.py": "tests/no_loss",
     "constructs/payment_dr/operations": "tests/operations",
     "constructs/payment_dr": "tests/constructs",
     "handlers": "tests/handlers",
@@ -150,7 +151,9 @@ def beside(project: Path, path: str) -> Tests:
 
 def _tests(project: Path, path: str, pattern: str) -> Tests:
     code = next(part for part in PARTS if Path(path).is_relative_to(part))
-    folder = project / PARTS[code] / Path(path).parent.relative_to(code)
+    folder = project / PARTS[code] / Path(path).relative_to(code).parent
+    while not any(folder.glob("test_*.py")) and folder != project / PARTS[code]:
+        folder = folder.parent
     return tuple(sorted(str(file.relative_to(project)) for file in folder.glob(pattern)))
 
 

@@ -82,6 +82,31 @@ def test_a_change_that_a_test_notices_does_not(write: Write) -> None:
     assert done.stdout.startswith("1 of 1 mutants tried, with the tests that are not slow: 0 survived, 0 timed out.")
 
 
+@pytest.mark.parametrize("weak", [True, False])
+def test_a_folder_without_tests_of_its_own_is_judged_by_those_above_it(write: Write, weak: bool) -> None:
+    project = write(STRONG)
+    (project / "handlers/rules").mkdir()
+    (project / "handlers/rules/other.py").write_text(CODE)
+    (project / "tests/handlers/test_rules.py").write_text(
+        f"from handlers.rules.other import allowed\n\ndef test_rules() -> None:\n    {WEAK if weak else STRONG}\n"
+    )
+    done = run("--only=handlers/rules")
+    assert done.exit_code == int(weak), done.stderr
+
+
+def test_a_file_can_have_its_tests_in_a_folder_of_their_own(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        mutants.__main__, "PARTS", {"handlers/limits.py": "tests/client", "handlers": "tests/handlers"}
+    )
+    project = write(WEAK)
+    (project / "tests/client").mkdir()
+    (project / "tests/client/test_client.py").write_text(
+        f"from handlers.limits import allowed\n\ndef test_client() -> None:\n    {STRONG}\n"
+    )
+    done = run()
+    assert (done.exit_code, "all tests of its folder: 0 of 1" in done.stderr) == (0, True), done.stderr
+
+
 def test_tests_that_fail_anyway_judge_nothing(write: Write) -> None:
     write("assert not allowed(1, 2)")
     done = run()
