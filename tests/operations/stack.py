@@ -128,10 +128,15 @@ class Clock:
 
 @dataclass
 class Shard:
-    """A shard of the stream of the secondary region's table."""
+    """A shard of the stream of the secondary region's table, of which the oldest records may be gone."""
 
     records: list[dict[str, Any]] = field(default_factory=list)
     closed: bool = False
+    trimmed: int = 0
+
+    def check(self, start: int) -> None:
+        if start < self.trimmed:
+            raise refusal(400, "TrimmedDataAccessException")
 
 
 class Stack(Deployed):
@@ -299,14 +304,18 @@ class _Client:
 
     def _get_shard_iterator(self, **arguments: Any) -> Any:
         assert arguments.pop("StreamArn") == STREAM
-        shard, last = arguments["ShardId"], arguments.get("SequenceNumber", "0")
-        assert arguments["ShardIteratorType"] == ("TRIM_HORIZON" if last == "0" else "AFTER_SEQUENCE_NUMBER")
+        shard, last = arguments["ShardId"], arguments.get("SequenceNumber")
+        if arguments["ShardIteratorType"] == "TRIM_HORIZON":
+            return {"ShardIterator": f"{shard}:{self._stack.shards[shard].trimmed}"}
+        assert (arguments["ShardIteratorType"], bool(last)) == ("AFTER_SEQUENCE_NUMBER", True)
+        self._stack.shards[shard].check(int(last or 0))
         return {"ShardIterator": f"{shard}:{last}"}
 
     def _get_records(self, **arguments: Any) -> Any:
         shard, _, place = arguments["ShardIterator"].partition(":")
         self._stack.asked.append(("get_records", self._role, shard))
         found, start = self._stack.shards[shard], int(place)
+        found.check(start)
         records = found.records[start : start + self._stack.records_a_page]
         end = start + len(records)
         more = not found.closed or end < len(found.records)

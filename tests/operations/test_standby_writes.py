@@ -191,6 +191,19 @@ def test_an_iterator_that_is_lost_is_made_anew(stack: Stack, code: str, reads_be
     assert names(writes(stack).missing()) == ["first", "second"]
 
 
+def test_after_records_that_are_gone_the_oldest_one_that_is_left_is_read(stack: Stack) -> None:
+    stack.records_a_page = 1
+    for name in ("first", "older than 24 hours", "third"):
+        stack.pay(name, "secondary")
+    stack.items["secondary"].pop(1)
+
+    def trim(_side: Side) -> None:
+        stack.shards["shard-1"].trimmed = 2
+
+    stack.before_read = trim
+    assert names(writes(stack).missing()) == ["first", "third"]
+
+
 def test_records_that_are_gone_between_two_calls_are_not_taken_for_none(stack: Stack) -> None:
     stack.pay("first")
     found = writes(stack)
