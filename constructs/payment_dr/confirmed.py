@@ -355,8 +355,9 @@ class ConfirmedPayments:
         call, stored = begun
         if _is_another(stored, call.wanted):
             return self._counted(self._settle(call, stored))
-        pool.submit(lambda: then(self._counted(self._settle(call, stored))))
-        return OneRegion(stored, "it is being confirmed", self._clock() - call.started, call.reads)
+        at_once = OneRegion(stored, "it is being confirmed", self._clock() - call.started, call.reads)
+        pool.submit(lambda: then(self._counted(self._settle(call, stored))))  # which counts on in `call`
+        return at_once
 
     def lookup(self, key: str) -> Outcome:
         """What has become of a key. Writes nothing.

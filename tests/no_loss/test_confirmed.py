@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
@@ -56,13 +57,15 @@ class Region:
         if self.fails:
             raise self.fails
         item = arguments["Item"]
+        assert arguments["TableName"] == "transactions"
         assert arguments["ConditionExpression"] == "attribute_not_exists(#key)"
         assert arguments["ExpressionAttributeNames"] == {"#key": "transaction_id"}
+        assert arguments["ReturnValuesOnConditionCheckFailure"] == "ALL_OLD"
         self.items[item["transaction_id"]["S"]] = item
         return {}
 
     def get_item(self, **arguments: Any) -> Any:
-        assert arguments["ConsistentRead"]
+        assert (arguments["TableName"], arguments["ConsistentRead"]) == ("transactions", True)
         assert self.ready.wait(10)
         if self.fails:
             raise self.fails
@@ -77,7 +80,7 @@ class Table:
         items: dict[str, Any] = {}
         self.home, self.other = Region(items), Region(items)
         self.lines: list[Any] = []
-        self.now = 0.0
+        self.now = 1000.0
         self.payments = ConfirmedPayments(
             self.home,
             self.other,
@@ -97,7 +100,7 @@ def test_a_payment_is_stored_under_its_key_with_a_write_id() -> None:
     table = Table(new_id=lambda: "w1")
     outcome = table.payments.pay("order-1", PAYMENT)
     item = {**PAYMENT, "transaction_id": {"S": "order-1"}, "timestamp": {"N": "0"}, "write_id": {"S": ANY}}
-    assert outcome == Confirmed(item, 0.3, 1)
+    assert outcome == Confirmed(item, pytest.approx(0.3), 1)
     assert table.home.items == {"order-1": item}
     assert re.fullmatch(r"[0-9a-f]{32}\.w1", table.home.items["order-1"]["write_id"]["S"])
 
@@ -141,14 +144,57 @@ def test_a_region_that_refuses_to_be_read_is_a_mistake_and_not_away() -> None:
     outcome = table.payments.pay("order-1", PAYMENT)
     assert isinstance(outcome, Unknown)
     assert outcome.why.startswith("cannot read the other region: An error occurred (AccessDeniedException)")
+    assert (outcome.seconds, outcome.reads) == (pytest.approx(0.3), 1)
+
+
+def test_a_payment_that_differs_in_the_other_region_is_not_accepted_once_that_one_is_away() -> None:
+    table = Table("accept")
+    theirs = {"amount": {"N": "7"}, "write_id": {"S": "theirs.w2"}}
+    table.other.items = {"order-1": theirs}
+
+    def answer_once(**arguments: Any) -> Any:
+        found = Region.get_item(table.other, **arguments)
+        table.other.fails = GONE
+        return found
+
+    table.other.get_item = answer_once  # type: ignore[method-assign]
+    outcome = table.payments.pay("order-1", PAYMENT)
+    assert isinstance(outcome, Unknown)
+    assert outcome.why == "the regions hold different payments, of which the later will win"
+    assert outcome.existing == table.home.items["order-1"]
 
 
 def test_what_was_never_sent_is_refused_and_what_may_have_been_is_unknown() -> None:
     for error, expected in ((GONE, Refused), (refusal("InternalServerError", 500), Unknown)):
         table = Table("accept")
         table.home.fails = error
-        assert isinstance(table.payments.pay("order-1", PAYMENT), expected)
-        assert table.now == pytest.approx(5, abs=1)
+        outcome = table.payments.pay("order-1", PAYMENT)
+        assert isinstance(outcome, expected)
+        assert outcome.seconds == table.now - 1000 == pytest.approx(5, abs=1)
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "ProvisionedThroughputExceededException",
+        "RequestLimitExceeded",
+        "ThrottlingException",
+        "TransactionConflictException",
+    ],
+)
+def test_what_dynamodb_is_too_busy_for_is_tried_again_and_is_not_written(code: str) -> None:
+    table = Table("accept")
+    table.home.fails = refusal(code)
+    assert isinstance(table.payments.pay("order-1", PAYMENT), Refused)
+    assert table.now > 1000 + 4
+
+
+def test_a_confirmation_ends_the_count_of_payments_without_one() -> None:
+    table = Table(breaker=Breaker(failures=2))
+    for number, fails in enumerate((GONE, None, GONE, None)):
+        table.other.fails = fails
+        table.payments.pay(f"order-{number}", PAYMENT)
+    assert [line["Confirmed"] for line in table.lines] == [0, 1, 0, 1]
 
 
 def test_later_the_caller_gets_the_outcome_in_the_background() -> None:
@@ -156,7 +202,7 @@ def test_later_the_caller_gets_the_outcome_in_the_background() -> None:
     table.other.ready.clear()
     with ThreadPoolExecutor(1) as pool:
         at_once = table.payments.pay_later("order-1", PAYMENT, outcomes.append, pool)
-        assert isinstance(at_once, OneRegion)
+        assert at_once == OneRegion(ANY, "it is being confirmed", 0.0, 0)
         assert (outcomes, table.lines) == ([], [])
         table.other.ready.set()
     assert [type(each) for each in outcomes] == [Confirmed]
@@ -191,9 +237,16 @@ def test_each_call_is_a_line_of_metrics(capsys: pytest.CaptureFixture[str]) -> N
         {"Confirmed": 0, "OneRegion": 1, "Unknown": 0, "Refused": 0},
     ]
     assert (table.lines[0]["Reads"], table.lines[0]["Seconds"]) == (1, 0.3)
-    (directive,) = table.lines[0]["_aws"]["CloudWatchMetrics"]
-    assert directive["Namespace"] == "PaymentApp/ConfirmedPayments"
-    assert {metric["Name"] for metric in directive["Metrics"]} == {*counts[0], "Seconds", "Reads"}
+    units = {**dict.fromkeys(counts[0], "Count"), "Seconds": "Seconds", "Reads": "Count"}
+    directive = {
+        "Namespace": "PaymentApp/ConfirmedPayments",
+        "Dimensions": [["Table"]],
+        "Metrics": [{"Name": name, "Unit": unit} for name, unit in units.items()],
+    }
+    assert table.lines[0]["_aws"] == {"Timestamp": ANY, "CloudWatchMetrics": [directive]}
+    assert table.lines[0]["_aws"]["Timestamp"] == pytest.approx(time.time() * 1000, abs=600_000)
+    assert table.lines[0]["Table"] == "transactions"
+    assert {repr(line["Refused"]) for line in table.lines} == {"0"}  # CloudWatch takes no false
     print_metrics(table.lines[0])
     assert capsys.readouterr().out.startswith('{"_aws": {')
 
