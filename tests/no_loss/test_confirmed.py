@@ -16,7 +16,7 @@ from unittest.mock import ANY
 import boto3
 import pytest
 from botocore.config import Config
-from botocore.exceptions import ClientError, EndpointConnectionError
+from botocore.exceptions import ClientError, ConnectTimeoutError, EndpointConnectionError, ProxyConnectionError
 
 from no_loss.parameter_store import Clock, ParameterStore
 from payment_dr.confirmed import (
@@ -124,8 +124,9 @@ def test_a_client_of_boto3_that_repeats_calls_is_refused() -> None:
     keys = {"region_name": "us-east-1", "aws_access_key_id": "a", "aws_secret_access_key": "b"}
     for config in (None, Config(retries={"total_max_attempts": 2, "mode": "standard"})):
         client = boto3.client("dynamodb", config=config, **keys)  # type: ignore[call-overload]
-        with pytest.raises(ValueError, match=r"make it with connect\(\)"):
-            ConfirmedPayments(client, client, "transactions", alone=lambda: "refuse")
+        for home, other in ((client, connect("us-west-2")), (connect("us-east-1"), client)):
+            with pytest.raises(ValueError, match=r"make it with connect\(\)"):
+                ConfirmedPayments(home, other, "transactions", alone=lambda: "refuse")
     ConfirmedPayments(connect("us-east-1"), connect("us-west-2"), "transactions", alone=lambda: "refuse")
 
 
@@ -165,12 +166,25 @@ def test_a_payment_that_differs_in_the_other_region_is_not_accepted_once_that_on
 
 
 def test_what_was_never_sent_is_refused_and_what_may_have_been_is_unknown() -> None:
-    for error, expected in ((GONE, Refused), (refusal("InternalServerError", 500), Unknown)):
+    never_sent = GONE, ConnectTimeoutError(endpoint_url="https://dynamodb"), ProxyConnectionError(proxy_url="http://p")
+    for error, expected in (*((each, Refused) for each in never_sent), (refusal("InternalServerError", 500), Unknown)):
         table = Table("accept")
         table.home.fails = error
         outcome = table.payments.pay("order-1", PAYMENT)
         assert isinstance(outcome, expected)
         assert outcome.seconds == table.now - 1000 == pytest.approx(5, abs=1)
+
+
+def test_a_mistake_after_a_write_that_may_have_been_taken_is_unknown_at_once() -> None:
+    table = Table("accept")
+    errors: Iterator[Exception] = iter((refusal("InternalServerError", 500), refusal("AccessDeniedException")))
+
+    def fail(**_: Any) -> Any:
+        raise next(errors)
+
+    table.home.put_item = fail  # type: ignore[method-assign]
+    assert isinstance(table.payments.pay("order-1", PAYMENT), Unknown)
+    assert next(errors, None) is None
 
 
 @pytest.mark.parametrize(
@@ -237,6 +251,7 @@ def test_each_call_is_a_line_of_metrics(capsys: pytest.CaptureFixture[str]) -> N
         {"Confirmed": 0, "OneRegion": 1, "Unknown": 0, "Refused": 0},
     ]
     assert (table.lines[0]["Reads"], table.lines[0]["Seconds"]) == (1, 0.3)
+    assert 3 < table.lines[1]["Seconds"] <= 5
     units = {**dict.fromkeys(counts[0], "Count"), "Seconds": "Seconds", "Reads": "Count"}
     directive = {
         "Namespace": "PaymentApp/ConfirmedPayments",
@@ -267,13 +282,15 @@ class Setting:
 def test_a_setting_that_cannot_be_read_again_is_kept_for_a_minute(capsys: pytest.CaptureFixture[str]) -> None:
     now = [0.0]
     values = (GONE, "accept", GONE, GONE, GONE, "accept", "nonsense")
-    alone = Live(Setting(*values), seconds=5, keep=60, clock=lambda: now[0])
+    alone = Live(Setting(*values), clock=lambda: now[0])
     seen = []
     for now[0] in (0.0, 4.9, 5.0, 10.0, 64.0, 69.0, 74.0, 79.0):
         seen.append(alone())
     assert seen == ["refuse", "refuse", "accept", "accept", "accept", "refuse", "accept", "refuse"]
-    warnings = [json.loads(line)["message"] for line in capsys.readouterr().out.splitlines()]
-    assert warnings == [f"cannot read `alone`, {each!r} holds" for each in ("refuse", "accept", "accept", "refuse")]
+    assert [json.loads(line) for line in capsys.readouterr().out.splitlines()] == [
+        {"level": "WARNING", "message": f"cannot read `alone`, {each!r} holds", "error": str(GONE)}
+        for each in ("refuse", "accept", "accept", "refuse")
+    ]
 
 
 def test_operators_choose_in_a_parameter_of_the_region() -> None:
