@@ -148,6 +148,19 @@ def test_a_region_that_refuses_to_be_read_is_a_mistake_and_not_away() -> None:
     assert (outcome.seconds, outcome.reads) == (pytest.approx(0.3), 1)
 
 
+@pytest.mark.parametrize("alone", ["refuse", "accept"])
+def test_a_payment_that_does_not_arrive_names_the_region_that_lacks_it(alone: str) -> None:
+    table = Table(alone)
+    table.other.items = {}
+    outcome = table.payments.pay("order-1", PAYMENT)
+    why = "the other region does not have it"
+    if alone == "accept":
+        assert (type(outcome), outcome.why) == (OneRegion, why)  # type: ignore[union-attr]
+    else:
+        assert (type(outcome), outcome.why) == (Unknown, f"this region has it, and {why}")  # type: ignore[union-attr]
+    assert outcome.seconds == table.now - 1000
+
+
 def test_a_payment_that_differs_in_the_other_region_is_not_accepted_once_that_one_is_away() -> None:
     table = Table("accept")
     theirs = {"amount": {"N": "7"}, "write_id": {"S": "theirs.w2"}}

@@ -1,16 +1,17 @@
 """`dr bootstrap`: what the bucket of Terraform's state is like, and what is left alone."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
+import boto3
 import pytest
 from botocore.exceptions import ClientError
 from botocore.stub import Stubber
 from typer.testing import CliRunner, Result
 
 from embedded_aws import EmbeddedAws
-from payment_dr.operations import cli
+from payment_dr.operations import cli, state_bucket
 from payment_dr.operations.errors import OperationError
 from payment_dr.operations.state_bucket import PRIVATE, RULE_ID, TLS_ONLY, StateBucket
 
@@ -143,6 +144,130 @@ def test_a_policy_of_one_statement_that_is_not_in_a_list_is_read_as_one(
     left = json.loads(s3.get_bucket_policy(Bucket=NAME)["Policy"])
     assert left == {**policy, "Statement": ours if sid == TLS_ONLY else [theirs, ours]}
     assert changed() == []
+
+
+ACCOUNT = "123456789012"
+OWNED = {"Bucket": NAME, "ExpectedBucketOwner": ACCOUNT}
+
+
+@pytest.fixture
+def stub() -> Iterator[Callable[[str], tuple[Stubber, StateBucket]]]:
+    """S3 in a region, which answers as it is told and takes only the calls that are expected."""
+    stubs: list[Stubber] = []
+
+    def make(region: str) -> tuple[Stubber, StateBucket]:
+        client: Any = boto3.client("s3", region_name=region, aws_access_key_id="a", aws_secret_access_key="b")
+        stubs.append(Stubber(client))
+        stubs[-1].activate()
+        return stubs[-1], StateBucket(s3=client, name=NAME, region=region, account_id=ACCOUNT)
+
+    yield make
+    for each in stubs:
+        each.assert_no_pending_responses()
+
+
+@pytest.mark.parametrize(
+    ("region", "where"),
+    [
+        ("us-east-1", {}),
+        ("us-west-2", {"CreateBucketConfiguration": {"LocationConstraint": "us-west-2"}}),
+    ],
+)
+def test_each_call_is_as_s3_wants_it_and_names_the_owner(
+    stub: Callable[[str], tuple[Stubber, StateBucket]], region: str, where: dict[str, Any]
+) -> None:
+    s3, bucket = stub(region)
+    s3.add_client_error("head_bucket", "404", http_status_code=404, expected_params=OWNED)
+    s3.add_response("create_bucket", {}, {"Bucket": NAME, **where})
+    s3.add_response("head_bucket", {"ResponseMetadata": {"HTTPStatusCode": 200}}, OWNED)
+    s3.add_response("get_bucket_versioning", {}, OWNED)
+    s3.add_response("put_bucket_versioning", {}, {**OWNED, "VersioningConfiguration": {"Status": "Enabled"}})
+    absent = "ServerSideEncryptionConfigurationNotFoundError"
+    s3.add_client_error("get_bucket_encryption", absent, http_status_code=404, expected_params=OWNED)
+    rules = [{"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}]
+    s3.add_response("put_bucket_encryption", {}, {**OWNED, "ServerSideEncryptionConfiguration": {"Rules": rules}})
+    absent = "NoSuchPublicAccessBlockConfiguration"
+    s3.add_client_error("get_public_access_block", absent, http_status_code=404, expected_params=OWNED)
+    private = {name: True for name in FLAGS}
+    s3.add_response("put_public_access_block", {}, {**OWNED, "PublicAccessBlockConfiguration": private})
+    s3.add_client_error("get_bucket_policy", "NoSuchBucketPolicy", http_status_code=404, expected_params=OWNED)
+    tls_only = {
+        "Sid": "TlsOnly",
+        "Effect": "Deny",
+        "Principal": "*",
+        "Action": "s3:*",
+        "Resource": [f"arn:aws:s3:::{NAME}", f"arn:aws:s3:::{NAME}/*"],
+        "Condition": {"Bool": {"aws:SecureTransport": "false"}},
+    }
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [tls_only]})
+    s3.add_response("put_bucket_policy", {}, {**OWNED, "Policy": policy})
+    absent, operation = "NoSuchLifecycleConfiguration", "get_bucket_lifecycle_configuration"
+    s3.add_client_error(operation, absent, http_status_code=404, expected_params=OWNED)
+    rule = {
+        "ID": "earlier-states",
+        "Status": "Enabled",
+        "Filter": {"Prefix": ""},
+        "Expiration": {"ExpiredObjectDeleteMarker": True},
+        "NoncurrentVersionExpiration": {"NoncurrentDays": 90},
+        "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 7},
+    }
+    lifecycle = {**OWNED, "LifecycleConfiguration": {"Rules": [rule]}}
+    s3.add_response("put_bucket_lifecycle_configuration", {}, lifecycle)
+    assert {each.changed for each in bucket.bootstrap()} == {True}
+
+
+FLAGS = ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets")
+
+
+@pytest.mark.parametrize(
+    ("off", "algorithm"),
+    [*((off, "AES256") for off in (None, *FLAGS)), *((None, other) for other in ("aws:kms", "aws:kms:dsse", "other"))],
+)
+def test_what_is_correct_is_not_written(
+    stub: Callable[[str], tuple[Stubber, StateBucket]], off: str | None, algorithm: str
+) -> None:
+    s3, bucket = stub(REGION)
+    s3.add_response("head_bucket", {"BucketRegion": REGION}, OWNED)
+    s3.add_response("get_bucket_versioning", {"Status": "Enabled"}, OWNED)
+    rules = [{"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": algorithm}}]
+    s3.add_response("get_bucket_encryption", {"ServerSideEncryptionConfiguration": {"Rules": rules}}, OWNED)
+    private = {name: name != off for name in FLAGS}
+    s3.add_response("get_public_access_block", {"PublicAccessBlockConfiguration": private}, OWNED)
+    s3.add_response("get_bucket_policy", {"Policy": json.dumps({"Statement": [bucket._tls_only()]})}, OWNED)
+    s3.add_response("get_bucket_lifecycle_configuration", {"Rules": [state_bucket._lifecycle()]}, OWNED)
+    changed = [each.what for each in bucket.bootstrap(dry_run=True) if each.changed]
+    assert changed == [
+        *(["encryption"] if algorithm == "other" else []),
+        *(["no public access"] if off else []),
+    ]
+
+
+@pytest.mark.parametrize(("headers", "said"), [({"x-amz-bucket-region": "eu-west-1"}, "eu-west-1"), ({}, "another")])
+def test_a_redirection_names_the_region_of_the_bucket(
+    stub: Callable[[str], tuple[Stubber, StateBucket]], headers: dict[str, str], said: str
+) -> None:
+    s3, bucket = stub(REGION)
+    meta = {"HTTPHeaders": headers}
+    s3.add_client_error("head_bucket", "301", http_status_code=301, response_meta=meta, expected_params=OWNED)
+    with pytest.raises(OperationError, match=f"bucket {NAME} is in {said}"):
+        bucket.bootstrap()
+
+
+@pytest.mark.parametrize("operation", ["head_bucket", "get_bucket_policy"])
+def test_another_error_is_not_taken_for_a_setting_that_is_missing(
+    stub: Callable[[str], tuple[Stubber, StateBucket]], operation: str
+) -> None:
+    s3, bucket = stub(REGION)
+    for name in ("head_bucket", "get_bucket_versioning", "get_bucket_encryption", "get_public_access_block"):
+        if name == operation:
+            break
+        s3.add_response(name, {}, OWNED)
+    if operation == "get_bucket_policy":
+        s3.add_client_error(operation, "AccessDenied", http_status_code=403, expected_params=OWNED)
+    else:
+        s3.add_client_error(operation, "SlowDown", http_status_code=503, expected_params=OWNED)
+    with pytest.raises(OperationError, match="S3 in us-west-2"):
+        bucket.bootstrap(dry_run=True)
 
 
 def test_a_bucket_in_another_region_is_left_alone(aws: EmbeddedAws, s3: Any) -> None:
