@@ -105,6 +105,25 @@ def test_a_payment_is_stored_under_its_key_with_a_write_id() -> None:
     assert re.fullmatch(r"[0-9a-f]{32}\.w1", table.home.items["order-1"]["write_id"]["S"])
 
 
+@pytest.mark.parametrize(
+    ("other", "same"),
+    [
+        ({"amount": {"N": "1250.0"}}, True),
+        ({"amount": {"N": "1251"}}, False),
+        ({"amount": {"S": "1250"}}, False),
+        ({"refund": {"N": "1250"}}, False),
+        ({**PAYMENT, "tip": {"N": "1"}}, False),
+    ],
+)
+def test_only_equal_payments_have_the_same_write_id(other: dict[str, Any], same: bool) -> None:
+    """Regions that hold two of them agree that they hold one payment."""
+    table = Table()
+    table.payments.pay("order-1", PAYMENT)
+    table.payments.pay("order-2", other)
+    first, second = (table.home.items[key]["write_id"]["S"].partition(".")[0] for key in ("order-1", "order-2"))
+    assert (first == second) is same
+
+
 def test_other_tables_have_other_keys() -> None:
     table = Table(key_of=lambda key: {"transaction_id": {"S": f"payment#{key}"}})
     assert isinstance(table.payments.pay("1", PAYMENT), Confirmed)
@@ -146,6 +165,7 @@ def test_a_region_that_refuses_to_be_read_is_a_mistake_and_not_away() -> None:
     assert isinstance(outcome, Unknown)
     assert outcome.why.startswith("cannot read the other region: An error occurred (AccessDeniedException)")
     assert (outcome.seconds, outcome.reads) == (pytest.approx(0.3), 1)
+    assert outcome.existing == table.home.items["order-1"]
 
 
 @pytest.mark.parametrize("alone", ["refuse", "accept"])
@@ -321,8 +341,8 @@ def test_a_client_of_the_parameter_store_gives_up_as_soon_as_one_of_the_table() 
 
 
 def test_an_open_breaker_lets_one_payment_through_each_time() -> None:
-    breaker = Breaker(failures=2, pause=10)
-    for now in (0.0, 1.0):
+    breaker = Breaker()
+    for now in (0.0, 0.5, 1.0):
         assert breaker.lets_through(now)
         breaker.note(now, confirmed=False)
     assert [breaker.lets_through(now) for now in (1.1, 10.9, 11.0, 11.1, 21.0)] == [False, False, True, False, True]
