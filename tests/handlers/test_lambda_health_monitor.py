@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from errno import EMFILE, ENFILE, ENOBUFS, ENOMEM
 from importlib.util import module_from_spec, spec_from_file_location
 from types import SimpleNamespace
 from typing import Any
@@ -22,7 +23,7 @@ from botocore.parsers import ResponseParserError
 from botocore.stub import Stubber
 
 from handlers import lambda_health_monitor as monitor
-from handlers.lambda_health_monitor import Announcer, MonitorFault, NoAnswerError, Verdict, handler, judge
+from handlers.lambda_health_monitor import Announcer, MonitorFault, NoAnswerError, Verdict, handler, judge, judge_peer
 from tests.handlers.health_faults import PROBE, ROUTE_53_BUDGET_SECONDS, SCHEDULE, TOPIC_ARN
 
 pytestmark = pytest.mark.usefixtures("new_environment")
@@ -101,6 +102,15 @@ def records(capsys: pytest.CaptureFixture[str]) -> Callable[[], list[dict[str, A
 
 # --- verdicts
 
+THROTTLES = {
+    "LimitExceededException",
+    "ProvisionedThroughputExceededException",
+    "RequestLimitExceeded",
+    "Throttling",
+    "ThrottlingException",
+    "TooManyRequestsException",
+}
+
 
 @pytest.mark.parametrize(
     ("outcome", "status", "reason"),
@@ -110,6 +120,9 @@ def records(capsys: pytest.CaptureFixture[str]) -> Callable[[], list[dict[str, A
         ({"Table": []}, "unknown", "unexpected_answer"),
         (None, "unknown", "unexpected_answer"),
         (ClientError({}, "DescribeTable"), "unknown", "monitor_refused"),
+        (api_error("ResourceNotFoundException", 400), "unhealthy", "table_not_found"),
+        (table("NEW_IN_2030"), "unknown", "unexpected_table_status"),
+        *((api_error(code, 503), "unknown", "monitor_throttled") for code in sorted(THROTTLES)),
         (aws.ConnectionError(error=OSError("?")), "unhealthy", "dynamodb_unreachable"),
         (aws.HTTPClientError(error="?"), "unhealthy", "dynamodb_unreachable"),
         (aws.ResponseStreamingError(error="?"), "unhealthy", "dynamodb_unreachable"),
@@ -136,6 +149,28 @@ def records(capsys: pytest.CaptureFixture[str]) -> Callable[[], list[dict[str, A
 def test_an_outcome_that_no_server_brings_about_has_its_verdict(outcome: Any, status: str, reason: str | None) -> None:
     verdict = judge(outcome)
     assert (verdict.status, verdict.reason) == (status, reason)
+    assert verdict.cause is (outcome if isinstance(outcome, BaseException) else None)
+
+
+@pytest.mark.parametrize(
+    ("error", "own", "reason"),
+    [
+        *(
+            (NoAnswerError(), own, "monitor_connection")
+            for own in ("dynamodb_unreachable", "dynamodb_timeout", "monitor_connection")
+        ),
+        *((NoAnswerError(), own, "peer_unreachable") for own in (None, "dynamodb_error", "table_not_serving")),
+        *((OSError(number, "?"), None, "monitor_error") for number in (EMFILE, ENFILE, ENOBUFS, ENOMEM)),
+        (RuntimeError("can't start new thread"), None, "monitor_error"),
+    ],
+    ids=repr,
+)
+def test_who_is_at_fault_when_the_other_region_does_not_answer(
+    error: BaseException, own: str | None, reason: str
+) -> None:
+    verdict = judge_peer(error, Verdict("unhealthy" if own else "healthy", own))
+    status = "unhealthy" if reason == "peer_unreachable" else "unknown"
+    assert (verdict.status, verdict.reason, verdict.cause) == (status, reason, error)
 
 
 def test_a_probe_is_answered_in_json_that_nobody_may_keep(answers: Callable[..., DynamoDb]) -> None:
@@ -434,9 +469,12 @@ def test_a_scheduled_run_that_cannot_mail_logs_it_raises_and_tries_again(
     for _ in range(2):
         with pytest.raises(MonitorFault, match=r"could not be published: ConnectTimeoutError$"):
             handler(SCHEDULE, None)
-    logged = [(record["message"], record["status"]) for record in records()]
     status = judge(outcome).status
-    assert logged == [("health", status), ("publish failed", status)] * 2
+    failed = {"level": "ERROR", "message": "publish failed", "status": status}
+    health, logged, *again = records()
+    assert (health["message"], health["status"]) == ("health", status)
+    assert logged == {**failed, "error": f"ConnectTimeoutError: {sns.error}"}
+    assert [each["message"] for each in again] == ["health", "publish failed"]
     sns.error = None
     with contextlib.suppress(MonitorFault):
         handler(SCHEDULE, None)
