@@ -95,9 +95,7 @@ def test_a_folder_without_tests_of_its_own_is_judged_by_those_above_it(write: Wr
 
 
 def test_a_file_can_have_its_tests_in_a_folder_of_their_own(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        mutants.__main__, "PARTS", {"handlers/limits.py": "tests/client", "handlers": "tests/handlers"}
-    )
+    monkeypatch.setattr(mutants.__main__, "PARTS", {"handlers/limits.py": "tests/client", "handlers": "tests/handlers"})
     project = write(WEAK)
     (project / "tests/client").mkdir()
     (project / "tests/client/test_client.py").write_text(

@@ -158,6 +158,20 @@ def test_what_waiting_does_not_end_is_raised_if_nothing_was_written() -> None:
         table.payments.lookup("order-1")
 
 
+def test_a_key_that_no_region_has_is_looked_up_for_as_long_as_a_payment_waits() -> None:
+    table = Table()
+    outcome = table.payments.lookup("order-1")
+    assert isinstance(outcome, Unknown)
+    assert 3 < outcome.seconds <= 5
+    assert outcome.reads < 30
+
+
+def test_a_void_key_is_stored_as_such_and_no_payment_takes_it() -> None:
+    table = Table()
+    assert isinstance(table.payments.void("order-1"), Refused)
+    assert table.home.items["order-1"]["void"] == {"BOOL": True}
+
+
 def test_a_region_that_refuses_to_be_read_is_a_mistake_and_not_away() -> None:
     table = Table("accept")
     table.other.fails = refusal("AccessDeniedException")

@@ -13,7 +13,7 @@ from typer.testing import CliRunner, Result
 from embedded_aws import EmbeddedAws
 from payment_dr.operations import cli, state_bucket
 from payment_dr.operations.errors import OperationError
-from payment_dr.operations.state_bucket import PRIVATE, RULE_ID, TLS_ONLY, StateBucket
+from payment_dr.operations.state_bucket import PRIVATE, RULE_ID, TLS_ONLY, Setting, StateBucket
 
 NAME, REGION = "acme-terraform-state", "us-west-2"
 LOCATION = f"s3://{NAME}/prod"
@@ -188,7 +188,7 @@ def test_each_call_is_as_s3_wants_it_and_names_the_owner(
     s3.add_response("put_bucket_encryption", {}, {**OWNED, "ServerSideEncryptionConfiguration": {"Rules": rules}})
     absent = "NoSuchPublicAccessBlockConfiguration"
     s3.add_client_error("get_public_access_block", absent, http_status_code=404, expected_params=OWNED)
-    private = {name: True for name in FLAGS}
+    private = dict.fromkeys(FLAGS, True)
     s3.add_response("put_public_access_block", {}, {**OWNED, "PublicAccessBlockConfiguration": private})
     s3.add_client_error("get_bucket_policy", "NoSuchBucketPolicy", http_status_code=404, expected_params=OWNED)
     tls_only = {
@@ -213,7 +213,17 @@ def test_each_call_is_as_s3_wants_it_and_names_the_owner(
     }
     lifecycle = {**OWNED, "LifecycleConfiguration": {"Rules": [rule]}}
     s3.add_response("put_bucket_lifecycle_configuration", {}, lifecycle)
-    assert {each.changed for each in bucket.bootstrap()} == {True}
+    assert bucket.bootstrap() == [
+        Setting(what, changed=True)
+        for what in (
+            f"bucket {NAME} in {region}",
+            "versioning",
+            "encryption",
+            "no public access",
+            "TLS only",
+            "earlier states kept for 90 days",
+        )
+    ]
 
 
 FLAGS = ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets")
@@ -280,14 +290,11 @@ def test_a_bucket_in_another_region_is_left_alone(aws: EmbeddedAws, s3: Any) -> 
     ]
 
 
-def test_a_bucket_of_another_account_is_left_alone(aws: EmbeddedAws, s3: Any) -> None:
-    owned = {"Bucket": NAME, "ExpectedBucketOwner": "123456789012"}
-    with Stubber(s3) as stub:
-        stub.add_client_error("head_bucket", "403", http_status_code=403, expected_params=owned)
-        bucket = StateBucket(s3=s3, name=NAME, region=REGION, account_id="123456789012")
-        with pytest.raises(OperationError, match="belongs to another account, or these credentials may not read it"):
-            bucket.bootstrap()
-        stub.assert_no_pending_responses()  # and nothing else was asked
+def test_a_bucket_of_another_account_is_left_alone(stub: Callable[[str], tuple[Stubber, StateBucket]]) -> None:
+    s3, bucket = stub(REGION)
+    s3.add_client_error("head_bucket", "403", http_status_code=403, expected_params=OWNED)
+    with pytest.raises(OperationError, match="belongs to another account, or these credentials may not read it"):
+        bucket.bootstrap()  # and asks nothing else
 
 
 def test_a_bucket_that_a_team_encrypts_with_its_own_key_stays_so(aws: EmbeddedAws, s3: Any) -> None:
@@ -311,10 +318,10 @@ def test_what_is_no_location_is_refused(monkeypatch: pytest.MonkeyPatch, argumen
     assert refused.stderr.splitlines()[-1] == "hint: give the location and the region of main.py"
 
 
-def test_a_refusal_of_aws_names_its_reason(aws: EmbeddedAws, s3: Any) -> None:
-    with Stubber(s3) as stub:
-        stub.add_client_error("head_bucket", "404", http_status_code=404)
-        stub.add_client_error("create_bucket", "AccessDenied", http_status_code=403)
-        with pytest.raises(OperationError, match="S3 in us-west-2 rejects the call: AccessDenied") as refused:
-            StateBucket(s3=s3, name=NAME, region=REGION, account_id="123456789012").bootstrap()
+def test_a_refusal_of_aws_names_its_reason(stub: Callable[[str], tuple[Stubber, StateBucket]]) -> None:
+    s3, bucket = stub(REGION)
+    s3.add_client_error("head_bucket", "404", http_status_code=404)
+    s3.add_client_error("create_bucket", "AccessDenied", http_status_code=403)
+    with pytest.raises(OperationError, match="S3 in us-west-2 rejects the call: AccessDenied") as refused:
+        bucket.bootstrap()
     assert isinstance(refused.value.__cause__, ClientError)
