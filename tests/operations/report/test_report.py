@@ -535,17 +535,18 @@ def test_what_a_drill_says_of_its_undo_is_said_though_its_report_finds_no_room(
 
 def test_the_report_says_which_way_payments_went(page: Callable[[Journal], ElementTree.Element]) -> None:
     journal = journals.passed()
+    local, confirmed = (f"Missing at the switch, {mode} mode" for mode in ("local", "confirmed"))
     directly = page(journal)
     assert "Load: payments written to the table transactions directly" in text(directly)
-    assert "what a global table gives" in cards(directly)["Missing at the switch, local mode"]
+    assert "what a global table gives" in cards(directly)[local]
     through_service = page(journal | {"load": {"way": "service", "to": "app.pay.acme.io"}})
     assert "Load: POST /payments to app.pay.acme.io over TLS" in text(through_service)
-    assert "acknowledged by the service, after its write in one region" in cards(through_service)["Missing at the switch, local mode"]
-    assert "by one region alone" not in cards(through_service)["Missing at the switch, local mode"]
-    assert "the drill's own client" in cards(through_service)["Missing at the switch, confirmed mode"]
+    assert "acknowledged by the service, after its write in one region" in cards(through_service)[local]
+    assert "by one region alone" not in cards(through_service)[local]
+    assert "the drill's own client" in cards(through_service)[confirmed]
     confirming = page(journal | {"load": {"way": "endpoint", "to": "https://pay.acme.io", "confirms": True}})
-    assert "acknowledged by the service, after its write in both" in cards(confirming)["Missing at the switch, confirmed mode"]
-    assert "by one region alone" in cards(confirming)["Missing at the switch, local mode"]
+    assert "acknowledged by the service, after its write in both" in cards(confirming)[confirmed]
+    assert "by one region alone" in cards(confirming)[local]
     lost = "Missing at the switch: 9 of 11,102 payments of the service, 0 of 10,987 in confirmed mode."
     assert lost in text(through_service, ".//header")
     lost = "Missing at the switch: 9 of 11,102 payments in local mode, 0 of 10,987 of the service."
