@@ -157,6 +157,254 @@ def parameter(side: Side, operation: str, **arguments: Any) -> Change:
     return change
 
 
+def on(service: str, side: Side, operation: str, arguments: Callable[[Deployment, Any], dict[str, Any]]) -> Change:
+    """One call of a service, with arguments that depend on the stack."""
+
+    def change(stack: Deployment) -> None:
+        client = stack.client(service, side)
+        getattr(client, operation)(**arguments(stack, client))
+
+    return change
+
+
+def alarm_with(side: Side, change: Callable[[dict[str, Any]], dict[str, Any]]) -> Change:
+    """Puts the first alarm of a region again, with some other values."""
+
+    def put(stack: Deployment) -> None:
+        client = stack.client("cloudwatch", side)
+        kept = client.meta.service_model.operation_model("PutMetricAlarm").input_shape.members
+        found = client.describe_alarms()["MetricAlarms"][0]
+        given = {name: value for name, value in found.items() if name in kept and value not in ("", [], None)}
+        client.put_metric_alarm(**change(given))
+
+    return put
+
+
+def first_alarm(side: Side, operation: str) -> Change:
+    return on(
+        "cloudwatch",
+        side,
+        operation,
+        lambda _, client: {"AlarmNames": [client.describe_alarms()["MetricAlarms"][0]["AlarmName"]]},
+    )
+
+
+def topic_attribute(side: Side, name: str, value: str) -> Change:
+    return on(
+        "sns",
+        side,
+        "set_topic_attributes",
+        lambda stack, _: {
+            "TopicArn": stack.value(f"{side}_sns_topic_arn"),
+            "AttributeName": name,
+            "AttributeValue": value.replace("ACCOUNT", stack.aws.account_id).replace(
+                "TOPIC", stack.value(f"{side}_sns_topic_arn")
+            ),
+        },
+    )
+
+
+def topic_policy(condition: dict[str, Any]) -> dict[str, Any]:
+    """The policy that SNS gives a topic, with another condition."""
+    statement = {
+        "Sid": "__default_statement_ID",
+        "Effect": "Allow",
+        "Principal": {"AWS": "*"},
+        "Action": ["SNS:Publish", "SNS:Subscribe", "SNS:GetTopicAttributes"],
+        "Resource": "TOPIC",
+        "Condition": condition,
+    }
+    return {"Version": "2008-10-17", "Id": "__default_policy_ID", "Statement": [statement]}
+
+
+def denied(action: str) -> dict[str, Any]:
+    return {"Sid": "Denied", "Effect": "Deny", "Principal": "*", "Action": action, "Resource": "*"}
+
+
+def key(side: Side, operation: str, **arguments: Any) -> Change:
+    return on("kms", side, operation, lambda stack, _: {"KeyId": stack.value(f"{side}_kms_key_id"), **arguments})
+
+
+def key_policy(side: Side, change: Callable[[list[Any]], list[Any]]) -> Change:
+    """Changes the statements of the policy of a region's key."""
+
+    def put(stack: Deployment) -> None:
+        client, key_id = stack.client("kms", side), stack.value(f"{side}_kms_key_id")
+        policy = json.loads(client.get_key_policy(KeyId=key_id, PolicyName="default")["Policy"])
+        policy["Statement"] = change(policy["Statement"])
+        client.put_key_policy(KeyId=key_id, PolicyName="default", Policy=json.dumps(policy))
+
+    return put
+
+
+def without(*sids: str) -> Callable[[list[Any]], list[Any]]:
+    def left(statements: list[Any]) -> list[Any]:
+        assert {*sids} <= {each["Sid"] for each in statements}
+        return [each for each in statements if each["Sid"] not in sids]
+
+    return left
+
+
+def role_of(stack: Deployment, name: str) -> str:
+    """The name of a role, by its key in the outputs."""
+    outputs = {**stack.value("lambda_execution_role_arns"), **stack.value("cross_region_role_arns")}
+    outputs["replication"] = stack.value("s3_replication_role_arn")
+    return str(outputs[name].rpartition("/")[2])
+
+
+def in_role(name: str, effect: str, action: str) -> Change:
+    """Gives a role an inline policy."""
+
+    def put(stack: Deployment) -> None:
+        statement = {"Effect": effect, "Action": action, "Resource": "*"}
+        stack.client("iam", "primary").put_role_policy(
+            RoleName=role_of(stack, name),
+            PolicyName="another",
+            PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [statement]}),
+        )
+
+    return put
+
+
+def policy_of_role(name: str, change: Callable[[list[Any]], list[Any]]) -> Change:
+    """Changes the statements of a role's policy. None left detaches it."""
+
+    def put(stack: Deployment) -> None:
+        iam, role = stack.client("iam", "primary"), role_of(stack, name)
+        (attached,) = iam.list_attached_role_policies(RoleName=role)["AttachedPolicies"]
+        arn = attached["PolicyArn"]
+        version = iam.get_policy(PolicyArn=arn)["Policy"]["DefaultVersionId"]
+        document = iam.get_policy_version(PolicyArn=arn, VersionId=version)["PolicyVersion"]["Document"]
+        document["Statement"] = change(document["Statement"])
+        if document["Statement"]:
+            iam.create_policy_version(PolicyArn=arn, PolicyDocument=json.dumps(document), SetAsDefault=True)
+        else:
+            iam.detach_role_policy(RoleName=role, PolicyArn=arn)
+
+    return put
+
+
+def trust_of(name: str, principal: str) -> Change:
+    """Lets another service assume a role."""
+
+    def put(stack: Deployment) -> None:
+        statement = {"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": {"Service": principal}}
+        stack.client("iam", "primary").update_assume_role_policy(
+            RoleName=role_of(stack, name),
+            PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [statement]}),
+        )
+
+    return put
+
+
+def runs_as(side: Side, name: str) -> Change:
+    """Gives config sync of a region another role."""
+
+    def change(stack: Deployment) -> None:
+        arn = stack.value("lambda_execution_role_arns")[name]
+        lambda_call(side, "update_function_configuration", "config_sync", Role=arn)(stack)
+
+    return change
+
+
+def rules_of(stack: Deployment, side: Side, purpose: str, trigger: str) -> list[str]:
+    client = stack.client("events", side)
+    arn = stack.value(f"{side}_{purpose}_function_arn")
+    names = client.list_rule_names_by_target(TargetArn=arn)["RuleNames"]
+    return [each for each in names if trigger in each]
+
+
+def rule(side: Side, operation: str, trigger: str, purpose: str = "config_sync", **arguments: Any) -> Change:
+    """Does something to the rule of a trigger."""
+
+    def change(stack: Deployment) -> None:
+        (name,) = rules_of(stack, side, purpose, trigger)
+        place = "Rule" if operation == "remove_targets" else "Name"
+        getattr(stack.client("events", side), operation)(**{place: name}, **arguments)
+
+    return change
+
+
+def sync_permission_removed(side: Side) -> Change:
+    def change(stack: Deployment) -> None:
+        client, name = stack.client("lambda", side), of_function(side, "config_sync")(stack)
+        for statement in json.loads(client.get_policy(FunctionName=name)["Policy"])["Statement"]:
+            client.remove_permission(FunctionName=name, StatementId=statement["Sid"])
+
+    return change
+
+
+def sync_variable(side: Side, name: str, value: str) -> Change:
+    def change(stack: Deployment) -> None:
+        client, function = stack.client("lambda", side), of_function(side, "config_sync")(stack)
+        variables = client.get_function_configuration(FunctionName=function)["Environment"]["Variables"]
+        client.update_function_configuration(
+            FunctionName=function, Environment={"Variables": {**variables, name: value}}
+        )
+
+    return change
+
+
+def encrypted_with(side: Side, policy: dict[str, Any] | None = None) -> Change:
+    """Encrypts the first parameter of a region with another key, whose policy AWS or somebody has written."""
+
+    def change(stack: Deployment) -> None:
+        more = {"Policy": json.dumps(policy).replace("ACCOUNT", stack.aws.account_id)} if policy else {}
+        made = stack.client("kms", side).create_key(**more)["KeyMetadata"]["KeyId"]
+        ssm, name = stack.client("ssm", side), stack.value("ssm_parameter_names")[0]
+        value = ssm.get_parameter(Name=name, WithDecryption=True)["Parameter"]["Value"]
+        ssm.put_parameter(Name=name, Value=value, Type="SecureString", KeyId=made, Overwrite=True)
+
+    return change
+
+
+# As the key of AWS that Parameter Store uses otherwise, whose policy leaves nothing to that of a role.
+FOR_THE_WHOLE_ACCOUNT = {
+    "Version": "2012-10-17",
+    "Statement": [
+        {
+            "Effect": "Allow",
+            "Principal": {"AWS": "*"},
+            "Action": ["kms:Encrypt", "kms:Decrypt", "kms:GenerateDataKey*", "kms:DescribeKey"],
+            "Resource": "*",
+            "Condition": {
+                "StringEquals": {"kms:ViaService": "ssm.us-west-2.amazonaws.com", "kms:CallerAccount": "ACCOUNT"}
+            },
+        },
+        {
+            "Effect": "Allow",
+            "Principal": {"AWS": "arn:aws:iam::ACCOUNT:root"},
+            "Action": ["kms:Describe*", "kms:Get*", "kms:List*"],
+            "Resource": "*",
+        },
+    ],
+}
+
+
+def another_rule(side: Side) -> Change:
+    """Somebody's own rule runs config sync, and is disabled."""
+
+    def put(stack: Deployment) -> None:
+        client = stack.client("events", side)
+        client.put_rule(Name="theirs", ScheduleExpression="rate(1 day)", State="DISABLED")
+        arn = stack.value(f"{side}_config_sync_function_arn")
+        client.put_targets(Rule="theirs", Targets=[{"Id": "theirs", "Arn": arn}])
+
+    return put
+
+
+def replication(side: Side, change: Callable[[dict[str, Any]], object]) -> Change:
+    """Changes the replication rule of a bucket."""
+
+    def put(stack: Deployment) -> None:
+        s3, bucket = stack.client("s3", side), stack.value(f"{side}_bucket_name")
+        found = s3.get_bucket_replication(Bucket=bucket)["ReplicationConfiguration"]
+        change(found)
+        s3.put_bucket_replication(Bucket=bucket, ReplicationConfiguration=found)
+
+    return put
+
+
 # What is done, the row of `dr status` that names it, and what it says.
 FAULTS: dict[str, tuple[Change, str, str]] = {
     "primary with weight 0": (record("primary", Weight=0), "failover", "weights swapped"),
@@ -207,17 +455,191 @@ FAULTS: dict[str, tuple[Change, str, str]] = {
         "differs: /payment-app/dev/",
     ),
     "a parameter that is gone": (parameter("secondary", "delete_parameter"), "config", "differs: /payment-app/dev/"),
+    "one alarm is gone": (first_alarm("primary", "delete_alarms"), "alerts", "does not exist: run terraform apply"),
+    "an alarm without an action": (
+        alarm_with("primary", lambda alarm: alarm | {"AlarmActions": []}),
+        "alerts",
+        "has no action: run terraform apply",
+    ),
+    "an alarm whose actions are disabled": (
+        first_alarm("secondary", "disable_alarm_actions"),
+        "alerts",
+        "has its actions disabled",
+    ),
+    "an alarm for a topic that does not exist": (
+        alarm_with("primary", lambda alarm: alarm | {"AlarmActions": [f"{alarm['AlarmActions'][0]}-gone"]}),
+        "alerts",
+        "does not publish to arn:aws:sns:us-east-1:",
+    ),
+    "no topic": (
+        on("sns", "secondary", "delete_topic", lambda stack, _: {"TopicArn": stack.value("secondary_sns_topic_arn")}),
+        "alerts",
+        "does not exist, so alarms of us-west-2 reach nobody",
+    ),
+    "a topic that refuses alarms": (
+        topic_attribute("primary", "Policy", json.dumps({"Version": "2012-10-17", "Statement": []})),
+        "alerts",
+        "does not let alarms publish",
+    ),
+    "a topic that takes alarms of another account": (
+        topic_attribute(
+            "primary", "Policy", json.dumps(topic_policy({"StringEquals": {"aws:SourceAccount": "999999999999"}}))
+        ),
+        "alerts",
+        "does not let alarms publish",
+    ),
+    "a topic with the key of AWS": (
+        topic_attribute("secondary", "KmsMasterKeyId", "alias/aws/sns"),
+        "alerts",
+        "is encrypted with alias/aws/sns, which no alarm may use",
+    ),
+    "a key that alarms may not use": (
+        key_policy("primary", without("AlarmsPublishToEncryptedTopic")),
+        "alerts",
+        "does not let alarms use kms:Decrypt and 1 more",
+    ),
+    "a key that is disabled": (key("secondary", "disable_key"), "config sync", "is disabled: run aws kms enable-key"),
+    "a key that will be deleted": (
+        key("primary", "schedule_key_deletion", PendingWindowInDays=7),
+        "alerts",
+        "is scheduled for deletion",
+    ),
+    "a key that the account may not use": (
+        key_policy("secondary", without("AccountHasFullControl", "ParameterStoreEncryptsAndDecrypts")),
+        "config sync",
+        "nor the role lets iam-role-config-sync-west-dev use kms:Decrypt",
+    ),
+    "a key that denies Parameter Store": (
+        key_policy("primary", lambda found: [*found, denied("kms:Decrypt")]),
+        "config sync",
+        "use kms:Decrypt",
+    ),
+    "a parameter with the key of somebody else": (
+        encrypted_with("primary"),
+        "config sync",
+        "nor the role lets iam-role-config-sync-east-dev use kms:Decrypt",
+    ),
+    "the health function may not publish": (
+        in_role("primary_health_monitor", "Deny", "sns:Publish"),
+        "alerts",
+        "lacks sns:Publish",
+    ),
+    "the health function may not encrypt": (
+        in_role("secondary_health_monitor", "Deny", "kms:GenerateDataKey"),
+        "alerts",
+        "so the health function of us-west-2 cannot mail",
+    ),
+    "nobody watches the other region": (
+        rule("primary", "disable_rule", "", "health_monitor"),
+        "alerts",
+        "is disabled, so it does not run lambda-health-monitor-east-dev",
+    ),
+    "config sync without its policy": (
+        policy_of_role("primary_config_sync", lambda _: []),
+        "config sync",
+        "the role iam-role-config-sync-east-dev lacks ssm:GetParameter and 1 more",
+    ),
+    "config sync that may not read": (
+        policy_of_role("secondary_config_sync", without("ReadParameters")),
+        "config sync",
+        "the role iam-role-config-sync-west-dev lacks ssm:GetParameter",
+    ),
+    "config sync that may not decrypt": (
+        policy_of_role("primary_config_sync", without("ReadParametersWithKey")),
+        "config sync",
+        "nor the role lets iam-role-config-sync-east-dev use kms:Decrypt",
+    ),
+    "config sync that may not reach the other region": (
+        policy_of_role("primary_config_sync", without("WriteToOtherRegion")),
+        "config sync",
+        "may not assume iam-role-config-sync-target-west-dev",
+    ),
+    "config sync that is denied": (
+        in_role("secondary_to_primary", "Deny", "ssm:PutParameter"),
+        "config sync",
+        "lacks ssm:PutParameter",
+    ),
+    "config sync that may not write": (
+        policy_of_role("primary_to_secondary", without("WriteParametersWithKey")),
+        "config sync",
+        "nor the role lets iam-role-config-sync-target-west-dev use kms:",
+    ),
+    "config sync that may not be assumed": (
+        trust_of("primary_to_secondary", "lambda.amazonaws.com"),
+        "config sync",
+        "may not assume iam-role-config-sync-target-west-dev",
+    ),
+    "config sync that Lambda may not run": (
+        trust_of("primary_config_sync", "ec2.amazonaws.com"),
+        "config sync",
+        "does not trust lambda.amazonaws.com",
+    ),
+    "config sync with another role": (
+        runs_as("primary", "primary_health_monitor"),
+        "config sync",
+        "runs as the role iam-role-health-monitor-east-dev, not as iam-role-config-sync-east-dev",
+    ),
+    "config sync that copies elsewhere": (
+        sync_variable("primary", "TARGET_REGION", "eu-west-1"),
+        "config sync",
+        "has another TARGET_REGION than the stack",
+    ),
+    "config sync that never runs": (
+        lambda_call("secondary", "put_function_concurrency", "config_sync", ReservedConcurrentExecutions=0),
+        "config sync",
+        "has a reserved concurrency of 0",
+    ),
+    "no config sync": (
+        lambda_call("primary", "delete_function", "config_sync"),
+        "config sync",
+        "the function lambda-config-sync-east-dev of us-east-1 does not exist",
+    ),
+    "a rule of config sync that is disabled": (
+        rule("primary", "disable_rule", "reconcile"),
+        "config sync",
+        "is disabled, so it does not run lambda-config-sync-east-dev",
+    ),
+    "a rule of config sync without a target": (
+        rule("secondary", "remove_targets", "change", Ids=["change"]),
+        "config sync",
+        "no rule runs lambda-config-sync-west-dev on a change event",
+    ),
+    "rules that may not invoke config sync": (
+        sync_permission_removed("primary"),
+        "config sync",
+        "lambda-config-sync-east-dev does not let the rule",
+    ),
+    "no replication of documents": (
+        on(
+            "s3",
+            "primary",
+            "delete_bucket_replication",
+            lambda stack, _: {"Bucket": stack.value("primary_bucket_name")},
+        ),
+        "document copies",
+        "no replication rule copies all documents of",
+    ),
+    "a replication rule that is disabled": (
+        replication("primary", lambda found: found["Rules"][0].update(Status="Disabled")),
+        "document copies",
+        "the replication rule all-documents of",
+    ),
+    "a replication rule of some documents": (
+        replication("primary", lambda found: found["Rules"][0].update(Filter={"Prefix": "receipts/"})),
+        "document copies",
+        "no replication rule copies all documents of",
+    ),
+    "replication that may not write": (
+        policy_of_role("replication", without("WriteReplicas")),
+        "document copies",
+        "lacks s3:ReplicateObject",
+    ),
+    "replication that S3 may not do": (
+        trust_of("replication", "lambda.amazonaws.com"),
+        "document copies",
+        "does not trust s3.amazonaws.com",
+    ),
 }
-
-
-def on(service: str, side: Side, operation: str, arguments: Callable[[Deployment, Any], dict[str, Any]]) -> Change:
-    """One call of a service, with arguments that depend on the stack."""
-
-    def change(stack: Deployment) -> None:
-        client = stack.client(service, side)
-        getattr(client, operation)(**arguments(stack, client))
-
-    return change
 
 
 HARMLESS: dict[str, Change] = {
@@ -313,6 +735,38 @@ HARMLESS: dict[str, Change] = {
             "Tags": [{"Key": "rotated", "Value": "2026"}],
         },
     ),
+    "another statement of a key": key_policy(
+        "primary",
+        lambda found: [
+            *found,
+            {
+                "Sid": "Theirs",
+                "Effect": "Allow",
+                "Principal": {"Service": "logs.amazonaws.com"},
+                "Action": "kms:Decrypt",
+                "Resource": "*",
+            },
+            {**denied("kms:*"), "Condition": {"Bool": {"aws:SecureTransport": "false"}}},
+        ],
+    ),
+    "a key that names the account alone": key_policy("secondary", without("ParameterStoreEncryptsAndDecrypts")),
+    "a topic with the policy of SNS": topic_attribute(
+        "primary", "Policy", json.dumps(topic_policy({"StringEquals": {"AWS:SourceOwner": "ACCOUNT"}}))
+    ),
+    "a topic without a key": topic_attribute("secondary", "KmsMasterKeyId", ""),
+    "another action of an alarm": alarm_with(
+        "primary", lambda alarm: alarm | {"AlarmActions": [*alarm["AlarmActions"], f"{alarm['AlarmActions'][0]}-other"]}
+    ),
+    "another policy of a role": in_role("primary_config_sync", "Allow", "dynamodb:ListTables"),
+    "a denial of something else": in_role("secondary_to_primary", "Deny", "ssm:DeleteParameter"),
+    "another rule of config sync": another_rule("primary"),
+    "another replication rule": replication(
+        "primary",
+        lambda found: found["Rules"].append(
+            {**found["Rules"][0], "ID": "theirs", "Priority": 9, "Status": "Disabled", "Filter": {"Prefix": "x/"}}
+        ),
+    ),
+    "a parameter with the key of the account": encrypted_with("secondary", FOR_THE_WHOLE_ACCOUNT),
 }
 
 

@@ -1,5 +1,6 @@
 """A deployed stack of fakes, of which everything is well until a test says otherwise."""
 
+import json
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
@@ -23,11 +24,19 @@ NAMES = ["/payment-app/dev/api-key", "/payment-app/dev/database-connection-strin
 OUTPUTS: dict[str, Any] = {
     "alarm_names": ["alarm-drift-east-dev", "alarm-drift-west-dev"],
     "application_fqdn": "app.pay.acme.io",
+    "cross_region_role_arns": {
+        f"{side}_to_{other}": f"arn:aws:iam::{ACCOUNT}:role/role-target-{other}" for side, other in OTHER.items()
+    },
     "dynamodb_table_arn": f"arn:aws:dynamodb:us-east-1:{ACCOUNT}:table/transactions",
     "dynamodb_table_name": "transactions",
     "hosted_zone_id": "Z1",
     "hosted_zone_name": "pay.acme.io",
     "hosted_zone_name_servers": ["ns-1.awsdns-01.org", "ns-2.awsdns-02.com"],
+    "lambda_execution_role_arns": {
+        f"{side}_{purpose}": f"arn:aws:iam::{ACCOUNT}:role/role-{purpose}-{side}"
+        for side in SIDES
+        for purpose in ("health_monitor", "config_sync")
+    },
     "rto_target_seconds": 180,
     "ssm_parameter_names": NAMES,
     "ssm_parameter_values": dict.fromkeys(NAMES, "hunter2"),
@@ -39,6 +48,8 @@ OUTPUTS: dict[str, Any] = {
         f"{side}_sns_topic_arn": f"arn:aws:sns:{region}:{ACCOUNT}:sns-dr-alerts-{side}"
         for side, region in REGIONS.items()
     },
+    **{f"{side}_kms_key_arn": f"arn:aws:kms:{region}:{ACCOUNT}:key/{side}" for side, region in REGIONS.items()},
+    **{f"{side}_config_sync_function_name": f"lambda-config-sync-{side}" for side in SIDES},
     **{f"{side}_health_check_id": f"check-{side}" for side in SIDES},
     **{f"{side}_health_monitor_function_name": f"lambda-health-monitor-{side}" for side in SIDES},
 }
@@ -126,6 +137,37 @@ class Clock:
         time.sleep(self._real_seconds)
 
 
+OF_ACCOUNT = f"arn:aws:iam::{ACCOUNT}:root"
+
+
+def allowing(action: str, **principal: Any) -> dict[str, Any]:
+    """A policy that allows an action, of an identity if it names no principal."""
+    statement = {"Effect": "Allow", "Action": action, "Resource": "*"}
+    return {"Statement": [statement | ({"Principal": principal} if principal else {})]}
+
+
+@dataclass
+class Wired:
+    """What the parts of the stack need from each other.
+
+    Attributes:
+        keys: What KMS says of a key, by the name that its user has for it. None: it does not exist.
+        rules: The kinds of rules that run a function, by its name: "every" minute, or "on" an event.
+        policies: What each attached policy says, or what IAM answers in place of that.
+        more: A further policy of a role, by the role's name.
+        inline: The inline policies of a role.
+    """
+
+    keys: dict[str, Any] = field(default_factory=dict)
+    rules: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    policies: dict[str, Any] = field(default_factory=lambda: {"own": allowing("*")})
+    more: dict[str, str] = field(default_factory=dict)
+    inline: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def attached(self, role: str) -> list[str]:
+        return ["own", *([self.more[role]] if role in self.more else [])]
+
+
 @dataclass
 class Shard:
     """A shard of the stream of the secondary region's table, of which the oldest records may be gone."""
@@ -159,6 +201,7 @@ class Stack(Deployed):
         records_a_page: How many records an answer has.
         read_at_once: How many items an answer to BatchGetItem has.
         before_read: Called with the side before BatchGetItem answers.
+        wired: What the parts of the stack need from each other.
         calls: Every call that changes something.
     """
 
@@ -195,6 +238,7 @@ class Stack(Deployed):
         self.before_read: Callable[[Side], None] = lambda _side: None
         self.table_size = (0, 0)  # items, and bytes
         self.asked: list[tuple[str, Side, Any]] = []  # of the table's data
+        self.wired = Wired()
         self.calls: list[tuple[Any, ...]] = []
         self.account = ACCOUNT
         self.arn = f"arn:aws:iam::{ACCOUNT}:user/oncall"
@@ -367,8 +411,8 @@ class _Client:
         return {"Parameter": {"Value": self._stack.parameters[self._role][arguments["Name"]]}}
 
     def _describe_parameters(self, **arguments: Any) -> Any:
-        ((name,),) = (each["Values"] for each in arguments["ParameterFilters"])
-        return {"Parameters": [{"Name": name, "KeyId": f"key-{self._role}"}]}
+        (names,) = (each["Values"] for each in arguments["ParameterFilters"])
+        return {"Parameters": [{"Name": name, "KeyId": f"key-{self._role}"} for name in names]}
 
     def _put_parameter(self, **arguments: Any) -> None:
         assert (arguments["Type"], arguments["KeyId"]) == ("SecureString", f"key-{self._role}")
@@ -386,7 +430,12 @@ class _Client:
         found = self._stack.alarms[self._role]
         return {
             "MetricAlarms": [
-                {"AlarmName": n, "StateValue": found[n], **self._stack.described.get(n, {})}
+                {
+                    "AlarmName": n,
+                    "StateValue": found[n],
+                    "AlarmActions": [OUTPUTS[f"{self._role}_sns_topic_arn"]],
+                    **self._stack.described.get(n, {}),
+                }
                 for n in arguments["AlarmNames"]
                 if n in found
             ]
@@ -396,6 +445,74 @@ class _Client:
         assert arguments["HistoryItemType"] == "Action"
         found = self._stack.history.get(arguments["AlarmName"], [])
         return {"AlarmHistoryItems": [{"HistorySummary": each} for each in found]}
+
+    def _get_topic_attributes(self, **arguments: Any) -> Any:
+        assert arguments == {"TopicArn": OUTPUTS[f"{self._role}_sns_topic_arn"]}
+        policy = allowing("sns:Publish", Service="cloudwatch.amazonaws.com")
+        return {"Attributes": {"Policy": json.dumps(policy), "KmsMasterKeyId": f"key-{self._role}"}}
+
+    def _describe_key(self, **arguments: Any) -> Any:
+        key = self._stack.wired.keys.get(arguments["KeyId"], {"KeyState": "Enabled"})
+        if key is None:
+            raise refusal(400, "NotFoundException")
+        return {"KeyMetadata": {"Arn": OUTPUTS[f"{self._role}_kms_key_arn"], **key}}
+
+    def _get_key_policy(self, **arguments: Any) -> Any:
+        assert arguments == {"KeyId": OUTPUTS[f"{self._role}_kms_key_arn"], "PolicyName": "default"}
+        return {"Policy": json.dumps(allowing("kms:*", AWS=OF_ACCOUNT, Service="cloudwatch.amazonaws.com"))}
+
+    def _list_rule_names_by_target(self, **arguments: Any) -> Any:
+        function = arguments["TargetArn"].rpartition(":")[2]
+        return {"RuleNames": [f"{function}-{kind}" for kind in self._stack.wired.rules.get(function, ("every", "on"))]}
+
+    def _describe_rule(self, **arguments: Any) -> Any:
+        name = arguments["Name"]
+        kind = {"ScheduleExpression": "rate(1 minute)"} if name.endswith("every") else {"EventPattern": "{}"}
+        return {"Name": name, "Arn": f"arn:aws:events:…:rule/{name}", "State": "ENABLED", **kind}
+
+    def _get_policy(self, **_: Any) -> Any:
+        if self._service == "iam":
+            return {"Policy": {"DefaultVersionId": "v1"}}
+        return {"Policy": json.dumps(allowing("lambda:InvokeFunction", Service="events.amazonaws.com"))}
+
+    def _get_function(self, **arguments: Any) -> Any:
+        other = OTHER[self._role]
+        variables = {
+            "TARGET_REGION": REGIONS[other],
+            "TARGET_KMS_KEY_ARN": OUTPUTS[f"{other}_kms_key_arn"],
+            "CROSS_REGION_ROLE_ARN": OUTPUTS["cross_region_role_arns"][f"{self._role}_to_{other}"],
+        }
+        role = OUTPUTS["lambda_execution_role_arns"][f"{self._role}_config_sync"]
+        assert arguments["FunctionName"] == OUTPUTS[f"{self._role}_config_sync_function_name"]
+        return {"Configuration": {"Role": role, "Environment": {"Variables": variables}}}
+
+    def _get_role(self, **_: Any) -> Any:
+        services = ["lambda.amazonaws.com", "s3.amazonaws.com"]
+        return {"Role": {"AssumeRolePolicyDocument": allowing("sts:AssumeRole", AWS=OF_ACCOUNT, Service=services)}}
+
+    def _list_attached_role_policies(self, **arguments: Any) -> Any:
+        return {"AttachedPolicies": [{"PolicyArn": each} for each in self._stack.wired.attached(arguments["RoleName"])]}
+
+    def _get_policy_version(self, **arguments: Any) -> Any:
+        document = self._stack.wired.policies[arguments["PolicyArn"]]
+        if isinstance(document, Exception):
+            raise document
+        return {"PolicyVersion": {"Document": document}}
+
+    def _list_role_policies(self, **arguments: Any) -> Any:
+        return {"PolicyNames": list(self._stack.wired.inline.get(arguments["RoleName"], {}))}
+
+    def _get_role_policy(self, **arguments: Any) -> Any:
+        return {"PolicyDocument": self._stack.wired.inline[arguments["RoleName"]][arguments["PolicyName"]]}
+
+    def _get_bucket_replication(self, **_: Any) -> Any:
+        copies = f"arn:aws:s3:::documents-{OTHER[self._role]}"
+        rule = {"ID": "all-documents", "Status": "Enabled", "Filter": {}, "Destination": {"Bucket": copies}}
+        role = f"arn:aws:iam::{ACCOUNT}:role/role-replication"
+        return {"ReplicationConfiguration": {"Role": role, "Rules": [rule]}}
+
+    def _get_bucket_versioning(self, **_: Any) -> Any:
+        return {"Status": "Enabled"}
 
     def _get_metric_statistics(self, **arguments: Any) -> Any:
         if arguments["Namespace"] == "AWS/S3":

@@ -64,6 +64,9 @@ def test_a_stack_that_is_well_is_told_cell_by_cell(stack: Stack) -> None:
         "config": {"state": "ok", "found": "the same in both regions"},
         "serves": {"state": "ok", "found": "us-east-1 (primary)"},
         "failover": {"state": "ok", "found": "records and health checks are correct"},
+        "alerts": {"state": "ok", "found": "alarms can reach their topics"},
+        "config sync": {"state": "ok", "found": "each region can copy to the other"},
+        "document copies": {"state": "ok", "found": "documents can be copied"},
     }
 
 
@@ -233,7 +236,7 @@ def test_a_probe_that_does_not_leave_this_machine_is_not_told_of_the_region(
     assert status.regions["primary"]["table"].state == "ok"
 
 
-def test_who_has_the_faults_of_the_zone_already_does_not_look_for_them_again(stack: Stack) -> None:
+def test_a_drill_looks_for_no_fault_that_shows_only_later(stack: Stack) -> None:
     probed: list[str] = []
     passes = stack.passes["primary"]
 
@@ -242,9 +245,9 @@ def test_who_has_the_faults_of_the_zone_already_does_not_look_for_them_again(sta
         return passes()
 
     stack.passes["primary"] = counted
-    assert list(look_at(stack).both) == ["config", "serves", "failover"]
+    assert list(look_at(stack).both) == ["config", "serves", "failover", "alerts", "config sync", "document copies"]
     with_faults = len(probed)
-    assert list(look_at(stack, failover=False).both) == ["config", "serves"]
+    assert list(look_at(stack, faults=False).both) == ["config", "serves"]
     assert len(probed) - with_faults < with_faults
 
 

@@ -25,16 +25,18 @@ CONNECTIONS = 64  # of at most 40 threads, see the drill
 NEEDED = (
     "alarm_names",
     "application_fqdn",
+    "cross_region_role_arns",
     "dynamodb_table_arn",
     "dynamodb_table_name",
     "hosted_zone_id",
     "hosted_zone_name",
     "hosted_zone_name_servers",
+    "lambda_execution_role_arns",
     "rto_target_seconds",
     "ssm_parameter_names",
     *(f"{side}_{name}" for side in SIDES for name in ("api_endpoint", "api_id", "health_check_id")),
     *(f"{side}_{name}" for side in SIDES for name in ("bucket_name", "health_monitor_function_name", "region")),
-    *(f"{side}_sns_topic_arn" for side in SIDES),
+    *(f"{side}_{name}" for side in SIDES for name in ("config_sync_function_name", "kms_key_arn", "sns_topic_arn")),
 )
 OF_A_CUSTOM_DOMAIN = tuple(f"{side}_target_name" for side in SIDES)
 OF_ENDPOINTS = tuple(f"{side}_{name}" for side in SIDES for name in ("endpoint_host", "probed_host"))

@@ -17,10 +17,12 @@ from payment_dr.operations.errors import OperationError
 from payment_dr.operations.printable import printable
 from payment_dr.operations.probes import SERVING
 from payment_dr.operations.route53.zone import Zone
+from payment_dr.operations.wiring_faults import WiringFaults
 from payment_dr.operations.zone_faults import ZoneFaults
 from payment_dr.side import OTHER, SIDES, Side
 
 FAILOVER = "failover"  # what would keep one from being right
+ALERTS, CONFIG_SYNC, DOCUMENT_COPIES = "alerts", "config sync", "document copies"  # what would keep each from arriving
 OK, BAD, CANNOT_TELL = "ok", "bad", "cannot tell"
 EXIT_CODES = {OK: 0, BAD: 1, CANNOT_TELL: 2}
 _STAYS: dict[Side, str] = {"primary": " until 'dr failback'", "secondary": ""}  # a failback ends no other fence
@@ -97,12 +99,13 @@ def _cell(finding: Finding) -> Text:
     return Text(printable(str(finding)), _STYLES[finding.state])
 
 
-def look_at(stack: Deployed, *, failover: bool = True) -> Status:
+def look_at(stack: Deployed, *, faults: bool = True) -> Status:
     """Run all checks at the same time, so that a region that hangs costs its limit once.
 
     Args:
         stack: The deployed stack.
-        failover: Check records and health checks for faults too, which takes more probes.
+        faults: Check for faults that show only later too: in records and health checks, and in what alarms, config
+            sync and documents need. That takes more calls and rights.
     """
     see: dict[str, Callable[[Side], Finding]] = {
         "table": lambda side: _table(tables[side], tables[OTHER[side]]),
@@ -113,12 +116,25 @@ def look_at(stack: Deployed, *, failover: bool = True) -> Status:
         "fenced": lambda side: _fenced(stack, side),
     }
 
-    with ThreadPoolExecutor(16) as pool:
+    wiring = WiringFaults(stack)
+    later: dict[str, tuple[str, list[Callable[[], list[str]]]]] = {
+        ALERTS: (
+            "alarms can reach their topics",
+            [*(partial(wiring.of_alerts, side) for side in SIDES), wiring.missing_alarms],
+        ),
+        CONFIG_SYNC: ("each region can copy to the other", [partial(wiring.of_config_sync, side) for side in SIDES]),
+        DOCUMENT_COPIES: ("documents can be copied", [partial(wiring.of_documents, side) for side in SIDES]),
+    }
+
+    with ThreadPoolExecutor(24) as pool:
         tables = {side: pool.submit(probes.table, stack, side) for side in SIDES}
         zone = pool.submit(read_zone, stack)
         probed = {side: pool.submit(lambda side=side: _health(stack, zone, side)) for side in SIDES}  # type: ignore[misc]
         serves = pool.submit(look, lambda: _serves(stack, zone.result()))
-        faults = pool.submit(look, lambda: _failover(stack, zone.result())) if failover else None
+        of_zone = pool.submit(look, lambda: _failover(stack, zone.result())) if faults else None
+        of_wiring = {
+            name: (well, [pool.submit(each) for each in parts]) for name, (well, parts) in later.items() if faults
+        }
         found = {
             side: {
                 name: pool.submit(look, lambda side=side, each=each: each(side))  # type: ignore[misc]
@@ -139,7 +155,8 @@ def look_at(stack: Deployed, *, failover: bool = True) -> Status:
                 "config": config.result(),
                 **{name: future.result() for name, future in switched.items()},
                 "serves": serves.result(),
-                **({FAILOVER: faults.result()} if faults else {}),
+                **({FAILOVER: of_zone.result()} if of_zone else {}),
+                **{name: _wired(well, parts) for name, (well, parts) in of_wiring.items()},
             },
         )
 
@@ -231,3 +248,17 @@ def _failover(stack: Deployed, zone: Zone) -> Finding:
     faults = ZoneFaults(stack, zone)
     found = dict.fromkeys([*faults.unfit(), *faults.all()])
     return judged(not found, "; ".join(found) or "records and health checks are correct")
+
+
+def _wired(well: str, parts: Iterable[Future[list[str]]]) -> Finding:
+    """The faults of all parts. A part that cannot be read does not hide those of another one."""
+    found, unknown = list[str](), list[str]()
+    for part in parts:
+        try:
+            found += part.result()
+        except OperationError as error:
+            unknown.append(error.message)
+    found, unknown = [*dict.fromkeys(found)], [*dict.fromkeys(unknown)]
+    if found:
+        return Finding("; ".join([*found, *(f"{CANNOT_TELL}: {each}" for each in unknown)]), BAD)
+    return Finding("; ".join(unknown), CANNOT_TELL) if unknown else Finding(well)

@@ -103,12 +103,12 @@ def blind_health_functions(
 
 
 def refuse_a_degraded_start(stack: Deployed) -> None:
-    """Check everything that `dr status` checks, except faults of the zone, which do not stop the drill.
+    """Check everything that `dr status` checks, except faults that show only later: the drill finds their effect.
 
     Raises:
         OperationError: Something is not as it should be.
     """
-    found = look_at(stack, failover=False)
+    found = look_at(stack, faults=False)
     bad = [
         f"{name} of {stack.region(side)}: {finding}"
         for side, findings in found.regions.items()
