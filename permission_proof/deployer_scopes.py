@@ -64,6 +64,7 @@ ANYWHERE = frozenset(
         "ec2:DescribeSubnets",
         "ec2:DescribeVpcEndpoints",
         "ec2:DescribeVpcs",
+        "events:ListRuleNamesByTarget",
         "kms:CreateKey",
         "kms:ListAliases",
         "logs:DescribeLogGroups",

@@ -41,10 +41,11 @@ from permission_proof.recorder import authorized
 _BY_SWITCH = ("--reason", "a proof", "--for", "60m")
 ITEMS = frozenset(f"dynamodb:{operation}" for operation in ("DeleteItem", "GetItem", "PutItem", "Query"))
 COMPARED = frozenset(f"dynamodb:{operation}" for operation in ("BatchGetItem", "Scan"))
+SETTINGS = frozenset(f"lambda:Get{name}" for name in ("FunctionConcurrency", "FunctionConfiguration", "Policy"))
 STREAM = frozenset(f"dynamodb:{operation}" for operation in ("DescribeStream", "GetRecords", "GetShardIterator"))
 
-# An operator changes only the health monitor functions, whose reserved concurrency is the fence, and describes only the
-# table of the payments.
+# An operator changes only the health monitor functions, whose reserved concurrency is the fence, reads the settings of
+# all functions, and describes only the table of the payments.
 _SCOPES_OF_OPERATORS: Mapping[str, tuple[str, ...]] = {
     **SCOPES,
     "dynamodb": (PAYMENTS,),
@@ -58,6 +59,7 @@ _SCOPES_OF_PARTS: Mapping[str, tuple[str, ...]] = {
     "stream": (f"{PAYMENTS}/stream/*",),
     "switch": (SWITCH,),
     "secrets": (f"arn:aws:kms:*:{ACCOUNT_ID}:key/*",),
+    "functions": SCOPES["lambda"],
 }
 # AWS chooses the ids of keys, but Parameter Store names the parameter that it decrypts:
 # https://docs.aws.amazon.com/systems-manager/latest/userguide/secure-string-parameter-kms-encryption.html
@@ -74,7 +76,7 @@ def policies_of_operators(used: Mapping[str, Used]) -> dict[str, Document]:
         EmbeddedAwsError: The resources of an action are not known.
     """
     planned, planned_with_domain = by_use(used[PLAN], _part)
-    operated, _ = by_use(used[OPERATE], _part)
+    operated, _ = by_use(used[OPERATE], _part_of_operators)
     drilled, _ = by_use(used[GAME_DAY], _part)
     return {
         OPERATE: document_of(_narrowed(statements(operated, {**_SCOPES_OF_OPERATORS, **_SCOPES_OF_PARTS}))),
@@ -94,6 +96,11 @@ def _part(action: str, arn: str) -> str:
     if action in STREAM:
         return "stream"
     return scope_of(action, arn)
+
+
+def _part_of_operators(action: str, arn: str) -> str:
+    """Who drills looks at the health functions alone."""
+    return "functions" if action in SETTINGS else _part(action, arn)
 
 
 def _narrowed(found: Iterator[Document]) -> Iterator[Document]:
@@ -181,6 +188,21 @@ def dr_on(outputs: Mapping[str, Any], directory: Path) -> Iterator[Callable[...,
         yield dr
 
 
+@contextmanager
+def _another_policy(aws: EmbeddedAws, outputs: Mapping[str, Any]) -> Iterator[None]:
+    """Give config sync an inline policy of somebody's own, which `dr status` reads, until the end."""
+    iam = aws.client("iam", DEFAULT_REGION)
+    role = outputs["lambda_execution_role_arns"]["primary_config_sync"].rpartition("/")[2]
+    statement = {"Effect": "Allow", "Action": "dynamodb:ListTables", "Resource": "*"}
+    iam.put_role_policy(
+        RoleName=role,
+        PolicyName="another",
+        PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [statement]}),
+    )
+    yield
+    iam.delete_role_policy(RoleName=role, PolicyName="another")
+
+
 def work(user: Deployer, policy_of: Callable[[str], Document], directory: Path) -> dict[str, set[tuple[str, str]]]:
     """Do the work of each policy, with a role that has nothing else.
 
@@ -201,7 +223,7 @@ def work(user: Deployer, policy_of: Callable[[str], Document], directory: Path) 
         person.gets(policy_of(name))
     user.aws.set_replication_lag(TYPICAL_REPLICATION_SECONDS, seed=1)
     with dr_on(outputs, directory) as dr:
-        with people[OPERATE].working():
+        with people[OPERATE].working(), _another_policy(user.aws, outputs):
             dr("status")
             dr("failover", "--yes", "--wait", *_BY_SWITCH)
             dr("failback", "--yes", "--wait")

@@ -126,7 +126,20 @@ READS = {
 }
 OF_OPERATORS = {
     **{action: ("status", said) for action, said in READS.items()},
-    "sns:ListSubscriptionsByTopic": ("status", "SNS in us-east-1 rejects the call: AuthorizationError"),
+    **{
+        f"{service}:{action}": ("status", f"{named} rejects the call: {code}")
+        for service, named, code, actions in (
+            ("events", "EventBridge in us-east-1", "AccessDenied", ("DescribeRule", "ListRuleNamesByTarget")),
+            ("iam", "IAM", "AccessDenied", ("GetPolicy", "GetPolicyVersion", "GetRole", "GetRolePolicy")),
+            ("iam", "IAM", "AccessDenied", ("ListAttachedRolePolicies", "ListRolePolicies")),
+            ("kms", "KMS in us-east-1", "AccessDenied", ("DescribeKey", "GetKeyPolicy")),
+            ("lambda", "Lambda in us-east-1", "AccessDenied", ("GetFunctionConfiguration", "GetPolicy")),
+            ("s3", "S3 in us-east-1", "AccessDenied", ("GetBucketVersioning", "GetReplicationConfiguration")),
+            ("sns", "SNS in us-east-1", "AuthorizationError", ("GetTopicAttributes", "ListSubscriptionsByTopic")),
+            ("ssm", "Parameter Store in us-east-1", "AccessDenied", ("DescribeParameters",)),
+        )
+        for action in actions
+    },
     "lambda:PutFunctionConcurrency": ("failover", "Lambda in us-east-1 rejects the call: AccessDenied"),
     "lambda:DeleteFunctionConcurrency": ("failback", "Lambda in us-east-1 rejects the call: AccessDenied"),
     "s3:ListBucketVersions": ("failback", "S3 in us-east-1 rejects the call: AccessDenied"),

@@ -12,7 +12,7 @@ import pytest
 
 from embedded_aws.deployment import Deployment
 from embedded_aws.drill import place_of
-from payment_dr.operations.status import OK, look_at
+from payment_dr.operations.status import BAD, OK, look_at, look_at_wiring
 from payment_dr.side import SIDES, Side
 from tests.deploy.test_drill import change_records
 from tests.deploy.test_records import records_of
@@ -455,21 +455,24 @@ FAULTS: dict[str, tuple[Change, str, str]] = {
         "differs: /payment-app/dev/",
     ),
     "a parameter that is gone": (parameter("secondary", "delete_parameter"), "config", "differs: /payment-app/dev/"),
-    "one alarm is gone": (first_alarm("primary", "delete_alarms"), "alerts", "does not exist: run terraform apply"),
+}
+# The same for what would keep alarms, changed parameters or documents from arriving.
+WIRING_FAULTS: dict[str, tuple[Change, str, str]] = {
+    "one alarm is gone": (first_alarm("primary", "delete_alarms"), "alerts", "no region has alarm-"),
     "an alarm without an action": (
         alarm_with("primary", lambda alarm: alarm | {"AlarmActions": []}),
         "alerts",
-        "has no action: run terraform apply",
+        "no action is set on alarm-",
     ),
     "an alarm whose actions are disabled": (
         first_alarm("secondary", "disable_alarm_actions"),
         "alerts",
-        "has its actions disabled",
+        "actions are disabled on alarm-",
     ),
     "an alarm for a topic that does not exist": (
         alarm_with("primary", lambda alarm: alarm | {"AlarmActions": [f"{alarm['AlarmActions'][0]}-gone"]}),
         "alerts",
-        "does not publish to arn:aws:sns:us-east-1:",
+        "no action publishes to arn:aws:sns:us-east-1:",
     ),
     "no topic": (
         on("sns", "secondary", "delete_topic", lambda stack, _: {"TopicArn": stack.value("secondary_sns_topic_arn")}),
@@ -792,6 +795,17 @@ def not_ok(branched: Deployment) -> Callable[[Change], dict[str, str]]:
 def test_a_single_fault_is_named_by_status(fault: str, not_ok: Callable[[Change], dict[str, str]]) -> None:
     change, row, sentence = FAULTS[fault]
     assert sentence in not_ok(change).get(row, "")
+
+
+@pytest.mark.parametrize("fault", WIRING_FAULTS)
+def test_a_single_fault_of_the_wiring_is_named_by_status(fault: str, branched: Deployment) -> None:
+    """Without the rest of `dr status`, which takes longer."""
+    change, row, sentence = WIRING_FAULTS[fault]
+    change(branched)
+    with place_of(branched, seed=1) as place:
+        found = look_at_wiring(place.stack)[row]
+    assert found.state == BAD
+    assert sentence in found.found
 
 
 def test_harmless_changes_are_not_named(not_ok: Callable[[Change], dict[str, str]]) -> None:

@@ -390,8 +390,10 @@ class _Client:
             keys = keys[keys.index(start) + 1 :]
         return {"Items": keys[:1], **({"LastEvaluatedKey": keys[0]} if keys[1:] else {})}
 
-    def _get_function_concurrency(self, **_: Any) -> Any:
+    def _get_function_concurrency(self, **arguments: Any) -> Any:
         assert self._service == "lambda"
+        if arguments["FunctionName"] == OUTPUTS[f"{self._role}_config_sync_function_name"]:
+            return {}
         reserved = self._stack.reserved[self._role]
         return {} if reserved is None else {"ReservedConcurrentExecutions": reserved}
 
@@ -475,7 +477,7 @@ class _Client:
             return {"Policy": {"DefaultVersionId": "v1"}}
         return {"Policy": json.dumps(allowing("lambda:InvokeFunction", Service="events.amazonaws.com"))}
 
-    def _get_function(self, **arguments: Any) -> Any:
+    def _get_function_configuration(self, **arguments: Any) -> Any:
         other = OTHER[self._role]
         variables = {
             "TARGET_REGION": REGIONS[other],
@@ -484,7 +486,7 @@ class _Client:
         }
         role = OUTPUTS["lambda_execution_role_arns"][f"{self._role}_config_sync"]
         assert arguments["FunctionName"] == OUTPUTS[f"{self._role}_config_sync_function_name"]
-        return {"Configuration": {"Role": role, "Environment": {"Variables": variables}}}
+        return {"Role": role, "Environment": {"Variables": variables}}
 
     def _get_role(self, **_: Any) -> Any:
         services = ["lambda.amazonaws.com", "s3.amazonaws.com"]

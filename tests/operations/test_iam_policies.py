@@ -114,7 +114,17 @@ def test_who_operates_or_drills_reads_the_table_and_changes_the_fence_the_switch
 
 def test_after_a_game_day_the_same_role_can_fail_back() -> None:
     # of `dr status` alone, and of a failback after more than 23 hours, which no drill takes
-    assert actions_of(OPERATE) - actions_of(GAME_DAY) == {"sns:ListSubscriptionsByTopic", "dynamodb:Scan"}
+    assert actions_of(OPERATE) - actions_of(GAME_DAY) == {
+        "dynamodb:Scan",
+        "sns:ListSubscriptionsByTopic",
+        *("events:DescribeRule", "events:ListRuleNamesByTarget"),
+        *("iam:GetPolicy", "iam:GetPolicyVersion", "iam:GetRole", "iam:GetRolePolicy"),
+        *("iam:ListAttachedRolePolicies", "iam:ListRolePolicies"),
+        *("kms:DescribeKey", "kms:GetKeyPolicy"),
+        *("lambda:GetFunctionConfiguration", "lambda:GetPolicy"),
+        *("s3:GetBucketVersioning", "s3:GetReplicationConfiguration"),
+        *("sns:GetTopicAttributes", "ssm:DescribeParameters"),
+    }
 
 
 @pytest.mark.parametrize("name", [OPERATE, PLAN, GAME_DAY])

@@ -116,25 +116,13 @@ def look_at(stack: Deployed, *, faults: bool = True) -> Status:
         "fenced": lambda side: _fenced(stack, side),
     }
 
-    wiring = WiringFaults(stack)
-    later: dict[str, tuple[str, list[Callable[[], list[str]]]]] = {
-        ALERTS: (
-            "alarms can reach their topics",
-            [*(partial(wiring.of_alerts, side) for side in SIDES), wiring.missing_alarms],
-        ),
-        CONFIG_SYNC: ("each region can copy to the other", [partial(wiring.of_config_sync, side) for side in SIDES]),
-        DOCUMENT_COPIES: ("documents can be copied", [partial(wiring.of_documents, side) for side in SIDES]),
-    }
-
-    with ThreadPoolExecutor(24) as pool:
+    with ThreadPoolExecutor(16) as pool:
         tables = {side: pool.submit(probes.table, stack, side) for side in SIDES}
         zone = pool.submit(read_zone, stack)
         probed = {side: pool.submit(lambda side=side: _health(stack, zone, side)) for side in SIDES}  # type: ignore[misc]
         serves = pool.submit(look, lambda: _serves(stack, zone.result()))
         of_zone = pool.submit(look, lambda: _failover(stack, zone.result())) if faults else None
-        of_wiring = {
-            name: (well, [pool.submit(each) for each in parts]) for name, (well, parts) in later.items() if faults
-        }
+        of_wiring = pool.submit(look_at_wiring, stack) if faults else None
         found = {
             side: {
                 name: pool.submit(look, lambda side=side, each=each: each(side))  # type: ignore[misc]
@@ -156,9 +144,40 @@ def look_at(stack: Deployed, *, faults: bool = True) -> Status:
                 **{name: future.result() for name, future in switched.items()},
                 "serves": serves.result(),
                 **({FAILOVER: of_zone.result()} if of_zone else {}),
-                **{name: _wired(well, parts) for name, (well, parts) in of_wiring.items()},
+                **(of_wiring.result() if of_wiring else {}),
             },
         )
+
+
+def look_at_wiring(stack: Deployed) -> dict[str, Finding]:
+    """Look for what would keep alarms, changed parameters and documents from arriving."""
+    wiring = WiringFaults(stack)
+    with ThreadPoolExecutor(8) as pool:
+
+        def of_sides(each: Callable[[Side], list[str]]) -> list[Future[list[str]]]:
+            return [pool.submit(each, side) for side in SIDES]
+
+        alerts = [*of_sides(wiring.of_alerts), pool.submit(wiring.missing_alarms)]
+        syncs, copies = of_sides(wiring.of_config_sync), of_sides(wiring.of_documents)
+    return {
+        ALERTS: _wired("alarms can reach their topics", alerts),
+        CONFIG_SYNC: _wired("each region can copy to the other", syncs),
+        DOCUMENT_COPIES: _wired("documents can be copied", copies),
+    }
+
+
+def _wired(well: str, parts: Iterable[Future[list[str]]]) -> Finding:
+    """The faults of all parts. A part that cannot be read does not hide those of another one."""
+    found, unknown = list[str](), list[str]()
+    for part in parts:
+        try:
+            found += part.result()
+        except OperationError as error:
+            unknown.append(error.message)
+    found, unknown = [*dict.fromkeys(found)], [*dict.fromkeys(unknown)]
+    if found:
+        return Finding("; ".join([*found, *(f"{CANNOT_TELL}: {each}" for each in unknown)]), BAD)
+    return Finding("; ".join(unknown), CANNOT_TELL) if unknown else Finding(well)
 
 
 def _health(stack: Deployed, zone: Future[Zone], side: Side) -> Finding:
@@ -248,17 +267,3 @@ def _failover(stack: Deployed, zone: Zone) -> Finding:
     faults = ZoneFaults(stack, zone)
     found = dict.fromkeys([*faults.unfit(), *faults.all()])
     return judged(not found, "; ".join(found) or "records and health checks are correct")
-
-
-def _wired(well: str, parts: Iterable[Future[list[str]]]) -> Finding:
-    """The faults of all parts. A part that cannot be read does not hide those of another one."""
-    found, unknown = list[str](), list[str]()
-    for part in parts:
-        try:
-            found += part.result()
-        except OperationError as error:
-            unknown.append(error.message)
-    found, unknown = [*dict.fromkeys(found)], [*dict.fromkeys(unknown)]
-    if found:
-        return Finding("; ".join([*found, *(f"{CANNOT_TELL}: {each}" for each in unknown)]), BAD)
-    return Finding("; ".join(unknown), CANNOT_TELL) if unknown else Finding(well)

@@ -4,9 +4,9 @@ An alarm must reach its topic, a changed parameter the other region, and a docum
 sentence with the cause and the fix, for `dr status`. A finding is certain: see `policy_evaluation` for what is unknown.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from typing import Any, TypeVar
 
 from botocore.exceptions import ClientError
@@ -51,6 +51,23 @@ def _found(what: str, call: Callable[[], T]) -> T | None:
             raise
 
     return asked(what, called)
+
+
+def _readable(calls: Iterable[Callable[[], T]]) -> tuple[list[T], CannotTellError | None]:
+    """What can be read, and why something could not: what is not the stack's, the rights of an operator leave out.
+
+    Raises:
+        NoAnswerError: AWS does not answer.
+    """
+    found, unread = list[T](), None
+    for call in calls:
+        try:
+            found.append(call())
+        except NoAnswerError:
+            raise
+        except CannotTellError as error:
+            unread = error
+    return found, unread
 
 
 @dataclass(frozen=True)
@@ -138,7 +155,7 @@ class WiringFaults:
         """
         there = {each["AlarmName"] for side in SIDES for each in probes.described_alarms(self._stack, side)}
         names = [name for name in self._stack.outputs["alarm_names"] if name not in there]
-        return [f"{_first(names)} does not exist: {_APPLY}"] if names else []
+        return [f"no region has {_first(names)}: {_APPLY}"] if names else []
 
     def of_config_sync(self, side: Side) -> list[str]:
         """Why parameters that change in a region would not be copied to the other one.
@@ -148,7 +165,7 @@ class WiringFaults:
         """
         stack, other = self._stack, OTHER[side]
         function = stack.output(side, "config_sync_function_name")
-        configured = self._function(side, function)
+        configured = self._settings(side, function)
         if configured is None:
             return [f"the function {function} of {stack.region(side)} does not exist: {_APPLY}"]
         expected = stack.outputs["lambda_execution_role_arns"][f"{side}_config_sync"]
@@ -160,7 +177,9 @@ class WiringFaults:
         }
         found = [*_of_settings(function, configured, expected, variables)]
         found += self._of_runner(side, function, {_SCHEDULE, _CHANGE})
-        role, target = self._role(configured["Configuration"]["Role"]), self._role(target_arn)
+        if configured["Role"] != expected:  # which an operator may not read
+            return found
+        role, target = self._role(expected), self._role(target_arn)
         found += self._of_assuming(side, function, role, target)
         found += self._of_parameters(side, role, function, target=False)
         found += self._of_parameters(other, target, function, target=True)
@@ -215,19 +234,20 @@ class WiringFaults:
 
     def _of_alarms(self, side: Side, alarms: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         topic = self._stack.output(side, "sns_topic_arn")
-        wrong: list[tuple[str, Callable[[Mapping[str, Any]], bool]]] = [
+        wrong: list[tuple[str, str, Callable[[Mapping[str, Any]], bool]]] = [
             (
-                "has its actions disabled: run aws cloudwatch enable-alarm-actions",
+                "actions are disabled on",
+                "run aws cloudwatch enable-alarm-actions",
                 lambda alarm: not alarm.get("ActionsEnabled", True),
             ),
-            (f"has no action: {_APPLY}", lambda alarm: not alarm.get("AlarmActions")),
-            (f"does not publish to {topic}: {_APPLY}", lambda alarm: topic not in alarm.get("AlarmActions", [])),
+            ("no action is set on", _APPLY, lambda alarm: not alarm.get("AlarmActions")),
+            (f"no action publishes to {topic} on", _APPLY, lambda alarm: topic not in alarm.get("AlarmActions", [])),
         ]
         told = set[str]()
-        for fault, is_so in wrong:
+        for fault, fix, is_so in wrong:
             if names := [each["AlarmName"] for each in alarms if is_so(each) and each["AlarmName"] not in told]:
                 told |= {*names}
-                yield f"{_first(names)} {fault}"
+                yield f"{fault} {_first(names)}: {fix}"
 
     def _of_topic(self, side: Side, alarms: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         stack, region = self._stack, self._stack.region(side)
@@ -293,17 +313,22 @@ class WiringFaults:
         events, lambda_ = stack.client("events", side), stack.client("lambda", side)
         what = self._named("EventBridge", side)
         names = asked(what, lambda: list(listed(events, "list_rule_names_by_target", "RuleNames", TargetArn=arn)))
-        rules = [asked(what, lambda name=name: events.describe_rule(Name=name)) for name in names]  # type: ignore[misc]
+        rules, unread = _readable(partial(asked, what, partial(events.describe_rule, Name=name)) for name in names)
         granted = _found(self._named("Lambda", side), lambda: lambda_.get_policy(FunctionName=function))
         policy = document_of(granted["Policy"]) if granted else {}
         for kind in sorted(wanted):
             of_kind = [each for each in rules if bool(each.get("ScheduleExpression")) == (kind == _SCHEDULE)]
+            on = [each for each in of_kind if each["State"] != "DISABLED"]
+            if any(self._may_invoke(policy, each["Arn"], arn) for each in on):
+                continue
+            if unread:  # one that is not the stack's may run it
+                raise unread
             if not of_kind:
                 yield f"no rule runs {function} on a {kind}: {_APPLY}"
-            elif all(each["State"] == "DISABLED" for each in of_kind):
+            elif not on:
                 yield f"the rule {of_kind[0]['Name']} is disabled, so it does not run {function}: {_APPLY}"
-            elif not any(self._may_invoke(policy, each["Arn"], arn) for each in of_kind if each["State"] != "DISABLED"):
-                yield f"{function} does not let the rule {of_kind[0]['Name']} invoke it: {_APPLY}"
+            else:
+                yield f"{function} does not let the rule {on[0]['Name']} invoke it: {_APPLY}"
 
     def _may_invoke(self, policy: Document, rule: str, function: str) -> bool:
         context = {"aws:SourceArn": rule, "aws:SourceAccount": self._account_id}
@@ -384,9 +409,13 @@ class WiringFaults:
         session = f"arn:aws:sts::{self._account_id}:assumed-role/{role.name}/{function}"
         return frozenset({role.arn, session})
 
-    def _function(self, side: Side, name: str) -> Any:
-        client = self._stack.client("lambda", side)
-        return _found(self._named("Lambda", side), lambda: client.get_function(FunctionName=name))
+    def _settings(self, side: Side, function: str) -> dict[str, Any] | None:
+        """What Lambda has of a function, with its reserved concurrency. None if it does not exist."""
+        client, what = self._stack.client("lambda", side), self._named("Lambda", side)
+        found = _found(what, lambda: client.get_function_configuration(FunctionName=function))
+        if found is None:
+            return None
+        return {**found, **asked(what, lambda: client.get_function_concurrency(FunctionName=function))}
 
     def _read_key(self, side: Side, key_id: str) -> _Key:
         client, what = self._stack.client("kms", side), self._named("KMS", side)
@@ -402,21 +431,17 @@ class WiringFaults:
         found = _found("IAM", lambda: client.get_role(RoleName=name))
         if found is None:
             return _Role(arn, None)
-        policies, unread = list[Document](), None
         attached = asked(
             "IAM", lambda: list(listed(client, "list_attached_role_policies", "AttachedPolicies", RoleName=name))
         )
-        for each in attached:
-            try:
-                policies.append(self._attached(client, each["PolicyArn"]))
-            except NoAnswerError:
-                raise
-            except CannotTellError as error:  # one that is not the stack's, which these credentials may not read
-                unread = error
-        for inline in asked("IAM", lambda: list(listed(client, "list_role_policies", "PolicyNames", RoleName=name))):
-            answer = asked("IAM", lambda inline=inline: client.get_role_policy(RoleName=name, PolicyName=inline))  # type: ignore[misc]
-            policies.append(document_of(answer["PolicyDocument"]))
+        inline = asked("IAM", lambda: list(listed(client, "list_role_policies", "PolicyNames", RoleName=name)))
+        policies, unread = _readable(partial(self._attached, client, each["PolicyArn"]) for each in attached)
+        policies += [self._inline(client, name, each) for each in inline]
         return _Role(arn, document_of(found["Role"]["AssumeRolePolicyDocument"]), tuple(policies), unread)
+
+    def _inline(self, client: Any, role: str, name: str) -> Document:
+        answer = asked("IAM", lambda: client.get_role_policy(RoleName=role, PolicyName=name))
+        return document_of(answer["PolicyDocument"])
 
     def _attached(self, client: Any, arn: str) -> Document:
         version = asked("IAM", lambda: client.get_policy(PolicyArn=arn))["Policy"]["DefaultVersionId"]
@@ -427,12 +452,13 @@ class WiringFaults:
         return f"{service} in {self._stack.region(side)}"
 
 
-def _of_settings(function: str, found: Mapping[str, Any], role_arn: str, variables: Mapping[str, str]) -> Iterator[str]:
-    configured = found["Configuration"]
+def _of_settings(
+    function: str, configured: Mapping[str, Any], role_arn: str, variables: Mapping[str, str]
+) -> Iterator[str]:
     if configured["Role"] != role_arn:
         roles = [each.rpartition("/")[2] for each in (configured["Role"], role_arn)]
         yield f"{function} runs as the role {roles[0]}, not as {roles[1]}: {_APPLY}"
-    if found.get("Concurrency", {}).get("ReservedConcurrentExecutions") == 0:
+    if configured.get("ReservedConcurrentExecutions") == 0:
         yield f"{function} has a reserved concurrency of 0, so it never runs: delete it"
     given = configured.get("Environment", {}).get("Variables", {})
     if wrong := [name for name, value in variables.items() if given.get(name) != value]:
