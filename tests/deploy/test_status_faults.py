@@ -297,14 +297,13 @@ def trust_of(name: str, principal: str) -> Change:
     return put
 
 
-def runs_as(side: Side, name: str) -> Change:
-    """Gives config sync of a region another role."""
-
-    def change(stack: Deployment) -> None:
-        arn = stack.value("lambda_execution_role_arns")[name]
-        lambda_call(side, "update_function_configuration", "config_sync", Role=arn)(stack)
-
-    return change
+def runs_as_another(stack: Deployment) -> None:
+    """Gives config sync of the primary region a role of somebody else, which Lambda may assume."""
+    statement = {"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": {"Service": "lambda.amazonaws.com"}}
+    made = stack.client("iam", "primary").create_role(
+        RoleName="theirs", AssumeRolePolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    )
+    lambda_call("primary", "update_function_configuration", "config_sync", Role=made["Role"]["Arn"])(stack)
 
 
 def rules_of(stack: Deployment, side: Side, purpose: str, trigger: str) -> list[str]:
@@ -499,7 +498,7 @@ WIRING_FAULTS: dict[str, tuple[Change, str, str]] = {
     "a key that alarms may not use": (
         key_policy("primary", without("AlarmsPublishToEncryptedTopic")),
         "alerts",
-        "does not let alarms use kms:Decrypt and 1 more",
+        "does not let alarms kms:Decrypt and 1 more",
     ),
     "a key that is disabled": (key("secondary", "disable_key"), "config sync", "is disabled: run aws kms enable-key"),
     "a key that will be deleted": (
@@ -510,17 +509,17 @@ WIRING_FAULTS: dict[str, tuple[Change, str, str]] = {
     "a key that the account may not use": (
         key_policy("secondary", without("AccountHasFullControl", "ParameterStoreEncryptsAndDecrypts")),
         "config sync",
-        "nor the role lets iam-role-config-sync-west-dev use kms:Decrypt",
+        "the role iam-role-config-sync-west-dev may not kms:Decrypt with the key",
     ),
     "a key that denies Parameter Store": (
         key_policy("primary", lambda found: [*found, denied("kms:Decrypt")]),
         "config sync",
-        "use kms:Decrypt",
+        "may not kms:Decrypt with the key",
     ),
     "a parameter with the key of somebody else": (
         encrypted_with("primary"),
         "config sync",
-        "nor the role lets iam-role-config-sync-east-dev use kms:Decrypt",
+        "the role iam-role-config-sync-east-dev may not kms:Decrypt with the key",
     ),
     "the health function may not publish": (
         in_role("primary_health_monitor", "Deny", "sns:Publish"),
@@ -550,7 +549,7 @@ WIRING_FAULTS: dict[str, tuple[Change, str, str]] = {
     "config sync that may not decrypt": (
         policy_of_role("primary_config_sync", without("ReadParametersWithKey")),
         "config sync",
-        "nor the role lets iam-role-config-sync-east-dev use kms:Decrypt",
+        "the role iam-role-config-sync-east-dev may not kms:Decrypt with the key",
     ),
     "config sync that may not reach the other region": (
         policy_of_role("primary_config_sync", without("WriteToOtherRegion")),
@@ -565,7 +564,7 @@ WIRING_FAULTS: dict[str, tuple[Change, str, str]] = {
     "config sync that may not write": (
         policy_of_role("primary_to_secondary", without("WriteParametersWithKey")),
         "config sync",
-        "nor the role lets iam-role-config-sync-target-west-dev use kms:",
+        "the role iam-role-config-sync-target-west-dev may not kms:Decrypt with the key",
     ),
     "config sync that may not be assumed": (
         trust_of("primary_to_secondary", "lambda.amazonaws.com"),
@@ -578,9 +577,9 @@ WIRING_FAULTS: dict[str, tuple[Change, str, str]] = {
         "does not trust lambda.amazonaws.com",
     ),
     "config sync with another role": (
-        runs_as("primary", "primary_health_monitor"),
+        runs_as_another,
         "config sync",
-        "runs as the role iam-role-health-monitor-east-dev, not as iam-role-config-sync-east-dev",
+        "runs as the role theirs, not as iam-role-config-sync-east-dev",
     ),
     "config sync that copies elsewhere": (
         sync_variable("primary", "TARGET_REGION", "eu-west-1"),
@@ -590,7 +589,7 @@ WIRING_FAULTS: dict[str, tuple[Change, str, str]] = {
     "config sync that never runs": (
         lambda_call("secondary", "put_function_concurrency", "config_sync", ReservedConcurrentExecutions=0),
         "config sync",
-        "has a reserved concurrency of 0",
+        "never runs, as its reserved concurrency is 0",
     ),
     "no config sync": (
         lambda_call("primary", "delete_function", "config_sync"),

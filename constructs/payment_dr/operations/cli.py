@@ -107,7 +107,7 @@ def callback(
 @app.command()
 @command
 def status(directory: Directory = STACK_DIRECTORY, outputs: Outputs = None, as_json: AsJson = False) -> None:
-    """Show both regions as Route 53 and an operator see them, and set-up steps that are still open.
+    """Show both regions as Route 53 and an operator see them, faults that show only later, and open set-up steps.
 
     Exits with 0 when all is well, 1 when something is wrong, 2 when a result is inconclusive.
     """

@@ -1,7 +1,8 @@
 """Whether IAM policies allow a request, as far as the policies alone say it.
 
-A request is denied only if that is certain: what cannot be judged here, such as a condition on a key whose value is not
-known, never denies. AWS also applies service control policies, boundaries and grants, which nobody reads here.
+What cannot be judged here, such as a condition on a key whose value is not known, never counts against a request. AWS
+also applies service control policies, permissions boundaries and grants of keys. The stack makes none, and nothing
+reads them here.
 https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_evaluation-logic.html
 """
 

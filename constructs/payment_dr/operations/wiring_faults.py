@@ -19,6 +19,8 @@ from payment_dr.side import OTHER, SIDES, Side
 
 T = TypeVar("T")
 _APPLY = "run terraform apply"
+# Terraform restores the policies of the stack, and leaves alone what somebody adds.
+_RIGHTS = "run terraform apply, and remove what denies it"
 _CLOUDWATCH, _EVENTS, _LAMBDA, _S3 = (f"{name}.amazonaws.com" for name in ("cloudwatch", "events", "lambda", "s3"))
 _AWS_MANAGED = "alias/aws/"
 _SCHEDULE, _CHANGE = "schedule", "change event"
@@ -230,7 +232,7 @@ class WiringFaults:
             "s3:ReplicateObject": f"{destination}/receipt",
         }
         if lacking := [action for action, arn in wanted.items() if not role.may(Request(action, arn))]:
-            yield f"the role {role.name} lacks {_first(lacking)}, so no document of {bucket} is copied: {_APPLY}"
+            yield f"the role {role.name} lacks {_first(lacking)}, so no document of {bucket} is copied: {_RIGHTS}"
 
     def _of_alarms(self, side: Side, alarms: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         topic = self._stack.output(side, "sns_topic_arn")
@@ -268,7 +270,7 @@ class WiringFaults:
             yield f"the policy of the topic {topic} does not let alarms publish: {_APPLY}"
         role = self._role(stack.outputs["lambda_execution_role_arns"][f"{side}_health_monitor"])
         if not role.may(Request("sns:Publish", topic)):
-            yield f"the role {role.name} lacks sns:Publish on {topic}, so the health function cannot mail: {_APPLY}"
+            yield f"the role {role.name} lacks sns:Publish on {topic}, so the health function cannot mail: {_RIGHTS}"
         if key_id := attributes.get("KmsMasterKeyId"):
             yield from self._of_key_of_topic(side, key_id, alarms_use, context, role)
 
@@ -290,10 +292,10 @@ class WiringFaults:
             return
         used = ("kms:Decrypt", "kms:GenerateDataKey")
         if lacking := [each for each in used if not may([key.policy], Request(each, key.arn, alarms_use, context))]:
-            yield f"the policy of the key {key.arn} does not let alarms use {_first(lacking)}: {_APPLY}"
+            yield f"the policy of the key {key.arn} does not let alarms {_first(lacking)}: {_APPLY}"
         through = {"kms:ViaService": f"sns.{region}.amazonaws.com", "kms:CallerAccount": self._account_id}
         if lacking := [each for each in used if not self._may_use_key(role, key, each, through)]:
-            yield f"{_of_lacking_key(role, key, lacking)}, so the health function of {region} cannot mail: {_APPLY}"
+            yield f"{_of_lacking_key(role, key, lacking)}, so the health function of {region} cannot mail: {_RIGHTS}"
 
     def _peer_watch(self) -> set[str]:
         # A stack of an earlier version has none.
@@ -342,10 +344,12 @@ class WiringFaults:
             return [fault]
         if target.trust is None:
             return [f"the role {target.name} does not exist: {_APPLY}"]
-        context = {"aws:PrincipalArn": role.arn, "lambda:SourceFunctionArn": arn, **by_lambda}
+        # aws:SourceArn is absent when the code of a function calls AssumeRole.
+        # https://docs.aws.amazon.com/lambda/latest/dg/permissions-source-function-arn.html
+        context = {"aws:PrincipalArn": role.arn, "lambda:SourceFunctionArn": arn}
         request = Request("sts:AssumeRole", target.arn, self._callers(role, function), context)
         if not role.may_use(target.trust, request, self._account_id):
-            return [f"the role {role.name} may not assume {target.name}: {_APPLY}"]
+            return [f"the role {role.name} may not assume {target.name}: {_RIGHTS}"]
         return []
 
     def _of_parameters(self, side: Side, role: _Role, function: str, *, target: bool) -> Iterator[str]:
@@ -367,7 +371,7 @@ class WiringFaults:
                 if not role.may(Request(f"ssm:{action}", self._parameter(side, name))):
                     lacking.setdefault(f"ssm:{action}", name)
         if lacking:
-            yield f"the role {role.name} lacks {_first([*lacking])} on {_first([*lacking.values()])}: {_APPLY}"
+            yield f"the role {role.name} lacks {_first([*lacking])} on {_first([*lacking.values()])}: {_RIGHTS}"
         told = set[str]()
         for name, key_id, action in used:
             if key_id.rpartition(":")[2].startswith(_AWS_MANAGED):
@@ -382,7 +386,9 @@ class WiringFaults:
                 "kms:EncryptionContext:PARAMETER_ARN": self._parameter(side, name),
             }
             if not fault and not self._may_use_key(role, key, action, context, function):
-                fault = f"{_of_lacking_key(role, key, [action])} for the parameter {name}: {_APPLY}"
+                own = stack.output(side, "kms_key_arn")  # Terraform leaves the key of a parameter alone
+                fix = _RIGHTS if key.arn == own else f"write it again with --key-id {own}"
+                fault = f"{_of_lacking_key(role, key, [action])} for the parameter {name}: {fix}"
             if fault and key.arn not in told:  # one sentence for a key
                 told.add(key.arn)
                 yield fault
@@ -459,7 +465,7 @@ def _of_settings(
         roles = [each.rpartition("/")[2] for each in (configured["Role"], role_arn)]
         yield f"{function} runs as the role {roles[0]}, not as {roles[1]}: {_APPLY}"
     if configured.get("ReservedConcurrentExecutions") == 0:
-        yield f"{function} has a reserved concurrency of 0, so it never runs: delete it"
+        yield f"{function} never runs, as its reserved concurrency is 0: run aws lambda delete-function-concurrency"
     given = configured.get("Environment", {}).get("Variables", {})
     if wrong := [name for name, value in variables.items() if given.get(name) != value]:
         yield f"{function} has another {_first(wrong)} than the stack: {_APPLY}"
@@ -474,7 +480,7 @@ def _of_trust(role: _Role, service: str, context: Mapping[str, str]) -> str | No
 
 
 def _of_lacking_key(role: _Role, key: _Key, actions: Sequence[str]) -> str:
-    return f"neither the policy of the key {key.arn} nor the role lets {role.name} use {_first(actions)}"
+    return f"the role {role.name} may not {_first(actions)} with the key {key.arn}"
 
 
 def _is_of_all(rule: Mapping[str, Any]) -> bool:
