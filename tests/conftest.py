@@ -1,5 +1,6 @@
 """Fixtures that tests of every folder share."""
 
+import os
 import signal
 from collections.abc import Iterator
 
@@ -18,6 +19,14 @@ RUN_AGAIN_ONCE = (
     "tests/operations/drill/",
     "tests/operations/terraform/",
 )
+
+MOST_WORKERS = 6  # each has an emulator and runs Terraform: 2 GB at its peak (measured)
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """One worker more than there are cores: each waits for sleeps of the AWS provider nearly a third of its time."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(cores + 1, MOST_WORKERS)
 
 
 def pytest_configure() -> None:
