@@ -13,7 +13,7 @@ from embedded_aws.server import FUNCTION_SECONDS
 from tests.handlers.health_faults import EXPECTATIONS, ROUTE_53_BUDGET_SECONDS, SCHEDULE
 from tests.handlers.loopback import Server, has_table, is_silent, publishes, refuses_with, replies, resets
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("deployment")]
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("faults")]
 
 
 class Monitor:

@@ -17,7 +17,7 @@ from payment_dr.side import SIDES, Side
 from tests.deploy.test_drill import change_records
 from tests.deploy.test_records import records_of
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("deployment")]
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("faults")]
 
 Change = Callable[[Deployment], object]
 

@@ -19,7 +19,7 @@ from payment_dr.operations.zone_faults import ZoneFaults
 from payment_dr.side import SIDES, Side
 from tests.deploy.test_drill import change_records, regions_of
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("deployment")]
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("faults")]
 
 Change = Callable[[Deployment], None]
 
