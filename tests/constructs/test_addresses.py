@@ -43,7 +43,7 @@ KEPT = {
 
 
 @pytest.mark.parametrize("settings", [{}, {"custom_domain": True}], ids=["default", "custom domain"])
-def test_what_holds_data_is_not_replaced(settings: dict[str, Any], new_app: Callable[[], App]) -> None:
+def test_resources_that_hold_data_are_not_replaced(settings: dict[str, Any], new_app: Callable[[], App]) -> None:
     """A red test here is an upgrade that loses data: see docs/upgrading.md before the list is changed."""
     stack: Json = json.loads(CdktfTesting.synth(DisasterRecoveryStack(new_app(), "payment-dr", **settings)))
     assert {

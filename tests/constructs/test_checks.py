@@ -187,7 +187,7 @@ def owners() -> dict[str, Any]:
     return {each.__name__: each for each in (*CONSTRUCTS, *values, metric_alarm)}
 
 
-def test_every_public_class_with_props_is_looked_at() -> None:
+def test_every_public_class_with_props_is_checked() -> None:
     others = {"App", "ArchiveProvider", "AwsProvider", "RandomProvider", "TerraformStack", "ConfigurationError"}
     others.add("RegionalParts")  # which the stack makes, and nobody else
     public = {name for name in payment_dr.__all__ if isinstance(getattr(payment_dr, name), type)}
@@ -201,7 +201,7 @@ def refusal(make: Make, **given: object) -> str:
 
 
 @pytest.mark.parametrize("owner", owners())
-def test_a_wrong_type_is_refused_in_a_sentence(makers: dict[str, Make], owner: str) -> None:
+def test_a_wrong_type_fails_at_synth_with_one_sentence(makers: dict[str, Make], owner: str) -> None:
     numbers = (int, float, int | None, float | None)
     for prop in props_of(owners()[owner]):
         wrong = ["30" if prop.annotation in (*numbers, bool) else 30, *([True] if prop.annotation in numbers else [])]
@@ -211,7 +211,7 @@ def test_a_wrong_type_is_refused_in_a_sentence(makers: dict[str, Make], owner: s
 
 
 @pytest.mark.parametrize("owner", owners())
-def test_a_token_is_taken_or_refused_in_a_sentence_of_its_own(
+def test_a_token_is_accepted_or_fails_at_synth_with_its_own_sentence(
     makers: dict[str, Make], stack: TerraformStack, owner: str
 ) -> None:
     variable = TerraformVariable(stack, "their_value", type="any")
@@ -358,7 +358,7 @@ SEEN: list[tuple[str, Json, str]] = [
 
 
 @pytest.mark.parametrize(("owner", "given", "sentence"), SEEN)
-def test_what_aws_refuses_is_refused_in_a_sentence(
+def test_a_value_that_aws_rejects_fails_at_synth_with_one_sentence(
     makers: dict[str, Make], owner: str, given: Json, sentence: str
 ) -> None:
     said = refusal(makers[owner], **given)
@@ -367,7 +367,7 @@ def test_what_aws_refuses_is_refused_in_a_sentence(
 
 
 @pytest.mark.parametrize("prop", ["host", "health_host"])
-def test_an_endpoint_that_is_the_name_itself_is_refused(makers: dict[str, Make], prop: str) -> None:
+def test_an_endpoint_that_is_the_name_itself_fails_at_synth(makers: dict[str, Make], prop: str) -> None:
     hosts: Json = {"host": "a.acme.io", prop: "app.pay.acme.io"}
     own = Endpoint(region=EAST, **hosts)
     said = refusal(makers["DnsFailover"], primary=own)

@@ -125,7 +125,7 @@ def test_changes_of_its_own_parameters_and_a_schedule_trigger_it(stack_json: Jso
 
 
 @pytest.mark.parametrize("side", SIDES)
-def test_an_event_that_fails_is_tried_twice_more(stack_json: Json, side: str) -> None:
+def test_an_event_that_fails_is_retried_twice(stack_json: Json, side: str) -> None:
     invoke = resource(stack_json, "aws_lambda_function_event_invoke_config", f"config_sync_{side}_event_invoke_config")
     assert invoke["maximum_retry_attempts"] == 2
 
@@ -156,7 +156,7 @@ def test_drift_has_an_alarm_with_the_dimensions_that_are_published(stack_json: J
 @pytest.mark.parametrize("late", [0, 4], ids=["at once", "after four minutes"])
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.fault)
 @pytest.mark.parametrize("side", SIDES)
-def test_every_fault_is_an_alarm_in_time(stack_json: Json, side: str, row: Row, late: int) -> None:
+def test_every_fault_fires_an_alarm_in_time(stack_json: Json, side: str, row: Row, late: int) -> None:
     """An hour of good reconciliations, and a fault right after the last of them, wherever a period begins."""
     good = dict.fromkeys(range(-60, 1, 5), 0.0)
     bad = {} if row.value is None else {minute + late: row.value for minute in range(5, 120, 5)}
@@ -170,9 +170,7 @@ def test_every_fault_is_an_alarm_in_time(stack_json: Json, side: str, row: Row, 
 
 
 @pytest.mark.parametrize("phase", range(5))
-def test_good_reconciliations_are_no_alarm_even_if_one_is_missing_or_finds_drift_once(
-    stack_json: Json, phase: int
-) -> None:
+def test_no_alarm_fires_when_one_reconciliation_is_missing_or_finds_drift_once(stack_json: Json, phase: int) -> None:
     alarm = drift_alarm(stack_json, "east")
     on_time = dict.fromkeys(range(-60, 180, 5), 0.0)
     assert minutes_until_alarm(alarm, on_time, phase) is None
@@ -206,7 +204,7 @@ def test_two_silent_intervals_need_the_fill(stack_json: Json) -> None:
         ("--X--", True, False),
     ],
 )
-def test_missing_data_counts_as_amazon_says(points: str, breaching: bool, not_breaching: bool) -> None:
+def test_missing_data_counts_as_aws_documents(points: str, breaching: bool, not_breaching: bool) -> None:
     """Amazon's examples: https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/alarms-and-missing-data.html."""
     values = [{"0": False, "X": True, "-": None}[point] for point in points]
     assert is_alarm(values, periods=3, missing_is_breaching=True) is breaching
@@ -214,7 +212,7 @@ def test_missing_data_counts_as_amazon_says(points: str, breaching: bool, not_br
 
 
 @pytest.mark.parametrize("side", SIDES)
-def test_a_lost_write_is_an_alarm_at_once(stack_json: Json, side: str) -> None:
+def test_a_lost_write_fires_an_alarm_at_once(stack_json: Json, side: str) -> None:
     alarm = resource(stack_json, "aws_cloudwatch_metric_alarm", f"config_sync_lost_write_alarm_{side}")
     assert (alarm["namespace"], alarm["metric_name"], alarm["dimensions"]) == (
         "PaymentApp/ConfigSync",
@@ -227,7 +225,7 @@ def test_a_lost_write_is_an_alarm_at_once(stack_json: Json, side: str) -> None:
 
 
 @pytest.mark.parametrize("phase", range(5))
-def test_a_sync_that_fails_for_ever_is_found_by_drift_alone(stack_json: Json, phase: int) -> None:
+def test_only_drift_shows_a_sync_that_always_fails(stack_json: Json, phase: int) -> None:
     """Lambda tries a failed event again after one and after two more minutes: three errors in five minutes.
 
     https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-error-handling.html
@@ -292,7 +290,7 @@ def test_all_mistakes_are_named_in_one_error(their_stack: TerraformStack, pair: 
     assert often.startswith("reconcile_every_minutes=1 is not a whole number from 2 to 60; use a value such as 5")
 
 
-def test_an_empty_sync_is_refused(their_stack: TerraformStack, pair: tuple[Region, Region]) -> None:
+def test_an_empty_sync_fails_at_synth(their_stack: TerraformStack, pair: tuple[Region, Region]) -> None:
     with pytest.raises(ConfigurationError, match="parameters is empty; name at least one key"):
         ConfigSync(
             their_stack,
@@ -306,7 +304,7 @@ def test_an_empty_sync_is_refused(their_stack: TerraformStack, pair: tuple[Regio
         )
 
 
-def test_more_keys_than_a_policy_can_name_are_refused() -> None:
+def test_more_keys_than_a_policy_can_name_fail_at_synth() -> None:
     def keys(count: int) -> list[str]:
         return [f"some-service/secret-{number}" for number in range(count)]
 

@@ -19,7 +19,7 @@ def with_domain(new_app: Callable[[], App]) -> Json:
     return parsed
 
 
-def test_the_domain_has_to_be_given_as_no_certificate_is_issued_for_the_placeholder(
+def test_the_domain_is_required_because_no_certificate_is_issued_for_the_placeholder(
     with_domain: Json, stack_json: Json
 ) -> None:
     assert "default" not in with_domain["variable"]["domain_name"]

@@ -157,7 +157,7 @@ def test_a_region_is_healthy_while_its_probe_passes_and_its_canary_writes_and_re
     assert with_canary["output"][f"{name}_health_check_id"]["value"] == decides
 
 
-def test_a_stack_whose_canary_is_too_slow_for_its_target_is_refused(new_app: Callable[[], App]) -> None:
+def test_a_stack_whose_canary_is_too_slow_for_its_target_fails_at_synth(new_app: Callable[[], App]) -> None:
     with pytest.raises(
         ConfigurationError, match=r"alarm_seconds=120 . ttl_seconds=30 is 150 s, beyond rto_target_secon"
     ):
@@ -209,7 +209,7 @@ def test_everything_can_be_set(synthesize: Synthesize, pair: tuple[Region, Regio
 
 
 @pytest.mark.parametrize("seconds", [119, 3601])
-def test_an_age_out_of_range_and_one_region_twice_are_refused_together(
+def test_an_age_out_of_range_and_one_region_twice_fail_in_one_error(
     their_stack: TerraformStack, pair: tuple[Region, Region], seconds: int
 ) -> None:
     with pytest.raises(ConfigurationError) as refused:

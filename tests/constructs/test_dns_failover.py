@@ -138,7 +138,7 @@ def timed(stack: TerraformStack, id_: str, interval: int, threshold: int, ttl: i
     )
 
 
-def test_a_failover_that_cannot_be_done_in_time_is_refused(their_stack: TerraformStack) -> None:
+def test_a_failover_that_cannot_be_done_in_time_fails_at_synth(their_stack: TerraformStack) -> None:
     with pytest.raises(ConfigurationError) as refused:
         timed(their_stack, "dns", 20, 11, -1, 210)
     assert refused.value.mistakes == (
@@ -160,7 +160,7 @@ def test_the_budget_is_interval_times_threshold_plus_ttl(
     timed(their_stack, "in_time", interval, threshold, ttl, budget)
 
 
-def test_alarms_elsewhere_than_in_us_east_1_are_refused(their_stack: TerraformStack) -> None:
+def test_alarms_outside_us_east_1_fail_at_synth(their_stack: TerraformStack) -> None:
     with pytest.raises(ConfigurationError, match="metrics of health checks exist in us-east-1 only"):
         DnsFailover(
             their_stack,
@@ -236,7 +236,7 @@ def test_an_endpoint_without_an_alarm_keeps_its_one_check(synthesize: Synthesize
         ),
     ],
 )
-def test_an_alarm_that_fires_too_late_is_refused(
+def test_an_alarm_that_fires_too_late_fails_at_synth(
     their_stack: TerraformStack, seconds: tuple[int, int], props: Json, mistake: str
 ) -> None:
     with pytest.raises(ConfigurationError) as refused:
@@ -244,7 +244,7 @@ def test_an_alarm_that_fires_too_late_is_refused(
     assert refused.value.mistakes == (mistake,)
 
 
-def test_an_alarm_has_to_fire_within_what_a_ttl_of_60_leaves(their_stack: TerraformStack) -> None:
+def test_an_alarm_must_fire_within_the_time_that_a_ttl_of_60_leaves(their_stack: TerraformStack) -> None:
     with_alarms(their_stack, 120, 120, id_="in_time", ttl_seconds=60)
     with pytest.raises(ConfigurationError, match=r"alarm_seconds=120 . ttl_seconds=61 is 181 s"):
         with_alarms(their_stack, 120, 120, ttl_seconds=61)
@@ -294,7 +294,9 @@ WITH_A_CUSTOM_DOMAIN: Json = {
         ),
     ],
 )
-def test_a_custom_domain_that_cannot_work_is_refused(their_stack: TerraformStack, change: Json, mistake: str) -> None:
+def test_a_custom_domain_that_cannot_work_fails_at_synth(
+    their_stack: TerraformStack, change: Json, mistake: str
+) -> None:
     with pytest.raises(ConfigurationError) as refused:
         DnsFailover(their_stack, "dns", **{**WITH_A_CUSTOM_DOMAIN, **change})
     assert [mistake in found for found in refused.value.mistakes] == [True]
@@ -342,7 +344,7 @@ def test_name_servers_of_a_zone_that_exists_need_not_be_known(new_app: Callable[
 
 
 @pytest.mark.parametrize("domain_name", ["acme.com", "payacme.io"])
-def test_a_domain_outside_of_the_zone_is_refused(their_stack: TerraformStack, domain_name: str) -> None:
+def test_a_domain_outside_the_zone_fails_at_synth(their_stack: TerraformStack, domain_name: str) -> None:
     zone = HostedZone(zone_id="Z1", name="acme.io")
     with pytest.raises(ConfigurationError, match=f"domain_name='{domain_name}' is not in the hosted zone 'acme.io'"):
         DnsFailover(
@@ -357,7 +359,7 @@ def test_a_domain_outside_of_the_zone_is_refused(their_stack: TerraformStack, do
 
 
 @pytest.mark.parametrize(("threshold", "warned"), [(3, False), (4, True)])
-def test_a_budget_that_probes_which_hang_exceed_is_warned_of(
+def test_a_warning_names_a_budget_that_hanging_probes_exceed(
     their_stack: TerraformStack, threshold: int, warned: bool
 ) -> None:
     dns = DnsFailover(

@@ -148,7 +148,7 @@ def _metric(**changed: Any) -> Metric:
         ),
     ],
 )
-def test_an_alarm_that_route_53_cannot_follow_is_refused(
+def test_an_alarm_that_route_53_cannot_follow_fails_at_synth(
     their_stack: TerraformStack, metrics: list[Metric], mistake: str
 ) -> None:
     def make(*, for_health_check: bool) -> None:

@@ -99,7 +99,7 @@ class TestMistakes:
 
 class TestAlarms:
     @given(st.integers(60, 600), st.integers(0, 600), st.integers(30, 900))
-    def test_an_alarm_and_the_ttl_have_to_be_within_the_target_too(self, seconds: int, ttl: int, target: int) -> None:
+    def test_an_alarm_and_the_ttl_must_be_within_the_target_too(self, seconds: int, ttl: int, target: int) -> None:
         for each in (target, seconds + ttl, seconds + ttl - 1):
             without = mistakes_in_failover_timing(10, 1, ttl, each)
             found = mistakes_in_failover_timing(10, 1, ttl, each, alarm_seconds=seconds)

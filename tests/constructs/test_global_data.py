@@ -198,12 +198,12 @@ def test_replication_of_documents_is_watched_where_s3_publishes_its_metrics(
     assert (body.get("provider"), body["treat_missing_data"]) == (provider, silence)
 
 
-def test_dr_status_asks_for_the_metrics_of_the_rule(stack_json: Json) -> None:
+def test_dr_status_reads_the_metrics_of_the_rule(stack_json: Json) -> None:
     replication = resource(stack_json, "aws_s3_bucket_replication_configuration", "data_replication")
     assert [rule["id"] for rule in replication["rule"]] == [DOCUMENTS_RULE]
 
 
-def test_one_document_that_fails_is_too_many_and_many_may_wait_a_little(stack_json: Json) -> None:
+def test_one_failed_document_fires_an_alarm_and_a_few_waiting_ones_do_not(stack_json: Json) -> None:
     failed, pending = (
         resource(stack_json, "aws_cloudwatch_metric_alarm", f"data_documents_{name}_alarm")
         for name in ("failed_east", "pending_west")
@@ -307,7 +307,7 @@ def test_everything_can_be_set(synthesize: Synthesize, pair: tuple[Region, Regio
     assert not [name for name in alarms if "central" in name]
 
 
-def test_one_region_twice_and_too_many_operations_are_refused_together(
+def test_one_region_twice_and_too_many_operations_fail_in_one_error(
     their_stack: TerraformStack, pair: tuple[Region, Region]
 ) -> None:
     with pytest.raises(ConfigurationError) as refused:

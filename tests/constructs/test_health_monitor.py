@@ -129,7 +129,7 @@ def test_the_stage_deploys_by_itself_and_is_throttled(stack_json: Json, side: st
     assert json.loads(stage["access_log_settings"]["format"])["status"] == "$context.status"
 
 
-def test_route_53_is_not_probed_by_a_private_route_unless_it_is_asked_for(stack_json: Json) -> None:
+def test_there_is_no_private_probe_route_by_default(stack_json: Json) -> None:
     assert [s for s in stack_json["resource"]["aws_apigatewayv2_stage"].values() if "route_settings" in s] == []
     assert {check["resource_path"] for check in stack_json["resource"]["aws_route53_health_check"].values()} == {
         "/health"
@@ -203,7 +203,7 @@ def test_nothing_that_is_shown_or_logged_holds_the_private_path(private: Json) -
 
 
 @pytest.mark.parametrize("side", SIDES)
-def test_a_flood_is_an_alarm_and_a_scanner_is_none(stack_json: Json, side: str) -> None:
+def test_the_alarm_fires_for_a_flood_and_not_for_a_scanner(stack_json: Json, side: str) -> None:
     alarm = resource(stack_json, "aws_cloudwatch_metric_alarm", f"health_monitor_{side}_client_errors_alarm")
     assert alarm["alarm_name"] == f"alarm-health-monitor-4xx-{side}-${{var.environment}}"
     # https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-metrics.html
@@ -226,7 +226,7 @@ OTHERS = [("east", "west", "current_secondary"), ("west", "east", "current")]
 
 
 @pytest.mark.parametrize(("side", "other", "region"), OTHERS)
-def test_each_region_asks_the_other_one_for_what_route_53_probes(
+def test_each_region_probes_the_other_one_where_route_53_does(
     stack_json: Json, private: Json, side: str, other: str, region: str
 ) -> None:
     host = f"https://${{aws_apigatewayv2_api.health_monitor_{other}_api.id}}.execute-api.${{data.aws_region.{region}.name}}"
@@ -237,7 +237,7 @@ def test_each_region_asks_the_other_one_for_what_route_53_probes(
 
 
 @pytest.mark.parametrize(("side", "other", "region"), OTHERS)
-def test_no_run_asks_before_the_other_region_can_answer_and_none_after(
+def test_each_run_probes_only_while_the_other_region_can_answer(
     private: Json, side: str, other: str, region: str
 ) -> None:
     rule = resource(private, "aws_cloudwatch_event_rule", f"health_monitor_{side}_function_schedule_rule")
@@ -251,7 +251,7 @@ def test_no_run_asks_before_the_other_region_can_answer_and_none_after(
 
 
 @pytest.mark.parametrize("side", SIDES)
-def test_the_end_of_the_other_region_is_an_alarm_within_three_minutes(stack_json: Json, side: str) -> None:
+def test_an_alarm_fires_within_three_minutes_when_the_other_region_is_gone(stack_json: Json, side: str) -> None:
     alarm = resource(stack_json, "aws_cloudwatch_metric_alarm", f"health_monitor_{side}_peer_alarm")
     function = resource(stack_json, "aws_lambda_function", f"health_monitor_{side}_function")
     assert (alarm["namespace"], alarm["metric_name"], alarm["dimensions"]) == (
@@ -267,7 +267,7 @@ def test_the_end_of_the_other_region_is_an_alarm_within_three_minutes(stack_json
     assert minutes_until_alarm(alarm, {}, phase=0) is None
 
 
-def test_one_who_watches_needs_another_region(their_stack: TerraformStack) -> None:
+def test_a_monitor_cannot_watch_its_own_region(their_stack: TerraformStack) -> None:
     given: dict[str, Any] = {
         "environment": "dev",
         "region": Region(name="us-east-1"),
@@ -281,7 +281,7 @@ def test_one_who_watches_needs_another_region(their_stack: TerraformStack) -> No
         one.watch(other)
 
 
-def test_without_alarms_it_asks_all_the_same(synthesize: Synthesize) -> None:
+def test_without_alarms_it_still_probes_the_other_region(synthesize: Synthesize) -> None:
     def two(scope: TerraformStack) -> None:
         provider = AwsProvider(scope, "aws_west", alias="west", region="us-west-2")
         east, west = (

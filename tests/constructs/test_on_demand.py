@@ -60,7 +60,7 @@ def test_a_class_is_the_same_by_every_way_to_it_and_for_type_checkers() -> None:
     assert bindings.Vpc is Vpc is aws.vpc.Vpc is import_module("cdktf_cdktf_provider_aws.vpc").Vpc
 
 
-def test_what_others_use_of_the_provider_loads_when_they_use_it() -> None:
+def test_provider_classes_that_others_use_load_at_their_first_use() -> None:
     assert in_fresh_process(f"""
         import sys
         from payment_dr import App, TerraformStack
@@ -152,7 +152,7 @@ def test_node_loads_the_modules_of_a_provider_when_they_are_used(tmp_path: Path)
     ]
 
 
-def test_the_environment_is_as_it_was_once_node_runs() -> None:
+def test_the_environment_is_restored_once_node_runs() -> None:
     assert in_fresh_process("""
         import os
         before = dict(os.environ)

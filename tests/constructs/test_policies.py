@@ -295,7 +295,7 @@ TRUSTED = Statement(sid="Trusted", actions=["sts:AssumeRole"], principals={"Serv
         (["sts:AssumeRole"], ["arn:aws:iam::1:role/?"], "'arn:aws:iam::1:role/?'"),
     ],
 )
-def test_a_role_refuses_wildcards(
+def test_a_role_with_wildcards_fails_at_synth(
     their_stack: TerraformStack, actions: list[str], resources: list[str], named_in_error: str
 ) -> None:
     broad, wide = (Statement(sid=sid, actions=actions, resources=resources) for sid in ("Broad", "Wide"))

@@ -111,7 +111,7 @@ def test_the_new_arguments_work_without_the_preset(new_app: NewApp) -> None:
     assert {each["threshold"] for name, each in alarms.items() if "replication_latency" in name} == {5000}
 
 
-def test_variables_that_matter_must_be_given(production: Json) -> None:
+def test_important_variables_are_required(production: Json) -> None:
     without_default = {name for name, each in production["variable"].items() if each.get("default") is None}
     assert without_default == {"alert_email", "domain_name"}
     _, rule = production["variable"]["alert_email"]["validation"]
@@ -132,7 +132,7 @@ def test_variables_that_matter_must_be_given(production: Json) -> None:
         ("a@testing.io", False),
     ],
 )
-def test_a_placeholder_is_told_from_an_address(address: str, is_placeholder: bool) -> None:
+def test_placeholders_and_real_addresses_are_distinguished(address: str, is_placeholder: bool) -> None:
     assert bool(re.search(PLACEHOLDER_EMAIL_PATTERN, address)) == is_placeholder
 
 
@@ -145,7 +145,7 @@ def test_a_placeholder_is_told_from_an_address(address: str, is_placeholder: boo
         ("https://wiki.acme.io/dr#top", "runbook 'https://wiki.acme.io/dr#top' is not an address"),
     ],
 )
-def test_a_runbook_that_a_mail_cannot_link_to_is_refused_with_all_other_mistakes(
+def test_a_runbook_that_a_mail_cannot_link_to_fails_with_all_other_mistakes(
     runbook: str | None, said: str, new_app: NewApp
 ) -> None:
     with pytest.raises(ConfigurationError) as refused:

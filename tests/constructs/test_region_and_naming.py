@@ -39,19 +39,19 @@ def test_the_label_is_the_middle_of_the_name() -> None:
         ("", "use a name such as 'us-east-1'"),
     ],
 )
-def test_an_unknown_region_is_refused(unknown: str, instead: str) -> None:
+def test_an_unknown_region_fails_at_synth(unknown: str, instead: str) -> None:
     with pytest.raises(ConfigurationError) as refused:
         Region(name=unknown)
     assert refused.value.mistakes == (f"name={unknown!r} is not a commercial AWS region; {instead}",)
 
 
 @pytest.mark.parametrize(("name_", "partition"), [("cn-north-1", "aws-cn"), ("us-gov-west-1", "aws-us-gov")])
-def test_a_region_of_another_partition_is_refused(name_: str, partition: str) -> None:
+def test_a_region_of_another_partition_fails_at_synth(name_: str, partition: str) -> None:
     with pytest.raises(ConfigurationError, match=f"{name_}' is in the partition {partition}, .* use a commercial AWS"):
         Region(name=name_)
 
 
-def test_regions_that_an_account_has_to_enable_are_named_at_synth(new_app: Callable[[], App]) -> None:
+def test_regions_that_an_account_must_enable_are_named_at_synth(new_app: Callable[[], App]) -> None:
     stack = DisasterRecoveryStack(new_app(), "milan", primary_region="eu-south-1", secondary_region="eu-west-1")
     (warning,) = [str(entry.data) for entry in stack.node.metadata if entry.type == "@cdktf/warn"]
     assert "eu-south-1 is an opt-in region" in warning
@@ -61,7 +61,7 @@ def test_regions_that_an_account_has_to_enable_are_named_at_synth(new_app: Calla
     assert known_regions() > ENABLED_BY_DEFAULT
 
 
-def test_a_region_whose_provider_deploys_elsewhere_is_refused(their_stack: TerraformStack) -> None:
+def test_a_region_whose_provider_deploys_elsewhere_fails_at_synth(their_stack: TerraformStack) -> None:
     AwsProvider(their_stack, "aws", region="us-east-1")
     west = AwsProvider(their_stack, "west", alias="west", region="us-west-2")
     with pytest.raises(
@@ -150,7 +150,7 @@ def test_labels_of_every_pair_of_regions_differ_and_suit_terraforms_addresses() 
         ("ap-southeast-1", "ap-southeast-2", ("apsoutheast1", "apsoutheast2")),
     ],
 )
-def test_a_pair_with_one_compass_word_has_names_that_tell_its_regions_apart(
+def test_names_of_a_pair_with_one_compass_word_distinguish_its_regions(
     new_app: Callable[[], App], first: str, second: str, labels: tuple[str, str]
 ) -> None:
     resources = synthesized(new_app, primary_region=first, secondary_region=second)["resource"]

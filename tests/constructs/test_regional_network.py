@@ -124,7 +124,7 @@ def test_it_works_alone_in_another_region(synthesize: Synthesize) -> None:
         ),
     ],
 )
-def test_an_address_plan_that_cannot_work_is_refused(
+def test_an_address_plan_that_cannot_work_fails_at_synth(
     their_stack: TerraformStack, cidr: str, subnet_cidrs: list[str], mistakes: list[str]
 ) -> None:
     with pytest.raises(ConfigurationError) as refused:
@@ -146,7 +146,7 @@ octet = st.integers(0, 255)
 
 
 @given(octet, octet, st.integers(16, 28), octet, octet, st.integers(16, 28))
-def test_a_pair_is_refused_exactly_when_it_shares_an_address(a: int, b: int, n: int, c: int, d: int, m: int) -> None:
+def test_a_pair_fails_if_and_only_if_it_shares_an_address(a: int, b: int, n: int, c: int, d: int, m: int) -> None:
     def network(second: int, third: int, prefix: int) -> tuple[int, int, str]:
         size = 2 ** (32 - prefix)
         first = ((10 << 24) | (second << 16) | (third << 8)) // size * size
@@ -243,7 +243,7 @@ class TestEndpoints:
             ("gateway_endpoints", ["s3", "s3"], r"gateway_endpoints names 's3' twice; remove one"),
         ],
     )
-    def test_what_there_is_no_endpoint_for_is_refused(
+    def test_a_service_without_an_endpoint_fails_at_synth(
         self, new_app: Callable[[], App], prop: str, value: list[str], sentence: str
     ) -> None:
         with pytest.raises(ConfigurationError, match=sentence):

@@ -226,7 +226,7 @@ def test_the_outputs_and_attributes_say_that_there_is_a_service(
         ),
     ],
 )
-def test_mistakes_of_a_service_are_refused_in_one_error(props: dict[str, Any], sentences: list[str]) -> None:
+def test_mistakes_of_a_service_fail_in_one_error(props: dict[str, Any], sentences: list[str]) -> None:
     with pytest.raises(ConfigurationError) as refused:
         Service(**{"source": HANDLER, "routes": ROUTES, "actions": ACTIONS, **props})
     assert len(refused.value.mistakes) == len(sentences), refused.value
@@ -238,7 +238,7 @@ def test_mistakes_of_a_service_are_refused_in_one_error(props: dict[str, Any], s
 @pytest.mark.parametrize(
     "route", ["ANY /", "GET /{proxy+}", "POST /v1/payments/{id}/refund", "DELETE /a/{b}/{c+}", "PUT /a.b/c~d"]
 )
-def test_a_route_may_be_what_api_gateway_takes(route: str) -> None:
+def test_a_route_may_be_any_that_api_gateway_accepts(route: str) -> None:
     Service(source=HANDLER, routes=[route], actions=ACTIONS)
 
 
@@ -301,7 +301,9 @@ class TestEndpoints:
             ({"primary_region": "eu-west-1"}, "primary_endpoint is in us-east-1, and the primary region is eu-west-1"),
         ],
     )
-    def test_what_cannot_work_is_refused(self, new_app: NewApp, given: dict[str, Any], sentence: str) -> None:
+    def test_settings_that_cannot_work_fail_at_synth(
+        self, new_app: NewApp, given: dict[str, Any], sentence: str
+    ) -> None:
         with pytest.raises(ConfigurationError, match=sentence):
             DisasterRecoveryStack(new_app(), "payment-dr", **{**ENDPOINTS, **given})
 

@@ -176,7 +176,7 @@ def test_the_output_says_what_the_constructs_are(new_app: NewApp) -> None:
     }
 
 
-def test_two_resources_with_one_address_are_refused(new_app: NewApp) -> None:
+def test_two_resources_with_one_address_fail_at_synth(new_app: NewApp) -> None:
     stack = DisasterRecoveryStack(new_app(), "payment-dr")
     Vpc(stack, "a-b", cidr_block="10.9.0.0/16")
     Vpc(stack, "a_b", cidr_block="10.9.0.0/16")
@@ -198,7 +198,7 @@ def test_nothing_in_the_output_names_a_path_of_the_machine(stack_text: str, stac
         assert package["output_path"].startswith("packages/")
 
 
-def test_nothing_holds_up_a_destroy(stack_json: Json) -> None:
+def test_nothing_prevents_a_destroy(stack_json: Json) -> None:
     for address, body in resources(stack_json).items():
         assert "prevent_destroy" not in body.get("lifecycle", {}), address
         assert not body.get("skip_destroy"), address
@@ -220,7 +220,7 @@ def test_it_is_composed_of_the_reusable_constructs(new_app: NewApp) -> None:
     assert isinstance(stack, TerraformStack)
 
 
-def test_its_parts_are_attributes_with_which_an_app_goes_on(new_app: NewApp) -> None:
+def test_its_parts_are_attributes_that_an_app_can_use(new_app: NewApp) -> None:
     stack = DisasterRecoveryStack(new_app(), "payment-dr", data_canary=True)
     assert stack.canary
     TerraformOutput(
@@ -283,7 +283,7 @@ def test_all_mistakes_are_named_in_one_error(new_app: NewApp) -> None:
     assert str(refused.value).startswith("DisasterRecoveryStack: 8 mistakes in the configuration\n  - primary_region")
 
 
-def test_overlapping_vpcs_are_refused(new_app: NewApp) -> None:
+def test_overlapping_vpcs_fail_at_synth(new_app: NewApp) -> None:
     with pytest.raises(
         ConfigurationError, match=r"secondary_cidr='10\.0\.128\.0/17' overlaps primary_cidr='10\.0\.0\.0/16'"
     ):
@@ -319,7 +319,7 @@ def test_settings_that_differ_by_environment_reach_the_resources(stack_json: Jso
         assert (subscription["protocol"], subscription["endpoint"]) == ("email", "${var.alert_email}")
 
 
-def test_what_has_no_environment_in_its_name_can_be_given_another_one(new_app: NewApp) -> None:
+def test_names_without_the_environment_can_be_set(new_app: NewApp) -> None:
     """Two environments in one account: what AWS wants unique carries the environment, or is an argument or variable."""
     keys = ("name", "bucket", "function_name", "alarm_name")
     names = {

@@ -179,7 +179,7 @@ def test_the_outputs_are_there_with_it_alone(with_switch: Json, stack_json: Json
 
 
 @pytest.mark.parametrize("route", ["GET /switch", "POST /switch", "GET /switch/{id}"])
-def test_a_route_of_the_service_beside_the_switch_is_refused(new_app: Callable[[], App], route: str) -> None:
+def test_a_service_with_the_route_of_the_switch_fails_at_synth(new_app: Callable[[], App], route: str) -> None:
     service = Service(
         routes=[route, "GET /switches"],
         primary_function_arn="arn:aws:lambda:us-east-1:123456789012:function:pay",
@@ -308,7 +308,7 @@ def test_it_probes_what_route_53_probes(new_app: Callable[[], App]) -> None:
 
 
 @pytest.mark.parametrize("production", [False, True])
-def test_an_operators_failback_without_the_switch_is_refused(new_app: Callable[[], App], production: bool) -> None:
+def test_an_operators_failback_without_the_switch_fails_at_synth(new_app: Callable[[], App], production: bool) -> None:
     given: Json = {"production": production, "runbook": "https://wiki.acme.io/dr", "switch": False}
     with pytest.raises(ConfigurationError) as refused:
         DisasterRecoveryStack(new_app(), "payment-dr", **given, failback="operator")
@@ -348,7 +348,7 @@ def test_it_takes_over_alone_in_somebody_elses_stack(synthesize: Synthesize) -> 
     assert [each.partition(".")[0] for each in target["depends_on"]] == ["aws_lambda_permission"]
 
 
-def test_an_alarm_of_somebody_else_is_seen_alone_in_their_stack(synthesize: Synthesize) -> None:
+def test_the_takeover_can_read_an_alarm_of_somebody_else_in_their_stack(synthesize: Synthesize) -> None:
     def fill(scope: TerraformStack) -> None:
         AwsProvider(scope, "aws", region="us-west-2")
         StandbySwitch(scope, "switch", **ALONE, takeover=replace(TAKEOVER, primary_alarm_name="their alarm"))
@@ -370,7 +370,7 @@ def test_an_alarm_of_somebody_else_is_seen_alone_in_their_stack(synthesize: Synt
         ({"environment": "An Environment"}, "environment="),
     ],
 )
-def test_what_cannot_work_is_refused(their_stack: TerraformStack, change: Json, mistake: str) -> None:
+def test_settings_that_cannot_work_fail_at_synth(their_stack: TerraformStack, change: Json, mistake: str) -> None:
     AwsProvider(their_stack, "aws", region="us-west-2")
     with pytest.raises(ConfigurationError) as refused:
         StandbySwitch(their_stack, "switch", **{**ALONE, **change})
@@ -407,7 +407,7 @@ def test_a_name_follows_a_switch_that_is_served_by_anything(synthesize: Synthesi
         ({"switch_host": "switch.acme.io", "switch_path": "off"}, "switch_path='off' is not"),
     ],
 )
-def test_a_switch_that_cannot_be_probed_is_refused(their_stack: TerraformStack, props: Json, mistake: str) -> None:
+def test_a_switch_that_cannot_be_probed_fails_at_synth(their_stack: TerraformStack, props: Json, mistake: str) -> None:
     AwsProvider(their_stack, "aws", region="eu-west-1")
     with pytest.raises(ConfigurationError) as refused:
         dns(their_stack, **props)

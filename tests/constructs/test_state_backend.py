@@ -80,6 +80,6 @@ def test_an_account_that_is_given_is_the_only_one_from_the_start(new_app: NewApp
         ({"account": "12345678901"}, r"account='12345678901' is not an AWS account id of twelve digits"),
     ],
 )
-def test_what_cannot_work_is_refused(new_app: NewApp, settings: dict[str, Any], mistake: str) -> None:
+def test_settings_that_cannot_work_fail_at_synth(new_app: NewApp, settings: dict[str, Any], mistake: str) -> None:
     with pytest.raises(ConfigurationError, match=mistake):
         DisasterRecoveryStack(new_app(), "payment-dr", **settings)

@@ -19,7 +19,7 @@ def test_the_whole_line_of_each_provider_is_allowed(synthesize: Synthesize) -> N
     }
 
 
-def test_a_provider_of_another_library_is_refused(their_stack: TerraformStack) -> None:
+def test_a_provider_of_another_library_fails_at_synth(their_stack: TerraformStack) -> None:
     with pytest.raises(
         ConfigurationError, match="'azurerm' is not a provider of this library; use aws, archive, random"
     ):

@@ -169,7 +169,7 @@ def test_a_fault_is_named_by_status_and_by_the_drill(
 
 
 @pytest.mark.parametrize("change", HARMLESS)
-def test_what_does_no_harm_is_not_named(change: str, named: Callable[[Change], tuple[str, list[str]]]) -> None:
+def test_a_harmless_difference_is_not_named(change: str, named: Callable[[Change], tuple[str, list[str]]]) -> None:
     assert named(HARMLESS[change]) == ("records and health checks are correct", [])
 
 

@@ -23,7 +23,7 @@ def made(aws: EmbeddedAws, tmp_path: Path) -> Iterator[Interrupted]:
     made.terraform.__exit__(None, None, None)
 
 
-def test_what_exists_is_imported_with_what_belongs_to_it_and_the_next_plan_finds_it(made: Interrupted) -> None:
+def test_existing_resources_are_imported_with_their_parts_and_the_next_plan_knows_them(made: Interrupted) -> None:
     vpc = made.vpc()
     spec = [
         {"ResourceType": "subnet", "Tags": [{"Key": k, "Value": v} for k, v in {"Name": "subnet-net", **TAGS}.items()]}
@@ -48,7 +48,7 @@ def test_what_exists_is_imported_with_what_belongs_to_it_and_the_next_plan_finds
     assert made.adopt() == {}
 
 
-def test_what_only_looks_like_it_is_named_and_left_alone(aws: EmbeddedAws, tmp_path: Path) -> None:
+def test_a_resource_that_only_resembles_ours_is_named_and_left_alone(aws: EmbeddedAws, tmp_path: Path) -> None:
     others = {
         "aws_secretsmanager_secret": {"it": {"name": "a"}},
         "aws_route_table": {"x": {"vpc_id": "${aws_vpc.net.id}"}},
@@ -73,7 +73,7 @@ def test_what_only_looks_like_it_is_named_and_left_alone(aws: EmbeddedAws, tmp_p
         assert made.terraform.state_resources() == []
 
 
-def test_what_cannot_be_imported_without_creating_something_else_is_left_alone(made: Interrupted) -> None:
+def test_a_resource_whose_import_would_create_another_is_left_alone(made: Interrupted) -> None:
     made.client("logs").create_log_group(logGroupName="/logs/10.9.0.0/16", tags=TAGS)
     found = made.adopt()
     assert {address: finding.outcome for address, finding in found.items()} == {
@@ -96,7 +96,7 @@ def command(made: Interrupted, *arguments: str) -> subprocess.CompletedProcess[s
     )
 
 
-def test_the_command_lists_adopts_and_tells_by_its_exit_code(made: Interrupted, tmp_path: Path) -> None:
+def test_the_command_lists_and_adopts_and_its_exit_code_shows_the_result(made: Interrupted, tmp_path: Path) -> None:
     directory = str(made.terraform.directory)
     vpc = made.vpc()
     listed = command(made, directory, "--dry-run")

@@ -133,7 +133,7 @@ def test_handlers_are_as_they_were_afterwards() -> None:
     assert [signal.getsignal(each) for each in SIGNALS] == before
 
 
-def test_outside_of_a_command_nothing_holds_a_signal_back() -> None:
+def test_outside_of_a_command_no_signal_is_delayed() -> None:
     with pytest.raises(KeyboardInterrupt), undisturbed():
         signal.raise_signal(signal.SIGINT)
 
@@ -209,7 +209,7 @@ needs_a_full_device = pytest.mark.skipif(not FULL.exists(), reason="only Linux h
 
 @needs_a_full_device
 @pytest.mark.parametrize("arguments", [["policies"], ["--version"], ["--help"]])
-def test_output_that_finds_no_room_is_two_lines_and_inconclusive(arguments: list[str]) -> None:
+def test_a_full_disk_under_the_output_is_two_lines_and_inconclusive(arguments: list[str]) -> None:
     with FULL.open("wb") as full:
         done = subprocess.run(
             [str(Path(sys.executable).with_name("dr")), *arguments],
@@ -225,7 +225,7 @@ def test_output_that_finds_no_room_is_two_lines_and_inconclusive(arguments: list
     assert hint.startswith("hint: ")
 
 
-def test_progress_that_finds_no_room_does_not_stop_a_command(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_under_the_progress_does_not_stop_a_command(monkeypatch: pytest.MonkeyPatch) -> None:
     class Full(io.StringIO):
         def write(self, _text: str) -> int:
             raise OSError(errno.ENOSPC, "No space left on device")
@@ -268,7 +268,7 @@ def test_output_that_nobody_reads_is_inconclusive_and_no_missed_target() -> None
         (OSError("No usable temporary directory"), "error: No usable temporary directory"),
     ],
 )
-def test_what_the_system_refuses_is_two_lines_and_inconclusive(error: OSError, told: str) -> None:
+def test_an_error_of_the_system_is_two_lines_and_inconclusive(error: OSError, told: str) -> None:
     app = typer.Typer()
 
     @app.command()
@@ -291,7 +291,7 @@ def test_what_the_system_refuses_is_two_lines_and_inconclusive(error: OSError, t
         ("raise OperationError('NOT all is undone', hint='see')", "error: NOT all is undone\nhint: see\n"),
     ],
 )
-def test_a_command_whose_output_finds_no_room_ends_with_2_and_its_own_error_first(ending: str, told: str) -> None:
+def test_a_command_on_a_full_disk_ends_with_2_and_its_own_error_first(ending: str, told: str) -> None:
     program = (
         "import sys, typer\nfrom payment_dr.operations.command import command\n"
         "from payment_dr.operations.errors import OperationError\napp = typer.Typer()\n"

@@ -60,7 +60,7 @@ def test_outputs_come_from_terraform_in_its_directory(tmp_path: Path, monkeypatc
         ("echo Usage", "has no Terraform outputs"),
     ],
 )
-def test_a_terraform_that_knows_nothing_is_told_of(
+def test_a_terraform_without_outputs_is_an_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str, said: str
 ) -> None:
     monkeypatch.setenv("TERRAFORM_BINARY_NAME", terraform(tmp_path, script))
@@ -69,7 +69,7 @@ def test_a_terraform_that_knows_nothing_is_told_of(
     assert error.value.hint
 
 
-def test_a_terraform_or_a_file_that_is_not_there_is_told_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_terraform_or_file_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERRAFORM_BINARY_NAME", str(tmp_path / "terraform"))
     with pytest.raises(OperationError, match=r"terraform does not run: .*No such file"):
         Deployed.read()
@@ -125,7 +125,9 @@ def test_the_health_url_is_the_apis_own_or_the_embedded_awss(tmp_path: Path, mon
         ),
     ],
 )
-def test_what_comes_in_place_of_an_answer(error: Exception, kind: type[OperationError], message: str) -> None:
+def test_each_failed_call_becomes_the_error_for_its_cause(
+    error: Exception, kind: type[OperationError], message: str
+) -> None:
     def fail() -> Any:
         raise error
 
@@ -156,7 +158,7 @@ def test_a_region_that_hangs_is_waited_for_as_long_as_an_operator_would(
     assert (config.connect_timeout + config.read_timeout) * attempts <= 15
 
 
-def test_a_profile_that_does_not_exist_is_told_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_profile_that_does_not_exist_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_PROFILE", "nobody")
     with pytest.raises(CannotTellError, match=r"The config profile \(nobody\) could not be found"):
         Deployed.read(outputs=outputs_file(tmp_path)).client("sts", "primary")

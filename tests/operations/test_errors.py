@@ -42,7 +42,7 @@ for way in (lambda: asked("DynamoDB", client.list_tables), lambda: probes.health
 
 
 @pytest.mark.parametrize("how", ["by address", "by name"])
-def test_without_a_file_left_neither_a_call_nor_a_probe_is_taken_for_a_failure_of_aws(how: str) -> None:
+def test_without_free_files_neither_a_call_nor_a_probe_counts_as_a_failure_of_aws(how: str) -> None:
     environment = {**os.environ, "AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x"}
     run = subprocess.run(
         [sys.executable, "-c", ASKS_WITHOUT_FILES, how], env=environment, capture_output=True, text=True, check=False
@@ -54,7 +54,7 @@ def test_without_a_file_left_neither_a_call_nor_a_probe_is_taken_for_a_failure_o
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EMFILE, errno.ENFILE, errno.ENOMEM])
-def test_what_lies_behind_an_error_is_found(number: int) -> None:
+def test_the_cause_behind_an_error_is_recognized(number: int) -> None:
     """Libraries raise their own, from it or while they handle it."""
     wrapped, outermost = ValueError("wrapped"), KeyError("wrapped again")
     wrapped.__cause__ = OSError(number, os.strerror(number), "/there/file")
@@ -65,14 +65,14 @@ def test_what_lies_behind_an_error_is_found(number: int) -> None:
     assert found.hint
 
 
-def test_other_errors_are_none_of_this_machine(tmp_path: Path) -> None:
+def test_other_errors_are_not_of_this_machine(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="No such file") as raised:
         (tmp_path / "none").read_text()
     assert lack_of_this_machine(raised.value) is None
     assert lack_of_this_machine(ConnectionRefusedError(errno.ECONNREFUSED, "refused")) is None
 
 
-def test_a_name_that_is_not_found_for_want_of_a_file_is_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unresolved_name_for_lack_of_files_is_recognized(monkeypatch: pytest.MonkeyPatch) -> None:
     """Some resolvers answer as if the network were away."""
     unknown = socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
     assert lack_of_this_machine(unknown) is None

@@ -66,7 +66,7 @@ def test_the_command_writes_files_that_aws_takes_as_they_are(tmp_path: Path) -> 
         (["--environment", "prod\n"], "error: 'prod\\n' is not an environment of the stack"),
     ],
 )
-def test_what_is_no_account_and_no_environment_is_refused(arguments: list[str], error: str) -> None:
+def test_an_invalid_account_or_environment_is_an_error(arguments: list[str], error: str) -> None:
     done = CliRunner().invoke(cli.app, ["policies", *arguments])
     assert (done.exit_code, done.stdout) == (2, "")
     assert done.stderr.splitlines()[0] == error
@@ -81,12 +81,12 @@ def actions_of(name: str) -> set[str]:
 
 
 @pytest.mark.parametrize("name", [PLAN, PLAN_CUSTOM_DOMAIN])
-def test_who_plans_only_looks(name: str) -> None:
+def test_a_role_that_plans_can_only_read(name: str) -> None:
     assert {action for action in actions_of(name) if not LOOKS.match(action)} == set()
 
 
 @pytest.mark.parametrize("name", [OPERATE, GAME_DAY])
-def test_who_operates_or_drills_reads_the_table_and_changes_the_fence_the_switch_and_items_of_a_drill_alone(
+def test_a_role_that_operates_or_drills_changes_only_fence_switch_and_items_of_a_drill(
     name: str,
 ) -> None:
     touched = {
@@ -136,6 +136,6 @@ def test_only_the_parameters_of_the_stack_are_decrypted(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", OF_OTHERS)
-def test_what_names_no_resource_changes_nothing(name: str) -> None:
+def test_a_statement_without_a_resource_changes_nothing(name: str) -> None:
     anywhere = {action for each in read(name)["Statement"] if each["Resource"] == ["*"] for action in each["Action"]}
     assert {action for action in anywhere if not LOOKS.match(action)} == set()

@@ -88,7 +88,7 @@ def test_terraform_keeps_its_directory_until_it_has_ended_too(temporary_director
     assert kinds_in(temporary_directory) == set()
 
 
-def test_what_has_no_mark_or_is_another_users_stays(
+def test_a_directory_without_a_mark_or_of_another_user_stays(
     temporary_directory: Path, arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     unmarked, linked = temporary_directory / "tfrun-unmarked", temporary_directory / "tfrun-linked"
@@ -111,7 +111,7 @@ def test_what_has_no_mark_or_is_another_users_stays(
     assert (marked / MARK).exists()
 
 
-def test_it_may_be_removed_twice_and_lets_go_of_its_lock(temporary_directory: Path, arguments: list[str]) -> None:
+def test_it_may_be_removed_twice_and_releases_its_lock(temporary_directory: Path, arguments: list[str]) -> None:
     directory = OwnedDirectory("tfrun-")
     for _ in range(2):
         directory.cleanup()

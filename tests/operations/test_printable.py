@@ -56,7 +56,7 @@ Dr = Callable[..., Result]
         ("\u200e\u200f\u202a\u202b\u202c\u202d\u2066\u2067\u2068\u2069\u2028\u2029\ufeff\ud800", True, None),
     ],
 )
-def test_what_cannot_be_seen_is_shown_as_its_escape(text: str, lines: bool, shown: str | None) -> None:
+def test_an_invisible_character_is_shown_as_its_escape(text: str, lines: bool, shown: str | None) -> None:
     found = printable(text, lines=lines)
     assert found.replace("\n", "").isprintable()
     assert found == (shown or text.encode("unicode_escape").decode())

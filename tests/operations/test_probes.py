@@ -97,11 +97,11 @@ def test_the_limits_are_of_the_stacks_own_time(
         assert str(probes.health(stack, "primary")) == told
 
 
-def test_nobody_there_fails() -> None:
+def test_a_probe_without_an_answer_fails() -> None:
     assert str(probes.health(Stack(), "primary")).startswith("fails: no connection: ")
 
 
-def test_a_certificate_is_not_looked_at(certificate: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_certificate_is_not_checked(certificate: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stack = Stack()
     with Server(over_tls(certificate, replies("200 OK", HEALTHY))) as server:
         monkeypatch.setattr(stack, "endpoint_url", server.url.replace("http:", "https:"))
@@ -135,7 +135,7 @@ def test_the_host_of_an_api_answers_https_with_sni_on_port_443_alone(
 
 
 @pytest.mark.parametrize("change", [{"host": "status.acme.io"}, {"address": "192.0.2.1"}])
-def test_what_no_api_of_the_stack_answers_cannot_be_told_on_an_embedded_aws(change: dict[str, Any]) -> None:
+def test_a_host_outside_the_stack_is_inconclusive_on_an_embedded_aws(change: dict[str, Any]) -> None:
     with pytest.raises(CannotTellError, match=r"the embedded AWS does not serve (status\.acme\.io|192\.0\.2\.1)"):
         probes.probe(Stack(), replace(CHECK, **change))
 
@@ -256,7 +256,7 @@ def test_behind_a_proxy_the_probe_of_a_public_url_goes_through_it(
 @pytest.mark.parametrize(
     "manner", [replies("407 Proxy Authentication Required", ""), replies("503 Service Unavailable", ""), closes]
 )
-def test_what_a_proxy_refuses_is_no_fault_of_the_region(
+def test_a_probe_that_a_proxy_rejects_is_no_fault_of_the_region(
     behind: Callable[[str], None], manner: Manner, scheme: str
 ) -> None:
     with Server(manner) as proxy:
@@ -267,7 +267,7 @@ def test_what_a_proxy_refuses_is_no_fault_of_the_region(
     assert "HTTPS_PROXY" in raised.value.hint
 
 
-def test_a_proxy_that_refuses_leaves_no_connection_open(behind: Callable[[str], None]) -> None:
+def test_a_proxy_that_rejects_a_probe_leaves_no_connection_open(behind: Callable[[str], None]) -> None:
     with Server(replies("407 Proxy Authentication Required", "")) as proxy:
         behind(proxy.url)
         with pytest.raises(CannotTellError) as raised:
@@ -283,7 +283,7 @@ def test_a_proxy_that_is_gone_is_no_fault_of_the_region(behind: Callable[[str], 
         probes.health(Stack(live=True), "primary")
 
 
-def test_what_no_proxy_names_and_an_embedded_aws_are_probed_directly(
+def test_no_proxy_hosts_and_an_embedded_aws_are_probed_directly(
     behind: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     behind("http://127.0.0.1:1")

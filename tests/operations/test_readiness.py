@@ -87,7 +87,7 @@ def test_alerts_that_reach_nobody_are_named(live: Stack, subscriptions: list[dic
     assert (row.state, row.found) == (BAD, text)
 
 
-def test_subscriptions_that_may_not_be_listed_are_not_taken_for_confirmed(live: Stack) -> None:
+def test_subscriptions_that_cannot_be_listed_do_not_count_as_confirmed(live: Stack) -> None:
     live.failing["sns", "primary"] = refusal(403)
     row = found(live)["alert subscriptions"]
     assert (row.state, row.found) == (CANNOT_TELL, "SNS in us-east-1 rejects the call: AccessDeniedException")
@@ -156,13 +156,13 @@ def test_placeholders_are_the_names_that_nobody_can_own(domain: str, expected: b
         ),
     ],
 )
-def test_what_is_for_testing_is_named(live: Stack, folder: Folder, change: dict[str, Any], row: str, text: str) -> None:
+def test_each_test_setting_is_named(live: Stack, folder: Folder, change: dict[str, Any], row: str, text: str) -> None:
     directory = folder(change if row == "state" else {"resource": PRODUCTION["resource"] | change})
     rows = found(live, directory)
     assert (rows[row].state, rows[row].found) == (BAD, text)
 
 
-def test_without_the_folder_of_the_stack_its_settings_are_not_looked_at(live: Stack, tmp_path: Path) -> None:
+def test_without_the_folder_of_the_stack_its_settings_are_not_checked(live: Stack, tmp_path: Path) -> None:
     for directory in (None, tmp_path):
         rows = found(live, directory)
         assert rows["state"] == rows["settings"]
@@ -185,7 +185,7 @@ def test_a_certificate_that_is_not_issued_is_named(
     assert (row.state, row.found) == (state, f"us-west-2 does not serve app.pay.acme.io: {error}")
 
 
-def test_dns_that_does_not_know_a_domain_has_no_name_servers_and_one_that_fails_says_so(
+def test_an_unknown_domain_has_no_name_servers_and_a_failing_dns_is_an_error(
     monkeypatch: pytest.MonkeyPatch, live: Stack
 ) -> None:
     def answering(error: type[Exception]) -> None:

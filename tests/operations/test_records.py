@@ -154,12 +154,12 @@ def dotted(record: dict[str, Any]) -> dict[str, Any]:
         ),
     ],
 )
-def test_what_cannot_be_one_batch_is_refused(changes: list[Any], there: list[Any], error: str) -> None:
+def test_records_that_cannot_be_one_batch_are_an_error(changes: list[Any], there: list[Any], error: str) -> None:
     with pytest.raises(OperationError, match=error) as refused:
         planned_batch(terraform(*changes), Route53(*there))
     assert refused.value.hint
 
 
-def test_what_terraform_knows_at_any_depth_is_known() -> None:
+def test_values_that_terraform_knows_at_any_depth_are_known() -> None:
     known = {"records": [False], "alias": [{}], "id": True, "fqdn": True}
     assert planned_batch(terraform(planned("primary", unknown=known)), Route53()).created == [record("primary")]

@@ -103,7 +103,7 @@ def test_closed_shards_and_their_children_are_read(stack: Stack) -> None:
     assert names(writes(stack).missing()) == ["of child-1", "of child-2", "of parent"]
 
 
-def test_a_shard_that_closes_while_it_is_read_goes_on_in_its_child(stack: Stack) -> None:
+def test_a_shard_that_closes_during_the_read_continues_in_its_child(stack: Stack) -> None:
     stack.pay("before", "secondary")
 
     def before_read(_side: Side) -> None:
@@ -131,7 +131,7 @@ def test_an_empty_answer_is_not_the_end_of_an_open_shard(stack: Stack, monkeypat
     assert names(writes(stack).missing()) == ["late in the stream"]
 
 
-def test_what_is_written_after_the_call_began_ends_the_reading_of_a_shard(stack: Stack, clock: Clock) -> None:
+def test_a_record_written_after_the_call_began_ends_the_reading_of_a_shard(stack: Stack, clock: Clock) -> None:
     stack.records_a_page = 1
     stack.pay("before")
     stack.pay("after", "secondary", at=clock.now + 60)
@@ -175,7 +175,7 @@ TRIMMED, EXPIRED = "TrimmedDataAccessException", "ExpiredIteratorException"
 
 @pytest.mark.parametrize("code", [TRIMMED, EXPIRED])
 @pytest.mark.parametrize("reads_before", [0, 1])
-def test_an_iterator_that_is_lost_is_made_anew(stack: Stack, code: str, reads_before: int) -> None:
+def test_a_lost_iterator_is_replaced(stack: Stack, code: str, reads_before: int) -> None:
     stack.records_a_page = 1
     for name in ("first", "second"):
         stack.pay(name, "secondary")
@@ -204,7 +204,7 @@ def test_after_records_that_are_gone_the_oldest_one_that_is_left_is_read(stack: 
     assert names(writes(stack).missing()) == ["first", "third"]
 
 
-def test_records_that_are_gone_between_two_calls_are_not_taken_for_none(stack: Stack) -> None:
+def test_records_that_expire_between_two_calls_are_inconclusive(stack: Stack) -> None:
     stack.pay("first")
     found = writes(stack)
     assert found.missing() == []
@@ -219,13 +219,13 @@ def test_a_shard_that_is_gone_before_it_is_read_is_older_than_the_stream(stack: 
     assert writes(stack).missing() == []
 
 
-def test_a_stream_that_is_gone_is_not_taken_for_none_written(stack: Stack) -> None:
+def test_a_missing_stream_does_not_mean_that_nothing_was_written(stack: Stack) -> None:
     stack.failing["dynamodbstreams", "secondary"] = refusal(400, "ResourceNotFoundException")
     with pytest.raises(CannotTellError, match="DynamoDB in us-west-2 rejects the call: ResourceNotFoundException"):
         writes(stack).missing()
 
 
-def test_a_table_without_a_stream_tells_nothing(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_table_without_a_stream_is_inconclusive(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tests.operations.stack.STREAM", "")
     with pytest.raises(CannotTellError, match="the table in us-west-2 has no stream"):
         writes(stack).missing()
@@ -244,7 +244,7 @@ PLACES = [
 
 @pytest.mark.parametrize("place", PLACES, ids=" ".join)
 @pytest.mark.parametrize("code", ["ThrottlingException", "ProvisionedThroughputExceededException"])
-def test_what_is_throttled_is_asked_again(stack: Stack, place: tuple[str, str, str], code: str) -> None:
+def test_a_throttled_call_is_retried(stack: Stack, place: tuple[str, str, str], code: str) -> None:
     stack.pay("late", "secondary")
     stack.hiccups[place] = [refusal(400, code)] * 5
     assert names(writes(stack, seconds=2 * DAY).missing()) == ["late"]
@@ -260,7 +260,7 @@ def test_what_is_throttled_is_asked_again(stack: Stack, place: tuple[str, str, s
         (GONE, "does not answer"),
     ],
 )
-def test_what_cannot_be_asked_is_an_error_and_no_answer(
+def test_a_call_that_fails_is_an_error_and_no_answer(
     stack: Stack, place: tuple[str, str, str], error: Exception, said: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(standby_writes, "time", waited := Clock())
@@ -271,13 +271,13 @@ def test_what_cannot_be_asked_is_an_error_and_no_answer(
     assert waited.now >= 1000 + BUSY_SECONDS or "Throttling" not in said
 
 
-def test_one_answer_that_does_not_come_is_asked_for_again(stack: Stack) -> None:
+def test_a_call_without_an_answer_is_retried(stack: Stack) -> None:
     stack.pay("late", "secondary")
     stack.hiccups["dynamodb", "primary", "batch_get_item"] = [GONE, GONE]
     assert names(writes(stack).missing()) == ["late"]
 
 
-def test_once_one_shard_cannot_be_read_no_other_one_is_read_on(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_once_a_shard_fails_the_others_are_not_read_further(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
     """Else an error would wait for all that could be read."""
     monkeypatch.setattr(standby_writes, "EMPTY_ANSWERS", many := 200_000)
     stack.shards = {"shard-1": Shard(), "shard-2": Shard()}
@@ -350,7 +350,7 @@ def test_a_key_is_shown_by_its_attributes() -> None:
     assert shown(key_of({"transaction_id": {"S": "p-1"}, "timestamp": {"N": "7"}})) == "timestamp=7 transaction_id=p-1"
 
 
-def test_progress_is_told_while_it_is_read(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_progress_is_reported_during_the_read(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(standby_writes, "PROGRESS_SECONDS", 0.01)
     told, seen = [], threading.Event()
 

@@ -52,7 +52,7 @@ def test_an_embedded_aws_is_reached_past_a_proxy(aws: EmbeddedAws, monkeypatch: 
     assert (told.exit_code, told.stdout.splitlines()[0]) == (0, f"to be set: bucket {NAME} in {REGION}"), told.stderr
 
 
-def test_a_dry_run_tells_and_makes_nothing(aws: EmbeddedAws, s3: Any) -> None:
+def test_a_dry_run_lists_the_settings_and_changes_nothing(aws: EmbeddedAws, s3: Any) -> None:
     told = bootstrap(LOCATION, "--dry-run")
     assert told.stdout.splitlines() == [
         f"to be set: bucket {NAME} in {REGION}",
@@ -95,7 +95,7 @@ def test_the_bucket_is_versioned_encrypted_private_and_tls_only(
     assert "Days" not in lifecycle["Expiration"]  # the current state never expires
 
 
-def test_run_again_it_changes_nothing_and_mends_what_was_changed(aws: EmbeddedAws, s3: Any) -> None:
+def test_a_second_run_changes_nothing_and_repairs_changed_settings(aws: EmbeddedAws, s3: Any) -> None:
     changed()
     assert changed() == []
     assert bootstrap(LOCATION).stdout.splitlines()[0] == f"right already: bucket {NAME} in {REGION}"
@@ -311,14 +311,14 @@ def test_a_bucket_that_a_team_encrypts_with_its_own_key_stays_so(aws: EmbeddedAw
         ([LOCATION, "--region", "us-west-9"], "error: region='us-west-9' is not a commercial AWS region"),
     ],
 )
-def test_what_is_no_location_is_refused(monkeypatch: pytest.MonkeyPatch, arguments: list[str], error: str) -> None:
+def test_an_invalid_location_is_an_error(monkeypatch: pytest.MonkeyPatch, arguments: list[str], error: str) -> None:
     refused = bootstrap(*arguments)
     assert (refused.exit_code, refused.stdout) == (2, "")
     assert refused.stderr.startswith(error)
     assert refused.stderr.splitlines()[-1] == "hint: give the location and the region of main.py"
 
 
-def test_a_refusal_of_aws_names_its_reason(stub: Callable[[str], tuple[Stubber, StateBucket]]) -> None:
+def test_a_call_that_aws_rejects_names_the_reason(stub: Callable[[str], tuple[Stubber, StateBucket]]) -> None:
     s3, bucket = stub(REGION)
     s3.add_client_error("head_bucket", "404", http_status_code=404)
     s3.add_client_error("create_bucket", "AccessDenied", http_status_code=403)

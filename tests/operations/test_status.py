@@ -33,7 +33,7 @@ def shown(status: Status) -> str:
     return capture.get()
 
 
-def test_a_stack_that_is_well_is_told_cell_by_cell(stack: Stack) -> None:
+def test_a_healthy_stack_is_shown_cell_by_cell(stack: Stack) -> None:
     stack.latencies["primary"] = [300.0, 812.4]
     stack.copies["primary"] = ([0, 0], [9, 2])
     found = look_at(stack).as_json()
@@ -90,7 +90,7 @@ def test_a_stack_that_is_well_is_told_cell_by_cell(stack: Stack) -> None:
         (breaks(passes={"primary": lambda: False}), "serves", "us-west-2 (secondary)"),
     ],
 )
-def test_what_is_not_as_it_should_be_is_bad_and_exits_with_1(
+def test_each_fault_is_bad_and_exits_with_1(
     stack: Stack, broken: Callable[[Stack], None], where: str, found: str
 ) -> None:
     broken(stack)
@@ -112,12 +112,12 @@ def test_weights_that_somebody_has_changed_are_seen(
     assert (status.both["serves"].found, status.exit_code) == (serves, 1)
 
 
-def test_both_regions_unhealthy_means_that_the_primary_is_answered(stack: Stack) -> None:
+def test_route_53_answers_with_the_primary_if_both_regions_are_unhealthy(stack: Stack) -> None:
     stack.passes = {"primary": lambda: False, "secondary": lambda: False}
     assert look_at(stack).both["serves"].found == "us-east-1 (primary)"
 
 
-def test_a_flood_of_the_public_route_is_not_taken_for_what_route_53_sees_on_a_private_one(
+def test_a_flood_of_the_public_route_does_not_count_if_route_53_probes_a_private_one(
     stack: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stack.zone = probed_privately(stack.zone)
@@ -134,16 +134,14 @@ def test_a_flood_of_the_public_route_is_not_taken_for_what_route_53_sees_on_a_pr
     assert look_at(stack).regions["primary"]["health"].found == "fails: HTTP status 429"
 
 
-def test_a_verdict_that_the_monitor_does_not_know_is_bad_though_route_53_lets_it_pass(
-    stack: Stack, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_verdict_unknown_is_bad_although_route_53_passes_it(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
     body = b'{"status": "unknown", "reason": "monitor_refused"}'
     monkeypatch.setattr(stack, "probe", lambda _check: ProbeResult(connect_seconds=0, status=200, body=body))
     health = look_at(stack).regions["primary"]["health"]
     assert (health.state, health.found) == ("bad", "passes: HTTP status 200, unknown, monitor_refused")
 
 
-def test_a_region_that_is_gone_cannot_be_told_and_exits_with_2(stack: Stack) -> None:
+def test_a_region_that_is_gone_is_inconclusive_and_exits_with_2(stack: Stack) -> None:
     for service in ("dynamodb", "cloudwatch", "lambda", "ssm", "route53"):
         stack.failing[service, "primary"] = GONE
     stack.passes["primary"] = lambda: False
@@ -162,7 +160,7 @@ def test_a_region_that_is_gone_cannot_be_told_and_exits_with_2(stack: Stack) -> 
     assert {finding.state for finding in status.regions["secondary"].values()} == {"ok"}
 
 
-def test_a_missing_right_is_no_outage_but_said(stack: Stack) -> None:
+def test_a_missing_right_is_reported_and_is_no_outage(stack: Stack) -> None:
     stack.failing["ssm", "secondary"] = refusal(400)
     config = look_at(stack).both["config"]
     assert (config.state, config.found) == (
@@ -186,7 +184,7 @@ def test_a_missing_right_is_no_outage_but_said(stack: Stack) -> None:
         ((False, False), ("ACTIVE", "ACTIVE")),
     ],
 )
-def test_a_table_that_is_protected_in_one_region_alone_is_found(
+def test_a_table_that_is_protected_in_only_one_region_is_bad(
     stack: Stack, protected: tuple[bool, bool], tables: tuple[str, str]
 ) -> None:
     stack.protected = dict(zip(SIDES, protected, strict=True))
@@ -201,14 +199,14 @@ def test_a_region_that_is_gone_is_not_asked_whether_it_is_protected(stack: Stack
     assert look_at(stack).regions["secondary"]["table"].state == "ok"
 
 
-def test_documents_that_are_copied_back_are_looked_at_in_both_directions(make_stack: Callable[..., Stack]) -> None:
+def test_documents_that_are_copied_back_are_checked_in_both_directions(make_stack: Callable[..., Stack]) -> None:
     stack = make_stack(two_way=True)
     stack.copies["secondary"] = ([1], [4])
     found = look_at(stack).regions["secondary"]["documents"]
     assert (found.state, found.found) == ("bad", "1 failed in 60 minutes, 4 wait for us-east-1")
 
 
-def test_documents_of_which_s3_has_said_nothing_are_no_fault(stack: Stack) -> None:
+def test_documents_without_metrics_of_s3_are_no_fault(stack: Stack) -> None:
     found = look_at(stack).regions["primary"]["documents"]
     assert (found.state, found.found) == ("ok", "no data in 60 minutes")
 
@@ -222,7 +220,7 @@ def test_no_value_of_a_parameter_is_ever_shown(stack: Stack) -> None:
     assert "correct horse" not in told
 
 
-def test_a_probe_that_does_not_leave_this_machine_is_not_told_of_the_region(
+def test_a_probe_that_does_not_leave_this_machine_is_not_a_fault_of_the_region(
     stack: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(_check: HealthCheck) -> ProbeResult:
@@ -251,9 +249,7 @@ def test_a_drill_looks_for_no_fault_that_shows_only_later(stack: Stack) -> None:
     assert len(probed) - with_faults < with_faults
 
 
-def test_who_is_switched_is_shown_with_who_did_it_until_when_and_why(
-    make_stack: Callable[..., Stack], clock: Clock
-) -> None:
+def test_a_set_switch_is_shown_with_its_person_end_and_reason(make_stack: Callable[..., Stack], clock: Clock) -> None:
     stack = make_stack(switch=True)
     assert look_at(stack).both["switched"] == Finding("no")
     for seconds, end in ((3600, "until 1970-01-01 01:16:40 UTC"), (None, "without an end")):

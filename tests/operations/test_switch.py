@@ -52,7 +52,7 @@ def test_failover_fences_the_primary_and_sees_its_probe_fail(stack: Stack) -> No
     assert stack.calls == [FENCE]
 
 
-def test_a_host_of_the_users_that_route_53_probes_cannot_be_fenced(stack: Stack) -> None:
+def test_a_probed_host_of_the_user_cannot_be_fenced(stack: Stack) -> None:
     stack.outputs |= {"primary_endpoint_host": "east.pay.acme.io", "primary_probed_host": "east.pay.acme.io"}
     with pytest.raises(RefusedError, match=r"Route 53 probes east\.pay\.acme\.io in us-east-1 and not"):
         switch(stack, force=True).failover()
@@ -83,7 +83,7 @@ def test_failback_without_a_fence_has_nothing_to_do(stack: Stack) -> None:
     assert stack.calls == []
 
 
-def test_failback_without_a_fence_says_that_the_primary_is_sick(stack: Stack) -> None:
+def test_failback_without_a_fence_reports_an_unhealthy_primary(stack: Stack) -> None:
     stack.passes["primary"] = lambda: False
     with pytest.raises(RefusedError, match="us-east-1 is not fenced, but its probe fails: HTTP status 503"):
         switch(stack).failback()
@@ -114,7 +114,7 @@ def test_a_dry_run_and_a_declined_question_change_nothing(stack: Stack, directio
         ),
     ],
 )
-def test_failover_is_refused_while_the_secondary_could_not_serve(
+def test_failover_fails_while_the_secondary_could_not_serve(
     stack: Stack, break_it: Callable[[Stack], None], reason: str
 ) -> None:
     break_it(stack)
@@ -138,7 +138,7 @@ def test_failover_is_refused_while_the_secondary_could_not_serve(
         ),
     ],
 )
-def test_failback_is_refused_while_the_primary_is_not_ready(
+def test_failback_fails_while_the_primary_is_not_ready(
     stack: Stack, break_it: Callable[[Stack], None], reason: str
 ) -> None:
     break_it(fenced(stack))
@@ -162,7 +162,7 @@ def test_failback_is_refused_while_the_primary_is_not_ready(
     ],
     ids=["new", "two", "corrected", "equal", "later in the primary", "deleted", "new again", "deleted here"],
 )
-def test_failback_is_refused_while_the_primary_lacks_documents_of_the_secondary(
+def test_failback_fails_while_the_primary_lacks_documents_of_the_secondary(
     stack: Stack,
     secondary: dict[str, tuple[bytes | None, float]],
     primary: dict[str, tuple[bytes | None, float]],
@@ -186,7 +186,7 @@ def test_failback_is_refused_while_the_primary_lacks_documents_of_the_secondary(
         assert switch(stack).failback().changed
 
 
-def test_documents_of_a_drill_are_no_reason_against_its_own_failback(stack: Stack) -> None:
+def test_documents_of_a_drill_do_not_stop_its_own_failback(stack: Stack) -> None:
     fenced(stack).objects["secondary"] = {"dr-drill/1/kept": b"1", "receipt": b"1"}
     with pytest.raises(RefusedError, match=r"written in us-west-2 \(1\): receipt$"):
         switch(stack, ignored_documents="dr-drill/").failback()
@@ -194,7 +194,7 @@ def test_documents_of_a_drill_are_no_reason_against_its_own_failback(stack: Stac
     assert switch(stack, ignored_documents="dr-drill/").failback().changed
 
 
-def test_of_many_documents_some_are_named_without_what_a_terminal_would_do_with_them(stack: Stack) -> None:
+def test_some_of_many_documents_are_named_without_control_characters(stack: Stack) -> None:
     fenced(stack).objects["secondary"] = {f"{number}\x1b[2J": b"1" for number in range(7)}
     with pytest.raises(RefusedError) as refused:
         switch(stack).failback()
@@ -202,7 +202,7 @@ def test_of_many_documents_some_are_named_without_what_a_terminal_would_do_with_
     assert refused.value.message.endswith(f"us-west-2 (7): {named}, …")
 
 
-def test_too_many_documents_to_list_are_refused_but_not_called_missing(
+def test_too_many_documents_to_list_are_inconclusive_and_not_missing(
     stack: Stack, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(probes, "time", clock)
@@ -213,7 +213,7 @@ def test_too_many_documents_to_list_are_refused_but_not_called_missing(
     assert not isinstance(refused.value, RefusedError)
 
 
-def test_what_cannot_be_asked_is_no_reason_but_refused_too(stack: Stack) -> None:
+def test_a_check_that_cannot_be_made_is_inconclusive(stack: Stack) -> None:
     fenced(stack).failing["ssm", "primary"] = refusal(400)
     with pytest.raises(OperationError, match="cannot tell: Parameter Store in us-east-1 rejects the call") as refused:
         switch(stack).failback()
@@ -273,7 +273,7 @@ def test_documents_that_nothing_copies_back_are_not_waited_for(stack: Stack, clo
     assert clock.now == 1000
 
 
-def test_at_the_deadline_failback_is_refused_with_what_is_missing_then(stack: Stack, clock: Clock) -> None:
+def test_at_the_deadline_failback_fails_and_names_the_missing_data(stack: Stack, clock: Clock) -> None:
     fenced(stack).pay("late\x1b[2J", "secondary")
     with pytest.raises(RefusedError) as refused:
         switch(stack, timeout=30).failback()
@@ -282,7 +282,7 @@ def test_at_the_deadline_failback_is_refused_with_what_is_missing_then(stack: St
     assert stack.calls == []
 
 
-def test_what_was_written_while_the_operator_was_asked_is_waited_for_too(stack: Stack) -> None:
+def test_failback_waits_for_items_written_during_the_confirmation(stack: Stack) -> None:
     fenced(stack).pay("before")
     told: list[str] = []
     made = Switch(
@@ -295,7 +295,7 @@ def test_what_was_written_while_the_operator_was_asked_is_waited_for_too(stack: 
     assert stack.calls == [LIFT]
 
 
-def test_what_is_written_while_failback_waits_does_not_make_it_endless(stack: Stack) -> None:
+def test_items_written_during_the_wait_do_not_make_failback_endless(stack: Stack) -> None:
     """Clients write to the secondary all the time; each item arrives four reads later."""
     fenced(stack)
     numbers = itertools.count()
@@ -319,7 +319,7 @@ def test_a_dry_run_names_what_is_missing_and_does_not_wait(stack: Stack, clock: 
     assert (clock.now, stack.calls) == (1000, [])
 
 
-def test_what_cannot_be_read_is_never_taken_for_nothing_missing(stack: Stack) -> None:
+def test_unreadable_data_never_count_as_complete(stack: Stack) -> None:
     fenced(stack).pay("there")
     stack.failing["dynamodb", "primary", "batch_get_item"] = refusal(400)
     with pytest.raises(
@@ -329,7 +329,7 @@ def test_what_cannot_be_read_is_never_taken_for_nothing_missing(stack: Stack) ->
     assert (raised.value.exit_code, stack.calls) == (2, [])
 
 
-def test_by_force_no_item_is_read(stack: Stack) -> None:
+def test_with_force_no_item_is_read(stack: Stack) -> None:
     fenced(stack).pay("late", "secondary")
     made = switch(stack, force=True)
     assert made.failback().changed
@@ -345,9 +345,7 @@ def scanned(stack: Stack) -> bool:
 
 
 @pytest.mark.parametrize(("since", "whole"), [(None, False), (22 * HOUR, False), (24 * HOUR, True)])
-def test_longer_than_the_stream_reaches_the_whole_table_is_compared(
-    stack: Stack, since: float | None, whole: bool
-) -> None:
+def test_the_whole_table_is_compared_if_the_stream_is_too_short(stack: Stack, since: float | None, whole: bool) -> None:
     fenced(stack).pay("there")
     stack.items["secondary"].append({"transaction_id": {"S": "long ago"}, "timestamp": {"N": "1"}})
     made = switch(stack, since=since, timeout=1)
@@ -359,7 +357,7 @@ def test_longer_than_the_stream_reaches_the_whole_table_is_compared(
     assert scanned(stack) is whole
 
 
-def test_the_cost_of_the_whole_table_is_said_before_it_is_read(stack: Stack) -> None:
+def test_the_cost_of_the_whole_table_is_shown_before_it_is_read(stack: Stack) -> None:
     fenced(stack).table_size = (1_000_000, 5_000_000_000)
     asked: list[str] = []
 
@@ -383,7 +381,7 @@ def test_the_cost_of_the_whole_table_is_said_before_it_is_read(stack: Stack) -> 
         switch(stack, since=48 * HOUR, dry_run=True).failback()
 
 
-def test_what_was_written_while_failback_waited_for_long_is_waited_for_too(stack: Stack, clock: Clock) -> None:
+def test_failback_waits_for_items_written_during_a_long_wait(stack: Stack, clock: Clock) -> None:
     """One partition has stalled; when it has caught up, another one stalls."""
     fenced(stack).pay("before")
     events: list[tuple[float, Callable[[], object]]] = [
@@ -406,7 +404,7 @@ def test_what_was_written_while_failback_waited_for_long_is_waited_for_too(stack
 
 
 @pytest.mark.parametrize(("hours", "whole"), [(1, False), (30, True)])
-def test_a_switch_says_how_long_clients_have_been_away(
+def test_the_switch_shows_how_long_clients_have_been_away(
     switched_stack: Stack, clock: Clock, hours: int, whole: bool
 ) -> None:
     switch(switched_stack, reason="payments fail", no_end=True).failover()
@@ -436,9 +434,7 @@ def test_a_primary_that_is_gone_needs_no_fence(stack: Stack) -> None:
 
 
 @pytest.mark.parametrize("place", [("lambda", "primary"), ("lambda", "primary", "put_function_concurrency")])
-def test_a_lambda_api_that_is_gone_alone_is_no_failover_and_says_what_else_works(
-    stack: Stack, place: tuple[str, ...]
-) -> None:
+def test_if_only_lambdas_api_is_gone_failover_fails_and_names_other_ways(stack: Stack, place: tuple[str, ...]) -> None:
     stack.failing[place] = GONE
     with pytest.raises(NoAnswerError, match="Lambda in us-east-1 does not answer") as refused:
         switch(stack).failover()
@@ -448,7 +444,7 @@ def test_a_lambda_api_that_is_gone_alone_is_no_failover_and_says_what_else_works
     assert stack.reserved["primary"] is None
 
 
-def test_a_missing_right_is_not_taken_for_a_region_that_is_gone(stack: Stack) -> None:
+def test_a_missing_right_does_not_count_as_a_region_that_is_gone(stack: Stack) -> None:
     stack.failing["lambda", "primary"] = refusal(403)
     stack.passes["primary"] = lambda: False
     with pytest.raises(CannotTellError, match="Lambda in us-east-1 rejects the call: AccessDeniedException"):
@@ -456,7 +452,7 @@ def test_a_missing_right_is_not_taken_for_a_region_that_is_gone(stack: Stack) ->
 
 
 @pytest.mark.parametrize("direction", ["failover", "failback"])
-def test_credentials_of_another_account_are_refused(stack: Stack, direction: str) -> None:
+def test_credentials_of_another_account_are_an_error(stack: Stack, direction: str) -> None:
     stack.account = "999999999999"
     with pytest.raises(OperationError, match=f"are of account 999999999999, but the stack is in {ACCOUNT}"):
         getattr(switch(fenced(stack)), direction)()
@@ -472,7 +468,9 @@ def test_a_fence_without_effect_is_removed_again(stack: Stack, before: int | Non
 
 
 @pytest.mark.parametrize(("force", "after"), [(False, 0), (True, None)])
-def test_a_primary_that_is_sick_without_the_fence_is_fenced_again(stack: Stack, force: bool, after: int | None) -> None:
+def test_a_primary_that_is_unhealthy_without_the_fence_is_fenced_again(
+    stack: Stack, force: bool, after: int | None
+) -> None:
     fenced(stack).passes["primary"] = lambda: False
     with pytest.raises(RefusedError, match="the probe of us-east-1 does not pass: it fails"):
         switch(stack, force=force).failback()
@@ -491,7 +489,7 @@ def test_waiting_takes_as_long_as_the_health_check_does(
     assert 90 <= clock.now - started < 95
 
 
-def test_a_probe_that_passes_in_between_starts_the_wait_anew(stack: Stack, clock: Clock) -> None:
+def test_a_probe_that_passes_in_between_restarts_the_wait(stack: Stack, clock: Clock) -> None:
     started = clock.now
     stack.fence_works = False
     stack.passes["primary"] = lambda: 60 <= clock.now - started < 70
@@ -525,7 +523,7 @@ def test_a_name_server_that_does_not_answer_is_asked_again(make_stack: Callable[
     assert clock.now - started == 2
 
 
-def test_on_aws_the_addresses_of_an_alias_tell_the_region(
+def test_on_aws_the_addresses_of_an_alias_show_the_region(
     make_stack: Callable[..., Stack], clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stack = make_stack(live=True, custom_domain=True)
@@ -537,7 +535,7 @@ def test_on_aws_the_addresses_of_an_alias_tell_the_region(
     assert clock.now - started == 4
 
 
-def test_addresses_of_neither_region_are_told_when_the_time_is_up(
+def test_addresses_of_neither_region_are_reported_when_the_time_is_up(
     make_stack: Callable[..., Stack], clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stack = make_stack(live=True, custom_domain=True)
@@ -549,7 +547,7 @@ def test_addresses_of_neither_region_are_told_when_the_time_is_up(
     assert late.value.hint.endswith(f"@ns-1.awsdns-01.org; addresses of both regions: dig +short {names}")
 
 
-def test_when_no_name_server_answers_the_operator_is_told_how_to_ask(make_stack: Callable[..., Stack]) -> None:
+def test_when_no_name_server_answers_the_hint_shows_how_to_ask(make_stack: Callable[..., Stack]) -> None:
     stack = make_stack(live=True)
     stack.answered = itertools.repeat(OperationError("no name server of the zone answers", hint=""))
     with pytest.raises(OperationError, match="after 10 s no name server of the zone answers") as unasked:
@@ -572,7 +570,7 @@ def behind_a_proxy() -> bool:
     raise CannotTellError("it cannot be probed through the proxy", hint="check HTTPS_PROXY")
 
 
-def test_a_secondary_that_cannot_be_probed_from_here_is_no_reason_but_no_evidence_either(stack: Stack) -> None:
+def test_a_secondary_that_cannot_be_probed_from_here_is_inconclusive(stack: Stack) -> None:
     stack.passes["secondary"] = behind_a_proxy
     with pytest.raises(OperationError, match="cannot tell: it cannot be probed through the proxy") as raised:
         switch(stack).failover()
@@ -580,7 +578,7 @@ def test_a_secondary_that_cannot_be_probed_from_here_is_no_reason_but_no_evidenc
     assert switch(stack, force=True).failover().changed
 
 
-def test_a_fence_whose_effect_cannot_be_seen_from_here_stays_and_is_told_of(stack: Stack) -> None:
+def test_a_fence_whose_effect_cannot_be_checked_stays_and_is_reported(stack: Stack) -> None:
     stack.passes["primary"] = behind_a_proxy
     with pytest.raises(OperationError) as raised:
         switch(stack).failover()
@@ -670,7 +668,7 @@ def test_a_fence_takes_no_end(stack: Stack, options: dict[str, Any]) -> None:
     assert stack.calls == []
 
 
-def test_a_reason_for_a_fence_is_said_to_be_lost(stack: Stack) -> None:
+def test_a_reason_for_a_fence_is_reported_as_not_recorded(stack: Stack) -> None:
     made = switch(stack, reason="payments fail")
     assert made.failover().changed
     assert "this stack has no switch, so the reason is not recorded" in made.told  # type: ignore[attr-defined]
@@ -686,14 +684,14 @@ def test_a_switch_that_is_set_stays_as_it_is_unless_forced(switched_stack: Stack
     assert [change["version"]["N"] for change in switched_stack.changes] == ["1", "2"]
 
 
-def test_a_switch_whose_end_has_passed_is_set_anew(switched_stack: Stack, clock: Clock) -> None:
+def test_a_switch_whose_end_has_passed_is_set_again(switched_stack: Stack, clock: Clock) -> None:
     switch(switched_stack, **REASON).failover()
     clock.now += 3600
     assert switch(switched_stack).failback().text == "us-east-1 is not fenced and not switched."
     assert switch(switched_stack, **REASON).failover().changed
 
 
-def test_of_two_operators_at_once_one_is_refused(switched_stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_of_two_operators_at_once_fails(switched_stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
     switch(switched_stack, **REASON).failover()
     switch(switched_stack).failback()
     stale = standby_switch.history(switched_stack, 2)[1]
@@ -704,7 +702,7 @@ def test_of_two_operators_at_once_one_is_refused(switched_stack: Stack, monkeypa
     assert len(switched_stack.changes) == 2
 
 
-def test_a_write_whose_answer_was_lost_meets_itself(switched_stack: Stack, clock: Clock) -> None:
+def test_a_retried_write_recognizes_its_own_item(switched_stack: Stack, clock: Clock) -> None:
     made = standby_switch.change(switched_stack, None, switched=True, by="me", reason="r", seconds=60)
     assert standby_switch.change(switched_stack, None, switched=True, by="me", reason="r", seconds=60) == made
     with pytest.raises(standby_switch.ChangedMeanwhileError):
@@ -728,7 +726,7 @@ def test_a_switch_that_cannot_be_written_leaves_everything_as_it_is(switched_sta
     assert switched_stack.changes == []
 
 
-def test_failover_by_a_switch_is_refused_while_the_secondary_could_not_serve(switched_stack: Stack) -> None:
+def test_failover_by_a_switch_fails_while_the_secondary_could_not_serve(switched_stack: Stack) -> None:
     switched_stack.passes["secondary"] = lambda: False
     with pytest.raises(RefusedError, match="us-west-2 could not serve: the probe of us-west-2 fails"):
         switch(switched_stack, **REASON).failover()
@@ -740,7 +738,7 @@ def test_a_switch_works_where_a_fence_does_not(switched_stack: Stack) -> None:
     assert switch(switched_stack, **REASON).failover().changed
 
 
-def test_failback_releases_the_switch_and_says_so_in_its_history(switched_stack: Stack) -> None:
+def test_failback_releases_the_switch_and_records_it(switched_stack: Stack) -> None:
     switch(switched_stack, **REASON).failover()
     found = switch(switched_stack, reason="all is well").failback()
     assert (found.changed, found.fenced, found.until) == (True, False, None)
@@ -750,7 +748,7 @@ def test_failback_releases_the_switch_and_says_so_in_its_history(switched_stack:
     assert switched_stack.calls == [SET, SET]
 
 
-def test_failback_is_refused_while_the_probe_of_a_switched_primary_fails(switched_stack: Stack) -> None:
+def test_failback_fails_while_the_probe_of_a_switched_primary_fails(switched_stack: Stack) -> None:
     switch(switched_stack, **REASON).failover()
     switched_stack.passes["primary"] = lambda: False
     with pytest.raises(RefusedError, match="us-east-1 is not ready: the probe of us-east-1 fails: HTTP status 503"):
@@ -759,9 +757,7 @@ def test_failback_is_refused_while_the_probe_of_a_switched_primary_fails(switche
 
 
 @pytest.mark.parametrize("state", ["OK", "INSUFFICIENT_DATA", "ALARM"])
-def test_failback_is_refused_while_an_alarm_keeps_clients_away_though_the_probe_passes(
-    state: str, switched_stack: Stack
-) -> None:
+def test_failback_fails_while_an_alarm_keeps_clients_away(state: str, switched_stack: Stack) -> None:
     alarm = AlarmCheck(id="alarm", region="us-east-1", alarm="alarm-drift-east-dev")
     checks = switched_stack.zone.health_checks
     both = checks["check-calculated"]
@@ -789,7 +785,7 @@ def test_failback_from_both_fence_and_switch_undoes_both(switched_stack: Stack) 
     assert not standby_switch.history(switched_stack, 1)[0].switched
 
 
-def test_a_fence_that_cannot_be_asked_for_is_no_hindrance_by_force_alone(switched_stack: Stack) -> None:
+def test_a_fence_that_cannot_be_read_is_ignored_only_with_force(switched_stack: Stack) -> None:
     switch(switched_stack, **REASON).failover()
     switched_stack.failing["lambda", "primary"] = GONE
     with pytest.raises(NoAnswerError, match="Lambda in us-east-1 does not answer"):

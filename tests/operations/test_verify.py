@@ -119,16 +119,14 @@ CHANGES: dict[str, Change] = {
 
 
 @pytest.mark.parametrize("said", CHANGES)
-def test_a_figure_that_does_not_follow_from_the_events_is_named_though_somebody_sealed_it_anew(
-    said: str, journal: Any
-) -> None:
+def test_a_figure_that_does_not_follow_from_the_events_is_named_even_if_sealed_again(said: str, journal: Any) -> None:
     CHANGES[said](journal)
     exit_code, differing = found_in(journal, seal_anew=True)
     assert exit_code == DIFFERS
     assert [line for line in differing if line.startswith(said)] != []
 
 
-def test_what_was_looked_up_after_recovery_is_counted_again(journal: Any) -> None:
+def test_look_ups_after_recovery_are_counted_again(journal: Any) -> None:
     alarms = {"expected": {"primary": ["down"]}, "fired": ["down", "slow"], "still": ["slow"], "undelivered": ["why"]}
     journal["after"] |= {"alarms": alarms, "rotation": {"name": "key", "copied": {"primary": True, "secondary": False}}}
     for state, name in (("ALARM", "down"), ("ALARM", "slow"), ("OK", "down")):
@@ -230,7 +228,7 @@ def test_a_seal_whose_sum_alone_was_changed_is_no_seal_of_the_content(journal: A
     )
 
 
-def test_what_the_file_looks_like_is_not_sealed_but_what_it_says(journal: Any) -> None:
+def test_the_seal_covers_the_content_and_not_the_formatting(journal: Any) -> None:
     assert verify(json.dumps(dict(reversed(journal.items())), separators=(",", ":")).encode()).exit_code == VERIFIED
 
 
@@ -251,7 +249,7 @@ def test_what_the_file_looks_like_is_not_sealed_but_what_it_says(journal: Any) -
         ),
     ],
 )
-def test_what_cannot_be_checked_is_inconclusive(content: bytes, said: str) -> None:
+def test_a_journal_that_cannot_be_checked_is_inconclusive(content: bytes, said: str) -> None:
     found = verify(content)
     assert (found.exit_code, found.lines) == (INCONCLUSIVE, [said, "inconclusive"])
 
@@ -311,7 +309,7 @@ def test_a_signature_shows_who_has_sealed(path: Path, keys: dict[str, tuple[Path
     assert any(line.startswith("seal.signature.public_key: has the SHA-256") for line in lines)
 
 
-def test_who_seals_a_changed_journal_anew_has_no_signature_of_it(
+def test_a_changed_journal_that_is_sealed_again_has_no_signature(
     path: Path, keys: dict[str, tuple[Path, Path]]
 ) -> None:
     sign(path, str(keys["ada"][0]))
@@ -392,7 +390,7 @@ def test_a_key_in_kms_signs_the_digest_in_its_own_region(path: Path, keys: dict[
     assert (exit_code, lines[-2:]) == (VERIFIED, [f"signed by kms:{ARN}, whose public key you gave", "verified"])
 
 
-def test_a_key_in_kms_of_another_kind_is_refused(path: Path, keys: dict[str, tuple[Path, Path]]) -> None:
+def test_a_key_in_kms_of_another_kind_is_an_error(path: Path, keys: dict[str, tuple[Path, Path]]) -> None:
     with pytest.raises(OperationError, match="does not sign with RSASSA_PKCS1_V1_5_SHA_256"):
         sign(path, f"kms:{ARN}", lambda _: Kms(keys["ada"][0], ["ECDSA_SHA_256"]))
     with pytest.raises(OperationError, match="alias/mine is not the ARN of a KMS key"):

@@ -93,7 +93,7 @@ UNFIT: list[tuple[dict[str, Any], str]] = [
 
 
 @pytest.mark.parametrize(("changed", "message"), UNFIT, ids=[message for _, message in UNFIT])
-def test_an_alarm_that_route_53_cannot_follow_is_refused(
+def test_an_alarm_that_route_53_cannot_follow_fails_at_synth(
     account: Tenant, changed: dict[str, Any], message: str
 ) -> None:
     put_alarm(account, **changed)

@@ -13,7 +13,7 @@ from tests.operations.stack import GONE, Stack
 EAST, WEST = "alarm-drift-east-dev", "alarm-drift-west-dev"
 
 
-def test_what_rings_and_what_is_silent_again_is_told_once(stack: Stack, tmp_path: Path) -> None:
+def test_each_alarm_that_fires_or_clears_is_reported_once(stack: Stack, tmp_path: Path) -> None:
     journal = Journal(tmp_path, {"kind": "region"})
     watch = AlarmWatch(stack, journal)
     assert watch.look() == []

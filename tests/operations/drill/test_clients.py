@@ -242,7 +242,7 @@ def test_a_client_whose_payment_hangs_tries_again_when_it_asks_dns_again(
     assert all(TTL < later - earlier < TTL + 2 for earlier, later in pairwise(times))
 
 
-def test_what_is_open_is_tried_again_with_its_key_in_the_region_that_serves(
+def test_an_open_payment_is_retried_with_its_key_in_the_serving_region(
     paying: Clients, payments: Paying, journal: Journal
 ) -> None:
     item = {"transaction_id": {"S": "a"}}

@@ -58,7 +58,7 @@ Change = Callable[[Any], object]
         (lambda j: j["events"][0].update(kind="party"), "$.events[0].kind: 'party' is not"),
     ],
 )
-def test_what_no_drill_writes_is_refused(change: Change, line: str) -> None:
+def test_the_schema_rejects_a_journal_that_no_drill_writes(change: Change, line: str) -> None:
     journal = journals.passed()
     before = wrong(journal)
     change(journal)

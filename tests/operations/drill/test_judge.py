@@ -200,7 +200,7 @@ def test_an_answer_that_lasts_until_the_end_is_counted_until_then(journal: Journ
     ]
 
 
-def test_what_is_missing_or_different_in_the_end_is_missed_and_named(journal: Journal) -> None:
+def test_missing_or_different_data_at_the_end_are_named_and_miss_the_target(journal: Journal) -> None:
     content = journal.content
     lost: Rpo = {
         **content["rpo"]["confirmed"],
@@ -332,7 +332,7 @@ def test_documents_of_the_secondary_are_a_target_where_the_stack_copies_them_bac
     }
 
 
-def test_a_region_that_served_without_a_switch_of_dns_leaves_the_drill_unable_to_tell(tmp_path: Path) -> None:
+def test_a_drill_is_inconclusive_if_a_region_served_without_a_change_of_dns(tmp_path: Path) -> None:
     evidence = evidence_of(switches=[Change(5, "secondary")])  # before the outage
     judge = judge_of(Journal(tmp_path, {"kind": "region"}))
     with pytest.raises(OperationError, match="clients paid in the secondary region, but DNS was never seen"):
@@ -432,7 +432,7 @@ DURING, WHOLE_OUTAGE = [100.0, 110.0], [float(at) for at in range(10, 301, 10)]
         ("both", {"primary": WHOLE_OUTAGE, "secondary": DURING}, {}, False),  # which it is for
     ],
 )
-def test_probes_of_both_regions_that_fail_by_themselves_leave_a_drill_unable_to_tell(
+def test_a_drill_is_inconclusive_if_probes_of_both_regions_fail_without_an_outage(
     kind: str, failed: dict[Side, list[float]], others: dict[str, Any], is_inconclusive: bool, journal: Journal
 ) -> None:
     note_probes(journal, failed)

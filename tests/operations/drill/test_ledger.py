@@ -9,7 +9,7 @@ def item(id_: str, timestamp: int = 1, amount: int = 5) -> dict[str, Any]:
     return {"transaction_id": {"S": id_}, "timestamp": {"N": str(timestamp)}, "amount": {"N": str(amount)}}
 
 
-def test_what_was_acknowledged_is_missing_unless_key_and_content_are_there() -> None:
+def test_an_acknowledged_payment_is_missing_unless_key_and_content_are_there() -> None:
     ledger = Ledger()
     for each in ("same", "gone", "changed", "moved"):
         ledger.acknowledge(item(each), "local", "us-east-1", 0.01)
@@ -17,7 +17,7 @@ def test_what_was_acknowledged_is_missing_unless_key_and_content_are_there() -> 
     assert missing(ledger.acknowledged("local"), there) == ["gone", "changed", "moved"]
 
 
-def test_what_the_client_did_not_send_is_not_compared_and_equal_values_are_equal() -> None:
+def test_attributes_that_the_client_did_not_send_are_not_compared() -> None:
     ledger = Ledger()
     ledger.acknowledge(item("a"), "confirmed", "us-east-1", 0.5)
     stored = {**item("a"), "amount": {"N": "5.0"}, "write_id": {"S": "f.1"}}
@@ -26,7 +26,7 @@ def test_what_the_client_did_not_send_is_not_compared_and_equal_values_are_equal
     assert different([stored], [{**stored, "write_id": {"S": "f.2"}}]) == ["a"]
 
 
-def test_of_two_contents_that_were_acknowledged_with_one_key_one_is_enough() -> None:
+def test_one_of_two_contents_acknowledged_with_one_key_is_enough() -> None:
     ledger = Ledger()
     for amount in (5, 6):
         ledger.acknowledge(item("both", amount=amount), "local", "us-east-1", 0.01)
@@ -34,7 +34,7 @@ def test_of_two_contents_that_were_acknowledged_with_one_key_one_is_enough() -> 
     assert found == {5: [], 6: [], 7: ["both", "both"]}
 
 
-def test_modes_are_told_apart_and_open_ones_are_taken_once() -> None:
+def test_modes_are_separate_and_open_payments_are_taken_once() -> None:
     ledger = Ledger()
     ledger.acknowledge(item("a"), "local", "us-east-1", 0.01)
     ledger.acknowledge(item("b"), "confirmed", "us-east-1", 0.5, confirmed=False)

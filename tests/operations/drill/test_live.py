@@ -39,14 +39,14 @@ def drill(stack: Stack, directory: Path, **options: Any) -> list[tuple[str, str]
     return asked
 
 
-def test_credentials_of_another_account_are_refused_before_anybody_is_asked(tmp_path: Path) -> None:
+def test_credentials_of_another_account_are_an_error_before_the_confirmation(tmp_path: Path) -> None:
     stack = Stack(live=True)
     stack.account = "999999999999"
     with pytest.raises(OperationError, match=f"of account 999999999999, but the stack is in {ACCOUNT}"):
         drill(stack, tmp_path)
 
 
-def test_who_does_not_agree_has_changed_nothing(tmp_path: Path) -> None:
+def test_a_declined_confirmation_changes_nothing(tmp_path: Path) -> None:
     stack = Stack(live=True)
     ((what, word),) = drill(stack, tmp_path)
     assert word == f"{ACCOUNT}/us-east-1"

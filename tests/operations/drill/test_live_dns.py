@@ -45,7 +45,7 @@ def test_the_next_server_is_asked_when_one_does_not_answer(server: NameServer) -
         assert NameServers([silent, server.address]).ask(FQDN, "CNAME")[0] == ["east.acme.io"]
 
 
-def test_it_is_said_who_did_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_error_names_the_server_that_did_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(live_dns, "ANSWER_SECONDS", 0.05)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as nobody:
         nobody.bind(("127.0.0.1", 0))
@@ -53,13 +53,13 @@ def test_it_is_said_who_did_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
             NameServers([f"127.0.0.1:{nobody.getsockname()[1]}"]).ask(FQDN, "CNAME")
 
 
-def test_a_zone_whose_name_servers_are_not_known_is_refused() -> None:
+def test_a_zone_with_unknown_name_servers_is_an_error() -> None:
     with pytest.raises(OperationError, match="the outputs name no name server") as refused:
         NameServers([])
     assert "--name-server" in refused.value.hint
 
 
-def test_a_name_without_a_record_and_a_strange_server_are_refused(server: NameServer) -> None:
+def test_a_name_without_a_record_and_an_invalid_server_are_errors(server: NameServer) -> None:
     server.answers = []
     with pytest.raises(OperationError, match=f"no CNAME record of {FQDN} \\(NOERROR\\)"):
         NameServers([server.address]).ask(FQDN, "CNAME")
@@ -151,7 +151,7 @@ def test_it_ends_at_the_time_limit(watched: tuple[LiveDns, Journal]) -> None:
         dns.advance(1000)
 
 
-def test_an_answer_that_is_neither_region_is_told(server: NameServer, watched: tuple[LiveDns, Journal]) -> None:
+def test_an_answer_of_neither_region_is_an_error(server: NameServer, watched: tuple[LiveDns, Journal]) -> None:
     dns, _ = watched
     server.answers = ["parked.acme.io."]
     with pytest.raises(OperationError, match=f"{FQDN} points to parked.acme.io"):
@@ -162,7 +162,7 @@ def test_strange_addresses_are_waited_for_longer_than_a_resolver_keeps_an_alias(
     assert live_dns.STRANGE_SECONDS > ALIAS_TTL_SECONDS
 
 
-def test_the_addresses_of_an_alias_tell_the_region_and_strange_ones_are_waited_for(
+def test_the_addresses_of_an_alias_show_the_region_and_unknown_ones_are_retried(
     server: NameServer,
     make_stack: Callable[..., Stack],
     tmp_path: Path,

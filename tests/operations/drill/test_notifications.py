@@ -37,5 +37,5 @@ def test_each_way_to_reach_nobody_is_named(
     assert found == ([f"{NAME} {why}"] if why else [])
 
 
-def test_an_alarm_that_did_not_fire_is_not_looked_at(stack: Stack) -> None:
+def test_an_alarm_that_did_not_fire_is_not_checked(stack: Stack) -> None:
     assert undelivered(stack, [], datetime.now(UTC)) == []

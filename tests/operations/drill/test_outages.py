@@ -105,7 +105,7 @@ def test_only_where_calls_hang_a_failed_probe_takes_all_the_time_that_a_checker_
     assert during == dict.fromkeys(OUTAGES, deployed) | {"hang": hanging}
 
 
-def test_what_no_probe_sees_fails_over_only_where_an_alarm_decides_and_as_late_as_that_fires() -> None:
+def test_an_outage_that_no_probe_sees_fails_over_only_when_an_alarm_fires() -> None:
     followed = Settings(alarm_period_seconds=60)
     must = {
         kind: (outage.must_fail_over(Settings()), outage.must_fail_over(followed)) for kind, outage in OUTAGES.items()
@@ -142,9 +142,7 @@ def test_only_where_both_regions_fail_dns_may_answer_with_the_other_one_until_a_
         ),
     ],
 )
-def test_an_outage_knows_why_there_was_a_failover_that_it_has_not_to_cause(
-    kind: str, failure: str | None, sentence: str
-) -> None:
+def test_an_outage_explains_a_failover_that_it_must_not_cause(kind: str, failure: str | None, sentence: str) -> None:
     outage = OUTAGES[kind]
     assert not outage.must_fail_over(Settings())
     assert sentence == outage.why_failover(primary="us-east-1", secondary="us-west-2", seconds=90.4, failure=failure)
@@ -163,16 +161,14 @@ def test_the_failback_of_a_drill_compares_what_was_written_since_the_drill_faile
 
 
 @pytest.mark.parametrize("kind", ["health", "fence"])
-def test_a_stopped_health_function_and_a_fence_are_lifted(kind: str, stack: Stack, journal: Journal) -> None:
+def test_a_stopped_health_function_and_a_fence_are_undone(kind: str, stack: Stack, journal: Journal) -> None:
     with suppress(KeyboardInterrupt), undone(action_of(OUTAGES[kind], stack, Maker(), 3), journal, well):
         assert stack.reserved["primary"] == 0
         raise KeyboardInterrupt
     assert stack.reserved == {"primary": None, "secondary": None}
 
 
-def test_a_fence_is_lifted_even_if_an_operator_would_be_refused_and_that_is_said(
-    stack: Stack, journal: Journal
-) -> None:
+def test_a_fence_is_removed_even_if_a_check_fails_and_the_error_names_the_check(stack: Stack, journal: Journal) -> None:
     outage = action_of(OUTAGES["fence"], stack, Maker(), 3)
     with (
         pytest.raises(OperationError, match=r"fence us-east-1: lifted by force: .*config differs"),
@@ -183,7 +179,7 @@ def test_a_fence_is_lifted_even_if_an_operator_would_be_refused_and_that_is_said
 
 
 @pytest.mark.parametrize("end", [None, KeyboardInterrupt])
-def test_what_holds_replication_back_outlasts_the_outage_and_is_undone_at_any_end(
+def test_a_replication_outage_outlasts_the_region_outage_and_is_always_undone(
     end: type[BaseException] | None, stack: Stack, journal: Journal
 ) -> None:
     maker = Maker()
@@ -283,7 +279,7 @@ def test_a_drill_that_is_killed_leaves_a_switch_that_ends_by_itself(switched_sta
 
 
 @pytest.mark.parametrize("switch", [False, True])
-def test_of_two_drills_on_one_stack_the_second_is_refused_and_leaves_the_first_alone(
+def test_a_second_drill_on_one_stack_fails_and_leaves_the_first_alone(
     make_stack: Callable[..., Stack], journal: Journal, switch: bool
 ) -> None:
     stack = make_stack(switch=switch)
@@ -327,9 +323,7 @@ def test_a_switch_that_somebody_sets_during_a_drill_stays_set(switched_stack: St
     assert len(switched_stack.changes) == 2
 
 
-def test_a_switch_that_a_drill_set_is_released_even_if_an_operator_would_be_refused(
-    switched_stack: Stack, journal: Journal
-) -> None:
+def test_a_switch_that_a_drill_set_is_released_even_if_a_check_fails(switched_stack: Stack, journal: Journal) -> None:
     with (
         pytest.raises(
             OperationError, match=r"set the switch in us-west-2: lifted by force: .*config differs"
@@ -348,7 +342,7 @@ def test_a_right_that_was_taken_is_given_back(stack: Stack, journal: Journal) ->
     assert not maker.forbidden
 
 
-def test_what_was_done_in_part_is_undone(journal: Journal) -> None:
+def test_a_partly_done_action_is_undone(journal: Journal) -> None:
     done: list[str] = []
 
     def do() -> None:
@@ -360,7 +354,7 @@ def test_what_was_done_in_part_is_undone(journal: Journal) -> None:
     assert done == []
 
 
-def test_an_undo_that_fails_is_told_and_not_noted_as_done(journal: Journal) -> None:
+def test_an_undo_that_fails_is_reported_and_not_recorded_as_done(journal: Journal) -> None:
     def fail() -> None:
         raise GONE
 
@@ -369,7 +363,7 @@ def test_an_undo_that_fails_is_told_and_not_noted_as_done(journal: Journal) -> N
     assert actions_in(journal) == [("it", False)]
 
 
-def test_what_is_gone_with_its_place_needs_no_undo(journal: Journal) -> None:
+def test_an_action_that_ends_with_its_place_needs_no_undo(journal: Journal) -> None:
     def gone() -> None:
         raise OperationError("it ended", hint="start it")
 

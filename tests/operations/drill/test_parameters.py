@@ -86,7 +86,7 @@ def test_a_stack_that_others_use_is_left_alone(make_stack: Callable[..., Stack])
     assert (made.all_copied(), made.compare(), stack.calls) == (True, None, [])
 
 
-def test_a_refusal_quotes_no_value(stack: Stack) -> None:
+def test_a_rejected_call_quotes_no_value(stack: Stack) -> None:
     made = Parameters(place_on(stack))
     made.rotation().do()
     stack.failing["ssm", "primary", "put_parameter"] = refusal(400, "ValidationException")

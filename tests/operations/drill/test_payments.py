@@ -104,7 +104,7 @@ def test_every_attempt_is_in_the_journal_with_its_outcome_in_the_order_of_drill_
     assert all(each["done"] >= each["at"] and each["seconds"] < 1 for each in found)
 
 
-def test_payments_of_a_client_that_stays_with_a_region_are_told_apart(slow: SlowStack, tmp_path: Path) -> None:
+def test_payments_of_a_client_that_stays_with_a_region_are_counted_apart(slow: SlowStack, tmp_path: Path) -> None:
     journal, paying = Journal(tmp_path, {"kind": "partition"}), Payments(slow, "dr-drill-1")
     paying.transact("local", "secondary", 3.0, pinned=True)
     paying.transact("local", "secondary", 3.0)

@@ -32,7 +32,7 @@ def unfit_to_start(stack: Stack, zone: Zone) -> list[str]:
     return preflight.unfit_to_start(stack, ZoneFaults(stack, zone))
 
 
-def test_nothing_is_found_in_a_zone_as_it_should_be(stack: Stack) -> None:
+def test_a_correct_zone_has_no_faults(stack: Stack) -> None:
     assert unfit_to_start(stack, deployed_zone()) == []
     assert faults(stack, deployed_zone()) == []
 
@@ -51,7 +51,7 @@ def test_each_health_check_is_probed_once(stack: Stack, monkeypatch: pytest.Monk
     assert sorted(probed) == ["check-primary", "check-secondary"]
 
 
-def test_nothing_is_found_in_a_custom_domain_whose_records_are_aliases(make_stack: Callable[..., Stack]) -> None:
+def test_a_custom_domain_with_alias_records_has_no_faults(make_stack: Callable[..., Stack]) -> None:
     stack, made = make_stack(custom_domain=True), deployed_zone(custom_domain=True)
     assert unfit_to_start(stack, made) == []
     assert faults(stack, made) == []
@@ -187,7 +187,7 @@ def test_checks_of_different_speed_are_named(stack: Stack) -> None:
         {"failure_threshold": 2},
     ],
 )
-def test_what_does_no_harm_is_not_named(change: dict[str, Any], stack: Stack) -> None:
+def test_a_harmless_difference_is_not_named(change: dict[str, Any], stack: Stack) -> None:
     zone = with_checks(deployed_zone(), **change)
     assert faults(stack, zone) == unfit_zone(stack, zone) == []
 
@@ -221,7 +221,7 @@ def with_check(check: AnyCheck) -> Zone:
         ),
     ],
 )
-def test_a_calculated_check_is_looked_at_with_its_children(
+def test_a_calculated_check_is_checked_with_its_children(
     change: dict[str, Any], what: str | None, stack: Stack
 ) -> None:
     both = CalculatedCheck(id="both", children=("check-primary", "alarm"), threshold=2)
@@ -321,7 +321,7 @@ def with_switch_check(stack: Stack, **change: Any) -> Zone:
     return replace(stack.zone, health_checks={**stack.zone.health_checks, check.id: replace(check, **change)})
 
 
-def test_nothing_is_found_in_a_zone_that_follows_the_switch(switched_stack: Stack) -> None:
+def test_a_zone_that_follows_the_switch_has_no_faults(switched_stack: Stack) -> None:
     assert unfit_to_start(switched_stack, switched_stack.zone) == []
     assert faults(switched_stack, switched_stack.zone) == []
     assert settings_of(switched_stack, switched_stack.zone) == settings_of(switched_stack, deployed_zone())

@@ -64,7 +64,7 @@ def test_a_template_says_how_long_it_pauses_replication(
 
 
 @pytest.mark.parametrize("duration", ["PT14M59S", "PT61M", "PT12H"])
-def test_a_template_that_is_too_short_or_too_long_is_refused(
+def test_a_template_that_is_too_short_or_too_long_is_rejected(
     duration: str, pause: ReplicationPause, fis: Stubber
 ) -> None:
     action = {"actionId": ACTION, "parameters": {"duration": duration}}
@@ -95,7 +95,7 @@ TARGET: dict[str, Any] = {"resourceType": RESOURCE_TYPE, "resourceArns": [TABLE]
         {"targets": {"a": {"resourceType": "aws:s3:bucket", "resourceArns": [TABLE]}}},
     ],
 )
-def test_a_template_that_does_anything_else_is_refused(
+def test_a_template_that_does_anything_else_is_rejected(
     change: dict[str, Any], pause: ReplicationPause, fis: Stubber
 ) -> None:
     fis.add_response("get_experiment_template", template(**change), {"id": "EXT1"})
@@ -147,7 +147,7 @@ def test_an_experiment_that_does_not_end_is_named_with_what_to_do(pause: Replica
     assert left.value.hint.startswith("aws fis stop-experiment --region us-east-1 --id EXP1")
 
 
-def test_an_experiment_whose_start_was_refused_is_not_stopped(pause: ReplicationPause, fis: Stubber) -> None:
+def test_an_experiment_whose_start_was_rejected_is_not_stopped(pause: ReplicationPause, fis: Stubber) -> None:
     fis.add_client_error("start_experiment", "AccessDeniedException", http_status_code=403, expected_params=STARTED)
     with pytest.raises(OperationError, match="AWS FIS in us-east-1 rejects the call: AccessDeniedException"):
         pause.start()

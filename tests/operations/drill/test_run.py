@@ -233,9 +233,7 @@ def test_clients_that_return_before_the_primary_has_what_the_secondary_took_are_
     assert missed["measured"] == len(found["missing_at_failback"])
 
 
-def test_what_holds_replication_back_lasts_until_clients_are_back(
-    drill: Callable[..., Content], steps: list[str]
-) -> None:
+def test_a_replication_outage_lasts_until_clients_are_back(drill: Callable[..., Content], steps: list[str]) -> None:
     with pytest.raises(InconclusiveError, match="there was no backlog") as ended:
         drill("recovery-backlog")  # these regions share their items: nothing is held back
     journal = json.loads(ended.value.journal.read_text())
@@ -256,7 +254,7 @@ def test_payments_in_an_outage_that_must_stop_some_of_them_are_judged(drill: Cal
     }
 
 
-def test_of_a_payment_that_both_regions_take_the_version_written_last_stays_and_the_other_is_named(
+def test_the_version_written_last_stays_and_the_overwritten_one_is_named(
     drill: Callable[..., Content],
 ) -> None:
     journal = drill("partition")
@@ -355,7 +353,7 @@ def test_a_fence_with_replication_paused_tests_confirmed_mode(
     assert (pause.ended, stack.reserved["primary"]) == (1, None)
 
 
-def test_a_client_that_acknowledges_without_reading_is_found_while_replication_is_paused(
+def test_a_replication_pause_reveals_a_client_that_acknowledges_without_reading(
     drill: Callable[..., Content], pause: Pause, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def careless(client: ConfirmedPayments, key: str, payment: Any) -> Confirmed:
@@ -420,7 +418,7 @@ def test_payments_in_a_table_of_others_are_deleted_when_the_drill_ends(
 
 
 @pytest.mark.parametrize(("kind", "seconds"), [("blip", 60.0), ("both", 201.0)])
-def test_what_has_not_to_fail_over_is_waited_out(
+def test_an_outage_that_must_not_fail_over_is_observed_to_its_end(
     kind: str, seconds: float, drill: Callable[..., Content], steps: list[str]
 ) -> None:
     journal = drill(kind)
@@ -551,7 +549,7 @@ def test_a_stack_that_would_lose_everything_is_not_touched(
     assert stack.calls == []
 
 
-def test_a_degraded_stack_is_refused_and_the_journal_says_why(
+def test_a_drill_does_not_start_on_a_degraded_stack_and_the_journal_says_why(
     drill: Callable[..., Content], stack: Stack, tmp_path: Path
 ) -> None:
     stack.parameters["secondary"].clear()
@@ -601,7 +599,7 @@ def test_an_answer_that_is_missing_midway_ends_the_drill_too(
 
 
 @pytest.mark.parametrize("step", ["steady load", "outage", "detection", "switch", "recovery", "failback"])
-def test_an_interruption_at_any_step_lifts_the_outage(
+def test_an_interruption_at_any_step_undoes_the_outage(
     step: str, drill: Callable[..., Content], stack: Stack, tmp_path: Path
 ) -> None:
     def interrupt(name: str) -> None:
@@ -617,7 +615,7 @@ def test_an_interruption_at_any_step_lifts_the_outage(
     assert left["after"]["undone"]
 
 
-def test_what_cannot_be_undone_on_an_embedded_aws_is_not_looked_for_with_dr(stack: Stack, tmp_path: Path) -> None:
+def test_a_failed_undo_on_an_embedded_aws_does_not_refer_to_dr(stack: Stack, tmp_path: Path) -> None:
     class Stuck(FailingStack):
         def restore(self, region: str) -> None:
             if "service" in self.failing[region]:

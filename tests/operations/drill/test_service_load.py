@@ -103,7 +103,7 @@ def test_another_status_leaves_the_payment_open(status: int, paying: Payments, s
     assert [sent[2]["Idempotency-Key"] for sent in service.sent] == ["dr-drill-1-local-0"] * 2
 
 
-def test_what_the_service_adds_is_its_own_and_what_it_changes_is_a_loss(
+def test_a_service_may_add_attributes_and_a_changed_one_is_a_loss(
     paying: Payments, service: Service, stack: Stack
 ) -> None:
     assert paying.transact("local", "primary", 0.0)
@@ -115,7 +115,7 @@ def test_what_the_service_adds_is_its_own_and_what_it_changes_is_a_loss(
 
 
 @pytest.mark.parametrize("confirms", [False, True])
-def test_what_a_service_acknowledges_is_its_own_word_whatever_the_other_region_has(
+def test_an_acknowledgement_of_a_service_counts_whatever_the_other_region_has(
     stack: Stack, service: Service, *, confirms: bool
 ) -> None:
     stack.replicates = False
@@ -167,7 +167,7 @@ def test_a_region_that_does_not_serve_the_name_has_not_acknowledged() -> None:
         (ROUTES, False, "the stack's name is not served over TLS", "give it custom_domain=True, see docs/put-your-"),
     ],
 )
-def test_a_stack_without_such_a_service_is_refused_with_what_to_do(
+def test_a_stack_without_such_a_service_is_an_error_with_a_fix(
     routes: list[str], has_custom_domain: bool, said: str, hint: str
 ) -> None:
     refuse_without_service(ROUTES, has_custom_domain=True)

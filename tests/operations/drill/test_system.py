@@ -16,7 +16,7 @@ from payment_dr.operations.drill.system import identified, state_of, system_of
 from tests.operations.stack import ACCOUNT, GONE, OUTPUTS, Stack
 
 
-def test_what_the_outputs_name_is_known_without_aws(make_stack: Callable[..., Stack]) -> None:
+def test_everything_in_the_outputs_is_known_without_aws(make_stack: Callable[..., Stack]) -> None:
     found = system_of(make_stack(), {"serial": 3, "lineage": "b1f8"})
     assert found["is_emulated"]
     assert not system_of(make_stack(live=True))["is_emulated"]

@@ -78,19 +78,19 @@ def test_a_region_with_the_certificate_takes_the_call_by_the_name_that_clients_u
         (503, HOST, "HTTP status 503"),
     ],
 )
-def test_what_clients_turn_away_from_is_not_served(
+def test_a_status_that_clients_reject_counts_as_not_served(
     status: int, certified: str, why: str, authority: trustme.CA
 ) -> None:
     with served(status, certified, authority) as (address, _), pytest.raises(NotServedError, match=why):
         client(address, authority).call("primary")
 
 
-def test_an_authority_that_this_machine_does_not_trust_is_refused(authority: trustme.CA) -> None:
+def test_a_certificate_of_an_untrusted_authority_is_rejected(authority: trustme.CA) -> None:
     with served(404, HOST, authority) as (address, _), pytest.raises(NotServedError, match="certificate verify failed"):
         client(address, None).call("primary")
 
 
-def test_a_region_that_breaks_the_handshake_off_has_no_refused_certificate(authority: trustme.CA) -> None:
+def test_a_broken_handshake_does_not_count_as_a_rejected_certificate(authority: trustme.CA) -> None:
     with (
         served(404, None, authority) as (address, _),
         pytest.raises(NotServedError, match=r"^the TLS handshake failed: "),

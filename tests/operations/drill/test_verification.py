@@ -78,7 +78,9 @@ def verifying(stack: Stack, tables: Tables, is_replicating: Callable[[], bool]) 
 
 
 class TestAtTheSwitch:
-    def test_what_arrives_after_a_lag_is_not_missing(self, verify: Verification, tables: Tables, clock: Clock) -> None:
+    def test_a_payment_that_arrives_after_a_lag_is_not_missing(
+        self, verify: Verification, tables: Tables, clock: Clock
+    ) -> None:
         tables.acknowledge("a", "b")
         started = clock.now
         tables.found["secondary"] = lambda: [item("a"), item("b")][: 2 if clock.now > started + 1.5 else 1]
@@ -87,7 +89,7 @@ class TestAtTheSwitch:
         )
         assert started + 1.5 < clock.now < started + 2
 
-    def test_what_has_not_arrived_by_then_is_missing_in_its_mode(
+    def test_a_payment_that_has_not_arrived_in_time_is_missing_in_its_mode(
         self, verify: Verification, tables: Tables, clock: Clock
     ) -> None:
         tables.acknowledge("a", "b")
@@ -109,7 +111,7 @@ class TestAtTheSwitch:
         assert replicates.at_switch(failed_over=True).missing == {"local": ["b"], "confirmed": []}
         assert started + 10 < clock.now < started + 11
 
-    def test_what_arrives_after_replication_was_asked_is_found(self, stack: Stack, tables: Tables) -> None:
+    def test_an_item_that_arrives_after_the_replication_check_is_found(self, stack: Stack, tables: Tables) -> None:
         arrived: list[Item] = []
 
         def last_arrives() -> bool:
@@ -143,7 +145,7 @@ class TestAtTheSwitch:
 
 
 class TestAtTheFailback:
-    def test_what_the_secondary_acknowledged_is_looked_for_in_the_primary(
+    def test_payments_that_the_secondary_acknowledged_are_looked_up_in_the_primary(
         self, verify: Verification, tables: Tables, clock: Clock
     ) -> None:
         tables.acknowledge("a")
@@ -155,7 +157,9 @@ class TestAtTheFailback:
         assert found == AtSwitch({"local": 2, "confirmed": 1}, {"local": ["c"], "confirmed": ["d"]})
         assert clock.now > started + verification.ARRIVING_SECONDS
 
-    def test_what_has_arrived_is_not_waited_for(self, verify: Verification, tables: Tables, clock: Clock) -> None:
+    def test_there_is_no_wait_for_payments_that_have_arrived(
+        self, verify: Verification, tables: Tables, clock: Clock
+    ) -> None:
         tables.acknowledge("a", region="us-west-2")
         tables.found["primary"] = lambda: [item("a")]
         started = clock.now
@@ -176,13 +180,15 @@ class TestAfterRecovery:
             "split_brain": None,
         }
 
-    def test_what_is_still_replicated_is_waited_for(self, verify: Verification, tables: Tables, clock: Clock) -> None:
+    def test_the_check_waits_for_items_that_still_replicate(
+        self, verify: Verification, tables: Tables, clock: Clock
+    ) -> None:
         started = clock.now
         tables.found["primary"] = lambda: [item("a")]
         tables.found["secondary"] = lambda: [item("a")] if clock.now > started + 20 else []
         assert verify.compare(NOTHING, None, [])[1]["items"]["equal"]
 
-    def test_tables_are_not_looked_at_while_something_is_on_its_way(
+    def test_tables_are_not_compared_while_a_write_is_on_its_way(
         self, stack: Stack, tables: Tables, clock: Clock
     ) -> None:
         started, looked = clock.now, list[float]()
@@ -198,7 +204,7 @@ class TestAfterRecovery:
         assert len(looked) == 2
         assert min(looked) > started + 20
 
-    def test_what_differs_for_too_long_is_named(
+    def test_data_that_differ_for_too_long_are_named(
         self, verify: Verification, tables: Tables, stack: Stack, clock: Clock
     ) -> None:
         started = clock.now
@@ -242,7 +248,9 @@ class TestAfterRecovery:
         assert after["rotation"] == {"name": NAMES[0], "copied": {"secondary": True}}
         assert (ran, after["parameters_equal"]) == ([started], True)
 
-    def test_what_is_never_copied_back_is_not_waited_for(self, stack: Stack, tables: Tables, clock: Clock) -> None:
+    def test_there_is_no_wait_for_documents_that_nothing_copies_back(
+        self, stack: Stack, tables: Tables, clock: Clock
+    ) -> None:
         started, place = clock.now, place_on(stack)
         documents = Documents(place, "a-drill")
         documents.write("primary")

@@ -71,7 +71,7 @@ def test_a_plan_that_breaks_exits_with_1_and_says_what_the_change_makes_of_it(tm
     assert [line for line in done.stdout.splitlines() if len(line) > 80] == []
 
 
-def test_what_was_broken_before_stops_too_and_is_not_called_new(tmp_path: Path) -> None:
+def test_a_failover_that_was_broken_before_stops_too_and_is_not_called_new(tmp_path: Path) -> None:
     broken: Document = document("default")
     LOST(broken)
     for each in broken["resource_changes"]:
@@ -86,7 +86,7 @@ def test_what_was_broken_before_stops_too_and_is_not_called_new(tmp_path: Path) 
     assert "Failover stays broken after this plan" in said
 
 
-def test_a_plan_of_which_too_little_is_known_exits_with_2_and_says_what(tmp_path: Path) -> None:
+def test_a_plan_with_too_many_unknowns_exits_with_2_and_names_them(tmp_path: Path) -> None:
     done = dr(file_of(tmp_path, "weighted_module", kind="first"))
     assert done.exit_code == 2
     said = " ".join(done.stdout.split())
@@ -102,7 +102,7 @@ def test_a_plan_without_anything_that_fails_over_is_no_success(tmp_path: Path) -
     assert "no name in this plan leads to two regions, and it copies no data" in " ".join(done.stdout.split())
 
 
-def test_the_target_is_what_was_asked_for(tmp_path: Path) -> None:
+def test_the_target_is_that_of_the_option(tmp_path: Path) -> None:
     path = file_of(tmp_path, "default")
     assert [dr(path, "--target", each).exit_code for each in ("127s", "126s", "3m")] == [0, 1, 0]
     said = " ".join(dr(path, "--target=100s").stdout.split())
@@ -133,7 +133,7 @@ def test_stdin_is_read_and_an_error_is_two_lines() -> None:
         (("--explain", "no-helth-check"), "there is no rule no-helth-check"),
     ],
 )
-def test_what_was_asked_wrongly_is_said_with_a_hint(arguments: tuple[str, ...], message: str) -> None:
+def test_a_wrong_argument_is_an_error_with_a_hint(arguments: tuple[str, ...], message: str) -> None:
     done = dr(*arguments)
     assert (done.exit_code, done.stdout) == (2, "")
     assert done.stderr.startswith(f"error: {message}\nhint: ")

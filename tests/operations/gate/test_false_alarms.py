@@ -226,7 +226,7 @@ def test_a_change_beside_a_failover_is_not_stopped(name: str) -> None:
     assert (found.verdict, [each.sentence for each in found.stopping]) == ("holds", [])
 
 
-def test_what_moves_into_a_module_is_not_lost() -> None:
+def test_a_resource_that_moves_into_a_module_is_not_lost() -> None:
     """`moved` blocks: the same resources at other addresses."""
     lb = balancer("web-1", WEST)
     parts = [
@@ -242,7 +242,7 @@ def test_what_moves_into_a_module_is_not_lost() -> None:
     assert (found.verdict, found.changed, [each.sentence for each in found.stopping]) == ("holds", 0, [])
 
 
-def test_what_is_imported_or_forgotten_still_serves() -> None:
+def test_an_imported_or_forgotten_resource_still_serves() -> None:
     """`import` and `removed` blocks with destroy = false: only the state changes."""
     imported = [{**each, "change": {**each["change"], "importing": {"id": "x"}}} for each in two_regions()]
     found = judged({"format_version": "1.2", "resource_changes": imported})
@@ -252,7 +252,7 @@ def test_what_is_imported_or_forgotten_still_serves() -> None:
     assert (found.verdict, found.stopping) == ("holds", [])
 
 
-def test_what_a_replacement_left_behind_may_be_destroyed() -> None:
+def test_the_leftover_of_a_replacement_may_be_destroyed() -> None:
     """A deposed object has the address of the resource that took its place."""
     there = two_regions()
     left = [{**gone(each), "deposed": "0a1b2c3d"} for each in there]
@@ -260,7 +260,7 @@ def test_what_a_replacement_left_behind_may_be_destroyed() -> None:
     assert (found.verdict, found.changed, found.stopping) == ("holds", 0, [])
 
 
-def test_what_a_replacement_left_in_a_state_does_not_hide_its_successor() -> None:
+def test_the_leftover_of_a_replacement_does_not_hide_its_successor() -> None:
     there = prior(two_regions())
     resources = there["values"]["root_module"]["resources"]
     resources += [{**each, "deposed_key": "0a1b2c3d", "values": {}} for each in resources]
@@ -286,7 +286,7 @@ def test_a_plan_that_leaves_resources_out_is_judged_with_what_stands(kept: int) 
     assert (found.verdict, found.changed, found.stopping) == ("holds", kept, [])
 
 
-def test_a_balancer_that_is_replaced_behind_a_local_value_is_not_known() -> None:
+def test_a_balancer_that_is_replaced_behind_a_local_value_is_unknown() -> None:
     """What its record leads to is known after apply: no verdict is better than a wrong one."""
     there = two_regions()
     replaced = {**edited(there[0], "update", records=None)}
@@ -364,12 +364,12 @@ def test_a_table_with_strongly_consistent_replicas_needs_no_stream(consistency: 
     )
 
 
-def test_a_failover_to_a_page_of_the_same_region_is_named_as_not_judged() -> None:
+def test_a_failover_to_a_page_of_the_same_region_is_not_judged() -> None:
     found = judged({"format_version": "1.2", "resource_changes": ONE_REGION["a sorry page in the same region"]})
     assert found.notes == (f"app.acme.io fails over only within {WEST}",)
 
 
-def test_a_pair_of_which_another_stack_has_one_record_is_named_as_not_known() -> None:
+def test_a_pair_with_a_record_of_another_stack_is_unknown() -> None:
     found = judged(
         {
             "format_version": "1.2",

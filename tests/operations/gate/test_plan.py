@@ -65,7 +65,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_what_is_no_plan_is_refused_in_one_line_with_a_hint(name: str) -> None:
+def test_a_file_that_is_no_plan_is_an_error_with_a_hint(name: str) -> None:
     content, expected = REFUSED[name]
     with pytest.raises(OperationError) as raised:
         parse(io.BytesIO(content), "plan.json")
@@ -76,7 +76,7 @@ def test_what_is_no_plan_is_refused_in_one_line_with_a_hint(name: str) -> None:
     assert raised.value.exit_code == 2
 
 
-def test_what_is_as_deep_as_a_plan_may_be_is_read() -> None:
+def test_a_plan_of_the_maximum_depth_is_read() -> None:
     deep = '{"a":' * 90 + "1" + "}" * 90
     change = json.dumps(CHANGE).replace('"after": {}', f'"after": {deep}')
     found = parse(io.BytesIO(b'{"format_version": "1.2", "resource_changes": [' + change.encode() + b"]}"), "plan.json")
@@ -184,7 +184,7 @@ def test_no_truncated_plan_ends_in_a_traceback(cut: float, stack: str) -> None:
         parse(io.BytesIO(content[: int(cut * (len(content) - 1))]), "plan.json")
 
 
-def test_what_names_each_other_in_a_circle_ends(tmp_path: Path) -> None:
+def test_records_that_name_each_other_in_a_circle_end(tmp_path: Path) -> None:
     def record(name: str, to: str) -> dict[str, Any]:
         after = {
             "name": f"{name}.acme.io", "type": "A", "zone_id": "Z1", "set_identifier": name,

@@ -119,7 +119,7 @@ def test_a_policy_that_the_model_does_not_know_is_no_verdict(policy: str) -> Non
     assert "which the model does not support" in found.unclear[0]
 
 
-def test_a_check_of_another_stack_is_named_as_what_is_not_known() -> None:
+def test_a_check_of_another_stack_is_unknown() -> None:
     found = plan(
         *(record(n, elb(r), p, health_check_id=f"check-{n}") for n, r, p in zip("ab", REGIONS, FAILOVER, strict=True))
     )
@@ -330,7 +330,7 @@ def test_a_calculated_check_is_as_slow_as_the_children_that_must_fail(threshold:
     assert outage.seconds == pytest.approx(failover_bound(alone).total)
 
 
-def test_what_goes_through_a_local_value_is_named_as_not_known() -> None:
+def test_a_value_through_a_local_is_named_as_unknown() -> None:
     records = [
         resource(
             f"aws_route53_record.{n}",

@@ -48,7 +48,7 @@ def test_how_payments_end_holds_until_the_next_one_and_pauses_are_no_outage() ->
     ]
 
 
-def test_answers_of_dns_are_told_from_other_events() -> None:
+def test_answers_of_dns_are_distinguished_from_other_events() -> None:
     answer: Event = {"kind": "answer", "at": 2.0, "region": "us-west-2"}
 
     assert content(paid(1), answer).answers == [answer]

@@ -111,7 +111,7 @@ class TestTheTop:
             "2 deleted in one region alone (S3 copies no deletion)"
         )
 
-    def test_a_drill_that_was_refused_in_preflight_has_no_outage_and_no_target(self, page: Any) -> None:
+    def test_a_drill_that_failed_in_preflight_has_no_outage_and_no_target(self, page: Any) -> None:
         refused = {"settings": {}, "outage": {**journals.killed()["outage"], "seconds": None}, "verdict": "missed"}
         refused |= {
             "ended": "2026-11-22T16:50:04Z",
@@ -213,7 +213,7 @@ class TestTheRest:
         ):
             assert words in timeline
 
-    def test_seed_versions_settings_and_the_journal_s_sha256_are_told(self, tmp_path: Path) -> None:
+    def test_the_report_has_seed_versions_settings_and_the_journal_s_sha256(self, tmp_path: Path) -> None:
         path = journals.write(journals.passed(), tmp_path)
         html, _ = write_report(path)
         found = read(html)
@@ -337,7 +337,7 @@ class TestWhatOthersHaveWritten:
             *("no target", "no region"),
         ],
     )
-    def test_a_file_that_is_no_journal_is_refused_with_a_hint(self, content: bytes, tmp_path: Path) -> None:
+    def test_a_file_that_is_no_journal_is_an_error_with_a_hint(self, content: bytes, tmp_path: Path) -> None:
         path = tmp_path / "drill.json"
         path.write_bytes(content)
         with pytest.raises(OperationError, match=r"drill\.json is no journal of a drill") as refused:
@@ -345,7 +345,7 @@ class TestWhatOthersHaveWritten:
         assert refused.value.hint == "give the JSON file that 'dr drill' wrote, unchanged"
         assert list(tmp_path.iterdir()) == [path]
 
-    def test_a_journal_that_is_not_there_is_told(self, tmp_path: Path) -> None:
+    def test_a_missing_journal_is_an_error(self, tmp_path: Path) -> None:
         with pytest.raises(OperationError, match=r"nowhere\.json cannot be read: No such file"):
             write_report(tmp_path / "nowhere.json")
 
@@ -380,7 +380,7 @@ def test_a_report_that_finds_no_room_leaves_the_former_one_and_nothing_half_writ
     assert journal.with_suffix(".html").read_text() == "the former one"
 
 
-def test_what_a_drill_prints_is_not_for_the_terminal_to_obey(
+def test_a_drill_prints_no_control_characters(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     content: Any = journals.missed()
@@ -458,7 +458,7 @@ def test_a_payment_that_both_regions_took_is_named_with_what_was_overwritten(
     assert lost in text(page(journal))
 
 
-def test_what_one_region_alone_acknowledged_stands_beside_what_was_confirmed(
+def test_the_report_counts_payments_that_only_one_region_acknowledged(
     page: Callable[[Journal], ElementTree.Element], printed: Callable[[Journal], str]
 ) -> None:
     journal = journals.passed()

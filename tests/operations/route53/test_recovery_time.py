@@ -145,7 +145,7 @@ class TestBound:
             for phase in PHASES:
                 assert 0 <= getattr(run, phase) <= getattr(bound, phase) + 1e-9
 
-    def test_it_is_no_larger_than_it_has_to_be(self) -> None:
+    def test_it_is_no_larger_than_necessary(self) -> None:
         found = distribution(STACK).failover.phases
         assert {
             name: found[name].worst / found[name].bound for name in ("detect", "cache", "first_write", "total")

@@ -113,7 +113,7 @@ class TestOneProbe:
         assert (verdict.passed, verdict.seconds) == (passed, seconds)
 
     @pytest.mark.parametrize("type_", ["HTTPS", "TCP"])
-    def test_a_refused_connection_fails_at_once_and_says_so(self, type_: str) -> None:
+    def test_a_refused_connection_fails_at_once_with_its_reason(self, type_: str) -> None:
         check = HealthCheck(id="c", host="x", type=type_)
         verdict = judge(check, ProbeResult(connect_seconds=0.2, error="connection refused"))
         assert (verdict.passed, verdict.seconds, verdict.reason) == (False, 0.2, "connection refused")
@@ -227,10 +227,10 @@ class TestThreshold:
         found = one_checker([FAIL] * threshold + [PASS] * threshold, check)
         assert found == [True] * (threshold - 1) + [False] * threshold + [True]
 
-    def test_a_success_in_between_starts_the_count_anew(self) -> None:
+    def test_a_success_in_between_restarts_the_count(self) -> None:
         assert one_checker([FAIL, FAIL, PASS, FAIL, FAIL, PASS]) == [True] * 6
 
-    def test_a_failure_in_between_starts_the_way_back_anew(self) -> None:
+    def test_a_failure_in_between_restarts_the_recovery(self) -> None:
         found = one_checker([FAIL, FAIL, FAIL, PASS, PASS, FAIL, PASS, PASS, PASS])
         assert found == [True, True, False, False, False, False, False, False, True]
 
@@ -285,7 +285,7 @@ class TestStatus:
         assert [check.id for check in zone.followed("parent")] == ([] if disabled else ["a"])
         assert zone.status("parent", {"a": False}) is healthy
 
-    def test_a_calculated_check_of_a_calculated_one_is_refused_as_route_53_refuses_it(self) -> None:
+    def test_a_calculated_check_of_a_calculated_one_is_rejected_as_in_route_53(self) -> None:
         zone = calculated(1, "a")
         grandparent = CalculatedCheck(id="grandparent", children=("parent",), threshold=1)
         zone = Zone("Z1", (), {**zone.health_checks, "grandparent": grandparent})
@@ -423,7 +423,7 @@ class TestChoice:
     def test_a_name_is_the_same_with_a_final_dot_and_in_capitals(self, name: str) -> None:
         assert records((1, None)).answer(name, "A", {}, dice(1)).values == ("192.0.2.0",)
 
-    def test_a_name_that_does_not_exist_is_said_so(self) -> None:
+    def test_a_name_that_does_not_exist_is_an_error(self) -> None:
         with pytest.raises(OperationError, match=r"no CNAME record app\.acme\.io"):
             records((1, None)).answer("app.acme.io", "CNAME", {}, dice(1))
 
@@ -613,7 +613,7 @@ class TestReading:
         assert isinstance(check, HealthCheck)
         assert check.path == "/health?deep=1"
 
-    def test_each_field_of_a_record_is_known_or_names_a_policy_that_is_refused(self) -> None:
+    def test_each_field_of_a_record_is_known_or_names_an_unsupported_policy(self) -> None:
         known = {"Name", "Type", "TTL", "ResourceRecords", "AliasTarget", "HealthCheckId", "SetIdentifier", "Weight"}
         # Which only says what has made the record.
         known.add("TrafficPolicyInstanceId")
@@ -669,7 +669,7 @@ class TestReading:
             ),
         ],
     )
-    def test_what_cannot_be_modelled_is_refused(self, answers: list[Any], said: str) -> None:
+    def test_a_zone_that_cannot_be_modelled_is_an_error(self, answers: list[Any], said: str) -> None:
         with pytest.raises(OperationError, match=said):
             read_from(*answers).status("gone", {})
 
@@ -691,7 +691,7 @@ class TestReading:
             ({"AliasTarget": {"HostedZoneId": "Z2", "DNSName": "x.io", "EvaluateTargetHealth": True}}, "AliasTarget"),
         ],
     )
-    def test_a_name_with_another_routing_policy_is_refused_when_it_is_asked_for(
+    def test_a_name_with_another_routing_policy_is_an_error_when_it_is_asked_for(
         self, fields: dict[str, Any], policy: str
     ) -> None:
         zone = read_from(page({"Name": "app.acme.io.", "Type": "A", **fields}))

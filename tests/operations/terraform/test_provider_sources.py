@@ -111,7 +111,7 @@ def test_packed_providers_count_too(find: Find, tmp_path: Path) -> None:
     assert find(isolated_machine(tmp_path)).mirrors == {AWS.source: tmp_path / "opt" / "packed"}
 
 
-def test_what_no_mirror_has_comes_from_the_registry_when_it_answers(find: Find, tmp_path: Path) -> None:
+def test_a_provider_that_no_mirror_has_comes_from_the_registry_when_it_answers(find: Find, tmp_path: Path) -> None:
     found = find(isolated_machine(tmp_path, registry=True), AWS, ARCHIVE)
     assert (found.mirrors, found.notices) == ({}, [])
 

@@ -342,7 +342,7 @@ def test_a_resource_that_fails_is_named(opened: Open) -> None:
     assert "(terraform_data.it)" in caught.value.message
 
 
-def test_a_failing_init_is_told_from_its_text(opened: Open) -> None:
+def test_a_failing_init_is_recognized_by_its_text(opened: Open) -> None:
     with pytest.raises(TerraformFailed) as caught:
         opened({"terraform": {"required_version": ">= 99"}})
     assert caught.value.message.startswith("terraform init failed: Unsupported Terraform Core version: ")
@@ -377,7 +377,7 @@ def test_a_deep_temporary_directory_does_not_keep_providers_from_starting(
     assert terraform.validate() == ()
 
 
-def test_every_problem_of_an_init_is_told_without_its_heading(opened: Open, tmp_path: Path) -> None:
+def test_every_problem_of_an_init_is_reported_without_its_heading(opened: Open, tmp_path: Path) -> None:
     write(tmp_path / "work", {})
     (tmp_path / "work" / "broken.tf.json").write_text('{"resource": ')
     with pytest.raises(TerraformFailed) as caught:
