@@ -18,7 +18,7 @@ from .bindings import (
 )
 from .checks import is_token, length_of, mistakes_in_props
 from .described import Described
-from .errors import refuse
+from .errors import reject
 from .naming import mistakes_in_names, name
 from .policies import Condition, Statement, policy_document, source_account
 from .region import Region, arn, mistakes_in_home, mistakes_in_providers
@@ -52,7 +52,7 @@ class AlarmTarget:
     dashboard: str | None = None
 
     def __post_init__(self) -> None:
-        refuse("AlarmTarget", mistakes_in_props(AlarmTarget, vars(self)))
+        reject("AlarmTarget", mistakes_in_props(AlarmTarget, vars(self)))
 
 
 def topic_of(alarms: AlarmTarget | None) -> str | None:
@@ -119,7 +119,7 @@ class Subscription:
     endpoint: str
 
     def __post_init__(self) -> None:
-        refuse("Subscription", mistakes_in_props(Subscription, vars(self)))
+        reject("Subscription", mistakes_in_props(Subscription, vars(self)))
 
 
 def mistakes_in_subscriptions(subscriptions: Sequence[Subscription]) -> list[str]:
@@ -188,7 +188,7 @@ class Alerting(Described):
         mistakes = mistakes_in_props(Alerting, locals())
         mistakes += mistakes_in_subscriptions(subscriptions)
         mistakes += mistakes_in_providers(self, region) + mistakes_in_home(region, key_arn=key_arn)
-        refuse("Alerting", mistakes)
+        reject("Alerting", mistakes)
         topic_name = name("sns", "dr-alerts", region, environment)
         topic = SnsTopic(
             self,
@@ -266,7 +266,7 @@ class Metric:
     fill: float | None = None
 
     def __post_init__(self) -> None:
-        refuse("Metric", mistakes_in_props(Metric, vars(self)))
+        reject("Metric", mistakes_in_props(Metric, vars(self)))
 
 
 _RUNBOOK, _DASHBOARD = " Runbook: ", " Dashboard: "
@@ -348,7 +348,7 @@ def metric_alarm(
         )
     if for_health_check:
         mistakes += _mistakes_for_health_check(metrics)
-    refuse("metric_alarm", mistakes)
+    reject("metric_alarm", mistakes)
     if len(metrics) == 1 and metrics[0].fill is None:
         (only,) = metrics
         what: dict[str, Any] = {

@@ -16,7 +16,7 @@ from .bindings import (
 )
 from .checks import LONGEST_TOKEN, is_token, mistakes_in_props
 from .described import Described
-from .errors import refuse
+from .errors import reject
 from .naming import logical, mistakes_in_names, name, parameter_name
 from .policies import Condition, Role, Statement, via_service
 from .python_function import NAMES_OF_A_FUNCTION, PythonFunction, handler_file
@@ -178,7 +178,7 @@ class ConfigSync(Described):
             *NAMES_OF_A_FUNCTION,
             *("iam-role-{}-target", "iam-policy-{}-target", "event-rule-{}-reconcile", "alarm-{}-lost-write"),
         )
-        refuse("ConfigSync", mistakes)
+        reject("ConfigSync", mistakes)
 
         self._environment = environment
         self._purpose = purpose

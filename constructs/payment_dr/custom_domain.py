@@ -14,7 +14,7 @@ from .bindings import (
 )
 from .checks import mistakes_in_props
 from .described import Described
-from .errors import refuse
+from .errors import reject
 from .naming import name
 from .region import Region, mistakes_in_providers
 
@@ -69,7 +69,7 @@ class CustomDomain(Described):
     ) -> None:
         super().__init__(scope, id_)
         mistakes = mistakes_in_props(CustomDomain, locals())
-        refuse("CustomDomain", mistakes + mistakes_in_providers(self, region))
+        reject("CustomDomain", mistakes + mistakes_in_providers(self, region))
         tags = {"Name": name("certificate", "payment-app", region, environment)}
         certificate = AcmCertificate(
             self,

@@ -8,7 +8,7 @@ from .alerting import AlarmTarget, Metric, metric_alarm, topic_of
 from .bindings import Construct
 from .checks import mistakes_in_props
 from .described import Described
-from .errors import refuse
+from .errors import reject
 from .naming import mistakes_in_names, name
 from .policies import Condition, Statement
 from .python_function import NAMES_OF_A_FUNCTION, PythonFunction, handler_file
@@ -94,7 +94,7 @@ class DataCanary(Described):
             *NAMES_OF_A_FUNCTION,
             *("event-rule-{}", "alarm-{}-data-path", "alarm-{}-replication", "alarm-{}-failover"),
         )
-        refuse("DataCanary", mistakes)
+        reject("DataCanary", mistakes)
         self.alarm_names: Final[list[str]] = []
         functions = []
         failover_alarms: list[str | None] = []

@@ -18,7 +18,7 @@ from .bindings import (
 from .checks import LIMITS, is_token, mistakes_in_props
 from .custom_domain import CustomDomain
 from .described import Described
-from .errors import refuse
+from .errors import reject
 from .failover_timing import (
     FAILURE_THRESHOLD,
     REQUEST_INTERVAL_SECONDS,
@@ -60,7 +60,7 @@ class HostedZone:
         # https://docs.aws.amazon.com/Route53/latest/DeveloperGuide/DomainNameFormat.html
         if isinstance(self.name, str):
             object.__setattr__(self, "name", self.name.removesuffix("."))
-        refuse("HostedZone", mistakes_in_props(HostedZone, vars(self)))
+        reject("HostedZone", mistakes_in_props(HostedZone, vars(self)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,7 +93,7 @@ class Endpoint:
     alarm_seconds: int | None = None
 
     def __post_init__(self) -> None:
-        refuse("Endpoint", mistakes_in_props(Endpoint, vars(self)))
+        reject("Endpoint", mistakes_in_props(Endpoint, vars(self)))
 
 
 def mistakes_in_hosts(primary: Endpoint, secondary: Endpoint, host: str) -> list[str]:
@@ -267,7 +267,7 @@ class DnsFailover(Described):
                 f"alarms_region={alarms_region.name if alarms_region else None!r}: metrics of health checks exist in "
                 f"{METRICS_REGION} only; give that region, with a topic there, or leave `alarms` out"
             )
-        refuse("DnsFailover", mistakes)
+        reject("DnsFailover", mistakes)
 
         ttl = ttl_of(ttl_seconds, custom_domain=custom_domain)
         for warning in warnings_of_failover_timing(

@@ -5,7 +5,7 @@ from typing import Final
 from .bindings import Construct, KmsAlias, KmsKey
 from .checks import mistakes_in_props
 from .described import Described
-from .errors import refuse
+from .errors import reject
 from .naming import mistakes_in_names, name
 from .policies import Condition, Statement, policy_document, source_account, via_service
 from .region import Region, account_id, account_root, arn, mistakes_in_providers, region_name
@@ -54,7 +54,7 @@ class EncryptionKey(Described):
         mistakes = mistakes_in_props(EncryptionKey, locals())
         mistakes += mistakes_in_providers(self, region)
         mistakes += mistakes_in_names("purpose", purpose, [region], environment, "alias/{}")
-        refuse("EncryptionKey", mistakes)
+        reject("EncryptionKey", mistakes)
         # In a key policy "*" is the key itself: https://docs.aws.amazon.com/kms/latest/developerguide/key-policy-overview.html
         this_key = ["*"]
         region_token = region_name(self, region)

@@ -42,7 +42,7 @@ class NodeMissingError(ImportError):
         super().__init__(f"{self.message}\nhint: {self.hint}")
 
 
-def refuse(owner: str, mistakes: Sequence[str]) -> None:
+def reject(owner: str, mistakes: Sequence[str]) -> None:
     """Raise a `ConfigurationError` when there is at least one mistake."""
     if mistakes:
         raise ConfigurationError(owner, mistakes)

@@ -12,7 +12,7 @@ from .bindings import (
 )
 from .checks import is_token, mistakes_in_props
 from .described import Described
-from .errors import refuse
+from .errors import reject
 from .health_monitor import HEALTH_PATH
 from .region import PARTITION, Region, arn, mistakes_in_home, mistakes_in_providers, region_name
 from .suppressions import suppress
@@ -87,7 +87,7 @@ class FunctionRoutes(Described):
         super().__init__(scope, id_)
         mistakes = mistakes_in_props(FunctionRoutes, locals())
         mistakes += mistakes_in_providers(self, region) + mistakes_in_home(region, function_arn=function_arn)
-        refuse("FunctionRoutes", mistakes + mistakes_in_routes(routes))
+        reject("FunctionRoutes", mistakes + mistakes_in_routes(routes))
         # A permission is of the function as a whole, or of one version or alias, which is named apart.
         parts = function_arn.split(":")
         qualified = len(parts) > 7 and not is_token(function_arn)

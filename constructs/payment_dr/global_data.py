@@ -30,7 +30,7 @@ from .bindings import (
 )
 from .checks import mistakes_in_props
 from .described import Described
-from .errors import refuse
+from .errors import reject
 from .naming import bucket_name, mistakes_in_names, name
 from .policies import Condition, Role, Statement, policy_document
 from .region import PARTITION, Region, account_id, mistakes_in_home, mistakes_in_pair, region_name
@@ -139,7 +139,7 @@ class GlobalData(Described):
             environment,
             *("s3-{}", "iam-role-{}-replication", "iam-policy-{}-replication"),
         )
-        refuse("GlobalData", mistakes)
+        reject("GlobalData", mistakes)
 
         table = DynamodbTable(
             self,

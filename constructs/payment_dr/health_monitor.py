@@ -20,7 +20,7 @@ from .bindings import (
 )
 from .checks import mistakes_in_props
 from .described import Described
-from .errors import refuse
+from .errors import reject
 from .naming import mistakes_in_names, name
 from .policies import Statement, publish_to_encrypted_topic
 from .python_function import NAMES_OF_A_FUNCTION, PythonFunction, handler_file
@@ -125,7 +125,7 @@ class HealthMonitor(Described):
         mistakes += mistakes_in_names(
             "purpose", purpose, [region], environment, *NAMES_OF_A_FUNCTION, "event-rule-{}", "api-{}", "alarm-{}-4xx"
         )
-        refuse("HealthMonitor", mistakes)
+        reject("HealthMonitor", mistakes)
         region_token = region_name(self, region)
         function = PythonFunction(
             self,
@@ -330,7 +330,7 @@ class HealthMonitor(Described):
         home, away = self._region, peer._region
         if home.name == away.name:
             mistake = f"peer is in {away.name!r} too, and would be down with it; give a monitor in another region"
-            refuse("HealthMonitor.watch", [mistake])
+            reject("HealthMonitor.watch", [mistake])
         self._function.add_variables(
             PEER_HEALTH_URL=f"https://{peer.host}{peer.probe_path}", METRIC_NAMESPACE=METRIC_NAMESPACE
         )

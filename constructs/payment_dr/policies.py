@@ -18,7 +18,7 @@ from .bindings import (
 )
 from .checks import mistakes_in_props
 from .described import Described
-from .errors import refuse
+from .errors import reject
 from .region import Region, account_id, arn
 from .suppressions import suppress
 
@@ -40,7 +40,7 @@ class Condition:
     values: Sequence[str]
 
     def __post_init__(self) -> None:
-        refuse("Condition", mistakes_in_props(Condition, vars(self)))
+        reject("Condition", mistakes_in_props(Condition, vars(self)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +69,7 @@ class Statement:
     suppressed: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        refuse("Statement", mistakes_in_props(Statement, vars(self)))
+        reject("Statement", mistakes_in_props(Statement, vars(self)))
 
 
 def policy_document(scope: Construct, id_: str, statements: Sequence[Statement]) -> str:
@@ -191,7 +191,7 @@ class Role(Described):
     ) -> None:
         super().__init__(scope, id_)
         mistakes = mistakes_in_props(Role, locals())
-        refuse(f"Role {name}", mistakes + mistakes_in_trust(trust) + mistakes_in_permissions(permissions))
+        reject(f"Role {name}", mistakes + mistakes_in_trust(trust) + mistakes_in_permissions(permissions))
         role = IamRole(
             self,
             "role",

@@ -24,7 +24,7 @@ from .bindings import (
 )
 from .checks import mistakes_in_props
 from .described import Described
-from .errors import refuse
+from .errors import reject
 from .naming import logical, mistakes_in_names, name
 from .policies import Role, Statement, function_trust, mistakes_in_permissions
 from .region import Region, arn, mistakes_in_home, mistakes_in_providers
@@ -104,7 +104,7 @@ class PythonFunction(Described):
         mistakes += mistakes_in_providers(self, region) + mistakes_in_home(region, alarms=topic_of(alarms))
         mistakes += mistakes_in_names("purpose", purpose, [region], environment, *NAMES_OF_A_FUNCTION)
         mistakes += mistakes_in_permissions(permissions)
-        refuse("PythonFunction", mistakes)
+        reject("PythonFunction", mistakes)
         self._region = region
         self._variables = dict(variables)
         function_name = name("lambda", purpose, region, environment)
@@ -253,7 +253,7 @@ class PythonFunction(Described):
         mistakes = mistakes_in_props(PythonFunction.invoke_by_rule, locals())
         if (schedule is None) == (pattern is None):
             mistakes.append("schedule and pattern are both given or both missing; give one of them")
-        refuse("PythonFunction.invoke_by_rule", mistakes)
+        reject("PythonFunction.invoke_by_rule", mistakes)
         rule = CloudwatchEventRule(
             self,
             f"{trigger}_rule",

@@ -20,7 +20,7 @@ from .bindings import (
     Token,
 )
 from .checks import is_token, mistakes_in_props
-from .errors import refuse
+from .errors import reject
 
 T = TypeVar("T", DataAwsCallerIdentity, DataAwsRegion, DataAwsAvailabilityZones)
 
@@ -90,7 +90,7 @@ class Region:
     provider: AwsProvider | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
-        refuse("Region", mistakes_in_props(Region, vars(self)) + mistakes_in_region_name("name", self.name))
+        reject("Region", mistakes_in_props(Region, vars(self)) + mistakes_in_region_name("name", self.name))
         if not self.label:
             object.__setattr__(self, "label", self.name.split("-")[1])
 

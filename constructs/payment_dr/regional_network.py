@@ -18,7 +18,7 @@ from .bindings import (
 )
 from .checks import mistakes_in_props
 from .described import Described
-from .errors import refuse
+from .errors import reject
 from .naming import name
 from .policies import Condition, Statement, policy_document
 from .region import (
@@ -158,7 +158,7 @@ class RegionalNetwork(Described):
         mistakes = mistakes_in_props(RegionalNetwork, locals())
         mistakes += mistakes_in_providers(self, region) + mistakes_in_network(cidr, subnet_cidrs)
         mistakes += mistakes_in_endpoint_names(gateway_endpoints, interface_endpoints)
-        refuse("RegionalNetwork", mistakes)
+        reject("RegionalNetwork", mistakes)
         vpc = Vpc(
             self,
             "vpc",

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from .checks import is_token, mistakes_in_props
 from .dns_failover import Endpoint, mistakes_in_custom_domain
-from .errors import refuse
+from .errors import reject
 from .function_routes import mistakes_in_routes
 from .standby_switch import SWITCH_PATH
 
@@ -60,7 +60,7 @@ class Service:
         mistakes += mistakes_in_routes(self.routes)
         if self.purpose in OWN_PURPOSES:
             mistakes.append(f"purpose={self.purpose!r} names functions of the stack itself; choose another")
-        refuse("Service", mistakes + self._mistakes_in_functions())
+        reject("Service", mistakes + self._mistakes_in_functions())
 
     def _mistakes_in_functions(self) -> list[str]:
         given = [arn for arn in (self.primary_function_arn, self.secondary_function_arn) if arn]

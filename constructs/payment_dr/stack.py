@@ -31,7 +31,7 @@ from .dashboard import alarm_dashboard, dashboard_url
 from .data_canary import FAILOVER_SECONDS, DataCanary
 from .dns_failover import METRICS_REGION, DnsFailover, Endpoint, HostedZone
 from .encryption import EncryptionKey
-from .errors import refuse
+from .errors import reject
 from .failover_timing import (
     FAILURE_THRESHOLD,
     REQUEST_INTERVAL_SECONDS,
@@ -218,7 +218,7 @@ class DisasterRecoveryStack(TerraformStack):
         settings = settings_of(given)
         self._paths: dict[tuple[type, str], str] = {}  # of elements by class and address
         timing = (request_interval_seconds, failure_threshold, ttl_seconds, rto_target_seconds)
-        refuse(
+        reject(
             "DisasterRecoveryStack",
             [
                 *in_props,

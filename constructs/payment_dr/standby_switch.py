@@ -19,7 +19,7 @@ from .bindings import (
 )
 from .checks import mistakes_in_props
 from .described import Described
-from .errors import refuse
+from .errors import reject
 from .health_monitor import PRIVATE_SEGMENT_LENGTH
 from .naming import mistakes_in_names, name
 from .policies import Condition, Statement
@@ -54,7 +54,7 @@ class Takeover:
     after: Sequence[TerraformResource] = ()
 
     def __post_init__(self) -> None:
-        refuse("Takeover", mistakes_in_props(Takeover, vars(self)))
+        reject("Takeover", mistakes_in_props(Takeover, vars(self)))
 
 
 class StandbySwitch(Described):
@@ -151,7 +151,7 @@ class StandbySwitch(Described):
         mistakes += mistakes_in_providers(self, region) + mistakes_in_home(region, alarms=topic_of(alarms))
         names: Sequence[str] = (*NAMES_OF_A_FUNCTION, "table-{}", *(TAKEOVER_NAMES if takeover else ()))
         mistakes += mistakes_in_names("purpose", purpose, [region], environment, *names)
-        refuse("StandbySwitch", mistakes)
+        reject("StandbySwitch", mistakes)
         table_name = name("table", purpose, region, environment)
         table = DynamodbTable(
             self,

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from .bindings import TerraformStack
-from .errors import refuse
+from .errors import reject
 
 TERRAFORM: Final = ">= 1.5"
 PROVIDERS: Final[Mapping[str, str]] = {"aws": "~> 5.0", "archive": "~> 2.0", "random": "~> 3.0"}
@@ -25,7 +25,7 @@ def require_versions(stack: TerraformStack, *providers: str) -> None:
     Example:
         >>> require_versions(stack, "aws", "archive")
     """
-    refuse(
+    reject(
         "require_versions",
         [
             f"{name!r} is not a provider of this library; use {', '.join(PROVIDERS)}"

@@ -194,10 +194,10 @@ def test_every_public_class_with_props_is_checked() -> None:
     assert public - others == owners().keys() - {"metric_alarm"}
 
 
-def refusal(make: Make, **given: object) -> str:
-    with pytest.raises(ConfigurationError) as refused:
+def error_of(make: Make, **given: object) -> str:
+    with pytest.raises(ConfigurationError) as raised:
         make(**given)
-    return "\n".join(refused.value.mistakes)
+    return "\n".join(raised.value.mistakes)
 
 
 @pytest.mark.parametrize("owner", owners())
@@ -206,8 +206,8 @@ def test_a_wrong_type_fails_at_synth_with_one_sentence(makers: dict[str, Make], 
     for prop in props_of(owners()[owner]):
         wrong = ["30" if prop.annotation in (*numbers, bool) else 30, *([True] if prop.annotation in numbers else [])]
         for value in (object(), *wrong):
-            said = refusal(makers[owner], **{prop.name: value})
-            assert re.fullmatch(rf"{prop.name}={re.escape(repr(value))} is not .+; .+", said), said
+            message = error_of(makers[owner], **{prop.name: value})
+            assert re.fullmatch(rf"{prop.name}={re.escape(repr(value))} is not .+; .+", message), message
 
 
 @pytest.mark.parametrize("owner", owners())
@@ -232,11 +232,11 @@ def test_a_token_is_accepted_or_fails_at_synth_with_its_own_sentence(
             continue  # lists, dicts and files are read at synth
         assert is_token(token)
         if limit.known:
-            said = refusal(makers[owner], **{prop.name: token})
-            assert said.startswith(
+            message = error_of(makers[owner], **{prop.name: token})
+            assert message.startswith(
                 f"{prop.name} is a Terraform value, which is not known at synth; use a literal such "
             )
-            assert "TfToken" not in said
+            assert "TfToken" not in message
         else:
             taken[prop.name] = token
     makers[owner](**taken)
@@ -361,28 +361,28 @@ SEEN: list[tuple[str, Json, str]] = [
 def test_a_value_that_aws_rejects_fails_at_synth_with_one_sentence(
     makers: dict[str, Make], owner: str, given: Json, sentence: str
 ) -> None:
-    said = refusal(makers[owner], **given)
-    assert re.search(sentence, said), said
-    assert ";" in said.splitlines()[0]  # what to change
+    message = error_of(makers[owner], **given)
+    assert re.search(sentence, message), message
+    assert ";" in message.splitlines()[0]  # what to change
 
 
 @pytest.mark.parametrize("prop", ["host", "health_host"])
 def test_an_endpoint_that_is_the_name_itself_fails_at_synth(makers: dict[str, Make], prop: str) -> None:
     hosts: Json = {"host": "a.acme.io", prop: "app.pay.acme.io"}
     own = Endpoint(region=EAST, **hosts)
-    said = refusal(makers["DnsFailover"], primary=own)
-    assert said.startswith(f"primary.{prop}='app.pay.acme.io' is the name itself")
+    message = error_of(makers["DnsFailover"], primary=own)
+    assert message.startswith(f"primary.{prop}='app.pay.acme.io' is the name itself")
 
 
 def test_mistakes_of_types_values_and_parts_come_in_as_few_errors_as_can_be(makers: dict[str, Make]) -> None:
-    assert refusal(makers["GlobalData"], environment=5, table_name="t", force_destroy="no").splitlines() == [
+    assert error_of(makers["GlobalData"], environment=5, table_name="t", force_destroy="no").splitlines() == [
         "environment=5 is not 2 to 12 lower-case letters, digits or '-' that start with a letter; "
         "use a value such as 'dev'",
         "force_destroy='no' is not True or False; use a value such as True",
         "table_name='t' is not 3 to 255 letters, digits, '_', '-' and '.'; use a value such as 'transactions'",
     ]
-    said = refusal(makers["GlobalData"], secondary=EAST, table_name="t", bucket_purpose="b" * 50).splitlines()
-    assert [line.partition(" ")[0].partition("=")[0] for line in said] == ["table_name", "secondary", "bucket_purpose"]
+    lines = error_of(makers["GlobalData"], secondary=EAST, table_name="t", bucket_purpose="b" * 50).splitlines()
+    assert [line.partition(" ")[0].partition("=")[0] for line in lines] == ["table_name", "secondary", "bucket_purpose"]
 
 
 def test_a_zone_may_end_with_the_dot_of_the_root(stack: TerraformStack, makers: dict[str, Make]) -> None:
@@ -419,7 +419,7 @@ def test_two_providers_with_an_alias_need_a_default_one_beside_them(new_app: Cal
             domain_name="pay.acme.io",
         ),
     }
-    assert "the stack has no default provider for roles and DNS; add an AwsProvider without an" in refusal(make[kind])
+    assert "the stack has no default provider for roles and DNS; add an AwsProvider without an" in error_of(make[kind])
 
 
 def test_its_examples_are_right() -> None:
@@ -485,15 +485,15 @@ def test_names_that_are_composed_stay_within_the_limits_of_aws(
 ) -> None:
     prop, others = COMPOSED[owner]
     environment = "e" * 12
-    said = refusal(makers[owner], **{prop: "p" * 300}, environment=environment, **others)
+    message = error_of(makers[owner], **{prop: "p" * 300}, environment=environment, **others)
     excess = re.fullmatch(
-        rf"{prop}='p+' makes the name '.+', \d+ characters, but AWS allows .+; shorten {prop} by (\d+)", said
+        rf"{prop}='p+' makes the name '.+', \d+ characters, but AWS allows .+; shorten {prop} by (\d+)", message
     )
-    assert excess, said
+    assert excess, message
     longest = 300 - int(excess[1])
     makers[owner](**{prop: "p" * longest}, environment=environment, **others)
     assert names_too_long(stack) == []
-    assert f"shorten {prop} by 1" in refusal(
+    assert f"shorten {prop} by 1" in error_of(
         makers[owner], **{prop: "p" * (longest + 1)}, environment=environment, **others
     )
 
@@ -503,7 +503,7 @@ def test_a_table_with_the_longest_name_has_alarms_within_the_limits(
 ) -> None:
     alarms = {"primary_alarms": AlarmTarget(topic_arn=TOPIC, runbook="r" * 512)}
     (excess,) = re.findall(
-        r"shorten table_name by (\d+)", refusal(makers["GlobalData"], table_name="t" * 255, **alarms)
+        r"shorten table_name by (\d+)", error_of(makers["GlobalData"], table_name="t" * 255, **alarms)
     )
     makers["GlobalData"](table_name="t" * (255 - int(excess)), **alarms)
     assert names_too_long(stack) == []

@@ -267,7 +267,7 @@ def test_it_works_alone_under_another_applications_name(synthesize: Synthesize, 
 
 
 def test_all_mistakes_are_named_in_one_error(their_stack: TerraformStack, pair: tuple[Region, Region]) -> None:
-    with pytest.raises(ConfigurationError) as refused:
+    with pytest.raises(ConfigurationError) as raised:
         ConfigSync(
             their_stack,
             "config",
@@ -279,7 +279,7 @@ def test_all_mistakes_are_named_in_one_error(their_stack: TerraformStack, pair: 
             primary_key_arn=EAST_KEY,
             secondary_key_arn=EAST_KEY,
         )
-    often, same, alike, blank, leading, long, empty, too_much = refused.value.mistakes
+    often, same, alike, blank, leading, long, empty, too_much = raised.value.mistakes
     assert empty == "parameters has 0 bytes for the key 'good-one'; use 1 to 4,096"
     assert too_much == "parameters has 4,098 bytes for the key 'good.one'; use 1 to 4,096"
     assert "is the primary region too" in same

@@ -212,7 +212,7 @@ def test_everything_can_be_set(synthesize: Synthesize, pair: tuple[Region, Regio
 def test_an_age_out_of_range_and_one_region_twice_fail_in_one_error(
     their_stack: TerraformStack, pair: tuple[Region, Region], seconds: int
 ) -> None:
-    with pytest.raises(ConfigurationError) as refused:
+    with pytest.raises(ConfigurationError) as raised:
         DataCanary(
             their_stack,
             "canary",
@@ -222,5 +222,5 @@ def test_an_age_out_of_range_and_one_region_twice_fail_in_one_error(
             table_name="orders",
             stale_after_seconds=seconds,
         )
-    assert len(refused.value.mistakes) == 2
-    assert "stale_after_seconds" in refused.value.mistakes[0]
+    assert len(raised.value.mistakes) == 2
+    assert "stale_after_seconds" in raised.value.mistakes[0]

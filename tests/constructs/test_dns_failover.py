@@ -139,9 +139,9 @@ def timed(stack: TerraformStack, id_: str, interval: int, threshold: int, ttl: i
 
 
 def test_a_failover_that_cannot_be_done_in_time_fails_at_synth(their_stack: TerraformStack) -> None:
-    with pytest.raises(ConfigurationError) as refused:
+    with pytest.raises(ConfigurationError) as raised:
         timed(their_stack, "dns", 20, 11, -1, 210)
-    assert refused.value.mistakes == (
+    assert raised.value.mistakes == (
         "request_interval_seconds=20 is not 30 or 10; use a value such as 30",
         "failure_threshold=11 is not a whole number from 1 to 10; use a value such as 3",
         "ttl_seconds=-1 is not a whole number from 0 to 2,147,483,647; use a value such as 30",
@@ -239,9 +239,9 @@ def test_an_endpoint_without_an_alarm_keeps_its_one_check(synthesize: Synthesize
 def test_an_alarm_that_fires_too_late_fails_at_synth(
     their_stack: TerraformStack, seconds: tuple[int, int], props: Json, mistake: str
 ) -> None:
-    with pytest.raises(ConfigurationError) as refused:
+    with pytest.raises(ConfigurationError) as raised:
         with_alarms(their_stack, *seconds, **props)
-    assert refused.value.mistakes == (mistake,)
+    assert raised.value.mistakes == (mistake,)
 
 
 def test_an_alarm_must_fire_within_the_time_that_a_ttl_of_60_leaves(their_stack: TerraformStack) -> None:
@@ -258,9 +258,9 @@ def test_an_alarm_must_fire_within_the_time_that_a_ttl_of_60_leaves(their_stack:
     ],
 )
 def test_an_alarm_has_a_name_and_a_time(their_stack: TerraformStack, alone: Json, mistake: str) -> None:
-    with pytest.raises(ConfigurationError) as refused:
+    with pytest.raises(ConfigurationError) as raised:
         with_alarms(their_stack, 0, 0, secondary=replace(WEST, **alone))
-    assert refused.value.mistakes == (mistake,)
+    assert raised.value.mistakes == (mistake,)
 
 
 CUSTOM: Json = {"region": EAST.region, "host": "a.acme.io", "api_id": "a", "stage": "$default"}
@@ -297,9 +297,9 @@ WITH_A_CUSTOM_DOMAIN: Json = {
 def test_a_custom_domain_that_cannot_work_fails_at_synth(
     their_stack: TerraformStack, change: Json, mistake: str
 ) -> None:
-    with pytest.raises(ConfigurationError) as refused:
+    with pytest.raises(ConfigurationError) as raised:
         DnsFailover(their_stack, "dns", **{**WITH_A_CUSTOM_DOMAIN, **change})
-    assert [mistake in found for found in refused.value.mistakes] == [True]
+    assert [mistake in found for found in raised.value.mistakes] == [True]
 
 
 @pytest.mark.parametrize(("side", "weight"), [("primary", 100), ("secondary", 0)])

@@ -166,9 +166,9 @@ def test_an_alarm_that_route_53_cannot_follow_fails_at_synth(
         )
 
     make(for_health_check=False)
-    with pytest.raises(ConfigurationError) as refused:
+    with pytest.raises(ConfigurationError) as raised:
         make(for_health_check=True)
-    assert [found[: len(mistake)] for found in refused.value.mistakes] == [mistake]
+    assert [found[: len(mistake)] for found in raised.value.mistakes] == [mistake]
 
 
 def test_key_and_topic_work_alone(synthesize: Synthesize) -> None:
@@ -217,9 +217,9 @@ def test_all_mistakes_in_subscriptions_are_named_with_the_others_in_one_error(ne
         "lambda": ("oncall", "arn:aws:chatbot::123456789012:chat-configuration/slack-channel/oncall"),
     }
     subscriptions = [Subscription(protocol=kind, endpoint=each) for kind, all_ in wrong.items() for each in all_]
-    with pytest.raises(ConfigurationError) as refused:
+    with pytest.raises(ConfigurationError) as raised:
         DisasterRecoveryStack(new_app(), "payment-dr", ttl_seconds=300, subscriptions=[PAGER, *subscriptions, PAGER])
-    _, *said = refused.value.mistakes
+    _, *texts = raised.value.mistakes
     chat = "belongs to a chat configuration, which subscribes by itself; name the topics in its sns_topic_arns"
     expected = [
         "is not an https:// address without a user name; use a value such as 'https://events.",
@@ -231,5 +231,5 @@ def test_all_mistakes_in_subscriptions_are_named_with_the_others_in_one_error(ne
         chat,
         "is given twice; remove one",
     ]
-    assert [each.startswith(f"subscriptions[{place}]: endpoint=") for place, each in enumerate(said, 1)] == [True] * 8
-    assert [words in each for words, each in zip(expected, said, strict=True)] == [True] * 8
+    assert [each.startswith(f"subscriptions[{place}]: endpoint=") for place, each in enumerate(texts, 1)] == [True] * 8
+    assert [words in each for words, each in zip(expected, texts, strict=True)] == [True] * 8

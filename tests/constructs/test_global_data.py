@@ -310,7 +310,7 @@ def test_everything_can_be_set(synthesize: Synthesize, pair: tuple[Region, Regio
 def test_one_region_twice_and_too_many_operations_fail_in_one_error(
     their_stack: TerraformStack, pair: tuple[Region, Region]
 ) -> None:
-    with pytest.raises(ConfigurationError) as refused:
+    with pytest.raises(ConfigurationError) as raised:
         GlobalData(
             their_stack,
             "data",
@@ -319,7 +319,7 @@ def test_one_region_twice_and_too_many_operations_fail_in_one_error(
             environment="dev",
             operations=[f"Operation{n}" for n in range(11)],
         )
-    too_many, same = refused.value.mistakes
+    too_many, same = raised.value.mistakes
     assert too_many.startswith("operations=['Operation0', 'Operation1', ")
     assert "is not 1 to 10 entries, each 'GetItem', 'PutItem'" in too_many
     assert same == "secondary region 'eu-west-1' is the primary region too, so one outage affects both; choose another"

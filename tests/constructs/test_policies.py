@@ -299,7 +299,7 @@ def test_a_role_with_wildcards_fails_at_synth(
     their_stack: TerraformStack, actions: list[str], resources: list[str], named_in_error: str
 ) -> None:
     broad, wide = (Statement(sid=sid, actions=actions, resources=resources) for sid in ("Broad", "Wide"))
-    with pytest.raises(ConfigurationError, match="has a wildcard") as refused:
+    with pytest.raises(ConfigurationError, match="has a wildcard") as raised:
         Role(
             their_stack,
             "role",
@@ -310,5 +310,5 @@ def test_a_role_with_wildcards_fails_at_synth(
             permissions=[broad, wide],
         )
     # both statements are named in the one error
-    assert [mistake for mistake in refused.value.mistakes if named_in_error in mistake] == list(refused.value.mistakes)
-    assert str(refused.value).count(named_in_error) == 2
+    assert [mistake for mistake in raised.value.mistakes if named_in_error in mistake] == list(raised.value.mistakes)
+    assert str(raised.value).count(named_in_error) == 2

@@ -137,7 +137,7 @@ def test_placeholders_and_real_addresses_are_distinguished(address: str, is_plac
 
 
 @pytest.mark.parametrize(
-    ("runbook", "said"),
+    ("runbook", "sentence"),
     [
         (None, "runbook is missing, which production=True needs"),
         ("docs/runbook.md", "runbook 'docs/runbook.md' is not an address that a mail can link to"),
@@ -146,16 +146,16 @@ def test_placeholders_and_real_addresses_are_distinguished(address: str, is_plac
     ],
 )
 def test_a_runbook_that_a_mail_cannot_link_to_fails_with_all_other_mistakes(
-    runbook: str | None, said: str, new_app: NewApp
+    runbook: str | None, sentence: str, new_app: NewApp
 ) -> None:
-    with pytest.raises(ConfigurationError) as refused:
+    with pytest.raises(ConfigurationError) as raised:
         DisasterRecoveryStack(
             new_app(), "payment-dr", production=True, runbook=runbook, log_retention_days=2, key_deletion_window_days=6
         )
-    retention, window, last = refused.value.mistakes
+    retention, window, last = raised.value.mistakes
     assert retention.startswith("log_retention_days=2 is not 0, 1, 3, 5, 7, 14")
     assert window.startswith("key_deletion_window_days=6 is not a whole number from 7 to 30")
-    assert last.startswith(said)
+    assert last.startswith(sentence)
     assert last.endswith("use an https:// address without '#', such as 'https://wiki.acme.io/payments-dr'")
 
 

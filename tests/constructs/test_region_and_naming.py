@@ -40,9 +40,9 @@ def test_the_label_is_the_middle_of_the_name() -> None:
     ],
 )
 def test_an_unknown_region_fails_at_synth(unknown: str, instead: str) -> None:
-    with pytest.raises(ConfigurationError) as refused:
+    with pytest.raises(ConfigurationError) as raised:
         Region(name=unknown)
-    assert refused.value.mistakes == (f"name={unknown!r} is not a commercial AWS region; {instead}",)
+    assert raised.value.mistakes == (f"name={unknown!r} is not a commercial AWS region; {instead}",)
 
 
 @pytest.mark.parametrize(("name_", "partition"), [("cn-north-1", "aws-cn"), ("us-gov-west-1", "aws-us-gov")])

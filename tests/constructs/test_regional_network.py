@@ -127,7 +127,7 @@ def test_it_works_alone_in_another_region(synthesize: Synthesize) -> None:
 def test_an_address_plan_that_cannot_work_fails_at_synth(
     their_stack: TerraformStack, cidr: str, subnet_cidrs: list[str], mistakes: list[str]
 ) -> None:
-    with pytest.raises(ConfigurationError) as refused:
+    with pytest.raises(ConfigurationError) as raised:
         RegionalNetwork(
             their_stack,
             "network",
@@ -136,8 +136,8 @@ def test_an_address_plan_that_cannot_work_fails_at_synth(
             cidr=cidr,
             subnet_cidrs=subnet_cidrs,
         )
-    assert len(refused.value.mistakes) == len(mistakes)
-    for mistake, pattern in zip(refused.value.mistakes, mistakes, strict=True):
+    assert len(raised.value.mistakes) == len(mistakes)
+    for mistake, pattern in zip(raised.value.mistakes, mistakes, strict=True):
         assert re.search(pattern, mistake)
         assert ";" in mistake  # what to change
 

@@ -227,10 +227,10 @@ def test_the_outputs_and_attributes_say_that_there_is_a_service(
     ],
 )
 def test_mistakes_of_a_service_fail_in_one_error(props: dict[str, Any], sentences: list[str]) -> None:
-    with pytest.raises(ConfigurationError) as refused:
+    with pytest.raises(ConfigurationError) as raised:
         Service(**{"source": HANDLER, "routes": ROUTES, "actions": ACTIONS, **props})
-    assert len(refused.value.mistakes) == len(sentences), refused.value
-    for mistake, sentence in zip(refused.value.mistakes, sentences, strict=True):
+    assert len(raised.value.mistakes) == len(sentences), raised.value
+    for mistake, sentence in zip(raised.value.mistakes, sentences, strict=True):
         assert re.search(sentence, mistake), mistake
         assert ";" in mistake  # what to change
 
@@ -244,7 +244,7 @@ def test_a_route_may_be_any_that_api_gateway_accepts(route: str) -> None:
 
 def test_mistakes_of_a_service_and_of_endpoints_come_with_those_of_the_stack(new_app: NewApp) -> None:
     swapped = dict(zip(FUNCTIONS, reversed(FUNCTIONS.values()), strict=True))
-    with pytest.raises(ConfigurationError) as refused:
+    with pytest.raises(ConfigurationError) as raised:
         DisasterRecoveryStack(
             new_app(),
             "payment-dr",
@@ -253,8 +253,8 @@ def test_mistakes_of_a_service_and_of_endpoints_come_with_those_of_the_stack(new
             primary_endpoint=ENDPOINTS["secondary_endpoint"],
             secondary_endpoint=ENDPOINTS["secondary_endpoint"],
         )
-    said = [re.split(r"[=:] ?| (?=is|are|names)", mistake)[0] for mistake in refused.value.mistakes]
-    assert said == [
+    subjects = [re.split(r"[=:] ?| (?=is|are|names)", mistake)[0] for mistake in raised.value.mistakes]
+    assert subjects == [
         "request_interval_seconds",
         "service.primary_function_arn",
         "service.secondary_function_arn",

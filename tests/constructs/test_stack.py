@@ -164,12 +164,12 @@ def test_the_output_says_what_the_constructs_are(new_app: NewApp) -> None:
     DisasterRecoveryStack(app, "payment-dr")
     app.synth()
     stack = json.loads(Path(app.outdir, "stacks", "payment-dr", "cdk.tf.json").read_text(encoding="utf-8"))
-    said = stack["//"]["descriptions"]
-    assert said["payment-dr/alerting_west"] == (
+    described = stack["//"]["descriptions"]
+    assert described["payment-dr/alerting_west"] == (
         "Alerting: An SNS topic, encrypted with a customer managed key, with one email subscriber."
     )
     made = {each["//"]["metadata"]["path"] for of_type in stack["resource"].values() for each in of_type.values()}
-    assert {path for path in made if "/".join(path.split("/")[:2]) not in said} == {
+    assert {path for path in made if "/".join(path.split("/")[:2]) not in described} == {
         "payment-dr/account",  # the stack's own, of no construct
         "payment-dr/initial_api_key",
         "payment-dr/initial_database_connection_string",
@@ -256,7 +256,7 @@ def test_its_parts_are_attributes_that_an_app_can_use(new_app: NewApp) -> None:
 
 
 def test_all_mistakes_are_named_in_one_error(new_app: NewApp) -> None:
-    with pytest.raises(ConfigurationError) as refused:
+    with pytest.raises(ConfigurationError) as raised:
         DisasterRecoveryStack(
             new_app(),
             "payment-dr",
@@ -269,7 +269,7 @@ def test_all_mistakes_are_named_in_one_error(new_app: NewApp) -> None:
             config_keys=["api key"],
             ttl_seconds=300,
         )
-    assert refused.value.mistakes == (
+    assert raised.value.mistakes == (
         "primary_region='us-east-7' is not a commercial AWS region; did you mean 'us-east-2'?",
         "secondary_region='us-east-7' is not a commercial AWS region; did you mean 'us-east-2'?",
         "secondary region 'us-east-7' is the primary region too, so one outage affects both; choose another",
@@ -280,7 +280,7 @@ def test_all_mistakes_are_named_in_one_error(new_app: NewApp) -> None:
         "request_interval_seconds=30 x failure_threshold=3 + ttl_seconds=300 is 390 s, beyond rto_target_seconds=180; "
         "lower ttl_seconds to 90 or less",
     )
-    assert str(refused.value).startswith("DisasterRecoveryStack: 8 mistakes in the configuration\n  - primary_region")
+    assert str(raised.value).startswith("DisasterRecoveryStack: 8 mistakes in the configuration\n  - primary_region")
 
 
 def test_overlapping_vpcs_fail_at_synth(new_app: NewApp) -> None:

@@ -46,7 +46,7 @@ def with_switch(new_app: Callable[[], App]) -> Json:
 
 
 @pytest.fixture(scope="module")
-def held(new_app: Callable[[], App]) -> Json:
+def operator_failback(new_app: Callable[[], App]) -> Json:
     stack = DisasterRecoveryStack(
         new_app(), "payment-dr", switch=True, failback="operator", private_probe_route=True, log_retention_days=30
     )
@@ -185,25 +185,25 @@ def test_a_service_with_the_route_of_the_switch_fails_at_synth(new_app: Callable
         primary_function_arn="arn:aws:lambda:us-east-1:123456789012:function:pay",
         secondary_function_arn="arn:aws:lambda:us-west-2:123456789012:function:pay",
     )
-    with pytest.raises(ConfigurationError) as refused:
+    with pytest.raises(ConfigurationError) as raised:
         DisasterRecoveryStack(new_app(), "payment-dr", switch=True, service=service)
-    assert refused.value.mistakes == (
+    assert raised.value.mistakes == (
         f"service.routes has {route!r}, the route of the switch; use another path, or leave switch out",
     )
     DisasterRecoveryStack(new_app(), "payment-dr", service=service)
 
 
-def test_with_an_operators_failback_a_second_function_sets_the_switch(held: Json, private: Json) -> None:
+def test_with_an_operators_failback_a_second_function_sets_the_switch(operator_failback: Json, private: Json) -> None:
     added = {
         (kind, name)
-        for kind, resources in held["resource"].items()
+        for kind, resources in operator_failback["resource"].items()
         for name in resources
         if name not in private["resource"].get(kind, {})
     }
     assert {name.startswith("switch_takeover") for _, name in added} == {True}
-    regional = [held["resource"][kind][name] for kind, name in added if not kind.startswith("aws_iam")]
+    regional = [operator_failback["resource"][kind][name] for kind, name in added if not kind.startswith("aws_iam")]
     assert {each.get("provider") for each in regional} == {"aws.secondary"}
-    function = resource(held, "aws_lambda_function", "switch_takeover_function")
+    function = resource(operator_failback, "aws_lambda_function", "switch_takeover_function")
     assert (function["function_name"], function["handler"], function["timeout"]) == (
         "lambda-switch-takeover-west-${var.environment}",
         "lambda_standby_takeover.handler",
@@ -220,21 +220,23 @@ def test_with_an_operators_failback_a_second_function_sets_the_switch(held: Json
         "PRIMARY_HEALTH_URL": east,
         "OWN_HEALTH_URL": west,
     }
-    package = held["data"]["archive_file"]["switch_takeover_package"]
+    package = operator_failback["data"]["archive_file"]["switch_takeover_package"]
     assert Path(package["source_file"]).name == Path(lambda_standby_takeover.__file__).name
-    rule = resource(held, "aws_cloudwatch_event_rule", "switch_takeover_schedule_rule")
+    rule = resource(operator_failback, "aws_cloudwatch_event_rule", "switch_takeover_schedule_rule")
     assert rule["schedule_expression"] == "rate(1 minute)"
-    group = resource(held, "aws_cloudwatch_log_group", "switch_takeover_log_group")
+    group = resource(operator_failback, "aws_cloudwatch_log_group", "switch_takeover_log_group")
     assert group["retention_in_days"] == 30
-    assert held["output"].keys() - private["output"].keys() == {"switch_takeover_function_name"}
-    alarms = set(held["output"]["alarm_names"]["value"]) - set(private["output"]["alarm_names"]["value"])
+    assert operator_failback["output"].keys() - private["output"].keys() == {"switch_takeover_function_name"}
+    alarms = set(operator_failback["output"]["alarm_names"]["value"]) - set(private["output"]["alarm_names"]["value"])
     assert alarms == {
         f"${{aws_cloudwatch_metric_alarm.switch_takeover_{what}_alarm.alarm_name}}" for what in ("errors", "throttles")
     }
 
 
-def test_it_may_write_the_switch_of_the_primary_region_and_the_public_function_still_may_not(held: Json) -> None:
-    _, write = statements(held, "switch_takeover_role_permissions")
+def test_it_may_write_the_switch_of_the_primary_region_and_the_public_function_still_may_not(
+    operator_failback: Json,
+) -> None:
+    _, write = statements(operator_failback, "switch_takeover_role_permissions")
     assert write == allow(
         "SetSwitch",
         ["dynamodb:Query", "dynamodb:PutItem"],
@@ -244,12 +246,12 @@ def test_it_may_write_the_switch_of_the_primary_region_and_the_public_function_s
             "Null dynamodb:LeadingKeys": ["false"],
         },
     )
-    _, read = statements(held, "switch_function_role_permissions")
+    _, read = statements(operator_failback, "switch_function_role_permissions")
     assert read["actions"] == ["dynamodb:Query"]
 
 
 def test_with_the_data_canary_it_may_see_the_primarys_failover_alarm_and_no_other(
-    held: Json, new_app: Callable[[], App]
+    operator_failback: Json, new_app: Callable[[], App]
 ) -> None:
     stack = DisasterRecoveryStack(new_app(), "payment-dr", switch=True, failback="operator", data_canary=True)
     both = json.loads(CdktfTesting.synth(stack))
@@ -265,20 +267,20 @@ def test_with_the_data_canary_it_may_see_the_primarys_failover_alarm_and_no_othe
     followed = resource(both, "aws_route53_health_check", "dns_primary_alarm_health_check")
     assert followed["cloudwatch_alarm_name"] == name
     assert followed["cloudwatch_alarm_region"] == "${data.aws_region.current.name}"  # us-east-1
-    without = resource(held, "aws_lambda_function", "switch_takeover_function")["environment"]["variables"]
+    without = resource(operator_failback, "aws_lambda_function", "switch_takeover_function")["environment"]["variables"]
     assert "PRIMARY_ALARM_NAME" not in without
-    assert "cloudwatch:" not in json.dumps(statements(held, "switch_takeover_role_permissions"))
+    assert "cloudwatch:" not in json.dumps(statements(operator_failback, "switch_takeover_role_permissions"))
 
 
-def test_its_schedule_is_destroyed_before_what_it_probes(held: Json) -> None:
-    target = resource(held, "aws_cloudwatch_event_target", "switch_takeover_schedule_target")
+def test_its_schedule_is_destroyed_before_what_it_probes(operator_failback: Json) -> None:
+    target = resource(operator_failback, "aws_cloudwatch_event_target", "switch_takeover_schedule_target")
     for label in ("east", "west"):
         assert {
             f"aws_apigatewayv2_stage.health_monitor_{label}_stage",
             f"aws_lambda_permission.health_monitor_{label}_api_permission",
             f"aws_lambda_permission.health_monitor_{label}_private_api_permission",
         } <= set(target["depends_on"])
-        stage = resource(held, "aws_apigatewayv2_stage", f"health_monitor_{label}_stage")
+        stage = resource(operator_failback, "aws_apigatewayv2_stage", f"health_monitor_{label}_stage")
         assert f"aws_apigatewayv2_route.health_monitor_{label}_private_route" in stage["depends_on"]
 
 
@@ -310,9 +312,9 @@ def test_it_probes_what_route_53_probes(new_app: Callable[[], App]) -> None:
 @pytest.mark.parametrize("production", [False, True])
 def test_an_operators_failback_without_the_switch_fails_at_synth(new_app: Callable[[], App], production: bool) -> None:
     given: Json = {"production": production, "runbook": "https://wiki.acme.io/dr", "switch": False}
-    with pytest.raises(ConfigurationError) as refused:
+    with pytest.raises(ConfigurationError) as raised:
         DisasterRecoveryStack(new_app(), "payment-dr", **given, failback="operator")
-    assert refused.value.mistakes == (
+    assert raised.value.mistakes == (
         "failback='operator' needs the switch, which is off; give switch=True or failback='automatic'",
     )
     DisasterRecoveryStack(new_app(), "payment-dr", **given, failback="automatic")
@@ -372,9 +374,9 @@ def test_the_takeover_can_read_an_alarm_of_somebody_else_in_their_stack(synthesi
 )
 def test_settings_that_cannot_work_fail_at_synth(their_stack: TerraformStack, change: Json, mistake: str) -> None:
     AwsProvider(their_stack, "aws", region="us-west-2")
-    with pytest.raises(ConfigurationError) as refused:
+    with pytest.raises(ConfigurationError) as raised:
         StandbySwitch(their_stack, "switch", **{**ALONE, **change})
-    assert any(mistake in found for found in refused.value.mistakes), refused.value.mistakes
+    assert any(mistake in found for found in raised.value.mistakes), raised.value.mistakes
 
 
 def dns(scope: TerraformStack, **props: Any) -> DnsFailover:
@@ -409,6 +411,6 @@ def test_a_name_follows_a_switch_that_is_served_by_anything(synthesize: Synthesi
 )
 def test_a_switch_that_cannot_be_probed_fails_at_synth(their_stack: TerraformStack, props: Json, mistake: str) -> None:
     AwsProvider(their_stack, "aws", region="eu-west-1")
-    with pytest.raises(ConfigurationError) as refused:
+    with pytest.raises(ConfigurationError) as raised:
         dns(their_stack, **props)
-    assert [found.startswith(mistake) for found in refused.value.mistakes] == [True]
+    assert [found.startswith(mistake) for found in raised.value.mistakes] == [True]

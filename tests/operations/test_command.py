@@ -33,22 +33,22 @@ from payment_dr.operations.command import command, undisturbed
 
 app = typer.Typer()
 
-def said(text):
+def write(text):
     print(text, flush=True)
 
 @app.command()
 @command
 def run(plain: bool = False, ends: bool = False) -> None:
     try:
-        said("begun")
+        write("begun")
         while not ends:
             time.sleep(0.05)  # signal.pause() would miss a signal that comes just before it
     finally:
         with nullcontext() if plain else undisturbed():
-            said("undoing")
+            write("undoing")
             sys.stdin.readline()
-            said("undone")
-    said("went on")
+            write("undone")
+    write("went on")
 
 app()
 """
@@ -261,14 +261,14 @@ def test_output_that_nobody_reads_is_inconclusive_and_no_missed_target() -> None
 
 
 @pytest.mark.parametrize(
-    ("error", "told"),
+    ("error", "expected"),
     [
         (OSError(errno.ENOSPC, "No space left on device", "/a/file"), "error: /a/file: the disk is full"),
         (PermissionError(errno.EACCES, "Permission denied", "/a/file"), "error: /a/file: Permission denied"),
         (OSError("No usable temporary directory"), "error: No usable temporary directory"),
     ],
 )
-def test_an_error_of_the_system_is_two_lines_and_inconclusive(error: OSError, told: str) -> None:
+def test_an_error_of_the_system_is_two_lines_and_inconclusive(error: OSError, expected: str) -> None:
     app = typer.Typer()
 
     @app.command()
@@ -278,20 +278,20 @@ def test_an_error_of_the_system_is_two_lines_and_inconclusive(error: OSError, to
 
     done = CliRunner().invoke(app, [])
     assert (done.exit_code, done.stdout) == (2, "")
-    assert done.stderr.splitlines()[0] == told
+    assert done.stderr.splitlines()[0] == expected
     assert done.stderr.splitlines()[1].startswith("hint: ")
 
 
 @needs_a_full_device
 @pytest.mark.parametrize(
-    ("ending", "told"),
+    ("ending", "expected"),
     [
         ("pass", "error: the disk is full\nhint: free some space, then run it again\n"),
         ("raise typer.Exit(1)", "error: the disk is full\nhint: free some space, then run it again\n"),
         ("raise OperationError('NOT all is undone', hint='see')", "error: NOT all is undone\nhint: see\n"),
     ],
 )
-def test_a_command_on_a_full_disk_ends_with_2_and_its_own_error_first(ending: str, told: str) -> None:
+def test_a_command_on_a_full_disk_ends_with_2_and_its_own_error_first(ending: str, expected: str) -> None:
     program = (
         "import sys, typer\nfrom payment_dr.operations.command import command\n"
         "from payment_dr.operations.errors import OperationError\napp = typer.Typer()\n"
@@ -301,4 +301,4 @@ def test_a_command_on_a_full_disk_ends_with_2_and_its_own_error_first(ending: st
         done = subprocess.run(
             [sys.executable, "-c", program], env=BUFFERED, stdout=full, stderr=subprocess.PIPE, text=True, check=False
         )
-    assert (done.returncode, done.stderr) == (2, told)
+    assert (done.returncode, done.stderr) == (2, expected)

@@ -53,7 +53,7 @@ def test_outputs_come_from_terraform_in_its_directory(tmp_path: Path, monkeypatc
 
 
 @pytest.mark.parametrize(
-    ("script", "said"),
+    ("script", "error_text"),
     [
         ("echo '│ Error: Backend initialization required' >&2; exit 1", "failed: Error: Backend initialization"),
         ("echo {}", "these outputs are missing: alarm_names, application_fqdn"),
@@ -61,10 +61,10 @@ def test_outputs_come_from_terraform_in_its_directory(tmp_path: Path, monkeypatc
     ],
 )
 def test_a_terraform_without_outputs_is_an_error(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str, said: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str, error_text: str
 ) -> None:
     monkeypatch.setenv("TERRAFORM_BINARY_NAME", terraform(tmp_path, script))
-    with pytest.raises(OperationError, match=said) as error:
+    with pytest.raises(OperationError, match=error_text) as error:
         Deployed.read(directory=Path("there"))
     assert error.value.hint
 

@@ -47,8 +47,8 @@ def test_without_free_files_neither_a_call_nor_a_probe_counts_as_a_failure_of_aw
     run = subprocess.run(
         [sys.executable, "-c", ASKS_WITHOUT_FILES, how], env=environment, capture_output=True, text=True, check=False
     )
-    told = "ThisMachineError|this process cannot open any more files or connections|"
-    assert [line.startswith(told) and "ulimit -n" in line for line in run.stdout.splitlines()] == [True] * 2, (
+    expected = "ThisMachineError|this process cannot open any more files or connections|"
+    assert [line.startswith(expected) and "ulimit -n" in line for line in run.stdout.splitlines()] == [True] * 2, (
         run.stdout + run.stderr
     )
 

@@ -94,10 +94,10 @@ def test_status_shows_it_in_its_cell_and_escapes_it_in_json(
     dr: Dr, stack: Stack, monkeypatch: pytest.MonkeyPatch, poison: Callable[..., None]
 ) -> None:
     poison(stack, monkeypatch)
-    told = dr(stack, "status")
-    assert obeyed(told.stdout + told.stderr) == []
-    assert r"[red]\x1b[2J\x1b]8;;https://evil.example\x07" in told.stdout
-    assert [line for line in told.stdout.splitlines() if line.startswith("error")] == []
+    done = dr(stack, "status")
+    assert obeyed(done.stdout + done.stderr) == []
+    assert r"[red]\x1b[2J\x1b]8;;https://evil.example\x07" in done.stdout
+    assert [line for line in done.stdout.splitlines() if line.startswith("error")] == []
     as_json = dr(stack, "status", "--json").stdout
     assert obeyed(as_json) == []
     assert r"\u001b[2J\u001b]8;;https://evil.example\u0007" in as_json
@@ -111,29 +111,29 @@ def test_failover_and_failback_show_it(
     poison(stack, monkeypatch)
     monkeypatch.setattr(typer, "confirm", lambda *_, **__: True)
     for arguments in (["failover"], ["failback"], ["failover", "--dry-run"], ["failback", "--force", "--json"]):
-        told = dr(stack, *arguments)
-        assert obeyed(told.stdout + told.stderr) == [], arguments
-        lines = [line for line in told.output.splitlines() if line.startswith("error: none")]
-        assert (lines, isinstance(told.exception, SystemExit | None)) == ([], True), arguments
+        done = dr(stack, *arguments)
+        assert obeyed(done.stdout + done.stderr) == [], arguments
+        lines = [line for line in done.output.splitlines() if line.startswith("error: none")]
+        assert (lines, isinstance(done.exception, SystemExit | None)) == ([], True), arguments
 
 
 def test_a_question_shows_it(dr: Dr, make_stack: Callable[..., Stack]) -> None:
     stack = make_stack(live=True)
     stack.outputs["primary_region"] = NAME
-    told = dr(stack, "failover")
-    assert obeyed(told.stderr) == []
-    assert f"This fences {SHOWN} in account" in told.stderr
+    done = dr(stack, "failover")
+    assert obeyed(done.stderr) == []
+    assert f"This fences {SHOWN} in account" in done.stderr
 
 
 def test_an_error_of_aws_is_one_line(stack: Stack) -> None:
     error = refusal(400, EVIL)
     assert isinstance(error, ClientError)
     with pytest.raises(Exception, match="rejects the call") as raised:
-        commands_asked(error)
+        commands_that_ask(error)
     assert "\n" not in str(raised.value)
 
 
-def commands_asked(error: ClientError) -> Any:
+def commands_that_ask(error: ClientError) -> Any:
     from payment_dr.operations.aws import asked
 
     def fail() -> None:

@@ -42,7 +42,7 @@ def stalls(server: Server, connection: socket.socket) -> None:
 
 
 @pytest.mark.parametrize(
-    ("manner", "told"),
+    ("manner", "expected"),
     [
         (replies("200 OK", HEALTHY), "passes: HTTP status 200, healthy"),
         (replies("503 Service Unavailable", SICK), "fails: HTTP status 503, unhealthy, dynamodb_timeout"),
@@ -53,11 +53,13 @@ def stalls(server: Server, connection: socket.socket) -> None:
         (closes, "fails: no answer: Remote end closed connection without response"),
     ],
 )
-def test_a_region_is_judged_as_route_53_judges_it(monkeypatch: pytest.MonkeyPatch, manner: Manner, told: str) -> None:
+def test_a_region_is_judged_as_route_53_judges_it(
+    monkeypatch: pytest.MonkeyPatch, manner: Manner, expected: str
+) -> None:
     stack = Stack()
     with Server(manner) as server:
         monkeypatch.setattr(stack, "endpoint_url", server.url)
-        assert str(probes.health(stack, "primary")) == told
+        assert str(probes.health(stack, "primary")) == expected
 
 
 class VirtualStack(Stack):
@@ -80,7 +82,7 @@ def answers_after(real: float, took: str) -> Manner:
 
 
 @pytest.mark.parametrize(
-    ("made", "real", "took", "told"),
+    ("made", "real", "took", "expected"),
     [
         (VirtualStack, 2.2, "0.5", "passes: HTTP status 200, healthy"),
         (VirtualStack, 0.0, "2.1", "fails: no answer within 2 s of connecting, healthy"),
@@ -89,12 +91,12 @@ def answers_after(real: float, took: str) -> Manner:
     ],
 )
 def test_the_limits_are_of_the_stacks_own_time(
-    made: type[Stack], real: float, took: str, told: str, monkeypatch: pytest.MonkeyPatch
+    made: type[Stack], real: float, took: str, expected: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stack = made()
     with Server(answers_after(real, took)) as server:
         monkeypatch.setattr(stack, "endpoint_url", server.url)
-        assert str(probes.health(stack, "primary")) == told
+        assert str(probes.health(stack, "primary")) == expected
 
 
 def test_a_probe_without_an_answer_fails() -> None:
@@ -110,7 +112,7 @@ def test_a_certificate_is_not_checked(certificate: Path, monkeypatch: pytest.Mon
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "expected"),
     [
         ({"port": 80, "type": "HTTP"}, "no connection: {host} listens on port 443 only, not on 80"),
         ({"port": 80}, "no connection: {host} listens on port 443 only, not on 80"),
@@ -124,14 +126,14 @@ def test_a_certificate_is_not_checked(certificate: Path, monkeypatch: pytest.Mon
     ],
 )
 def test_the_host_of_an_api_answers_https_with_sni_on_port_443_alone(
-    monkeypatch: pytest.MonkeyPatch, change: dict[str, Any], told: str | None
+    monkeypatch: pytest.MonkeyPatch, change: dict[str, Any], expected: str | None
 ) -> None:
     stack = Stack()
     with Server(replies("200 OK", HEALTHY)) as server:
         monkeypatch.setattr(stack, "endpoint_url", server.url)
         result = probes.probe(stack, replace(CHECK, **change))
-    assert result.error == (told and told.format(host=CHECK.host))
-    assert judge(CHECK, result).passed is (told is None and result.status == 200)
+    assert result.error == (expected and expected.format(host=CHECK.host))
+    assert judge(CHECK, result).passed is (expected is None and result.status == 200)
 
 
 @pytest.mark.parametrize("change", [{"host": "status.acme.io"}, {"address": "192.0.2.1"}])
@@ -234,7 +236,7 @@ def passes_on_to(certificate: Path, manner: Manner) -> Manner:
 
 
 @pytest.mark.parametrize(
-    ("manner", "told"),
+    ("manner", "expected"),
     [
         (replies("200 OK", HEALTHY), "passes: HTTP status 200, healthy"),
         (replies("503 Service Unavailable", SICK), "fails: HTTP status 503, unhealthy, dynamodb_timeout"),
@@ -242,11 +244,11 @@ def passes_on_to(certificate: Path, manner: Manner) -> Manner:
     ],
 )
 def test_behind_a_proxy_the_probe_of_a_public_url_goes_through_it(
-    behind: Callable[[str], None], certificate: Path, manner: Manner, told: str
+    behind: Callable[[str], None], certificate: Path, manner: Manner, expected: str
 ) -> None:
     with Server(passes_on_to(certificate, manner)) as proxy:
         behind(proxy.url.replace("http://", "http://operator:p%40ss@"))
-        assert str(probes.health(Stack(live=True), "primary")) == told
+        assert str(probes.health(Stack(live=True), "primary")) == expected
     connect, *headers = proxy.requests[0].split("\r\n")
     assert connect.startswith("CONNECT primary.execute-api.us-east-1.amazonaws.com:443 ")
     assert "Proxy-Authorization: Basic b3BlcmF0b3I6cEBzcw==" in headers

@@ -155,9 +155,9 @@ def dotted(record: dict[str, Any]) -> dict[str, Any]:
     ],
 )
 def test_records_that_cannot_be_one_batch_are_an_error(changes: list[Any], there: list[Any], error: str) -> None:
-    with pytest.raises(OperationError, match=error) as refused:
+    with pytest.raises(OperationError, match=error) as raised:
         planned_batch(terraform(*changes), Route53(*there))
-    assert refused.value.hint
+    assert raised.value.hint
 
 
 def test_values_that_terraform_knows_at_any_depth_are_known() -> None:

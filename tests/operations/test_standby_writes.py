@@ -253,7 +253,7 @@ def test_a_throttled_call_is_retried(stack: Stack, place: tuple[str, str, str], 
 
 @pytest.mark.parametrize("place", PLACES, ids=" ".join)
 @pytest.mark.parametrize(
-    ("error", "said"),
+    ("error", "message"),
     [
         (refusal(400), "rejects the call: AccessDeniedException"),
         (refusal(400, "ThrottlingException"), "rejects the call: ThrottlingException"),
@@ -261,14 +261,14 @@ def test_a_throttled_call_is_retried(stack: Stack, place: tuple[str, str, str], 
     ],
 )
 def test_a_call_that_fails_is_an_error_and_no_answer(
-    stack: Stack, place: tuple[str, str, str], error: Exception, said: str, monkeypatch: pytest.MonkeyPatch
+    stack: Stack, place: tuple[str, str, str], error: Exception, message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(standby_writes, "time", waited := Clock())
     stack.pay("there")
     stack.failing[place] = error
-    with pytest.raises(CannotTellError, match=said):
+    with pytest.raises(CannotTellError, match=message):
         writes(stack, seconds=2 * DAY).missing()
-    assert waited.now >= 1000 + BUSY_SECONDS or "Throttling" not in said
+    assert waited.now >= 1000 + BUSY_SECONDS or "Throttling" not in message
 
 
 def test_a_call_without_an_answer_is_retried(stack: Stack) -> None:
@@ -352,10 +352,10 @@ def test_a_key_is_shown_by_its_attributes() -> None:
 
 def test_progress_is_reported_during_the_read(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(standby_writes, "PROGRESS_SECONDS", 0.01)
-    told, seen = [], threading.Event()
+    reported, seen = [], threading.Event()
 
     def tell(text: str) -> None:
-        told.append(text)
+        reported.append(text)
         seen.set()
 
     def wait_for_it(_side: Side) -> None:
@@ -364,4 +364,4 @@ def test_progress_is_reported_during_the_read(stack: Stack, monkeypatch: pytest.
     stack.before_read = wait_for_it
     stack.pay("late", "secondary")
     StandbyWrites(stack, seconds=None, tell=tell).missing()
-    assert told[0] == "0 items compared, 0 differ"
+    assert reported[0] == "0 items compared, 0 differ"

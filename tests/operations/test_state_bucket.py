@@ -48,13 +48,15 @@ def test_an_embedded_aws_is_reached_past_a_proxy(aws: EmbeddedAws, monkeypatch: 
         monkeypatch.delenv(name, raising=False)
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:1")
-    told = bootstrap(LOCATION, "--dry-run")
-    assert (told.exit_code, told.stdout.splitlines()[0]) == (0, f"to be set: bucket {NAME} in {REGION}"), told.stderr
+    listed = bootstrap(LOCATION, "--dry-run")
+    assert (listed.exit_code, listed.stdout.splitlines()[0]) == (0, f"to be set: bucket {NAME} in {REGION}"), (
+        listed.stderr
+    )
 
 
 def test_a_dry_run_lists_the_settings_and_changes_nothing(aws: EmbeddedAws, s3: Any) -> None:
-    told = bootstrap(LOCATION, "--dry-run")
-    assert told.stdout.splitlines() == [
+    listed = bootstrap(LOCATION, "--dry-run")
+    assert listed.stdout.splitlines() == [
         f"to be set: bucket {NAME} in {REGION}",
         "to be set: versioning",
         "to be set: encryption",
@@ -282,9 +284,9 @@ def test_another_error_is_not_taken_for_a_setting_that_is_missing(
 
 def test_a_bucket_in_another_region_is_left_alone(aws: EmbeddedAws, s3: Any) -> None:
     changed()
-    refused = bootstrap(LOCATION, "--region", "us-east-1")
-    assert (refused.exit_code, refused.stdout) == (2, "")
-    assert refused.stderr.splitlines() == [
+    failed = bootstrap(LOCATION, "--region", "us-east-1")
+    assert (failed.exit_code, failed.stdout) == (2, "")
+    assert failed.stderr.splitlines() == [
         f"error: bucket {NAME} is in us-west-2, not in us-east-1",
         "hint: choose another name, or --region us-west-2 with the same state_region in main.py",
     ]
@@ -312,10 +314,10 @@ def test_a_bucket_that_a_team_encrypts_with_its_own_key_stays_so(aws: EmbeddedAw
     ],
 )
 def test_an_invalid_location_is_an_error(monkeypatch: pytest.MonkeyPatch, arguments: list[str], error: str) -> None:
-    refused = bootstrap(*arguments)
-    assert (refused.exit_code, refused.stdout) == (2, "")
-    assert refused.stderr.startswith(error)
-    assert refused.stderr.splitlines()[-1] == "hint: give the location and the region of main.py"
+    failed = bootstrap(*arguments)
+    assert (failed.exit_code, failed.stdout) == (2, "")
+    assert failed.stderr.startswith(error)
+    assert failed.stderr.splitlines()[-1] == "hint: give the location and the region of main.py"
 
 
 def test_a_call_that_aws_rejects_names_the_reason(stub: Callable[[str], tuple[Stubber, StateBucket]]) -> None:

@@ -18,7 +18,7 @@ from payment_dr.side import Side
 from tests.operations.stack import ACCOUNT, GONE, NAMES, Clock, Stack, refusal
 
 FENCE = ("put_function_concurrency", "primary")
-LIFT = ("delete_function_concurrency", "primary")
+REMOVE_FENCE = ("delete_function_concurrency", "primary")
 
 
 @pytest.fixture
@@ -34,9 +34,9 @@ def make_stack(make_stack: Callable[..., Stack], monkeypatch: pytest.MonkeyPatch
 
 
 def switch(stack: Stack, **options: Any) -> Switch:
-    told: list[str] = []
-    made = Switch(stack=stack, confirm=lambda _what, _word: None, tell=told.append, **options)
-    object.__setattr__(made, "told", told)
+    reported: list[str] = []
+    made = Switch(stack=stack, confirm=lambda _what, _word: None, tell=reported.append, **options)
+    object.__setattr__(made, "reported", reported)
     return made
 
 
@@ -74,7 +74,7 @@ def test_failback_removes_the_fence_and_writes_nothing_else(stack: Stack) -> Non
     assert (found.changed, found.fenced) == (True, False)
     assert "passes: HTTP status 200" in found.text
     assert stack.reserved["primary"] is None
-    assert stack.calls == [LIFT]
+    assert stack.calls == [REMOVE_FENCE]
 
 
 def test_failback_without_a_fence_has_nothing_to_do(stack: Stack) -> None:
@@ -123,7 +123,7 @@ def test_failover_fails_while_the_secondary_could_not_serve(
     assert stack.calls == []
     forced = switch(stack, force=True)
     assert forced.failover().changed
-    assert f"forced: {reason}" in forced.told  # type: ignore[attr-defined]
+    assert f"forced: {reason}" in forced.reported  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize(
@@ -196,10 +196,10 @@ def test_documents_of_a_drill_do_not_stop_its_own_failback(stack: Stack) -> None
 
 def test_some_of_many_documents_are_named_without_control_characters(stack: Stack) -> None:
     fenced(stack).objects["secondary"] = {f"{number}\x1b[2J": b"1" for number in range(7)}
-    with pytest.raises(RefusedError) as refused:
+    with pytest.raises(RefusedError) as raised:
         switch(stack).failback()
     named = ", ".join(f"{number}\\x1b[2J" for number in range(5))
-    assert refused.value.message.endswith(f"us-west-2 (7): {named}, …")
+    assert raised.value.message.endswith(f"us-west-2 (7): {named}, …")
 
 
 def test_too_many_documents_to_list_are_inconclusive_and_not_missing(
@@ -208,23 +208,23 @@ def test_too_many_documents_to_list_are_inconclusive_and_not_missing(
     monkeypatch.setattr(probes, "time", clock)
     monkeypatch.setattr(clock, "monotonic", itertools.count(step=40.0).__next__)
     fenced(stack).objects["secondary"] = dict.fromkeys("ab", b"1")
-    with pytest.raises(OperationError, match="cannot tell: us-west-2 has too many documents") as refused:
+    with pytest.raises(OperationError, match="cannot tell: us-west-2 has too many documents") as raised:
         switch(stack).failback()
-    assert not isinstance(refused.value, RefusedError)
+    assert not isinstance(raised.value, RefusedError)
 
 
 def test_a_check_that_cannot_be_made_is_inconclusive(stack: Stack) -> None:
     fenced(stack).failing["ssm", "primary"] = refusal(400)
-    with pytest.raises(OperationError, match="cannot tell: Parameter Store in us-east-1 rejects the call") as refused:
+    with pytest.raises(OperationError, match="cannot tell: Parameter Store in us-east-1 rejects the call") as raised:
         switch(stack).failback()
-    assert not isinstance(refused.value, RefusedError)
+    assert not isinstance(raised.value, RefusedError)
 
 
-def waiting(arrive: Callable[[], object], told: list[str]) -> Callable[[str], None]:
+def waiting(arrive: Callable[[], object], reported: list[str]) -> Callable[[str], None]:
     """Reads the progress lines, and lets something arrive once one says that it is waited for."""
 
     def tell(text: str) -> None:
-        told.append(text)
+        reported.append(text)
         if text.startswith("waiting: "):
             arrive()
 
@@ -236,14 +236,14 @@ LACKS = "us-east-1 lacks items that were written in us-west-2"
 
 def test_failback_waits_for_items_and_says_how_many_are_missing(stack: Stack, clock: Clock) -> None:
     keys = [fenced(stack).pay(f"late-{number}", "secondary") for number in range(2)]
-    told: list[str] = []
-    tell = waiting(lambda: stack.items["primary"].append(dict(keys.pop(0))), told)
+    reported: list[str] = []
+    tell = waiting(lambda: stack.items["primary"].append(dict(keys.pop(0))), reported)
     assert Switch(stack=stack, confirm=lambda *_: None, tell=tell).failback().changed
-    assert [each for each in told if each.startswith("waiting")] == [
+    assert [each for each in reported if each.startswith("waiting")] == [
         f"waiting: {LACKS} (2): timestamp=1 transaction_id=late-0, timestamp=1 transaction_id=late-1",
         f"waiting: {LACKS} (1): timestamp=1 transaction_id=late-1",
     ]
-    assert stack.calls == [LIFT]
+    assert stack.calls == [REMOVE_FENCE]
     assert clock.now == 1000 + 2 + 4  # asked less often, the longer it takes
 
 
@@ -256,13 +256,13 @@ def test_failback_waits_for_parameters_and_for_documents_that_s3_copies_back(mak
         stack.parameters["primary"][NAMES[0]] = "hunter2"
         stack.objects["primary"]["receipt"] = b"1"
 
-    told: list[str] = []
-    Switch(stack=stack, confirm=lambda *_: None, tell=waiting(arrive, told)).failback()
+    reported: list[str] = []
+    Switch(stack=stack, confirm=lambda *_: None, tell=waiting(arrive, reported)).failback()
     assert (
         f"waiting: config differs between the regions: {NAMES[0]}; us-east-1 lacks documents that were written in "
         "us-west-2 (1): receipt"
-    ) in told
-    assert stack.calls == [LIFT]
+    ) in reported
+    assert stack.calls == [REMOVE_FENCE]
 
 
 def test_documents_that_nothing_copies_back_are_not_waited_for(stack: Stack, clock: Clock) -> None:
@@ -275,24 +275,24 @@ def test_documents_that_nothing_copies_back_are_not_waited_for(stack: Stack, clo
 
 def test_at_the_deadline_failback_fails_and_names_the_missing_data(stack: Stack, clock: Clock) -> None:
     fenced(stack).pay("late\x1b[2J", "secondary")
-    with pytest.raises(RefusedError) as refused:
+    with pytest.raises(RefusedError) as raised:
         switch(stack, timeout=30).failback()
-    assert refused.value.message.endswith(f"{LACKS} (1): timestamp=1 transaction_id=late\\x1b[2J")
+    assert raised.value.message.endswith(f"{LACKS} (1): timestamp=1 transaction_id=late\\x1b[2J")
     assert clock.now == 1030
     assert stack.calls == []
 
 
 def test_failback_waits_for_items_written_during_the_confirmation(stack: Stack) -> None:
     fenced(stack).pay("before")
-    told: list[str] = []
+    reported: list[str] = []
     made = Switch(
         stack=stack,
         confirm=lambda *_: [stack.pay("meanwhile", "secondary")],  # type: ignore[arg-type]
-        tell=waiting(lambda: stack.pay("meanwhile"), told),
+        tell=waiting(lambda: stack.pay("meanwhile"), reported),
     )
     assert made.failback().changed
-    assert f"waiting: {LACKS} (1): timestamp=1 transaction_id=meanwhile" in told
-    assert stack.calls == [LIFT]
+    assert f"waiting: {LACKS} (1): timestamp=1 transaction_id=meanwhile" in reported
+    assert stack.calls == [REMOVE_FENCE]
 
 
 def test_items_written_during_the_wait_do_not_make_failback_endless(stack: Stack) -> None:
@@ -333,7 +333,7 @@ def test_with_force_no_item_is_read(stack: Stack) -> None:
     fenced(stack).pay("late", "secondary")
     made = switch(stack, force=True)
     assert made.failback().changed
-    assert "forced: the items of us-west-2 are not compared" in made.told  # type: ignore[attr-defined]
+    assert "forced: the items of us-west-2 are not compared" in made.reported  # type: ignore[attr-defined]
     assert stack.asked == []
 
 
@@ -396,11 +396,11 @@ def test_failback_waits_for_items_written_during_a_long_wait(stack: Stack, clock
             events.pop(0)[1]()
 
     clock.sleep = sleep_and_let_happen  # type: ignore[method-assign]
-    told: list[str] = []
+    reported: list[str] = []
     confirm: Any = lambda *_: stack.pay("first", "secondary")  # noqa: E731
-    assert Switch(stack=stack, confirm=confirm, tell=told.append).failback().changed
-    assert [each.rpartition("=")[2] for each in told if each.startswith("waiting")] == ["first", "second"]
-    assert stack.calls == [LIFT]
+    assert Switch(stack=stack, confirm=confirm, tell=reported.append).failback().changed
+    assert [each.rpartition("=")[2] for each in reported if each.startswith("waiting")] == ["first", "second"]
+    assert stack.calls == [REMOVE_FENCE]
 
 
 @pytest.mark.parametrize(("hours", "whole"), [(1, False), (30, True)])
@@ -436,9 +436,9 @@ def test_a_primary_that_is_gone_needs_no_fence(stack: Stack) -> None:
 @pytest.mark.parametrize("place", [("lambda", "primary"), ("lambda", "primary", "put_function_concurrency")])
 def test_if_only_lambdas_api_is_gone_failover_fails_and_names_other_ways(stack: Stack, place: tuple[str, ...]) -> None:
     stack.failing[place] = GONE
-    with pytest.raises(NoAnswerError, match="Lambda in us-east-1 does not answer") as refused:
+    with pytest.raises(NoAnswerError, match="Lambda in us-east-1 does not answer") as raised:
         switch(stack).failover()
-    throttle, _, check = refused.value.hint.partition("; if that API is down too: ")
+    throttle, _, check = raised.value.hint.partition("; if that API is down too: ")
     assert "aws apigatewayv2 update-stage --region us-east-1 --api-id primary --stage-name '$default'" in throttle
     assert check.startswith("aws route53 update-health-check --health-check-id check-primary --inverted")
     assert stack.reserved["primary"] is None
@@ -655,9 +655,9 @@ def test_a_switch_without_an_end_has_none(switched_stack: Stack) -> None:
     [{}, {"reason": "r"}, {"seconds": 60.0}, {"no_end": True}, {"reason": "r", "seconds": 60.0, "no_end": True}],
 )
 def test_a_switch_needs_a_reason_and_one_end(switched_stack: Stack, options: dict[str, Any]) -> None:
-    with pytest.raises(OperationError, match="needs --reason, and either --for or --no-end") as refused:
+    with pytest.raises(OperationError, match="needs --reason, and either --for or --no-end") as raised:
         switch(switched_stack, **options).failover()
-    assert "--reason 'payments fail' --for 60m" in refused.value.hint
+    assert "--reason 'payments fail' --for 60m" in raised.value.hint
     assert switched_stack.calls == []
 
 
@@ -671,7 +671,7 @@ def test_a_fence_takes_no_end(stack: Stack, options: dict[str, Any]) -> None:
 def test_a_reason_for_a_fence_is_reported_as_not_recorded(stack: Stack) -> None:
     made = switch(stack, reason="payments fail")
     assert made.failover().changed
-    assert "this stack has no switch, so the reason is not recorded" in made.told  # type: ignore[attr-defined]
+    assert "this stack has no switch, so the reason is not recorded" in made.reported  # type: ignore[attr-defined]
 
 
 def test_a_switch_that_is_set_stays_as_it_is_unless_forced(switched_stack: Stack, clock: Clock) -> None:

@@ -46,8 +46,8 @@ def journal(drill: Callable[..., Content]) -> Any:  # noqa: F811
     return copy.deepcopy(_drilled)
 
 
-def found_in(journal: Any, *, seal_anew: bool = False) -> tuple[int, list[str]]:
-    if seal_anew:
+def found_in(journal: Any, *, seal_again: bool = False) -> tuple[int, list[str]]:
+    if seal_again:
         journal = journal | {SEAL: seal_of(journal)}
     found = verify(json.dumps(journal).encode())
     return found.exit_code, found.differing
@@ -118,12 +118,14 @@ CHANGES: dict[str, Change] = {
 }
 
 
-@pytest.mark.parametrize("said", CHANGES)
-def test_a_figure_that_does_not_follow_from_the_events_is_named_even_if_sealed_again(said: str, journal: Any) -> None:
-    CHANGES[said](journal)
-    exit_code, differing = found_in(journal, seal_anew=True)
+@pytest.mark.parametrize("expected", CHANGES)
+def test_a_figure_that_does_not_follow_from_the_events_is_named_even_if_sealed_again(
+    expected: str, journal: Any
+) -> None:
+    CHANGES[expected](journal)
+    exit_code, differing = found_in(journal, seal_again=True)
     assert exit_code == DIFFERS
-    assert [line for line in differing if line.startswith(said)] != []
+    assert [line for line in differing if line.startswith(expected)] != []
 
 
 def test_look_ups_after_recovery_are_counted_again(journal: Any) -> None:
@@ -152,13 +154,13 @@ def test_look_ups_after_recovery_are_counted_again(journal: Any) -> None:
         }
         journal["targets"].append(target)
     journal["verdict"] = "missed"
-    assert found_in(journal, seal_anew=True) == (VERIFIED, [])
+    assert found_in(journal, seal_again=True) == (VERIFIED, [])
     for place, count in enumerate(counts.values(), before):
         journal["targets"][place] |= {"measured": 1 - count, "met": count == 1}
-    exit_code, differing = found_in(journal, seal_anew=True)
+    exit_code, differing = found_in(journal, seal_again=True)
     assert (exit_code, len(differing)) == (DIFFERS, len(counts))
     journal["after"]["alarms"] = alarms | {"still": [], "fired": ["down"]}
-    assert [line.partition(":")[0] for line in found_in(journal, seal_anew=True)[1]][:2] == [
+    assert [line.partition(":")[0] for line in found_in(journal, seal_again=True)[1]][:2] == [
         "after.alarms.fired",
         "after.alarms.still",
     ]
@@ -177,9 +179,9 @@ def test_payments_during_the_outage_are_counted_again(journal: Any) -> None:
     journal["targets"].append(target)
     assert len(ended) > sum(ended)
     journal["verdict"] = "missed" if any(ended) else "passed"
-    assert found_in(journal, seal_anew=True) == (VERIFIED, [])
+    assert found_in(journal, seal_again=True) == (VERIFIED, [])
     target["measured"] = sum(ended) + 1
-    assert f"targets[{len(journal['targets']) - 1}].measured: says" in " ".join(found_in(journal, seal_anew=True)[1])
+    assert f"targets[{len(journal['targets']) - 1}].measured: says" in " ".join(found_in(journal, seal_again=True)[1])
 
 
 def test_a_verdict_that_does_not_follow_from_the_probes_is_named(journal: Any) -> None:
@@ -189,7 +191,7 @@ def test_a_verdict_that_does_not_follow_from_the_probes_is_named(journal: Any) -
         if each["kind"] == "probe" and each["region"] == primary and each["at"] >= verdict["at"] - 25:
             each["ok"] = True
     place = journal["events"].index(verdict)
-    exit_code, differing = found_in(journal, seal_anew=True)
+    exit_code, differing = found_in(journal, seal_again=True)
     assert exit_code == DIFFERS
     assert f"events[{place}]: says unhealthy at {verdict['at']} s, and its probes say no such verdict" in differing
 
@@ -233,7 +235,7 @@ def test_the_seal_covers_the_content_and_not_the_formatting(journal: Any) -> Non
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "expected"),
     [
         (b"", "this is not JSON: Expecting value: line 1 column 1 (char 0)"),
         (b'{"schema": 1, "a": \xff}', "byte 19 is not UTF-8"),
@@ -249,9 +251,9 @@ def test_the_seal_covers_the_content_and_not_the_formatting(journal: Any) -> Non
         ),
     ],
 )
-def test_a_journal_that_cannot_be_checked_is_inconclusive(content: bytes, said: str) -> None:
+def test_a_journal_that_cannot_be_checked_is_inconclusive(content: bytes, expected: str) -> None:
     found = verify(content)
-    assert (found.exit_code, found.lines) == (INCONCLUSIVE, [said, "inconclusive"])
+    assert (found.exit_code, found.lines) == (INCONCLUSIVE, [expected, "inconclusive"])
 
 
 def test_without_its_seal_a_journal_whose_figures_agree_is_inconclusive(journal: Any) -> None:
@@ -326,14 +328,14 @@ def test_a_changed_journal_that_is_sealed_again_has_no_signature(
 
 
 @pytest.mark.parametrize(
-    ("key", "said"),
+    ("key", "expected"),
     [("short", "has 1024 bits, fewer than 2048"), ("curve", "is no RSA key"), ("nowhere", "cannot sign: ")],
 )
 def test_a_key_that_cannot_sign_leaves_the_journal_as_it_was(
-    key: str, said: str, path: Path, keys: dict[str, tuple[Path, Path]]
+    key: str, expected: str, path: Path, keys: dict[str, tuple[Path, Path]]
 ) -> None:
     before = path.read_bytes()
-    with pytest.raises(OperationError, match=said):
+    with pytest.raises(OperationError, match=expected):
         sign(path, str(keys[key][0]) if key in keys else str(path.with_name("nowhere.pem")))
     assert path.read_bytes() == before
 

@@ -152,7 +152,7 @@ def command(run: Callable[P, T]) -> Callable[P, T]:
                 sys.stdout.flush()  # once Python ends, nobody can say any more that there is no room for it
                 return done
         except (OperationError, OSError) as caught:
-            error = caught if isinstance(caught, OperationError) else _said_by_the_system(caught)
+            error = caught if isinstance(caught, OperationError) else _as_operation_error(caught)
             say(f"error: {error.message}", style="red")
             say(f"hint: {error.hint}")
             raise typer.Exit(error.exit_code) from caught
@@ -165,7 +165,7 @@ def command(run: Callable[P, T]) -> Callable[P, T]:
     return guarded
 
 
-def _said_by_the_system(error: OSError) -> OperationError:
+def _as_operation_error(error: OSError) -> OperationError:
     """An error of the operating system, with a hint."""
     if error.errno == errno.EPIPE:
         return OperationError(

@@ -51,8 +51,8 @@ class Health:
 
     def __str__(self) -> str:
         # on one line: the next one would look like a message of this program
-        said = [" ".join(str(self.body[key]).split()) for key in ("status", "reason") if self.body.get(key)]
-        return ", ".join([f"{'passes' if self.verdict.passed else 'fails'}: {self.verdict.reason}", *said])
+        words = [" ".join(str(self.body[key]).split()) for key in ("status", "reason") if self.body.get(key)]
+        return ", ".join([f"{'passes' if self.verdict.passed else 'fails'}: {self.verdict.reason}", *words])
 
 
 def health(stack: Deployed, side: Side, path: str = HEALTH_PATH) -> Health:
@@ -104,8 +104,8 @@ def probe(stack: Deployed, check: HealthCheck) -> ProbeResult:
             "would find there",
             hint="run terraform apply, which sets the health check's host to the region's API",
         )
-    if refused := _refused_by_api_gateway(check):
-        return refused
+    if rejected := _rejected_by_api_gateway(check):
+        return rejected
     url = urlsplit(stack.health_url(side, check.path))
     is_tls = url.scheme == "https"
     host, port = url.hostname or "", url.port or (443 if is_tls else 80)
@@ -113,7 +113,7 @@ def probe(stack: Deployed, check: HealthCheck) -> ProbeResult:
     return _probe(stack, check, _Way(side, host, port, tls=is_tls, server_name=host, path=path))
 
 
-def _refused_by_api_gateway(check: HealthCheck) -> ProbeResult | None:
+def _rejected_by_api_gateway(check: HealthCheck) -> ProbeResult | None:
     """The error of a probe that does not reach the API. The embedded AWS speaks only HTTP, so this follows AWS's rules.
 
     "All of the APIs created with Amazon API Gateway expose HTTPS endpoints only", so nothing but port 443 listens

@@ -134,8 +134,8 @@ def _certificate(stack: Deployed) -> Finding:
         try:
             tls.call(side)
         except NotServedError as error:
-            refused = not str(error).startswith("no answer")  # which is no word on the certificate
-            return Finding(f"{stack.region(side)} does not serve {fqdn}: {error}", BAD if refused else CANNOT_TELL)
+            rejected = not str(error).startswith("no answer")  # which is no word on the certificate
+            return Finding(f"{stack.region(side)} does not serve {fqdn}: {error}", BAD if rejected else CANNOT_TELL)
     return Finding(f"both regions serve {fqdn} over TLS")
 
 
@@ -144,7 +144,7 @@ def _state(stack: Deployed, directory: Path | None) -> Finding:
         return Finding("not checked: an embedded AWS ends with its state")
     synthesized = _synthesized(directory)
     if synthesized is None:
-        return _NOT_LOOKED_AT
+        return _NOT_CHECKED
     if "s3" in synthesized.get("terraform", {}).get("backend", {}):
         return Finding("in a bucket")
     return Finding("in a file on this machine: set PAYMENT_DR_STATE and run dr bootstrap", BAD)
@@ -155,7 +155,7 @@ def _settings(stack: Deployed, domain: str, directory: Path | None) -> Finding:
         return Finding("not checked: this stack has no domain of its own")
     synthesized = _synthesized(directory)
     if synthesized is None:
-        return _NOT_LOOKED_AT
+        return _NOT_CHECKED
     resources: Mapping[str, Mapping[str, Mapping[str, Any]]] = synthesized.get("resource", {})
 
     def some(kind: str, wrong: Callable[[Mapping[str, Any]], bool]) -> bool:
@@ -178,7 +178,7 @@ def _settings(stack: Deployed, domain: str, directory: Path | None) -> Finding:
     return judged(not found, f"for testing: {'; '.join(found)}" if found else "for production")
 
 
-_NOT_LOOKED_AT = Finding("not checked: give --dir, the folder of the synthesized stack")
+_NOT_CHECKED = Finding("not checked: give --dir, the folder of the synthesized stack")
 
 
 def _synthesized(directory: Path | None) -> dict[str, Any] | None:

@@ -144,7 +144,7 @@ class Switch:
                 "the switch needs --reason, and either --for or --no-end",
                 hint="dr failover --reason 'payments fail' --for 60m; with --no-end it stays set until 'dr failback'",
             )
-        self._weigh(f"{other} could not serve", self._healthy("secondary"), self._table_serves("secondary"))
+        self._require(f"{other} could not serve", self._healthy("secondary"), self._table_serves("secondary"))
         account, caller = caller_of(self.stack, "secondary")
         before = standby_switch.newest(self.stack)
 
@@ -162,7 +162,7 @@ class Switch:
         )
         made = self._change(before, caller, switched=True)
         try:
-            text = self._switch_seen(f"The switch in {other} is set, {made}.", "pass")
+            text = self._switch_probed(f"The switch in {other} is set, {made}.", "pass")
         except RefusedError:
             self.tell("no effect: releasing the switch again")
             with undisturbed():
@@ -184,7 +184,7 @@ class Switch:
         region, other = self.stack.region("primary"), self.stack.region("secondary")
         if why_not := self.stack.not_fenced_by_its_function("primary"):
             raise RefusedError(f"a fence has no effect: {why_not}", hint="make the health page of that host fail")
-        self._weigh(f"{other} could not serve", self._healthy("secondary"), self._table_serves("secondary"))
+        self._require(f"{other} could not serve", self._healthy("secondary"), self._table_serves("secondary"))
         account = account_of(self.stack, "secondary")
 
         def outcome(text: str, *, changed: bool = False, fenced: bool | None = True) -> Outcome:
@@ -266,7 +266,7 @@ class Switch:
         if fenced:
             self.tell(f"{region} is fenced, so its probe fails: checking its table directly")
         healthy = () if fenced else (self._healthy("primary"),)
-        self._weigh(self._not_ready, *healthy, self._table_serves("primary"), look(self._no_alarm_keeps_clients_away))
+        self._require(self._not_ready, *healthy, self._table_serves("primary"), look(self._no_alarm_keeps_clients_away))
         writes = StandbyWrites(self.stack, seconds=self._seconds_away(switched), tell=self.tell)
         what = f"returns clients to {region} in account {account}"
         asked_before = writes.is_whole_table and not self.force
@@ -285,10 +285,10 @@ class Switch:
         self.confirm(f"This {what}.", f"{account}/{region}")
         if not self.force:
             self._await_the_latest(writes)
-        text = self._lift_fence() if fenced else ""
+        text = self._remove_fence() if fenced else ""
         if switched:
             self._change(switched, caller, switched=False)
-            text = self._switch_seen(f"{text} The switch is released.".lstrip(), "fail")
+            text = self._switch_probed(f"{text} The switch is released.".lstrip(), "fail")
         return outcome(self._waited(text, "primary"), changed=True)
 
     @property
@@ -344,16 +344,16 @@ class Switch:
         found = [look(see) for see in sees]
         can_come = self.stack.has_two_way_documents or found[1].state != BAD  # else nothing copies them
         waits = can_come and not (self.force or self.dry_run)
-        deadline, pause, told = time.monotonic() + self.timeout, POLL_SECONDS, ""
+        deadline, pause, reported = time.monotonic() + self.timeout, POLL_SECONDS, ""
         while waits and exit_code(found) == EXIT_CODES[BAD] and (left := deadline - time.monotonic()) > 0:
             reasons = "; ".join(each.found for each in found if each.state == BAD)
-            if reasons != told:
+            if reasons != reported:
                 self.tell(f"waiting: {reasons}")
-                told = reasons
+                reported = reasons
             time.sleep(min(pause, left))
             pause = min(2 * pause, LONGEST_POLL_SECONDS)
             found = [look(see) if each.state == BAD else each for see, each in zip(sees, found, strict=True)]
-        self._weigh(self._not_ready, *found)
+        self._require(self._not_ready, *found)
 
     def _items_are_there(self, writes: StandbyWrites) -> Callable[[], Finding]:
         """Whether the primary has all items of the secondary region. Later calls check only the missing ones."""
@@ -380,7 +380,7 @@ class Switch:
             self.tell(f"forced: {error.message}, so it is unknown whether there is a fence too")
             return False
 
-    def _lift_fence(self) -> str:
+    def _remove_fence(self) -> str:
         region = self.stack.region("primary")
         reserve(self.stack, "primary", None)
         try:
@@ -392,7 +392,7 @@ class Switch:
                     reserve(self.stack, "primary", 0)
             raise
 
-    def _weigh(self, objection: str, *findings: Finding) -> None:
+    def _require(self, objection: str, *findings: Finding) -> None:
         against = [finding for finding in findings if exit_code([finding])]
         if against and not self.force:
             error = RefusedError if exit_code(against) == 1 else OperationError
@@ -451,32 +451,34 @@ class Switch:
     def _probed(self, done: str, wanted: str) -> str:
         """Probe the primary region until the probe passes, or fails. Every outcome reports what is done."""
         region = self.stack.region("primary")
-        return self._seen(done, wanted, f"the probe of {region}", lambda: probes.health(self.stack, "primary"))
+        return self._probed_until(done, wanted, f"the probe of {region}", lambda: probes.health(self.stack, "primary"))
 
-    def _switch_seen(self, done: str, wanted: str) -> str:
+    def _switch_probed(self, done: str, wanted: str) -> str:
         """Probe the switch as Route 53 does, until the probe passes, or fails."""
         path = self.stack.switch_path
-        return self._seen(done, wanted, "the probe of the switch", lambda: probes.health(self.stack, "secondary", path))
+        return self._probed_until(
+            done, wanted, "the probe of the switch", lambda: probes.health(self.stack, "secondary", path)
+        )
 
-    def _seen(self, done: str, wanted: str, what: str, probe: Callable[[], probes.Health]) -> str:
+    def _probed_until(self, done: str, wanted: str, what: str, probe: Callable[[], probes.Health]) -> str:
         self.tell(f"checking {what}: it must {wanted}")
         deadline = time.monotonic() + min(self.timeout, TAKES_EFFECT_SECONDS)
         while True:
-            cannot_tell = None
+            inconclusive = None
             try:
                 found = probe()
                 if found.verdict.passed is (wanted == "pass"):
                     return f"{done} Its probe {found}."
             except OperationError as error:  # the link from this machine is at fault
-                cannot_tell = error
+                inconclusive = error
             if time.monotonic() > deadline:
                 break
             time.sleep(POLL_SECONDS)
-        if cannot_tell:
+        if inconclusive:
             raise OperationError(
-                f"{done} Its probe must {wanted}, but its result is unknown: {cannot_tell.message}",
-                hint=cannot_tell.hint,
-            ) from cannot_tell
+                f"{done} Its probe must {wanted}, but its result is unknown: {inconclusive.message}",
+                hint=inconclusive.hint,
+            ) from inconclusive
         raise RefusedError(f"{what} does not {wanted}: it {found}", hint="run 'dr status'")
 
     def _waited(self, done: str, side: Side) -> str:

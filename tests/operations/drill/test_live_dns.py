@@ -54,9 +54,9 @@ def test_the_error_names_the_server_that_did_not_answer(monkeypatch: pytest.Monk
 
 
 def test_a_zone_with_unknown_name_servers_is_an_error() -> None:
-    with pytest.raises(OperationError, match="the outputs name no name server") as refused:
+    with pytest.raises(OperationError, match="the outputs name no name server") as raised:
         NameServers([])
-    assert "--name-server" in refused.value.hint
+    assert "--name-server" in raised.value.hint
 
 
 def test_a_name_without_a_record_and_an_invalid_server_are_errors(server: NameServer) -> None:

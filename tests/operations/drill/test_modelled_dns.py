@@ -120,8 +120,8 @@ def test_an_alarm_is_what_cloudwatch_says_and_a_region_that_does_not_answer_has_
         journal = Journal(tmp_path, {"kind": "region"})
         dns = ModelledDns(stack, zone, journal, random.Random(1), pool)  # noqa: S311
         answered = []
-        for time_, said in enumerate(("OK", "ALARM", "OK", "INSUFFICIENT_DATA", "OK")):
-            stack.alarms["primary"]["alarm-drift-east-dev"] = said
+        for time_, alarm_state in enumerate(("OK", "ALARM", "OK", "INSUFFICIENT_DATA", "OK")):
+            stack.alarms["primary"]["alarm-drift-east-dev"] = alarm_state
             dns.advance(10.0 * time_)
             answered.append(dns.answered)
         stack.failing["cloudwatch", "primary"] = GONE

@@ -90,6 +90,6 @@ def test_a_rejected_call_quotes_no_value(stack: Stack) -> None:
     made = Parameters(place_on(stack))
     made.rotation().do()
     stack.failing["ssm", "primary", "put_parameter"] = refusal(400, "ValidationException")
-    with pytest.raises(CannotTellError) as refused:
+    with pytest.raises(CannotTellError) as raised:
         made.rotate("primary")
-    assert refused.value.message == "Parameter Store in us-east-1 rejects the call: ValidationException"
+    assert raised.value.message == "Parameter Store in us-east-1 rejects the call: ValidationException"

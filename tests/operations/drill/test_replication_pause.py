@@ -69,9 +69,9 @@ def test_a_template_that_is_too_short_or_too_long_is_rejected(
 ) -> None:
     action = {"actionId": ACTION, "parameters": {"duration": duration}}
     fis.add_response("get_experiment_template", template(actions={"pause": action}), {"id": "EXT1"})
-    with pytest.raises(OperationError, match="EXT1 pauses replication for ") as refused:
+    with pytest.raises(OperationError, match="EXT1 pauses replication for ") as raised:
         pause.seconds()
-    assert refused.value.hint.startswith("give it 15 to 60 minutes")
+    assert raised.value.hint.startswith("give it 15 to 60 minutes")
 
 
 PAUSES: dict[str, Any] = {"actionId": ACTION, "parameters": {"duration": "PT20M"}}

@@ -553,18 +553,18 @@ def test_a_drill_does_not_start_on_a_degraded_stack_and_the_journal_says_why(
     drill: Callable[..., Content], stack: Stack, tmp_path: Path
 ) -> None:
     stack.parameters["secondary"].clear()
-    with pytest.raises(InconclusiveError, match="does not start from a degraded state: config: differs") as refused:
+    with pytest.raises(InconclusiveError, match="does not start from a degraded state: config: differs") as raised:
         drill()
-    journal = json.loads(refused.value.journal.read_text())
+    journal = json.loads(raised.value.journal.read_text())
     assert (journal["verdict"], journal["after"]) == ("inconclusive", {"undone": True})
     assert stack.calls == []
 
 
 def test_a_split_brain_needs_clients_that_stay_in_both_regions(drill: Callable[..., Content], stack: Stack) -> None:
     stack.outputs["switch_takeover_function_name"] = "lambda-switch-takeover-west-dev"
-    with pytest.raises(InconclusiveError, match="takes over when it does not reach the primary") as refused:
+    with pytest.raises(InconclusiveError, match="takes over when it does not reach the primary") as raised:
         drill(kind="partition")
-    assert "drill it on a stack with failback='automatic'" in refused.value.hint
+    assert "drill it on a stack with failback='automatic'" in raised.value.hint
     assert stack.calls == []
 
 

@@ -160,7 +160,7 @@ def test_a_region_that_does_not_serve_the_name_has_not_acknowledged() -> None:
 
 
 @pytest.mark.parametrize(
-    ("routes", "has_custom_domain", "said", "hint"),
+    ("routes", "has_custom_domain", "message", "hint"),
     [
         ([], True, "the stack does not take POST /payments: it has no service", "give it service=Service(...), see"),
         (["GET /x"], True, "does not take POST /payments: its service has GET /x", "give it service=Service(...), see"),
@@ -168,17 +168,17 @@ def test_a_region_that_does_not_serve_the_name_has_not_acknowledged() -> None:
     ],
 )
 def test_a_stack_without_such_a_service_is_an_error_with_a_fix(
-    routes: list[str], has_custom_domain: bool, said: str, hint: str
+    routes: list[str], has_custom_domain: bool, message: str, hint: str
 ) -> None:
     refuse_without_service(ROUTES, has_custom_domain=True)
-    with pytest.raises(OperationError, match=re.escape(said)) as refused:
+    with pytest.raises(OperationError, match=re.escape(message)) as raised:
         refuse_without_service(routes, has_custom_domain=has_custom_domain)
-    assert refused.value.hint.startswith(hint)
-    assert refused.value.hint.endswith("or leave --service out")
+    assert raised.value.hint.startswith(hint)
+    assert raised.value.hint.endswith("or leave --service out")
 
 
 @pytest.mark.parametrize(
-    ("props", "way", "said", "mode"),
+    ("props", "way", "words", "mode"),
     [
         ({}, "table", "payments written to the table transactions directly", None),
         ({"endpoint": "https://pay.acme.io"}, "endpoint", "payments sent to https://pay.acme.io (local mode", "local"),
@@ -197,12 +197,12 @@ def test_a_stack_without_such_a_service_is_an_error_with_a_fix(
     ],
 )
 def test_the_journal_says_which_way_payments_went(
-    props: Any, way: str, said: str, mode: str | None, stack: Stack
+    props: Any, way: str, words: str, mode: str | None, stack: Stack
 ) -> None:
     place: Place = place_on(stack, **props)
     load: LoadRecord = place.load
     assert load["way"] == way
-    assert load_in_words(load).startswith(said)
+    assert load_in_words(load).startswith(words)
     assert mode_of_service(load) == mode
 
 

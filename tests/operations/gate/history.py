@@ -140,9 +140,9 @@ def judged(preset: str, plans: Plans) -> Iterator[tuple[str, str, str]]:
             for each in before
             if isinstance(each, Path)
         ]
-        said = [" and change ".join(["plan " + found[0].verdict, *(each.verdict for each in found[1:])])]
-        said += [headline(each) for each in found if each.verdict != "holds"]
-        yield commit, subject, "; ".join(said)
+        verdicts = [" and change ".join(["plan " + found[0].verdict, *(each.verdict for each in found[1:])])]
+        verdicts += [headline(each) for each in found if each.verdict != "holds"]
+        yield commit, subject, "; ".join(verdicts)
 
 
 def _read(file: Path) -> Plan:
@@ -155,8 +155,8 @@ def main() -> None:
     folder.mkdir(parents=True, exist_ok=True)
     with EmbeddedAws() as aws:
         for preset in PRESETS:
-            for commit, subject, said in judged(preset, Plans(folder, aws)):
-                sys.stdout.write(f"{preset} {commit} {said} | {subject}\n")
+            for commit, subject, verdicts in judged(preset, Plans(folder, aws)):
+                sys.stdout.write(f"{preset} {commit} {verdicts} | {subject}\n")
                 sys.stdout.flush()
 
 

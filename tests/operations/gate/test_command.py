@@ -63,11 +63,11 @@ def test_a_plan_that_breaks_exits_with_1_and_says_what_the_change_makes_of_it(tm
     done = dr(file_of(tmp_path, "default", LOST))
     assert (done.exit_code, done.stderr) == (1, "")
     assert "  us-east-1 fails                                               127 s      never" in done.stdout
-    said = " ".join(done.stdout.split())
-    assert f"breaks, new: {DNS1} loses its health check" in said
-    assert "hint: Set its health_check_id to a health check that probes its region." in said
-    assert "AWS's page: dr gate --explain no-health-check" in said
-    assert f"This plan would break failover: failover 127 s -> never: {DNS1} loses its health check" in said
+    output = " ".join(done.stdout.split())
+    assert f"breaks, new: {DNS1} loses its health check" in output
+    assert "hint: Set its health_check_id to a health check that probes its region." in output
+    assert "AWS's page: dr gate --explain no-health-check" in output
+    assert f"This plan would break failover: failover 127 s -> never: {DNS1} loses its health check" in output
     assert [line for line in done.stdout.splitlines() if len(line) > 80] == []
 
 
@@ -81,17 +81,17 @@ def test_a_failover_that_was_broken_before_stops_too_and_is_not_called_new(tmp_p
     path.write_text(json.dumps(broken))
     done = dr(str(path))
     assert done.exit_code == 1
-    said = " ".join(done.stdout.split())
-    assert f"breaks, not new: {DNS1} has no health check" in said
-    assert "Failover stays broken after this plan" in said
+    output = " ".join(done.stdout.split())
+    assert f"breaks, not new: {DNS1} has no health check" in output
+    assert "Failover stays broken after this plan" in output
 
 
 def test_a_plan_with_too_many_unknowns_exits_with_2_and_names_them(tmp_path: Path) -> None:
     done = dr(file_of(tmp_path, "weighted_module", kind="first"))
     assert done.exit_code == 2
-    said = " ".join(done.stdout.split())
-    assert 'not known: records of module.records.aws_route53_record.this["paris"] (one of aws_eip.' in said
-    assert "Cannot tell whether failover holds" in said
+    output = " ".join(done.stdout.split())
+    assert 'not known: records of module.records.aws_route53_record.this["paris"] (one of aws_eip.' in output
+    assert "Cannot tell whether failover holds" in output
 
 
 def test_a_plan_without_anything_that_fails_over_is_no_success(tmp_path: Path) -> None:
@@ -105,8 +105,8 @@ def test_a_plan_without_anything_that_fails_over_is_no_success(tmp_path: Path) -
 def test_the_target_is_that_of_the_option(tmp_path: Path) -> None:
     path = file_of(tmp_path, "default")
     assert [dr(path, "--target", each).exit_code for each in ("127s", "126s", "3m")] == [0, 1, 0]
-    said = " ".join(dr(path, "--target=100s").stdout.split())
-    assert "needs 3 x 30 s, so a failover takes 127 s, beyond the target of 100 s [beyond-target]" in said
+    output = " ".join(dr(path, "--target=100s").stdout.split())
+    assert "needs 3 x 30 s, so a failover takes 127 s, beyond the target of 100 s [beyond-target]" in output
     wrong = dr(path, "--target", "soon")
     assert (wrong.exit_code, wrong.stderr.splitlines()[0]) == (2, "error: --target soon is not a duration")
 
@@ -118,10 +118,10 @@ def test_stdin_is_read_and_an_error_is_two_lines() -> None:
         (b"", "error: stdin is empty"),
         (b"PK\x03\x04", "error: stdin is a plan file, not its JSON"),
     ):
-        refused = dr("-", stdin=stdin)
-        assert (refused.exit_code, refused.stdout, refused.stderr.count("\n")) == (2, "", 2)
-        assert refused.stderr.splitlines()[0] == message
-        assert refused.stderr.splitlines()[1].startswith("hint: ")
+        failed = dr("-", stdin=stdin)
+        assert (failed.exit_code, failed.stdout, failed.stderr.count("\n")) == (2, "", 2)
+        assert failed.stderr.splitlines()[0] == message
+        assert failed.stderr.splitlines()[1].startswith("hint: ")
 
 
 @pytest.mark.parametrize(
@@ -329,5 +329,5 @@ def test_each_rule_is_explained_with_its_page(rule: str) -> None:
     ],
 )
 def test_an_explanation_says_which_plans_the_rule_stops(rule: str, when: str) -> None:
-    said = " ".join(dr("--explain", rule).stdout.split())
-    assert said.startswith(f"{rule}: {when} {RULES[rule].sentence}")
+    output = " ".join(dr("--explain", rule).stdout.split())
+    assert output.startswith(f"{rule}: {when} {RULES[rule].sentence}")

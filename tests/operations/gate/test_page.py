@@ -38,9 +38,9 @@ def test_the_page_lists_every_rule_and_no_other() -> None:
 
 
 def test_pages_say_how_many_there_are() -> None:
-    said = re.search(r"lists (\d+) one-line changes .*?\s(\d+) that it lets pass", PAGE, re.DOTALL)
-    assert said
-    assert (int(said[1]), int(said[2])) == (len(BREAKING), len(HARMLESS))
+    counts = re.search(r"lists (\d+) one-line changes .*?\s(\d+) that it lets pass", PAGE, re.DOTALL)
+    assert counts
+    assert (int(counts[1]), int(counts[2])) == (len(BREAKING), len(HARMLESS))
     assert f"; {len(RULES)} rules follow AWS's pages" in (PROJECT / "CHANGELOG.md").read_text(encoding="utf-8")
 
 

@@ -352,9 +352,9 @@ def test_a_plan_that_destroys_everything_breaks() -> None:
     found = document(API)
     for each in found["resource_changes"]:
         each["change"].update(actions=["delete"], after=None)
-    said = judged(found)
-    assert said.verdict == "breaks"
-    assert {each.rule for each in said.stopping} >= {"name-lost", "copy-lost", "destroyed"}
+    outcome = judged(found)
+    assert outcome.verdict == "breaks"
+    assert {each.rule for each in outcome.stopping} >= {"name-lost", "copy-lost", "destroyed"}
 
 
 def test_a_failed_alarm_of_the_failing_region_keeps_its_last_state() -> None:

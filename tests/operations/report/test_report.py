@@ -340,9 +340,9 @@ class TestWhatOthersHaveWritten:
     def test_a_file_that_is_no_journal_is_an_error_with_a_hint(self, content: bytes, tmp_path: Path) -> None:
         path = tmp_path / "drill.json"
         path.write_bytes(content)
-        with pytest.raises(OperationError, match=r"drill\.json is no journal of a drill") as refused:
+        with pytest.raises(OperationError, match=r"drill\.json is no journal of a drill") as raised:
             write_report(path)
-        assert refused.value.hint == "give the JSON file that 'dr drill' wrote, unchanged"
+        assert raised.value.hint == "give the JSON file that 'dr drill' wrote, unchanged"
         assert list(tmp_path.iterdir()) == [path]
 
     def test_a_missing_journal_is_an_error(self, tmp_path: Path) -> None:

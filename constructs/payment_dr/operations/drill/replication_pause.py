@@ -115,7 +115,7 @@ class ReplicationPause:
                 lambda fis: fis.start_experiment(clientToken=self._token, experimentTemplateId=self.template_id)
             )
         except OperationError as error:
-            if isinstance(error.__cause__, ClientError) and _is_refusal(error.__cause__):
+            if isinstance(error.__cause__, ClientError) and _is_rejection(error.__cause__):
                 self._token = None  # nothing was started
             raise
         return str(answer["experiment"]["id"])
@@ -139,7 +139,7 @@ class ReplicationPause:
         return asked(f"AWS FIS in {self._stack.region('primary')}", lambda: call(client))
 
 
-def _is_refusal(error: ClientError) -> bool:
+def _is_rejection(error: ClientError) -> bool:
     return bool(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0) < 500)
 
 

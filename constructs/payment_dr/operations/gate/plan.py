@@ -403,19 +403,19 @@ def parse(stream: BinaryIO, name: str) -> Plan:
     """
     content = stream.read(MOST_BYTES + 1)
     if len(content) > MOST_BYTES:
-        _refuse(name, f"has more than {MOST_BYTES // 1024**2} MB", "gate a smaller plan, such as one stack")
+        _reject(name, f"has more than {MOST_BYTES // 1024**2} MB", "gate a smaller plan, such as one stack")
     if content[:4] == b"PK\x03\x04":
-        _refuse(name, "is a plan file, not its JSON", f"terraform show -json {name} > plan.json")
+        _reject(name, "is a plan file, not its JSON", f"terraform show -json {name} > plan.json")
     try:
         document = json.loads(content, parse_constant=_no_constant)
     except RecursionError:
-        _refuse(name, "is nested too deeply")
+        _reject(name, "is nested too deeply")
     except (ValueError, UnicodeError) as error:  # JSONDecodeError is a ValueError
         where = f" at line {error.lineno}" if isinstance(error, json.JSONDecodeError) else ""
-        _refuse(name, f"is not JSON{where}" if content.strip() else "is empty", because=error)
+        _reject(name, f"is not JSON{where}" if content.strip() else "is empty", because=error)
     del content
     if _depth_exceeds(document, MOST_DEPTH):
-        _refuse(name, "is nested too deeply")
+        _reject(name, "is nested too deeply")
     return _plan(document, name)
 
 
@@ -423,7 +423,7 @@ def _no_constant(text: str) -> NoReturn:
     raise ValueError(f"{text} is not a JSON number")
 
 
-def _refuse(name: str, what: str, hint: str = HOW_TO_WRITE_ONE, because: BaseException | None = None) -> NoReturn:
+def _reject(name: str, what: str, hint: str = HOW_TO_WRITE_ONE, because: BaseException | None = None) -> NoReturn:
     raise OperationError(f"{name} {what}", hint=hint) from because
 
 
@@ -457,19 +457,19 @@ def _is_data(address: str) -> bool:
 def _plan(document: Any, name: str) -> Plan:
     if not isinstance(document, dict) or "format_version" not in document:
         if isinstance(document, dict) and "serial" in document and "lineage" in document:
-            _refuse(name, "is a raw state file", f"terraform show -json {name} > state.json")
-        _refuse(name, "is JSON, but not a plan or a state")
+            _reject(name, "is a raw state file", f"terraform show -json {name} > state.json")
+        _reject(name, "is JSON, but not a plan or a state")
     version = document["format_version"]
     if not isinstance(version, str) or version.partition(".")[0] not in ("0", "1"):
-        _refuse(name, f"has the format {str(version)[:20]!r}, and this gate supports 0 and 1", "upgrade payment-dr")
+        _reject(name, f"has the format {str(version)[:20]!r}, and this gate supports 0 and 1", "upgrade payment-dr")
     if document.get("errored") is True:
-        _refuse(name, "is a failed plan, so parts of it are missing", "fix the error of terraform plan first")
+        _reject(name, "is a failed plan, so parts of it are missing", "fix the error of terraform plan first")
     if "resource_changes" in document or "planned_values" in document:
         return _of_plan(document, name)
     if "values" in document:
         resources = {each.address: each for each in _in_module(_mapping(document["values"]).get("root_module"), name)}
         return Plan(None, View(resources, Configuration({}, {})), is_state=True)
-    return _refuse(name, "has neither changes nor values: it is the state of nothing")
+    return _reject(name, "has neither changes nor values: it is the state of nothing")
 
 
 def _of_plan(document: Mapping[str, Any], name: str) -> Plan:
@@ -477,7 +477,7 @@ def _of_plan(document: Mapping[str, Any], name: str) -> Plan:
     prior = _mapping(_mapping(document.get("prior_state")).get("values"))
     changes = document.get("resource_changes", [])
     if not isinstance(changes, list):
-        _refuse(name, "is not a plan: its resource_changes are not a list")
+        _reject(name, "is not a plan: its resource_changes are not a list")
     # What is looked up, and what no change lists: with -target and -refresh-only those are in the prior state alone.
     former = {old for each in changes if isinstance(old := _mapping(each).get("previous_address"), str)}
     standing = {each.address: each for each in _in_module(prior.get("root_module"), name) if each.address not in former}
@@ -504,14 +504,14 @@ def _changed(change: Any, name: str) -> tuple[Resource | None, Resource | None]:
     details = _mapping(found.get("change"))
     address, kind, actions = found.get("address"), found.get("type"), details.get("actions")
     if not isinstance(address, str) or not isinstance(kind, str) or not isinstance(actions, list) or not actions:
-        _refuse(name, "is not a plan: a change in it has no address, no type or no actions")
+        _reject(name, "is not a plan: a change in it has no address, no type or no actions")
     if not isinstance(found.get("previous_address", ""), str):
-        _refuse(name, "is not a plan: a former address in it is not text")
+        _reject(name, "is not a plan: a former address in it is not text")
     key = _key(found.get("index"))
     action: Action = "replace" if len(actions) > 1 else _ACTIONS.get(str(actions[0]), "update")
     values = [details.get("before"), details.get("after")]
     if not all(value is None or isinstance(value, dict) for value in values):
-        _refuse(name, f"is not a plan: {address[:200]} has values that are not an object")
+        _reject(name, f"is not a plan: {address[:200]} has values that are not an object")
     old, new = values
     unknown = details.get("after_unknown")
     return (
@@ -543,7 +543,7 @@ def _in_module(module: Any, name: str) -> Iterator[Resource]:
             continue
         address, kind, values = resource.get("address"), resource.get("type"), resource.get("values")
         if not isinstance(address, str) or not isinstance(kind, str):
-            _refuse(name, "is not a state: a resource in it has no address or no type")
+            _reject(name, "is not a state: a resource in it has no address or no type")
         yield Resource(address, kind, _key(resource.get("index")), "no-op", _mapping(values))
     for child in _sequence(found.get("child_modules")):
         yield from _in_module(child, name)

@@ -278,8 +278,8 @@ class ReportContent:
     def log(self) -> Iterator[tuple[Event, str]]:
         """Every event except probes and transactions, in words."""
         for event in self.events:
-            if (said := _said_by(event)) is not None:
-                yield event, said
+            if (words := _event_in_words(event)) is not None:
+                yield event, words
 
     def probe_counts(self) -> Iterator[tuple[str, int, int, list[str]]]:
         """By region: probes that passed and failed, and why they failed."""
@@ -457,7 +457,7 @@ def _ended(event: TransactionsEvent) -> tuple[bool, bool]:
     return event["acknowledged"] > 0, event["failed"] > 0
 
 
-def _said_by(event: Event) -> str | None:
+def _event_in_words(event: Event) -> str | None:
     """An event in words. None for events that are counted."""
     if event["kind"] == "step":
         return event["name"]

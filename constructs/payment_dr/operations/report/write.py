@@ -77,7 +77,7 @@ def write_report(journal_path: Path) -> tuple[Path, Path]:
 
 def render(content: bytes, name: str) -> tuple[bytes, bytes]:
     """HTML and PNG of a journal's content; any error of the content is raised as Python meets it."""
-    drill = ReportContent(json.loads(content, parse_constant=_refuse), name, hashlib.sha256(content).hexdigest())
+    drill = ReportContent(json.loads(content, parse_constant=_reject), name, hashlib.sha256(content).hexdigest())
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
@@ -95,7 +95,7 @@ def render(content: bytes, name: str) -> tuple[bytes, bytes]:
     return printable(html, lines=True).encode(), png
 
 
-def _refuse(constant: str) -> float:
+def _reject(constant: str) -> float:
     raise ValueError(f"{constant} is no number")
 
 

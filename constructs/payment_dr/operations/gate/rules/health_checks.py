@@ -153,7 +153,7 @@ def _shared(state: State) -> Iterator[Found]:
                 yield Found(check, f"decides on both {both}, so both become unhealthy together")
 
 
-def _inverted_anew(after: State, before: State) -> Iterator[Found]:
+def _newly_inverted(after: State, before: State) -> Iterator[Found]:
     for address in after.deciding:
         old, new = before.view.resources.get(address), after.view.resources[address]
         if old and old.truth("invert_healthcheck") != new.truth("invert_healthcheck"):
@@ -298,7 +298,7 @@ RULES: Final = (
         "The change inverts a health check, so healthy becomes unhealthy.",
         "Restore invert_healthcheck.",
         _CONFIG,
-        change=_inverted_anew,
+        change=_newly_inverted,
     ),
     Rule(
         "check-changed",
