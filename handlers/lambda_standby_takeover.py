@@ -232,7 +232,7 @@ def _is_firing(alarm: Alarm) -> bool:
     except (ClientError, HTTPClientError, NoConnectionError) as error:
         if not _has_no_answer(error):
             raise
-        _log("WARNING", "the alarm could not be seen", alarm=alarm.name, error=f"{type(error).__name__}: {error}")
+        _log("WARNING", "the alarm could not be read", alarm=alarm.name, error=f"{type(error).__name__}: {error}")
         return False
     if not found:
         raise TakeoverFault(f"there is no alarm {alarm.name}")

@@ -214,7 +214,7 @@ def certificate_of_another_name(deployment: Deployment) -> str:
     ("broken", "why"),
     [
         ("mapping", "HTTP status 403, as of a name without an API mapping"),
-        ("certificate", "its certificate is refused"),
+        ("certificate", "its certificate is rejected"),
     ],
 )
 def test_a_region_that_clients_would_turn_away_from_is_found_before_anything_is_broken(

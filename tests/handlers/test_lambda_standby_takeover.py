@@ -359,7 +359,7 @@ def test_a_region_that_does_not_show_its_alarm_is_logged_and_sets_nothing(
     assert run(switch(table, CloudWatch(error)), regions) == "the primary answers"
     assert (len(table.items), len(regions.probes)) == (1, 1)
     line = json.loads(capsys.readouterr().out)
-    assert (line["level"], line["message"], line["alarm"]) == ("WARNING", "the alarm could not be seen", ALARM_NAME)
+    assert (line["level"], line["message"], line["alarm"]) == ("WARNING", "the alarm could not be read", ALARM_NAME)
 
 
 @pytest.mark.parametrize(

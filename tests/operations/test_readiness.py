@@ -171,7 +171,7 @@ def test_without_the_folder_of_the_stack_its_settings_are_not_checked(live: Stac
 
 @pytest.mark.parametrize(
     ("error", "state"),
-    [("its certificate is refused: expired", BAD), ("no answer: timed out", CANNOT_TELL)],
+    [("its certificate is rejected: expired", BAD), ("no answer: timed out", CANNOT_TELL)],
 )
 def test_a_certificate_that_is_not_issued_is_named(
     make_stack: Callable[..., Stack], monkeypatch: pytest.MonkeyPatch, error: str, state: str

@@ -100,7 +100,7 @@ def test_the_bucket_is_versioned_encrypted_private_and_tls_only(
 def test_a_second_run_changes_nothing_and_repairs_changed_settings(aws: EmbeddedAws, s3: Any) -> None:
     changed()
     assert changed() == []
-    assert bootstrap(LOCATION).stdout.splitlines()[0] == f"right already: bucket {NAME} in {REGION}"
+    assert bootstrap(LOCATION).stdout.splitlines()[0] == f"already set: bucket {NAME} in {REGION}"
 
     s3.put_bucket_versioning(Bucket=NAME, VersioningConfiguration={"Status": "Suspended"})
     s3.put_public_access_block(Bucket=NAME, PublicAccessBlockConfiguration={**PRIVATE, "BlockPublicPolicy": False})

@@ -379,7 +379,7 @@ def bootstrap(
         sys.stdout.write(json.dumps([dataclasses.asdict(setting) for setting in settings], indent=2) + "\n")
         return
     for setting in settings:
-        outcome = "right already" if not setting.changed else "to be set" if dry_run else "set"
+        outcome = "already set" if not setting.changed else "to be set" if dry_run else "set"
         show(f"{outcome}: {setting.what}")
 
 

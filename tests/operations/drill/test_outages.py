@@ -171,7 +171,7 @@ def test_a_stopped_health_function_and_a_fence_are_undone(kind: str, stack: Stac
 def test_a_fence_is_removed_even_if_a_check_fails_and_the_error_names_the_check(stack: Stack, journal: Journal) -> None:
     outage = action_of(OUTAGES["fence"], stack, Maker(), 3)
     with (
-        pytest.raises(OperationError, match=r"fence us-east-1: lifted by force: .*config differs"),
+        pytest.raises(OperationError, match=r"fence us-east-1: forced despite this: .*config differs"),
         undone(outage, journal, well),
     ):
         stack.parameters["primary"].clear()
@@ -326,7 +326,7 @@ def test_a_switch_that_somebody_sets_during_a_drill_stays_set(switched_stack: St
 def test_a_switch_that_a_drill_set_is_released_even_if_a_check_fails(switched_stack: Stack, journal: Journal) -> None:
     with (
         pytest.raises(
-            OperationError, match=r"set the switch in us-west-2: lifted by force: .*config differs"
+            OperationError, match=r"set the switch in us-west-2: forced despite this: .*config differs"
         ) as raised,
         undone(the_fence(switched_stack), journal, well),
     ):

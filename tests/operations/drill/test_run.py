@@ -735,7 +735,7 @@ class AwsAsTimePasses:
 
 
 ALARM = "alarm-drift-east-dev"
-ALARMS: dict[str, Any] = {"alarms_ring": True, "evaluates_alarms": True}
+ALARMS: dict[str, Any] = {"alarms_fire": True, "evaluates_alarms": True}
 
 
 @pytest.mark.parametrize("seconds", [0, 350])

@@ -73,7 +73,7 @@ def test_a_region_with_the_certificate_takes_the_call_by_the_name_that_clients_u
 @pytest.mark.parametrize(
     ("status", "certified", "why"),
     [
-        (404, "*.execute-api.us-east-1.amazonaws.com", r"its certificate is refused: .*Hostname mismatch"),
+        (404, "*.execute-api.us-east-1.amazonaws.com", r"its certificate is rejected: .*Hostname mismatch"),
         (403, HOST, "HTTP status 403, as of a name without an API mapping"),
         (503, HOST, "HTTP status 503"),
     ],

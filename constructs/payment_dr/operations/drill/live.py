@@ -165,7 +165,7 @@ def drill(
         dns=dns or partial(LiveDns, servers, clock, clock.now() + limit_minutes * 60),
         time="real",
         shares_its_table=True,
-        alarms_ring=True,
+        alarms_fire=True,
         evaluates_alarms=stack.is_live,
         endpoint=endpoint,
         tls=tls,

@@ -488,7 +488,7 @@ class _Operator:
             self._is_of_others = True
             raise OperationError(
                 f"somebody else fails over this stack at the same time: {outcome.text}",
-                hint="see 'dr status', and drill when nobody does",
+                hint="run 'dr status', and drill when nobody else fails over",
             )
 
     def fail_back(self) -> None:
@@ -503,10 +503,10 @@ class _Operator:
             raise OperationError(f"somebody else has set the switch meanwhile, {other}", hint="see 'dr status'")
         try:
             self._switch().failback()
-        except OperationError as refusal:
+        except OperationError as failed:
             if self._sends_away():
                 self._switch(force=True).failback()
-            raise OperationError(f"lifted by force: {refusal.message}", hint=refusal.hint) from refusal
+            raise OperationError(f"forced despite this: {failed.message}", hint=failed.hint) from failed
 
     def _other_holder(self) -> Change | None:
         switched = standby_switch.in_force(self._stack, time.time())

@@ -39,7 +39,7 @@ class Place:
         run_schedules: Runs every deployed schedule once, where they would not run by themselves in drill time.
         shares_its_table: Whether others use the table: then only the drill's own items are looked at, by their keys,
             and deleted in the end, no parameter is rotated, and nothing is made to fail before the outage.
-        alarms_ring: Whether alarms have states there that are worth a look.
+        alarms_fire: Whether alarms have states there that are worth a look.
         evaluates_alarms: Whether something evaluates the alarms on health checks, so that they must fire.
         as_time_passes: Does what AWS does by itself in drill time, given that time and the status of each health check
             by its id, where time is virtual.
@@ -65,7 +65,7 @@ class Place:
     time: Literal["real", "virtual"] = "virtual"
     run_schedules: Callable[[], object] | None = None
     shares_its_table: bool = False
-    alarms_ring: bool = False
+    alarms_fire: bool = False
     evaluates_alarms: bool = False
     as_time_passes: Callable[[float, Mapping[str, bool]], None] | None = None
     endpoint: str | None = None

@@ -129,7 +129,7 @@ class Drill:
             confirms=place.confirms,
             clock=lambda: self._journal.now,
         )
-        self._alarms = AlarmWatch(self._stack, self._journal) if place.alarms_ring else None
+        self._alarms = AlarmWatch(self._stack, self._journal) if place.alarms_fire else None
         self._judge = Judge(
             self._journal,
             regions,

@@ -84,8 +84,8 @@ class TlsClient:
         try:
             return called_in_time(status, SECONDS, partial(self._limit, side), (NoAnswerInTime,))
         except SSLError as error:
-            refused = any(isinstance(each, ssl.SSLCertVerificationError) for each in error.args)
-            what = "its certificate is refused" if refused else "the TLS handshake failed"
+            rejected = any(isinstance(each, ssl.SSLCertVerificationError) for each in error.args)
+            what = "its certificate is rejected" if rejected else "the TLS handshake failed"
             raise NotServedError(f"{what}: {error}") from error
         except HTTPError as error:
             raise NotServedError(f"no answer: {error}") from error
