@@ -3,9 +3,11 @@
 import json
 import multiprocessing
 import os
+import signal
 import subprocess
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from difflib import get_close_matches
 from multiprocessing.pool import Pool
 from pathlib import Path
@@ -69,7 +71,9 @@ def main(
     elif mutant:
         lines, failed = _hunted_alone(mutant)
     else:
-        with multiprocessing.get_context("spawn").Pool(processes) as pool:
+        # Ctrl-C reaches every process of the terminal: this one alone answers it.
+        deaf = signal.SIGINT, signal.SIG_IGN
+        with multiprocessing.get_context("spawn").Pool(processes, signal.signal, deaf) as pool:
             report = _report(pool, histories, sync_histories, seed)
         failed = bool(report["wrong"])
         lines = [json.dumps(report, indent=2)] if as_json else _in_words(report)
@@ -80,9 +84,32 @@ def main(
 
 
 def _report(pool: Pool, histories: int, sync_histories: int, seed: int) -> dict[str, Any]:
-    """Do all of it, and say what was found."""
+    """Do all of it, and say what was found. If it is interrupted, name the failures so far."""
+    failed, sync = list[int](), Played()
+    with _naming_failures(failed, sync):
+        return _all_of_it(pool, histories, sync_histories, seed, failed, sync)
+
+
+@contextmanager
+def _naming_failures(failed: list[int], sync: Played) -> Iterator[None]:
+    """Print how to play again what has failed, if the block is interrupted: the search for it took long."""
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit):
+        say(f"failed so far: {len(failed)} histories of payments{', and config sync' if sync.failure else ''}")
+        for number in sorted(failed):
+            say(f"  again: make prove-no-loss ARGS=--replay={number}")
+        if sync.failure:
+            say(f"  again: make prove-no-loss ARGS=--replay-sync={sync.again}")
+        raise
+
+
+def _all_of_it(
+    pool: Pool, histories: int, sync_histories: int, seed: int, failed: list[int], sync: Played
+) -> dict[str, Any]:
+    """The report. Failures are noted in `failed` and `sync` as they are found."""
     begun = time.monotonic()
-    total, failed = Verdict(), list[int]()
+    total = Verdict()
     for number, (verdict, seeds) in enumerate(pool.imap_unordered(played, _chunks(seed, histories)), 1):
         total.add(verdict)
         failed += seeds
@@ -91,10 +118,10 @@ def _report(pool: Pool, histories: int, sync_histories: int, seed: int) -> dict[
     seconds = time.monotonic() - begun
     say("playing config sync")
     begun = time.monotonic()
-    sync, sync_failed = Played(), list[int]()
+    sync_failed = list[int]()
     firsts = range(seed, seed + sync_histories, SYNC_CHUNK)
     chunks = [(first, min(SYNC_CHUNK, seed + sync_histories - first)) for first in firsts]
-    for first, one in zip(firsts, pool.starmap(play, chunks, chunksize=1), strict=True):
+    for first, one in zip(firsts, pool.imap(_play_chunk, chunks), strict=True):
         sync.add(one)
         sync_failed += [first] if one.failure else []
     sync_seconds = time.monotonic() - begun
@@ -155,6 +182,10 @@ def _report(pool: Pool, histories: int, sync_histories: int, seed: int) -> dict[
             for each in caught
         ],
     }
+
+
+def _play_chunk(chunk: tuple[int, int]) -> Played:
+    return play(*chunk)
 
 
 def _chunks(seed: int, histories: int) -> Iterator[range]:

@@ -1,6 +1,8 @@
 """The proof itself, small: `make prove-no-loss` runs it with a million histories and all mutants."""
 
 import json
+import multiprocessing
+import signal
 from collections import Counter
 from itertools import pairwise, product
 from multiprocessing.pool import ThreadPool
@@ -11,6 +13,8 @@ from typer.testing import CliRunner
 import no_loss.__main__
 from embedded_aws.server import TYPICAL_REPLICATION_SECONDS, TYPICAL_REPLICATION_SPREAD
 from no_loss.__main__ import app
+from no_loss.checker import Verdict
+from no_loss.config_sync_histories import Played
 from no_loss.control import ways_of_the_first_client
 from no_loss.first_client import FirstClient
 from no_loss.histories import TRIES, TTL, Goes, Meets, Pay, Play, confirmed_payments, drawn
@@ -164,6 +168,42 @@ def test_the_report_says_what_is_wrong_in_80_columns(more: list[Mutant], monkeyp
     assert {each["name"] for each in report["mutants"] if each["caught"]} == set(quick)
     assert report["wrong"] == [f"no history catches the mutant: {each.name}" for each in more]
     assert ("nothing is wrong" in lines) is not bool(more)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_proof_names_the_failures_so_far(
+    number: signal.Signals, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def played(seeds: range) -> tuple[Verdict, list[int]]:
+        return Verdict(), [seed for seed in seeds if seed in (7, 3)]
+
+    def play(_first: int, count: int) -> Played:
+        return Played(histories=count, failure=("WRONG",), again="1-2-3")
+
+    def interrupt(*_: object) -> None:
+        signal.raise_signal(number)
+
+    class Threads:
+        def __init__(self, *_: object) -> None:
+            """Take what processes take."""
+
+        def Pool(self, *_: object) -> ThreadPool:  # noqa: N802 - as multiprocessing has it
+            return ThreadPool(1)
+
+    monkeypatch.setattr(multiprocessing, "get_context", Threads)
+    monkeypatch.setattr(no_loss.__main__, "played", played)
+    monkeypatch.setattr(no_loss.__main__, "play", play)
+    monkeypatch.setattr(no_loss.__main__, "together", interrupt)
+    monkeypatch.setattr(no_loss.__main__, "WORLDS", [])
+    result = CliRunner().invoke(app, ["--histories=20", "--sync-histories=5"])
+    assert (result.exit_code, result.stdout) == (128 + number, "")
+    said = result.stderr.splitlines()
+    at = said.index("failed so far: 2 histories of payments, and config sync")
+    assert said[at + 1 : at + 4] == [
+        "  again: make prove-no-loss ARGS=--replay=3",
+        "  again: make prove-no-loss ARGS=--replay=7",
+        "  again: make prove-no-loss ARGS=--replay-sync=1-2-3",
+    ]
 
 
 def test_a_seed_is_replayed_alone(caught: list[Caught]) -> None:
