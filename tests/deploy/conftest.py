@@ -59,7 +59,7 @@ def deployment(stack_dir: Path) -> Iterator[Deployed]:
 
 @pytest.fixture(scope="session")
 def with_options() -> Iterator[Deployed]:
-    """The stack with the production preset, so each option, applied. Tests with it are of the group "options"."""
+    """The stack with the production preset, so each option, applied: once for each `xdist_group` with it."""
     with synthesized(settings=PRODUCTION_SETTINGS) as out, deployed_from(out / "stacks" / STACK) as deployed:
         yield deployed
 

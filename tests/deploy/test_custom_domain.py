@@ -27,7 +27,7 @@ from payment_dr.side import OTHER, SIDES, Side
 from tests.deploy.conftest import Deployed
 from tests.embedded_aws.tenant import get
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("options")]
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("custom domain")]
 
 REGIONS = {"primary": "us-east-1", "secondary": "us-west-2"}
 HOST = "app.payment-app.test"
