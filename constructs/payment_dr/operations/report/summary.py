@@ -28,7 +28,7 @@ from payment_dr.operations.report.write import write_report
 
 COLUMNS: Final = 80
 WHAT: Final = 48  # of them for what a target measures
-DIGITS: Final = 12  # of the commit
+DIGITS: Final = 7  # of the commit, as git shortens it
 NAMED: Final = 5  # of the payments that are overwritten
 WIDTHS: Final = (8, 7, 13, 14, 13, 11)  # of the cells of payments
 
