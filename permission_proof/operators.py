@@ -189,7 +189,7 @@ def dr_on(outputs: Mapping[str, Any], directory: Path) -> Iterator[Callable[...,
 
 
 @contextmanager
-def _another_policy(aws: EmbeddedAws, outputs: Mapping[str, Any]) -> Iterator[None]:
+def another_policy(aws: EmbeddedAws, outputs: Mapping[str, Any]) -> Iterator[None]:
     """Give config sync an inline policy of somebody's own, which `dr status` reads, until the end."""
     iam = aws.client("iam", DEFAULT_REGION)
     role = outputs["lambda_execution_role_arns"]["primary_config_sync"].rpartition("/")[2]
@@ -223,7 +223,7 @@ def work(user: Deployer, policy_of: Callable[[str], Document], directory: Path) 
         person.gets(policy_of(name))
     user.aws.set_replication_lag(TYPICAL_REPLICATION_SECONDS, seed=1)
     with dr_on(outputs, directory) as dr:
-        with people[OPERATE].working(), _another_policy(user.aws, outputs):
+        with people[OPERATE].working(), another_policy(user.aws, outputs):
             dr("status")
             dr("failover", "--yes", "--wait", *_BY_SWITCH)
             dr("failback", "--yes", "--wait")

@@ -41,7 +41,7 @@ from payment_dr.operations.standby_writes import StandbyWrites
 from payment_dr.operations.terraform.runner import Terraform, TerraformFailed
 from permission_proof.deployer import Deployer, allows, for_the_embedded_aws
 from permission_proof.deployer_scopes import ASKED_OTHERWISE, FREE
-from permission_proof.operators import Operator, dr_on, policies_of_operators, work
+from permission_proof.operators import Operator, another_policy, dr_on, policies_of_operators, work
 from tests.deploy.conftest import Deployers
 from tests.deploy.iam_policies import proven, without_actions
 from tests.operations.stack import Clock
@@ -181,7 +181,7 @@ def test_without_one_action_a_command_is_refused(
     user.aws.client("dynamodb", stack.region("secondary")).put_item(
         TableName=stack.outputs["dynamodb_table_name"], Item=payment
     )
-    with dr_on(stack.outputs, tmp_path) as dr:
+    with dr_on(stack.outputs, tmp_path) as dr, another_policy(user.aws, switched.outputs):
         for action, (command, said) in OF_OPERATORS.items():
             if command.startswith("failback"):
                 fence.put_function_concurrency(FunctionName=function, ReservedConcurrentExecutions=0)
