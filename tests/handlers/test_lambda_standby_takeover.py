@@ -62,7 +62,7 @@ FIRES = (
     f"alarm {ALARM_NAME} in us-east-1 is in ALARM: Route 53 considers the region unhealthy; "
     "'dr failback' returns clients"
 )
-HOLDS = f"us-east-1 has failed its health check for {takeover.FAILING_SECONDS} s; 'dr failback' returns clients"
+HOLDS = "us-east-1 has failed its health check for 30 s; 'dr failback' returns clients"
 
 
 class Clock:
@@ -360,6 +360,7 @@ def test_a_region_that_does_not_show_its_alarm_is_logged_and_sets_nothing(
     assert (len(table.items), len(regions.probes)) == (1, 1)
     line = json.loads(capsys.readouterr().out)
     assert (line["level"], line["message"], line["alarm"]) == ("WARNING", "the alarm could not be read", ALARM_NAME)
+    assert line["error"] == f"{type(error).__name__}: {error}"
 
 
 @pytest.mark.parametrize(
@@ -537,13 +538,22 @@ def test_the_handler_asks_as_dynamodb_wants_to_be_asked(
     )
     assert handler({}, CONTEXT) == {"outcome": "taken over"}
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert [line["message"] for line in lines] == ["a probe of the primary failed"] * 4 + ["run"]
+    assert [(line["level"], line["message"]) for line in lines] == [
+        *[("WARNING", "a probe of the primary failed")] * 4,
+        ("WARNING", "run"),
+    ]
+    assert [(line["number"], line["found"]) for line in lines[:4]] == [(each, FAILS.reason) for each in (1, 2, 3, 4)]
+    assert lines[4]["outcome"] == "taken over"
     assert "/health/" not in json.dumps(lines)  # the path may be one that nobody is to know
 
 
 @pytest.mark.parametrize("error", [None, "AccessDeniedException"])
 def test_the_handler_asks_for_the_alarm_in_the_primary_region(
-    dynamodb: Stubber, clock: Clock, monkeypatch: pytest.MonkeyPatch, error: str | None
+    dynamodb: Stubber,
+    clock: Clock,
+    monkeypatch: pytest.MonkeyPatch,
+    error: str | None,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr(takeover.run, "__defaults__", (Regions(clock, [PASSES]),))
     monkeypatch.setenv("PRIMARY_ALARM_NAME", ALARM_NAME)
@@ -567,6 +577,8 @@ def test_the_handler_asks_for_the_alarm_in_the_primary_region(
             state = {"MetricAlarms": [{"AlarmName": ALARM_NAME, "StateValue": "OK"}]}
             cloudwatch.add_response("describe_alarms", state, {"AlarmNames": [ALARM_NAME]})
             assert handler({}, CONTEXT) == {"outcome": "the primary answers"}
+            line = {"level": "INFO", "message": "run", "outcome": "the primary answers"}
+            assert json.loads(capsys.readouterr().out) == line
         cloudwatch.assert_no_pending_responses()
     takeover._cloudwatch.cache_clear()
     assert made == [("us-east-1", ALARM_CONFIG)]
@@ -601,15 +613,17 @@ def test_a_missing_setting_is_a_fault(
     assert f"environment variable {name} is not set" in capsys.readouterr().out
 
 
-def test_a_run_that_hangs_ends_before_the_next_one() -> None:
-    config: Any = CONFIG
+def test_a_run_that_hangs_ends_before_the_next_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_DEFAULT_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "us-west-2")
+    config = takeover._dynamodb.__wrapped__().meta.config
     a_call = config.retries["total_max_attempts"] * (config.connect_timeout + config.read_timeout) + 1  # backoff
     a_probe = takeover.CONNECT_SECONDS + takeover.RESPONSE_SECONDS
     alarm: Any = ALARM_CONFIG
     assert alarm.retries["total_max_attempts"] == 1
     a_look = alarm.connect_timeout + alarm.read_timeout
     assert (alarm.connect_timeout, alarm.read_timeout) == (1, 2)
-    assert 2 * a_call + takeover.FAILING_SECONDS + 2 * a_probe + a_look < 60
+    assert 2 * a_call + takeover.FAILING_SECONDS + 2 * a_probe + a_look == 55
 
 
 @pytest.fixture(scope="module")
@@ -631,6 +645,20 @@ def test_a_probe_sees_the_status_behind_any_certificate(certificate: Path, manne
         found = probe(server.url.replace("http:", "https:") + "/health")
     assert found == Found(status, f"HTTP status {status}")
     assert found.passes is (status in (200, 302))
+
+
+def test_a_probe_asks_as_a_checker_does_for_the_path_and_once(certificate: Path) -> None:
+    seen: list[bytes] = []
+
+    def answer(server: Server, connection: socket.socket) -> None:
+        seen.append(connection.recv(4096))
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+
+    with Server(over_tls(certificate, answer)) as server:
+        assert probe(server.url.replace("http:", "https:") + "/health/x").passes
+    (request,) = seen
+    assert request.startswith(b"GET /health/x HTTP/1.1\r\n")
+    assert b"\r\nConnection: close\r\n" in request
 
 
 @pytest.mark.parametrize(

@@ -380,7 +380,7 @@ class _Client:
 
     def _scan(self, **arguments: Any) -> Any:
         """A page for each item of the segment."""
-        assert arguments["ConsistentRead"]
+        assert (arguments["TableName"], arguments["ConsistentRead"]) == (OUTPUTS["dynamodb_table_name"], True)
         names = arguments["ExpressionAttributeNames"]
         assert arguments["ProjectionExpression"] == ", ".join(names)
         self._stack.asked.append(("scan", self._role, arguments["Segment"]))
@@ -394,14 +394,20 @@ class _Client:
         assert self._service == "lambda"
         if arguments["FunctionName"] == OUTPUTS[f"{self._role}_config_sync_function_name"]:
             return {}
+        assert arguments == self._health_function
         reserved = self._stack.reserved[self._role]
         return {} if reserved is None else {"ReservedConcurrentExecutions": reserved}
 
     def _put_function_concurrency(self, **arguments: Any) -> None:
-        assert arguments["FunctionName"] == OUTPUTS[f"{self._role}_health_monitor_function_name"]
-        self._stack.reserved[self._role] = arguments["ReservedConcurrentExecutions"]
+        self._stack.reserved[self._role] = arguments.pop("ReservedConcurrentExecutions")
+        assert arguments == self._health_function
 
-    def _delete_function_concurrency(self, **_: Any) -> None:
+    @property
+    def _health_function(self) -> dict[str, Any]:
+        return {"FunctionName": OUTPUTS[f"{self._role}_health_monitor_function_name"]}
+
+    def _delete_function_concurrency(self, **arguments: Any) -> None:
+        assert arguments == self._health_function
         self._stack.reserved[self._role] = None
 
     def _get_parameters(self, **arguments: Any) -> Any:

@@ -8,7 +8,7 @@ import pytest
 
 from payment_dr.operations import standby_writes
 from payment_dr.operations.aws import CannotTellError
-from payment_dr.operations.standby_writes import BUSY_SECONDS, StandbyWrites, key_of, shown, state_of
+from payment_dr.operations.standby_writes import BUSY_SECONDS, STREAM_SECONDS, StandbyWrites, key_of, shown, state_of
 from payment_dr.side import Side
 from tests.operations.stack import GONE, Clock, Shard, Stack, refusal
 
@@ -243,7 +243,15 @@ PLACES = [
 
 
 @pytest.mark.parametrize("place", PLACES, ids=" ".join)
-@pytest.mark.parametrize("code", ["ThrottlingException", "ProvisionedThroughputExceededException"])
+@pytest.mark.parametrize(
+    "code",
+    [
+        "LimitExceededException",
+        "ProvisionedThroughputExceededException",
+        "RequestLimitExceeded",
+        "ThrottlingException",
+    ],
+)
 def test_a_throttled_call_is_retried(stack: Stack, place: tuple[str, str, str], code: str) -> None:
     stack.pay("late", "secondary")
     stack.hiccups[place] = [refusal(400, code)] * 5
@@ -277,6 +285,20 @@ def test_a_call_without_an_answer_is_retried(stack: Stack) -> None:
     assert names(writes(stack).missing()) == ["late"]
 
 
+def test_a_comparison_that_failed_can_be_made_again(stack: Stack) -> None:
+    stack.pay("late", "secondary")
+    found = writes(stack)
+    stack.failing["dynamodbstreams", "secondary", "get_records"] = refusal(400)
+    with pytest.raises(CannotTellError):
+        found.missing()
+    stack.failing.clear()
+    assert names(found.missing()) == ["late"]
+
+
+def test_the_stream_keeps_a_write_for_an_hour_after_it_is_enough() -> None:
+    assert DAY - STREAM_SECONDS >= 3600
+
+
 def test_once_a_shard_fails_the_others_are_not_read_further(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
     """Else an error would wait for all that could be read."""
     monkeypatch.setattr(standby_writes, "EMPTY_ANSWERS", many := 200_000)
@@ -298,6 +320,21 @@ def test_once_a_shard_fails_the_others_are_not_read_further(stack: Stack, monkey
     with pytest.raises(CannotTellError, match="AccessDenied"):
         writes(stack).missing()
     assert len(stack.asked) < many
+
+
+@pytest.mark.parametrize(
+    ("size", "cost"),
+    [
+        ((0, 0), "0 items, 0 read units, about 0.00 USD on demand"),
+        ((1_000_000, 1_000_000_000), "1,000,000 items, 4,488,282 read units, about 0.56 USD on demand"),
+        ((1_000_000, 5_000_000_000), "1,000,000 items, 10,441,408 read units, about 1.31 USD on demand"),
+    ],
+)
+def test_the_whole_table_costs_two_scans_and_a_read_of_each_key_on_both_sides(
+    stack: Stack, size: tuple[int, int], cost: str
+) -> None:
+    stack.table_size = size
+    assert writes(stack).cost == cost
 
 
 def test_the_whole_table_is_compared_on_both_sides_and_scanned_once(stack: Stack) -> None:

@@ -52,6 +52,16 @@ def test_failover_fences_the_primary_and_sees_its_probe_fail(stack: Stack) -> No
     assert stack.calls == [FENCE]
 
 
+@pytest.mark.parametrize("before", [None, 7])
+def test_failover_reports_a_reserved_concurrency_that_it_replaces(stack: Stack, before: int | None) -> None:
+    stack.reserved["primary"] = before
+    made = switch(stack)
+    made.failover()
+    assert stack.reserved["primary"] == 0
+    said = "the reserved concurrency was 7: failback does not restore it, but removes it"
+    assert (said in made.reported) is (before == 7)  # type: ignore[attr-defined]
+
+
 def test_a_probed_host_of_the_user_cannot_be_fenced(stack: Stack) -> None:
     stack.outputs |= {"primary_endpoint_host": "east.pay.acme.io", "primary_probed_host": "east.pay.acme.io"}
     with pytest.raises(RefusedError, match=r"Route 53 probes east\.pay\.acme\.io in us-east-1 and not"):
@@ -67,6 +77,16 @@ def test_failover_twice_changes_nothing_the_second_time(stack: Stack) -> None:
     assert (again.changed, again.fenced) == (False, True)
     assert "already fenced" in again.text
     assert stack.calls == [FENCE]
+
+
+@pytest.mark.parametrize(("took", "compared"), [([29.0], 1), ([100.0, 50.0, 29.0], 3), ([100.0, 100.0], 2)])
+def test_failback_compares_again_while_that_leaves_fewer_writes_in_between(
+    stack: Stack, clock: Clock, monkeypatch: pytest.MonkeyPatch, took: list[float], compared: int
+) -> None:
+    left = [0.0, *took, 0.0, 0.0]  # the first one is before the operator confirms
+    monkeypatch.setattr(Switch, "_await_all", lambda _self, _writes: clock.sleep(left.pop(0)))
+    switch(fenced(stack)).failback()
+    assert len(took) + 2 - len(left) == compared
 
 
 def test_failback_removes_the_fence_and_writes_nothing_else(stack: Stack) -> None:
@@ -89,6 +109,11 @@ def test_failback_without_a_fence_reports_an_unhealthy_primary(stack: Stack) -> 
         switch(stack).failback()
 
 
+def test_where_the_fence_is_set_already_failover_waits_for_the_standby(stack: Stack) -> None:
+    text = switch(fenced(stack), wait=True).failover().text
+    assert text.endswith(" Route 53 answers with us-west-2, according to the model.")
+
+
 @pytest.mark.parametrize(("direction", "before"), [("failover", None), ("failback", 0)])
 def test_a_dry_run_and_a_declined_question_change_nothing(stack: Stack, direction: str, before: int | None) -> None:
     def decline(what: str, word: str) -> None:
@@ -97,7 +122,8 @@ def test_a_dry_run_and_a_declined_question_change_nothing(stack: Stack, directio
         raise OperationError("not confirmed", hint="")
 
     stack.reserved["primary"] = before
-    assert "would" in getattr(switch(stack, dry_run=True), direction)().text
+    would = getattr(switch(stack, dry_run=True), direction)()
+    assert ("would" in would.text, would.changed, would.fenced) == (True, False, before == 0)
     with pytest.raises(OperationError, match="not confirmed"):
         getattr(Switch(stack=stack, confirm=decline, tell=print), direction)()
     assert stack.calls == []
@@ -472,9 +498,11 @@ def test_a_primary_that_is_unhealthy_without_the_fence_is_fenced_again(
     stack: Stack, force: bool, after: int | None
 ) -> None:
     fenced(stack).passes["primary"] = lambda: False
+    made = switch(stack, force=force)
     with pytest.raises(RefusedError, match="the probe of us-east-1 does not pass: it fails"):
-        switch(stack, force=force).failback()
+        made.failback()
     assert stack.reserved["primary"] == after
+    assert ("fencing us-east-1 again" in made.reported) is not force  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize(("direction", "region"), [("failover", "us-west-2"), ("failback", "us-east-1")])

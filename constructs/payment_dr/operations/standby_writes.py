@@ -299,20 +299,21 @@ class StandbyWrites:
 
     def _all(self, tasks: Iterable[Callable[[], None]]) -> None:
         """Run all. Once one fails, start no more."""
-        self._stopped.clear()
-        with ThreadPoolExecutor(WORKERS) as pool:
-            running = {pool.submit(task) for task in tasks}
-            try:
-                while running:
-                    done, running = wait(running, PROGRESS_SECONDS, FIRST_EXCEPTION)
-                    for each in done:
-                        each.result()
-                    if running:
-                        self._tell(f"{self.compared:,} items compared, {len(self._differing):,} differ")
-            except BaseException:
-                self._stopped.set()
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
+        try:
+            with ThreadPoolExecutor(WORKERS) as pool:
+                running = {pool.submit(task) for task in tasks}
+                try:
+                    while running:
+                        done, running = wait(running, PROGRESS_SECONDS, FIRST_EXCEPTION)
+                        for each in done:
+                            each.result()
+                        if running:
+                            self._tell(f"{self.compared:,} items compared, {len(self._differing):,} differ")
+                except BaseException:
+                    self._stopped.set()  # what still runs or waits fails in its next call
+                    raise
+        finally:  # all have ended
+            self._stopped.clear()
 
 
 def key_of(key: Mapping[str, Mapping[str, Any]]) -> Key:
