@@ -1278,6 +1278,7 @@ def test_a_handler_without_settings_fails_and_counts_as_drift(
     setting, metrics = records()
     assert setting["level"] == "ERROR"
     assert (metrics["ParameterDrift"], metrics["FunctionName"]) == (1, "lambda-config-sync-east-dev")
+    assert (metrics["SyncFailures"], metrics["ParametersCopied"]) == (1, 0)
 
 
 def test_the_requests_are_valid_for_botocore(monkeypatch: pytest.MonkeyPatch) -> None:

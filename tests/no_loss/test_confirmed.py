@@ -28,6 +28,7 @@ from payment_dr.confirmed import (
     Outcome,
     Refused,
     Unknown,
+    comparable,
     connect,
     parameter,
     print_metrics,
@@ -123,6 +124,44 @@ def test_only_equal_payments_have_the_same_write_id(other: dict[str, Any], same:
     table.payments.pay("order-2", other)
     first, second = (table.home.items[key]["write_id"]["S"].partition(".")[0] for key in ("order-1", "order-2"))
     assert (first == second) is same
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "equal"),
+    [
+        ({"N": "1.0"}, {"N": "1"}, True),
+        ({"N": "1E+2"}, {"N": "100"}, True),
+        ({"N": "-0"}, {"N": "0"}, True),
+        ({"N": "12345678901234567890123456789012345678"}, {"N": "12345678901234567890123456789012345679"}, False),
+        ({"N": "1"}, {"S": "1"}, False),
+        ({"N": "-1"}, {"N": "-2"}, False),
+        ({"SS": ["a", "b"]}, {"SS": ["b", "a"]}, True),
+        ({"NS": ["1", "2.0"]}, {"NS": ["2", "1.0"]}, True),
+        ({"BS": [b"a", b"b"]}, {"BS": [b"b", b"a"]}, True),
+        ({"L": [{"N": "1"}, {"N": "2"}]}, {"L": [{"N": "2"}, {"N": "1"}]}, False),
+        ({"L": [{"N": "1.0"}]}, {"L": [{"N": "1"}]}, True),
+        ({"M": {"a": {"B": b"x"}, "b": {"BOOL": True}}}, {"M": {"b": {"BOOL": True}, "a": {"B": b"x"}}}, True),
+        ({"M": {"a": {"N": "1"}}}, {"M": {"a": {"N": "2"}}}, False),
+        ({"B": b"eA=="}, {"S": "eA=="}, False),
+        ({"NULL": True}, {"BOOL": True}, False),
+        ({"S": ""}, {"S": " "}, False),
+        ({"S": "a"}, {"S": "b"}, False),
+        ({"NS": ["1"]}, {"SS": ["1"]}, False),
+        ({"NS": ["1"]}, {"NS": ["2"]}, False),
+        ({"SS": ["a"]}, {"SS": ["b"]}, False),
+        ({"SS": ["a"]}, {"BS": ["a"]}, False),
+        ({"M": {"a": {"N": "1.0"}}}, {"M": {"a": {"N": "1"}}}, True),
+        ({"L": []}, {"M": {}}, False),
+    ],
+)
+def test_values_are_equal_as_dynamodb_considers_them_equal(one: Any, other: Any, equal: bool) -> None:
+    assert (repr(comparable(one)) == repr(comparable(other))) is equal
+
+
+def test_a_call_ends_when_its_patience_does() -> None:
+    table = Table("accept", patience=0.65)  # which ends between the second look and the third
+    table.other.items = {}
+    assert table.payments.pay("order-1", PAYMENT).seconds == pytest.approx(0.65)
 
 
 def test_other_tables_have_other_keys() -> None:

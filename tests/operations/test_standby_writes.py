@@ -354,29 +354,8 @@ def test_the_whole_table_is_compared_on_both_sides_and_scanned_once(stack: Stack
     assert "scan" not in {operation for operation, _, _ in stack.asked}
 
 
-@pytest.mark.parametrize(
-    ("one", "other", "equal"),
-    [
-        ({"N": "1.0"}, {"N": "1"}, True),
-        ({"N": "1E+2"}, {"N": "100"}, True),
-        ({"N": "-0"}, {"N": "0"}, True),
-        ({"N": "12345678901234567890123456789012345678"}, {"N": "12345678901234567890123456789012345679"}, False),
-        ({"N": "1"}, {"S": "1"}, False),
-        ({"N": "-1"}, {"N": "-2"}, False),
-        ({"SS": ["a", "b"]}, {"SS": ["b", "a"]}, True),
-        ({"NS": ["1", "2.0"]}, {"NS": ["2", "1.0"]}, True),
-        ({"BS": [b"a", b"b"]}, {"BS": [b"b", b"a"]}, True),
-        ({"L": [{"N": "1"}, {"N": "2"}]}, {"L": [{"N": "2"}, {"N": "1"}]}, False),
-        ({"L": [{"N": "1.0"}]}, {"L": [{"N": "1"}]}, True),
-        ({"M": {"a": {"B": b"x"}, "b": {"BOOL": True}}}, {"M": {"b": {"BOOL": True}, "a": {"B": b"x"}}}, True),
-        ({"M": {"a": {"N": "1"}}}, {"M": {"a": {"N": "2"}}}, False),
-        ({"B": b"eA=="}, {"S": "eA=="}, False),
-        ({"NULL": True}, {"BOOL": True}, False),
-        ({"S": ""}, {"S": " "}, False),
-    ],
-)
-def test_values_are_equal_as_dynamodb_holds_them_to_be(one: Any, other: Any, equal: bool) -> None:
-    assert (state_of({"value": one}) == state_of({"value": other})) is equal
+def test_items_are_equal_as_dynamodb_considers_them_equal() -> None:
+    assert state_of({"a": {"N": "1.0"}, "b": {"S": "x"}}) == state_of({"b": {"S": "x"}, "a": {"N": "1"}})
 
 
 def test_a_missing_attribute_is_a_difference() -> None:
