@@ -32,13 +32,13 @@ def dr(make_stack: Callable[..., Stack], monkeypatch: pytest.MonkeyPatch) -> Cal
 Dr = Callable[..., Result]
 
 
-def test_status_is_a_table_or_json_and_exits_with_what_was_found(dr: Dr, stack: Stack) -> None:
+def test_status_is_a_table_or_json_and_its_exit_code_shows_the_result(dr: Dr, stack: Stack) -> None:
     well = dr(stack, "status")
     assert (well.exit_code, well.stderr) == (0, "")
     assert "us-east-1 (primary)" in well.stdout
     stack.tables["primary"] = "CREATING"
-    told = dr(stack, "status", "--json")
-    assert told.exit_code == json.loads(told.stdout)["exit_code"] == 1
+    done = dr(stack, "status", "--json")
+    assert done.exit_code == json.loads(done.stdout)["exit_code"] == 1
 
 
 def test_an_error_has_a_hint_on_stderr_and_exits_with_2(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -49,7 +49,7 @@ def test_an_error_has_a_hint_on_stderr_and_exits_with_2(tmp_path: Path, monkeypa
     assert hint == "hint: write it with 'terraform output -json'"
 
 
-def test_a_refusal_exits_with_1(dr: Dr, stack: Stack) -> None:
+def test_a_failed_check_exits_with_1(dr: Dr, stack: Stack) -> None:
     stack.tables["secondary"] = "CREATING"
     found = dr(stack, "failover", "--yes")
     assert (found.exit_code, found.stdout) == (1, "")
@@ -75,7 +75,7 @@ def test_on_an_embedded_aws_yes_is_enough(dr: Dr, stack: Stack, typed: str, code
         ("", ("--yes",), 0, 0),
     ],
 )
-def test_on_aws_account_and_region_have_to_be_typed(
+def test_on_aws_account_and_region_must_be_typed(
     dr: Dr, make_stack: Callable[..., Stack], typed: str, arguments: tuple[str, ...], code: int, reserved: int | None
 ) -> None:
     stack = make_stack(live=True)
@@ -101,7 +101,7 @@ def test_a_drill_without_a_switch_needs_no_end_before_it_asks(
     assert (found.exit_code, stack.calls, list(tmp_path.iterdir())) == (2, [], [])
 
 
-def test_failback_tells_its_outcome_as_json_alone_on_stdout(dr: Dr, stack: Stack) -> None:
+def test_failback_prints_only_json_on_stdout(dr: Dr, stack: Stack) -> None:
     stack.reserved["primary"] = 0
     found = dr(stack, "failback", "--yes", "--json")
     assert json.loads(found.stdout) == {
@@ -127,9 +127,9 @@ def test_options_reach_the_switch(dr: Dr, stack: Stack) -> None:
 
 def test_reason_and_end_reach_the_switch_of_the_standby_region(dr: Dr, make_stack: Callable[..., Stack]) -> None:
     stack = make_stack(switch=True)
-    refused = dr(stack, "failover", "--yes", "--reason", "payments fail")
-    assert refused.exit_code == 2
-    assert "hint: dr failover --reason 'payments fail' --for 60m; with --no-end" in refused.stderr
+    failed = dr(stack, "failover", "--yes", "--reason", "payments fail")
+    assert failed.exit_code == 2
+    assert "hint: dr failover --reason 'payments fail' --for 60m; with --no-end" in failed.stderr
     for wrong in ("60", "m", "0m", "-1h", "1w", "inf"):
         found = dr(stack, "failover", "--yes", "--reason", "payments fail", "--for", wrong)
         assert (found.exit_code, f"error: --for {wrong} is not a duration" in found.stderr) == (2, True), wrong
@@ -159,7 +159,7 @@ def test_a_signal_unwinds_and_sets_the_exit_code(tmp_path: Path, number: signal.
     assert "Traceback" not in ended.stderr
 
 
-def test_an_interrupted_switch_says_how_to_see_what_it_left(dr: Dr, stack: Stack) -> None:
+def test_an_interrupted_switch_shows_how_to_check_its_state(dr: Dr, stack: Stack) -> None:
     def interrupt() -> bool:
         raise KeyboardInterrupt
 
@@ -173,9 +173,9 @@ def test_an_interrupted_switch_says_how_to_see_what_it_left(dr: Dr, stack: Stack
 
 
 def test_each_outage_is_described_in_one_line(dr: Dr, stack: Stack) -> None:
-    told = dr(stack, "drill", "--list")
-    assert told.exit_code == 0
-    lines = {line.split()[0]: line for line in told.stdout.splitlines()}
+    done = dr(stack, "drill", "--list")
+    assert done.exit_code == 0
+    lines = {line.split()[0]: line for line in done.stdout.splitlines()}
     assert [*lines] == [*OUTAGES]
     assert lines["hang"].split(maxsplit=1)[1] == "no call of the primary region is answered; must fail over (embedded)"
     assert lines["fence"].endswith(
@@ -191,4 +191,4 @@ def test_each_outage_is_described_in_one_line(dr: Dr, stack: Stack) -> None:
     )
     assert as_json["secondary"]["payments_go_on"] == {"local": True, "confirmed": False}
     embedded = CliRunner().invoke(embedded_command, ["drill", "--list"])  # deploys nothing
-    assert embedded.stdout == told.stdout
+    assert embedded.stdout == done.stdout

@@ -24,16 +24,18 @@ from permission_proof.deployer import LONGEST_POLICY
 
 
 def test_each_fits_into_a_managed_policy_with_the_longest_environment() -> None:
-    told = CliRunner().invoke(cli.app, ["policies", "--environment", "a-long-stage"])
-    lengths = {name: len(json.dumps(policy, separators=(",", ":"))) for name, policy in json.loads(told.stdout).items()}
+    printed = CliRunner().invoke(cli.app, ["policies", "--environment", "a-long-stage"])
+    lengths = {
+        name: len(json.dumps(policy, separators=(",", ":"))) for name, policy in json.loads(printed.stdout).items()
+    }
     assert {name: length for name, length in lengths.items() if length > LONGEST_POLICY} == {}
 
 
 def test_the_command_prints_all_for_another_account_and_environment() -> None:
-    told = CliRunner().invoke(cli.app, ["policies", "--account-id", "111122223333", "--environment", "prod"])
-    assert told.exit_code == 0
-    assert ACCOUNT_ID not in told.stdout
-    policies = json.loads(told.stdout)
+    printed = CliRunner().invoke(cli.app, ["policies", "--account-id", "111122223333", "--environment", "prod"])
+    assert printed.exit_code == 0
+    assert ACCOUNT_ID not in printed.stdout
+    policies = json.loads(printed.stdout)
     assert tuple(policies) == NAMES
     arns = [arn for policy in policies.values() for each in policy["Statement"] for arn in each["Resource"]]
     assert "arn:aws:s3:::s3-payment-docs-*-prod-111122223333" in arns
@@ -41,18 +43,20 @@ def test_the_command_prints_all_for_another_account_and_environment() -> None:
 
 
 def test_the_command_prints_all_for_another_table() -> None:
-    told = CliRunner().invoke(cli.app, ["policies", "--environment", "prod"], env={"PAYMENT_DR_TABLE": "payments-dev"})
+    printed = CliRunner().invoke(
+        cli.app, ["policies", "--environment", "prod"], env={"PAYMENT_DR_TABLE": "payments-dev"}
+    )
     for arn in ("table/payments-dev", "table/payments-dev/stream/*"):
-        assert f'"arn:aws:dynamodb:*:123456789012:{arn}"' in told.stdout
-    assert "table/transactions" not in told.stdout
+        assert f'"arn:aws:dynamodb:*:123456789012:{arn}"' in printed.stdout
+    assert "table/transactions" not in printed.stdout
 
 
 def test_the_command_writes_files_that_aws_takes_as_they_are(tmp_path: Path) -> None:
-    told = CliRunner().invoke(
+    printed = CliRunner().invoke(
         cli.app, ["policies", "--account-id", "111122223333", "--out", str(tmp_path / "policies")]
     )
-    assert told.stdout.splitlines() == [str(tmp_path / "policies" / f"{name}.json") for name in NAMES]
-    for path in map(Path, told.stdout.splitlines()):
+    assert printed.stdout.splitlines() == [str(tmp_path / "policies" / f"{name}.json") for name in NAMES]
+    for path in map(Path, printed.stdout.splitlines()):
         assert set(json.loads(path.read_text(encoding="utf-8"))) == {"Version", "Statement"}
 
 

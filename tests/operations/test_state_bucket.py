@@ -235,7 +235,7 @@ FLAGS = ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPu
     ("off", "algorithm"),
     [*((off, "AES256") for off in (None, *FLAGS)), *((None, other) for other in ("aws:kms", "aws:kms:dsse", "other"))],
 )
-def test_what_is_correct_is_not_written(
+def test_correct_settings_are_not_written(
     stub: Callable[[str], tuple[Stubber, StateBucket]], off: str | None, algorithm: str
 ) -> None:
     s3, bucket = stub(REGION)
@@ -266,7 +266,7 @@ def test_a_redirection_names_the_region_of_the_bucket(
 
 
 @pytest.mark.parametrize("operation", ["head_bucket", "get_bucket_policy"])
-def test_another_error_is_not_taken_for_a_setting_that_is_missing(
+def test_another_error_does_not_count_as_a_missing_setting(
     stub: Callable[[str], tuple[Stubber, StateBucket]], operation: str
 ) -> None:
     s3, bucket = stub(REGION)

@@ -214,10 +214,10 @@ def test_documents_without_metrics_of_s3_are_no_fault(stack: Stack) -> None:
 def test_no_value_of_a_parameter_is_ever_shown(stack: Stack) -> None:
     stack.parameters["secondary"] = dict.fromkeys(NAMES, "correct horse")
     status = look_at(stack)
-    told = shown(status) + json.dumps(status.as_json())
-    assert NAMES[0] in told
-    assert "hunter2" not in told
-    assert "correct horse" not in told
+    output = shown(status) + json.dumps(status.as_json())
+    assert NAMES[0] in output
+    assert "hunter2" not in output
+    assert "correct horse" not in output
 
 
 def test_a_probe_that_does_not_leave_this_machine_is_not_a_fault_of_the_region(

@@ -27,7 +27,7 @@ def test_a_policy_that_an_operator_may_not_read_may_allow_what_the_others_do_not
     assert "cannot tell: IAM rejects the call: AccessDeniedException" in found.found
 
 
-def test_a_policy_is_not_taken_for_unreadable_where_iam_does_not_answer(stack: Stack) -> None:
+def test_a_policy_is_inconclusive_if_iam_does_not_answer(stack: Stack) -> None:
     stack.failing["iam", "primary"] = GONE
     found = look_at(stack).both["config sync"]
     assert found == Finding("IAM does not answer", CANNOT_TELL)

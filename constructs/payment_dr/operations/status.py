@@ -235,10 +235,10 @@ def _documents(stack: Deployed, side: Side) -> Finding:
 
 def _alarms(stack: Deployed, side: Side) -> Finding:
     states = probes.alarms(stack, side)
-    ringing = sorted(name for name, state in states.items() if state == "ALARM")
+    firing = sorted(name for name, state in states.items() if state == "ALARM")
     if not states:
         return Finding("none of the stack's alarms exists here", BAD)
-    return judged(not ringing, ", ".join(ringing) or f"none of {len(states)} in ALARM")
+    return judged(not firing, ", ".join(firing) or f"none of {len(states)} in ALARM")
 
 
 def _fenced(stack: Deployed, side: Side) -> Finding:

@@ -58,21 +58,21 @@ def test_a_declined_confirmation_changes_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("switch", "no_end", "says", "hint"),
+    ("switch", "no_end", "expected", "hint"),
     [
         (False, False, "this stack has no switch, and a fence has no end: it stays until 'dr failback'", "switch=True"),
         (True, True, "this stack has a switch, and --limit ends the switch of a drill", "leave out --no-end"),
     ],
 )
-def test_a_drill_sets_what_ends_by_itself_unless_its_operator_accepts_a_fence(
-    tmp_path: Path, switch: bool, no_end: bool, says: str, hint: str
+def test_no_end_is_required_for_a_fence_and_rejected_for_a_switch(
+    tmp_path: Path, switch: bool, no_end: bool, expected: str, hint: str
 ) -> None:
     stack = Stack(live=True, switch=switch)
 
     def confirm(*_: str) -> None:
         raise AssertionError("asked, although the drill cannot start")
 
-    with pytest.raises(OperationError, match=says) as refused:
+    with pytest.raises(OperationError, match=expected) as raised:
         live.drill(
             stack,
             seed=1,
@@ -83,21 +83,23 @@ def test_a_drill_sets_what_ends_by_itself_unless_its_operator_accepts_a_fence(
             no_end=no_end,
             name_servers=["127.0.0.1"],
         )
-    assert hint in refused.value.hint
+    assert hint in raised.value.hint
     assert stack.calls == []
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(
-    ("switch", "says"),
+    ("switch", "expected"),
     [
         (False, "If this computer is lost before that, the fence stays: then run 'dr failback' on another one."),
         (True, "The switch ends by itself after 20 minutes, even if this computer is lost."),
     ],
 )
-def test_what_a_lost_computer_leaves_behind_is_announced(tmp_path: Path, switch: bool, says: str) -> None:
+def test_the_confirmation_names_the_state_that_a_lost_computer_leaves(
+    tmp_path: Path, switch: bool, expected: str
+) -> None:
     ((what, _),) = drill(Stack(live=True, switch=switch), tmp_path)
-    assert says in what
+    assert expected in what
 
 
 def test_payments_through_the_service_are_announced_and_need_one(
