@@ -96,7 +96,7 @@ def test_an_outage_fails_over_and_back_within_the_target_and_loses_nothing_that_
     assert at_failback == [kind == "recovery-backlog"] * 2
     assert local["missing_after_recovery"] == []
     # Only where the local client lost something has the run shown that the other one is protected.
-    at_switch = next(each for each in journal["targets"] if "at the switch" in each["what"])
+    at_switch = next(each for each in journal["targets"] if "at the failover" in each["what"])
     assert (at_switch["tested"], at_switch["met"]) == ((True, True) if local["missing_at_switch"] else (False, None))
     assert confirmed["acknowledged_in_secondary"] > 0
     for mode, rpo in journal["rpo"].items():

@@ -133,7 +133,7 @@ def test_a_fence_fails_over_and_back_and_nothing_of_the_drill_is_left(
         "health functions that do not report a failing table": "not tested on a stack that others use",
         "parameter rotated and not copied": "not tested on a stack that others use",
         "alarms that reached nobody": "not tested on a stack that others use",
-        "confirmed mode: missing in us-west-2 at the switch": "not tested by this outage: replication goes on",
+        "confirmed mode: missing in us-west-2 at the failover": "not tested by this outage: replication goes on",
     }
     assert "real, the zone's name servers" in {target["how"] for target in journal["targets"]}
     found = verify(json.dumps(journal).encode())
@@ -203,7 +203,7 @@ def test_at_its_time_limit_it_ends_undoes_all_and_is_inconclusive(
     monkeypatch.setattr(outages, "SERVING_SECONDS", 900.0)  # the outage goes on beyond the limit
     with NameServer() as server:  # which goes on answering with the primary
         server.answers = [f"{stack.target('primary')}."]
-        done = dr("--yes", "--no-end", "--name-server", server.address, "--limit", "6")
+        done = dr("--yes", "--no-end", "--name-server", server.address, "--limit", "12")
     assert done.exit_code == 2, done.output
     assert "the time limit is reached" in done.stderr, done.stderr
     assert "every change was undone" in done.stderr

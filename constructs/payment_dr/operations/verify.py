@@ -501,7 +501,7 @@ class Figures:
             missing, count = found["missing_after_recovery"], found["acknowledged_in_all"]
             known[f"{mode} mode: missing after recovery, of {count} acknowledged"] = len(missing)
             missing, count = found["missing_at_switch"], found["acknowledged"]
-            known[f"{mode} mode: missing in {second} at the switch, of {count} acknowledged"] = (
+            known[f"{mode} mode: missing in {second} at the failover, of {count} acknowledged"] = (
                 len(missing) if totals["failover"] and count else None
             )
             missing, count = found.get("missing_at_failback"), found.get("acknowledged_in_secondary")

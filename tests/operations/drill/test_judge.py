@@ -161,7 +161,7 @@ def test_a_failover_that_did_not_happen_has_its_cause(others: dict[str, Any], ca
     assert judge.causes[:2] == [cause, "clients did not return to us-east-1 after its recovery"]
     assert missed_by(judge) == dict.fromkeys(
         (
-            *("failover", "failback", "confirmed mode: missing in us-west-2 at the switch, of 20 acknowledged"),
+            *("failover", "failback", "confirmed mode: missing in us-west-2 at the failover, of 20 acknowledged"),
             "confirmed mode: missing in us-east-1 at the failback, of 0 acknowledged in us-west-2",
         )
     )
@@ -232,7 +232,7 @@ def test_missing_or_different_data_at_the_end_are_named_and_miss_the_target(jour
     judge.judge(evidence_of())
     assert missed_by(judge) == {
         "confirmed mode: missing after recovery, of 50 acknowledged": 2,
-        "confirmed mode: missing in us-west-2 at the switch, of 20 acknowledged": 1,
+        "confirmed mode: missing in us-west-2 at the failover, of 20 acknowledged": 1,
         "confirmed mode: missing in us-east-1 at the failback, of 15 acknowledged in us-west-2": 2,
         "after recovery: items that differ between the regions": 2,
         "after recovery: transactions written twice": 1,
@@ -251,7 +251,7 @@ def test_missing_or_different_data_at_the_end_are_named_and_miss_the_target(jour
     assert "after recovery: parameters differ" in judge.causes
 
 
-AT_THE_SWITCH = "confirmed mode: missing in us-west-2 at the switch, of 20 acknowledged"
+AT_THE_SWITCH = "confirmed mode: missing in us-west-2 at the failover, of 20 acknowledged"
 
 
 def at_the_switch(judge: Judge) -> Target:

@@ -342,7 +342,7 @@ def test_a_fence_with_replication_paused_tests_confirmed_mode(
     journal = drill("fence", pause=pause)
     assert (journal["verdict"], journal["causes"]) == ("passed", [])
     assert steps[1:4] == ["steady load", "replication pause", "outage"]
-    (at_switch,) = (each for each in journal["targets"] if "at the switch" in each["what"])
+    (at_switch,) = (each for each in journal["targets"] if "at the failover" in each["what"])
     assert (at_switch["tested"], at_switch["met"]) == (True, True)
     local, confirmed = journal["rpo"]["local"], journal["rpo"]["confirmed"]
     assert len(local["missing_at_switch"]) > 0
@@ -365,7 +365,7 @@ def test_a_replication_pause_reveals_a_client_that_acknowledges_without_reading(
     journal = drill("fence", pause=pause)
     assert journal["verdict"] == "missed"
     (missed,) = (each for each in journal["targets"] if each["tested"] and not each["met"])
-    assert missed["what"].startswith("confirmed mode: missing in us-west-2 at the switch")
+    assert missed["what"].startswith("confirmed mode: missing in us-west-2 at the failover")
     assert missed["measured"] == len(journal["rpo"]["confirmed"]["missing_at_switch"]) > 0
 
 

@@ -1,4 +1,4 @@
-"""What is compared at the switch and after recovery."""
+"""What is compared at the failover and after recovery."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -25,7 +25,7 @@ Journal = dict[str, Any]
 PRIMARY, SECONDARY = ("us-east-1", "us-west-2")
 START, OUTAGE, WRITES = 5, 60, 20  # seconds: the load begins, the region fails; transactions a second
 DRAW = "one draw of seed 42, virtual time; real probes, simulated DNS"
-AT_SWITCH = "confirmed mode: missing in us-west-2 at the switch, of 10987 acknowledged"
+AT_SWITCH = "confirmed mode: missing in us-west-2 at the failover, of 10987 acknowledged"
 LOST = [f"tx-local-{number:06}" for number in range(1093, 1102)]
 
 
@@ -164,7 +164,7 @@ def _content(settings: Settings, verdict: str, causes: tuple[str, ...]) -> str:
             ),
             _target("failback", "s", rto_target, back.total, DRAW),
             _target(AT_SWITCH, "transactions", 0, 0, "counted, emulated AWS")
-            | {"misses_when": MISSES_WHEN["missing at the switch"]},
+            | {"misses_when": MISSES_WHEN["missing at the failover"]},
         ],
         "verdict": verdict,
         "causes": causes,

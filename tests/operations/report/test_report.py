@@ -70,7 +70,7 @@ class TestTheTop:
     def test_a_passed_drill_says_so_with_outage_recovery_times_and_losses(self, page: Any) -> None:
         found = page(journals.passed())
         assert text(found, ".//h1") == "✓ Rehearsal on an emulated AWS passed: every target was met"
-        missing = "Missing at the switch: 9 of 11,102 payments in local mode, 0 of 10,987 in confirmed mode."
+        missing = "Missing at the failover: 9 of 11,102 payments in local mode, 0 of 10,987 in confirmed mode."
         assert missing in text(found, ".//header")
         top = cards(found)
         assert top["Outage of us-east-1"] == (
@@ -78,8 +78,8 @@ class TestTheTop:
         )
         assert top["Failover (RTO), one draw, seed 42"].startswith("102.5 s target 180 s: ✓ met")
         assert top["Failback (RTO), one draw, seed 42"].startswith("74.6 s target 180 s: ✓ met")
-        assert top["Missing at the switch, local mode"].startswith("9 of 11,102 no target ")
-        assert top["Missing at the switch, confirmed mode"].startswith("0 of 10,987 target 0: ✓ met ")
+        assert top["Missing at the failover, local mode"].startswith("9 of 11,102 no target ")
+        assert top["Missing at the failover, confirmed mode"].startswith("0 of 10,987 target 0: ✓ met ")
 
     def test_a_missed_drill_names_the_cause_and_the_target_it_missed(self, page: Any) -> None:
         journal = journals.missed()
@@ -126,7 +126,7 @@ class TestTheTop:
         journal["rto"] |= {"failover": None, "failback": None}
         found = page(journal)
         assert cards(found)["Failover (RTO), one draw, seed 42"].startswith("none target 180 s")
-        assert "DNS did not switch, so no payment could be missing at a switch." in text(found, ".//header")
+        assert "DNS did not switch, so no payment could be missing at a failover." in text(found, ".//header")
 
 
 class TestTheRest:
@@ -156,9 +156,9 @@ class TestTheRest:
         draw = f"one draw of seed 42 in virtual time, run in {ran:.1f} s: real probes, emulated AWS, simulated DNS"
         assert cards(emulated)["Failover (RTO), one draw, seed 42"].endswith(draw)
         assert text(live, ".//h1") == "✓ Drill on AWS passed: every target was met"
-        assert cards(emulated)["Missing at the switch, local mode"].endswith("counted, emulated AWS")
+        assert cards(emulated)["Missing at the failover, local mode"].endswith("counted, emulated AWS")
         assert cards(live)["Failover (RTO), measured"].endswith("real, live AWS")
-        assert cards(live)["Missing at the switch, local mode"].endswith("counted, live AWS")
+        assert cards(live)["Missing at the failover, local mode"].endswith("counted, live AWS")
         by_phase = ["failover", "bound", "94.7 s", "not modelled", "30.0 s", "2.0 s", "126.7 s", "computed"]
         assert by_phase in rows(emulated)
         assert [row[3] for row in rows(emulated) if row[:2] == ["failover", "one draw, seed 42"]] == ["not modelled"]
@@ -426,7 +426,7 @@ def test_a_target_that_an_outage_does_not_test_is_neither_met_nor_missed(
     assert row[0].startswith(f"{journals.AT_SWITCH}Missed when: A payment was acknowledged as confirmed before")
     assert row[1:] == ["", "0", "not tested", why]
     assert "confirmed mode: missing in us-west-2 at the 0 not tested switch, of 10987 acknowledged" in printed(journal)
-    assert "0 of 10,987 target 0: not tested" in cards(page(journal))["Missing at the switch, confirmed mode"]
+    assert "0 of 10,987 target 0: not tested" in cards(page(journal))["Missing at the failover, confirmed mode"]
     headline = "✓ Rehearsal on an emulated AWS passed: every target that it tests was met"
     assert text(page(journal), ".//h1") == headline
 
@@ -462,7 +462,7 @@ def test_the_report_counts_payments_that_only_one_region_acknowledged(
     page: Callable[[Journal], ElementTree.Element], printed: Callable[[Journal], str]
 ) -> None:
     journal = journals.passed()
-    assert "by one region alone: 4,002 of 10,987" in cards(page(journal))["Missing at the switch, confirmed mode"]
+    assert "by one region alone: 4,002 of 10,987" in cards(page(journal))["Missing at the failover, confirmed mode"]
     figures = ["secondary serves", "us-west-2", "3,900", "3,900", "3", "512 ms", "1,290 ms"]
     assert figures in rows(page(journal))
     assert "Failover of this client: 102.5 s. Failback of this client: 61.0 s." in text(page(journal))
@@ -494,7 +494,7 @@ def test_what_a_drill_prints_fits_a_screen_and_says_what_it_was_of(
         assert line in lines
     zeros = "1 counts that must be 0: counted, emulated AWS"
     assert [line.split("  ")[0] for line in lines if "must be 0" in line] == [zeros]
-    lost = "Missing at the switch: 9 of 11,102 payments in local mode, 0 of 10,987 in confirmed mode."
+    lost = "Missing at the failover: 9 of 11,102 payments in local mode, 0 of 10,987 in confirmed mode."
     assert text.endswith(f"Rehearsal on an emulated AWS {journal['verdict']}: {words}. {lost}")
 
 
@@ -535,7 +535,7 @@ def test_what_a_drill_says_of_its_undo_is_said_though_its_report_finds_no_room(
 
 def test_the_report_says_which_way_payments_went(page: Callable[[Journal], ElementTree.Element]) -> None:
     journal = journals.passed()
-    local, confirmed = (f"Missing at the switch, {mode} mode" for mode in ("local", "confirmed"))
+    local, confirmed = (f"Missing at the failover, {mode} mode" for mode in ("local", "confirmed"))
     directly = page(journal)
     assert "Load: payments written to the table transactions directly" in text(directly)
     assert "what a global table gives" in cards(directly)[local]
@@ -547,9 +547,9 @@ def test_the_report_says_which_way_payments_went(page: Callable[[Journal], Eleme
     confirming = page(journal | {"load": {"way": "endpoint", "to": "https://pay.acme.io", "confirms": True}})
     assert "acknowledged by the service, after its write in both" in cards(confirming)[confirmed]
     assert "by one region alone" in cards(confirming)[local]
-    lost = "Missing at the switch: 9 of 11,102 payments of the service, 0 of 10,987 in confirmed mode."
+    lost = "Missing at the failover: 9 of 11,102 payments of the service, 0 of 10,987 in confirmed mode."
     assert lost in text(through_service, ".//header")
-    lost = "Missing at the switch: 9 of 11,102 payments in local mode, 0 of 10,987 of the service."
+    lost = "Missing at the failover: 9 of 11,102 payments in local mode, 0 of 10,987 of the service."
     assert lost in text(confirming, ".//header")
     older = {name: value for name, value in journal.items() if name != "load"}
     assert "Load:" not in text(page(older))

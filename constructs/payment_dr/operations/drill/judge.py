@@ -27,7 +27,7 @@ from payment_dr.operations.route53.recovery_time import Settings
 from payment_dr.side import OTHER, SIDES, Side
 
 SAME_TIME_SECONDS = 10.0  # of drill time, which may pass in an instant
-PROBES_DECIDE = frozenset({"failover", "failback", "stays", "returned", "missing at the switch", "alarms fired"})
+PROBES_DECIDE = frozenset({"failover", "failback", "stays", "returned", "missing at the failover", "alarms fired"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -276,16 +276,16 @@ class Judge:
             self._judge_failback(evidence)
 
     def _judge_switch(self, evidence: Evidence) -> None:
-        """Judge the losses of confirmed mode at the switch. Its control group is local mode, which must lose some."""
+        """Judge the losses of confirmed mode at the failover. Its control group is local mode, which must lose some."""
         rpo, second = self._journal.content["rpo"], self._regions["secondary"]
         lost, count = rpo[CONFIRMED]["missing_at_switch"], rpo[CONFIRMED]["acknowledged"]
-        kind = "missing at the switch"
-        what = f"confirmed mode: missing in {second} at the switch, of {count} acknowledged"
+        kind = "missing at the failover"
+        what = f"confirmed mode: missing in {second} at the failover, of {count} acknowledged"
         if not evidence.outage.cuts_replication and not lost:
             self.leave_untested(what, "transactions", 0, "by this outage: replication goes on", kind=kind)
         elif evidence.failed_over and count and not lost and not rpo[LOCAL]["missing_at_switch"]:
             cause = (
-                f"a client that does not wait for {second} lost nothing at the switch either, of "
+                f"a client that does not wait for {second} lost nothing at the failover either, of "
                 f"{rpo[LOCAL]['acknowledged']}: this run does not show that confirmed mode protects"
             )
             self.leave_inconclusive(what, "transactions", 0, 0, cause, kind=kind)

@@ -121,7 +121,7 @@ class Outage:
         means: How: faults of the region, or a function's reserved concurrency, or the operator's switch.
         lasts: Seconds that it lasts with the settings of a stack.
         failed_probe_seconds: Seconds that a failed probe takes in it. None: as the settings have it.
-        cuts_replication: Whether the table does not replicate meanwhile, so that a switch can lose something.
+        cuts_replication: Whether the table does not replicate meanwhile, so that a failover can lose something.
         splits: Whether clients pay in both regions meanwhile, some of them the same payment with different amounts.
         backlog: Seconds for which replication still stalls after the region has returned. None: it resumes at once.
         payments: For each client mode whether its payments to the primary, or to both regions if it splits them, go

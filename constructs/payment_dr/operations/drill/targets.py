@@ -16,7 +16,7 @@ MISSES_WHEN: Final[Mapping[str, str]] = {
     "stays": "DNS answers with the other region although this outage must not fail over.",
     "returned": "DNS or clients are not back in the primary region at the end.",
     "missing after recovery": "A payment that was acknowledged is missing in the table of one region at the end.",
-    "missing at the switch": "A payment was acknowledged as confirmed before the other region had it.",
+    "missing at the failover": "A payment was acknowledged as confirmed before the other region had it.",
     "staying over": "Clients return without an operator, although the stack requires one.",
     "missing at the failback": "Clients return before the primary has what the other region acknowledged.",
     "payments during the outage": "Payments to the primary stop in an outage that spares them, or the other way round.",

@@ -222,10 +222,10 @@ class ReportContent:
         if UNMEASURED in found.values():
             return None
         if not self.measured.get("failover"):
-            return "DNS did not switch, so no payment could be missing at a switch"
+            return "DNS did not switch, so no payment could be missing at a failover"
         whose = {mode: "of the service" if self.is_of_service(mode) else f"in {mode} mode" for mode in MODES}
         missing = f"{found[LOCAL]} payments {whose[LOCAL]}, {found[CONFIRMED]} {whose[CONFIRMED]}"
-        return f"Missing at the switch: {missing}"
+        return f"Missing at the failover: {missing}"
 
     def phase(self, phase: Phase | Literal["total"], value: float, *, of_the_model: bool = False) -> str:
         """Seconds of a phase, or why there is no such number."""
@@ -326,9 +326,9 @@ class ReportContent:
         return "acknowledged after the local write: what a global table gives"
 
     def target_at_switch(self, mode: str) -> Target | None:
-        """The target for what is missing at the switch. Only confirmed mode has one."""
+        """The target for what is missing at the failover. Only confirmed mode has one."""
         targets = self.journal.get("targets") or [] if mode == CONFIRMED else []
-        at_switch = MISSES_WHEN["missing at the switch"]
+        at_switch = MISSES_WHEN["missing at the failover"]
         return next((target for target in targets if target.get("misses_when") == at_switch), None)
 
     def is_of_service(self, mode: str) -> bool:

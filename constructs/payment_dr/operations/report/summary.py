@@ -164,7 +164,7 @@ def _payments(content: Content) -> Iterator[tuple[str, str]]:
     if not content["rpo"]:
         return
     yield _row("payments", "acknow-", "by one", "missing at", "missing at", "failover,", "p50, p95"), "bold"
-    yield _row("(counted)", "ledged", "region", "the switch", "the failback", "failback s", "real ms"), "bold"
+    yield _row("(counted)", "ledged", "region", "the failover", "the failback", "failback s", "real ms"), "bold"
     of_service = mode_of_service(content.get("load"))
     for mode, rpo in content["rpo"].items():
         paid, alone, missing = rpo["acknowledged_in_all"], rpo["acknowledged_by_one_region"], rpo["missing_at_failback"]
