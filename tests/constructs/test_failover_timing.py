@@ -159,7 +159,7 @@ NUMBERS = {
     "fast_detection": 10 * FAILURE_THRESHOLD,
     "budget": DETECTION + RECORD_TTL_SECONDS,
     "alias_budget": DETECTION + ALIAS_TTL_SECONDS,
-    "canary": FAILOVER_SECONDS,
+    "half_canary": FAILOVER_SECONDS // 2,  # a run each minute, and a period of the alarm
     "canary_budget": FAILOVER_SECONDS + RECORD_TTL_SECONDS,
     "canary_alias_budget": FAILOVER_SECONDS + ALIAS_TTL_SECONDS,
     "bound": bound(Settings()),
@@ -176,7 +176,7 @@ TIMING_PROPS = (
 STATED: Mapping[str, Sequence[str]] = {
     "README.md": (
         "After {three} failed probes ({detection} s) Route 53 answers with the other region",
-        "failover, bound of the model: computed; {hanging_bound} s {bound} s {target} s met",
+        "failover, bound of the model: computed {bound} s {target} s met",
         " s {target} s met",
         "plan.json: 1 change, target {target} s",
         "| failover within {target} s |",
@@ -204,15 +204,17 @@ STATED: Mapping[str, Sequence[str]] = {
         "Fails at synth with `custom_domain`, because an alias has API Gateway's TTL of {alias_ttl} s.",
     ),
     "docs/deploy.md": (
-        "and the TTL: {canary} + {ttl} = {canary_budget} s, or {canary} + {alias_ttl} = {canary_alias_budget} s with a "
-        "custom domain.",
-        "Setting the switch takes {threshold} probes x {interval} s and the TTL, {ttl} s, to the last cached answer of "
-        "the primary, as an outage does: {budget} s, and {alias_budget} s with a custom domain.",
+        "expires at most {canary_budget} s later: up to {half_canary} s until the canary's next run, {half_canary} s "
+        "for the alarm's period, and the TTL of {ttl} s. With a custom domain (TTL {alias_ttl} s) it is "
+        "{canary_alias_budget} s.",
+        "the last cached answer for the primary expires as late as after an outage: {threshold} probes x {interval} s "
+        "+ TTL {ttl} s = {budget} s, or {alias_budget} s with a custom domain.",
     ),
+    "docs/security.md": ("Route 53 needs {detection} s of failing probes to fail over.",),
     "docs/upgrading.md": ("# {threshold} probes x {interval} s, and room",),
     "docs/put-your-service-behind-it.md": (
         "of a target of {target} s each.",
-        "failover, bound of the model: computed; {alias_hanging_bound} s {alias_bound} s {target} s met",
+        "failover, bound of the model: computed {alias_bound} s {target} s met",
         " s {target} s met",
     ),
     "docs/runbook.md": (
