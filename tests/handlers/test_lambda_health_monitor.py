@@ -430,6 +430,18 @@ def test_a_subject_is_what_sns_accepts(status: str) -> None:
         assert "not known" in message["Message"]
 
 
+def test_the_other_region_is_granted_what_route_53_grants_it() -> None:
+    assert (monitor.PEER_CONNECT_SECONDS, monitor.PEER_ANSWER_SECONDS) == (4, 2)
+
+
+def test_a_mail_is_logged(
+    answers: Callable[..., DynamoDb], sns: Sns, records: Callable[[], list[dict[str, Any]]]
+) -> None:
+    answers(table("DELETING"))
+    handler(SCHEDULE, None)
+    assert records()[-1] == {"level": "INFO", "message": "published", "status": "unhealthy"}
+
+
 def test_a_scheduled_run_mails_a_change(answers: Callable[..., DynamoDb], sns: Sns) -> None:
     answers(table("DELETING"))
     assert handler(SCHEDULE, None)["status"] == "unhealthy"
