@@ -207,8 +207,8 @@ STATED: Mapping[str, Sequence[str]] = {
         "expires at most {canary_budget} s later: up to {half_canary} s until the canary's next run, {half_canary} s "
         "for the alarm's period, and the TTL of {ttl} s. With a custom domain (TTL {alias_ttl} s) it is "
         "{canary_alias_budget} s.",
-        "the last cached answer for the primary expires as late as after an outage: {threshold} probes x {interval} s "
-        "+ TTL {ttl} s = {budget} s, or {alias_budget} s with a custom domain.",
+        "By the settings: {threshold} probes x {interval} s + TTL {ttl} s = {budget} s, or {alias_budget} s with a "
+        "custom domain.",
     ),
     "docs/security.md": ("Route 53 needs {detection} s of failing probes to fail over.",),
     "docs/upgrading.md": ("# {threshold} probes x {interval} s, and room",),

@@ -326,6 +326,15 @@ def test_a_region_that_serves_nothing_still_sees_that_the_other_one_is_gone(peer
     assert peer.found()["PeerUnhealthy"] == 1
 
 
+def test_the_log_has_the_kind_of_the_error_and_none_where_there_is_none(peer: Peer) -> None:
+    """Not its text, which can quote a private path: `Peer.lines` looks for that."""
+    peer.run()
+    assert "error" not in peer.found()
+    peer.server.close()
+    peer.run()
+    assert peer.found()["error"] == "ConnectionRefusedError"
+
+
 def test_the_own_verdict_is_mailed_first_and_an_own_fault_is_raised_as_ever(peer: Peer) -> None:
     peer.dynamodb.manners = [replies("400 Bad Request", '{"__type": "x#AccessDeniedException"}')]
     peer.is_(unhealthy)
