@@ -25,6 +25,7 @@ from tests.operations.gate.small import (
 
 WEST, NORTH = REGIONS
 ACCOUNT = "123456789012"
+ANYBODY = ["0.0.0.0/0"]
 
 
 def arn(service: str, region: str, name: str) -> str:
@@ -178,6 +179,11 @@ BESIDE: dict[str, list[Document]] = {
         in_region("aws_vpc_security_group_ingress_rule.cdn", WEST, security_group_id="sg-1", from_port=443, to_port=443,
                   prefix_list_id="pl-1"),
     ],
+    "a new load balancer beside the one that is probed": [
+        *standing(balancer("web-1", WEST, security_groups=[])),
+        balancer("web-2", WEST, security_groups=["sg-2"]),
+        in_region("aws_security_group.new", WEST, id="sg-2", ingress=[]),
+        in_region("aws_lb_listener.new", WEST, load_balancer_arn=arn("lb", WEST, "web-2"), port=443)],
     "a record of the private zone of the same name": standing(
         in_region("aws_route53_zone.inside", WEST, name="acme.io", vpc=[{"vpc_id": "vpc-1"}], zone_id="Z9"),
         resource("aws_route53_record.inside", {"zone_id": "Z9", "name": "app.acme.io", "type": "CNAME", "ttl": 60,
@@ -224,6 +230,46 @@ BESIDE: dict[str, list[Document]] = {
 def test_a_change_beside_a_failover_is_not_stopped(name: str) -> None:
     found = judged({"format_version": "1.2", "resource_changes": [*two_regions(), *BESIDE[name]]})
     assert (found.verdict, [each.sentence for each in found.stopping]) == ("holds", [])
+
+
+@pytest.mark.parametrize(("direction", "stopped"), [("ingress", False), ("egress", True)])
+def test_a_rule_of_a_security_group_lets_checkers_in_only_if_it_is_for_incoming_traffic(
+    direction: str, stopped: bool
+) -> None:
+    group = in_region(
+        "aws_security_group.web", WEST, id="sg-1", ingress=[{"from_port": 443, "to_port": 443, "cidr_blocks": ANYBODY}]
+    )
+    found = judged(
+        {
+            "format_version": "1.2",
+            "resource_changes": [
+                *two_regions(),
+                *standing(
+                    balancer("web-1", WEST, security_groups=["sg-1"]),
+                    in_region("aws_lb_listener.https", WEST, load_balancer_arn=arn("lb", WEST, "web-1"), port=443),
+                ),
+                edited(group, ingress=[]),
+                in_region(
+                    "aws_security_group_rule.web",
+                    WEST,
+                    **{"security_group_id": "sg-1", "type": direction, "cidr_blocks": ANYBODY},
+                    **{"from_port": 443, "to_port": 443},
+                ),
+            ],
+        }
+    )
+    assert [each.rule for each in found.stopping] == ["checkers-locked-out"] * stopped
+
+
+def test_a_check_may_probe_another_host_of_its_region() -> None:
+    hosts = [f"web-2.{region}.elb.amazonaws.com" for region in REGIONS]
+    there = pair((FAILOVER[0], FAILOVER[1]))
+    moved = [
+        edited(each, **({"records": [host]} if "records" in each["change"]["after"] else {"fqdn": host}))
+        for each, host in zip(there, [hosts[0], hosts[0], hosts[1], hosts[1]], strict=True)
+    ]
+    found = judged({"format_version": "1.2", "resource_changes": moved})
+    assert (found.verdict, [each.sentence for each in found.findings]) == ("holds", [])
 
 
 def test_a_resource_that_moves_into_a_module_is_not_lost() -> None:

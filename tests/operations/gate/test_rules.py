@@ -2,6 +2,7 @@
 
 import pytest
 
+from payment_dr.operations.gate.rules.health_checks import _serves
 from payment_dr.operations.route53.recovery_time import Settings, failover_bound
 from tests.operations.gate.changes import (
     ALB,
@@ -369,3 +370,37 @@ def test_a_failed_alarm_of_the_failing_region_keeps_its_last_state() -> None:
         )
         first["change"]["after"]["insufficient_data_health_status"] = status
         assert plan(*records, first, check("b", elb(REGIONS[1]))).verdict == verdict
+
+
+@pytest.mark.parametrize(
+    ("route", "path", "serves"),
+    [
+        ("$default", "/health", True),
+        ("GET /health", "/health", True),
+        ("GET /health", "/health/?deep=1", True),
+        ("GET /health", "/live/health", True),
+        ("GET /health", "/other/health", False),
+        ("GET /health", "/healthy", False),
+        ("POST /health", "/health", False),
+        ("ANY /health", "/health", True),
+        ("GET /{region}/health", "/east/health", True),
+        ("GET /{region}/health", "/health", False),
+        ("GET /{region}/health", "/east/1/health", False),
+        ("GET /{proxy+}", "/east/1/health", True),
+    ],
+)
+def test_a_route_serves_a_path_as_api_gateway_would_match_it(route: str, path: str, serves: bool) -> None:
+    assert _serves(route, path, ["$default", "live"]) == serves
+
+
+@pytest.mark.parametrize(("state", "rules"), [("stopped", {"check-cannot-pass"}), ("running", set[str]())])
+def test_a_check_of_an_instance_that_is_stopped_cannot_pass(state: str, rules: set[str]) -> None:
+    hosts = [f"ec2-192-0-2-{n}.{region}.compute.amazonaws.com" for n, region in enumerate(REGIONS)]
+    parts = [
+        each
+        for name, host, policy in zip("ab", hosts, FAILOVER, strict=True)
+        for each in (record(name, host, policy, health_check_id=f"check-{name}"), check(name, host))
+    ]
+    instance = {"id": "i-1", "arn": f"arn:aws:ec2:{REGIONS[0]}:1:instance/i-1", "public_dns": hosts[0]}
+    found = plan(*parts, resource("aws_instance.a", {**instance, "instance_state": state}))
+    assert {each.rule for each in found.findings if each.rule == "check-cannot-pass"} == rules
