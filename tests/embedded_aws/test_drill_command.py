@@ -53,8 +53,8 @@ def test_a_passed_drill_prints_targets_losses_and_files_and_exits_with_0(
     (path,) = tmp_path.glob("*.json")
     assert f"{path}, .html, .png\n" in done.stdout
     assert {each.suffix for each in tmp_path.glob(f"{path.stem}.*")} == {".json", ".html", ".png"}
-    lost = f"one that confirms 0 of {drilled['rpo']['confirmed']['acknowledged']:,}."
-    assert " ".join(done.stdout.split()).endswith(lost)
+    missing = f"0 of {drilled['rpo']['confirmed']['acknowledged']:,} in confirmed mode."
+    assert " ".join(done.stdout.split()).endswith(missing)
 
 
 def test_a_missed_target_exits_with_1_and_names_the_cause(
