@@ -98,21 +98,9 @@ def fenced(side: Side) -> Change:
     return lambda_call(side, "put_function_concurrency", ReservedConcurrentExecutions=0)
 
 
-def no_right(action: str, side: Side) -> Change:
-    """Denies an action to the role of the health function of a side."""
-
+def permission_removed(side: Side, purpose: str) -> Change:
     def change(stack: Deployment) -> None:
-        role = stack.value("lambda_execution_role_arns")[f"{side}_health_monitor"].rpartition("/")[2]
-        statement = {"Effect": "Deny", "Action": action, "Resource": "*"}
-        document = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
-        stack.client("iam", "primary").put_role_policy(RoleName=role, PolicyName="deny", PolicyDocument=document)
-
-    return change
-
-
-def permission_removed(side: Side) -> Change:
-    def change(stack: Deployment) -> None:
-        client, name = stack.client("lambda", side), of_function(side, "health_monitor")(stack)
+        client, name = stack.client("lambda", side), of_function(side, purpose)(stack)
         for statement in json.loads(client.get_policy(FunctionName=name)["Policy"])["Statement"]:
             client.remove_permission(FunctionName=name, StatementId=statement["Sid"])
 
@@ -324,15 +312,6 @@ def rule(side: Side, operation: str, trigger: str, purpose: str = "config_sync",
     return change
 
 
-def sync_permission_removed(side: Side) -> Change:
-    def change(stack: Deployment) -> None:
-        client, name = stack.client("lambda", side), of_function(side, "config_sync")(stack)
-        for statement in json.loads(client.get_policy(FunctionName=name)["Policy"])["Statement"]:
-            client.remove_permission(FunctionName=name, StatementId=statement["Sid"])
-
-    return change
-
-
 def sync_variable(side: Side, name: str, value: str) -> Change:
     def change(stack: Deployment) -> None:
         client, function = stack.client("lambda", side), of_function(side, "config_sync")(stack)
@@ -439,11 +418,15 @@ FAULTS: dict[str, tuple[Change, str, str]] = {
     "no routes": (routes_deleted("secondary"), "failover", "probes a path that its API does not have"),
     "no API": (api_deleted("secondary"), "failover", "probes a path that its API does not have"),
     "no right to look at the table": (
-        no_right("dynamodb:DescribeTable", "secondary"),
+        in_role("secondary_health_monitor", "Deny", "dynamodb:DescribeTable"),
         "secondary health",
         "unknown",
     ),
-    "the API may not invoke the function": (permission_removed("primary"), "primary health", "HTTP status 500"),
+    "the API may not invoke the function": (
+        permission_removed("primary", "health_monitor"),
+        "primary health",
+        "HTTP status 500",
+    ),
     "no replica": (replica_deleted, "primary replica", "none in us-west-2"),
     "one table protected": (protected_in_one_region, "secondary table", "not protected from deletion"),
     "no alarms": (alarms_deleted("secondary"), "secondary alarms", "none of the stack's alarms exists here"),
@@ -607,7 +590,7 @@ WIRING_FAULTS: dict[str, tuple[Change, str, str]] = {
         "no rule runs lambda-config-sync-west-dev on a change event",
     ),
     "rules that may not invoke config sync": (
-        sync_permission_removed("primary"),
+        permission_removed("primary", "config_sync"),
         "config sync",
         "lambda-config-sync-east-dev does not let the rule",
     ),

@@ -154,7 +154,7 @@ OWNED = {"Bucket": NAME, "ExpectedBucketOwner": ACCOUNT}
 
 @pytest.fixture
 def stub() -> Iterator[Callable[[str], tuple[Stubber, StateBucket]]]:
-    """S3 in a region, which answers as it is told and takes only the calls that are expected."""
+    """S3 in a region. It returns prepared answers, and accepts only the expected calls."""
     stubs: list[Stubber] = []
 
     def make(region: str) -> tuple[Stubber, StateBucket]:

@@ -1,6 +1,6 @@
 """Calls to AWS: each failed call becomes an error with a hint."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Any, TypeVar
 
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, ProxyConnectionError
@@ -54,6 +54,24 @@ def asked(what: str, call: Callable[[], T]) -> T:
         if isinstance(error, NoConnectionError | HTTPClientError):
             raise NoAnswerError(f"{what} does not answer", hint="look at the AWS Health Dashboard") from error
         raise CannotTellError(f"{what} cannot be reached: {error}", hint="log in to AWS, or set AWS_PROFILE") from error
+
+
+def if_exists(what: str, call: Callable[[], T], absent: Collection[str]) -> T | None:
+    """Call AWS. None if AWS answers with one of the error codes in `absent`: what the call is about does not exist.
+
+    Raises:
+        OperationError: The call failed, see `asked`.
+    """
+
+    def called() -> T | None:
+        try:
+            return call()
+        except ClientError as error:
+            if error.response.get("Error", {}).get("Code") in absent:
+                return None
+            raise
+
+    return asked(what, called)
 
 
 def listed(client: Any, operation: str, items: str, **arguments: Any) -> Iterator[Any]:

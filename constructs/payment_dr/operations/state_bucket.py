@@ -12,7 +12,7 @@ from typing import Any
 import boto3
 from botocore.exceptions import ClientError
 
-from payment_dr.operations.aws import asked
+from payment_dr.operations.aws import asked, if_exists
 from payment_dr.operations.errors import OperationError
 from payment_dr.region import mistakes_in_region_name
 from payment_dr.state_backend import bucket_of, mistakes_in_state
@@ -85,7 +85,11 @@ class StateBucket:
         return settings
 
     def _ask(self, call: Callable[[], Any]) -> Any:
-        return asked(f"S3 in {self.region}", call)
+        return asked(self._service, call)
+
+    @property
+    def _service(self) -> str:
+        return f"S3 in {self.region}"
 
     def _owned(self) -> dict[str, str]:
         return {"Bucket": self.name, "ExpectedBucketOwner": self.account_id}
@@ -125,17 +129,10 @@ class StateBucket:
         self.s3.get_waiter("bucket_exists").wait(**self._owned())
 
     def _read(self, operation: str) -> dict[str, Any]:
-        def read() -> dict[str, Any]:
-            try:
-                answer: dict[str, Any] = getattr(self.s3, operation)(**self._owned())
-                return answer
-            except ClientError as error:
-                if error.response["Error"]["Code"] in _NOTHING:
-                    return {}
-                raise
-
-        answer: dict[str, Any] = self._ask(read)
-        return answer
+        answer: dict[str, Any] | None = if_exists(
+            self._service, lambda: getattr(self.s3, operation)(**self._owned()), _NOTHING
+        )
+        return answer or {}
 
     def _differences(self, *, readable: bool) -> Iterator[tuple[str, Callable[[], Any] | None]]:
         """Each setting, with the function that corrects it, or None where it is correct."""

@@ -157,7 +157,11 @@ def look_at_wiring(stack: Deployed) -> dict[str, Finding]:
         def of_sides(each: Callable[[Side], list[str]]) -> list[Future[list[str]]]:
             return [pool.submit(each, side) for side in SIDES]
 
-        alerts = [*of_sides(wiring.of_alerts), pool.submit(wiring.missing_alarms)]
+        alarms = {side: pool.submit(probes.described_alarms, stack, side) for side in SIDES}
+        alerts = of_sides(lambda side: wiring.of_alerts(side, alarms[side].result()))
+        alerts.append(
+            pool.submit(lambda: wiring.missing_alarms(each for found in alarms.values() for each in found.result()))
+        )
         syncs, copies = of_sides(wiring.of_config_sync), of_sides(wiring.of_documents)
     return {
         ALERTS: _wired("alarms can reach their topics", alerts),

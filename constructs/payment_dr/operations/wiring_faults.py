@@ -9,13 +9,10 @@ from dataclasses import dataclass, field
 from functools import cache, partial
 from typing import Any, TypeVar
 
-from botocore.exceptions import ClientError
-
-from payment_dr.operations import probes
-from payment_dr.operations.aws import CannotTellError, NoAnswerError, asked, listed
+from payment_dr.operations.aws import CannotTellError, NoAnswerError, asked, if_exists, listed
 from payment_dr.operations.deployed import OF_A_TAKEOVER, Deployed
 from payment_dr.operations.policy_evaluation import Document, Request, document_of, may, may_use
-from payment_dr.side import OTHER, SIDES, Side
+from payment_dr.side import OTHER, Side
 
 T = TypeVar("T")
 _APPLY = "run terraform apply"
@@ -38,21 +35,7 @@ _ABSENT = frozenset(
 
 
 def _found(what: str, call: Callable[[], T]) -> T | None:
-    """Call AWS. None if what is asked for does not exist.
-
-    Raises:
-        CannotTellError: The call failed.
-    """
-
-    def called() -> T | None:
-        try:
-            return call()
-        except ClientError as error:
-            if error.response.get("Error", {}).get("Code") in _ABSENT:
-                return None
-            raise
-
-    return asked(what, called)
+    return if_exists(what, call, _ABSENT)
 
 
 def _readable(calls: Iterable[Callable[[], T]]) -> tuple[list[T], CannotTellError | None]:
@@ -125,7 +108,7 @@ class _Key:
 
 
 class WiringFaults:
-    """The faults of a stack. Each role, key and function is read once.
+    """The faults of a stack. Roles and keys that were read are kept.
 
     Args:
         stack: The deployed stack.
@@ -135,13 +118,16 @@ class WiringFaults:
         self._stack, self._account_id = stack, stack.account_id
         self._role, self._key = cache(self._read_role), cache(self._read_key)
 
-    def of_alerts(self, side: Side) -> list[str]:
+    def of_alerts(self, side: Side, alarms: Sequence[Mapping[str, Any]]) -> list[str]:
         """Why alarms of a region, or mails of its health function, reach nobody.
+
+        Args:
+            side: The region.
+            alarms: Its alarms, as CloudWatch describes them.
 
         Raises:
             CannotTellError: A call failed.
         """
-        alarms = probes.described_alarms(self._stack, side)
         return [
             *self._of_alarms(side, alarms),
             *self._of_topic(side, alarms),
@@ -149,13 +135,13 @@ class WiringFaults:
             *self._of_takeover(side),
         ]
 
-    def missing_alarms(self) -> list[str]:
+    def missing_alarms(self, alarms: Iterable[Mapping[str, Any]]) -> list[str]:
         """The alarms of the stack that exist in neither region.
 
-        Raises:
-            CannotTellError: A call failed.
+        Args:
+            alarms: Those of both regions, as CloudWatch describes them.
         """
-        there = {each["AlarmName"] for side in SIDES for each in probes.described_alarms(self._stack, side)}
+        there = {each["AlarmName"] for each in alarms}
         names = [name for name in self._stack.outputs["alarm_names"] if name not in there]
         return [f"no region has {_first(names)}: {_APPLY}"] if names else []
 
