@@ -406,22 +406,32 @@ def _newest(stack: Deployed, side: Side, deadline: float) -> Iterator[_Newest]:
             yield _Newest(each["Key"], each.get("ETag"), each["LastModified"].timestamp())
 
 
-def alarms(stack: Deployed, side: Side) -> dict[str, str]:
+def alarms(stack: Deployed, side: Side, *, seconds: float | None = None) -> dict[str, str]:
     """State of each of the stack's alarms in this region, by name.
 
+    Args:
+        stack: The deployed stack.
+        side: The side of the region.
+        seconds: Real seconds for an answer, with a single attempt. Default: as `Deployed.client`.
+
     Raises:
         CannotTellError: The call failed.
     """
-    return {alarm["AlarmName"]: alarm["StateValue"] for alarm in described_alarms(stack, side)}
+    return {alarm["AlarmName"]: alarm["StateValue"] for alarm in described_alarms(stack, side, seconds=seconds)}
 
 
-def described_alarms(stack: Deployed, side: Side) -> list[Mapping[str, Any]]:
+def described_alarms(stack: Deployed, side: Side, *, seconds: float | None = None) -> list[Mapping[str, Any]]:
     """Each of the stack's alarms in this region, as CloudWatch describes it.
 
+    Args:
+        stack: The deployed stack.
+        side: The side of the region.
+        seconds: Real seconds for an answer, with a single attempt. Default: as `Deployed.client`.
+
     Raises:
         CannotTellError: The call failed.
     """
-    client = stack.client("cloudwatch", side)
+    client = stack.client("cloudwatch", side, seconds=seconds)
     answers = _asked_in_portions(
         f"CloudWatch in {stack.region(side)}",
         stack.outputs["alarm_names"],

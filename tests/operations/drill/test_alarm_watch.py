@@ -1,4 +1,4 @@
-"""Alarms that ring during a drill."""
+"""Alarms that fire during a drill."""
 
 from pathlib import Path
 from typing import Any
@@ -48,6 +48,23 @@ def test_a_region_that_is_gone_is_as_it_was(stack: Stack, tmp_path: Path) -> Non
     assert watch.look() == [EAST]
     stack.failing["cloudwatch", "primary"] = GONE
     assert watch.look() == [EAST]
+
+
+def test_a_look_while_time_passes_asks_a_region_a_single_time(
+    stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limits: list[float | None] = []
+    client = stack.client
+
+    def noted(service: str, side: Side, *, seconds: float | None = None) -> Any:
+        limits.append(seconds)
+        return client(service, side)
+
+    monkeypatch.setattr(stack, "client", noted)
+    watch = AlarmWatch(stack, Journal(tmp_path, {"kind": "region"}))
+    watch.look()
+    watch.look_when_due()
+    assert limits == [None, None, 4, 4]
 
 
 def of_check(id_: str, **others: Any) -> dict[str, Any]:

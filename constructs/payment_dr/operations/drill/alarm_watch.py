@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from payment_dr.operations import probes
 from payment_dr.operations.aws import CannotTellError
-from payment_dr.operations.deployed import Deployed
+from payment_dr.operations.deployed import READ_SECONDS, Deployed
 from payment_dr.operations.drill.journal import Journal
 from payment_dr.side import SIDES, Side
 
@@ -62,13 +62,19 @@ class AlarmWatch:
                 its = {"Name": "HealthCheckId", "Value": checks[side]}
                 self.expected[side] = [name for name, dimensions in watched if its in dimensions]
 
-    def look(self) -> list[str]:
-        """Names of the alarms that are in ALARM now. A region that cannot be asked is as it was."""
+    def look(self, *, once: bool = False) -> list[str]:
+        """Names of the alarms that are in ALARM now. A region that cannot be asked is as it was.
+
+        Args:
+            once: Ask each region a single time. Otherwise a failing one is asked again after a pause.
+        """
         for side in SIDES:
             if side in self.hanging:
                 continue
             try:
-                states = probes.alarms(self._stack, side)
+                states = probes.alarms(
+                    self._stack, side, seconds=self._stack.limit(side, READ_SECONDS) if once else None
+                )
             except CannotTellError:  # its outage, maybe
                 continue
             for name, state in states.items():
@@ -82,9 +88,12 @@ class AlarmWatch:
         return self._in_alarm()
 
     def look_when_due(self) -> None:
-        """Look, if `LOOK_SECONDS` of drill time have passed since this last did."""
+        """Look, if `LOOK_SECONDS` of drill time have passed since this last did.
+
+        The next look is soon, and a pause before a second attempt is real time that a virtual outage has not.
+        """
         if self._journal.now >= self._next_look:
-            self.look()
+            self.look(once=True)
             self._next_look = self._journal.now + LOOK_SECONDS
 
     def have_fired(self) -> bool:
