@@ -69,7 +69,8 @@ lock: $(READY) $(AUDIT_READY) ## Resolve the dependencies again, with a hash of 
 
 audit: $(READY) $(CDKTF_READY) $(AUDIT_READY) ## Check everything that these commands install for known vulnerabilities
 	@$(PIPENV) requirements --hash --dev | grep -v '^-e' > .audit/Pipfile.txt
-	@.audit/bin/pip-audit --require-hashes --disable-pip $(addprefix -r ,.audit/Pipfile.txt $(wildcard requirements/*.txt))
+	@for list in .audit/Pipfile.txt $(wildcard requirements/*.txt); do \
+		.audit/bin/pip-audit --strict --require-hashes --disable-pip -r "$$list" || exit; done
 	@$(BIN)/npm audit --audit-level=high
 
 wheel: $(READY) $(AUDIT_READY) ## Build the wheel into dist, and its bill of materials (CycloneDX) with the tested versions

@@ -67,3 +67,11 @@ def test_ci_looks_for_vulnerabilities_and_keeps_the_wheel_with_its_bill_of_mater
     assert f"--wheel-dir {artifact}" in wheel
     assert f'-o "$$(echo {artifact}/*.whl).cdx.json"' in wheel
     assert workflow[True]["schedule"]  # "on", which YAML 1.1 takes for a truth value
+
+
+def test_each_list_is_audited_by_itself_and_a_package_that_cannot_be_fails() -> None:
+    """pip-audit rejects two lists that share a package, and leaves out what it does not find unless it is strict."""
+    recipe = MAKEFILE[MAKEFILE.index("\naudit:") : MAKEFILE.index("\nwheel:")]
+    (call,) = re.findall(r"\bpip-audit (.*?) \|\|", recipe)
+    assert call.split() == ["--strict", "--require-hashes", "--disable-pip", "-r", '"$$list"']
+    assert "for list in .audit/Pipfile.txt $(wildcard requirements/*.txt); do" in recipe
