@@ -1,9 +1,11 @@
 """`dr failover` and `dr failback`: what they refuse, what they change, and what they put back."""
 
 import itertools
+import re
 import socket
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +19,7 @@ from payment_dr.operations.switch import Outcome, RefusedError, Switch
 from payment_dr.side import Side
 from tests.operations.stack import ACCOUNT, GONE, NAMES, Clock, Stack, refusal
 
+RUNBOOK = Path(__file__).resolve().parents[2] / "docs/runbook.md"
 FENCE = ("put_function_concurrency", "primary")
 REMOVE_FENCE = ("delete_function_concurrency", "primary")
 
@@ -464,9 +467,12 @@ def test_if_only_lambdas_api_is_gone_failover_fails_and_names_other_ways(stack: 
     stack.failing[place] = GONE
     with pytest.raises(NoAnswerError, match="Lambda in us-east-1 does not answer") as raised:
         switch(stack).failover()
-    throttle, _, check = raised.value.hint.partition("; if that API is down too: ")
-    assert "aws apigatewayv2 update-stage --region us-east-1 --api-id primary --stage-name '$default'" in throttle
-    assert check.startswith("aws route53 update-health-check --health-check-id check-primary --inverted")
+    throttle, _, check = raised.value.hint.partition(" instead, or ")
+    assert throttle == "throttle its API primary"
+    assert check.startswith("invert its health check check-primary: the runbook has the commands")
+    section = re.search("under '(.*)'$", check)
+    assert section
+    assert f"\n### {section[1]}\n" in RUNBOOK.read_text(encoding="utf-8")
     assert stack.reserved["primary"] is None
 
 

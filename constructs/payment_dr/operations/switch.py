@@ -223,15 +223,11 @@ class Switch:
 
     @property
     def _without_a_fence(self) -> str:
-        """Other ways to send clients away, in the order to try them."""
-        region, outputs = self.stack.region("primary"), self.stack.outputs
-        check = outputs["primary_health_check_id"]
-        throttle = "ThrottlingRateLimit=0,ThrottlingBurstLimit=0"
+        """Where the other ways to send clients away are: they take several commands, and each has its undo."""
         return (
-            f"throttle its API instead: aws apigatewayv2 update-stage --region {region} --api-id "
-            f"{outputs['primary_api_id']} --stage-name '$default' --default-route-settings {throttle}; if that API is "
-            f"down too: aws route53 update-health-check --health-check-id {check} --inverted; undo both by hand, "
-            "see the runbook under 'When the fence is refused'"
+            f"throttle its API {self.stack.output('primary', 'api_id')} instead, or invert its health check "
+            f"{self.stack.outputs['primary_health_check_id']}: the runbook has the commands, and their undo, under "
+            "'When the fence is refused'"
         )
 
     def failback(self) -> Outcome:

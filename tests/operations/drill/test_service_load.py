@@ -181,17 +181,22 @@ def test_a_stack_without_such_a_service_is_an_error_with_a_fix(
     ("props", "way", "words", "mode"),
     [
         ({}, "table", "payments written to the table transactions directly", None),
-        ({"endpoint": "https://pay.acme.io"}, "endpoint", "payments sent to https://pay.acme.io (local mode", "local"),
+        (
+            {"endpoint": "https://pay.acme.io"},
+            "endpoint",
+            "payments sent to https://pay.acme.io (judged as local mode)",
+            "local",
+        ),
         (
             {"service": True},
             "service",
-            "POST /payments to app.pay.acme.io over TLS, in the region that DNS answered with (local mode",
+            "POST /payments to app.pay.acme.io over TLS, in the region that DNS answered with (judged as local",
             "local",
         ),
         (
             {"endpoint": "https://pay.acme.io", "confirms": True},
             "endpoint",
-            "payments sent to https://pay.acme.io (confirmed mode: what it acknowledges). Local mode: the drill's own",
+            "payments sent to https://pay.acme.io (judged as confirmed mode). Local mode: the drill's own",
             "confirmed",
         ),
     ],

@@ -490,7 +490,7 @@ def load_in_words(load: LoadRecord) -> str:
         sent = f"POST /payments to {load['to']} over TLS, in the region that DNS answered with"
     mode = mode_of_service(load)
     other = LOCAL if mode == CONFIRMED else CONFIRMED
-    return f"{sent} ({mode} mode: what it acknowledges). {other.capitalize()} mode: the drill's own client of the table"
+    return f"{sent} (judged as {mode} mode). {other.capitalize()} mode: the drill's own client of the table"
 
 
 class ZoneRecord(TypedDict):
