@@ -419,11 +419,13 @@ class _Client:
         return {"Parameter": {"Value": self._stack.parameters[self._role][arguments["Name"]]}}
 
     def _describe_parameters(self, **arguments: Any) -> Any:
-        (names,) = (each["Values"] for each in arguments["ParameterFilters"])
-        return {"Parameters": [{"Name": name, "KeyId": f"key-{self._role}"} for name in names]}
+        (wanted,) = arguments["ParameterFilters"]
+        assert wanted["Key"] == "Name"
+        return {"Parameters": [{"Name": name, "KeyId": f"key-{self._role}"} for name in wanted["Values"]]}
 
     def _put_parameter(self, **arguments: Any) -> None:
         assert (arguments["Type"], arguments["KeyId"]) == ("SecureString", f"key-{self._role}")
+        assert arguments["Overwrite"] is True
         for side in SIDES if self._stack.syncs[self._role] else [self._role]:
             self._stack.parameters[side][arguments["Name"]] = arguments["Value"]
 
@@ -585,22 +587,25 @@ class _Client:
             self._stack.items[side] = [item for item in self._stack.items[side] if not key.items() <= item.items()]
 
     def _put_object(self, **arguments: Any) -> Any:
+        assert arguments["Bucket"] == OUTPUTS[f"{self._role}_bucket_name"]
         copied = self._stack.replicates and (self._role == "primary" or self._stack.has_two_way_documents)
         for side in SIDES if copied else [self._role]:
             self._stack.objects[side][arguments["Key"]] = arguments["Body"]
         return {"ETag": arguments["Body"].decode()}
 
     def _delete_object(self, **arguments: Any) -> None:
+        assert arguments["Bucket"] == OUTPUTS[f"{self._role}_bucket_name"]
         del self._stack.objects[self._role][arguments["Key"]]  # S3 copies no deletion
 
     def _get_paginator(self, operation: str) -> "_Paginator":
         if operation == "scan":
             return _Paginator({"Items": list(self._stack.items[self._role])})
-        objects = self._stack.objects[self._role]
+        objects, bucket = self._stack.objects[self._role], {"Bucket": OUTPUTS[f"{self._role}_bucket_name"]}
         if operation == "list_object_versions":
-            return _Paginator(*self._versions(objects))
+            return _Paginator(*self._versions(objects), of=bucket)
         assert operation == "list_objects_v2"
-        return _Paginator({"Contents": [{"Key": key, "ETag": body.decode()} for key, body in objects.items()]})
+        contents = [{"Key": key, "ETag": body.decode()} for key, body in objects.items()]
+        return _Paginator({"Contents": contents} if contents else {}, of=bucket)
 
     def _versions(self, objects: dict[str, bytes]) -> Iterator[dict[str, Any]]:
         """A page for each key, in the order of S3; what is not the latest must not count."""
@@ -618,10 +623,11 @@ class _Client:
 
 
 class _Paginator:
-    """Gives these pages."""
+    """Gives these pages of what it must be asked for."""
 
-    def __init__(self, *pages: dict[str, Any]) -> None:
-        self._pages = pages
+    def __init__(self, *pages: dict[str, Any], of: dict[str, str] | None = None) -> None:
+        self._pages, self._of = pages, of or {}
 
-    def paginate(self, **_: Any) -> list[dict[str, Any]]:
+    def paginate(self, **arguments: Any) -> list[dict[str, Any]]:
+        assert self._of.items() <= arguments.items()
         return list(self._pages)

@@ -6,8 +6,8 @@ from typing import Any
 from payment_dr.operations.drill.journal import PaymentRecord
 from payment_dr.operations.drill.place import Place
 from payment_dr.operations.route53.zone import Zone
-from payment_dr.side import Side
-from tests.operations.stack import Stack, zone
+from payment_dr.side import SIDES, Side
+from tests.operations.stack import OUTPUTS, Stack, zone
 
 
 class Maker:
@@ -41,7 +41,7 @@ def place_on(stack: Stack, **others: Any) -> Place:
             "name": "fakes",
             "stack": stack,
             "maker": Maker(),
-            "buckets": {"primary": "east", "secondary": "west"},
+            "buckets": {side: OUTPUTS[f"{side}_bucket_name"] for side in SIDES},
             "replication_lag": {"median": 0.5},
             "made_of": {"real": ["nothing"]},
             "versions": {"python": "3"},

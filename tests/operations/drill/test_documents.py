@@ -40,6 +40,15 @@ def test_documents_of_the_secondary_come_back_only_where_the_stack_copies_them(
     }
 
 
+def test_a_document_is_kept_and_one_corrected_and_one_deleted(stack: Stack) -> None:
+    Documents(place_on(stack), "a-drill").write("primary")
+    puts, deletion = [("put_object", "primary")], [("delete_object", "primary")]
+    assert stack.calls == puts * 4 + deletion + puts
+    first, corrected, later = list(stack.objects["primary"].values())
+    assert len({first, corrected, later}) == 3
+    assert list(stack.objects["primary"]) == keys("primary-kept", "primary-corrected", "corrected-later")
+
+
 def test_documents_of_the_primary_that_are_not_copied_are_named(stack: Stack) -> None:
     stack.replicates = False
     assert drilled(stack)["missing"]["primary"] == OF_THE_PRIMARY

@@ -8,7 +8,7 @@ import pytest
 from payment_dr.operations.aws import CannotTellError
 from payment_dr.operations.drill import parameters
 from payment_dr.operations.drill.journal import Journal
-from payment_dr.operations.drill.outages import undone
+from payment_dr.operations.drill.outages import NOTHING_IS_LEFT, undone
 from payment_dr.operations.drill.parameters import Parameters
 from payment_dr.side import SIDES, Side
 from tests.operations.drill.parts import place_on, well
@@ -84,6 +84,10 @@ def test_a_stack_that_others_use_is_left_alone(make_stack: Callable[..., Stack])
         made.rotate(side)
         assert made.await_copy(side)
     assert (made.all_copied(), made.compare(), stack.calls) == (True, None, [])
+
+
+def test_an_undo_that_fails_says_that_no_outage_is_left(stack: Stack) -> None:
+    assert Parameters(place_on(stack)).rotation().hint == NOTHING_IS_LEFT
 
 
 def test_a_rejected_call_quotes_no_value(stack: Stack) -> None:

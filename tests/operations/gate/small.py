@@ -69,8 +69,14 @@ def pair(policies: tuple[Document, Document], **more: Any) -> list[Document]:
     ]
 
 
-LATENCY = tuple({"latency_routing_policy": [{"region": region}]} for region in REGIONS)
-FAILOVER = tuple({"failover_routing_policy": [{"type": role}]} for role in ("PRIMARY", "SECONDARY"))
+LATENCY: tuple[Document, Document] = (
+    {"latency_routing_policy": [{"region": REGIONS[0]}]},
+    {"latency_routing_policy": [{"region": REGIONS[1]}]},
+)
+FAILOVER: tuple[Document, Document] = (
+    {"failover_routing_policy": [{"type": "PRIMARY"}]},
+    {"failover_routing_policy": [{"type": "SECONDARY"}]},
+)
 
 
 def standing(*resources: Document) -> list[Document]:

@@ -1,5 +1,8 @@
 """Shapes of stacks beyond the recorded ones, in plans that are as small as the case needs."""
 
+import json
+from typing import Any
+
 import pytest
 
 from payment_dr.operations.gate.rules.health_checks import _serves
@@ -19,7 +22,21 @@ from tests.operations.gate.changes import (
     WEIGHTED,
 )
 from tests.operations.gate.plans import Document, Step, create, document, judged, put, value
-from tests.operations.gate.small import FAILOVER, REGIONS, check, elb, only, pair, plan, record, resource
+from tests.operations.gate.small import (
+    FAILOVER,
+    LATENCY,
+    REGIONS,
+    check,
+    edited,
+    elb,
+    gone,
+    only,
+    pair,
+    plan,
+    record,
+    resource,
+    standing,
+)
 
 
 def _both_addresses(found: Document) -> list[str]:
@@ -404,3 +421,176 @@ def test_a_check_of_an_instance_that_is_stopped_cannot_pass(state: str, rules: s
     instance = {"id": "i-1", "arn": f"arn:aws:ec2:{REGIONS[0]}:1:instance/i-1", "public_dns": hosts[0]}
     found = plan(*parts, resource("aws_instance.a", {**instance, "instance_state": state}))
     assert {each.rule for each in found.findings if each.rule == "check-cannot-pass"} == rules
+
+
+@pytest.mark.parametrize("service", ["lambda", "states", "ssm", "events"])
+def test_a_program_may_not_change_records_or_roles_by_a_policy_that_is_attached_to_its_role(service: str) -> None:
+    actions = ["route53:UpdateHealthCheck", "iam:AttachRolePolicy", "route53:*", "iam:*", "iam:*", "s3:GetObject"]
+    trust = {"Statement": [{"Principal": {"Service": f"{service}.amazonaws.com"}}]}
+    allowed = {"Statement": {"Effect": "Allow", "Action": actions}}
+    policy = {"arn": "arn:aws:iam::1:policy/p", "policy": json.dumps(allowed)}
+    found = plan(
+        *pair(FAILOVER),
+        resource("aws_iam_role.program", {"name": "program", "assume_role_policy": json.dumps(trust)}),
+        resource("aws_iam_policy.p", policy),
+        resource("aws_iam_role_policy_attachment.p", {"role": "program", "policy_arn": policy["arn"]}),
+    )
+    (finding,) = (each for each in found.findings if each.rule == "control-plane-needed")
+    assert finding.address == "aws_iam_policy.p"
+    assert "call iam:*, iam:AttachRolePolicy, route53:*, route53:UpdateHealthCheck, which" in finding.what
+
+
+def there(address: str, **after: Any) -> Document:
+    """A resource of the standby region."""
+    return resource(address, {"arn": f"arn:aws:any:{REGIONS[1]}:1:{address}", **after})
+
+
+def found_by(rule: str, *resources: Document) -> list[str]:
+    """Where a rule finds something, in a plan with two records that fail over."""
+    found = plan(*standing(*pair(FAILOVER)), *resources)
+    return [each.address for each in found.findings if each.rule == rule]
+
+
+@pytest.mark.parametrize(
+    ("kind", "attribute", "owner"),
+    [
+        ("aws_lb_listener", "load_balancer_arn", "aws_lb"),
+        ("aws_lb_target_group_attachment", "target_group_arn", "aws_lb_target_group"),
+        ("aws_autoscaling_attachment", "lb_target_group_arn", "aws_lb_target_group"),
+        ("aws_autoscaling_group", "target_group_arns", "aws_lb_target_group"),
+        ("aws_apigatewayv2_stage", "api_id", "aws_apigatewayv2_api"),
+        ("aws_apigatewayv2_route", "api_id", "aws_apigatewayv2_api"),
+        ("aws_apigatewayv2_integration", "api_id", "aws_apigatewayv2_api"),
+        ("aws_apigatewayv2_api_mapping", "domain_name", "aws_apigatewayv2_domain_name"),
+        ("aws_api_gateway_stage", "rest_api_id", "aws_api_gateway_rest_api"),
+        ("aws_api_gateway_integration", "rest_api_id", "aws_api_gateway_rest_api"),
+        ("aws_api_gateway_base_path_mapping", "domain_name", "aws_api_gateway_domain_name"),
+        ("aws_lambda_permission", "function_name", "aws_lambda_function"),
+        ("aws_rds_cluster_instance", "cluster_identifier", "aws_rds_cluster"),
+        ("aws_eip_association", "allocation_id", "aws_eip"),
+        ("aws_globalaccelerator_endpoint_group", "listener_arn", "aws_globalaccelerator_listener"),
+    ],
+)
+def test_what_serves_keeps_one_of_each_of_its_parts(kind: str, attribute: str, owner: str) -> None:
+    parts = [
+        there(f"{kind}.{name}", principal="elasticloadbalancing.amazonaws.com", **{attribute: "it"}) for name in "ab"
+    ]
+    its_owner = standing(there(f"{owner}.it", id="it"))
+    assert found_by("part-lost", *its_owner, *map(gone, parts)) == [f"{kind}.a"]
+    assert found_by("part-lost", *its_owner, gone(parts[0]), *standing(parts[1])) == []
+
+
+BALANCED = {"target_group_arns": ["a"]}
+
+
+@pytest.mark.parametrize(
+    ("group", "is_empty"),
+    [
+        ({"max_size": 0, **BALANCED}, True),
+        ({"max_size": 0, "load_balancers": ["classic"]}, True),
+        ({"max_size": 0, "id": "attached"}, True),
+        ({"max_size": 0}, False),
+        ({"max_size": 2, "desired_capacity": 0, "min_size": 0, **BALANCED}, True),
+        ({"max_size": 2, "desired_capacity": 0, "min_size": 1, **BALANCED}, False),
+        ({"max_size": 2, "desired_capacity": 1, "min_size": 0, **BALANCED}, False),
+        ({"max_size": 0, "arn": "arn:aws:any:us-east-1:1:elsewhere", **BALANCED}, False),
+    ],
+)
+def test_a_group_behind_a_load_balancer_has_an_instance(group: Document, is_empty: bool) -> None:
+    attachment = there("aws_autoscaling_attachment.a", autoscaling_group_name="attached")
+    found = found_by("serves-nothing", there("aws_autoscaling_group.a", **group), attachment)
+    assert found == ["aws_autoscaling_group.a"] * is_empty
+
+
+@pytest.mark.parametrize(
+    ("service", "is_empty"),
+    [
+        ({"desired_count": 0, "load_balancer": [{}]}, True),
+        ({"desired_count": 1, "load_balancer": [{}]}, False),
+        ({"desired_count": 0, "load_balancer": []}, False),
+        ({"desired_count": 0, "load_balancer": [{}], "arn": "arn:aws:any:us-east-1:1:elsewhere"}, False),
+    ],
+)
+def test_a_service_behind_a_load_balancer_runs_a_task(service: Document, is_empty: bool) -> None:
+    assert found_by("serves-nothing", there("aws_ecs_service.a", **service)) == ["aws_ecs_service.a"] * is_empty
+
+
+@pytest.mark.parametrize(("region", "is_found"), [(REGIONS[0], True), (REGIONS[1], False)])
+def test_a_function_that_works_for_the_other_region_can_run_and_is_started(region: str, is_found: bool) -> None:
+    """Nobody calls it but its schedule."""
+    variables = {"environment": [{"variables": {"REGION": region}}]}
+    function = there("aws_lambda_function.f", id="f", **variables)
+    paused = there("aws_lambda_function.f", id="f", reserved_concurrent_executions=0, **variables)
+    assert found_by("serves-nothing", paused) == ["aws_lambda_function.f"] * is_found
+    target = there("aws_cloudwatch_event_target.t", arn="f", rule="r")
+    for disabled in ({"state": "DISABLED"}, {"is_enabled": False}):
+        rule = there("aws_cloudwatch_event_rule.r", id="r", **disabled)
+        assert found_by("serves-nothing", function, target, rule) == ["aws_cloudwatch_event_rule.r"] * is_found
+    assert found_by("serves-nothing", function, target, there("aws_cloudwatch_event_rule.r", id="r")) == []
+
+
+def test_a_policy_that_nobody_can_read_allows_nothing() -> None:
+    assert found_by("control-plane-needed", there("aws_iam_policy.p", policy="[" * 100_000)) == []
+
+
+@pytest.mark.parametrize(
+    ("backend", "region", "is_found"),
+    [("s3", REGIONS[0], True), ("s3", "us-east-1", False), ("s3", "", False), ("gcs", REGIONS[0], False)],
+)
+def test_state_in_a_bucket_of_a_region_of_the_failover_is_noted(backend: str, region: str, is_found: bool) -> None:
+    state = resource("data.terraform_remote_state.s", {"backend": backend, "config": {"region": region}})
+    found = found_by("state-in-a-region", {**state, "type": "terraform_remote_state", "mode": "data"})
+    assert found == ["data.terraform_remote_state.s"] * is_found
+
+
+def test_resources_of_both_regions_in_one_plan_are_noted() -> None:
+    here, other = (
+        resource(f"aws_lb.{region}", {"arn": f"arn:aws:elasticloadbalancing:{region}:1:lb", "dns_name": elb(region)})
+        for region in REGIONS
+    )
+    assert found_by("apply-needs-both", here) == []
+    found = plan(*pair(FAILOVER), here, other)
+    (finding,) = (each for each in found.findings if each.rule == "apply-needs-both")
+    assert (finding.address, finding.what) == (
+        "aws_route53_record.a",
+        "is in one plan with resources in eu-north-1 and eu-west-1, and Terraform needs both regions to apply it",
+    )
+
+
+def inconsistent(*records: Document) -> list[str]:
+    """Where records of one name differ."""
+    checks = (check(name, elb(region)) for name, region in zip("ab", REGIONS, strict=True))
+    return [each.address for each in plan(*records, *checks).findings if each.rule == "records-differ"]
+
+
+def test_records_of_one_name_have_one_policy_and_one_ttl_and_a_set_identifier_each() -> None:
+    weights = ({"weighted_routing_policy": [{"weight": 1}]}, {"weighted_routing_policy": [{"weight": 0}]})
+    first, second = (each for each in pair(weights) if each["type"] == "aws_route53_record")
+    assert inconsistent(first, second) == []
+    assert inconsistent(first, edited(second, "create", ttl=60)) == ["aws_route53_record.b"]
+    assert inconsistent(first, edited(second, "create", set_identifier="a")) == ["aws_route53_record.b"]
+    other = {"weighted_routing_policy": [], **LATENCY[1]}
+    assert inconsistent(first, edited(second, "create", **other)) == ["aws_route53_record.a"]
+    latency = [each for each in pair(LATENCY) if each["type"] == "aws_route53_record"]
+    assert inconsistent(latency[0], edited(latency[1], "create", ttl=60)) == []
+
+
+@pytest.mark.parametrize(
+    ("names", "policies", "where"),
+    [
+        (("main", "standby"), "weights", "a"),
+        (("primary", "failover-site"), "weights", "a"),
+        (("blue", "standby"), "weights", ""),
+        (("main", "green"), "weights", ""),
+        (("standby", "active"), "roles", "b"),
+        (("a", "standby-of-main"), "roles", ""),
+        (("a", "domain"), "roles", ""),
+    ],
+)
+def test_names_of_records_say_who_answers(names: tuple[str, str], policies: str, where: str) -> None:
+    weights = ({"weighted_routing_policy": [{"weight": 0}]}, {"weighted_routing_policy": [{"weight": 1}]})
+    parts = pair(weights if policies == "weights" else FAILOVER)
+    for each, name in zip((each for each in parts if each["type"] == "aws_route53_record"), names, strict=True):
+        each["change"]["after"]["set_identifier"] = name
+    found = [each.address for each in plan(*parts).findings if each.rule == "weights-contradict"]
+    assert found == [f"aws_route53_record.{each}" for each in where]
