@@ -470,7 +470,7 @@ def _check() -> Verdict:
 
 
 def _log(level: str, message: str, **fields: object) -> None:
-    sys.stdout.write(json.dumps({"level": level, "message": message, **fields}, default=str) + "\n")
+    sys.stdout.write(json.dumps({"level": level, "message": message, **fields}) + "\n")
 
 
 def handler(event: Any, context: object) -> dict[str, Any]:  # noqa: ARG001

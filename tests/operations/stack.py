@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from email.utils import formatdate
 from typing import Any
 
+import boto3
 from botocore.exceptions import ClientError, EndpointConnectionError
 
 from handlers import lambda_switch
@@ -19,6 +20,7 @@ from payment_dr.side import OTHER, SIDES, Side
 
 REGIONS: dict[Side, str] = {"primary": "us-east-1", "secondary": "us-west-2"}
 ACCOUNT = "123456789012"
+SERVICES = frozenset(boto3.Session().get_available_services())
 STREAM = f"arn:aws:dynamodb:us-west-2:{ACCOUNT}:table/transactions/stream/2026-11-26T00:00:00.000"
 NAMES = ["/payment-app/dev/api-key", "/payment-app/dev/database-connection-string"]
 OUTPUTS: dict[str, Any] = {
@@ -271,6 +273,7 @@ class Stack(Deployed):
         records.append({"dynamodb": found})
 
     def client(self, service: str, side: Side, *, seconds: float | None = None) -> Any:  # noqa: ARG002
+        assert service in SERVICES
         return _Client(self, service, side)
 
     def answer(self) -> list[str]:
@@ -411,6 +414,7 @@ class _Client:
         self._stack.reserved[self._role] = None
 
     def _get_parameters(self, **arguments: Any) -> Any:
+        assert arguments["WithDecryption"] is True
         found = self._stack.parameters[self._role]
         return {"Parameters": [{"Name": n, "Value": found[n]} for n in arguments["Names"] if n in found]}
 
@@ -608,15 +612,20 @@ class _Client:
         return _Paginator({"Contents": contents} if contents else {}, of=bucket)
 
     def _versions(self, objects: dict[str, bytes]) -> Iterator[dict[str, Any]]:
-        """A page for each key, in the order of S3; what is not the latest must not count."""
-        for key in sorted(objects.keys() | self._stack.deleted[self._role]):
-            seconds = self._stack.written.get((self._role, key), 0)
-            latest = {"Key": key, "IsLatest": True, "LastModified": datetime.fromtimestamp(seconds, UTC)}
-            before = {"Key": key, "IsLatest": False, "ETag": "before", "LastModified": datetime.fromtimestamp(-1, UTC)}
-            if key in self._stack.deleted[self._role]:
-                yield {"Versions": [before], "DeleteMarkers": [latest]}
-            else:
-                yield {"Versions": [{**latest, "ETag": objects[key].decode()}, before]}
+        """A page for every two keys, in the order of S3; what is not the latest must not count."""
+        keys = sorted(objects.keys() | self._stack.deleted[self._role])
+        for first in range(0, len(keys), 2):
+            page: dict[str, Any] = {"Versions": []}
+            for key in keys[first : first + 2]:
+                seconds = self._stack.written.get((self._role, key), 0)
+                latest = {"Key": key, "IsLatest": True, "LastModified": datetime.fromtimestamp(seconds, UTC)}
+                before = {"ETag": "before", "LastModified": datetime.fromtimestamp(-1, UTC)}
+                if key in self._stack.deleted[self._role]:
+                    page.setdefault("DeleteMarkers", []).append(latest)
+                else:
+                    page["Versions"].append({**latest, "ETag": objects[key].decode()})
+                page["Versions"].append({"Key": key, "IsLatest": False, **before})
+            yield page
 
     def _read(self, _zone_id: str) -> Zone:
         return self._stack.zone

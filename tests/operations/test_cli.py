@@ -6,13 +6,16 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner, Result
 
 from embedded_aws.__main__ import app as embedded_command
-from payment_dr.operations import cli
+from payment_dr import __version__
+from payment_dr.operations import adoption, cli, records, state_bucket
 from payment_dr.operations.deployed import Deployed
 from payment_dr.operations.drill.outages import OUTAGES
 from tests.operations.stack import ACCOUNT, NAMES, Stack
@@ -123,6 +126,47 @@ def test_options_reach_the_switch(dr: Dr, stack: Stack) -> None:
     assert stack.reserved["primary"] == 0
     assert "according to the model" in dr(stack, "failback", "--yes", "--force", "--wait").stdout
     assert stack.reserved["primary"] is None
+
+
+def test_what_a_failback_compares_begins_with_since(dr: Dr, stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    given: dict[str, Any] = {}
+    monkeypatch.setattr(cli, "_switch_clients", lambda *_, **options: given.update(options))
+    assert dr(stack, "failback", "--since", "2h").exit_code == 0
+    assert given["since"] == 7200
+
+
+@pytest.mark.parametrize(
+    ("arguments", "typed", "code", "times"),
+    [((), "app.acme.io\n", 0, 1), ((), "y\n", 2, 0), (("--yes",), "", 0, 1), (("--dry-run",), "", 0, 0)],
+)
+def test_records_change_when_their_name_is_typed(
+    arguments: tuple[str, ...],
+    typed: str,
+    code: int,
+    times: int,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    record: Any = {"Name": "app.acme.io.", "Type": "A", "TTL": 60, "ResourceRecords": [{"Value": "192.0.2.1"}]}
+    batch, changed = records.Batch(zone_id="Z1", name="app.acme.io", created=[record]), []
+    monkeypatch.setattr(adoption, "terraform_here", lambda _directory: nullcontext((None, None)))
+    monkeypatch.setattr(records, "planned_batch", lambda *_: batch)
+    monkeypatch.setattr(records, "change_at_once", lambda found, _clients: changed.append(found))
+    found = CliRunner().invoke(cli.app, ["records", str(tmp_path), *arguments], input=typed)
+    assert (found.exit_code, changed) == (code, [batch] * times)
+
+
+def test_bootstrap_prints_each_setting_of_the_bucket(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = [state_bucket.Setting("versioning", changed=True), state_bucket.Setting("TLS alone", changed=False)]
+    monkeypatch.setattr(state_bucket, "bootstrap_state", lambda *_, **__: settings)
+    for option, done in ((), "set"), (("--dry-run",), "to be set"):
+        found = CliRunner().invoke(cli.app, ["bootstrap", "s3://bucket/dev", *option])
+        assert (found.exit_code, found.stdout) == (0, f"{done}: versioning\nalready set: TLS alone\n")
+
+
+def test_the_version_needs_no_command() -> None:
+    found = CliRunner().invoke(cli.app, ["--version"])
+    assert (found.exit_code, found.stdout) == (0, f"payment-dr {__version__}\n")
 
 
 def test_reason_and_end_reach_the_switch_of_the_standby_region(dr: Dr, make_stack: Callable[..., Stack]) -> None:

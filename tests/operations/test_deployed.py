@@ -155,7 +155,10 @@ def test_a_region_that_hangs_is_waited_for_as_long_as_an_operator_would(
         monkeypatch.setenv(name, value)
     config = Deployed.read(outputs=outputs_file(tmp_path)).client("lambda", "primary").meta.config
     attempts = config.retries["total_max_attempts"]
+    assert attempts == 2
     assert (config.connect_timeout + config.read_timeout) * attempts <= 15
+    once = Deployed.read(outputs=outputs_file(tmp_path)).client("lambda", "primary", seconds=3).meta.config
+    assert (once.connect_timeout, once.read_timeout, once.retries["total_max_attempts"]) == (3, 3, 1)
 
 
 def test_a_profile_that_does_not_exist_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -236,7 +236,7 @@ def test_too_many_documents_to_list_are_inconclusive_and_not_missing(
 ) -> None:
     monkeypatch.setattr(probes, "time", clock)
     monkeypatch.setattr(clock, "monotonic", itertools.count(step=40.0).__next__)
-    fenced(stack).objects["secondary"] = dict.fromkeys("ab", b"1")
+    fenced(stack).objects["secondary"] = dict.fromkeys("abc", b"1")
     with pytest.raises(OperationError, match="cannot tell: us-west-2 has too many documents") as raised:
         switch(stack).failback()
     assert not isinstance(raised.value, RefusedError)

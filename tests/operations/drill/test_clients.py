@@ -253,6 +253,16 @@ def test_an_open_payment_is_retried_with_its_key_in_the_serving_region(
     assert payments.tried == [("confirmed", "secondary", 7.0, item)]
 
 
+def test_an_open_payment_that_this_machine_cannot_retry_ends_the_drill(paying: Clients, payments: Paying) -> None:
+    def broken() -> None:
+        raise OSError("too many open files")
+
+    payments.ledger.leave_open({"transaction_id": {"S": "a"}}, "confirmed")
+    payments.hangs = broken
+    with pytest.raises(OSError, match="too many open files"):
+        paying.retry_open()
+
+
 def test_a_drill_that_cannot_go_on_ends_at_once(dns: Dns, payments: Paying, journal: Journal) -> None:
     def gone() -> None:
         raise OperationError("it ended", hint="start it")

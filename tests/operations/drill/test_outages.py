@@ -72,6 +72,12 @@ def test_an_outage_fails_what_it_says_and_is_undone_at_any_end(
     assert actions_in(journal) == [(name, False), (name, True)]
 
 
+def test_what_an_outage_spares_and_cuts() -> None:
+    assert {"Invoke", "GetParameter", "GetParameters", "GetParametersByPath"} == {*DATA_PLANES} - {*DATA_PLANE}
+    spared = {"control-plane", "api", "dataplane", "partial", "permission", "dns-name", "functions", "fence", "health"}
+    assert {kind for kind, outage in OUTAGES.items() if not outage.cuts_replication} == spared
+
+
 SLOW = Settings(request_interval_seconds=30, failure_threshold=10, ttl_seconds=60)
 FAST = Settings(request_interval_seconds=10, failure_threshold=2, ttl_seconds=60)
 

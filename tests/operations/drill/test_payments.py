@@ -112,6 +112,12 @@ def test_payments_of_a_client_that_stays_with_a_region_are_counted_apart(slow: S
     assert [each.get("pinned") for each in journal.content["payments"]] == [True, None]
     counted: list[Any] = journal.content["events"]
     assert [(each.get("pinned"), each["acknowledged"]) for each in counted] == [(None, 1), (True, 1)]
+    assert [each["at"] for each in counted] == [3.0, 3.0]
+
+
+def test_what_an_endpoint_acknowledges_is_tried_first(slow: SlowStack) -> None:
+    assert Payments(slow, "dr-drill-1").modes == ("local", "confirmed")
+    assert Payments(slow, "dr-drill-1", confirms=True).modes == ("confirmed", "local")
 
 
 def test_a_confirmed_payment_has_waited_for_both_regions(

@@ -10,6 +10,7 @@ from payment_dr.operations import probes
 from payment_dr.operations.deployed_zone import endpoint_check_of, settings_of
 from payment_dr.operations.drill import preflight
 from payment_dr.operations.drill.tls_client import NotServedError
+from payment_dr.operations.errors import OperationError
 from payment_dr.operations.route53.checkers import ProbeResult
 from payment_dr.operations.route53.zone import AlarmCheck, AnyCheck, CalculatedCheck, HealthCheck, UnknownCheck, Zone
 from payment_dr.operations.zone_faults import ZoneFaults
@@ -266,6 +267,13 @@ def test_a_check_that_fails_from_the_start_keeps_a_drill_from_starting(stack: St
     assert len(faults(stack, made)) == 2
     seen_by_the_other = with_checks(deployed_zone(), "secondary", host=host("primary"))
     assert unfit_zone(stack, seen_by_the_other) == []
+
+
+def test_a_drill_does_not_start_from_a_degraded_state(stack: Stack) -> None:
+    preflight.refuse_a_degraded_start(stack)
+    stack.tables["secondary"] = "CREATING"
+    with pytest.raises(OperationError, match="from a degraded state: table of us-west-2: CREATING"):
+        preflight.refuse_a_degraded_start(stack)
 
 
 def test_the_health_check_of_the_other_region_is_named(stack: Stack) -> None:

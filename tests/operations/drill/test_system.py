@@ -82,6 +82,8 @@ def test_a_commit_is_named_of_a_file_that_git_knows_alone(tmp_path: Path, monkey
     git("add", "system.py")
     git("commit", "-m", "First")
     assert system._commit(file) == git("rev-parse", "HEAD")
+    git("tag", "--annotate", "v1", "--message", "Version 1")
+    assert system._commit(file) == git("rev-parse", "HEAD")
     file.write_text("changed")
     assert system._commit(file) == git("rev-parse", "HEAD") + "-dirty"
     assert system._commit(tmp_path / "installed.py") is None

@@ -16,6 +16,7 @@ from payment_dr.operations.gate.plan import UNKNOWN, parse, read
 from payment_dr.operations.gate.report import Judged, as_json, markdown, sarif, text
 from payment_dr.operations.gate.verdict import judge_plan
 from tests.operations.gate.plans import OURS, THEIRS, document, judged
+from tests.operations.gate.small import FAILOVER, REGIONS, pair, standing
 
 NAN = b'{"format_version": "1.2", "resource_changes": NaN}'
 CHANGE = {"address": "a.b", "type": "a", "change": {"actions": ["create"], "after": {}}}
@@ -108,6 +109,16 @@ def test_a_file_that_is_missing_or_a_folder_is_named(tmp_path: Path) -> None:
 def test_a_plan_is_read_in_each_encoding_that_shells_write(encoding: str) -> None:
     content = json.dumps(document("weighted_module")).encode(encoding)
     assert judge_plan(parse(io.BytesIO(content), "plan.json"), 180).verdict == "holds"
+
+
+def test_times_of_many_digits_stay_apart_and_on_the_screen() -> None:
+    # A TTL is at most 2147483647: https://docs.aws.amazon.com/Route53/latest/APIReference/API_ResourceRecordSet.html
+    content = json.dumps(
+        {"format_version": "1.2", "resource_changes": standing(*pair(FAILOVER, ttl=2**31 - 1)), "configuration": {}}
+    )
+    lines = list(text(Judged("plan.json", judge_plan(parse(io.BytesIO(content.encode()), "plan.json"), 180))))
+    (moved,) = (line for line in lines if line.startswith(f"  {REGIONS[0]} fails"))
+    assert (moved.split()[-4:], len(moved)) == (["2147483684", "s"] * 2, 80)
 
 
 JUNK = st.recursive(

@@ -169,9 +169,10 @@ def _name_lines(name: NameChange) -> Iterator[str]:
 
 
 def _row(what: str, before: str, after: str) -> str:
-    room = COLUMNS - 22
+    times = f" {before:>10} {after:>10}"
+    room = COLUMNS - len(times)
     what = printable(what)
-    return f"{what if len(what) <= room else what[: room - 3] + '...':<{room}}{before:>11}{after:>11}"
+    return f"{what if len(what) <= room else what[: room - 3] + '...':<{room}}{times}"
 
 
 def _wrapped(line: str, indent: str) -> list[str]:
