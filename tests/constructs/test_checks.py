@@ -242,6 +242,8 @@ def test_a_token_is_accepted_or_fails_at_synth_with_its_own_sentence(
     makers[owner](**taken)
 
 
+# https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html#configuration-envvars-runtime
+RESERVED_VARIABLES = ["_HANDLER", "_X_AMZN_TRACE_ID", "AWS_DEFAULT_REGION", "AWS_REGION", "AWS_EXECUTION_ENV", "AWS_LAMBDA_FUNCTION_NAME", "AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "AWS_LAMBDA_FUNCTION_VERSION", "AWS_LAMBDA_INITIALIZATION_TYPE", "AWS_LAMBDA_LOG_GROUP_NAME", "AWS_LAMBDA_LOG_STREAM_NAME", "AWS_ACCESS_KEY", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_LAMBDA_RUNTIME_API", "LAMBDA_TASK_ROOT", "LAMBDA_RUNTIME_DIR"]
 SEEN: list[tuple[str, Json, str]] = [
     (
         "DisasterRecoveryStack",
@@ -328,7 +330,10 @@ SEEN: list[tuple[str, Json, str]] = [
     ("EncryptionKey", {"purpose": "aws/sns"}, "purpose='aws/sns' is not letters, digits, '/', '-' and '_', not 'aws/'"),
     ("EncryptionKey", {"region": "us-east-1"}, "region='us-east-1' is not a Region; give that"),
     ("PythonFunction", {"source": Path("nowhere.py")}, r"source=\w+\('nowhere.py'\) is not an existing Python file"),
-    ("PythonFunction", {"variables": {"AWS_REGION": "x"}}, "variables={'AWS_REGION': ...} is not names of letters"),
+    *(
+        ("PythonFunction", {"variables": {name: "x"}}, f"variables={{'{name}': ...}} is not names of letters")
+        for name in RESERVED_VARIABLES
+    ),
     ("PythonFunction", {"memory_mb": 64}, "memory_mb=64 is not a whole number from 128 to 10,240"),
     ("PythonFunction", {"permissions": [READS, READS]}, "the sid Reads is used twice in one policy; rename one"),
     (

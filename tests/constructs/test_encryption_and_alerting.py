@@ -171,6 +171,21 @@ def test_an_alarm_that_route_53_cannot_follow_fails_at_synth(
     assert [found[: len(mistake)] for found in raised.value.mistakes] == [mistake]
 
 
+def test_a_description_that_cloudwatch_does_not_take_fails_at_synth(their_stack: TerraformStack) -> None:
+    with pytest.raises(ConfigurationError, match=r"make a description of 1,0\d\d characters, and CloudWatch takes 1,024"):
+        metric_alarm(
+            their_stack,
+            "alarm",
+            purpose="failures",
+            region=Region(name="eu-north-1"),
+            environment="dev",
+            target=AlarmTarget(topic_arn="arn:aws:sns:eu-north-1:123456789012:alerts"),
+            section="failures",
+            metrics=[_metric()],
+            what_to_do="x" * 1000,
+        )
+
+
 def test_key_and_topic_work_alone(synthesize: Synthesize) -> None:
     region = Region(name="eu-north-1")
 

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from payment_dr.operations.gate.rules.health_checks import _serves
+from payment_dr.operations.gate.topology import MOST_STEPS
 from payment_dr.operations.route53.recovery_time import Settings, failover_bound
 from tests.operations.gate.changes import (
     ALB,
@@ -594,3 +595,57 @@ def test_names_of_records_say_who_answers(names: tuple[str, str], policies: str,
         each["change"]["after"]["set_identifier"] = name
     found = [each.address for each in plan(*parts).findings if each.rule == "weights-contradict"]
     assert found == [f"aws_route53_record.{each}" for each in where]
+
+
+def accelerated(*dials: int, **accelerator: Any) -> list[Document]:
+    """A name that leads to an accelerator, which has endpoints in both regions."""
+    arns = {name: f"arn:aws:globalaccelerator::1:{name}" for name in ("accelerator", "listener")}
+    name = "a1.awsglobalaccelerator.com"
+    www = {"zone_id": "Z1", "name": "www.acme.io", "type": "A", "alias": [{"name": name}]}
+    return [
+        resource("aws_route53_record.www", www),
+        resource("aws_globalaccelerator_accelerator.a", {"arn": arns["accelerator"], "dns_name": name, **accelerator}),
+        resource(
+            "aws_globalaccelerator_listener.l", {"arn": arns["listener"], "accelerator_arn": arns["accelerator"]}
+        ),
+        *(
+            resource(
+                f"aws_globalaccelerator_endpoint_group.{region}",
+                {
+                    "arn": f"arn:aws:globalaccelerator::1:{region}",
+                    "listener_arn": arns["listener"],
+                    "endpoint_group_region": region,
+                    "traffic_dial_percentage": dial,
+                },
+            )
+            for region, dial in zip(REGIONS, dials, strict=True)
+        ),
+    ]
+
+
+def test_an_accelerator_fails_over_between_the_regions_that_its_dials_let_clients_into() -> None:
+    found = plan(*accelerated(100, 100))
+    assert (found.verdict, only(found).regions) == ("holds", frozenset(REGIONS))
+    assert plan(*accelerated(100, 0)).names == ()
+    disabled = plan(*accelerated(100, 100, enabled=False))
+    assert ("serves-nothing", "aws_globalaccelerator_accelerator.a") in [
+        (each.rule, each.address) for each in disabled.findings
+    ]
+
+
+def test_many_distributions_beside_each_other_are_no_chain() -> None:
+    """Each has an origin group, and another origin behind it."""
+    origins = [{"origin_id": region, "domain_name": elb(region)} for region in REGIONS]
+    group = {"origin_id": "both", "member": [{"origin_id": region} for region in REGIONS]}
+    parts = []
+    for number in range(2 * MOST_STEPS):
+        name, wanted = f"d{number}.cloudfront.net", "both" if number % 2 else REGIONS[0]
+        behavior = [{"target_origin_id": wanted}]
+        after = {"domain_name": name, "origin": origins, "origin_group": [group], "default_cache_behavior": behavior}
+        www = {"zone_id": "Z1", "name": f"www{number}.acme.io", "type": "A", "alias": [{"name": name}]}
+        parts += [
+            resource(f"aws_cloudfront_distribution.d{number}", after),
+            resource(f"aws_route53_record.www{number}", www),
+        ]
+    found = plan(*parts)
+    assert (found.verdict, len(found.names), found.unclear) == ("holds", MOST_STEPS, ())
