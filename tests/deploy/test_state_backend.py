@@ -208,6 +208,9 @@ def test_the_documented_rights_are_enough_and_only_over_tls(operator: Operator) 
 
 
 def test_cdktf_destroys_by_this_state_and_leaves_an_empty_one(deployment: Deployed, operator: Operator) -> None:
+    logs = operator.aws.client("logs", SECONDARY)
+    logs.create_log_group(logGroupName="/left/behind")  # not the stack's
+    (group,) = logs.describe_log_groups(logGroupNamePrefix="/left/behind")["logGroups"]
     settings = json.loads((PROJECT / "cdktf.json").read_text())
     app = f"{sys.executable} {PROJECT / 'main.py'}"
     (operator.folder / "cdktf.json").write_text(json.dumps({**settings, "app": app}))
@@ -228,6 +231,8 @@ def test_cdktf_destroys_by_this_state_and_leaves_an_empty_one(deployment: Deploy
     assert destroyed.returncode == 0, destroyed.stdout[-3000:] + destroyed.stderr[-3000:]
     state = json.load(operator.s3.get_object(Bucket=BUCKET, Key=KEY)["Body"])
     assert state["resources"] == []
-    left = inventory(operator.aws, deployment.regions) - deployment.before
-    assert left == {f"us-east-1 s3 list_buckets {BUCKET}"}  # the state's own
+    assert inventory(operator.aws, deployment.regions) - deployment.before == {
+        f"{PRIMARY} s3 list_buckets {BUCKET}",  # the state's own
+        f"{SECONDARY} logs describe_log_groups {group['arn']}",
+    }
     assert operator.s3.list_object_versions(Bucket=BUCKET, Prefix=KEY)["Versions"][1:]  # an earlier one can be had back
