@@ -285,22 +285,26 @@ def test_a_drill_whose_aws_ends_midway_exits_with_2_and_says_so(
     stack: Deployment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The whole command line; what it would deploy is there already."""
-    asked_for: list[str] = []
+    plan, applied = object(), list[object]()
 
-    def deployment(**_: Any) -> AbstractContextManager[Deployment]:
-        monkeypatch.setattr(stack, "plan", lambda: asked_for.append("plan"))
-        monkeypatch.setattr(stack, "apply", lambda _: asked_for.append("apply"))
+    def deployment(**given: Any) -> AbstractContextManager[Deployment]:
+        assert given == {"on_step": end_aws, "on_event": ignore, "stack_dir": None}
+        monkeypatch.setattr(stack, "plan", lambda: plan)
+        monkeypatch.setattr(stack, "apply", applied.append)
         return nullcontext(stack)
 
     def end_aws(step: str) -> None:
         if step == "detection":
             os.killpg(stack.aws.pid, signal.SIGKILL)
 
+    def ignore(_: object) -> None:
+        """No progress is shown."""
+
     monkeypatch.setattr(embedded_drill, "Deployment", deployment)
-    monkeypatch.setattr(embedded_drill, "progress_of", lambda _: nullcontext((end_aws, lambda _: None)))
+    monkeypatch.setattr(embedded_drill, "progress_of", lambda _: nullcontext((end_aws, ignore)))
     found = CliRunner().invoke(app, ["drill", "--report-dir", str(tmp_path)])
     assert found.exit_code == 2, found.output
-    assert asked_for == ["plan", "apply"]
+    assert applied == [plan]
     assert "error: inconclusive: the embedded AWS ended by itself" in found.stderr
     assert "every change was undone" in found.stderr
     (path,) = tmp_path.glob("*.json")
