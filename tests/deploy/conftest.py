@@ -12,6 +12,7 @@ import pytest
 
 from embedded_aws.deployment import PRODUCTION_SETTINGS, STACK, UNPROTECTED_SETTINGS, Deployment, synthesized
 from embedded_aws.inventory import inventory
+from payment_dr.operations.drill import clients
 from payment_dr.operations.iam_policies import OF_A_DEPLOYER
 from permission_proof.deployer import Deployer, deployer, for_the_embedded_aws
 from tests.deploy.iam_policies import proven
@@ -23,6 +24,12 @@ DisasterRecoveryStack(app, "{STACK}", %s)
 app.synth()
 """
 Reshape = Callable[[Deployment, str], None]
+
+
+@pytest.fixture(autouse=True)
+def patience_with_payments(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A drill begins no outage before its payments are confirmed, however slow the machine is."""
+    monkeypatch.setattr(clients, "RUSH_SECONDS", 600.0)
 
 
 @pytest.fixture(scope="session")
