@@ -119,6 +119,10 @@ def test_deploy_in_another_pair_of_regions_reports_every_check_as_json_and_leave
 
     assert {name: checks[f"output {name}"]["found"] for name in IN_EUROPE} == IN_EUROPE
     assert [provider["region"] for provider in stack["provider"]["aws"]] == ["eu-central-1", "eu-west-1"]
+    functions = [each["function_name"] for each in stack["resource"]["aws_lambda_function"].values()]
+    assert sorted(each.replace("${var.environment}", "dev") for each in functions) == sorted(
+        found for name, found in IN_EUROPE.items() if name.endswith("function_name")
+    )
     # Route 53 publishes the metrics of health checks in us-east-1 alone, where this stack has nothing.
     assert "health-check" not in json.dumps(stack["resource"]["aws_cloudwatch_metric_alarm"])
 
