@@ -76,8 +76,9 @@ OF_THE_DESTROY = [
     Moment("delete", "complete", 100),
     Moment("delete", "complete", 125),
 ]
-# Terraform empties the file of its state before it writes: at this moment it is killed between the two.
-WITH_AN_EMPTY_STATE = Moment("create", "complete", 20)
+# Terraform empties the file of its state before it writes: at these moments it is killed between the two.
+APPLY_WITH_AN_EMPTY_STATE = Moment("create", "complete", 20)
+DESTROY_WITH_AN_EMPTY_STATE = Moment("delete", "complete", 20)
 
 
 def state_file(stack: Deployment) -> Path:
@@ -304,7 +305,7 @@ def killed_apply(stack_dir: Path) -> Iterator[Finishing]:
         interrupted(Deployment.apply, OF_THE_APPLY, new_stack) as interruption,
         ThreadPoolExecutor(AT_A_TIME) as pool,
     ):
-        state_file(interruption.stacks[WITH_AN_EMPTY_STATE]).write_bytes(b"")
+        state_file(interruption.stacks[APPLY_WITH_AN_EMPTY_STATE]).write_bytes(b"")
         yield Finishing(OF_THE_APPLY, interruption, finish, pool)
 
 
@@ -323,6 +324,7 @@ def killed_destroy(deployment: Deployed) -> Iterator[Finishing]:
         interrupted(Deployment.destroy, OF_THE_DESTROY, deployed_stack) as interruption,
         ThreadPoolExecutor(AT_A_TIME) as pool,
     ):
+        state_file(interruption.stacks[DESTROY_WITH_AN_EMPTY_STATE]).write_bytes(b"")
         yield Finishing(OF_THE_DESTROY, interruption, finish, pool)
 
 
