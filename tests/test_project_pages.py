@@ -2,11 +2,15 @@
 
 import json
 import re
+import shlex
 from collections.abc import Iterator
+from itertools import groupby
 from pathlib import Path
 
 import pytest
 import typer.main
+from botocore import xform_name
+from botocore.session import Session
 from typer.testing import CliRunner
 
 import embedded_aws.__main__
@@ -38,6 +42,15 @@ COMMANDS = {
         )
     },
 }
+# Options of the AWS CLI itself: https://docs.aws.amazon.com/cli/latest/userguide/cli-configure-options.html
+AWS_OPTIONS = {"--cli-input-json", "--output", "--profile", "--query", "--region"}
+# Commands of the AWS CLI that are no operation of a service, with their options.
+AWS_OWN = {
+    ("logs", "tail"): {"--since"},
+    ("s3", "sync"): {"--dryrun", "--exclude", "--source-region"},
+    ("sso", "login"): set(),
+}
+BOTOCORE = Session()
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(PROJECT)))
 
 
@@ -108,3 +121,105 @@ def test_the_readme_shows_what_the_gate_prints(tmp_path: Path, monkeypatch: pyte
     readme = (PROJECT / "README.md").read_text(encoding="utf-8")
     shown = readme.partition("dr gate plan.json\n")[2].partition("```")[0].rstrip().split("[...]")
     assert re.match(".*".join(re.escape(each) for each in shown), printed, re.DOTALL), printed
+
+
+def code_of(page: str) -> Iterator[str]:
+    """The lines of a page's indented and fenced code, and its code within lines."""
+    page = page.replace("\\\n", "")
+    for block in re.findall(r"^ *```.*?^ *```", page, re.MULTILINE | re.DOTALL):
+        page = page.replace(block, "")
+        yield from (line.strip().removeprefix("$ ") for line in block.splitlines())
+    yield from (line.strip() for line in re.findall(r"^ {4,}\S.*$", page, re.MULTILINE))
+    yield from (re.sub(r"\s*\n\s*", " ", code) for code in re.findall(r"`([^`]+)`", page))
+
+
+def apart(line: str) -> Iterator[str]:
+    """A line of a shell without its command substitutions, and the line of each of those."""
+    while (start := line.find("$(")) >= 0:
+        depth, end = 1, start + 2
+        while depth and end < len(line):
+            depth += {"(": 1, ")": -1}.get(line[end], 0)
+            end += 1
+        yield from apart(line[start + 2 : end - 1])
+        line = f"{line[:start]}SUBSTITUTED{line[end:]}"
+    yield line
+
+
+def aws_commands_of(page: str) -> Iterator[list[str]]:
+    """The words behind `aws` of each command on a page.
+
+    Raises:
+        ValueError: A quotation does not end in the line of its command.
+    """
+    for line in (each for code in code_of(page) for each in apart(code)):
+        if re.match(r"(?:.*[;|] *|.*\bdo )?aws ", line):
+            words = shlex.shlex(line, posix=True, punctuation_chars=";|>")
+            words.whitespace_split = True
+            for _, command in groupby(words, {";", "|", ">"}.__contains__):
+                said = [word for word in command if word != "do"]
+                if said[:1] == ["aws"]:
+                    yield said[1:]
+
+
+def mistakes_in(service: str, operation: str, *words: str) -> Iterator[str]:
+    """What the AWS CLI would reject in a command before it calls AWS."""
+    given: dict[str, list[str]] = {}
+    own = AWS_OWN.get((service, operation))
+    for word in words:
+        if word.startswith("--"):
+            given[word] = []
+        elif given:
+            given[[*given][-1]].append(word)
+        elif own is None:
+            yield f"{word} belongs to no option"
+    if own is not None:
+        yield from given.keys() - own - AWS_OPTIONS
+        return
+    model = BOTOCORE.get_service_model({"s3api": "s3"}.get(service, service))
+    named = {xform_name(name, "-"): name for name in model.operation_names}
+    if operation not in named:
+        yield f"{service} has no {operation}"
+        return
+    shape = model.operation_model(named[operation]).input_shape
+    options = {f"--{xform_name(name, '-')}": member for name, member in (shape.members if shape else {}).items()}
+    flags = {name for name, member in options.items() if member.type_name == "boolean"}
+    flags |= {name.replace("--", "--no-", 1) for name in flags}
+    yield from given.keys() - options.keys() - flags - AWS_OPTIONS
+    if given and "--cli-input-json" not in given:  # without options, the page only names the command
+        required = {f"--{xform_name(name, '-')}" for name in (shape.required_members if shape else ())}
+        yield from (f"{name} is missing" for name in required - given.keys())
+    for name, values in given.items():
+        is_list = name in options and options[name].type_name == "list"
+        if bool(values) == (name in flags) or (len(values) > 1 and not is_list):
+            yield f"{name} {' '.join(values)}"
+        for value in values:
+            if value.startswith("{"):
+                try:
+                    json.loads(value)
+                except ValueError as error:
+                    yield f"{name}: {error}"
+
+
+@each_page
+def test_the_aws_cli_takes_its_commands(page: Path) -> None:
+    for service, operation, *words in aws_commands_of(page.read_text(encoding="utf-8")):
+        assert list(mistakes_in(service, operation, *words)) == [], f"aws {service} {operation}"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "dynamodb scann --table-name t",
+        "dynamodb scan --table t",
+        "dynamodb scan --table-name t --output json aws",
+        "dynamodb scan --table-name",
+        "dynamodb scan t --table-name t",
+        "dynamodb scan --table-name t --consistent-read true",
+        "dynamodb get-item --table-name t",
+        """dynamodb get-item --table-name t --key '{"id": S}'""",
+        "logs tail group --since 15m --follows",
+    ],
+)
+def test_the_aws_cli_does_not_take(command: str) -> None:
+    service, operation, *words = shlex.split(command)
+    assert list(mistakes_in(service, operation, *words)) != []

@@ -2,16 +2,20 @@
 
 import json
 import random
+import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 import pytest
+from botocore.exceptions import ClientError
 from typer.testing import CliRunner, Result
 
+from embedded_aws import checks
 from embedded_aws.checks import eventually
-from embedded_aws.deployment import Deployment
+from embedded_aws.deployment import PROJECT, Deployment
 from embedded_aws.emulated_stack import EmulatedStack
 from payment_dr.operations import cli, probes, standby_switch, standby_writes
 from payment_dr.operations.deployed import ATTEMPTS
@@ -20,6 +24,7 @@ from payment_dr.operations.route53.checkers import HealthCheckerFleet, ProbeResu
 from payment_dr.operations.route53.zone import HealthCheck
 from payment_dr.operations.zone_faults import ZoneFaults
 from tests.deploy.conftest import Deployed
+from tests.embedded_aws.tenant import get
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("options")]
 
@@ -332,3 +337,80 @@ def test_a_table_that_cannot_be_read_fails_the_run_and_sets_nothing(branch: Depl
     assert takes_over(branch) == "the switch stays as it is: ClientError"
     branch.aws.restore_region("us-west-2")
     assert changes(stack) == before
+
+
+class PrivatePath:
+    """The private path of the primary region: who asks for it, and what it answers."""
+
+    def __init__(self, branch: Deployment) -> None:
+        self._branch = branch
+
+    @property
+    def probed(self) -> str:
+        """The path that Route 53 probes."""
+        return urlsplit(checks.Deployed(self._branch).probed_url("primary")).path
+
+    @property
+    def asked(self) -> dict[str, str]:
+        """The paths that the functions of the standby ask for."""
+        found = {}
+        for output, variable in (
+            ("secondary_health_monitor_function_name", "PEER_HEALTH_URL"),
+            ("switch_takeover_function_name", "PRIMARY_HEALTH_URL"),
+        ):
+            function = self._branch.value(output)
+            asks = self._branch.client("lambda", "secondary").get_function_configuration(FunctionName=function)
+            found[variable] = urlsplit(asks["Environment"]["Variables"][variable]).path
+        return found
+
+    def status(self, path: str) -> int:
+        return get(self._branch.aws.execute_api_url(self._branch.value("primary_api_id"), path)).status
+
+
+def test_a_private_path_is_replaced_as_the_page_says_although_the_first_apply_stops_in_between(
+    branch: Deployment, stack: EmulatedStack
+) -> None:
+    page = (PROJECT / "docs" / "security.md").read_text(encoding="utf-8")
+    (command,) = [line.split() for line in page.splitlines() if line.lstrip().startswith("terraform ")]
+    _, _, *options = [word.replace("_west_", "_east_") for word in command]
+    lambda_, function = branch.client("lambda", "secondary"), branch.value("switch_takeover_function_name")
+    path, route53, printed = PrivatePath(branch), Route53(stack), []
+
+    def apply(*options: str) -> None:
+        terraform = branch.terraform
+        applied = subprocess.run(
+            [terraform.binary.path, *options, "-auto-approve", "-no-color"],
+            cwd=terraform.directory,
+            env=terraform.environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        printed.append(applied.stdout + applied.stderr)
+        assert applied.returncode == 0, applied.stderr
+
+    takes_over(branch)
+    before, old = changes(stack), path.probed
+    lambda_.put_function_concurrency(FunctionName=function, ReservedConcurrentExecutions=0)
+    parts = ("apigatewayv2_route", "private_route"), ("lambda_permission", "private_api_permission")
+    apply(*options, *(f"-target=aws_{kind}.health_monitor_east_{part}" for kind, part in parts))
+    assert (path.status(old), path.probed, set(path.asked.values())) == (404, old, {old})
+    with pytest.raises(ClientError, match="TooManyRequests"):
+        takes_over(branch)
+    assert route53.answers_after(route53.budget / 2) == ["primary"]
+    assert route53.answers_after(route53.budget) == ["secondary"]  # so: at once
+
+    apply(*(option for option in options if not option.startswith("-replace")))
+    new = path.probed
+    assert new != old
+    assert set(path.asked.values()) == {new}
+    assert [path.status(each) for each in (old, new, "/health")] == [404, 200, 200]
+    assert lambda_.get_function_concurrency(FunctionName=function)["ReservedConcurrentExecutions"] == 0
+    lambda_.delete_function_concurrency(FunctionName=function)
+    assert takes_over(branch) == "the primary answers"
+    assert changes(stack) == before
+    again = branch.plan()
+    assert not again.changed
+    shown = "".join((*printed, branch.terraform.text_of(again)))
+    assert [each for each in (old, new) if each.rpartition("/")[2] in shown] == []
