@@ -156,6 +156,7 @@ NUMBERS = {
     "target": RTO_TARGET_SECONDS,
     "hang": HANGING_PROBE_SECONDS,
     "detection": DETECTION,
+    "soonest": REQUEST_INTERVAL_SECONDS * (FAILURE_THRESHOLD - 1),  # between the first and the last failed probe
     "fast_detection": 10 * FAILURE_THRESHOLD,
     "budget": DETECTION + RECORD_TTL_SECONDS,
     "alias_budget": DETECTION + ALIAS_TTL_SECONDS,
@@ -210,7 +211,7 @@ STATED: Mapping[str, Sequence[str]] = {
         "By the settings: {threshold} probes x {interval} s + TTL {ttl} s = {budget} s, or {alias_budget} s with a "
         "custom domain.",
     ),
-    "docs/security.md": ("Route 53 needs {detection} s of failing probes to fail over.",),
+    "docs/security.md": ("Route 53 fails over after at least {soonest} s of failing probes.",),
     "docs/upgrading.md": ("# {threshold} probes x {interval} s, and room",),
     "docs/put-your-service-behind-it.md": (
         "of a target of {target} s each.",
