@@ -4,21 +4,31 @@ import os
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 REPOSITORY = Path(__file__).parents[2]
 
 
-def start_owner(script: str, temporary_directory: Path, *arguments: str) -> subprocess.Popen[str]:
-    """Start a program that owns an embedded AWS; its output can be read, and its temporary files go to a directory."""
-    return subprocess.Popen(
+@contextmanager
+def start_owner(script: str, temporary_directory: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """Start a program that owns an embedded AWS; its output can be read, and its temporary files go to a directory.
+
+    At the end of the block it is killed: after a failed assertion nobody else ends it.
+    """
+    with subprocess.Popen(
         [sys.executable, "-c", script, *arguments],
         cwd=REPOSITORY,
         env={**os.environ, "TMPDIR": str(temporary_directory)},
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
-    )
+    ) as owner:
+        try:
+            yield owner
+        finally:
+            owner.kill()
 
 
 def runs(pid: int) -> bool:

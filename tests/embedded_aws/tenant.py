@@ -88,6 +88,7 @@ class Tenant:
         name: str = "function",
         region: str = "us-east-1",
         role: str | None = None,
+        seconds: int = 20,
     ) -> str:
         """A function with this source, which defines ``handler(event, context)``; its role has these rights."""
         archive = io.BytesIO()
@@ -100,7 +101,7 @@ class Tenant:
             Handler="index.handler",
             Role=role,
             Code={"ZipFile": archive.getvalue()},
-            Timeout=20,
+            Timeout=seconds,
         )["FunctionArn"]
         return arn
 

@@ -24,7 +24,7 @@ SHOWS_ITS_SURROUNDINGS = """
 
     def handler(event, context):
         if event.get("hang"):
-            time.sleep(600)
+            time.sleep(900)
         found = importlib.util.find_spec("embedded_aws") is not None
         return {"pid": os.getpid(), "environment": dict(os.environ), "finds this repository": found}
 """
@@ -62,7 +62,7 @@ def invoke(aws: EmbeddedAws) -> Any:
 
 def hanging_function(aws: EmbeddedAws) -> int:
     """Process id of a function that is at work on something long."""
-    Tenant(aws, aws.account_id).function(SHOWS_ITS_SURROUNDINGS, name="shows")
+    Tenant(aws, aws.account_id).function(SHOWS_ITS_SURROUNDINGS, name="shows", seconds=900)
     pid: int = invoke(aws)["pid"]
     aws.client("lambda", "us-east-1").invoke(FunctionName="shows", InvocationType="Event", Payload='{"hang": true}')
     return pid
@@ -120,8 +120,7 @@ def test_nothing_is_left_after_an_error_in_its_block(temporary_directory: Path) 
 def test_nothing_is_left_when_its_owner_is_told_to_end(
     temporary_directory: Path, number: signal.Signals, code: int
 ) -> None:
-    owner = start_owner(RUNS_UNTIL_TOLD, temporary_directory)
-    with owner:
+    with start_owner(RUNS_UNTIL_TOLD, temporary_directory) as owner:
         assert owner.stdout is not None
         started = json.loads(owner.stdout.readline())
         assert runs(started["pid"])
@@ -190,7 +189,6 @@ def with_dead_emulators(temporary_directory: Path, alongs: list[Path]) -> Iterat
             os.kill(pid, signal.SIGKILL)
         assert eventually(lambda: not any(map(runs, emulators)))
         yield owner
-        owner.kill()
 
 
 def test_what_is_left_when_an_emulator_and_its_owner_are_killed_goes_with_the_next_start(
