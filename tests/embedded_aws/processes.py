@@ -5,30 +5,36 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 REPOSITORY = Path(__file__).parents[2]
 
 
 @contextmanager
-def start_owner(script: str, temporary_directory: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
-    """Start a program that owns an embedded AWS; its output can be read, and its temporary files go to a directory.
-
-    At the end of the block it is killed: after a failed assertion nobody else ends it.
-    """
-    with subprocess.Popen(
-        [sys.executable, "-c", script, *arguments],
-        cwd=REPOSITORY,
-        env={**os.environ, "TMPDIR": str(temporary_directory)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    ) as owner:
+def killed_at_the_end(process: subprocess.Popen[str]) -> Iterator[subprocess.Popen[str]]:
+    """Kill a process when the block ends: after a failed assertion nobody else ends it, and Popen's own block waits."""
+    with process:
         try:
-            yield owner
+            yield process
         finally:
-            owner.kill()
+            process.kill()
+
+
+def start_owner(
+    script: str, temporary_directory: Path, *arguments: str
+) -> AbstractContextManager[subprocess.Popen[str]]:
+    """Start a program that owns an embedded AWS; its output can be read, and its temporary files go to a directory."""
+    return killed_at_the_end(
+        subprocess.Popen(
+            [sys.executable, "-c", script, *arguments],
+            cwd=REPOSITORY,
+            env={**os.environ, "TMPDIR": str(temporary_directory)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+    )
 
 
 def runs(pid: int) -> bool:

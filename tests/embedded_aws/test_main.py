@@ -3,21 +3,25 @@ import signal
 import socket
 import subprocess
 import sys
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
 
+from tests.embedded_aws.processes import killed_at_the_end
 from tests.embedded_aws.tenant import eventually
 
 
-def start(*arguments: str, **environment: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "embedded_aws", "start", *arguments],
-        cwd=Path(__file__).parents[2],
-        env={**os.environ, **environment},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
+def start(*arguments: str, **environment: str) -> AbstractContextManager[subprocess.Popen[str]]:
+    return killed_at_the_end(
+        subprocess.Popen(
+            [sys.executable, "-m", "embedded_aws", "start", *arguments],
+            cwd=Path(__file__).parents[2],
+            env={**os.environ, **environment},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
     )
 
 
