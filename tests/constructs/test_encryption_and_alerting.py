@@ -172,7 +172,7 @@ def test_an_alarm_that_route_53_cannot_follow_fails_at_synth(
 
 
 def test_a_description_that_cloudwatch_does_not_take_fails_at_synth(their_stack: TerraformStack) -> None:
-    with pytest.raises(ConfigurationError, match=r"make a description of 1,0\d\d characters, and CloudWatch takes 1,024"):
+    with pytest.raises(ConfigurationError, match=r"1,0\d\d characters, and CloudWatch takes 1,024"):
         metric_alarm(
             their_stack,
             "alarm",

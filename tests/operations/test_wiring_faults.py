@@ -6,7 +6,8 @@ import pytest
 
 from payment_dr.operations.deployed import OF_A_TAKEOVER
 from payment_dr.operations.status import BAD, CANNOT_TELL, OK, Finding, look_at
-from tests.operations.stack import GONE, OUTPUTS, Stack, allowing, refusal
+from payment_dr.side import SIDES, Side
+from tests.operations.stack import GONE, OUTPUTS, REGIONS, Stack, allowing, refusal
 
 THEIRS = "arn:aws:iam::aws:policy/CloudWatchLambdaInsightsExecutionRolePolicy"
 
@@ -103,3 +104,40 @@ def test_documents_that_are_copied_back_need_a_rule_too(make_stack: Callable[...
     assert look_at(stack).both["document copies"] == Finding(
         "no replication rule copies all documents of documents-secondary to documents-primary: run terraform apply", BAD
     )
+
+
+@pytest.mark.parametrize("side", SIDES)
+def test_an_alarm_that_publishes_to_another_topic_is_named(side: Side, stack: Stack) -> None:
+    name = OUTPUTS["alarm_names"][SIDES.index(side)]
+    stack.described[name] = {"AlarmActions": ["arn:aws:sns:us-east-1:123456789012:theirs"]}
+    topic = OUTPUTS[f"{side}_sns_topic_arn"]
+    assert look_at(stack).both["alerts"] == Finding(
+        f"no action publishes to {topic} on {name}: run terraform apply", BAD
+    )
+
+
+@pytest.mark.parametrize("side", SIDES)
+def test_the_versions_of_both_buckets_are_needed_to_copy(side: Side, stack: Stack) -> None:
+    stack.failing["s3", side, "get_bucket_versioning"] = GONE
+    assert look_at(stack).both["document copies"].state == CANNOT_TELL
+
+
+def test_a_role_encrypts_parameters_in_the_region_that_it_writes_to_alone(stack: Stack) -> None:
+    deny = {"Effect": "Deny", "Action": "kms:Encrypt", "Resource": OUTPUTS["primary_kms_key_arn"]}
+    stack.wired.policies["own"] = {"Statement": [*allowing("*")["Statement"], deny]}
+    assert look_at(stack).both["config sync"] == Finding(
+        f"the role role-target-primary may not kms:Encrypt with the key {OUTPUTS['primary_kms_key_arn']} for the parameter "
+        "/payment-app/dev/api-key: run terraform apply, and remove what denies it",
+        BAD,
+    )
+
+
+def test_a_key_may_be_used_through_sns_alone(stack: Stack) -> None:
+    through = [f"sns.{region}.amazonaws.com" for region in REGIONS.values()]
+    stack.wired.policies["own"] = {
+        "Statement": [
+            {"Effect": "Allow", "NotAction": "kms:*", "Resource": "*"},
+            {**allowing("kms:*")["Statement"][0], "Condition": {"StringEquals": {"kms:ViaService": through}}},
+        ]
+    }
+    assert look_at(stack).both["alerts"].state == OK
