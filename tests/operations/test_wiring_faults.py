@@ -126,8 +126,8 @@ def test_a_role_encrypts_parameters_in_the_region_that_it_writes_to_alone(stack:
     deny = {"Effect": "Deny", "Action": "kms:Encrypt", "Resource": OUTPUTS["primary_kms_key_arn"]}
     stack.wired.policies["own"] = {"Statement": [*allowing("*")["Statement"], deny]}
     assert look_at(stack).both["config sync"] == Finding(
-        f"the role role-target-primary may not kms:Encrypt with the key {OUTPUTS['primary_kms_key_arn']} for the parameter "
-        "/payment-app/dev/api-key: run terraform apply, and remove what denies it",
+        f"the role role-target-primary may not kms:Encrypt with the key {OUTPUTS['primary_kms_key_arn']} "
+        "for the parameter /payment-app/dev/api-key: run terraform apply, and remove what denies it",
         BAD,
     )
 

@@ -605,9 +605,7 @@ def accelerated(*dials: int, **accelerator: Any) -> list[Document]:
     return [
         resource("aws_route53_record.www", www),
         resource("aws_globalaccelerator_accelerator.a", {"arn": arns["accelerator"], "dns_name": name, **accelerator}),
-        resource(
-            "aws_globalaccelerator_listener.l", {"arn": arns["listener"], "accelerator_arn": arns["accelerator"]}
-        ),
+        resource("aws_globalaccelerator_listener.l", {"arn": arns["listener"], "accelerator_arn": arns["accelerator"]}),
         *(
             resource(
                 f"aws_globalaccelerator_endpoint_group.{region}",
