@@ -20,6 +20,7 @@ from embedded_aws.__main__ import app
 from embedded_aws.deployment import PROJECT, STACK, Deployment, synthesized
 from embedded_aws.drill import place_of
 from main import TWO_WAY_DOCUMENTS
+from payment_dr.operations.drill import clients
 from payment_dr.operations.drill.journal import MODES, overwritten
 from payment_dr.operations.drill.run import Drill
 from payment_dr.operations.errors import OperationError
@@ -87,7 +88,7 @@ def test_an_outage_fails_over_and_back_within_the_target_and_loses_nothing_that_
         measured, bound = journal["rto"][way], journal["rto"]["distribution"][way]["phases"]["total"]["bound"]
         assert 0 < measured["detect"] <= measured["total"] <= bound
     confirmed, local = journal["rpo"]["confirmed"], journal["rpo"]["local"]
-    assert confirmed["acknowledged"] > 0
+    assert confirmed["acknowledged"] >= clients.RUSH_ACKNOWLEDGED
     assert (confirmed["missing_at_switch"], confirmed["missing_after_recovery"]) == ([], [])
     # What stays behind is what a region that has lost its table could not send; it arrives after the recovery.
     assert (local["missing_at_switch"] != []) == (kind in ("region", "hang", "dynamodb", "recovery-backlog"))
@@ -99,6 +100,7 @@ def test_an_outage_fails_over_and_back_within_the_target_and_loses_nothing_that_
     at_switch = next(each for each in journal["targets"] if "at the failover" in each["what"])
     assert (at_switch["tested"], at_switch["met"]) == ((True, True) if local["missing_at_switch"] else (False, None))
     assert confirmed["acknowledged_in_secondary"] > 0
+    assert local["acknowledged_in_secondary"] > 20  # this client pays once a second of drill time
     for mode, rpo in journal["rpo"].items():
         paid = [each for each in journal["payments"] if each["mode"] == mode and each["acknowledged"]]
         assert len(paid) == rpo["acknowledged_in_all"] == sum(each["acknowledged"] for each in rpo["figures"])
@@ -107,6 +109,8 @@ def test_an_outage_fails_over_and_back_within_the_target_and_loses_nothing_that_
             waited = rpo["recovery"][way] - journal["rto"][way]["total"]
             is_held_back = (kind, mode, way) == ("recovery-backlog", "confirmed", "failback")
             assert (waited > 60) == is_held_back
+            if mode == "local":  # of which no drill time passes while it pays
+                assert -0.05 < waited < 5
     assert journal["after"]["items"]["equal"]
     assert journal["after"]["undone"]
     documents = journal["after"]["documents"]  # of which those of the secondary are not copied back
@@ -167,7 +171,7 @@ def test_in_a_split_brain_both_regions_take_payments_and_what_was_overwritten_is
     assert [found["missing_after_recovery"] for found in journal["rpo"].values()] == [[], []]
     assert journal["after"]["items"]["equal"]
     found = journal["after"]["split_brain"]
-    assert len(found["conflicts"]) > 0
+    assert len(found["conflicts"]) > 5
     for conflict in found["conflicts"]:
         first, last = conflict["versions"]
         assert {first["region"], last["region"]} == {"us-east-1", "us-west-2"}
@@ -175,7 +179,7 @@ def test_in_a_split_brain_both_regions_take_payments_and_what_was_overwritten_is
         assert set(conflict["after"].values()) == {last["amount"]}
         assert overwritten(conflict) == [first]
     assert {conflict["versions"][0]["region"] for conflict in found["conflicts"]} == {"us-east-1", "us-west-2"}
-    assert min(found["unseen"].values()) > 0
+    assert min(found["unseen"].values()) > 50
     # The parameter that was rotated in the secondary meanwhile could not be copied before the link was back.
     assert journal["after"]["rotation"]["copied"] == {"primary": True, "secondary": True}
     assert verified(journal) == []

@@ -27,6 +27,7 @@ def test_after_a_region_returns_with_a_backlog_no_client_reaches_it_before_its_l
     steps = {event["name"]: event["at"] for event in journal["events"] if event["kind"] == "step"}
     back = next(event for event in reversed(journal["events"]) if event["kind"] == "answer")
     assert steps["recovery"] + 120 < steps["failback"] < back["at"]
+    assert journal["rpo"]["local"]["acknowledged_in_secondary"] > 20  # one a second of drill time
     for found in journal["rpo"].values():
         assert found["acknowledged_in_secondary"] > 0
         assert found["missing_at_failback"] == []

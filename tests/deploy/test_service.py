@@ -13,6 +13,7 @@ from embedded_aws.checks import eventually
 from embedded_aws.custom_domains import CustomDomains
 from embedded_aws.deployment import PROJECT, Deployment, synthesized
 from embedded_aws.drill import SERVICE_IS_REAL, WRITES_ARE_REAL, place_of
+from payment_dr.operations.drill import clients
 from payment_dr.operations.drill.run import Drill
 from payment_dr.operations.report.write import write_report
 from payment_dr.side import SIDES, Side
@@ -169,7 +170,7 @@ def test_payments_through_the_service_fail_over_and_back_with_the_name(deployed:
     assert local["missing_at_switch"] != []
     assert (local["missing_after_recovery"], confirmed["missing_after_recovery"]) == ([], [])
     assert confirmed["missing_at_switch"] == []
-    assert confirmed["acknowledged"] > 0
+    assert confirmed["acknowledged"] >= clients.RUSH_ACKNOWLEDGED
     assert (found["after"]["items"]["different"], found["after"]["written_twice"]) == ([], [])
     # On a busy machine the answer to a payment may come too late for its client: its item is there, unacknowledged.
     unanswered = found["after"]["items"]["primary"] - local["acknowledged_in_all"] - confirmed["acknowledged_in_all"]
