@@ -109,7 +109,7 @@ def test_an_outage_fails_over_and_back_within_the_target_and_loses_nothing_that_
             waited = rpo["recovery"][way] - journal["rto"][way]["total"]
             is_held_back = (kind, mode, way) == ("recovery-backlog", "confirmed", "failback")
             assert (waited > 60) == is_held_back
-            if mode == "local":  # of which no drill time passes while it pays
+            if mode == "local":  # its first payment in a region is the one that the drill measures
                 assert -0.05 < waited < 5
     assert journal["after"]["items"]["equal"]
     assert journal["after"]["undone"]
