@@ -26,6 +26,7 @@ from payment_dr.operations import cli, probes, standby_writes
 from payment_dr.operations.drill import clients, live, live_dns, outages, run
 from payment_dr.operations.verify import VERIFIED, verify
 from payment_dr.side import SIDES
+from tests.embedded_aws.processes import killed_at_the_end
 from tests.operations.drill.dns_server import FollowedClock, NameServer, name_server_of
 
 pytestmark = [pytest.mark.xdist_group("drill"), pytest.mark.slow]
@@ -256,13 +257,14 @@ def test_a_drill_that_is_interrupted_leaves_no_fence_and_no_transaction(
             f"c = live.Clock({SPEED}); live.Clock = lambda: c; cli.Deployed = EmulatedStack; "
             f"run.QUIET_SECONDS = {QUIET_SECONDS}; entry_point.main()"
         )
-        with subprocess.Popen(
+        begun = subprocess.Popen(
             [sys.executable, "-c", faster, "drill", *arguments, "--report-dir", str(tmp_path)],
             stderr=subprocess.PIPE,
             stdin=subprocess.DEVNULL,
             text=True,
             cwd=PROJECT,
-        ) as started:
+        )
+        with killed_at_the_end(begun) as started:
             assert started.stderr
             for line in started.stderr:
                 if "detection" in line:
