@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.operations.gate.changes import API, BREAKING, HARMLESS, WEIGHTED, Change
+from tests.operations.gate.changes import API, BREAKING, CHECK, HARMLESS, PARIS, WEIGHTED, Change
 from tests.operations.gate.make_plans import STACKS, settled, slim, terraform_of
 from tests.operations.gate.plans import Document, document, judged
 
@@ -23,14 +23,21 @@ def records(source: Document) -> Document:
 EDITS: dict[str, dict[str, Edit]] = {
     WEIGHTED: {
         "a record loses its check": lambda s: records(s)["paris"].update(health_check_id=""),
+        "one of two children suffices": lambda s: s["resource"]["aws_route53_health_check"]["frankfurt_all"].update(
+            child_health_threshold=1
+        ),
+        "a weight of 0": lambda s: records(s)["frankfurt"].update(weight=0),
+        "another TTL for one of them": lambda s: records(s)["paris"].update(ttl=30),
         "the address of the other region": lambda s: records(s)["paris"].update(
             records=["${aws_eip.frankfurt.public_ip}"]
         ),
         "other shares": lambda s: [each.update(weight=50) for each in records(s).values()],
+        "a queue is destroyed": lambda s: s["resource"].pop("aws_sqs_queue"),
     },
     API: {
         "the primary loses its check": lambda s: s["resource"]["aws_route53_record"]["ohio"].pop("health_check_id"),
         "the route that is probed is removed": lambda s: s["resource"]["aws_apigatewayv2_route"].pop("ohio_ping"),
+        "the replica of the key is destroyed": lambda s: s["resource"].pop("aws_kms_replica_key"),
         "the standby's domain is not mapped": lambda s: s["resource"]["aws_apigatewayv2_api_mapping"].pop("canada"),
         "an order's route is removed": lambda s: s["resource"]["aws_apigatewayv2_route"].pop("ohio_orders"),
     },
@@ -63,3 +70,7 @@ def test_a_plan_of_an_edited_source_is_judged_as_the_change_in_json(stack: str) 
             edit(edited)
             (terraform.directory / "main.tf.json").write_text(json.dumps(edited))
             assert found_in(slim(terraform.plan())) == in_json(changes[what]), what
+
+
+def test_both_ways_name_what_is_there() -> None:
+    assert {PARIS, f"{CHECK}frankfurt_all"} <= {each["address"] for each in document(WEIGHTED)["resource_changes"]}
