@@ -782,9 +782,9 @@ def test_the_alarms_of_a_region_that_hangs_are_not_asked_for_meanwhile(
     described, hanging = probes.described_alarms, []
     maker = FailingStack(stack)
 
-    def counted(stack: Stack, side: Side) -> Any:
+    def counted(stack: Stack, side: Side, *, seconds: float | None = None) -> Any:
         hanging.append(maker.failing.get(REGIONS[side], {}).get("kind"))
-        return described(stack, side)
+        return described(stack, side, seconds=seconds)
 
     monkeypatch.setattr(probes, "described_alarms", counted)
     assert drill("hang", maker=maker, as_time_passes=AwsAsTimePasses(stack), **ALARMS)["verdict"] == "passed"
