@@ -14,10 +14,20 @@ from payment_dr.operations import probes, readiness, standby_switch
 from payment_dr.operations.aws import CannotTellError, NoAnswerError
 from payment_dr.operations.drill.live_dns import NameServers
 from payment_dr.operations.errors import OperationError
+from payment_dr.operations.route53.checkers import ProbeResult
 from payment_dr.operations.route53.zone import AlarmCheck, CalculatedCheck
 from payment_dr.operations.switch import Outcome, RefusedError, Switch
 from payment_dr.side import Side
-from tests.operations.stack import ACCOUNT, GONE, NAMES, Clock, Stack, refusal
+from tests.operations.stack import (
+    ACCOUNT,
+    GONE,
+    NAMES,
+    PRIVATE_PATH,
+    Clock,
+    Stack,
+    probed_privately,
+    refusal,
+)
 
 RUNBOOK = Path(__file__).resolve().parents[2] / "docs/runbook.md"
 FENCE = ("put_function_concurrency", "primary")
@@ -474,6 +484,45 @@ def test_if_only_lambdas_api_is_gone_failover_fails_and_names_other_ways(stack: 
     assert section
     assert f"\n### {section[1]}\n" in RUNBOOK.read_text(encoding="utf-8")
     assert stack.reserved["primary"] is None
+
+
+@pytest.fixture
+def flooded(make_stack: Callable[..., Stack], monkeypatch: pytest.MonkeyPatch) -> Stack:
+    """A stack whose public health routes answer nobody, and whose health checks probe private ones."""
+    stack = make_stack()
+    stack.zone = probed_privately(stack.zone)
+    served = stack.probe
+    monkeypatch.setattr(
+        stack,
+        "probe",
+        lambda check: served(check) if check.path == PRIVATE_PATH else ProbeResult(connect_seconds=0, status=429),
+    )
+    return stack
+
+
+def test_a_flood_of_the_public_route_does_not_keep_clients_from_going_over_and_back(flooded: Stack) -> None:
+    away = switch(flooded).failover()
+    assert (away.changed, away.text) == (True, "us-east-1 is fenced. Its probe fails: HTTP status 503.")
+    back = switch(flooded).failback()
+    assert (back.changed, flooded.reserved["primary"]) == (True, None)
+    assert PRIVATE_PATH not in away.text + back.text
+
+
+def test_in_a_flood_a_region_that_fails_is_still_unhealthy(flooded: Stack) -> None:
+    flooded.passes["secondary"] = lambda: False
+    with pytest.raises(RefusedError, match="the probe of us-west-2 fails: HTTP status 503"):
+        switch(flooded).failover()
+
+
+def test_in_a_flood_the_public_route_decides_if_route_53s_api_is_down(flooded: Stack) -> None:
+    flooded.failing["route53", "primary"] = GONE
+    with pytest.raises(RefusedError, match="the probe of us-west-2 fails: HTTP status 429"):
+        switch(flooded).failover()
+
+
+def test_a_failover_to_a_healthy_region_does_not_ask_route_53(switched_stack: Stack) -> None:
+    switched_stack.failing["route53", "primary"] = RuntimeError("nobody may ask")
+    assert switch(switched_stack, reason="payments fail", no_end=True).failover().changed
 
 
 def test_a_missing_right_does_not_count_as_a_region_that_is_gone(stack: Stack) -> None:

@@ -15,19 +15,20 @@ import math
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 
 from payment_dr.operations import probes, standby_switch
 from payment_dr.operations.alias_targets import AliasTargets
 from payment_dr.operations.aws import CannotTellError, NoAnswerError, asked
 from payment_dr.operations.command import undisturbed
-from payment_dr.operations.deployed import Deployed
+from payment_dr.operations.deployed import HEALTH_PATH, Deployed
 from payment_dr.operations.deployed_zone import (
     alarm_check_of,
     alarm_state_now,
     answers,
     checks_of,
     endpoint_check_of,
+    probed_path,
     read_zone,
     status_now,
     statuses,
@@ -36,6 +37,7 @@ from payment_dr.operations.errors import OperationError, ThisMachineError
 from payment_dr.operations.fence import reserve
 from payment_dr.operations.printable import printable
 from payment_dr.operations.probes import SERVING
+from payment_dr.operations.route53.zone import Zone
 from payment_dr.operations.standby_switch import Change
 from payment_dr.operations.standby_writes import STREAM_SECONDS, StandbyWrites, shown
 from payment_dr.operations.status import BAD, EXIT_CODES, Finding, exit_code, judged, look
@@ -193,7 +195,7 @@ class Switch:
         try:
             reserved = probes.reserved_concurrency(self.stack, "primary")
         except NoAnswerError as error:
-            found = probes.health(self.stack, "primary")
+            found = self._health("primary")
             if found.verdict.passed:  # only Lambda's API is down
                 raise NoAnswerError(f"{error.message}, and its probe {found}", hint=self._without_a_fence) from error
             text = f"{error.message}, and its probe {found}. No fence is needed: Route 53 fails over by itself."
@@ -252,7 +254,7 @@ class Switch:
             return Outcome("failback", account, region, changed, fenced, text, until)
 
         if not fenced and not switched:
-            found = probes.health(self.stack, "primary")
+            found = self._health("primary")
             not_away = f"{region} is not fenced" + (" and not switched" if self.stack.has_switch else "")
             if not (found.verdict.passed or self.wait):
                 raise RefusedError(
@@ -399,9 +401,27 @@ class Switch:
         for finding in against:
             self.tell(f"forced: {finding}")
 
+    def _health(self, side: Side) -> probes.Health:
+        """Probe a region's public route and, if that fails, the private one that Route 53 probes, if there is one.
+
+        A flood of the public route is no outage then. While the public one passes, this does not need Route 53's API.
+        """
+        found = probes.health(self.stack, side)
+        if found.verdict.passed:
+            return found
+        try:
+            path = probed_path(self.stack, self._zone, side)
+        except OperationError:  # the API of Route 53 is down, maybe
+            return found
+        return found if path == HEALTH_PATH else probes.health(self.stack, side, path)
+
+    @cached_property
+    def _zone(self) -> Zone:
+        return read_zone(self.stack)
+
     def _healthy(self, side: Side) -> Finding:
         def see() -> Finding:
-            found = probes.health(self.stack, side)
+            found = self._health(side)
             return judged(found.verdict.passed, f"the probe of {self.stack.region(side)} {found}")
 
         return look(see)
@@ -447,7 +467,7 @@ class Switch:
     def _probed(self, done: str, wanted: str) -> str:
         """Probe the primary region until the probe passes, or fails. Every outcome reports what is done."""
         region = self.stack.region("primary")
-        return self._probed_until(done, wanted, f"the probe of {region}", lambda: probes.health(self.stack, "primary"))
+        return self._probed_until(done, wanted, f"the probe of {region}", lambda: self._health("primary"))
 
     def _switch_probed(self, done: str, wanted: str) -> str:
         """Probe the switch as Route 53 does, until the probe passes, or fails."""
