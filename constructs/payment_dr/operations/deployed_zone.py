@@ -60,6 +60,14 @@ def probed_path(stack: Deployed, zone: Zone, side: Side) -> str:
     return check.path if check and stack.side_of_api(check.host) == side else HEALTH_PATH
 
 
+def probed_path_or_public(stack: Deployed, zone: Callable[[], Zone], side: Side) -> str:
+    """As `probed_path`, of a zone that is still to be read. The public path, if Route 53's API does not answer."""
+    try:
+        return probed_path(stack, zone(), side)
+    except OperationError:
+        return HEALTH_PATH
+
+
 def is_switch(stack: Deployed, check: HealthCheck | AlarmCheck) -> bool:
     """Whether a health check is the one of the switch in the standby region."""
     return stack.has_switch and isinstance(check, HealthCheck) and check.path == stack.switch_path

@@ -11,8 +11,8 @@ from rich.table import Table
 from rich.text import Text
 
 from payment_dr.operations import probes, standby_switch
-from payment_dr.operations.deployed import HEALTH_PATH, Deployed
-from payment_dr.operations.deployed_zone import answers, probed_path, read_zone, status_now, statuses
+from payment_dr.operations.deployed import Deployed
+from payment_dr.operations.deployed_zone import answers, probed_path_or_public, read_zone, status_now, statuses
 from payment_dr.operations.errors import OperationError
 from payment_dr.operations.printable import printable
 from payment_dr.operations.probes import SERVING
@@ -186,17 +186,9 @@ def _wired(well: str, parts: Iterable[Future[list[str]]]) -> Finding:
 
 def _health(stack: Deployed, zone: Future[Zone], side: Side) -> Finding:
     # Where Route 53 probes a private route, the public one may be flooded and says nothing of Route 53's verdict.
-    health = probes.health(stack, side, _probed_path(stack, zone, side))
+    health = probes.health(stack, side, probed_path_or_public(stack, zone.result, side))
     # "unknown" keeps Route 53 from failing over, but it is the monitor's own fault
     return judged(health.verdict.passed and health.body.get("status") == "healthy", str(health))
-
-
-def _probed_path(stack: Deployed, zone: Future[Zone], side: Side) -> str:
-    """The path that the health check of a side probes: the public one, if Route 53's API does not answer."""
-    try:
-        return probed_path(stack, zone.result(), side)
-    except OperationError:  # which `serves` says
-        return HEALTH_PATH
 
 
 def _table(table: Future[probes.Table], other: Future[probes.Table]) -> Finding:

@@ -28,7 +28,7 @@ from payment_dr.operations.deployed_zone import (
     answers,
     checks_of,
     endpoint_check_of,
-    probed_path,
+    probed_path_or_public,
     read_zone,
     status_now,
     statuses,
@@ -409,10 +409,7 @@ class Switch:
         found = probes.health(self.stack, side)
         if found.verdict.passed:
             return found
-        try:
-            path = probed_path(self.stack, self._zone, side)
-        except OperationError:  # the API of Route 53 is down, maybe
-            return found
+        path = probed_path_or_public(self.stack, lambda: self._zone, side)
         return found if path == HEALTH_PATH else probes.health(self.stack, side, path)
 
     @cached_property
