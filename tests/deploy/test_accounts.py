@@ -10,7 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from embedded_aws.server import EmbeddedAws
 from main import ACCOUNT
 from payment_dr.operations.terraform.runner import TerraformFailed
 from payment_dr.side import SIDES
+from tests.deploy.programs import run, run_terraform
 from tests.embedded_aws.tenant import eventually
 from tests.embedded_aws.test_main import start
 
@@ -40,17 +41,9 @@ def elsewhere() -> Iterator[EmbeddedAws]:
         yield aws
 
 
-def run(*command: str | Path, cwd: Path, env: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        command, cwd=cwd, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
-    )
-
-
 def tf(deployment: Deployment, *arguments: str, account: EmbeddedAws) -> subprocess.CompletedProcess[str]:
     """Run Terraform where something is deployed, with the credentials of an account."""
-    terraform = deployment.terraform
-    env = {**terraform.environment, **account.environment(), "TF_CLI_ARGS": "-no-color"}
-    return run(terraform.binary.path, *arguments, cwd=terraform.directory, env=env)
+    return run_terraform(deployment.terraform, *arguments, **account.environment())
 
 
 def words(text: str) -> str:

@@ -11,6 +11,7 @@ import pytest
 from embedded_aws.deployment import PROJECT, PROVIDERS, STACK, Deployment
 from embedded_aws.server import EmbeddedAws
 from main import ACCOUNT
+from tests.deploy.programs import run
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("deployment")]
 
@@ -29,17 +30,9 @@ def test_cdktf_synthesizes_and_deploys_on_the_embedded_aws(stack_dir: Path, tmp_
         }
 
         def cdktf(*arguments: str, code: int = 0, **more: str) -> str:
-            run = subprocess.run(
-                [str(PROJECT / "node_modules/.bin/cdktf"), *arguments],
-                cwd=tmp_path,
-                env={**environment, **more},
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                text=True,
-                check=False,
-            )
-            assert run.returncode == code, run.stdout[-3000:] + run.stderr[-3000:]
-            return run.stdout
+            done = run(PROJECT / "node_modules/.bin/cdktf", *arguments, cwd=tmp_path, env={**environment, **more})
+            assert done.returncode == code, done.stdout[-3000:] + done.stderr[-3000:]
+            return done.stdout
 
         # The variables lie there too, and every Terraform that works on the stack reads them.
         (tmp_path / "dev.tfvars").write_text('environment = "cdktf"\n', encoding="utf-8")

@@ -3,7 +3,6 @@
 import json
 import re
 import shutil
-import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from hcl.library import configuration, rendered, write
 from main import OPTIONS, STATE
 from payment_dr.operations.terraform.runner import Terraform, workspace
 from tests.deploy.conftest import Deployed
+from tests.deploy.programs import run_terraform
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("deployment")]
 
@@ -87,15 +87,7 @@ def test_each_goes_on_with_the_state_of_the_other(branched: Deployment, stack_di
     hold(terraform.directory, library)
     # The state is written by the HCL now: the random value of this resource is new, and the output that shows it.
     # All else that the JSON has deployed is what the HCL asks for.
-    applied = subprocess.run(
-        [terraform.binary.path, "apply", "-auto-approve", "-no-color", "-replace=random_password.initial_api_key"],
-        cwd=terraform.directory,
-        env=terraform.environment,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    applied = run_terraform(terraform, "apply", "-auto-approve", "-replace=random_password.initial_api_key")
     assert "1 added, 0 changed, 1 destroyed" in applied.stdout, applied.stdout[-2000:] + applied.stderr
     _, _, changed = applied.stdout.partition("Changes to Outputs:")
     assert re.findall(r"^ +[~+-] (\w+) +=", changed, re.MULTILINE) == ["ssm_parameter_values"]

@@ -2,7 +2,6 @@
 
 import json
 import random
-import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -24,6 +23,7 @@ from payment_dr.operations.route53.checkers import HealthCheckerFleet, ProbeResu
 from payment_dr.operations.route53.zone import HealthCheck
 from payment_dr.operations.zone_faults import ZoneFaults
 from tests.deploy.conftest import Deployed
+from tests.deploy.programs import run_terraform
 from tests.embedded_aws.tenant import get
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("options")]
@@ -377,16 +377,7 @@ def test_a_private_path_is_replaced_as_the_page_says_although_the_first_apply_st
     path, route53, printed = PrivatePath(branch), Route53(stack), []
 
     def apply(*options: str) -> None:
-        terraform = branch.terraform
-        applied = subprocess.run(
-            [terraform.binary.path, *options, "-auto-approve", "-no-color"],
-            cwd=terraform.directory,
-            env=terraform.environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        applied = run_terraform(branch.terraform, *options, "-auto-approve")
         printed.append(applied.stdout + applied.stderr)
         assert applied.returncode == 0, applied.stderr
 

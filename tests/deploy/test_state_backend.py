@@ -26,6 +26,7 @@ from embedded_aws.server import EmbeddedAws, without_tls
 from main import STATE
 from payment_dr.operations.terraform.runner import Terraform, TerraformFailed
 from tests.deploy.conftest import Deployed
+from tests.deploy.programs import run_terraform
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("deployment")]
 
@@ -74,15 +75,7 @@ class Operator:
         return settings
 
     def tf(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [self.terraform.binary.path, *arguments],
-            cwd=self.terraform.directory,
-            env={**self.terraform.environment, "TF_CLI_ARGS": "-no-color", **environment},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        return run_terraform(self.terraform, *arguments, **environment)
 
     def has(self, key: str) -> bool:
         try:

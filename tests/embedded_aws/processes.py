@@ -7,12 +7,13 @@ import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import AnyStr
 
 REPOSITORY = Path(__file__).parents[2]
 
 
 @contextmanager
-def killed_at_the_end(process: subprocess.Popen[str]) -> Iterator[subprocess.Popen[str]]:
+def killed_at_the_end(process: subprocess.Popen[AnyStr]) -> Iterator[subprocess.Popen[AnyStr]]:
     """Kill a process when the block ends: after a failed assertion nobody else ends it, and Popen's own block waits."""
     with process:
         try:

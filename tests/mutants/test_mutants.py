@@ -15,7 +15,7 @@ from typer.testing import CliRunner, Result
 import mutants.__main__
 from mutants.__main__ import GRACE
 from mutants.operators import mutants_of
-from tests.embedded_aws.processes import runs
+from tests.embedded_aws.processes import killed_at_the_end, runs
 
 PROJECT = Path(__file__).resolve().parents[2]
 CODE = """
@@ -135,19 +135,20 @@ def test_an_interruption_ends_the_tests_and_leaves_nothing(write: Write, tmp_pat
     write(HANGS_WHEN_CHANGED)
     temporary = tmp_path / "tmp"
     temporary.mkdir()
-    command = subprocess.Popen(
+    begun = subprocess.Popen(
         [sys.executable, "-m", "mutants", "-j1"],
         env={**os.environ, "TMPDIR": str(temporary), "PYTHONPATH": f"{PROJECT / 'constructs'}{os.pathsep}{PROJECT}"},
         stderr=subprocess.PIPE,
         text=True,
     )
-    deadline = time.monotonic() + 60
-    while not (written := [pid for file in temporary.glob("*/pid") if (pid := file.read_text())]):
-        assert time.monotonic() < deadline
-        assert command.poll() is None
-        time.sleep(0.05)
-    command.send_signal(signal.SIGINT)
-    _, said = command.communicate(timeout=GRACE)  # else the tests were waited for
+    with killed_at_the_end(begun) as command:
+        deadline = time.monotonic() + 60
+        while not (written := [pid for file in temporary.glob("*/pid") if (pid := file.read_text())]):
+            assert time.monotonic() < deadline
+            assert command.poll() is None
+            time.sleep(0.05)
+        command.send_signal(signal.SIGINT)
+        _, said = command.communicate(timeout=GRACE)  # else the tests were waited for
     assert (command.returncode, said.splitlines()[-1]) == (130, "interrupted")
     assert list(temporary.iterdir()) == []
     assert not runs(int(written[0]))

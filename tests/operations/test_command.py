@@ -21,6 +21,7 @@ from payment_dr.operations import command as commands
 from payment_dr.operations.command import OPEN_FILES, command, ended_by_signals, past_proxies, say, undisturbed
 from payment_dr.operations.errors import OperationError
 from payment_dr.operations.switch import RefusedError
+from tests.embedded_aws.processes import killed_at_the_end
 
 SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
 CODES = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
@@ -57,19 +58,17 @@ app()
 @contextmanager
 def running(*arguments: str, before: str = "") -> Iterator[subprocess.Popen[str]]:
     """The program, which has begun; it is killed at the end if need be."""
-    with subprocess.Popen(
+    begun = subprocess.Popen(
         [sys.executable, "-c", before + PROGRAM, *arguments],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-    ) as process:
+    )
+    with killed_at_the_end(begun) as process:
         assert process.stdout
         assert process.stdout.readline() == "begun\n"
-        try:
-            yield process
-        finally:
-            process.kill()
+        yield process
 
 
 @pytest.mark.parametrize("arguments", [(), ("--plain",)], ids=["undisturbed", "plain"])

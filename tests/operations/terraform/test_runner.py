@@ -24,6 +24,7 @@ from payment_dr.operations.terraform.runner import (
     find_terraform,
     workspace,
 )
+from tests.embedded_aws.processes import killed_at_the_end
 from tests.operations.terraform.isolated_machine import isolated_machine
 
 RANDOM = {"terraform": {"required_providers": {"random": {"source": "hashicorp/random", "version": "~> 3.6"}}}}
@@ -456,13 +457,13 @@ try:
 except KeyboardInterrupt:
     raise SystemExit(130)
 """
-    running = subprocess.Popen(
+    begun = subprocess.Popen(
         [sys.executable, "-c", program],
         cwd=Path(__file__).parents[3],
         env={**os.environ, "TMPDIR": str(temporary)},
         start_new_session=True,
     )
-    try:
+    with killed_at_the_end(begun) as running:
         assert eventually(lambda: (tmp_path / "pid").exists() or running.poll() is not None)
         group = int((tmp_path / "pid").read_text())
         assert survives(group)
@@ -470,9 +471,6 @@ except KeyboardInterrupt:
         assert running.wait(timeout=30) == code
         assert eventually(lambda: not survives(group))
         assert list(temporary.iterdir()) == []
-    finally:
-        running.kill()
-        running.wait()
 
 
 def test_a_terraform_that_ignores_the_interruption_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
