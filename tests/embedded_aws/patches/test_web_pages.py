@@ -2,6 +2,7 @@ import base64
 import http.server
 import io
 import json
+import os
 import shutil
 import socket
 import subprocess
@@ -10,6 +11,7 @@ import urllib.parse
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -205,10 +207,16 @@ def shown(page: str, profile: Path) -> Any:
         *(str(BROWSER), "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-breakpad"),
         *(f"--user-data-dir={profile}", "--host-resolver-rules=MAP evil.test 127.0.0.1"),
     ]
-    with Site(page) as site:
+    # Chromium leaves a socket among the temporary files, and the path of a socket is short: not that of the profile.
+    with Site(page) as site, TemporaryDirectory(prefix="browser-") as temporary:
         threading.Thread(target=site.serve_forever, daemon=True).start()
         with (profile.parent / "browser.log").open("wb") as log:
-            browser = subprocess.Popen([*command, f"http://evil.test:{site.server_port}/"], stdout=log, stderr=log)
+            browser = subprocess.Popen(
+                [*command, f"http://evil.test:{site.server_port}/"],
+                env={**os.environ, "TMPDIR": temporary},
+                stdout=log,
+                stderr=log,
+            )
         try:
             eventually(lambda: site.reported is not None or browser.poll() is not None, BROWSER_SECONDS)
         finally:
