@@ -269,7 +269,7 @@ def test_confirmed_mode_meets_its_target_only_where_local_mode_loses_something(k
     judge = judge_of(journal)
     judge.judge(evidence_of(kind))
     found = at_the_switch(judge)
-    assert (found["met"], found["tested"], found["measured"]) == (None, True, 0)
+    assert (found["met"], found["tested"], found["measured"], found["target"]) == (None, True, 0, 0)
     assert found["how"] == f"inconclusive: {judge.causes[0]}"
     assert (judge.verdict, len(judge.causes)) == ("inconclusive", 1)
     judge = judge_of(journal, 60)  # what is missed for sure outweighs what is not known
@@ -285,7 +285,7 @@ def test_an_outage_that_goes_on_replicating_does_not_test_confirmed_mode(kind: s
     judge = judge_of(journal)
     judge.judge(evidence_of(kind))
     found = at_the_switch(judge)
-    assert (found["met"], found["tested"], found["measured"]) == (None, False, None)
+    assert (found["met"], found["tested"], found["measured"], found["target"]) == (None, False, None, 0)
     assert found["how"] == "not tested by this outage: replication goes on"
     assert (judge.verdict, judge.causes) == ("passed", [])
     journal.set(rpo={"local": local, "confirmed": {**rpo["confirmed"], "missing_at_switch": ["c1"]}})
@@ -482,7 +482,7 @@ def test_after_a_backlog_what_is_missing_at_the_failback_is_counted(
     judge.judge(evidence_of("recovery-backlog"))
     assert judge.verdict == verdict
     (target,) = [each for each in judge.targets if "at the failback" in each["what"]]
-    assert target["how"] == how
+    assert (target["target"], target["how"]) == (0, how)
 
 
 @pytest.mark.parametrize(

@@ -132,8 +132,12 @@ def test_a_slow_health_check_is_the_cause_of_a_slow_failover(stack: Stack) -> No
         ),
     ],
 )
-def test_a_record_without_a_health_check_is_named(side: Side, so: str, stack: Stack) -> None:
-    assert faults(stack, deployed_zone(side=side, health_check_id=None)) == [so]
+def test_a_record_without_a_health_check_is_named_and_its_weights_are_not_to_blame(
+    side: Side, so: str, stack: Stack
+) -> None:
+    zone = deployed_zone(side=side, health_check_id=None)
+    assert faults(stack, zone) == [so]
+    assert unfit_zone(stack, zone) == []  # with both regions healthy, Route 53 answers with the primary
 
 
 @pytest.mark.parametrize(

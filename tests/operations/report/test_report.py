@@ -138,10 +138,14 @@ class TestTheRest:
         assert top in text(found, ".//header")
         for row in (
             ["AWS", "emulated on this machine"],
+            ["account", "000000000000"],
+            ["name", "app.payment-app.test"],
             ["hosted zone", "Z1 (payment-app.test)"],
             ["health checks", "check-1 of us-east-1, check-2 of us-west-2"],
             ["table", "arn:aws:dynamodb:us-east-1:000000000000:table/transactions"],
             ["table ids", "table-1 in us-east-1, unknown in us-west-2"],
+            ["APIs", "api-1 in us-east-1, api-2 in us-west-2"],
+            ["buckets", "bucket-1 in us-east-1, bucket-2 in us-west-2"],
             ["Terraform", "serial 7, lineage b1f8"],
             ["drilled by", person],
         ):
@@ -164,7 +168,10 @@ class TestTheRest:
         assert [row[3] for row in rows(emulated) if row[:2] == ["failover", "one draw, seed 42"]] == ["not modelled"]
         assert [row[3] for row in rows(live) if row[:2] == ["failover", "measured"]] == ["in detect"]
         assert "Failover: at most 126.7 s in the model, 140.2 s if probes hang." in text(emulated)
-        assert "Not in these bounds: spread of a new status in Route 53 (AWS publishes no time)" in text(emulated)
+        assert (
+            "Not in these bounds: spread of a new status in Route 53 (AWS publishes no time); "
+            "caches beyond the TTL in resolvers and client runtimes; pooled connections"
+        ) in text(emulated)
         assert "Simulated: 500 runs" in text(emulated)
         assert ["failover", "102.5 s", "180 s", "✓ yes", journals.DRAW] in rows(emulated)
         for kind, sentences in journal["made_of"].items():
@@ -404,16 +411,26 @@ def test_a_drill_prints_no_control_characters(
 def printed(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
     """What a drill with this journal prints, without line breaks."""
 
-    def print_result(content: Journal) -> str:
+    def print_result(content: Journal, *, as_json: bool = False) -> str:
         class Ended:
             path = journals.write(content, tmp_path)
 
         Ended.content = content  # type: ignore[attr-defined]
         monkeypatch.setattr(summary, "write_report", lambda _path: ())
-        reported(Ended, as_json=False)  # type: ignore[arg-type]
+        reported(Ended, as_json=as_json)  # type: ignore[arg-type]
         return " ".join(capsys.readouterr().out.split())
 
     return print_result
+
+
+def test_the_json_of_a_result_has_what_the_journal_says_and_names_its_file(
+    printed: Callable[..., str], tmp_path: Path
+) -> None:
+    journal = journals.missed()
+    found = json.loads(printed(journal, as_json=True))
+    rto = {way: journal["rto"][way] for way in ("failover", "failback")}  # without the runs of the model
+    same = ("id", "verdict", "causes", "system", "load", "targets", "rpo", "after")
+    assert found == {name: journal[name] for name in same} | {"rto": rto, "files": [str(tmp_path / "drill.json")]}
 
 
 def test_a_target_that_an_outage_does_not_test_is_neither_met_nor_missed(
