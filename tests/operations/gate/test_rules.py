@@ -211,13 +211,15 @@ def test_a_switch_of_the_standby_does_not_fail_the_primary_when_the_standby_fail
     }
 
 
-def test_regions_come_from_providers_of_modules_and_their_variables() -> None:
-    """A module has one provider from its caller, and makes another whose region is a variable of the call."""
+@pytest.mark.parametrize("given", [True, False], ids=["the call sets the region", "the module has a default region"])
+@pytest.mark.parametrize("prefix", ["module.site.", ""], ids=["records in the module", "records that use its outputs"])
+def test_regions_come_from_providers_of_modules_and_their_variables(prefix: str, given: bool) -> None:
+    """A module has one provider from its caller, and makes another whose region is a variable of the module."""
     unknown = {"dns_name": True, "id": True, "arn": True}
     balancers = [resource(f"module.site.aws_lb.{name}", {}, unknown) for name in ("here", "there")]
     records = [
         resource(
-            f"module.site.aws_route53_record.{name}",
+            f"{prefix}aws_route53_record.{name}",
             {
                 "zone_id": "Z1",
                 "name": "app.acme.io",
@@ -234,12 +236,12 @@ def test_regions_come_from_providers_of_modules_and_their_variables() -> None:
         {"address": f"aws_lb.{name}", "provider_config_key": key}
         for name, key in (("here", "module.site:aws"), ("there", "module.site:aws.far"))
     ]
-    config += [
-        {
-            "address": f"aws_route53_record.{name}",
-            "expressions": {"alias": [{"name": {"references": [f"aws_lb.{name}.dns_name"]}}]},
-        }
-        for name in ("here", "there")
+    names = {name: {"references": [f"aws_lb.{name}.dns_name", f"aws_lb.{name}"]} for name in ("here", "there")}
+    outputs = {name: {"expression": expression} for name, expression in names.items()}
+    above = {name: {"references": [f"module.site.{name}", "module.site"]} for name in names}
+    of_records = [
+        {"address": f"aws_route53_record.{name}", "expressions": {"alias": [{"name": expression}]}}
+        for name, expression in (names if prefix else above).items()
     ]
     providers = {
         "aws": {"expressions": {"region": {"constant_value": REGIONS[0]}}},
@@ -248,8 +250,12 @@ def test_regions_come_from_providers_of_modules_and_their_variables() -> None:
             "expressions": {"region": {"references": ["var.far"]}},
         },
     }
-    call = {"module": {"resources": config}, "expressions": {"far": {"constant_value": REGIONS[1]}}}
-    root = {"module_calls": {"site": call}}
+    module = {"resources": config + of_records * bool(prefix), "outputs": outputs}
+    variables = {"far": {} if given else {"default": REGIONS[1]}}
+    call: Document = {"module": {**module, "variables": variables}}
+    if given:
+        call["expressions"] = {"far": {"constant_value": REGIONS[1]}}
+    root = {"module_calls": {"site": call}, "resources": of_records * (not prefix)}
     found = plan(*balancers, *records, provider_config=providers, root_module=root)
     assert (found.verdict, sorted(only(found).regions)) == ("holds", sorted(REGIONS)), found.unclear
     assert [each.seconds for each in only(found).outages if each.region == REGIONS[0]] == [None]  # ELB's own health
@@ -538,10 +544,13 @@ def test_a_policy_that_nobody_can_read_allows_nothing() -> None:
     ("backend", "region", "is_found"),
     [("s3", REGIONS[0], True), ("s3", "us-east-1", False), ("s3", "", False), ("gcs", REGIONS[0], False)],
 )
-def test_state_in_a_bucket_of_a_region_of_the_failover_is_noted(backend: str, region: str, is_found: bool) -> None:
-    state = resource("data.terraform_remote_state.s", {"backend": backend, "config": {"region": region}})
+@pytest.mark.parametrize("address", ["data.terraform_remote_state.s", "module.net.data.terraform_remote_state.s"])
+def test_state_in_a_bucket_of_a_region_of_the_failover_is_noted(
+    address: str, backend: str, region: str, is_found: bool
+) -> None:
+    state = resource(address, {"backend": backend, "config": {"region": region}})
     found = found_by("state-in-a-region", {**state, "type": "terraform_remote_state", "mode": "data"})
-    assert found == ["data.terraform_remote_state.s"] * is_found
+    assert found == [address] * is_found
 
 
 def test_resources_of_both_regions_in_one_plan_are_noted() -> None:

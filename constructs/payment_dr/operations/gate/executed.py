@@ -79,7 +79,6 @@ class Executed:
         normal: Where clients land while no region has failed.
         outages: What happens when each region fails.
         unclear: What the model would have to know for an answer.
-        notes: The assumptions.
     """
 
     key: Key
@@ -89,7 +88,6 @@ class Executed:
     normal: frozenset[str] = frozenset()
     outages: tuple[Outage, ...] = ()
     unclear: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
 
     @property
     def slowest(self) -> Outage | None:
@@ -112,12 +110,15 @@ class Model:
 
     Args:
         topology: What takes part.
+
+    Attributes:
+        notes: The assumptions that it has made so far.
     """
 
     def __init__(self, topology: Topology) -> None:
         self.topology = topology
         self._zone = Zone("plan", (), topology.checks)
-        self._notes: list[str] = []
+        self.notes: list[str] = []
         # What was found once stays: plans may lead from many names to one, again and again.
         self._regions: dict[Key, frozenset[str]] = {}
         self._meant: dict[Key, bool] = {}
@@ -142,7 +143,6 @@ class Model:
         ]
 
     def _execute(self, key: Key, entries: tuple[Entry, ...]) -> Executed:
-        self._notes = []
         regions, meant = self.regions(key), self._is_meant(key)
         unclear = [target.what for entry in entries for target in entry.targets if target.kind == "unclear"]
         unclear += [each for entry in entries for each in entry.unclear]
@@ -161,8 +161,7 @@ class Model:
         try:
             normal = self.lands(key, None)
             outages = tuple(self._outage(key, region, normal) for region in sorted(regions))
-            notes = tuple(dict.fromkeys(self._notes))
-            return Executed(key, entries, regions, meant, normal, outages, notes=notes)
+            return Executed(key, entries, regions, meant, normal, outages)
         except UnclearError as error:
             return Executed(key, entries, regions, meant, unclear=(error.what,))
 
@@ -317,7 +316,7 @@ class Model:
             return True  # it follows the name to the region that is well
         if regions := self.regions_of(target) - {target.what}:
             return regions != {down}
-        self._notes.append(f"{check} probes {target.what}, which is not in this plan: assumed to fail with its region")
+        self.notes.append(f"{check} probes {target.what}, which is not in this plan: assumed to fail with its region")
         return down is None or down not in home
 
     def _alarm_finds(self, check: AlarmCheck, entry: Entry, down: str | None) -> bool:
@@ -331,7 +330,7 @@ class Model:
             return followed.see("INSUFFICIENT_DATA") != check.inverted
         fires = down in self.home(entry)
         if fires:
-            self._notes.append(f"the alarm {check.alarm or 'of ' + check.id} is assumed to fire when {down} fails")
+            self.notes.append(f"the alarm {check.alarm or 'of ' + check.id} is assumed to fire when {down} fails")
         return not fires
 
     def home(self, entry: Entry) -> frozenset[str]:

@@ -130,7 +130,7 @@ def judge_plan(plan: Plan, target_seconds: float) -> Judgement:
     if not names and not after.copies and not unclear:
         unclear.append("no name in this plan leads to two regions, and it copies no data")
     verdict: Verdict = "breaks" if any(each.stops for each in ordered) else "cannot tell" if unclear else "holds"
-    notes = tuple(dict.fromkeys([note for name in after.judged for note in name.notes] + after.model.within_a_region))
+    notes = tuple(dict.fromkeys([*after.model.notes, *after.model.within_a_region]))
     return Judgement(
         verdict,
         target_seconds,
