@@ -702,7 +702,7 @@ def mistakes_in_props(owner: Any, given: Mapping[str, Any]) -> list[str]:
             wrong_types.append(_sentence(prop, value, takes, limit.example if limit else None))
         elif value is None or limit is None:
             continue
-        elif is_token(value):
+        elif is_token(value) or (limit.known and isinstance(value, list | tuple) and any(map(is_token, value))):
             if limit.known:
                 wrong_types.append(
                     f"{prop} is a Terraform value, which is not known at synth; use a literal such as {limit.example!r}"

@@ -4,7 +4,7 @@ import doctest
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -210,35 +210,57 @@ def test_a_wrong_type_fails_at_synth_with_one_sentence(makers: dict[str, Make], 
             assert re.fullmatch(rf"{prop.name}={re.escape(repr(value))} is not .+; .+", message), message
 
 
+# Where a construct needs the value at synth; of every other prop it takes a Terraform value.
+KNOWN = {
+    # in names, addresses and labels
+    *("Region.name", "Region.label", "primary_region", "secondary_region", "record_name", "application", "section"),
+    *("DisasterRecoveryStack.table_name", "GlobalData.table_name", "bucket_purpose", "purpose"),
+    *("EncryptionKey.purpose", "invoke_by_rule.trigger"),
+    # of Terraform itself: where its state is, and which account it rejects
+    *("state", "state_region", "account"),
+    # they decide what there is, and who may do what
+    *("production", "failback", "data_canary", "switch", "custom_domain", "dashboards", "alert_email_required"),
+    *("private_probe_route", "for_health_check", "operations", "routes", "Service.actions", "variables", "config_keys"),
+    *("parameters", "protocol", "Subscription.endpoint", "gateway_endpoints", "interface_endpoints"),
+    # in sums
+    *("cidr", "primary_cidr", "secondary_cidr", "subnet_cidrs", "primary_subnet_cidrs", "secondary_subnet_cidrs"),
+    *("replication_lag_alarm_ms", "stale_after_seconds", "reconcile_every_minutes", "periods", "Metric.period_seconds"),
+    *("request_interval_seconds", "failure_threshold", "ttl_seconds", "rto_target_seconds", "alarm_seconds"),
+}
+
+
+def test_the_page_of_limits_says_which_values_must_be_known_at_synth() -> None:
+    assert {prop for prop, limit in LIMITS.items() if limit.known} == KNOWN
+
+
 @pytest.mark.parametrize("owner", owners())
 def test_a_token_is_accepted_or_fails_at_synth_with_its_own_sentence(
     makers: dict[str, Make], stack: TerraformStack, owner: str
 ) -> None:
     variable = TerraformVariable(stack, "their_value", type="any")
-    tokens: dict[Any, Any] = {
-        str: variable.string_value,
-        str | None: variable.string_value,
-        int: variable.number_value,
-        int | None: variable.number_value,
-        float: variable.number_value,
-        float | None: variable.number_value,
-        bool: variable.boolean_value,
-        bool | None: variable.boolean_value,
+    tokens: dict[Any, list[Any]] = {
+        str: [variable.string_value],
+        int: [variable.number_value],
+        float: [variable.number_value],
+        bool: [variable.boolean_value],
+        Sequence[str]: [variable.list_value, [variable.string_value]],
     }
     taken: Json = {}
     for prop in props_of(owners()[owner]):
-        token, limit = tokens.get(prop.annotation), limit_of(owner, prop.name)
-        if token is None or limit is None:
-            continue  # lists, dicts and files are read at synth
-        assert is_token(token)
-        if limit.known:
-            message = error_of(makers[owner], **{prop.name: token})
-            assert message.startswith(
-                f"{prop.name} is a Terraform value, which is not known at synth; use a literal such "
-            )
-            assert "TfToken" not in message
+        kind = next((each for each in tokens if prop.annotation in (each, each | None)), None)
+        if kind is None or limit_of(owner, prop.name) is None:
+            continue  # dicts and files are read at synth
+        own = f"{owner}.{prop.name}"
+        if (own if own in LIMITS else prop.name) in KNOWN:
+            for token in tokens[kind]:
+                message = error_of(makers[owner], **{prop.name: token})
+                assert message.startswith(
+                    f"{prop.name} is a Terraform value, which is not known at synth; use a literal such "
+                )
+                assert "TfToken" not in message
         else:
-            taken[prop.name] = token
+            taken[prop.name] = tokens[kind][0]
+    assert all(map(is_token, taken.values()))
     makers[owner](**taken)
 
 
@@ -464,6 +486,94 @@ def test_every_limit_is_of_a_prop_and_its_example_is_within(prop: str) -> None:
     limit = LIMITS[prop]
     if limit.example is not None and not isinstance(limit.example, Path):
         assert limit.accepts(limit.example)
+
+
+# As the page of each limit states it; None: no greatest.
+NUMBERS: dict[str, tuple[int, int | None]] = {
+    "memory_mb": (128, 10_240),
+    "timeout_seconds": (1, 900),
+    "Service.timeout_seconds": (1, 30),
+    "retries": (0, 2),
+    "max_event_age_seconds": (60, 21_600),
+    "invoke_by_rule.max_event_age_seconds": (60, 86_400),
+    "invoke_by_rule.max_retries": (0, 185),
+    "deletion_window_days": (7, 30),
+    "key_deletion_window_days": (7, 30),
+    "requests_per_second": (1, None),
+    "stage_requests_per_second": (1, None),
+    "burst": (1, None),
+    "stage_burst": (1, None),
+    "periods": (1, None),
+    "failure_threshold": (1, 10),
+    "ttl_seconds": (0, 2_147_483_647),
+    "alarm_seconds": (60, None),
+    # this library's own
+    "rto_target_seconds": (1, None),
+    "replication_lag_alarm_ms": (1, None),
+    "stale_after_seconds": (120, 3600),
+    "reconcile_every_minutes": (2, 60),
+}
+VALUES: dict[str, tuple[object, ...]] = {
+    "gateway_endpoints": ("dynamodb", "s3"),
+    "interface_endpoints": ("ssm", "kms", "sns", "logs"),
+    "operations": (
+        *("GetItem", "PutItem", "UpdateItem", "DeleteItem", "Query", "Scan", "BatchGetItem", "BatchWriteItem"),
+        *("TransactGetItems", "TransactWriteItems"),
+        *("ExecuteStatement", "BatchExecuteStatement", "ExecuteTransaction"),
+    ),
+    "Service.actions": (
+        *("dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem", "dynamodb:Query"),
+        *("dynamodb:Scan", "dynamodb:BatchGetItem", "dynamodb:BatchWriteItem", "dynamodb:ConditionCheckItem"),
+    ),
+    "log_retention_days": (
+        *(0, 1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653),
+    ),
+    "failback": ("automatic", "operator"),
+    "protocol": ("https", "sqs", "lambda"),
+    "comparison": (
+        *("GreaterThanThreshold", "GreaterThanOrEqualToThreshold", "LessThanThreshold", "LessThanOrEqualToThreshold"),
+    ),
+    "Metric.statistic": ("Sum", "Average", "Minimum", "Maximum", "SampleCount"),
+    "request_interval_seconds": (10, 30),
+    "Statement.effect": ("Allow", "Deny"),
+}
+
+
+@pytest.mark.parametrize("prop", NUMBERS)
+def test_a_number_is_taken_from_its_least_to_its_greatest(prop: str) -> None:
+    limit, (low, high) = LIMITS[prop], NUMBERS[prop]
+    assert (limit.accepts(low - 1), limit.accepts(low)) == (False, True)
+    assert (limit.accepts(high or 2**40), limit.accepts((high or 2**40) + 1)) == (True, high is None)
+    assert re.findall("[0-9,]+", limit.takes) == [f"{each:,}" for each in (low, high) if each is not None]
+
+
+def test_every_number_is_in_that_table() -> None:
+    assert {prop for prop, limit in LIMITS.items() if re.match("a (whole )?number", limit.takes)} == NUMBERS.keys()
+
+
+@pytest.mark.parametrize("prop", VALUES)
+def test_a_prop_with_a_list_of_values_takes_each_of_them_and_no_other(prop: str) -> None:
+    limit, values = LIMITS[prop], VALUES[prop]
+
+    def accepts(value: object) -> bool:
+        return limit.accepts([value] if isinstance(limit.example, list) else value)
+
+    assert [value for value in values if not accepts(value)] == []
+    others = {value + 1 if isinstance(value, int) else f"{value}s" for value in values} - {*values}
+    assert [value for value in others if accepts(value)] == []
+    said = re.findall(r"'([^']+)'|\b(\d+)\b", limit.takes.partition("each ")[2] or limit.takes)
+    assert sorted(text or number for text, number in said) == sorted(map(str, values))
+
+
+def test_a_limit_without_a_source_is_this_librarys_own() -> None:
+    assert {prop for prop, limit in LIMITS.items() if not limit.page.startswith("https://")} == {
+        *("Region.label", "environment", "purpose", "section", "invoke_by_rule.trigger", "trust", "Role.permissions"),
+        *("production", "failback", "data_canary", "switch", "custom_domain", "dashboards", "alert_email_required"),
+        *("private_probe_route", "for_health_check", "deletion_protection", "force_destroy", "api_id"),
+        *("primary_url", "own_url", "Subscription.endpoint", "rto_target_seconds", "replication_lag_alarm_ms"),
+        *("stale_after_seconds", "reconcile_every_minutes"),
+    }
+    assert all(limit.page.startswith("https://") for limit in NAMES.values())
 
 
 # Composed names: with a purpose of the most characters that is taken, no name is too long; with one more it is refused.
