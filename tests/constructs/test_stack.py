@@ -17,6 +17,8 @@ from payment_dr import (
     GlobalData,
     HealthMonitor,
     RegionalNetwork,
+    Service,
+    Subscription,
     TerraformStack,
 )
 from payment_dr.bindings import TerraformOutput, Vpc
@@ -139,16 +141,32 @@ def test_names_of_the_brief_are_word_for_word(stack_json: Json) -> None:
     )
 
 
-def test_resources_of_the_second_region_use_its_provider(stack_json: Json) -> None:
+def test_resources_of_the_second_region_use_its_provider(stack_json: Json, new_app: NewApp) -> None:
     """A forgotten provider would put a resource into the wrong region."""
+    with_all_parts = synthesized(
+        new_app,
+        production=True,
+        runbook="https://wiki.acme.io/payments-dr",
+        custom_domain=True,
+        data_canary=True,
+        two_way_documents=True,
+        gateway_endpoints=["dynamodb", "s3"],
+        interface_endpoints=["ssm", "kms", "sns", "logs"],
+        subscriptions=[Subscription(protocol="https", endpoint="https://events.acme.io/dr")],
+        service=Service(
+            source=PROJECT / "handlers" / "lambda_health_monitor.py",
+            routes=["POST /payments"],
+            actions=["dynamodb:PutItem"],
+        ),
+    )
     global_types = {"aws_iam_role", "aws_iam_policy", "aws_iam_role_policy_attachment", "aws_route53_record"}
     global_types |= {"aws_route53_health_check", "aws_route53_zone", "random_password"}
-    for address, body in resources(stack_json).items():
+    for address, body in [*resources(stack_json).items(), *resources(with_all_parts).items()]:
         type_, name = address.split(".")
         if type_ in global_types:
             assert "provider" not in body, address
             continue
-        secondary = "west" in name or "destination" in name
+        secondary = re.search("west|destination|^data_replication_back$|^dns_secondary_domain_|^switch_", name)
         assert body.get("provider") == ("aws.secondary" if secondary else None), address
 
 
