@@ -29,6 +29,7 @@ class Region:
 
     Attributes:
         answers_in: Seconds until the answer; infinite if the region hangs.
+        together: After the first probe of a health check, so many wait for each other before any is answered.
         at_a_time: The most probes that were made at the same time.
         paths: The paths that were probed.
     """
@@ -36,16 +37,22 @@ class Region:
     def __init__(self) -> None:
         self.answers_in = 0.1
         self.at_a_time = self._now = 0
+        self.together = 1
         self.paths: set[str] = set()
-        self._lock = threading.Lock()
+        self._probed: set[str] = set()
+        self._changed = threading.Condition()
 
     def probe(self, _stack: Stack, check: HealthCheck) -> ProbeResult:
-        with self._lock:
+        with self._changed:
             self.paths.add(check.path)
             self._now += 1
             self.at_a_time = max(self.at_a_time, self._now)
-        time.sleep(0.01)
-        with self._lock:
+            self._changed.notify_all()
+            if check.id in self._probed:
+                self._changed.wait_for(lambda: self.at_a_time >= self.together, timeout=20)
+            self._probed.add(check.id)
+        time.sleep(0.01)  # so that a second one can begin meanwhile
+        with self._changed:
             self._now -= 1
         return ProbeResult(connect_seconds=0.0, response_seconds=self.answers_in, status=200)
 
@@ -65,7 +72,7 @@ def dns(stack: Stack, region: Region, tmp_path: Path) -> Iterator[ModelledDns]:
 
 
 def test_while_a_region_hangs_all_checkers_wait_at_the_same_time(dns: ModelledDns, region: Region) -> None:
-    region.answers_in = math.inf
+    region.answers_in, region.together = math.inf, CHECKERS
     dns.advance(45.0)
     assert region.at_a_time == CHECKERS
 
