@@ -119,7 +119,7 @@ def started(tmp: Path) -> Iterator[dict[str, str]]:
             yield env
         finally:
             running.send_signal(signal.SIGINT)
-            running.communicate(timeout=20)
+            running.communicate(timeout=120)
 
 
 def test_what_start_prints_keeps_a_rehearsal_apart(tmp_path: Path, elsewhere: EmbeddedAws) -> None:

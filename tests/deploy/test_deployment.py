@@ -98,7 +98,7 @@ def test_the_health_url_answers_for_its_own_region_and_fails_with_it(deployment:
 @pytest.mark.parametrize("side", SIDES)
 def test_the_health_answer_is_public_and_not_cached(deployment: Deployed, side: Side) -> None:
     url = deployment.aws.execute_api_url(deployment.value(f"{side}_api_id"), "/health")
-    with urllib.request.urlopen(url, timeout=10) as answer:  # noqa: S310 - loopback
+    with urllib.request.urlopen(url, timeout=120) as answer:  # noqa: S310 - loopback
         headers, text = answer.headers, answer.read().decode()
     assert headers["Cache-Control"] == "no-store"
     assert headers["Content-Type"] == "application/json"
@@ -130,7 +130,7 @@ def test_the_deployed_package_is_the_handler_alone_and_small(deployment: Deploye
     function = deployment.client("lambda", side).get_function(
         FunctionName=deployment.value(f"{side}_{purpose}_function_name")
     )
-    with urllib.request.urlopen(function["Code"]["Location"], timeout=10) as answer:  # noqa: S310 - loopback
+    with urllib.request.urlopen(function["Code"]["Location"], timeout=120) as answer:  # noqa: S310 - loopback
         package = answer.read()
     assert base64.b64encode(hashlib.sha256(package).digest()).decode() == function["Configuration"]["CodeSha256"]
     assert len(package) < 11 * 1024

@@ -100,7 +100,7 @@ def test_existing_api_watches_the_table_and_leaves_table_and_hosts_alone(tmp_pat
             check = route53.get_health_check(HealthCheckId=record["HealthCheckId"])["HealthCheck"]["HealthCheckConfig"]
             assert check["FullyQualifiedDomainName"].startswith(f"{api['ApiId']}.")
             url = deployment.aws.execute_api_url(api["ApiId"], check["ResourcePath"])
-            with urllib.request.urlopen(url, timeout=10) as answer:  # noqa: S310 - loopback
+            with urllib.request.urlopen(url, timeout=120) as answer:  # noqa: S310 - loopback
                 verdict = json.load(answer)
             assert (verdict["status"], verdict["region"]) == ("healthy", region)
         assert_nothing_changes_and_nothing_is_left(deployment, before)

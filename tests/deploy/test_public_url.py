@@ -66,7 +66,7 @@ class Answer:
 
 def send(deployment: Deployment, api_id: str, request: Request) -> Answer:
     """Send a request to the API's own host."""
-    with socket.create_connection(("127.0.0.1", deployment.aws.port), timeout=20) as connection:
+    with socket.create_connection(("127.0.0.1", deployment.aws.port), timeout=120) as connection:
         try:
             connection.sendall(request.on_the_wire(f"{api_id}.execute-api.localhost:{deployment.aws.port}"))
             connection.shutdown(socket.SHUT_WR)  # whatever was promised, nothing more comes

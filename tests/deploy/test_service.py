@@ -76,7 +76,7 @@ class Client:
             server_hostname=HOST,
             assert_hostname=HOST,
             retries=False,
-            timeout=30,
+            timeout=120,
         ) as pool:
             headers = {"Host": HOST, **request.pop("headers", {})}
             answer = pool.request(method, path, headers=headers, **request)

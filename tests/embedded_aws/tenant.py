@@ -24,7 +24,7 @@ T = TypeVar("T")
 _account_ids = itertools.count(100_000_000_001)
 
 
-def eventually(look: Callable[[], T], seconds: float = 20) -> T:
+def eventually(look: Callable[[], T], seconds: float = 60) -> T:
     """The first truthy answer, or the last one after the deadline."""
     deadline = time.monotonic() + seconds
     while not (seen := look()) and time.monotonic() < deadline:
@@ -153,7 +153,7 @@ class Answer:
 
 def get(url: str, headers: Mapping[str, str] | None = None) -> Answer:
     """What ``GET`` answers, whatever the status."""
-    response = urllib3.request("GET", url, headers=dict(headers or {}), retries=False, timeout=30)
+    response = urllib3.request("GET", url, headers=dict(headers or {}), retries=False, timeout=120)
     return Answer(response.status, response.data.decode())
 
 
@@ -171,5 +171,5 @@ def call_query_protocol(account: Tenant, service: str, action: str, **params: st
     """
     body = urllib.parse.urlencode({"Action": action, "Version": "2010-08-01", **params})
     headers = signed(account, service, body, {"Content-Type": "application/x-www-form-urlencoded"})
-    response = urllib3.request("POST", account.aws.endpoint_url, body=body, headers=headers, retries=False, timeout=30)
+    response = urllib3.request("POST", account.aws.endpoint_url, body=body, headers=headers, retries=False, timeout=120)
     return Answer(response.status, response.data.decode())

@@ -40,7 +40,7 @@ def test_start_runs_until_told_to_end(tmp_path: Path, number: signal.Signals, co
             ["bash", "-c", script], env={**os.environ, "AWS_PROFILE": "production"}, capture_output=True, text=True
         )
         running.send_signal(number)
-        rest, progress = running.communicate(timeout=20)
+        rest, progress = running.communicate(timeout=120)
 
     # Terraform finds its providers even where the registry cannot be reached.
     assert any(line.startswith("export TF_CLI_CONFIG_FILE=") for line in lines)
@@ -57,7 +57,7 @@ def test_start_says_what_to_do_about_a_taken_port() -> None:
         other.listen()
         port = other.getsockname()[1]
         with start("--port", str(port), NO_COLOR="1") as refused:
-            output, errors = refused.communicate(timeout=20)
+            output, errors = refused.communicate(timeout=120)
 
     assert (refused.returncode, output) == (2, "")
     assert errors.splitlines() == [
@@ -68,7 +68,7 @@ def test_start_says_what_to_do_about_a_taken_port() -> None:
 
 def test_a_port_that_cannot_be_is_refused() -> None:
     with start("--port", "70000") as refused:
-        output, errors = refused.communicate(timeout=20)
+        output, errors = refused.communicate(timeout=120)
 
     assert (refused.returncode, output) == (2, "")
     assert "65535" in errors

@@ -125,7 +125,7 @@ def test_nothing_is_left_when_its_owner_is_told_to_end(
         started = json.loads(owner.stdout.readline())
         assert runs(started["pid"])
         owner.send_signal(number)
-        assert owner.wait(20) == code
+        assert owner.wait(120) == code
 
     assert eventually(lambda: gone(started["pid"], started["port"]))
     assert eventually(lambda: not runs(started["function"]))
@@ -151,7 +151,7 @@ def test_what_it_takes_along_is_removed_when_its_owner_is_killed_and_not_before(
         assert owner.stdout is not None
         pid = int(owner.stdout.readline())
         owner.send_signal(number)
-        owner.wait(20)
+        owner.wait(120)
     assert eventually(lambda: not runs(pid))
     assert eventually(lambda: list(temporary_directory.iterdir()) == [])
     assert along.exists() == (number == signal.SIGTERM)  # an owner that can does it itself
@@ -201,7 +201,7 @@ def test_what_is_left_when_an_emulator_and_its_owner_are_killed_goes_with_the_ne
         assert all(folder.exists() for folder in (*left, *alongs))  # their owner lives
 
     with_dead_emulators.kill()
-    with_dead_emulators.wait(20)
+    with_dead_emulators.wait(120)
     with EmbeddedAws() as aws:
         aws.alive()
         assert not any(folder.exists() for folder in (*left, *alongs))
@@ -216,7 +216,7 @@ def test_what_only_looks_abandoned_stays(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     with_dead_emulators.kill()
-    with_dead_emulators.wait(20)
+    with_dead_emulators.wait(120)
     left = set(temporary_directory.iterdir())
     unmarked, linked = temporary_directory / "embedded-aws-unmarked", temporary_directory / "embedded-aws-linked"
     unmarked.mkdir()

@@ -198,7 +198,7 @@ FAULTS: dict[str, Callable[[Stage], None]] = {
 def stage(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
     with contextlib.ExitStack() as open_until_the_end:
         yield Stage(monkeypatch, open_until_the_end)
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while len(monitor._idle) < len([each for each in threading.enumerate() if each.name == "describe-table"]):
         assert time.monotonic() < deadline, "a call outlives its server"
         time.sleep(0.01)

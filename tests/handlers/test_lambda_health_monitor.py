@@ -258,7 +258,7 @@ def test_an_answer_is_not_asked_for_twice(answers: Callable[..., DynamoDb], erro
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while not condition():
         assert time.monotonic() < deadline, "never came about"
         time.sleep(0.01)

@@ -67,7 +67,7 @@ class Region:
 
     def get_item(self, **arguments: Any) -> Any:
         assert (arguments["TableName"], arguments["ConsistentRead"]) == ("transactions", True)
-        assert self.ready.wait(10)
+        assert self.ready.wait(60)
         if self.fails:
             raise self.fails
         item = self.items.get(arguments["Key"]["transaction_id"]["S"])

@@ -197,7 +197,7 @@ def test_a_signal_unwinds_and_sets_the_exit_code(tmp_path: Path, number: signal.
         env={**os.environ, "TERRAFORM_BINARY_NAME": str(terraform), "NO_COLOR": "1"},
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=120,
     )
     assert (ended.returncode, ended.stdout) == (code, "")
     assert "Traceback" not in ended.stderr

@@ -83,7 +83,7 @@ def test_a_second_signal_does_not_cut_the_undo_short(
         assert process.stdout.readline() == "undoing\n"
         process.send_signal(second)
         process.send_signal(second)
-        rest, errors = process.communicate("\n", timeout=20)
+        rest, errors = process.communicate("\n", timeout=120)
     assert (rest, process.returncode) == ("undone\n", CODES[first])
     assert "Traceback" not in errors
 
@@ -96,7 +96,7 @@ def test_a_signal_during_the_undo_of_a_command_that_ends_by_itself_waits_until_i
         assert process.stdout
         assert process.stdout.readline() == "undoing\n"
         process.send_signal(number)
-        rest, errors = process.communicate("\n", timeout=20)
+        rest, errors = process.communicate("\n", timeout=120)
     assert (rest, process.returncode) == ("undone\n", CODES[number])  # and not "went on"
     assert "Traceback" not in errors
 
@@ -107,7 +107,7 @@ def test_a_hang_up_that_is_ignored_stays_ignored() -> None:
         assert process.stdout
         assert process.stdout.readline() == "undoing\n"
         process.send_signal(signal.SIGHUP)
-        rest, _ = process.communicate("\n", timeout=20)
+        rest, _ = process.communicate("\n", timeout=120)
     assert (rest, process.returncode) == ("undone\nwent on\n", 0)
 
 

@@ -65,7 +65,7 @@ def test_all_of_a_run_that_was_killed_goes_with_the_next_one_and_nothing_before(
         with OwnedDirectory("next-"):
             assert kinds_in(temporary_directory) == {*KINDS, "next"}  # whose owner lives
         owner.kill()
-        owner.wait(20)
+        owner.wait(120)
     assert kinds_in(temporary_directory) == KINDS
     with OwnedDirectory("next-"):
         assert kinds_in(temporary_directory) == {"next"}
@@ -77,7 +77,7 @@ def test_terraform_keeps_its_directory_until_it_has_ended_too(temporary_director
         assert owner.stdout is not None
         child = int(owner.stdout.readline())
         owner.kill()
-        owner.wait(20)
+        owner.wait(120)
     try:
         remove_abandoned(temporary_directory)
         assert kinds_in(temporary_directory) == {"tfrun"}

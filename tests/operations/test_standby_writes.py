@@ -307,7 +307,7 @@ def test_once_a_shard_fails_the_others_are_not_read_further(stack: Stack, monkey
     is_read = threading.Event()
 
     def before_read(_side: Side) -> None:
-        assert is_read.wait(10)
+        assert is_read.wait(60)
         raise refusal(400)
 
     class Busy(Clock):
@@ -375,7 +375,7 @@ def test_progress_is_reported_during_the_read(stack: Stack, monkeypatch: pytest.
         seen.set()
 
     def wait_for_it(_side: Side) -> None:
-        assert seen.wait(10)
+        assert seen.wait(60)
 
     stack.before_read = wait_for_it
     stack.pay("late", "secondary")

@@ -27,7 +27,7 @@ class Api:
         host = f"{self.id}.execute-api.{domain or f'localhost:{self.aws.port}'}"
         headers = {"Host": host, "X-Large": large}
         url = self.aws.endpoint_url + path
-        response = urllib3.request(method, url, headers=headers, body=body, retries=False, timeout=30)
+        response = urllib3.request(method, url, headers=headers, body=body, retries=False, timeout=120)
         return response.status, response.data
 
 

@@ -74,7 +74,7 @@ def half_a_call(account: Tenant) -> Iterator[http.client.HTTPConnection]:
     """A call of DynamoDB in us-east-1 whose body of two bytes is still to be sent."""
     target = {"X-Amz-Target": "DynamoDB_20120810.ListTables"}
     headers = {**signed(account, "dynamodb", "{}", target), "Content-Length": "2"}
-    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", account.aws.port, timeout=20)) as connection:
+    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", account.aws.port, timeout=120)) as connection:
         connection.request("POST", "/", headers=headers)
         account.aws.failed_regions()  # answered by the same loop after this much was taken
         yield connection

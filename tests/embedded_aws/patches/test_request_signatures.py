@@ -25,7 +25,7 @@ LISTS_QUEUES = """
 def ask(aws: EmbeddedAws, method: str, path: str, body: str = "", **headers: str) -> Answer:
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     url = aws.endpoint_url + path
-    response = urllib3.request(method, url, body=body, headers=named, retries=False, timeout=30)
+    response = urllib3.request(method, url, body=body, headers=named, retries=False, timeout=120)
     return Answer(response.status, response.data.decode())
 
 

@@ -40,7 +40,7 @@ OWN_HOSTS = ["127.0.0.1", "localhost", "LOCALHOST", "bucket.s3.localhost", "0a1b
 def list_queues(account: Tenant, headers: Mapping[str, str]) -> urllib3.BaseHTTPResponse:
     """What the account's root is answered, with a good signature and these headers."""
     headers = {**signed(account, "sqs", "{}", {**LIST_QUEUES, **headers}), **headers}
-    return urllib3.request("POST", account.aws.endpoint_url, body="{}", headers=headers, retries=False, timeout=30)
+    return urllib3.request("POST", account.aws.endpoint_url, body="{}", headers=headers, retries=False, timeout=120)
 
 
 @pytest.mark.parametrize("headers", FOREIGN, ids=str)
@@ -117,7 +117,7 @@ def test_a_name_that_somebody_else_resolves_opens_no_websocket(aws: EmbeddedAws,
         *(f"GET /_aws/execute-api/{api['ApiId']}/dev HTTP/1.1", f"Host: {host}", "Connection: Upgrade"),
         *("Upgrade: websocket", "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==", "", ""),
     ]
-    with socket.create_connection(("127.0.0.1", aws.port), timeout=20) as connection:
+    with socket.create_connection(("127.0.0.1", aws.port), timeout=120) as connection:
         connection.sendall("\r\n".join(lines).encode())
         assert connection.recv(100).startswith(f"HTTP/1.1 {status}".encode())
 
@@ -221,7 +221,7 @@ def shown(page: str, profile: Path) -> Any:
             eventually(lambda: site.reported is not None or browser.poll() is not None, BROWSER_SECONDS)
         finally:
             browser.terminate()
-            browser.wait(20)
+            browser.wait(120)
             site.shutdown()
     assert site.reported is not None, (profile.parent / "browser.log").read_text()
     return site.reported

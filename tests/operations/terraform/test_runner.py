@@ -400,7 +400,7 @@ def survives(group: int) -> bool:
     return True
 
 
-def eventually(condition: Callable[[], bool], seconds: float = 30) -> bool:
+def eventually(condition: Callable[[], bool], seconds: float = 120) -> bool:
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
@@ -468,7 +468,7 @@ except KeyboardInterrupt:
         group = int((tmp_path / "pid").read_text())
         assert survives(group)
         running.send_signal(signum)
-        assert running.wait(timeout=30) == code
+        assert running.wait(timeout=120) == code
         assert eventually(lambda: not survives(group))
         assert list(temporary.iterdir()) == []
 
