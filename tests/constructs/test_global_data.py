@@ -277,6 +277,19 @@ def test_it_works_alone_with_its_defaults_and_then_has_no_alarm(
     assert table["name"] == "transactions"
 
 
+def test_the_primary_region_can_have_a_provider_of_its_own(synthesize: Synthesize, pair: tuple[Region, Region]) -> None:
+    other, own = pair
+    stack = synthesize(lambda scope: GlobalData(scope, "data", primary=own, secondary=other, environment="prod"))
+    found = {
+        f"{type_}.{name}": body.get("provider")
+        for type_, named in stack["resource"].items()
+        for name, body in named.items()
+        if not type_.startswith("aws_iam_")
+    }
+    assert any(address.startswith("aws_dynamodb_table.") for address in found)
+    assert found == {address: None if "destination" in address else "aws.second" for address in found}
+
+
 def test_everything_can_be_set(synthesize: Synthesize, pair: tuple[Region, Region]) -> None:
     stack = synthesize(
         lambda scope: GlobalData(
