@@ -22,6 +22,8 @@ from urllib3.exceptions import HTTPError
 from embedded_aws.server import EmbeddedAws
 
 HANDSHAKE_SECONDS = 10
+# https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-quotas.html, "Maximum integration timeout"
+INTEGRATION_SECONDS = 30
 _LOOK_SECONDS = 0.02  # between two looks whether to end
 _HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "content-length", "host", "upgrade", "te", "trailer"}
 
@@ -158,7 +160,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
                 self._answer(403, {"Content-Type": "application/json"}, b'{"message":"Forbidden"}')
                 return
             url = address + self.path
-            answer = urllib3.request(self.command, url, headers=headers, body=body or None, retries=False)
+            answer = urllib3.request(
+                self.command, url, headers=headers, body=body or None, retries=False, timeout=INTEGRATION_SECONDS
+            )
         except (BotoCoreError, ClientError, HTTPError):  # the region is down
             self._answer(503, {"Content-Type": "application/json"}, b'{"message":"Service Unavailable"}')
             return

@@ -1,5 +1,8 @@
 """What clients of a custom domain meet when its region is down."""
 
+import http.server
+import threading
+import time
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -58,3 +61,28 @@ def test_no_certificate_is_shown_when_the_region_does_not_tell_which(capfd: pyte
 def test_503_is_answered_when_the_region_or_its_api_does_not(silent: str, capfd: pytest.CaptureFixture[str]) -> None:
     assert ask(Region(silent)).status == 503
     assert capfd.readouterr().err == ""
+
+
+def test_an_api_may_take_longer_than_the_default_patience_of_an_http_library() -> None:
+    """API Gateway waits 30 s, and urllib3 three."""
+
+    class Slow(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            time.sleep(3.5)
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    class SlowRegion(Region):
+        def __init__(self, port: int) -> None:
+            super().__init__()
+            self.endpoint_url = f"http://127.0.0.1:{port}"
+
+    with http.server.HTTPServer(("127.0.0.1", 0), Slow) as server:
+        threading.Thread(target=server.serve_forever, args=[0.02], daemon=True).start()
+        try:
+            assert ask(SlowRegion(server.server_address[1])).status == 204
+        finally:
+            server.shutdown()

@@ -31,6 +31,6 @@ def test_the_id_of_an_account_is_its_root(account: Tenant) -> None:
 def test_an_unsigned_call_is_nobodys(aws: EmbeddedAws) -> None:
     target = {"X-Amz-Target": "AmazonSSM.DescribeParameters", "Content-Type": "application/x-amz-json-1.1"}
 
-    answer = urllib3.request("POST", aws.endpoint_url, body="{}", headers=target, retries=False)
+    answer = urllib3.request("POST", aws.endpoint_url, body="{}", headers=target, retries=False, timeout=120)
 
     assert (answer.status, "MissingAuthenticationToken" in answer.data.decode()) == (400, True)

@@ -99,7 +99,7 @@ def test_a_presigned_url_is_good_for_what_it_was_made_for(account: Tenant) -> No
     s3, bucket = account.client("s3"), unique("presigned")
     s3.create_bucket(Bucket=bucket)
     put = s3.generate_presigned_url("put_object", {"Bucket": bucket, "Key": "a"})
-    assert urllib3.request("PUT", put, body=b"content", retries=False).status == 200
+    assert urllib3.request("PUT", put, body=b"content", retries=False, timeout=120).status == 200
 
     url = s3.generate_presigned_url("get_object", {"Bucket": bucket, "Key": "a"})
     assert get(url) == Answer(200, "content")
@@ -156,7 +156,7 @@ def test_an_api_and_the_address_of_a_functions_code_are_open(aws: EmbeddedAws) -
 
     assert get(aws.execute_api_url(api, "/health")) == Answer(200, "x")
     code = tenant.client("lambda").get_function(FunctionName=name)["Code"]["Location"]
-    assert urllib3.request("GET", code, retries=False).data.startswith(b"PK")
+    assert urllib3.request("GET", code, retries=False, timeout=120).data.startswith(b"PK")
 
 
 def test_a_functions_credentials_do_not_follow_from_its_name(account: Tenant) -> None:

@@ -62,7 +62,7 @@ def test_no_answer_lets_a_page_read_it(account: Tenant) -> None:
     for headers in ({}, {"Origin": account.aws.endpoint_url}, {"Origin": "https://evil.test"}):
         assert [name for name in list_queues(account, headers).headers if "access-control" in name.lower()] == []
     preflight = {"Origin": "https://evil.test", "Access-Control-Request-Method": "PUT"}
-    answer = urllib3.request("OPTIONS", account.aws.endpoint_url, headers=preflight, retries=False)
+    answer = urllib3.request("OPTIONS", account.aws.endpoint_url, headers=preflight, retries=False, timeout=120)
     assert (answer.status, [name for name in answer.headers if "access-control" in name.lower()]) == (403, [])
 
 
@@ -103,7 +103,7 @@ def test_an_api_answers_web_pages_itself(aws: EmbeddedAws) -> None:
         (aws.execute_api_url(api, "/health"), {}),
         (f"{aws.endpoint_url}/health", {"Host": f"{api}.execute-api.localhost:{aws.port}"}),
     ):
-        answer = urllib3.request("GET", url, headers={**page, **host}, retries=False)
+        answer = urllib3.request("GET", url, headers={**page, **host}, retries=False, timeout=120)
         assert (answer.status, answer.data) == (200, b"x")
         assert answer.headers["Access-Control-Allow-Origin"] == "https://shop.test"
 
@@ -248,6 +248,8 @@ def test_a_page_in_a_browser_runs_no_code_here(
 def test_the_same_requests_without_a_browser_run_no_code_either(account: Tenant, tmp_path: Path) -> None:
     requests, _ = burglary(account, tmp_path / "was here")
     for url, content_type, body in requests:
-        answer = urllib3.request("POST", url, body=body, headers={"Content-Type": content_type}, retries=False)
+        answer = urllib3.request(
+            "POST", url, body=body, headers={"Content-Type": content_type}, retries=False, timeout=120
+        )
         assert answer.status == 403
     assert not (tmp_path / "was here").exists()
