@@ -1,9 +1,14 @@
 import hashlib
 import json
-from collections.abc import Iterator
+import re
+import socket
+from collections.abc import Iterator, Mapping
 
 import pytest
 import urllib3
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
 
 from embedded_aws import EmbeddedAws
@@ -80,6 +85,84 @@ def test_a_request_that_nobody_signed_is_refused(aws: EmbeddedAws, authorization
     answer = ask(aws, "POST", path, body, **headers, **({"Authorization": authorization} if authorization else {}))
     assert 400 <= answer.status < 404, answer
     assert "burglar" not in json.dumps(aws.client("iam", "us-east-1").list_roles(), default=str)
+
+
+# ministack answers these before it reads the body.
+EARLY = [
+    *(("OPTIONS", "/"), ("OPTIONS", "/bucket/key"), ("GET", "/health"), ("POST", "/health"), ("PUT", "/health")),
+    *(("GET", "/oauth2/authorize"), ("GET", "/oauth2/userInfo"), ("GET", "/logout")),
+]
+
+
+@pytest.mark.parametrize(("method", "path"), EARLY)
+def test_what_needs_no_body_needs_a_signature_too(aws: EmbeddedAws, method: str, path: str) -> None:
+    forged = FORGED.format(account=aws.account_id, service="s3")
+    unsigned = "AccessDenied|MissingAuthenticationToken"
+    for query, refusal in (("", unsigned), (f"?{forged}", "SignatureDoesNotMatch|InvalidSignature")):
+        answer = ask(aws, method, path + query)
+        assert (answer.status, bool(re.search(refusal, answer.body))) == (403, True), answer
+
+
+def test_upstream_still_answers_them_to_anyone(unpatched_aws: EmbeddedAws) -> None:
+    refused = [path for path in EARLY if ask(unpatched_aws, *path).status == 403]
+    assert refused == [], "upstream fixed this: what request_signatures does about these may go"
+
+
+def test_a_signature_opens_what_needs_no_body(account: Tenant) -> None:
+    def answer_to(method: str, path: str) -> tuple[int, bytes]:
+        request = AWSRequest(method, account.aws.endpoint_url + path)
+        credentials = Credentials(account.account_id, account.aws.secret_access_key)
+        SigV4Auth(credentials, "sqs", "us-east-1").add_auth(request)
+        answer = urllib3.request(method, str(request.url), headers=dict(request.headers), retries=False, timeout=30)
+        return answer.status, answer.data
+
+    assert answer_to("OPTIONS", "/")[0] == 200
+    status, body = answer_to("GET", "/health")
+    assert (status, "sqs" in json.loads(body)["services"]) == (200, True)
+    assert b"client_id is required" in answer_to("GET", "/logout")[1]
+
+
+MQTT = {"Host": "a.iot.us-east-1.localhost", "Sec-WebSocket-Protocol": "mqtt"}
+EVENTS = {"Host": "0a1b2c3d.appsync-realtime-api.localhost", "Sec-WebSocket-Protocol": "aws-appsync-event-ws"}
+
+
+def handshake(aws: EmbeddedAws, path: str, headers: Mapping[str, str]) -> str:
+    """The status line of the answer to a request for a websocket."""
+    upgrade = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13"}
+    named = {"Host": "127.0.0.1", **upgrade, "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==", **headers}
+    lines = [f"GET {path} HTTP/1.1", *(f"{name}: {value}" for name, value in named.items()), "", ""]
+    with socket.create_connection(("127.0.0.1", aws.port), timeout=20) as connection:
+        connection.sendall("\r\n".join(lines).encode())
+        return connection.recv(1000).decode().partition("\r\n")[0].strip()
+
+
+@pytest.mark.parametrize("path", ["/mqtt", f"/mqtt?{FORGED}", "/_aws/execute-api/0a1b2c3d/dev"])
+@pytest.mark.parametrize("headers", [MQTT, EVENTS, {}], ids=["iot", "appsync", "none"])
+def test_a_websocket_that_is_no_apis_is_refused(aws: EmbeddedAws, path: str, headers: dict[str, str]) -> None:
+    path = path.format(account=aws.account_id, service="iotdevicegateway")
+    assert handshake(aws, path, headers) == "HTTP/1.1 403 Forbidden"
+
+
+def test_the_secret_opens_a_websocket(aws: EmbeddedAws) -> None:
+    for authorization, status in ((aws.secret_access_key, "101 Switching Protocols"), ("embedded", "403 Forbidden")):
+        answer = handshake(aws, "/mqtt", {**MQTT, "Authorization": f"Bearer {authorization}"})
+        assert answer == f"HTTP/1.1 {status}"
+
+
+def test_upstream_still_serves_mqtt_to_anyone(unpatched_aws: EmbeddedAws) -> None:
+    opened = handshake(unpatched_aws, "/mqtt", MQTT)
+    assert "101" in opened, "upstream fixed this: what request_signatures does about websockets may go"
+
+
+def test_a_websocket_of_an_api_is_open_by_host_and_by_path(aws: EmbeddedAws) -> None:
+    gateway = aws.client("apigatewayv2", "us-east-1")
+    api = gateway.create_api(Name=unique("chat"), ProtocolType="WEBSOCKET", RouteSelectionExpression="$request.body.a")
+    gateway.create_stage(ApiId=api["ApiId"], StageName="dev")
+    by_host = {"Host": f"{api['ApiId']}.execute-api.localhost:{aws.port}"}
+    for path, headers in ((f"/_aws/execute-api/{api['ApiId']}/dev", {}), ("/dev", by_host)):
+        assert handshake(aws, path, headers) == "HTTP/1.1 101 Switching Protocols"
+    # To write to its clients needs a signature.
+    assert ask(aws, "POST", f"/_aws/execute-api/{api['ApiId']}/dev/@connections/x", "hey").status == 403
 
 
 def test_a_signature_in_the_query_is_checked(account: Tenant) -> None:
