@@ -1,7 +1,6 @@
 """``python -m embedded_aws``: the command line of the embedded AWS."""
 
 import json
-import os
 import shlex
 import sys
 import time
@@ -32,8 +31,14 @@ StackDir = Annotated[
 
 Outage = Annotated[str, typer.Option(help=f"What fails: {', '.join(OUTAGES)}.")]
 
-# A profile would send calls elsewhere, a workspace or an option of Terraform's would use the state of a deployment.
-_STEERING = ("AWS_", "TF_CLI_ARGS", "TF_DATA_DIR", "TF_WORKSPACE")
+# For the terminal that it is pasted into, whose variables this process does not see: a profile or a proxy would send
+# calls elsewhere, and a workspace or an option of Terraform's would use the state of a deployment. It unsets what the
+# runner of Terraform sets aside, and keeps TF_VAR_*. The shell evaluates no value, only names.
+_FOR_ANY_TERMINAL = r"""
+eval "$(env | LC_ALL=C sed -nE '/^TF_(LOG|REGISTRY_|TOKEN_|VAR_)/d; s/^((AWS|TF)_[A-Za-z0-9_]*)=.*/unset \1/p')"
+export NO_PROXY="127.0.0.1,localhost,${no_proxy:-${NO_PROXY:-}}"
+export no_proxy="$NO_PROXY"
+""".lstrip()
 
 
 @app.callback()
@@ -49,8 +54,7 @@ def start(port: Port = None) -> None:
         for notice in notices:
             say(f"note: {notice}")
         environment = {ACCOUNT_SETTING: aws.account_id, **settings, **aws.environment()}
-        for name in sorted(name for name in os.environ if name.startswith(_STEERING) and name not in environment):
-            sys.stdout.write(f"unset {name}\n")
+        sys.stdout.write(_FOR_ANY_TERMINAL)
         for name, value in environment.items():
             sys.stdout.write(f"export {name}={shlex.quote(value)}\n")
         sys.stdout.flush()

@@ -24,7 +24,7 @@ from payment_dr.operations.terraform.runner import TerraformFailed
 from payment_dr.side import SIDES
 from tests.deploy.programs import run, run_terraform
 from tests.embedded_aws.tenant import eventually
-from tests.embedded_aws.test_main import start
+from tests.embedded_aws.test_main import printed, start
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("deployment")]
 
@@ -103,19 +103,16 @@ def test_an_account_that_is_set_is_insisted_on_before_anything_is_deployed() -> 
 def started(tmp: Path) -> Iterator[dict[str, str]]:
     """An environment that has what `python -m embedded_aws start` prints, as long as that runs."""
     tmp.mkdir()
-    steering = {"TF_WORKSPACE": "prod", "TF_CLI_ARGS_plan": "-state=prod.tfstate"}
-    with start(TMPDIR=str(tmp), **steering) as running:
+    steering = {"TF_WORKSPACE": "prod", "TF_CLI_ARGS_plan": "-state=prod.tfstate", "AWS_PROFILE": "prod"}
+    with start(TMPDIR=str(tmp)) as running:
         try:
-            assert running.stdout is not None
-            env = {**os.environ, **steering}
-            while "AWS_EC2_METADATA_DISABLED" not in env:
-                command, text = shlex.split(running.stdout.readline())
-                name, _, value = text.partition("=")
-                if command == "export":
-                    env[name] = value
-                else:
-                    assert command == "unset"
-                    del env[name]
+            shows = f"{shlex.quote(sys.executable)} -c 'import json, os; print(json.dumps(dict(os.environ)))'"
+            script = printed(running) + shows
+            shown = subprocess.run(
+                ["bash", "-ec", script], env={**os.environ, **steering}, stdout=subprocess.PIPE, check=True
+            ).stdout
+            env: dict[str, str] = json.loads(shown)
+            assert not env.keys() & steering
             yield env
         finally:
             running.send_signal(signal.SIGINT)
