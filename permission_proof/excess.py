@@ -81,6 +81,7 @@ ABSENT = (
     "policies of function versions and aliases",
     "policies of tables, event buses and log groups",
     "bucket ACLs for anyone but the owner",
+    "subscribers of topics and targets of rules in other accounts",
 )
 
 
@@ -278,7 +279,7 @@ def _is_wide_resource(resource: str) -> bool:
 
 
 def _unclaimed(stack: Deployment) -> Iterator[str]:
-    """Name what can act, or let others act, apart from the policies: see `ABSENT`."""
+    """Name what can act, let others act, or send to others, apart from the policies: all that `ABSENT` lists."""
     iam = stack.client("iam", "primary")
     for kind, operation, items, name in (
         ("IAM user", "list_users", "Users", "UserName"),
@@ -308,8 +309,8 @@ def _unclaimed(stack: Deployment) -> Iterator[str]:
 
 
 def _unclaimed_on(stack: Deployment, side: Side) -> Iterator[str]:
-    kms, lambda_, dynamodb, events, logs = (
-        stack.client(service, side) for service in ("kms", "lambda", "dynamodb", "events", "logs")
+    kms, lambda_, dynamodb, events, logs, sns = (
+        stack.client(service, side) for service in ("kms", "lambda", "dynamodb", "events", "logs", "sns")
     )
     for key in listed(kms, "list_keys", "Keys"):
         for grant in listed(kms, "list_grants", "Grants", KeyId=key["KeyArn"]):
@@ -334,8 +335,22 @@ def _unclaimed_on(stack: Deployment, side: Side) -> Iterator[str]:
     for bus in listed(events, "list_event_buses", "EventBuses"):
         if bus.get("Policy"):
             yield f"policy of event bus {bus['Name']}"
+        for rule in listed(events, "list_rules", "Rules", EventBusName=bus["Name"]):
+            of_rule = {"Rule": rule["Name"], "EventBusName": bus["Name"]}
+            for target in listed(events, "list_targets_by_rule", "Targets", **of_rule):
+                if _is_elsewhere(target["Arn"], stack):
+                    yield f"target {target['Arn']} of rule {rule['Name']}"
+    for topic in listed(sns, "list_topics", "Topics"):
+        for subscription in listed(sns, "list_subscriptions_by_topic", "Subscriptions", **topic):
+            if _is_elsewhere(subscription["Endpoint"], stack):
+                yield f"subscriber {subscription['Endpoint']} of topic {topic['TopicArn']}"
     for policy in listed(logs, "describe_resource_policies", "resourcePolicies"):
         yield f"policy of log groups {policy['policyName']}"
+
+
+def _is_elsewhere(endpoint: str, stack: Deployment) -> bool:
+    """Whether this is an ARN in another account. Addresses of mail and https name no account."""
+    return endpoint.startswith("arn:") and endpoint.split(":")[4] != stack.aws.account_id
 
 
 # Asked for

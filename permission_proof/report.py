@@ -86,8 +86,7 @@ _RESTS_ON = """
 The sentences that the lines above rely on when a service acts without being called.
 """
 _NOT_THERE = fill(
-    "**Absent.** The proof searches the account and both regions for anything else that could act or let others act. "
-    f"It finds none of these: {', '.join(ABSENT)}.",
+    f"**Absent.** The proof searches the account and both regions for these, and finds none: {', '.join(ABSENT)}.",
     width=120,
     break_on_hyphens=False,
 )
@@ -116,9 +115,16 @@ statement has an element such as `NotResource`, and each owner has one policy of
 
 {_NOT_THERE}
 
-**Not checked**: resource policies of parameters, which the embedded AWS does not have, other regions, and everyone who
-can change the stack, that is, the account's administrators and the role that deploys. The embedded AWS lists KMS grants
-but evaluates none, so the proof does not try what a grant allows.
+**Not checked**:
+
+- resource policies of parameters, which the embedded AWS does not have, and of resources that are not in the stack,
+  such as queues and secrets,
+- other ways to send data out: subscribers by mail and https, actions of alarms, log subscription filters, destinations
+  of functions,
+- other regions,
+- everyone who can change the stack, that is, the account's administrators and the role that deploys.
+
+The embedded AWS lists KMS grants but evaluates none, so the proof does not try what a grant allows.
 """
 
 

@@ -40,6 +40,20 @@ def administrator(stack: Deployment) -> None:
     iam.create_access_key(UserName="eve")
 
 
+THEIRS = "arn:aws:sqs:us-east-1:111111111111:theirs"
+
+
+def subscriber_elsewhere(stack: Deployment) -> None:
+    topic = stack.value("primary_sns_topic_arn")
+    stack.client("sns", "primary").subscribe(TopicArn=topic, Protocol="sqs", Endpoint=THEIRS)
+
+
+def target_elsewhere(stack: Deployment) -> None:
+    events = stack.client("events", "primary")
+    rule = events.list_rules()["Rules"][0]["Name"]
+    events.put_targets(Rule=rule, Targets=[{"Id": "theirs", "Arn": THEIRS}])
+
+
 def document_of(action: str, principal: str = "") -> str:
     who = {"Principal": principal} if principal else {}
     allowed = {"Sid": "All", "Effect": "Allow", **who, "Action": action, "Resource": "*"}
@@ -92,6 +106,12 @@ CROSS_REGION = "cross-region role", "trust", "AssumedByConfigSync"
         ),
         pytest.param(grant, "not in the stack: KMS grant of Decrypt on ", id="a KMS grant"),
         pytest.param(administrator, "not in the stack: IAM user eve", id="a user who may do all"),
+        pytest.param(
+            subscriber_elsewhere,
+            f"not in the stack: subscriber {THEIRS} of topic ",
+            id="a subscriber elsewhere",
+        ),
+        pytest.param(target_elsewhere, f"not in the stack: target {THEIRS} of rule ", id="a target elsewhere"),
         pytest.param(
             statement(*MONITOR, "DescribeTable", Action=["dynamodb:DescribeTable", "dynamodb:GetItem"]),
             "no scenario: health monitor role (primary), permissions, statement DescribeTable: dynamodb:GetItem",
