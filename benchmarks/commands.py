@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ from benchmarks.compare import PROJECT
 from embedded_aws.deployment import Deployment
 from embedded_aws.drill import place_of
 from payment_dr.operations.drill.run import Drill
+from payment_dr.operations.owned_directory import OwnedDirectory
 from payment_dr.operations.terraform.runner import ResourceEvent
 
 SHORT_SECONDS = 1.0  # a resource that is created faster is not a phase
@@ -77,7 +77,7 @@ class CriticalPath:
 def timings(*, with_tests: bool) -> Iterator[Timing]:
     """Time the commands of the README, their parts and, on request, the tests, once each."""
     yield from _parts()
-    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+    with OwnedDirectory("bench-") as folder:
         seconds, _ = _timed(sys.executable, "-m", "embedded_aws", "drill", "--json", "--report-dir", folder)
     yield Timing("make drill", seconds, 30)
     seconds, _ = _timed(
@@ -102,7 +102,7 @@ def _parts() -> Iterator[Timing]:
         path.begin()
         deployment.apply()
         yield Timing("terraform apply", deployment.seconds["terraform apply"], 10, path.phases())
-        with deployment.branch() as branch, tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        with deployment.branch() as branch, OwnedDirectory("bench-") as folder:
             yield Timing("branch of a deployed embedded AWS", branch.seconds["branch"], 1)
             started = time.monotonic()
             with place_of(branch, 1) as place:

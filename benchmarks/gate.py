@@ -4,13 +4,13 @@ import gzip
 import json
 import math
 import re
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from benchmarks.commands import Timing
 from benchmarks.compare import PROJECT, Comparison, Run, in_turns, python
+from payment_dr.operations.owned_directory import OwnedDirectory
 
 PLANS = PROJECT / "tests/operations/gate/plans"
 LARGE = 5_000
@@ -59,7 +59,7 @@ def write(path: str, count: int) -> None:
 
 def _measured(runs: int) -> Iterator[tuple[str, float, float, Run, Run]]:
     """The plan, its targets in seconds and in MB, and the medians of the gate and of the baseline."""
-    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+    with OwnedDirectory("bench-") as folder:
         path, out = Path(folder, "plan.json"), str(Path(folder, "out"))
         for what, count, target, most_mb in (
             ("our plan, with the production settings", 0, OURS_TARGET, OURS_MB),

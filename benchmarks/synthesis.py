@@ -1,10 +1,10 @@
 """The duration of synthesis, and the cost of its parts."""
 
 import os
-import tempfile
 from collections.abc import Iterator
 
 from benchmarks.compare import Comparison, in_turns, python
+from payment_dr.operations.owned_directory import OwnedDirectory
 
 _MAIN = "import runpy; runpy.run_path('main.py', run_name='__main__')\n"
 # An import of one class of the prebuilt provider loads all of it, unless something prevented that before.
@@ -24,7 +24,7 @@ def compare(runs: int) -> Iterator[Comparison]:
     Args:
         runs: The number of runs of each side.
     """
-    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+    with OwnedDirectory("bench-") as folder:
         environment = {**os.environ, "CDKTF_OUTDIR": folder}
         main, eager, load, ten, fifty = (
             python(code, environment)

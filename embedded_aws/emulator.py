@@ -43,7 +43,7 @@ def end_with_parent() -> None:
 
     def watch() -> None:
         os.read(0, 1)  # not sys.stdin, whose lock a blocked reader holds against the interpreter's own end
-        owned_directory.remove(Path(os.environ["EMBEDDED_AWS_DIRECTORY"]))
+        owned_directory.remove_with_others(Path(os.environ["EMBEDDED_AWS_DIRECTORY"]))
         os.killpg(os.getpgid(0), signal.SIGKILL)
 
     threading.Thread(target=watch, name="end-with-parent", daemon=True).start()

@@ -7,7 +7,6 @@ import os
 import re
 import secrets
 import select
-import shutil
 import signal
 import socket
 import subprocess
@@ -295,7 +294,7 @@ class EmbeddedAws:
         directory, self._directory = self._directory, None
         if directory is not None:
             self._last_log = self._read_log(directory)
-            shutil.rmtree(directory, ignore_errors=True)
+            owned_directory.remove(directory)
         lock, self._lock = self._lock, None
         if lock is not None:
             os.close(lock)

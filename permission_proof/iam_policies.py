@@ -2,13 +2,13 @@
 
 import sys
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import typer
 
 from embedded_aws.deployment import STACK, UNPROTECTED_SETTINGS, synthesized
 from payment_dr.operations.command import command, progress
 from payment_dr.operations.iam_policies import WITH_ENDPOINTS, Document, path_of, written
+from payment_dr.operations.owned_directory import OwnedDirectory
 from permission_proof.deployer import EVERYTHING, deployer, policies_of, policy_of_endpoints
 from permission_proof.operators import policies_of_operators, work
 
@@ -28,7 +28,7 @@ def observed() -> dict[str, Document]:
     with (
         synthesized(settings=UNPROTECTED_SETTINGS) as out,
         deployer(out / "stacks" / STACK) as user,
-        TemporaryDirectory() as directory,
+        OwnedDirectory("operators-") as directory,
     ):
         user.gets(_ALL_RIGHTS)
         user.deploy()

@@ -1,6 +1,8 @@
 """Directories of runs that were killed are gone after the next run, and no other."""
 
+import errno
 import os
+import re
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -31,6 +33,75 @@ with deployment.synthesized(app) as out, runner.workspace(folder) as directory:
         signal.pause()
 """
 KINDS = {"rehearsal", "synth", "tfrun", "tfwork"}
+# Removes directories, and is killed at the first deletion, then at the second, and so on. After each kill, it prints
+# the files that no later run finds.
+KILLED_AT_EACH_DELETION = """
+import itertools, os, signal, sys, tempfile
+from pathlib import Path
+from payment_dr.operations import owned_directory
+from payment_dr.operations.owned_directory import OwnedDirectory
+
+parent = Path(sys.argv[1])
+tempfile.gettempdir()  # it tries the directory out, and deletes a file
+
+def made():
+    directory = OwnedDirectory("killed-")
+    for name in "abcd":
+        Path(directory.name, name).write_text("secret")
+        Path(directory.name, f"folder-{name}").mkdir()
+        Path(directory.name, f"folder-{name}", "state").write_text("secret")
+    Path(directory.name, "link").symlink_to(sys.argv[2])
+    return directory
+
+def cleanup():
+    made().cleanup()
+
+def forgotten():
+    made()
+
+def remove():
+    directory = made()
+    owned_directory.remove(Path(directory.name))
+
+def remove_abandoned():
+    if not (child := os.fork()):
+        abandoned = made()
+        os._exit(0)
+    os.waitpid(child, 0)
+    owned_directory.remove_abandoned(parent)
+
+def take_along():
+    emulator = OwnedDirectory("emulator-")
+    along = made()
+    owned_directory.take_along(Path(emulator.name), Path(along.name))
+    os.close(along.lock)
+    owned_directory.remove_with_others(Path(emulator.name))
+
+def killed_at(number, delete):
+    def dies(*arguments, **options):
+        if next(deletions) == number:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return delete(*arguments, **options)
+
+    return dies
+
+for number in itertools.count():
+    if not (child := os.fork()):
+        deletions = itertools.count()
+        os.unlink, os.rmdir = killed_at(number, os.unlink), killed_at(number, os.rmdir)
+        try:
+            globals()[sys.argv[3]]()
+            os._exit(0)
+        finally:
+            os._exit(1)
+    ended = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    owned_directory.remove_abandoned(parent)
+    files = [str(path) for path in parent.rglob("*") if path.is_symlink() or path.is_file()]
+    print(ended, *files, flush=True)
+    if ended != -signal.SIGKILL:
+        break
+"""
+WAYS = ("cleanup", "forgotten", "remove", "remove_abandoned", "take_along")
 
 
 @pytest.fixture
@@ -118,3 +189,54 @@ def test_it_may_be_removed_twice_and_releases_its_lock(temporary_directory: Path
     with pytest.raises(OSError, match="Bad file descriptor"):
         os.fstat(directory.lock)
     assert kinds_in(temporary_directory) == set()
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_no_file_is_left_when_its_owner_is_killed_while_it_removes_it(
+    temporary_directory: Path, arguments: list[str], tmp_path: Path, way: str
+) -> None:
+    kept = tmp_path / "kept"
+    kept.write_text("of somebody else")
+    with start_owner(KILLED_AT_EACH_DELETION, temporary_directory, str(temporary_directory), str(kept), way) as run:
+        assert run.stdout is not None
+        rounds = run.stdout.read().splitlines()
+    assert rounds[-1] == "0"
+    assert len(rounds) > 15  # 8 files, a link, the mark and 5 directories
+    assert set(rounds[:-1]) == {"-9"}
+    assert kept.read_text() == "of somebody else"
+
+
+def test_what_cannot_be_removed_keeps_its_mark_for_the_next_run(
+    temporary_directory: Path, arguments: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    abandoned = temporary_directory / "tfwork-abandoned"
+    abandoned.mkdir()
+    os.close(owned_directory.own(abandoned))
+    (abandoned / "state").write_text("secret")
+    unlink = os.unlink
+
+    def busy(path: str | Path, **options: int) -> None:
+        if Path(path).name == "state":
+            raise OSError(errno.EBUSY, "Device or resource busy")
+        unlink(path, **options)
+
+    with monkeypatch.context() as while_busy:
+        while_busy.setattr(os, "unlink", busy)
+        remove_abandoned(temporary_directory)
+    assert {path.name for path in abandoned.iterdir()} == {MARK, "state"}
+    remove_abandoned(temporary_directory)
+    assert kinds_in(temporary_directory) == set()
+
+
+def test_every_temporary_directory_of_this_project_has_an_owner() -> None:
+    project = Path(__file__).resolve().parents[2]
+    packages = {path.parent for path in project.glob("*/__init__.py")} - {project / "tests"}
+    makes = re.compile(r"\b(TemporaryDirectory|TemporaryFile|NamedTemporaryFile|mkdtemp|mkstemp)\(")
+    found = {
+        str(path.relative_to(project))
+        for folder in (*packages, *(project / name for name in ("benchmarks", "constructs", "handlers", "examples")))
+        for path in folder.rglob("*.py")
+        if makes.search(path.read_text(encoding="utf-8"))
+    }
+    # The class itself does not call one, and an emulator's directory, which also a branch owns, has `own`.
+    assert found == {"embedded_aws/server.py"}

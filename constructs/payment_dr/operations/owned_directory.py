@@ -1,8 +1,8 @@
 """Temporary directories. Their owner removes them, or the next run does if the owner was killed.
 
-Each contains a file that its owner has locked. The operating system frees the lock whenever the owner ends. A process
-that makes such a directory removes those whose lock is free. Directories without such a file stay, and so do those of
-other users.
+Each contains a file that its owner has locked, the mark. The operating system frees the lock whenever the owner ends. A
+process that makes such a directory removes those whose lock is free. Directories without a mark stay, and so do those
+of other users. The mark goes last: if a removal is cut short, the next run continues it.
 """
 
 import fcntl
@@ -39,12 +39,21 @@ class OwnedDirectory(TemporaryDirectory[str]):
         remove_abandoned(Path(parent))
         super().__init__(prefix=prefix, dir=parent)
         self.lock = own(Path(self.name))
-        self._release = weakref.finalize(self, os.close, self.lock)
+        self._remove = weakref.finalize(self, _remove_and_release, Path(self.name), self.lock)
 
     def cleanup(self) -> None:
-        """Remove it. It may be called twice."""
-        super().cleanup()
-        self._release()
+        """Remove it. It may be called twice.
+
+        Raises:
+            OSError: Something in it cannot be removed.
+        """
+        self._remove()
+        super().cleanup()  # what is left: it also changes permissions, and reports errors
+
+
+def _remove_and_release(directory: Path, lock: int) -> None:
+    remove(directory)
+    os.close(lock)
 
 
 def own(directory: Path) -> int:
@@ -58,20 +67,32 @@ def own(directory: Path) -> int:
 
 
 def take_along(directory: Path, other: Path) -> None:
-    """Remove another directory together with this one, in `remove` and `remove_abandoned`."""
+    """Remove another directory together with this one, in `remove_with_others` and `remove_abandoned`."""
     with (directory / _TAKEN_ALONG).open("a", encoding="utf-8") as file:
         file.write(f"{other.lstat().st_ino} {other.absolute()}\n")
 
 
 def remove(directory: Path) -> None:
-    """Remove a directory and those that belong to it, unless they were replaced since."""
+    """Remove a directory, its mark last. If something cannot be removed, the mark stays too, for the next run."""
+    with suppress(OSError):  # it is gone
+        for path in directory.iterdir():
+            if path.name != MARK:
+                shutil.rmtree(path, ignore_errors=True)
+                with suppress(OSError):  # a directory, which is gone
+                    path.unlink()
+        if all(path.name == MARK for path in directory.iterdir()):
+            shutil.rmtree(directory, ignore_errors=True)
+
+
+def remove_with_others(directory: Path) -> None:
+    """Remove a directory and those that it takes along, unless they were replaced since."""
     with suppress(OSError):  # there are none
         for line in (directory / _TAKEN_ALONG).read_text(encoding="utf-8").splitlines():
             inode, _, along = line.partition(" ")
             with suppress(OSError):  # it is gone
                 if _is_own(Path(along)) and Path(along).lstat().st_ino == int(inode):
-                    shutil.rmtree(along, ignore_errors=True)
-    shutil.rmtree(directory, ignore_errors=True)
+                    remove(Path(along))
+    remove(directory)
 
 
 def remove_abandoned(parent: Path) -> None:
@@ -82,7 +103,7 @@ def remove_abandoned(parent: Path) -> None:
                 lock = os.open(mark, os.O_WRONLY | os.O_NOFOLLOW)
                 try:
                     fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    remove(mark.parent)
+                    remove_with_others(mark.parent)
                 finally:
                     os.close(lock)
 
