@@ -1,12 +1,12 @@
 """The app: one disaster recovery stack for payments. `cdktf synth`, `cdktf deploy` and `make synth` run it."""
 
 import os
-import shutil
 import sys
 from pathlib import Path
 from typing import Any
 
 from payment_dr import App, ConfigurationError, DisasterRecoveryStack
+from payment_dr.operations.files import write_whole
 from payment_dr.state_backend import environment_of
 
 # These settings shape the stack, so they are not Terraform variables. They come from the environment, which reaches
@@ -79,7 +79,7 @@ def take_along_variables(out: Path, *, environment: str) -> None:
     """
     given, taken = out.absolute().parent / f"{environment}.tfvars", out / "stacks" / NAME / "deployment.auto.tfvars"
     if given.exists():
-        shutil.copyfile(given, taken)
+        write_whole(taken, given.read_bytes())  # with half of them, Terraform would take defaults for the rest
     else:
         taken.unlink(missing_ok=True)  # of another environment, synthesized here before
 

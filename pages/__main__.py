@@ -20,6 +20,7 @@ from pages import (
 )
 from pages.synthesis import PROJECT, stack_of
 from payment_dr.operations.command import MISSED, command, progress, say
+from payment_dr.operations.files import write_whole
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -66,7 +67,7 @@ def main(
     if not check:
         for name in changed:
             (docs / name).parent.mkdir(parents=True, exist_ok=True)
-            (docs / name).write_text(found[name], encoding="utf-8")
+            write_whole(docs / name, found[name].encode())
     names = [str(docs / name) for name in changed]
     sys.stdout.write(json.dumps({"changed": names}, indent=2) + "\n" if as_json else "".join(f"{n}\n" for n in names))
     if check and changed:

@@ -11,6 +11,7 @@ import typer
 from embedded_aws.__main__ import Port, StackDir
 from embedded_aws.deployment import PRODUCTION_SETTINGS, STACK, Deployment, synthesized
 from payment_dr.operations.command import DONE, MISSED, command, progress, progress_of
+from payment_dr.operations.files import write_whole
 from permission_proof.claims import CLAIMS, PRODUCTION_CLAIMS
 from permission_proof.proof import prove
 from permission_proof.report import as_data, as_markdown, print_report
@@ -50,7 +51,7 @@ def main(
         stack.apply()
         data = as_data(stack, prove(stack, on_step, claims))
     if write:
-        write.write_text(as_markdown(data, production=production), encoding="utf-8")
+        write_whole(write, as_markdown(data, production=production).encode())
     if as_json:
         sys.stdout.write(json.dumps(data, indent=2) + "\n")
     else:

@@ -7,6 +7,7 @@ import typer
 
 from embedded_aws.deployment import STACK, UNPROTECTED_SETTINGS, synthesized
 from payment_dr.operations.command import command, progress
+from payment_dr.operations.files import write_whole
 from payment_dr.operations.iam_policies import WITH_ENDPOINTS, Document, path_of, written
 from payment_dr.operations.owned_directory import OwnedDirectory
 from permission_proof.deployer import EVERYTHING, deployer, policies_of, policy_of_endpoints
@@ -70,7 +71,7 @@ def main() -> None:
     with progress.status("recording a deployment, operations, a plan and a drill"):
         documents = observed()
     for name, document in documents.items():
-        path_of(name).write_text(written(document), encoding="utf-8")
+        write_whole(path_of(name), written(document).encode())
         sys.stdout.write(f"{path_of(name)}\n")
 
 

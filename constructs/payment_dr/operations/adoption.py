@@ -28,6 +28,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from payment_dr.operations.aws import listed
 from payment_dr.operations.errors import OperationError
+from payment_dr.operations.files import write_whole
 from payment_dr.operations.terraform.runner import PlanResult, Terraform
 
 ADOPTED, TO_ADOPT, NOT_ADOPTED = "adopted", "to adopt", "not adopted"
@@ -403,7 +404,7 @@ def _import_blocks(terraform: Terraform, found: Mapping[str, str]) -> Iterator[N
     """Add import blocks to the configuration (https://developer.hashicorp.com/terraform/language/import)."""
     path = terraform.directory / "adoption.tf"
     blocks = (f"import {{\n  to = {address}\n  id = {_quoted(id_)}\n}}\n" for address, id_ in found.items())
-    path.write_text("".join(blocks))
+    write_whole(path, "".join(blocks).encode())  # half a file would break every command of the operator
     try:
         yield
     finally:
