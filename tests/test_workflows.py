@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from fnmatch import fnmatch
 from importlib import import_module
 from pathlib import Path
+from string import Template
 from typing import Any
 
 import pytest
@@ -79,7 +80,8 @@ def commands(path: Path) -> Iterator[str]:
 def makes() -> list[list[str]]:
     """Every `make` of the workflows, as the shell would split it, without where its output goes."""
     found = [line for path in WORKFLOWS for line in commands(path) if line.startswith("make ")]
-    return [shlex.split(re.split(r" (?:\||>>) ", line)[0].replace("$OUTAGE", "hang")) for line in found]
+    values = {"OUTAGE": "hang", "GITHUB_RUN_NUMBER": "8"}
+    return [shlex.split(Template(re.split(r" (?:\||>>) ", line)[0]).substitute(values)) for line in found]
 
 
 def test_actionlint_finds_nothing() -> None:
@@ -232,6 +234,12 @@ def test_the_hook_for_other_repositories_runs_the_gate_on_plans() -> None:
     assert set(hook["additional_dependencies"]) <= set(needed)
     listed = (PROJECT / "requirements/gate.in").read_text().splitlines()[1:]  # what the action installs
     assert listed == hook["additional_dependencies"]
+
+
+def test_each_run_of_ci_draws_its_own_sample_of_mutants() -> None:
+    (sampled,) = [make for make in makes() if make[1] == "mutants"]
+    assert sampled[2:] == ["ARGS=--sample 30 --seed 8"]  # the run's number, from the shell's environment
+    assert "${{" not in next(line for line in commands(GITHUB / "workflows/ci.yml") if "mutants" in line)
 
 
 def test_the_drill_can_be_asked_for_every_outage() -> None:
