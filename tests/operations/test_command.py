@@ -11,16 +11,30 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
 from rich.console import Console
+from rich.progress import Progress
 from typer.testing import CliRunner
 
 from payment_dr.operations import command as commands
-from payment_dr.operations.command import OPEN_FILES, command, ended_by_signals, past_proxies, say, undisturbed
+from payment_dr.operations.command import (
+    DONE,
+    INCONCLUSIVE,
+    MISSED,
+    OPEN_FILES,
+    command,
+    ended_by_signals,
+    past_proxies,
+    progress_of,
+    say,
+    undisturbed,
+)
 from payment_dr.operations.errors import OperationError
 from payment_dr.operations.switch import RefusedError
+from payment_dr.operations.terraform.runner import ResourceEvent
 from tests.embedded_aws.processes import killed_at_the_end
 
 SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
@@ -109,6 +123,10 @@ def test_a_hang_up_that_is_ignored_stays_ignored() -> None:
         process.send_signal(signal.SIGHUP)
         rest, _ = process.communicate("\n", timeout=120)
     assert (rest, process.returncode) == ("undone\nwent on\n", 0)
+
+
+def test_exit_codes_are_those_that_pipelines_read() -> None:
+    assert (DONE, MISSED, INCONCLUSIVE) == (0, 1, 2)
 
 
 @pytest.mark.parametrize(("error", "code"), [(OperationError, 2), (RefusedError, 1)])
@@ -301,3 +319,61 @@ def test_a_command_on_a_full_disk_ends_with_2_and_its_own_error_first(ending: st
             [sys.executable, "-c", program], env=BUFFERED, stdout=full, stderr=subprocess.PIPE, text=True, check=False
         )
     assert (done.returncode, done.stderr) == (2, expected)
+
+
+class Shown(Progress):
+    """The progress display that a command shows, to look at."""
+
+    last: "Shown"
+
+    def __init__(self, *columns: Any, **options: Any) -> None:
+        super().__init__(*columns, **{**options, "auto_refresh": False})
+        Shown.last = self
+
+    @property
+    def now(self) -> tuple[str, str]:
+        (task,) = self.tasks
+        return task.description, task.fields["now"]
+
+
+@pytest.fixture
+def shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("payment_dr.operations.command.Progress", Shown)
+
+
+def event(address: str, action: str = "create", phase: str = "complete") -> ResourceEvent:
+    return ResourceEvent(address, action, phase, elapsed=1)
+
+
+@pytest.mark.usefixtures("shown")
+def test_a_terminal_shows_the_step_and_how_many_resources_are_done() -> None:
+    out = io.StringIO()
+    with progress_of(Console(file=out, force_terminal=True, width=120)) as (on_step, on_event):
+        assert Shown.last.now == ("", "")
+        on_step("[red]apply\x1b")
+        assert Shown.last.now == (r"\[red]apply\x1b", "")
+        for each in ("create", "update", "delete"):
+            on_event(event(f"aws_vpc.{each}[0]", each))
+        assert Shown.last.now == (r"\[red]apply\x1b", "3 done, last aws_vpc.delete[0]")
+        for other in (event("aws_vpc.other", phase="start"), event("aws_vpc.other", "read")):
+            on_event(other)
+        assert Shown.last.now[1] == "3 done, last aws_vpc.delete[0]"
+        Shown.last.refresh()
+        assert "[red]apply" in out.getvalue()
+        on_step("destroy")
+        assert Shown.last.now == ("destroy", "")
+        on_event(event("aws_vpc.[red]\x1b", "delete"))
+        assert Shown.last.now == ("destroy", r"1 done, last aws_vpc.\[red]\x1b")
+    assert " ..." not in out.getvalue()
+    assert out.getvalue().endswith("\x1b[2K")  # nothing is left of it on the terminal
+
+
+@pytest.mark.usefixtures("shown")
+def test_a_log_has_a_line_for_each_step_and_nothing_else() -> None:
+    out = io.StringIO()
+    with progress_of(Console(file=out, force_terminal=False, width=20)) as (on_step, on_event):
+        on_step("[red]apply\x1b")
+        on_event(event("aws_vpc.net"))
+        Shown.last.refresh()
+        on_step("destroy")
+    assert out.getvalue() == "[red]apply\\x1b ...\ndestroy ...\n"

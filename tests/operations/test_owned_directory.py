@@ -182,6 +182,16 @@ def test_a_directory_without_a_mark_or_of_another_user_stays(
     assert (marked / MARK).exists()
 
 
+def test_only_its_user_can_take_its_lock(temporary_directory: Path, arguments: list[str]) -> None:
+    before = os.umask(0)
+    try:
+        with OwnedDirectory("tfwork-") as directory:
+            modes = [path.stat().st_mode & 0o777 for path in (Path(directory), Path(directory, MARK))]
+    finally:
+        os.umask(before)
+    assert modes == [0o700, 0o600]
+
+
 def test_it_may_be_removed_twice_and_releases_its_lock(temporary_directory: Path, arguments: list[str]) -> None:
     directory = OwnedDirectory("tfrun-")
     for _ in range(2):
