@@ -76,9 +76,10 @@ def remove(directory: Path) -> None:
     """Remove a directory, its mark last. If something cannot be removed, the mark stays too, for the next run."""
     with suppress(OSError):  # it is gone
         for path in directory.iterdir():
-            if path.name != MARK:
+            if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path, ignore_errors=True)
-                with suppress(OSError):  # a directory, which is gone
+            elif path.name != MARK:
+                with suppress(OSError):  # it stays, and so does the mark
                     path.unlink()
         if all(path.name == MARK for path in directory.iterdir()):
             shutil.rmtree(directory, ignore_errors=True)
