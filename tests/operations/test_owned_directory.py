@@ -183,6 +183,21 @@ def test_a_directory_without_a_mark_or_of_another_user_stays(
     assert (marked / MARK).exists()
 
 
+def test_it_takes_others_along_unless_they_were_replaced_since(
+    temporary_directory: Path, arguments: list[str], tmp_path: Path
+) -> None:
+    same, replaced, emulator = tmp_path / "same", tmp_path / "replaced", temporary_directory / "emulator"
+    for each in (same, replaced, emulator):
+        each.mkdir()
+        (each / "state").write_text("secret")
+    for each in (same, replaced):
+        owned_directory.take_along(emulator, each)
+    replaced.rename(tmp_path / "moved")
+    replaced.mkdir()
+    owned_directory.remove_with_others(emulator)
+    assert [each.exists() for each in (same, replaced, emulator)] == [False, True, False]
+
+
 def test_only_its_user_can_take_its_lock(temporary_directory: Path, arguments: list[str]) -> None:
     before = os.umask(0)
     try:
