@@ -11,6 +11,10 @@ READY := .venv/.ready
 CDKTF_READY := node_modules/.package-lock.json
 LINTERS_READY := .linters/.ready
 AUDIT_READY := .audit/.ready
+# A package that is not built yet would bring a build system, which pip takes without a hash.
+LOCKED := --disable-pip-version-check --require-hashes --only-binary=:all:
+# This project is built with the locked setuptools.
+LOCAL := --disable-pip-version-check --no-deps --no-build-isolation --no-index
 
 .PHONY: help setup drill deploy-local test mutants prove-permissions prove-no-loss synth docs hcl plan lint format lock audit wheel bench
 .PHONY: clean terraform
@@ -68,17 +72,16 @@ lock: $(READY) $(AUDIT_READY) ## Resolve the dependencies again, with a hash of 
 	@for set in pipenv linters audit gate; do CUSTOM_COMPILE_COMMAND="make lock" .audit/bin/pip-compile requirements/$$set.in; done
 
 audit: $(READY) $(CDKTF_READY) $(AUDIT_READY) ## Check everything that these commands install for known vulnerabilities
-	@$(PIPENV) requirements --hash --dev | grep -v '^-e' > .audit/Pipfile.txt
-	@for list in .audit/Pipfile.txt $(wildcard requirements/*.txt); do \
+	@for list in .venv/requirements.txt $(wildcard requirements/*.txt); do \
 		.audit/bin/pip-audit --strict --require-hashes --disable-pip -r "$$list" || exit; done
 	@$(BIN)/npm audit --audit-level=high
 
 wheel: $(READY) $(AUDIT_READY) ## Build the wheel into dist, and its bill of materials (CycloneDX) with the tested versions
 	@rm -rf dist .audit/wheel
-	@$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
+	@$(BIN)/python -m pip wheel --quiet $(LOCAL) --wheel-dir dist .
 	@$(PYTHON) -m venv --without-pip .audit/wheel
 	@$(PIPENV) requirements --hash | grep -v '^-e' > .audit/wheel/requirements.txt
-	@$(BIN)/python -m pip --python .audit/wheel install --quiet --no-deps --require-hashes -r .audit/wheel/requirements.txt
+	@$(BIN)/python -m pip --python .audit/wheel install --quiet --no-deps $(LOCKED) -r .audit/wheel/requirements.txt
 	@.audit/bin/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible -o "$$(echo dist/*.whl).cdx.json" .audit/wheel
 
 terraform:   # before the minutes of set-up, and not after them
@@ -112,13 +115,16 @@ $(PIPENV_READY) $(LINTERS_READY) $(AUDIT_READY): .%/.ready: requirements/%.txt
 	@echo "setting up: $* (once, up to half a minute)" >&2
 	@$(PYTHON) -c 'import sys; sys.exit("error: Python 3.11 or newer is needed\nhint: make PYTHON=python3.11" if sys.version_info < (3, 11) else 0)'
 	@$(PYTHON) -m venv .$*
-	@.$*/bin/pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@.$*/bin/pip install --quiet $(LOCKED) -r $<
 	@touch $@
 
+# By pip, because `pipenv sync` would build this project with a setuptools that has no hash.
 $(READY): Pipfile.lock pyproject.toml $(PIPENV_READY)
 	@echo "setting up: Python packages (once, about a minute)" >&2
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	@$(PIPENV) sync --dev >/dev/null
+	@$(PIPENV) requirements --hash --dev | grep -v '^-e' > .venv/requirements.txt
+	@$(BIN)/python -m pip install --quiet --no-deps $(LOCKED) -r .venv/requirements.txt
+	@$(BIN)/python -m pip install --quiet $(LOCAL) -e .
 	@touch $@
 
 $(CDKTF_READY): package-lock.json | $(READY)

@@ -2,11 +2,14 @@
 
 import json
 import re
+import subprocess
 import tomllib
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 import yaml  # type: ignore[import-untyped]
+from packaging.requirements import Requirement
 
 PROJECT = Path(__file__).resolve().parents[1]
 MAKEFILE = (PROJECT / "Makefile").read_text(encoding="utf-8")
@@ -21,10 +24,47 @@ def pinned(path: Path) -> dict[str, int]:
     return {name: hashes.count("--hash") for name, hashes in entries}
 
 
-def test_pip_installs_nothing_without_a_hash() -> None:
-    installs = [line for line in MAKEFILE.splitlines() if re.search(r"\bpip\b.* install ", line)]
-    assert installs
-    assert [line for line in installs if "--require-hashes" not in line] == []
+def unlocked(lines: Iterable[str]) -> tuple[int, list[str]]:
+    """How many of these commands make pip or pipenv install, and which of them could take what has no hash."""
+    installs = [line for line in lines if re.search(r"\b(?:pip|pipenv)\b.* (?:install|wheel|sync|update) ", line)]
+    # To build a package, pip fetches its build system without a hash: so no list may have one to build, and what builds
+    # this project is in the list before it.
+    of_a_list = {"--require-hashes", "--only-binary=:all:"}
+    of_this_project = {"--no-deps", "--no-build-isolation", "--no-index"}
+    return len(installs), [
+        line for line in installs if not (of_a_list <= set(line.split()) or of_this_project <= set(line.split()))
+    ]
+
+
+def test_make_installs_nothing_without_a_hash() -> None:
+    everything = ["make", "--dry-run", "--always-make", "setup", "lint", "audit", "wheel"]
+    done = subprocess.run(everything, cwd=PROJECT, capture_output=True, text=True, check=True)
+    installs, wrong = unlocked(done.stdout.splitlines())
+    assert (installs, wrong) == (7, [])  # four lists, the bill's environment, and this project, also as a wheel
+
+
+def test_the_action_installs_nothing_without_a_hash() -> None:
+    steps = yaml.safe_load((PROJECT / "action.yml").read_text())["runs"]["steps"]
+    installs, wrong = unlocked(line for step in steps for line in step.get("run", "").splitlines())
+    assert (installs, wrong) == (2, [])
+
+
+def test_what_builds_and_runs_this_project_is_locked_at_a_version_that_it_takes() -> None:
+    ours = tomllib.loads((PROJECT / "pyproject.toml").read_text())
+    builds, project = ours["build-system"]["requires"], ours["project"]
+    runs = [*project["dependencies"], *(need for extra in project["optional-dependencies"].values() for need in extra)]
+    lock = json.loads((PROJECT / "Pipfile.lock").read_text())
+    locked = {name: each.get("version", "") for part in ("default", "develop") for name, each in lock[part].items()}
+    gate = dict(re.findall(r"^([a-z0-9-]+)(==\S+)", (PROJECT / "requirements/gate.txt").read_text(), re.MULTILINE))
+    for needs, found in ((builds, gate), ([*builds, *runs], locked)):
+        for need in map(Requirement, needs):
+            assert need.specifier.contains(found[need.name].removeprefix("==")), f"{need}: {found[need.name]}"
+
+
+def test_pipfile_lock_is_the_lock_of_the_pipfile() -> None:
+    ready = [PROJECT / ".pipenv/bin/pipenv", "verify"]
+    done = subprocess.run(ready, cwd=PROJECT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("required", REQUIRED, ids=lambda path: path.stem)
@@ -74,4 +114,4 @@ def test_each_list_is_audited_by_itself_and_a_package_that_cannot_be_fails() -> 
     recipe = MAKEFILE[MAKEFILE.index("\naudit:") : MAKEFILE.index("\nwheel:")]
     (call,) = re.findall(r"\bpip-audit (.*?) \|\|", recipe)
     assert call.split() == ["--strict", "--require-hashes", "--disable-pip", "-r", '"$$list"']
-    assert "for list in .audit/Pipfile.txt $(wildcard requirements/*.txt); do" in recipe
+    assert "for list in .venv/requirements.txt $(wildcard requirements/*.txt); do" in recipe
