@@ -11,9 +11,9 @@ READY := .venv/.ready
 CDKTF_READY := node_modules/.package-lock.json
 LINTERS_READY := .linters/.ready
 AUDIT_READY := .audit/.ready
-# A package that is not built yet would bring a build system, which pip takes without a hash.
+# To build a package, pip would fetch its build system without a hash. So it takes only wheels,
 LOCKED := --disable-pip-version-check --require-hashes --only-binary=:all:
-# This project is built with the locked setuptools.
+# and builds this project with the locked setuptools.
 LOCAL := --disable-pip-version-check --no-deps --no-build-isolation --no-index
 
 .PHONY: help setup drill deploy-local test mutants prove-permissions prove-no-loss synth docs hcl plan lint format lock audit wheel bench

@@ -26,11 +26,11 @@ def check_version() -> None:
     try:
         installed = importlib.metadata.version("ministack")
     except importlib.metadata.PackageNotFoundError:
-        sys.exit("error: ministack is not installed\nhint: pipenv sync --dev")
+        sys.exit("error: ministack is not installed\nhint: make --always-make setup")
     if installed != MINISTACK_VERSION:
         sys.exit(
             f"error: ministack {installed} is installed, but the patches are for {MINISTACK_VERSION}\n"
-            "hint: pipenv sync --dev"
+            "hint: make --always-make setup"
         )
 
 

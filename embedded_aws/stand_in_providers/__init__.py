@@ -35,7 +35,7 @@ def install(source: str, mirror: Path, platform: str) -> None:
     if find_spec("tf") is None:
         raise OperationError(
             f"the stand-in for the Terraform provider {source} needs the Python package tf",
-            hint="install the development packages: pipenv sync --dev",
+            hint="install the development packages: make --always-make setup",
         )
     folder, version, name = Path(__file__).parent, VERSIONS[source], source.rsplit("/", 1)[-1]
     home = mirror / "home" / name

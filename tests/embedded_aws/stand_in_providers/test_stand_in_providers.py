@@ -141,7 +141,7 @@ def test_a_stand_in_without_its_library_says_what_to_install(tmp_path: Path, mon
     monkeypatch.setattr(stand_in_providers, "find_spec", lambda *_: None)
     with pytest.raises(OperationError, match="needs the Python package tf") as caught:
         stand_in_providers.install("registry.terraform.io/hashicorp/random", tmp_path, "linux_amd64")
-    assert "pipenv sync --dev" in caught.value.hint
+    assert "make --always-make setup" in caught.value.hint
 
 
 def children_of(parent: int) -> list[int]:
