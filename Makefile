@@ -72,7 +72,8 @@ lock: $(READY) $(AUDIT_READY) ## Resolve the dependencies again, with a hash of 
 	@for set in pipenv linters audit gate; do CUSTOM_COMPILE_COMMAND="make lock" .audit/bin/pip-compile requirements/$$set.in; done
 
 audit: $(READY) $(CDKTF_READY) $(AUDIT_READY) ## Check everything that these commands install for known vulnerabilities
-	@for list in .venv/requirements.txt $(wildcard requirements/*.txt); do \
+	@$(PIPENV) requirements --hash --dev | grep -v '^-e' > .audit/Pipfile.txt
+	@for list in .audit/Pipfile.txt $(wildcard requirements/*.txt); do \
 		.audit/bin/pip-audit --strict --require-hashes --disable-pip -r "$$list" || exit; done
 	@$(BIN)/npm audit --audit-level=high
 

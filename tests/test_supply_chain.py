@@ -62,8 +62,8 @@ def test_what_builds_and_runs_this_project_is_locked_at_a_version_that_it_takes(
 
 
 def test_pipfile_lock_is_the_lock_of_the_pipfile() -> None:
-    ready = [PROJECT / ".pipenv/bin/pipenv", "verify"]
-    done = subprocess.run(ready, cwd=PROJECT, capture_output=True, text=True, check=False)
+    pipenv = str(PROJECT / ".pipenv/bin/pipenv")
+    done = subprocess.run([pipenv, "verify"], cwd=PROJECT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 
 
@@ -114,4 +114,4 @@ def test_each_list_is_audited_by_itself_and_a_package_that_cannot_be_fails() -> 
     recipe = MAKEFILE[MAKEFILE.index("\naudit:") : MAKEFILE.index("\nwheel:")]
     (call,) = re.findall(r"\bpip-audit (.*?) \|\|", recipe)
     assert call.split() == ["--strict", "--require-hashes", "--disable-pip", "-r", '"$$list"']
-    assert "for list in .venv/requirements.txt $(wildcard requirements/*.txt); do" in recipe
+    assert "for list in .audit/Pipfile.txt $(wildcard requirements/*.txt); do" in recipe
