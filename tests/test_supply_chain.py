@@ -61,12 +61,6 @@ def test_what_builds_and_runs_this_project_is_locked_at_a_version_that_it_takes(
             assert need.specifier.contains(found[need.name].removeprefix("==")), f"{need}: {found[need.name]}"
 
 
-def test_pipfile_lock_is_the_lock_of_the_pipfile() -> None:
-    pipenv = str(PROJECT / ".pipenv/bin/pipenv")
-    done = subprocess.run([pipenv, "verify"], cwd=PROJECT, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-
-
 @pytest.mark.parametrize("required", REQUIRED, ids=lambda path: path.stem)
 def test_a_list_of_requirements_has_all_that_is_required_with_hashes(required: Path) -> None:
     names = re.findall(r"^[a-z0-9-]+", required.read_text(), re.MULTILINE)
