@@ -67,7 +67,7 @@ bench: $(READY) ## Time synthesis, handlers and the gate against their baselines
 
 lock: $(READY) $(AUDIT_READY) ## Resolve the dependencies again, with a hash of each package and no package index
 	@$(PIPENV) lock
-	@$(PYTHON) -c "$$STRIP_INDEX"
+	@.pipenv/bin/python -c "$$STRIP_INDEX"
 	@$(BIN)/npm install --package-lock-only
 	@for set in pipenv linters audit gate; do CUSTOM_COMPILE_COMMAND="make lock" .audit/bin/pip-compile requirements/$$set.in; done
 
@@ -98,12 +98,16 @@ clean: ## Remove everything that these commands wrote into this folder
 	rm -rf .terraform .terraform.lock.hcl provider.tf $$(sed -n 's/^# \([^ /]*\) sha256:.*/\1/p' main.tf) main.tf; fi
 	@rmdir lib 2>/dev/null || true  # files of yours stay
 
-# The lock file must not say where packages come from: that is the reader's own setting.
+# The lock file must not say where packages come from: that is the reader's own setting. Its hash is that of a reader who
+# has none: with another one, their pipenv would take the lock file for out of date.
 define STRIP_INDEX
 import json, pathlib
+from pipenv.vendor import plette
 path = pathlib.Path("Pipfile.lock")
 lock = json.loads(path.read_text())
 lock["_meta"]["sources"] = []
+with open("Pipfile") as pipfile:
+    lock["_meta"]["hash"]["sha256"] = plette.Pipfile.load(pipfile).get_hash().value
 for section in ("default", "develop"):
     for package in lock[section].values():
         package.pop("index", None)

@@ -1,6 +1,7 @@
 """What the commands install is checked against a hash, and what is built says what it is made of."""
 
 import json
+import os
 import re
 import subprocess
 import tomllib
@@ -59,6 +60,20 @@ def test_what_builds_and_runs_this_project_is_locked_at_a_version_that_it_takes(
     for needs, found in ((builds, gate), ([*builds, *runs], locked)):
         for need in map(Requirement, needs):
             assert need.specifier.contains(found[need.name].removeprefix("==")), f"{need}: {found[need.name]}"
+
+
+def test_pipfile_lock_is_up_to_date_for_whoever_has_set_no_package_index() -> None:
+    """Otherwise `pipenv install` would resolve all versions again."""
+    environment = {"PATH": os.environ["PATH"], "HOME": os.environ["HOME"], "PIP_CONFIG_FILE": os.devnull}
+    done = subprocess.run(
+        [str(PROJECT / ".pipenv/bin/pipenv"), "verify"],
+        cwd=PROJECT,
+        env={**environment, "PIPENV_IGNORE_VIRTUALENVS": "1", "PIPENV_VENV_IN_PROJECT": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("required", REQUIRED, ids=lambda path: path.stem)
