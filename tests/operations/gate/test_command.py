@@ -297,9 +297,12 @@ def test_the_gate_needs_no_more_than_the_packages_of_its_page(tmp_path: Path, mo
     """`pip install boto3 rich typer` and the wheel without its dependencies: neither CDKTF nor Matplotlib."""
     monkeypatch.undo()
     page = (PROJECT / "docs/gate.md").read_text(encoding="utf-8")
-    needed = [line.partition(">")[0] for line in (PROJECT / "requirements/gate.in").read_text().splitlines()[1:]]
+    lines = (PROJECT / "requirements/gate.in").read_text().splitlines()
+    listed = [line.partition(">")[0] for line in lines if not line.startswith("#")]
+    needed = [name for name in listed if name != "setuptools"]  # builds the wheel, which the page has already
     assert f"pip install {' '.join(needed)} && pip install --no-deps ./payment_dr-*.whl" in page
     locked = re.findall(r"^([\w-]+)==", (PROJECT / "requirements/gate.txt").read_text(), re.MULTILINE)
+    locked.remove("setuptools")
     modules = {name: {*(distribution(name).read_text("top_level.txt") or "").split(), name, name.replace("-", "_")}
                for name in locked}  # fmt: skip
     allowed = sorted({"payment_dr", "dateutil", "six", *(each for names in modules.values() for each in names)})
