@@ -225,6 +225,12 @@ def test_each_further_subscriber_gets_the_alarms_of_both_regions(new_app: Callab
     }, "another order, or one less, replaces no subscription"
 
 
+def test_a_subscription_keeps_its_address(new_app: Callable[[], App]) -> None:
+    """Under another address, each subscription would be replaced, and a pager would have to confirm again."""
+    digest = "b5f02089"  # of its endpoint
+    assert {*subscriptions_of(new_app, PAGER)} == {f"alerting_{side}_https_{digest}" for side in ("east", "west")}
+
+
 def test_all_mistakes_in_subscriptions_are_named_with_the_others_in_one_error(new_app: Callable[[], App]) -> None:
     wrong = {
         "https": ("http://acme.io", "https://user:secret@acme.io/", "https://global.sns-api.chatbot.amazonaws.com"),

@@ -786,6 +786,7 @@ def test_one_of_two_operators_at_once_fails(switched_stack: Stack, monkeypatch: 
 
 
 def test_a_retried_write_recognizes_its_own_item(switched_stack: Stack, clock: Clock) -> None:
+    clock.now = 1000.123456789  # the table keeps milliseconds
     made = standby_switch.change(switched_stack, None, switched=True, by="me", reason="r", seconds=60)
     assert standby_switch.change(switched_stack, None, switched=True, by="me", reason="r", seconds=60) == made
     with pytest.raises(standby_switch.ChangedMeanwhileError):

@@ -113,6 +113,8 @@ def test_a_calculated_check_follows_the_api_and_an_alarm_whose_state_is_asked_fo
     assert set(asked) == {("us-east-1", "canary-east", at) for at in range(0, 301, 10)}
     assert dns.verdicts == [Change(100, "primary", healthy=False), Change(200, "primary", healthy=True)]
     assert dns.switches == [Change(100, "secondary"), Change(200, "primary")]
+    noted = [(each["at"], each["region"]) for each in journal.content["events"] if each["kind"] == "answer"]
+    assert noted[1:] == [(100, "us-west-2"), (200, "us-east-1")]
     assert dns.last_failure == {"primary": "the alarm canary-east of us-east-1 is in ALARM"}
     assert dns.healthy == {"both": True, "check-secondary": True}
 
