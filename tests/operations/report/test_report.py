@@ -514,6 +514,7 @@ def test_what_a_drill_prints_fits_a_screen_and_says_what_it_was_of(
     assert [line.split("  ")[0] for line in lines if "must be 0" in line] == [zeros]
     lost = "Missing at the failover: 9 of 11,102 payments in local mode, 0 of 10,987 in confirmed mode."
     assert text.endswith(f"Rehearsal on an emulated AWS {journal['verdict']}: {words}. {lost}")
+    assert re.match("  [^ ]", lines[-1])  # which goes on from the line before
 
 
 def test_a_drill_without_a_failback_does_not_speak_of_one(
