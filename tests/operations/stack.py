@@ -580,7 +580,9 @@ class _Client:
         if arguments["TableName"] == SWITCH["switch_table_name"]:
             assert self._role == "secondary"
             assert arguments["ExpressionAttributeValues"] == {":region": {"S": REGIONS["primary"]}}
-            return {"Items": self._stack.changes[::-1][: arguments["Limit"]]}
+            known = self._stack.changes if arguments.get("ConsistentRead") else self._stack.changes[:-1]
+            return {"Items": known[::-1][: arguments["Limit"]]}
+        assert arguments["ConsistentRead"]
         wanted = {"transaction_id": arguments["ExpressionAttributeValues"][":id"]}
         return {"Items": [item for item in self._stack.items[self._role] if wanted.items() <= item.items()]}
 
@@ -603,7 +605,7 @@ class _Client:
 
     def _get_paginator(self, operation: str) -> "_Paginator":
         if operation == "scan":
-            return _Paginator({"Items": list(self._stack.items[self._role])})
+            return _Paginator({"Items": list(self._stack.items[self._role])}, of={"ConsistentRead": True})
         objects, bucket = self._stack.objects[self._role], {"Bucket": OUTPUTS[f"{self._role}_bucket_name"]}
         if operation == "list_object_versions":
             return _Paginator(*self._versions(objects), of=bucket)
@@ -634,7 +636,7 @@ class _Client:
 class _Paginator:
     """Gives these pages of what it must be asked for."""
 
-    def __init__(self, *pages: dict[str, Any], of: dict[str, str] | None = None) -> None:
+    def __init__(self, *pages: dict[str, Any], of: dict[str, Any] | None = None) -> None:
         self._pages, self._of = pages, of or {}
 
     def paginate(self, **arguments: Any) -> list[dict[str, Any]]:
