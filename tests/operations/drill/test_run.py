@@ -323,9 +323,13 @@ class Pause(ReplicationPause):
         self.ended += 1
         self._of.replicates = True
         if self.works[1]:
-            items = self._of.items  # of one key the secondary's version is the later one
-            merged = {str(key_of(item)): item for side in SIDES for item in items[side]}
-            items.update({side: list(merged.values()) for side in SIDES})
+            self.arrive()
+
+    def arrive(self) -> None:
+        """Let everything arrive that has not yet."""
+        items = self._of.items  # of one key the secondary's version is the later one
+        merged = {str(key_of(item)): item for side in SIDES for item in items[side]}
+        items.update({side: list(merged.values()) for side in SIDES})
 
 
 @pytest.fixture
@@ -376,6 +380,21 @@ def test_a_pause_that_does_not_stop_replication_ends_the_drill(
     with pytest.raises(InconclusiveError, match="replication still runs 300 s after its pause began; every change"):
         drill("fence", pause=pause)
     assert ("outage" in steps, pause.ended, stack.reserved["primary"]) == (False, 1, None)
+
+
+def test_replication_that_is_only_slow_is_not_taken_for_paused(
+    drill: Callable[..., Content], pause: Pause, steps: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    let_clients_pay = clients.Clients.run
+
+    def arrive_before(paying: clients.Clients, **limits: Any) -> None:
+        pause.arrive()
+        let_clients_pay(paying, **limits)
+
+    monkeypatch.setattr(clients.Clients, "run", arrive_before)
+    with pytest.raises(InconclusiveError, match="replication still runs 300 s after its pause began"):
+        drill("fence", pause=pause)
+    assert "outage" not in steps
 
 
 def test_replication_that_does_not_go_on_after_its_pause_is_named(
