@@ -3,6 +3,7 @@
 import io
 import itertools
 import json
+import socket
 import textwrap
 import time
 import urllib.parse
@@ -157,9 +158,28 @@ def get(url: str, headers: Mapping[str, str] | None = None) -> Answer:
     return Answer(response.status, response.data.decode())
 
 
-def signed(account: Tenant, service: str, body: str, headers: Mapping[str, str], region: str = "us-east-1") -> Any:
-    """The headers of a POST that the account's root sends, with its signature."""
-    request = AWSRequest("POST", f"{account.aws.endpoint_url}/", dict(headers), body)
+def handshake(aws: EmbeddedAws, path: str, headers: Mapping[str, str]) -> str:
+    """The status line of the answer to a request for a websocket."""
+    upgrade = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13"}
+    named = {"Host": "127.0.0.1", **upgrade, "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==", **headers}
+    lines = [f"GET {path} HTTP/1.1", *(f"{name}: {value}" for name, value in named.items()), "", ""]
+    with socket.create_connection(("127.0.0.1", aws.port), timeout=120) as connection:
+        connection.sendall("\r\n".join(lines).encode())
+        return connection.recv(1000).decode().partition("\r\n")[0].strip()
+
+
+def signed(
+    account: Tenant,
+    service: str,
+    body: str,
+    headers: Mapping[str, str],
+    region: str = "us-east-1",
+    *,
+    method: str = "POST",
+    path: str = "/",
+) -> Any:
+    """The headers of a request that the account's root sends, with its signature."""
+    request = AWSRequest(method, f"{account.aws.endpoint_url}{path}", dict(headers), body)
     SigV4Auth(Credentials(account.account_id, account.aws.secret_access_key), service, region).add_auth(request)
     return dict(request.headers)
 

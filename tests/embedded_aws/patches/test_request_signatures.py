@@ -1,18 +1,14 @@
 import hashlib
 import json
 import re
-import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 import pytest
 import urllib3
-from botocore.auth import SigV4Auth
-from botocore.awsrequest import AWSRequest
-from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
 
 from embedded_aws import EmbeddedAws
-from tests.embedded_aws.tenant import Answer, Tenant, get, unique
+from tests.embedded_aws.tenant import Answer, Tenant, get, handshake, signed, unique
 
 # What may be put into the query in place of an ``Authorization``, by anyone and without a secret.
 FORGED = (
@@ -110,10 +106,8 @@ def test_upstream_still_answers_them_to_anyone(unpatched_aws: EmbeddedAws) -> No
 
 def test_a_signature_opens_what_needs_no_body(account: Tenant) -> None:
     def answer_to(method: str, path: str) -> tuple[int, bytes]:
-        request = AWSRequest(method, account.aws.endpoint_url + path)
-        credentials = Credentials(account.account_id, account.aws.secret_access_key)
-        SigV4Auth(credentials, "sqs", "us-east-1").add_auth(request)
-        answer = urllib3.request(method, str(request.url), headers=dict(request.headers), retries=False, timeout=30)
+        headers = signed(account, "sqs", "", {}, method=method, path=path)
+        answer = urllib3.request(method, account.aws.endpoint_url + path, headers=headers, retries=False, timeout=120)
         return answer.status, answer.data
 
     assert answer_to("OPTIONS", "/")[0] == 200
@@ -124,16 +118,6 @@ def test_a_signature_opens_what_needs_no_body(account: Tenant) -> None:
 
 MQTT = {"Host": "a.iot.us-east-1.localhost", "Sec-WebSocket-Protocol": "mqtt"}
 EVENTS = {"Host": "0a1b2c3d.appsync-realtime-api.localhost", "Sec-WebSocket-Protocol": "aws-appsync-event-ws"}
-
-
-def handshake(aws: EmbeddedAws, path: str, headers: Mapping[str, str]) -> str:
-    """The status line of the answer to a request for a websocket."""
-    upgrade = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13"}
-    named = {"Host": "127.0.0.1", **upgrade, "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==", **headers}
-    lines = [f"GET {path} HTTP/1.1", *(f"{name}: {value}" for name, value in named.items()), "", ""]
-    with socket.create_connection(("127.0.0.1", aws.port), timeout=20) as connection:
-        connection.sendall("\r\n".join(lines).encode())
-        return connection.recv(1000).decode().partition("\r\n")[0].strip()
 
 
 @pytest.mark.parametrize("path", ["/mqtt", f"/mqtt?{FORGED}", "/_aws/execute-api/0a1b2c3d/dev"])

@@ -4,7 +4,6 @@ import io
 import json
 import os
 import shutil
-import socket
 import subprocess
 import threading
 import urllib.parse
@@ -18,7 +17,7 @@ import pytest
 import urllib3
 
 from embedded_aws import EmbeddedAws
-from tests.embedded_aws.tenant import Tenant, eventually, get, signed, unique
+from tests.embedded_aws.tenant import Tenant, eventually, get, handshake, signed, unique
 
 LIST_QUEUES = {"X-Amz-Target": "AmazonSQS.ListQueues", "Content-Type": "application/x-amz-json-1.0"}
 FOREIGN = [
@@ -113,13 +112,8 @@ def test_a_name_that_somebody_else_resolves_opens_no_websocket(aws: EmbeddedAws,
     gateway = aws.client("apigatewayv2", "us-east-1")
     api = gateway.create_api(Name=unique("chat"), ProtocolType="WEBSOCKET", RouteSelectionExpression="$request.body.a")
     gateway.create_stage(ApiId=api["ApiId"], StageName="dev")
-    lines = [
-        *(f"GET /_aws/execute-api/{api['ApiId']}/dev HTTP/1.1", f"Host: {host}", "Connection: Upgrade"),
-        *("Upgrade: websocket", "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==", "", ""),
-    ]
-    with socket.create_connection(("127.0.0.1", aws.port), timeout=120) as connection:
-        connection.sendall("\r\n".join(lines).encode())
-        assert connection.recv(100).startswith(f"HTTP/1.1 {status}".encode())
+    answer = handshake(aws, f"/_aws/execute-api/{api['ApiId']}/dev", {"Host": host})
+    assert answer.startswith(f"HTTP/1.1 {status}")
 
 
 # A real browser

@@ -4,7 +4,6 @@ import signal
 import stat
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -25,6 +24,7 @@ from payment_dr.operations.terraform.runner import (
     workspace,
 )
 from tests.embedded_aws.processes import killed_at_the_end
+from tests.embedded_aws.tenant import eventually
 from tests.operations.terraform.isolated_machine import isolated_machine
 
 RANDOM = {"terraform": {"required_providers": {"random": {"source": "hashicorp/random", "version": "~> 3.6"}}}}
@@ -397,15 +397,6 @@ def survives(group: int) -> bool:
         os.killpg(group, 0)
     except ProcessLookupError:
         return False
-    return True
-
-
-def eventually(condition: Callable[[], bool], seconds: float = 120) -> bool:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.02)
     return True
 
 
